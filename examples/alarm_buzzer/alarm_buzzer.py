@@ -14,8 +14,12 @@ buzzer = PWM(Pin(BUZZER_PIN), freq=FREQUENCY_HZ, duty_u16=0)
 is_on = False
 in_ms = -1
 while True:
-    is_open = contact.value()
-    in_ms = -1 if is_open else 0 if in_ms < 0 else (in_ms + LOOK_MS) % (2 * BEEP_MS)
+    if contact.value():  # open
+        in_ms = -1
+    elif in_ms < 0:
+        in_ms = 0
+    else:
+        in_ms = (in_ms + LOOK_MS) % (2 * BEEP_MS)
     sounds = 0 <= in_ms < BEEP_MS
     if sounds != is_on:
         buzzer.duty_u16(32768 if sounds else 0)

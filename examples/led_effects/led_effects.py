@@ -16,7 +16,7 @@ COLORS = {"red": (255, 0, 0), "green": (0, 255, 0), "blue": (0, 0, 255), "white"
 
 def bright(step):  # 0 to 255, dark at the ends
     way = step % 100
-    return max(0, (way if way <= 50 else 100 - way) - 5) * 255 // 45
+    return max(0, min(way, 100 - way) - 5) * 255 // 45
 
 
 def light(i, step):

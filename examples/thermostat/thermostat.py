@@ -23,10 +23,15 @@ while True:
         output.value(0)
         is_on = False
     else:
-        missing = (SETPOINT_MILLI - value * 1000) * (1 if HEATS else -1)
+        missing = SETPOINT_MILLI - value * 1000
+        if not HEATS:
+            missing = -missing
         turn_on = missing >= HYSTERESIS_MILLI or (missing > -HYSTERESIS_MILLI and is_on is True)
         if turn_on is not is_on:
             output.value(turn_on)
-            print("%s %.2f, pin %d %s" % (QUANTITY, value, PIN, "on" if turn_on else "off"))
+            word = "off"
+            if turn_on:
+                word = "on"
+            print("%s %.2f, pin %d %s" % (QUANTITY, value, PIN, word))
         is_on = turn_on
     sleep_ms(EVERY_MS)

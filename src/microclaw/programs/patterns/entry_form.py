@@ -1,6 +1,6 @@
-"""The description of a catalogue's entry: which fields it has, and what each may be. Reads no file.
+"""The description of a catalogue's entry: its fields, and the values that each may have. Reads no file.
 
-It was written by others: its text, sizes and forms are checked here, and a mistake has its line.
+Other people wrote it: its text, sizes and forms are checked here, and a mistake has its line.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from microclaw.text import MAX_PROGRAM_CHARS, clean_text, code_lines
 
 Version: TypeAlias = tuple[int, int, int]
 NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,62}")
-"""Of an entry: as of a program."""
+"""The name of an entry, which has the form of a program's name."""
 VERSION: Final = re.compile(r"(0|[1-9]\d{0,4})\.(0|[1-9]\d{0,4})\.(0|[1-9]\d{0,4})")
 MAX_LINE_CHARS: Final = 500
 _CFile: TypeAlias = Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,62}\.(c|cpp|ino)\Z")]
@@ -59,57 +59,61 @@ class EntryDescription(Struct, frozen=True, forbid_unknown_fields=True):
             raise ValueError("missing has to say why there is no program of the other kind")
 
     def files(self, name: str) -> Iterator[str]:
-        """The sources of the entry."""
+        """Yield the names of the entry's sources."""
         if "wasm" in self.kinds:
             yield self.source or f"{name}.c"
-            yield from (self.events,) if self.events else ()
+            if self.events:
+                yield self.events
         if "py" in self.kinds:
             yield f"{name}.py"
 
 
 def parse_version(text: str) -> Version:
-    """Read "1.0.2", which VERSION fits."""
-    first, second, third = map(int, text.split("."))
-    return first, second, third
+    """Parse "1.0.2", which VERSION fits."""
+    major, minor, patch = map(int, text.split("."))
+    return major, minor, patch
 
 
-def parsed(content: bytes, shown: str) -> tuple[str, dict[str, Any]]:
+def parse_description(content: bytes, path: str) -> tuple[str, dict[str, Any]]:
+    """Return the text of a description and its table. Raises EntryMistake, with `path` as the file."""
     try:
         text = content.decode("utf-8")
-        if (deep := _DEEP.search(text)) is not None:  # the parser takes the square of a key's depth
-            raise EntryMistake(shown, "a key of too many parts", text.count("\n", 0, deep.start()) + 1)
-        return text, tomllib.loads(text)
     except UnicodeDecodeError as exc:
-        raise EntryMistake(shown, "this line is not UTF-8", content.count(b"\n", 0, exc.start) + 1) from exc
+        line = content.count(b"\n", 0, exc.start) + 1
+        raise EntryMistake(path, "this line is not UTF-8", line) from exc
+    # The parser's time grows with the square of a key's depth.
+    deep_key = _DEEP.search(text)
+    if deep_key is not None:
+        line = text.count("\n", 0, deep_key.start()) + 1
+        raise EntryMistake(path, "a key of too many parts", line)
+    try:
+        return text, tomllib.loads(text)
     except (ValueError, RecursionError) as exc:
-        found = _AT_LINE.fullmatch(str(exc))
-        if found:
-            why = found[1]
-        else:
-            why = str(exc)
-        if found:
-            line = int(found[2] or content.count(b"\n") + 1)
-        else:
-            line = None
-        raise EntryMistake(shown, f"this is not TOML: {why[:200]}", line) from exc
+        reason = str(exc)
+        toml_line = None
+        place = _AT_LINE.fullmatch(reason)
+        if place is not None:
+            reason = place[1]
+            toml_line = int(place[2] or text.count("\n") + 1)
+        raise EntryMistake(path, f"this is not TOML: {reason[:200]}", toml_line) from exc
 
 
 def check_source(content: bytes) -> None:
-    """Raise ValueError for what is no text, and one too long."""
+    """Raise ValueError if a source is not UTF-8 text, or if it or one of its lines is too long."""
     try:
         text = content.decode("utf-8")
     except UnicodeDecodeError as exc:
         raise ValueError(f"a source is no UTF-8 text (byte {exc.start})") from exc
-    if len(text) > MAX_PROGRAM_CHARS or max(map(len, code_lines(text)), default=0) > MAX_LINE_CHARS:
+    longest_line = max(map(len, code_lines(text)), default=0)
+    if len(text) > MAX_PROGRAM_CHARS or longest_line > MAX_LINE_CHARS:
         raise ValueError(f"a source has at most {MAX_PROGRAM_CHARS:,} characters and {MAX_LINE_CHARS} in a line")
 
 
 def line_of(text: str, message: str) -> int | None:
-    """The line that a message is about: that of the first table or field that it names."""
+    """Return the line of the first table or field that a message names, or None if it names none."""
     for word in re.findall(r"[A-Za-z_][\w.]*", message):
-        found = re.search(
-            rf"^(?:\[+\s*(?:parameters\.)?{re.escape(word)}\s*\]|{re.escape(word)}\s*=)", text, re.MULTILINE
-        )
-        if found:
-            return text.count("\n", 0, found.start()) + 1
+        name = re.escape(word)
+        place = re.search(rf"^(?:\[+\s*(?:parameters\.)?{name}\s*\]|{name}\s*=)", text, re.MULTILINE)
+        if place is not None:
+            return text.count("\n", 0, place.start()) + 1
     return None

@@ -141,7 +141,9 @@ def _limit_words(values: _Words, measured: ValueRange) -> dict[str, Value | Frac
     """Return the words for a limit, or for a setpoint, at which a thermostat switches at both ends of its swing."""
     swing = int(values.get("HYSTERESIS_MILLI", 0))
     is_above = values.get("ABOVE", 1 - int(values.get("HEATS", 0)))
-    side = 1 if is_above else -1
+    side = -1
+    if is_above:
+        side = 1
     if "SETPOINT_MILLI" in values:
         limit = int(values["SETPOINT_MILLI"])
         upper_swing = swing

@@ -1,8 +1,8 @@
 """Ready programs with parameters: source files, and a TOML file that names what may be put in. It compiles nothing.
 
-A pattern comes in up to three forms: in C (or a sketch) as people write it, `main` with sleeps; event-driven, for a
-host without Binaryen, which such a `main` needs; and in MicroPython (micropython/). A parameter is a `#define NAME
-value` line of the C file, a `NAME = value` line of the Python one. Only whole numbers, and in quotes words from a fixed
+A pattern has up to three forms: in C (or a sketch) as people write it, `main` with sleeps; event-driven, for a host
+without Binaryen, which such a `main` needs; and in MicroPython (micropython/). A parameter is a `#define NAME value`
+line of the C file, and a `NAME = value` line of the Python file. Only whole numbers, and in quotes words from a fixed
 list, are put in, so that no text of a person becomes code.
 """
 
@@ -32,13 +32,14 @@ _LINES: Final[Mapping[ProgramKind, re.Pattern[str]]] = {
     "wasm": re.compile(r"^(#define[ \t]+)(\w+)([ \t]+)([^\n]*?)([ \t]*(?:/\*[^\n]*)?)$", re.MULTILINE),
     "py": re.compile(r"^()(\w+)( = )([^\n#]*?)([ \t]*(?:#[^\n]*)?)$", re.MULTILINE),
 }
-_PY_START_MS: Final = Fraction(53, 10)  # 5.1 to 5.6, and a wait of 1 ms ends with the board's next one
-"""The virtual board's interpreter begins a program so long after its installation."""
+# The virtual board's interpreter begins a program 5.1 to 5.6 ms after its installation, and a wait of 1 ms ends with
+# the board's next millisecond.
+_PY_START_MS: Final = Fraction(53, 10)
 _Words: TypeAlias = Annotated[str, Meta(pattern=r"^[ -~]{1,60}\Z")]
 
 
 class PatternParameter(Struct, frozen=True, forbid_unknown_fields=True):
-    """A value that may stand behind a #define: a whole number in [min, max], or one of `choices`.
+    """A parameter of a pattern: a whole number from `min` to `max`, or one of `choices`.
 
     `pin_use` is set if the number is a pin: "output", "input", "pwm".
     """
@@ -53,21 +54,10 @@ class PatternParameter(Struct, frozen=True, forbid_unknown_fields=True):
     pin_use: Literal["output", "input", "pwm"] | None = None
 
 
-def _with_unit(value: float | None, unit: str | None) -> str:
-    """3_600_000 ms -> "1 h", 500 ms -> "500 ms", 3 -> "3"."""
-    if value is None or unit != "ms" or value < 1000:
-        if unit:
-            return f"{value} {unit}"
-        return f"{value}"
-    if value % 3_600_000 == 0:
-        return f"{value / 3_600_000:g} h"
-    return f"{value / 1000:g} s"
-
-
 class Pattern(Struct, frozen=True):
     """A program with parameters, or filled in: complete source, and expectations in the language of docs/proof.md.
 
-    Before, `expect` has {NAME} for a value. `note`: why it is this form of the source, where another is usual.
+    Before it is filled in, `expect` has {NAME} for a value. `note`: why this form of the source is not the usual form.
     """
 
     name: str
@@ -83,44 +73,51 @@ class Pattern(Struct, frozen=True):
     @property
     def origin(self) -> str:
         """The file that it is, in words."""
-        return f"patterns/{self.file}, filled in" + (f" ({self.note})" if self.note else "")
+        text = f"patterns/{self.file}, filled in"
+        if self.note:
+            text += f" ({self.note})"
+        return text
 
 
 @cache
 def pattern_names(kind: ProgramKind = "py") -> tuple[str, ...]:
-    """Every pattern that has a program of this kind, sorted; all have one in Python."""
-    names = (entry.name for entry in resources.files(__package__).iterdir())
-    found = sorted(name.removesuffix(".toml") for name in names if name.endswith(".toml"))
-    return tuple(name for name in found if kind in pattern_kinds(name))
+    """Return the patterns that have a program of this kind, sorted; all have a program in Python."""
+    names = []
+    for file in resources.files(__package__).iterdir():
+        name = file.name.removesuffix(".toml")
+        if name != file.name and kind in pattern_kinds(name):
+            names.append(name)
+    return tuple(sorted(names))
 
 
 @cache
 def pattern_kinds(name: str) -> tuple[ProgramKind, ...]:
-    """The kinds of a pattern's programs: all kinds, but where the firmware for one cannot do it."""
-    text = (resources.files(__package__) / f"{name}.toml").read_text(encoding="utf-8")
-    return tuple(tomllib.loads(text).get("kinds", PROGRAM_KINDS))
+    """Return the kinds of a pattern's programs: all kinds, unless the firmware for a kind cannot do it."""
+    description = tomllib.loads(read_shipped(f"{name}.toml").decode())
+    return tuple(description.get("kinds", PROGRAM_KINDS))
 
 
 def can_block() -> bool:
-    """True if this host builds programs that sleep in `main` (programs/wasm/asyncify.py: with Binaryen's wasm-opt)."""
+    """Return True if this host has Binaryen's wasm-opt, which programs need that sleep in `main`."""
     return shutil.which("wasm-opt") is not None
 
 
 @cache
 def load_pattern(name: str, blocking: bool, kind: ProgramKind) -> Pattern:
-    """A pattern by name, in the form that is wanted; UnknownName lists what there is."""
+    """Return a shipped pattern in the form that is wanted. Raises UnknownName with the known names."""
     if name not in pattern_names():
         raise UnknownName(f"no pattern named {name!r}", next_step=f"patterns: {', '.join(pattern_names())}")
-    folder = resources.files(__package__)
-
-    def read(file: str) -> str:
-        return (folder / _shipped(file)).read_text(encoding="utf-8")
-
-    pattern = pattern_of(name, read(f"{name}.toml"), read, blocking=blocking, kind=kind)
-    return replace(pattern, file=_shipped(pattern.file))
+    description = read_shipped(f"{name}.toml").decode()
+    pattern = pattern_of(name, description, lambda file: read_shipped(file).decode(), blocking=blocking, kind=kind)
+    return replace(pattern, file=_shipped_path(pattern.file))
 
 
-def _shipped(file: str) -> str:
+def read_shipped(file: str) -> bytes:
+    """Return the content of a file of the shipped patterns by its name."""
+    return (resources.files(__package__) / _shipped_path(file)).read_bytes()
+
+
+def _shipped_path(file: str) -> str:
     if file.endswith(".py"):
         return f"micropython/{file}"
     return file
@@ -129,27 +126,28 @@ def _shipped(file: str) -> str:
 def pattern_of(
     name: str, description: str, read: Callable[[str], str], *, blocking: bool, kind: ProgramKind
 ) -> Pattern:
-    """The form of a pattern that is wanted; `read` gives the text of a source file by its name.
+    """Return a pattern in the form that is wanted; `read` returns the text of a source file by its name.
 
-    ConfigError when there is none of this kind, when the description is wrong, or its program has not all parameters.
+    Raises ConfigError if it has no program of this kind, if the description is wrong, or if its program lacks a
+    parameter.
     """
     try:
-        data = tomllib.loads(description)
-        if kind not in data.get("kinds", PROGRAM_KINDS):
-            reason = clean_text(data.get("missing", "these boards cannot do it"), one_line=True)
-            why = f"{name} has no program in {LANGUAGES[kind]}: {reason}"
-            raise ConfigError(why, next_step="give a board our firmware: microclaw flash" if kind == "wasm" else None)
-        if kind == "py":
-            main = f"{name}.py"
-        else:
-            main = data.get("source", f"{name}.c")
-        if kind == "py" or blocking:
-            file = main
-        else:
-            file = data.get("events", main)
-        note = "" if file == main else "event-driven: no Binaryen here"
-        parameters = {key: _parameter(key, row) for key, row in data.get("parameters", {}).items()}
-        pattern = Pattern(name, data["app"], kind, parameters, data.get("expect", ""), read(file), file, note)
+        table = tomllib.loads(description)
+        _check_kind(name, table, kind)
+        file, note = _choose_file(name, table, kind, blocking=blocking)
+        parameters = {}
+        for key, row in table.get("parameters", {}).items():
+            parameters[key] = _read_parameter(key, row)
+        pattern = Pattern(
+            name=name,
+            app_name=table["app"],
+            kind=kind,
+            parameters=parameters,
+            expect=table.get("expect", ""),
+            source=read(file),
+            file=file,
+            note=note,
+        )
     except (tomllib.TOMLDecodeError, KeyError, TypeError, ValueError) as exc:
         raise ConfigError(f"pattern {name}: {type(exc).__name__}: {exc}") from exc
     defined = {match[2] for match in _LINES[kind].finditer(pattern.source)}
@@ -157,6 +155,30 @@ def pattern_of(
     if missing:
         raise ConfigError(f"pattern {name}: its program has no line for {', '.join(missing)}")
     return pattern
+
+
+def _check_kind(name: str, table: Mapping[str, Any], kind: ProgramKind) -> None:
+    """Raise ConfigError, with the reason of the description, if the pattern has no program of this kind."""
+    if kind in table.get("kinds", PROGRAM_KINDS):
+        return
+    reason = clean_text(table.get("missing", "these boards cannot do it"), one_line=True)
+    step = None
+    if kind == "wasm":
+        step = "give a board our firmware: microclaw flash"
+    raise ConfigError(f"{name} has no program in {LANGUAGES[kind]}: {reason}", next_step=step)
+
+
+def _choose_file(name: str, table: Mapping[str, Any], kind: ProgramKind, *, blocking: bool) -> tuple[str, str]:
+    """Return the name of the source file, and a note if it is not the usual form."""
+    if kind == "py":
+        return f"{name}.py", ""
+    usual_file = table.get("source", f"{name}.c")
+    if blocking:
+        return usual_file, ""
+    file = table.get("events", usual_file)
+    if file == usual_file:
+        return file, ""
+    return file, "event-driven: no Binaryen here"
 
 
 def fill(
@@ -167,64 +189,85 @@ def fill(
     kind: ProgramKind = "wasm",
     asked: Mapping[str, Fraction] | None = None,
 ) -> Pattern:
-    """As `fill_pattern`, of a shipped one. `blocking` chooses the form in C; None: what this host builds."""
-    return fill_pattern(load_pattern(name, can_block() if blocking is None else blocking, kind), params, asked)
+    """Fill in a shipped pattern, as `fill_pattern` does.
+
+    `blocking` chooses the form in C; None is the form that this host can build.
+    """
+    if blocking is None:
+        blocking = can_block()
+    return fill_pattern(load_pattern(name, blocking, kind), params, asked)
 
 
 def fill_pattern(pattern: Pattern, params: Mapping[str, Value], asked: Mapping[str, Fraction] | None = None) -> Pattern:
-    """The pattern with these values, defaults for the rest; ConfigError says what is wrong with a value.
+    """Return the pattern with these values, and defaults for the rest. Raises ConfigError for a wrong value.
 
-    `asked`: what a value was before it was rounded; the expectations are held against that.
+    `asked` has the values as they were before they were rounded, which the expectations hold.
     """
-    name = pattern.name
-    rows = pattern.parameters
-    unknown = sorted(set(params) - set(rows))
+    parameters = pattern.parameters
+    unknown = sorted(set(params) - set(parameters))
     if unknown:
-        raise ConfigError(
-            f"{name} has no parameter {', '.join(unknown)}", next_step=f"its parameters: {', '.join(rows)}"
-        )
-    values = {key: _checked(row, params.get(key, row.default)) for key, row in rows.items()}
-    chosen = {f"{key}_{one.upper()}": int(values[key] == one) for key, row in rows.items() for one in row.choices}
-    wanted: dict[str, Value | Fraction] = {**chosen, **values, **(asked or {})}
+        text = f"{pattern.name} has no parameter {', '.join(unknown)}"
+        raise ConfigError(text, next_step=f"its parameters: {', '.join(parameters)}")
+    values: dict[str, Value] = {}
+    words: dict[str, Value | Fraction] = {}
+    pins = []
+    for name, parameter in parameters.items():
+        value = _checked(parameter, params.get(name, parameter.default))
+        values[name] = value
+        for choice in parameter.choices:
+            words[f"{name}_{choice.upper()}"] = int(value == choice)
+        if parameter.pin_use:
+            pins.append(int(value))
+    words |= values
+    words |= asked or {}
+    start_ms = Fraction(0)
+    if pattern.kind == "py":
+        start_ms = _PY_START_MS
     return replace(
         pattern,
         source=_LINES[pattern.kind].sub(lambda line: _define(line, values), pattern.source),
-        expect=expected_text(name, pattern.expect, wanted, _PY_START_MS if pattern.kind == "py" else 0),
-        pins=tuple(int(value) for key, value in values.items() if rows[key].pin_use),
+        expect=expected_text(pattern.name, pattern.expect, words, start_ms),
+        pins=tuple(pins),
     )
 
 
 def _define(line: re.Match[str], values: Mapping[str, Value]) -> str:
-    """A parameter's line with its new value, in the notation (hexadecimal, quotes) of the old one."""
-    if line[2] not in values:
+    """Return a parameter's line with its new value, in the notation (hexadecimal, quotes) of the old value."""
+    value = values.get(line[2])
+    if value is None:
         return line[0]
-    value = values[line[2]]
     if isinstance(value, str):
-        shown = f'"{value}"'
+        text = f'"{value}"'
+    elif line[4].startswith("0x"):
+        text = f"0x{value:02x}"
     else:
-        shown = str(value)
-    if isinstance(value, int) and line[4].startswith("0x"):
-        shown = f"0x{value:02x}"
-    return f"{line[1]}{line[2]}{line[3]}{shown}{line[5]}"
+        text = str(value)
+    return f"{line[1]}{line[2]}{line[3]}{text}{line[5]}"
 
 
-def _parameter(name: str, row: Mapping[str, Any]) -> PatternParameter:
-    """A parameter from its table. Raises ValueError, and ConfigError for a default that it may not have."""
-    kind = row.get("type")
-    use = row.get("use")
-    fields = {key: value for key, value in row.items() if key not in ("type", "use", "pin_use")}
+def _read_parameter(name: str, row: Mapping[str, Any]) -> PatternParameter:
+    """Read a parameter from its table. Raises ValueError, and ConfigError for a default that it may not have."""
+    fields = {"title": name.lower().replace("_", " "), **row, "name": name}
+    kind = fields.pop("type", None)
+    use = fields.pop("use", None)
+    fields.pop("pin_use", None)
     if kind == "pin":
         fields = {"min": 0, "max": MAX_PIN, **fields, "pin_use": use}
     if kind == "quantity":
         fields["choices"] = i2c_quantities()
     try:
-        parameter = convert({"title": name.lower().replace("_", " "), **fields, "name": name}, PatternParameter)
+        parameter = convert(fields, PatternParameter)
     except ValidationError as exc:
         raise ValueError(f"parameters.{name}: {exc}") from exc
     has_limits = parameter.min is not None and parameter.max is not None
     has_choices = bool(parameter.choices)
-    fits = {"int": has_limits, "pin": use is not None, "word": has_choices, "quantity": "choices" not in row}
-    if not fits.get(str(kind)) or (kind in ("int", "pin") and has_choices):
+    fits = {
+        "int": has_limits and not has_choices,
+        "pin": use is not None and not has_choices,
+        "word": has_choices,
+        "quantity": "choices" not in row,
+    }
+    if not fits.get(str(kind)):
         text = "type is int (min, max), pin (use: output, input, pwm), word (choices) or quantity"
         raise ValueError(f"parameters.{name}: {text}")
     _checked(parameter, parameter.default)
@@ -232,7 +275,7 @@ def _parameter(name: str, row: Mapping[str, Any]) -> PatternParameter:
 
 
 def _checked(parameter: PatternParameter, value: Value) -> Value:
-    """The value itself when it may be put into C source."""
+    """Return the value if it may be put into the source. Raises ConfigError."""
     title = parameter.title
     if parameter.choices:
         if value not in parameter.choices:
@@ -240,12 +283,23 @@ def _checked(parameter: PatternParameter, value: Value) -> Value:
         return value
     if isinstance(value, bool) or not isinstance(value, int):
         raise ConfigError(f"{title} must be a whole number, not {value!r}")
-    low = parameter.min
-    high = parameter.max
-    if (low is not None and value < low) or (high is not None and value > high):
+    is_too_low = parameter.min is not None and value < parameter.min
+    is_too_high = parameter.max is not None and value > parameter.max
+    if is_too_low or is_too_high:
         unit = parameter.unit
         step = "a pin of the board: microclaw device show NAME --json"
         if parameter.pin_use is None:
-            step = f"between {_with_unit(low, unit)} and {_with_unit(high, unit)}"
+            step = f"between {_with_unit(parameter.min, unit)} and {_with_unit(parameter.max, unit)}"
         raise ConfigError(f"{title.removesuffix(f' {unit}')} cannot be {_with_unit(value, unit)}", next_step=step)
     return value
+
+
+def _with_unit(value: float | None, unit: str | None) -> str:
+    """Return 3_600_000 ms as "1 h", 500 ms as "500 ms", and 3 as "3"."""
+    if value is None or unit is None:
+        return f"{value}"
+    if unit != "ms" or value < 1000:
+        return f"{value} {unit}"
+    if value % 3_600_000 == 0:
+        return f"{value / 3_600_000:g} h"
+    return f"{value / 1000:g} s"

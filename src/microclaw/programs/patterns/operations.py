@@ -15,22 +15,25 @@ from microclaw.host.operations.operation import OperationCall, Option, operation
 from microclaw.host.operations.result import Listing, Result, filled
 from microclaw.programs.patterns.catalog import KIND_OF, SHIPPED, Catalog, Entry
 from microclaw.programs.patterns.library import PatternParameter
-from microclaw.programs.patterns.wiring import Part
+from microclaw.programs.patterns.wiring import CatalogPart
 
 if TYPE_CHECKING:
     from microclaw.host.config.settings import Settings
 
 
 def folders_of(settings: Settings) -> list[Path]:
-    """The folders that are looked at beside the shipped catalogue: what these acts work with."""
-    return [Path(one).expanduser() for one in settings.catalog.folders]
+    """Return the user's catalogue folders, which are read besides the shipped catalogue."""
+    return [Path(folder).expanduser() for folder in settings.catalog.folders]
 
 
 _NAMES: Final = {"version_text": "version", "app_name": "app", "folder": "catalog"}
 
 
 class EntryFacts(Result, frozen=True, kw_only=True, rename=_NAMES):
-    """`app`: the program's name on a board; `missing`: why there is no C, or no Python; `catalog`: its folder."""
+    """The facts of an entry.
+
+    `app` is the program's name on a board, `missing` why it has no C or no Python, `catalog` its folder.
+    """
 
     name: str
     version_text: str
@@ -42,11 +45,11 @@ class EntryFacts(Result, frozen=True, kw_only=True, rename=_NAMES):
     missing: str
     folder: str
     parameters: dict[str, PatternParameter]
-    wiring: tuple[Part, ...]
+    wiring: tuple[CatalogPart, ...]
 
 
 class EntryList(Listing, frozen=True, kw_only=True):
-    """`mistakes`: what could not be read."""
+    """Entries of the catalogues. `mistakes` says which files could not be read."""
 
     document: ClassVar = "catalog"
     columns: ClassVar = {
@@ -67,7 +70,7 @@ class EntryList(Listing, frozen=True, kw_only=True):
 
 
 class OneEntry(EntryFacts, frozen=True, kw_only=True, rename=_NAMES):
-    """With the given values and the defaults; `expect` is what its trial has to show, `sources` are by their files."""
+    """An entry with the given values and the defaults. `expect` is for its trial, `sources` are by their files."""
 
     document: ClassVar = "catalog-entry"
 
@@ -82,8 +85,8 @@ class OneEntry(EntryFacts, frozen=True, kw_only=True, rename=_NAMES):
         if self.missing:
             yield f"In {self.languages} alone: {self.missing}."
         yield ""
-        for name, value, may_be, title in parameter_rows(self.parameters, self.values):
-            yield f"{name} = {value}  ({may_be}): {title}"
+        for name, value, allowed, title in parameter_rows(self.parameters, self.values):
+            yield f"{name} = {value}  ({allowed}): {title}"
         yield from ("", self.diagram, "", "What its trial has to show (docs/proof.md):", self.expect.rstrip("\n"))
         for file, source in self.sources.items():
             yield f"\n{file}\n{source}"
@@ -99,7 +102,7 @@ class FoundEntries(Result, frozen=True, kw_only=True):
 
     @property
     def is_foreign(self) -> bool:
-        return any(one != SHIPPED for one in self.catalogs)
+        return any(catalog != SHIPPED for catalog in self.catalogs)
 
 
 From: TypeAlias = Annotated[
@@ -119,9 +122,10 @@ async def search(
     catalog: From = None,
 ) -> EntryList:
     """Find entries by words of their names, titles, descriptions and parts."""
-    found = Catalog(folders, only=catalog)
-    entries = [filled(EntryFacts, one) for one in found.search(words.split())]
-    return EntryList(entries=entries, mistakes=[one.message for one in found.mistakes])
+    catalogs = Catalog(folders, only=catalog)
+    entries = [filled(EntryFacts, entry) for entry in catalogs.search(words.split())]
+    mistakes = [mistake.message for mistake in catalogs.mistakes]
+    return EntryList(entries=entries, mistakes=mistakes)
 
 
 @operation("catalog.show", here=folders_of, command=CommandForm("search"))
@@ -139,7 +143,10 @@ async def show(
 ) -> OneEntry:
     """Show an entry: what it does, its parameters, how it is wired, what proves it."""
     entry = Catalog(folders, only=catalog).find(name)
-    return _shown(entry, sets or (), entry.kinds if source else (), blocking=True)
+    kinds: tuple[ProgramKind, ...] = ()
+    if source:
+        kinds = entry.kinds
+    return _entry_with_values(entry, sets or (), kinds, blocking=True)
 
 
 @operation("catalog.look", tool=ToolForm("catalog"), command=NO_COMMAND)
@@ -152,47 +159,55 @@ async def look(
     words: Annotated[str | None, Meta(max_length=200, description="Only entries with all of these words.")] = None,
     language: Annotated[Literal["c", "py"] | None, Meta(description="Of the source.")] = None,
 ) -> FoundEntries:
-    """The ready, tried programs that this host knows (blink, thermostat, door sensor, ...): a list, or one with its
-    wiring, its expectations and its source to start from."""
-    known = await asyncio.to_thread(Catalog, folders)
+    """List the ready, tried programs (blink, thermostat, ...), or show one with wiring, expectations and source."""
+    catalogs = await asyncio.to_thread(Catalog, folders)
     if name is not None:
-        entry = known.find(name)
-        if language is None:
-            kind = entry.kinds[0]
-        else:
+        entry = catalogs.find(name)
+        kind = entry.kinds[0]
+        if language is not None:
             kind = KIND_OF[language]
-        shown = _shown(entry, (), (kind,), blocking=None)
-        return FoundEntries(entries=[], entry=shown, catalogs=(entry.folder,))
-    found = known.search((words or "").split())
-    return FoundEntries(
-        entries=[(one.name, one.title, one.languages) for one in found],
-        mistakes=len(known.mistakes),
-        catalogs=tuple({one.folder for one in found}),
-    )
+        result = _entry_with_values(entry, (), (kind,), blocking=None)
+        return FoundEntries(entries=[], entry=result, catalogs=(entry.folder,))
+    rows = []
+    entry_catalogs = set()
+    for entry in catalogs.search((words or "").split()):
+        rows.append((entry.name, entry.title, entry.languages))
+        entry_catalogs.add(entry.folder)
+    return FoundEntries(entries=rows, mistakes=len(catalogs.mistakes), catalogs=tuple(entry_catalogs))
 
 
-def _shown(entry: Entry, sets: Sequence[str], kinds: Sequence[ProgramKind], *, blocking: bool | None) -> OneEntry:
+def _entry_with_values(
+    entry: Entry, sets: Sequence[str], kinds: Sequence[ProgramKind], *, blocking: bool | None
+) -> OneEntry:
+    """Return the entry with these values, and with its sources of these kinds."""
     values = entry.values(sets)
     programs = [entry.fill(values, kind, blocking=blocking) for kind in kinds or entry.kinds[:1]]
-    sources = {one.file: one.source for one in programs if kinds}
-    diagram = entry.diagram(values)
-    expect = programs[0].expect
-    return filled(OneEntry, entry, values=values, diagram=diagram, expect=expect, sources=sources)
+    sources = {}
+    if kinds:
+        sources = {program.file: program.source for program in programs}
+    return filled(
+        OneEntry,
+        entry,
+        values=values,
+        diagram=entry.diagram(values),
+        expect=programs[0].expect,
+        sources=sources,
+    )
 
 
 def parameter_rows(
     parameters: Mapping[str, PatternParameter], values: Mapping[str, str | int]
 ) -> Iterable[tuple[str, str, str, str]]:
-    """Name, value, range and meaning of each, with the unit."""
-    for one in parameters.values():
-        if one.unit:
-            unit = f" {one.unit}"
+    """Yield the name, value, range and meaning of each parameter, with the unit."""
+    for parameter in parameters.values():
+        unit = ""
+        if parameter.unit:
+            unit = f" {parameter.unit}"
+        if parameter.choices:
+            allowed = ", ".join(parameter.choices)
+        elif parameter.pin_use:
+            allowed = "a pin"
         else:
-            unit = ""
-        if one.choices:
-            may_be = ", ".join(one.choices)
-        elif one.pin_use:
-            may_be = "a pin"
-        else:
-            may_be = f"{one.min} to {one.max}{unit}"
-        yield one.name.lower(), f"{values.get(one.name, one.default)}{unit}", may_be, one.title
+            allowed = f"{parameter.min} to {parameter.max}{unit}"
+        value = values.get(parameter.name, parameter.default)
+        yield parameter.name.lower(), f"{value}{unit}", allowed, parameter.title

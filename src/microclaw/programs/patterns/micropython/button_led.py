@@ -15,7 +15,11 @@ print("watching the button on pin", BUTTON_PIN)
 while True:
     pressed = not button.value()
     if pressed != was_pressed:
-        led.value(ON if pressed else 1 - ON)
-        print("button pressed" if pressed else "button released")
+        if pressed:
+            led.value(ON)
+            print("button pressed")
+        else:
+            led.value(1 - ON)
+            print("button released")
     was_pressed = pressed
     sleep_ms(20)

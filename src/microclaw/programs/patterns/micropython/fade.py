@@ -9,11 +9,13 @@ PERIOD_MS = 2000
 STEP_MS = 20
 ON = 1
 
-led = PWM(Pin(PIN), freq=1000, duty_u16=0 if ON else 65535)
+led = PWM(Pin(PIN), freq=1000, duty_u16=65535 * (1 - ON))
 position_ms = 0
 while True:
     sleep_ms(STEP_MS)
     position_ms = (position_ms + STEP_MS) % PERIOD_MS
     level = position_ms * 510 // PERIOD_MS  # 510: up and down
-    duty = level if level <= 255 else 510 - level
-    led.duty_u16((duty if ON else 255 - duty) * 257)
+    duty = min(level, 510 - level)
+    if not ON:
+        duty = 255 - duty
+    led.duty_u16(duty * 257)

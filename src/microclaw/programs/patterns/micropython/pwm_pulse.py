@@ -9,6 +9,9 @@ FREQUENCY_HZ = 1000
 FOR_MS = 1000
 ON = 1
 
-light = PWM(Pin(PIN), freq=FREQUENCY_HZ, duty_u16=(DUTY if ON else 255 - DUTY) * 257)
+duty = DUTY
+if not ON:
+    duty = 255 - DUTY
+light = PWM(Pin(PIN), freq=FREQUENCY_HZ, duty_u16=duty * 257)
 sleep_ms(FOR_MS)
-light.duty_u16(0 if ON else 65535)
+light.duty_u16(65535 * (1 - ON))

@@ -13,7 +13,8 @@ STEP_MS = 20
 
 def color(position):  # 0 red, 256 green, 512 blue, 768 red
     third, way = divmod(position % 768, 256)
-    down, up = 255 - way, way
+    up = way
+    down = 255 - way
     return ((down, up, 0), (0, down, up), (up, 0, down))[third]
 
 

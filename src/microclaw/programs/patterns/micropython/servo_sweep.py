@@ -12,7 +12,7 @@ MAX_US = 2500
 servo = PWM(Pin(PIN), freq=50, duty_u16=0)
 position_ms = 0
 while True:
-    way_ms = position_ms if position_ms * 2 < PERIOD_MS else PERIOD_MS - position_ms
+    way_ms = min(position_ms, PERIOD_MS - position_ms)
     servo.duty_ns((MIN_US + (MAX_US - MIN_US) * 2 * way_ms // PERIOD_MS) * 1000)
     sleep_ms(STEP_MS)
     position_ms = (position_ms + STEP_MS) % PERIOD_MS

@@ -21,10 +21,20 @@ while True:
     if value is None:
         print("the sensor for", QUANTITY, "does not answer")
     else:
-        excess = (value * 1000 - LIMIT_MILLI) * (1 if ABOVE else -1)
-        turn_on = excess > (-HYSTERESIS_MILLI if is_on else 0)
+        excess = value * 1000 - LIMIT_MILLI
+        if not ABOVE:
+            excess = -excess
+        least = 0
+        if is_on:
+            least = -HYSTERESIS_MILLI
+        turn_on = excess > least
         if turn_on is not is_on:
-            output.value(ON if turn_on else 1 - ON)
-            print("%s %.2f, pin %d %s" % (QUANTITY, value, PIN, "on" if turn_on else "off"))
+            level = 1 - ON
+            word = "off"
+            if turn_on:
+                level = ON
+                word = "on"
+            output.value(level)
+            print("%s %.2f, pin %d %s" % (QUANTITY, value, PIN, word))
         is_on = turn_on
     sleep_ms(EVERY_MS)

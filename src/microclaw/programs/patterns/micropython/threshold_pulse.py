@@ -25,8 +25,13 @@ while True:
     if value is None:
         print("the sensor for", QUANTITY, "does not answer")
     else:
-        excess = (value * 1000 - LIMIT_MILLI) * (1 if ABOVE else -1)
-        is_beyond = excess > (-HYSTERESIS_MILLI if was_beyond else 0)
+        excess = value * 1000 - LIMIT_MILLI
+        if not ABOVE:
+            excess = -excess
+        least = 0
+        if was_beyond:
+            least = -HYSTERESIS_MILLI
+        is_beyond = excess > least
         if is_beyond and not was_beyond:
             print("%s %.2f, pin %d on for %d ms" % (QUANTITY, value, PIN, FOR_MS))
             output.value(ON)
