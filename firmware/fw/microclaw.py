@@ -81,7 +81,8 @@ class Api:
 
     def sensor(self, quantity, address):
         """Return a value of the sensor at the board's I2C pins, which programs share; None if it does not answer."""
-        return self._env.ours("sensors").quantity(self._env.i2c_bus(), quantity, address)
+        load = self._env.ours
+        return load("sensors").quantity(self._env.i2c_bus(), quantity, address, load)
 
 
 async def _every(env, ms, task):

@@ -107,6 +107,9 @@ class Runner:
         if not any([program.env or program.times for program in self._programs.values()]):
             for name in self.OF_PROGRAMS.split():
                 sys.modules.pop(name, None)
+            for name in list(sys.modules):
+                if name.startswith("part_"):
+                    del sys.modules[name]
         gc.collect()
 
     def check_memory(self, name):

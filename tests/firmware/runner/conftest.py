@@ -15,6 +15,7 @@ from typing import Any, Final
 import pytest
 from tests.firmware.conftest import PATIENCE_S, ROOT, SMALL
 
+from microclaw.hardware.firmware_folder import write_part_modules
 from microclaw.programs.py.compile import find_mpy_cross
 
 PRELUDE: Final = "from world import *\n"
@@ -22,10 +23,11 @@ PRELUDE: Final = "from world import *\n"
 
 @dataclass(frozen=True)
 class MicroPython:
-    """One build of the unix port, and a folder for a test's programs and flash."""
+    """One build of the unix port, a folder for a test's programs and flash, and one with the modules of parts."""
 
     words: tuple[str, ...]
     folder: Path
+    parts: Path
 
     def with_room(self) -> MicroPython:
         """A board with PSRAM, for many programs one after the other: their names stay in memory."""
@@ -47,7 +49,8 @@ class MicroPython:
 
     @property
     def environ(self) -> Mapping[str, str]:
-        places = (Path(__file__).parent / "bench", ROOT / "tests/firmware/simulated", ROOT / "firmware/fw")
+        simulated = (Path(__file__).parent / "bench", ROOT / "tests/firmware/simulated")
+        places = (*simulated, ROOT / "firmware/fw", self.parts)
         return {**os.environ, "MICROPYPATH": ":".join([*map(str, places), ".frozen"])}
 
     def act(self, body: str, **facts: object) -> Any:
@@ -70,9 +73,16 @@ class MicroPython:
         return json.loads(answer)
 
 
+@pytest.fixture(scope="session")
+def part_modules(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("parts")
+    write_part_modules(folder)
+    return folder
+
+
 @pytest.fixture
-def micropython(tmp_path: Path) -> MicroPython:
+def micropython(tmp_path: Path, part_modules: Path) -> MicroPython:
     """The 32-bit build, with a heap like that of a board without PSRAM."""
     if not SMALL.exists():
         pytest.skip("scripts/micropython.sh has not made this build of MicroPython's unix port")
-    return MicroPython((str(SMALL), "-X", "heapsize=160K"), tmp_path)
+    return MicroPython((str(SMALL), "-X", "heapsize=160K"), tmp_path, part_modules)

@@ -22,6 +22,7 @@ from microclaw.devices.flash.images import MIN_MICROPYTHON
 from microclaw.devices.flash.raw_repl import RawRepl, nonsense
 from microclaw.devices.flash.without_psram import merge_modules, move_texts_to_file, shorten_names
 from microclaw.errors import BuildError, DeviceError, Diagnostic
+from microclaw.hardware.firmware_folder import part_modules
 
 FOLDER: Final = "/fw_a"
 SETTINGS_PATH: Final = "/settings.json"
@@ -38,6 +39,8 @@ _PSRAM_ONLY: Final = ("audio.py",)
 """The modules for which a board without PSRAM has not enough memory."""
 _SMALL_ONLY: Final = "texts.py"
 """The module that a board with PSRAM does not need."""
+_READS_PARTS: Final = "sensors"
+"""The module that loads those of the parts."""
 OURS: Final = frozenset(
     {
         "boot.py",
@@ -236,6 +239,8 @@ def _read_sources(folder: Path, *, with_psram: bool) -> dict[str, str]:
     for path in sorted((folder / "fw").glob("*.py")):
         if path.name not in left_out:
             sources[path.stem] = path.read_text(encoding="utf-8")
+    if _READS_PARTS in sources:
+        sources.update(part_modules())
     return sources
 
 

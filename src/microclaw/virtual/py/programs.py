@@ -16,7 +16,7 @@ from platformdirs import user_cache_path
 
 from microclaw.durable import replace_file
 from microclaw.errors import DeviceTimeout, DeviceUnreachable, MicroclawError, NotSupported
-from microclaw.hardware.firmware_folder import firmware_folder
+from microclaw.hardware.firmware_folder import firmware_folder, write_part_modules
 from microclaw.virtual.board import Board
 from microclaw.virtual.py.chip import DriverError, Json
 from microclaw.virtual.virtual_clock import VirtualClock
@@ -184,7 +184,7 @@ class Programs:
             vm = Vm(
                 self._board,
                 self._folder,
-                {"/vm": _HERE / "guest", "/lib": _HERE / "modules", "/fw": self.firmware or firmware_folder() / "fw"},
+                self._mounts(),
                 self._cache,
                 lambda ending: self._vm_ended(vm, ending),
                 hang_s=self._hang_s,
@@ -198,6 +198,17 @@ class Programs:
             self._vm = vm
         vm.start()
         return vm
+
+    def _mounts(self) -> dict[str, Path]:
+        """Return the folders of the modules by their paths for the interpreter; an update has its own of the parts."""
+        mounts = {"/vm": _HERE / "guest", "/lib": _HERE / "modules"}
+        if self.firmware is not None:
+            mounts["/fw"] = self.firmware
+            return mounts
+        mounts["/fw"] = firmware_folder() / "fw"
+        mounts["/parts"] = self._folder / "parts"
+        write_part_modules(mounts["/parts"])
+        return mounts
 
     def _write_settings(self, *, with_programs: bool) -> None:
         """Write the settings that `microclaw flash` writes on a real board: its facts from the profile."""

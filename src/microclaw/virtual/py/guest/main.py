@@ -2,7 +2,7 @@
 
 import sys
 
-sys.path[:] = ["/vm", "/lib", "/fw"]
+sys.path[:] = ["/vm", "/lib", "/fw", "/parts"]
 
 import gc as collector  # noqa: E402
 
