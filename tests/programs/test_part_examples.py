@@ -1,0 +1,43 @@
+"""Every part's example is built and tried, and does what its expectations say. They are found by the parts' folders."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from microclaw.events import ProgramKind
+from microclaw.hardware.boards.firmware import with_micropython
+from microclaw.hardware.boards.profile import BoardProfile
+from microclaw.hardware.boards.reader import load_board
+from microclaw.hardware.parts.reader import part_folders
+from microclaw.programs.building import cached_compiler, program_language
+from microclaw.programs.builds.cache import BuildCache
+from microclaw.programs.proof.expectation_text import parse_expectations
+from microclaw.programs.proof.trial import TrialOptions, try_image
+
+PROGRAMS = (".ino", ".py")
+BOARD = load_board("virtual")
+EXAMPLES = [file for folder in part_folders() for file in sorted(folder.glob("example.*")) if file.suffix in PROGRAMS]
+
+
+def read_example(example: Path) -> tuple[str, str]:
+    """Return the program and its expectations."""
+    return example.read_text(encoding="utf-8"), example.with_suffix(".expect").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("example", EXAMPLES, ids=lambda example: f"{example.parent.name}{example.suffix}")
+async def test_the_example_of_a_part_does_what_stands_beside_it(example: Path, build_cache: Path) -> None:
+    source, expected = read_example(example)
+    board: BoardProfile = BOARD
+    kinds: tuple[ProgramKind, ...] = ("wasm",)
+    if example.suffix == ".py":
+        board = with_micropython(BOARD)
+        kinds = ("py",)
+    compile_source = cached_compiler(BuildCache(build_cache))
+    image = await compile_source(source, board, "example", "O3", program_language(example.name), kinds)
+    assert image.warnings == ()
+    expectations = parse_expectations(expected)
+    trial = await try_image(image, board, TrialOptions(expectations=expectations))
+    assert trial.ok, f"{trial.error}; {trial.log}"
+    assert trial.proof == "met in the trial", [result.line() for result in trial.expected]
