@@ -12,10 +12,11 @@ from microclaw.errors import CallRejected, ConfigError, UnknownName
 from microclaw.hardware.boards import load_board
 from microclaw.hardware.parts.models import OneWireDevice, PinDevice
 from microclaw.hardware.parts.reader import parts
-from microclaw.hardware.parts.wiring import Wiring, check_wiring, parse_wiring, read_wiring, wiring_tables
+from microclaw.hardware.parts.wiring import Wiring, check_wiring, make_part, parse_wiring, read_wiring, wiring_tables
 from microclaw.virtual import bench
 from microclaw.virtual.bench import load_model
 from microclaw.virtual.board import Board
+from microclaw.virtual.part_bus import PartBus, own_bus
 from microclaw.virtual.virtual_clock import VirtualClock
 
 PROFILE = load_board("virtual")
@@ -123,11 +124,17 @@ def test_a_part_answers_on_its_own_pin_alone(board: Board) -> None:
 
 
 def test_a_sensor_answers_at_its_address(board: Board) -> None:
-    assert board.parts.i2c_addresses() == [0x77]
-    assert board.parts.i2c_write(0x77, b"\xd0")
-    assert board.parts.i2c_read(0x77, 1) == b"\x60"
-    assert not board.parts.i2c_write(0x76, b"\xd0")
+    assert own_bus(board).addresses() == [0x77]
+    assert own_bus(board).write(0x77, b"\xd0")
+    assert own_bus(board).read(0x77, 1) == b"\x60"
+    assert not own_bus(board).write(0x76, b"\xd0")
     assert board.parts.readings("bme280") == board.parts.readings("bme1")
+
+
+def test_a_part_answers_only_on_the_bus_that_it_is_wired_to(board: Board) -> None:
+    board.parts.wire(Wiring((make_part("bme1", "bme280", pins={"sda": 4, "scl": 5}),)))
+    assert own_bus(board).addresses() == []
+    assert PartBus(board, (4, 5)).addresses() == [0x76]
 
 
 def test_a_value_has_two_names_and_a_wrong_one_changes_nothing(board: Board) -> None:
@@ -147,7 +154,7 @@ def test_another_wiring_takes_the_place_of_the_first_with_its_alarms_and_levels(
     board.parts.wire(Wiring())
     clock.advance(100)
     assert edges(board, 5) == []
-    assert board.parts.i2c_addresses() == []
+    assert own_bus(board).addresses() == []
 
 
 def test_a_power_cut_ends_a_measurement(board: Board, clock: VirtualClock) -> None:

@@ -190,3 +190,105 @@ def test_real_clock_calls_each_alarm_once_and_never_early() -> None:
     clock.close()
     assert len(called) == 50
     assert min(called) >= 0
+
+
+@pytest.mark.parametrize("way", ["compute", "read", "sleep", "spend"])
+def test_an_alarm_rings_before_time_passes_it_also_for_a_task_that_must_go_on(way: str) -> None:
+    clock = VirtualClock()
+    rang: list[float] = []
+    ended: list[float] = []
+
+    def body(task: Task) -> None:
+        clock.idle(task)
+        clock.ask(task)
+        while clock.now_ms() < 12:
+            if way == "compute":
+                clock.compute(5)
+            elif way == "read":
+                clock.read_ms(task)
+            elif way == "sleep":
+                clock.sleep(task, 0.02)
+            else:
+                clock.spend(task, 0.3)
+        ended.append(clock.now_ms())
+
+    worker = Worker(clock, "asked", body)
+    clock.settle()
+    for t_ms in (8.0, 9.005):
+        clock.call_at(t_ms, lambda: rang.append(clock.now_ms()))
+    clock.wake(worker.task)
+    worker.join()
+    assert rang == [8.0, 9.005]
+    assert ended[0] >= 12
+
+
+def test_a_task_whose_sleep_is_over_gets_its_turn_when_another_has_computed() -> None:
+    clock = VirtualClock()
+    woken: list[float] = []
+
+    def computes(task: Task) -> None:
+        clock.sleep(task, 1)
+        clock.compute(50)
+        while not woken:
+            clock.read_ms(task)
+
+    def sleeps(task: Task) -> None:
+        clock.sleep(task, 10)
+        woken.append(clock.now_ms())
+
+    workers = [Worker(clock, "computes", computes), Worker(clock, "sleeps", sleeps)]
+    clock.advance(100)
+    for worker in workers:
+        worker.join()
+    assert woken == [pytest.approx(51, abs=0.02)]
+
+
+def test_a_bus_takes_its_time_while_others_run() -> None:
+    clock = VirtualClock()
+    seen: list[tuple[str, float]] = []
+
+    def sends(task: Task) -> None:
+        clock.spend(task, 20)
+        seen.append(("sent", clock.now_ms()))
+
+    def ticks(task: Task) -> None:
+        clock.sleep(task, 12)
+        seen.append(("tick", clock.now_ms()))
+
+    workers = [Worker(clock, "sends", sends), Worker(clock, "ticks", ticks)]
+    clock.advance(30)
+    for worker in workers:
+        worker.join()
+    assert seen == [("tick", 12), ("sent", 20)]
+
+
+def test_many_transfers_that_are_shorter_than_a_reading_take_their_own_time() -> None:
+    clock = VirtualClock()
+    sent: list[float] = []
+
+    def sends(task: Task) -> None:
+        for _ in range(1_000):
+            clock.spend(task, 0.001)
+        sent.append(clock.now_ms())
+
+    worker = Worker(clock, "sends", sends)
+    clock.advance(100)
+    worker.join()
+    assert sent == [pytest.approx(1.0)]
+
+
+def test_the_real_clock_sleeps_for_many_short_transfers_at_once() -> None:
+    slept: list[float] = []
+
+    class OnTime(Clock):
+        def now_ms(self) -> float:
+            return sum(slept)
+
+        def sleep(self, task: Task, ms: float) -> None:
+            slept.append(ms)
+
+    clock = OnTime()
+    task = Task("t")
+    for _ in range(10):
+        clock.spend(task, 0.25)
+    assert slept == [1.0, 1.0]

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Final, TypeVar
 from microclaw.errors import MicroclawError, UnknownName
 from microclaw.hardware.parts.models import BusDevice, OneWireDevice, PartModel, PinDevice
 from microclaw.hardware.parts.reader import part_folders, parts, quantities
-from microclaw.hardware.parts.wiring import WiredPart, Wiring, make_part
+from microclaw.hardware.parts.wiring import WiredPart, Wiring, bus_pins, make_part
 from microclaw.text import clean_text
 from microclaw.wire.board_replies import BROKEN_PART, EdgeRow
 
@@ -152,36 +152,23 @@ class BoardParts:
             if isinstance(self._models.get(part_id), BusDevice) and wired.facts.measures:
                 yield part_id, wired
 
-    # The I2C bus.
-    def i2c_addresses(self) -> list[int]:
-        """Return the 7-bit addresses that answer, lowest first."""
-        with self._board.lock:
-            addresses = []
-            for part_id, wired in self._wired.items():
-                is_listening = isinstance(self._working(part_id), BusDevice)
-                if is_listening and wired.address is not None:
-                    addresses.append(wired.address)
-            return sorted(addresses)
+    # I2C buses (part_bus.py).
+    def on_bus(self, pins: tuple[int, int] | None) -> dict[int, BusDevice]:
+        """Return the working I2C parts on a bus, whose SDA and SCL are given, by their addresses."""
+        devices: dict[int, BusDevice] = {}
+        for part_id, wired in self._wired.items():
+            device = self._working(part_id)
+            is_on_bus = pins is not None and bus_pins(wired, self._board.profile) == pins
+            if isinstance(device, BusDevice) and wired.address is not None and is_on_bus:
+                devices[wired.address] = device
+        return devices
 
-    def i2c_write(self, address: int, data: bytes) -> bool:
-        """Send bytes to a device; return False if none acknowledges that address."""
-        with self._board.lock:
-            device = self._at_address(address)
-            if device is None:
-                return False
-            answer = self._call(device.wired.id, lambda: device.write(data))
-            return answer is not None
-
-    def i2c_read(self, address: int, size: int) -> bytes | None:
-        """Read bytes from a device; return None if none acknowledges that address."""
-        with self._board.lock:
-            device = self._at_address(address)
-            if device is None:
-                return None
-            answer = self._call(device.wired.id, lambda: device.read(size))
-            if answer is None:
-                return None
-            return answer[0]
+    def transfer(self, device: BusDevice, fn: Callable[[], R]) -> R | None:
+        """Return what the device makes of a transfer, or None if it fails."""
+        answer = self._call(device.wired.id, fn)
+        if answer is None:
+            return None
+        return answer[0]
 
     # Single-wire buses.
     def messages(self, pin: int) -> dict[bytes, bytes]:
@@ -257,13 +244,6 @@ class BoardParts:
             self._watched.pop(pin, None)
             bench.join(pin, None)
             bench.drive(pin, None)
-
-    def _at_address(self, address: int) -> BusDevice | None:
-        for part_id, wired in self._wired.items():
-            device = self._working(part_id)
-            if wired.address == address and isinstance(device, BusDevice):
-                return device
-        return None
 
     def _working(self, part_id: str) -> PartModel | None:
         """Return the model of a part, or None if it has none or it failed."""

@@ -18,6 +18,7 @@ from microclaw.hardware.parts.wiring import Wiring, soldered_parts
 from microclaw.text import clean_text
 from microclaw.virtual.adc import AdcInputs
 from microclaw.virtual.bench import BoardParts
+from microclaw.virtual.bus_time import UartQueue
 from microclaw.virtual.clock import Clock
 from microclaw.virtual.line_buffers import LineBuffer
 from microclaw.virtual.pwm_channels import PwmChannels
@@ -62,6 +63,7 @@ class Board:
         self.cpu_mhz = 160 if is_small else 240
         self.spi_hosts = range(1, 2 if is_small else 3)  # SPI2, SPI3; host 0 (SPI1) is the flash's. Nothing is wired
         self.uarts = range(2 if is_small else 3)  # SOC_UART_HP_NUM
+        self.uart_queues = {port: UartQueue() for port in self.uarts}
         self._epoch_at_boot_ms = 0.0  # where the calendar began with this boot; a power cut loses it
         self.lock = threading.RLock()
         self.switching = threading.RLock()  # while it is held, no other thread switches the power
@@ -391,6 +393,7 @@ class Board:
         self.parts.reset()
         self._claims.clear()
         self._absent.clear()
+        self.uart_queues = {port: UartQueue() for port in self.uarts}
 
     def _pin(self, pin: int) -> PinState:
         state = self._pins.get(pin)

@@ -14,6 +14,8 @@ from enum import Enum, auto
 from typing import Final
 
 _COMPACT_AT: Final = 1024
+LEAST_SLEEP_MS: Final = 1.0
+"""The real clock sleeps no shorter for a bus: a system's timer is late by some 0.1 ms."""
 
 
 class Interrupted(Exception):
@@ -87,6 +89,7 @@ class Task:
         self.is_ending = False  # it is to return from what it does; on the virtual clock its readings cost time then
         self.alarm: ClockTimer | None = None  # of its sleep
         self.asked_until_ms = 0.0  # until then it goes on without being granted time
+        self.owed_ms = 0.0  # bus time on the real clock that is still to be slept
         self.wake = threading.Semaphore(0)
         self.reads = 0
         self.thread_id: int | None = None
@@ -199,6 +202,17 @@ class Clock:
         if kept:
             task.wake.release()
         task.check()
+
+    def spend(self, task: Task, ms: float) -> None:
+        """Let exactly the time pass that a transfer on a bus takes; raises Interrupted.
+
+        On the real clock short transfers are slept together, so that all of them take no longer than the bus would.
+        """
+        task.owed_ms += ms
+        if task.owed_ms >= LEAST_SLEEP_MS:
+            began_ms = self.now_ms()
+            self.sleep(task, task.owed_ms)
+            task.owed_ms -= self.now_ms() - began_ms
 
     def interrupt(self, task: Task) -> None:
         """End every present and coming wait of the task."""

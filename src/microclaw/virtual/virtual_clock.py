@@ -53,6 +53,7 @@ class VirtualClock(Clock):
         self._cpu_end_s = math.inf
         self._advances = False
         self._running: Task | None = None
+        self._has_overslept = False  # a task whose sleep is over waits for the one that runs
         self._tasks: set[Task] = set()
         self._ready: deque[Task] = deque()
         self._paused: list[Task] = []
@@ -65,17 +66,22 @@ class VirtualClock(Clock):
         with self._lock:
             alarm = self._alarms.next()
             end_ms = self._now_ms + _read_cost_ms(task)
-            # A wait ends exactly at what it may wait for.
-            self._now_ms = alarm.t_ms if alarm is not None and self._now_ms < alarm.t_ms < end_ms else end_ms
-            return self._now_ms
+            is_overdue = alarm is not None and alarm.t_ms <= self._now_ms  # and the task did not give way for it
+            if not is_overdue:
+                # A wait ends exactly at what it may wait for.
+                if alarm is not None:
+                    end_ms = min(end_ms, alarm.t_ms)
+                self._now_ms = end_ms
+                return end_ms
+        self._pass_to(end_ms)
+        return end_ms
 
     def work(self, task: Task, ms: float) -> None:
         self._give_way(task)
         self.compute(ms)
 
     def compute(self, ms: float) -> None:
-        with self._lock:
-            self._now_ms += ms
+        self._pass_to(self._now_ms + ms)
 
     def restart(self) -> None:
         with self._lock:
@@ -108,11 +114,7 @@ class VirtualClock(Clock):
                             continue
                         break
                     self._now_ms = max(self._now_ms, alarm.t_ms)
-                alarm.fn()
-                if not alarm.is_timer:  # from outside: what a task measures from here on it measures exactly
-                    with self._lock:
-                        for task in self._tasks:
-                            task.reads = 0
+                self._ring(alarm)
             with self._lock:
                 self._advances = False
                 if stuck is None and not self._is_out_of_cpu:
@@ -178,22 +180,57 @@ class VirtualClock(Clock):
     def sleep(self, task: Task, ms: float) -> None:
         with self._lock:
             task.check()
+            is_short = ms < SHORT_SLEEP_MS
             is_reading = ms < READ_COST_MS  # `while (1) usleep(0);` must not stop board time
-            if ms < SHORT_SLEEP_MS:
-                task.reads = task.reads + is_reading
-            else:
+            if not is_short:
                 task.reads = 0
-            end_ms = self._now_ms + (_read_cost_ms(task) if is_reading else ms)
-            if ms < SHORT_SLEEP_MS and (self._may_run_until(end_ms) or self._must_go_on(task)):
+            elif is_reading:
+                task.reads += 1
+                ms = _read_cost_ms(task)
+        self._wait(task, ms, is_short=is_short)
+
+    def spend(self, task: Task, ms: float) -> None:
+        task.check()
+        self._wait(task, ms, is_short=ms < SHORT_SLEEP_MS)
+
+    def _wait(self, task: Task, ms: float, *, is_short: bool) -> None:
+        """Let `ms` pass for a task that does nothing meanwhile; a short wait needs no change of threads if it may."""
+        with self._lock:
+            end_ms = self._now_ms + ms
+            must_go_on = is_short and self._must_go_on(task)
+            if is_short and self._may_run_until(end_ms):
                 task.cpu_mark_s = 0.0
                 self._now_ms = end_ms
                 return
-            task.state = TaskState.SLEEPING
-            alarm = task.alarm = ClockTimer(end_ms, lambda: self._awake(task, alarm))
-            self._alarms.push(alarm)
-            self._hand_on()
-        task.wake.acquire()
-        task.check()
+            if not must_go_on:
+                task.state = TaskState.SLEEPING
+                alarm = task.alarm = ClockTimer(end_ms, lambda: self._awake(task, alarm))
+                self._alarms.push(alarm)
+                self._hand_on()
+        if must_go_on:
+            task.cpu_mark_s = 0.0
+            self._pass_to(end_ms)
+        else:
+            task.wake.acquire()
+            task.check()
+
+    def _pass_to(self, end_ms: float) -> None:
+        """Move the time while a task runs: each alarm on the way rings at its own time, before time passes it."""
+        while True:
+            with self._lock:
+                alarm = self._alarms.take_due(end_ms)
+                if alarm is None:
+                    self._now_ms = max(self._now_ms, end_ms)
+                    return
+                self._now_ms = max(self._now_ms, alarm.t_ms)
+            self._ring(alarm)
+
+    def _ring(self, alarm: ClockTimer) -> None:
+        alarm.fn()
+        if not alarm.is_timer:  # from outside: what a task measures from here on it measures exactly
+            with self._lock:
+                for task in self._tasks:
+                    task.reads = 0
 
     def interrupt(self, task: Task) -> None:
         with self._lock:
@@ -216,7 +253,7 @@ class VirtualClock(Clock):
             is_cheap = is_reading and task.reads <= CHEAP_READS and self._now_ms >= self._limit_ms
             first = self._alarms.next()
             is_due = self._now_ms >= self._limit_ms or (first is not None and first.t_ms <= self._now_ms)
-            waits = is_due and not is_cheap and not self._must_go_on(task)
+            waits = (is_due or self._has_overslept) and not is_cheap and not self._must_go_on(task)
             if waits:
                 task.state = TaskState.PAUSED
                 self._paused.append(task)
@@ -231,6 +268,7 @@ class VirtualClock(Clock):
     def _awake(self, task: Task, alarm: ClockTimer) -> None:
         with self._lock:
             if task.state is TaskState.SLEEPING and not alarm.cancelled:
+                self._has_overslept = self._running is not None
                 self._make_ready(task)
 
     def _make_ready(self, task: Task) -> None:
@@ -246,6 +284,7 @@ class VirtualClock(Clock):
         self._dispatch()
 
     def _dispatch(self) -> None:
+        self._has_overslept = False
         if self._ready:
             task = self._running = self._ready.popleft()
             task.cpu_mark_s = 0.0

@@ -150,4 +150,5 @@ PROGRAMS = [
 def test_program_prints(bench: CBench, source: str, line: str) -> None:
     bench.board.parts.set_values("ina219", {"voltage_v": 5.0, "current_ma": 120.0})
     bench.run(GLUE + source)
+    bench.advance(100)
     assert bench.lines() == [line]

@@ -28,10 +28,12 @@ LINES = """void on_init(void) { static char b[9]; int f = open("/dev/uart/0", RW
 def test_nodes_with_nothing_wired_to_them(make_bench: MakeBench, nodes: tuple[str, ...], lines: list[str]) -> None:
     bench = make_bench(nodes=frozenset(nodes))
     app = bench.run(GLUE + LINES)
+    bench.advance(1)
     assert bench.lines() == lines
     assert app.env.pins == ({10, 11, 12, 13} if nodes else set())
     assert app.stop()
     bench.run(GLUE + LINES, name="next")
+    bench.advance(1)
     assert bench.lines("next") == lines, "the bus of a program that ended can be configured again"
 
 
@@ -47,4 +49,5 @@ def test_spi_refuses_what_the_driver_refuses(make_bench: MakeBench) -> None:
         printf("%d %d ", exchange(f, (void *)0xffffff00, big, &n), write(f, big, 1));
         printf("%d %d\\n", close(f), close(open("/dev/spi/2", RW, 0))); }"""
     )
+    spi.advance(10)
     assert spi.lines() == ["-1 -1 -1 -1 0 -1 -1 0 -1 -1 0 0"]

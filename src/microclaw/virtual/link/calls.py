@@ -7,6 +7,7 @@ from typing import Final
 
 from microclaw.errors import PinRefused
 from microclaw.virtual.board import Board
+from microclaw.virtual.part_bus import own_bus
 from microclaw.virtual.ports.serial import DEFAULT_PWM_HZ
 from microclaw.virtual.py.programs import CallRefused
 from microclaw.wire.link.values import Value, ValueMap
@@ -30,7 +31,7 @@ class BoardMethods:
             "gpio.set": self._gpio_set,
             "gpio.get": self._gpio_get,
             "adc.read": self._adc_read,
-            "i2c.scan": lambda _: {"addresses": list(self._board.parts.i2c_addresses())},
+            "i2c.scan": lambda _: {"addresses": list(own_bus(self._board).addresses())},
             "i2c.read": self._i2c_read,
             "pwm.set": self._pwm_set,
             "edges.read": self._edges_read,

@@ -1,12 +1,18 @@
-"""/dev/i2c/0 as the firmware serves it: transfers with the sensors on the board's bus. Simulates no bus timing."""
+"""/dev/i2c/0 as the firmware serves it: transfers with the sensors on the board's bus, which take the bus's time.
+
+ext_vfs_i2c.c ends each transfer with a stop, both of an exchange too. A second configuration sets pins and clock and
+then fails, as the driver is installed already: to change the clock a program closes the node and opens it again.
+"""
 
 from __future__ import annotations
 
 from typing import Final
 
 from microclaw.virtual.board import Board
+from microclaw.virtual.bus_time import i2c_transfer_ms
 from microclaw.virtual.filesystem import Errno, PosixError
 from microclaw.virtual.nodes.node import DataSeq, DeviceFile, DeviceUser, give, take, take_data_seq
+from microclaw.virtual.part_bus import PartBus
 from microclaw.wire.wasmachine.ioctl import I2cConfigFlag, I2cExchangeFlag, I2cMessageFlag, IoctlCommand
 
 MAX_TRANSFER_BYTES: Final = 1024
@@ -14,16 +20,17 @@ MAX_CLOCK_HZ: Final = 1_000_000
 
 
 class I2cFile(DeviceFile):
-    """The open bus. No sensor answers before I2CIOCSCFG with master mode and the board's own pins."""
+    """The open bus. No part answers before I2CIOCSCFG with master mode and the pins that it is wired to."""
 
     def __init__(self, board: Board, user: DeviceUser) -> None:
         self._board = board
         self._user = user
-        self._wired: bool | None = None  # None: not configured
+        self._bus: PartBus | None = None  # None: not configured
+        self._clock_hz = 0
 
     def ioctl(self, command: int, va: int) -> None:
         values = take_data_seq(self._user.memory, va)
-        if self._wired is None and command != IoctlCommand.I2CIOCSCFG:
+        if self._bus is None and command != IoctlCommand.I2CIOCSCFG:
             raise PosixError(Errno.EINVAL)
         match command:
             case IoctlCommand.I2CIOCSCFG:
@@ -47,9 +54,12 @@ class I2cFile(DeviceFile):
         has_pins = self._board.has_pin(sda) and self._board.has_pin(scl)
         if not has_pins or sda == scl or not 0 < clock_hz <= MAX_CLOCK_HZ:
             raise PosixError(Errno.EINVAL)
-        bus = self._board.profile.i2c
-        self._wired = bus is not None and (bus.sda, bus.scl) == (sda, scl)
+        is_installed = self._bus is not None
+        self._bus = PartBus(self._board, (sda, scl))
+        self._clock_hz = clock_hz
         self._user.pins.update((sda, scl))
+        if is_installed:
+            raise PosixError(Errno.EIO)
 
     def _message(self, values: DataSeq) -> None:
         memory = self._user.memory
@@ -82,16 +92,32 @@ class I2cFile(DeviceFile):
 
     def _send(self, address: int, data: bytes, check_ack: int) -> None:
         # Without check_ack the driver clocks the bytes out whether someone listens or not.
-        if not (self._wired and self._board.parts.i2c_write(address, data)) and check_ack:
+        bus = self._configured_bus()
+        has_listener = bus.has_device(address)
+        if not has_listener and check_ack:
+            self._spend(0)
             raise PosixError(Errno.EIO)
+        self._spend(len(data))
+        if has_listener:
+            bus.write(address, data)
 
     def _receive(self, address: int, size: int) -> bytes:
         if size > MAX_TRANSFER_BYTES:
             raise PosixError(Errno.EINVAL)
-        if self._wired:
-            data = self._board.parts.i2c_read(address, size)
-        else:
-            data = None
+        bus = self._configured_bus()
+        if not bus.has_device(address):
+            self._spend(0)
+            raise PosixError(Errno.EIO)
+        self._spend(size)
+        data = bus.read(address, size)
         if data is None:
             raise PosixError(Errno.EIO)
         return data
+
+    def _configured_bus(self) -> PartBus:
+        assert self._bus is not None
+        return self._bus
+
+    def _spend(self, byte_count: int) -> None:
+        """Let the time of a transfer pass; an address without a device is all that is sent of one."""
+        self._user.time.spend(i2c_transfer_ms(byte_count, self._clock_hz))

@@ -1,7 +1,8 @@
-"""/dev/spi/N and /dev/uart/N, to which nothing is wired: what is read are zeros, or nothing. Simulates no clock.
+"""/dev/spi/N and /dev/uart/N, to which nothing is wired: what is read are zeros, or nothing. Transfers take their time.
 
 N is the SPI host or the port. As esp-iot-solution's ext_vfs_spi.c has it, a transfer has at most 512 bytes; a UART
-without a driver has no ioctl, and reads of it never wait (ESP-IDF, uart_vfs.c).
+without a driver has no ioctl, reads of it never wait, and a write waits until the rest fits into the port's FIFO
+(ESP-IDF, uart_vfs.c).
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 from typing import Final
 
 from microclaw.virtual.board import Board
+from microclaw.virtual.bus_time import CONSOLE_BAUD, UART_FIFO_BYTES, spi_transfer_ms, uart_byte_ms
 from microclaw.virtual.filesystem import Errno, OpenFile, PosixError
 from microclaw.virtual.nodes.node import DeviceFile, DeviceUser, give, take, take_data_seq
 from microclaw.wire.wasmachine.ioctl import IoctlCommand
@@ -26,6 +28,7 @@ class SpiFile(DeviceFile):
         self._user = user
         self._host = host
         self._configured = False
+        self._clock_hz = 0
 
     def ioctl(self, command: int, va: int) -> None:
         memory = self._user.memory
@@ -43,6 +46,7 @@ class SpiFile(DeviceFile):
                 rx = values[2, 4]
                 size = values[3, 4]
                 take(memory, tx, size, MAX_TRANSFER_BYTES, Errno.EIO)
+                self._user.time.spend(spi_transfer_ms(size, self._clock_hz))
                 give(memory, rx, bytes(size))
             case _:
                 raise PosixError(Errno.EINVAL)
@@ -61,13 +65,22 @@ class SpiFile(DeviceFile):
         if not 0 < clock_hz <= MAX_CLOCK_HZ or not self._board.claim(f"spi{self._host}", self._user.name):
             raise PosixError(Errno.EIO)
         self._configured = True
+        self._clock_hz = clock_hz
         self._user.pins.update(pins)
 
 
 class UartFile(OpenFile):
-    """An open port without a driver: what is written is lost."""
+    """An open port without a driver, at the console's baud rate: what is written is lost."""
+
+    def __init__(self, board: Board, user: DeviceUser, port: int) -> None:
+        self._board = board
+        self._user = user
+        self._port = port
 
     def write(self, data: bytes) -> int:
+        queue = self._board.uart_queues[self._port]
+        byte_ms = uart_byte_ms(CONSOLE_BAUD)
+        self._user.time.spend(queue.send(len(data), byte_ms, UART_FIFO_BYTES, self._board.clock.now_ms()))
         return len(data)
 
     def read(self, _size: int) -> bytes:

@@ -9,6 +9,7 @@ from microclaw import __version__
 from microclaw.errors import MicroclawError, PinRefused, ProtocolError, UnknownName
 from microclaw.hardware.parts.reader import parts
 from microclaw.virtual.board import Board
+from microclaw.virtual.part_bus import own_bus
 from microclaw.virtual.ports.sockets import whole_lines
 from microclaw.wire.jsonline import LineDecoder, encode_line, parse_object
 
@@ -35,7 +36,7 @@ class SerialConsole:
             "set_pwm": self._set_pwm,
             "read_i2c": self._read_i2c,
             "read_sensors": self._read_sensors,
-            "custom_i2c_scan": lambda _: {"status": "ok", "addresses": board.parts.i2c_addresses()},
+            "custom_i2c_scan": lambda _: {"status": "ok", "addresses": own_bus(board).addresses()},
         }
 
     def boot_lines(self) -> bytes:

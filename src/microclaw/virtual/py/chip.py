@@ -1,7 +1,8 @@
 """The simulated chip as MicroPython drives it: `perform(name, arguments)` in JSON, and events. Runs no interpreter.
 
 Pins, interrupts, PWM, ADC, addressable LEDs, I2C and the one-wire sensors are the board's. Nothing is wired to SPI and
-UART. It has no radio, and no program may reset it (firmware/fw/peripherals.py).
+UART, whose transfers take their time all the same. It has no radio, and no program may reset it
+(firmware/fw/peripherals.py).
 """
 
 from __future__ import annotations
@@ -14,8 +15,13 @@ from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from typing import Final, TypeAlias
 
+from msgspec import Struct
+
 from microclaw.errors import MicroclawError, PinRefused
 from microclaw.virtual.board import Board
+from microclaw.virtual.bus_time import UART_FIFO_BYTES, i2c_transfer_ms, spi_transfer_ms, uart_byte_ms
+from microclaw.virtual.part_bus import PartBus
+from microclaw.virtual.py.pulse import PulseTimer
 from microclaw.wire.board_replies import EdgeRow
 
 Json: TypeAlias = bool | int | float | str | Sequence["Json"] | Mapping[str, "Json"] | None
@@ -32,6 +38,8 @@ PULL_UP: Final = 2
 RISING: Final = 1
 FALLING: Final = 2
 MAX_TRANSFER_BYTES: Final = 4096
+SCANNED_ADDRESSES: Final = 0x78 - 0x08
+"""I2C.scan asks these (extmod/machine_i2c.c)."""
 MAX_EVENTS: Final = 256
 MAX_INTERRUPTS: Final = 32
 """Interrupts that wait at once: MICROPY_SCHEDULER_DEPTH of the esp32 port; further ones are lost, as on the chip."""
@@ -49,17 +57,27 @@ class DriverError(Exception):
         self.row: list[Json] = [kind, *values]
 
 
+class ChipTime(Struct, frozen=True):
+    """The interpreter's ways to let time pass. All but `wake` are called in its thread."""
+
+    wake: Callable[[], None]
+    """An event waits: it ends `idle_until`. From any thread; must not block."""
+    spend_ms: Callable[[float], None]
+    """Let the time of a transfer on a bus pass."""
+    idle_until: Callable[[float], None]
+    """Do nothing until that time, or until `wake`."""
+    note_act: Callable[[], None]
+    """A pin was changed: the program does not only wait."""
+
+
 class PythonChip:
-    """One run of an interpreter's. `owners`: which program has which pin. `call_NAME` performs NAME.
+    """One run of an interpreter's. `owners`: which program has which pin. `call_NAME` performs NAME."""
 
-    `wake`: an event waits; from any thread, must not block. `wait_ms` is called in the interpreter's thread.
-    """
-
-    def __init__(self, board: Board, wake: Callable[[], None], wait_ms: Callable[[float], None]) -> None:
+    def __init__(self, board: Board, chip_time: ChipTime) -> None:
         self.owners: dict[int, str] = {}
         self._board = board
-        self._wake = wake
-        self._wait_ms = wait_ms
+        self._time = chip_time
+        self._spend_ms = chip_time.spend_ms
         self._lock = threading.Lock()
         self._events: deque[list[Json]] = deque()
         self._room = MAX_ANSWER_BYTES
@@ -67,7 +85,7 @@ class PythonChip:
         self._interrupts = 0  # that wait
         calls = [name for name in dir(self) if name.startswith("call_")]
         self._drivers: dict[str, Driver] = {name.removeprefix("call_"): getattr(self, name) for name in calls}
-        self._drivers |= {"pin_read": board.read_pin, "pin_write": board.write_pin}
+        self._drivers["pin_read"] = board.read_pin
         board.watch_edges(self._on_edge)
 
     def add(self, name: str, driver: Driver) -> None:
@@ -110,7 +128,7 @@ class PythonChip:
         with self._lock:
             if len(self._events) < MAX_EVENTS:
                 self._events.append(event)
-        self._wake()
+        self._time.wake()
 
     def make_room(self) -> int:
         """Return the length that the next answer may have, with the first event that waits."""
@@ -166,16 +184,14 @@ class PythonChip:
         self.call_pin_open(pin)
         self._triggers[pin] = trigger
 
+    def call_pin_write(self, pin: int, level: int) -> None:
+        if self._board.write_pin(pin, level):
+            self._time.note_act()
+
     def call_pulse_us(self, pin: int, level: int, timeout_us: int) -> Json:
-        """machine.time_pulse_us: -2 when the level does not come, -1 when it does not go again."""
-        clock = self._board.clock
-        for wanted, missing in ((level, -2), (1 - level, -1)):
-            begin_ms = clock.now_ms()
-            while self._board.read_pin(pin) != wanted:
-                if clock.now_ms() - begin_ms >= timeout_us / 1000:
-                    return missing
-                self._wait_ms(0.02)
-        return max(1, round((clock.now_ms() - begin_ms) * 1000))
+        self.call_pin_open(pin)
+        timer = PulseTimer(self._board, pin, self._time.wake, self._time.idle_until)
+        return timer.measure_us(level, timeout_us)
 
     def call_bitstream(self, pin: int, data: str) -> None:
         """Show colours on a WS2812 strip at the pin; the order of the bytes is the strip's (green first)."""
@@ -201,40 +217,53 @@ class PythonChip:
             raise DriverError("ValueError", refused.message) from None
         return [round(reading.value * 65535 / 4095), round(reading.volts * 1_000_000)]
 
-    # Buses. I2C is wired to the board's parts when it has the pins of the board profile.
+    # Buses. The parts that are wired to an I2C bus's pins answer on it.
 
-    def call_i2c_open(self, scl: int, sda: int) -> Json:
-        """Check that the sensors are on these pins; every other call names the result as the bus."""
+    def call_i2c_open(self, scl: int, sda: int, clock_hz: int) -> Json:
+        """Return the bus, which every other call names: its pins and its clock."""
         self.call_pin_open(scl)
         self.call_pin_open(sda)
         if scl == sda:
             raise DriverError("ValueError", "invalid pin")
-        bus = self._board.profile.i2c
-        return bus is not None and (bus.sda, bus.scl) == (sda, scl)
+        if type(clock_hz) is not int or clock_hz < 1:
+            raise DriverError("ValueError", "invalid freq")
+        return [sda, scl, clock_hz]
 
-    def call_i2c_scan(self, wired: bool) -> Json:
-        if wired:
-            addresses = self._board.parts.i2c_addresses()
-        else:
-            addresses = []
+    def call_i2c_scan(self, bus: tuple[int, int, int]) -> Json:
+        parts, clock_hz = self._bus(bus)
+        self._spend_ms(SCANNED_ADDRESSES * i2c_transfer_ms(0, clock_hz))
+        addresses = parts.addresses()
         if not addresses:
             self._board.note_absent("I2C device on these pins")
         return addresses
 
-    def call_i2c_read(self, wired: bool, address: int, size: int) -> Json:
+    def call_i2c_read(self, bus: tuple[int, int, int], address: int, size: int, has_stop: bool) -> Json:
         if type(size) is not int or not 0 <= size <= MAX_TRANSFER_BYTES:
             raise DriverError("ValueError", f"at most {MAX_TRANSFER_BYTES} bytes at a time here")
-        if wired:
-            data = self._board.parts.i2c_read(address, size)
-        else:
-            data = None
+        parts = self._transfer(bus, address, size, has_stop)
+        data = parts.read(address, size)
         if data is None:
             raise self._no_device(address)
         return data.hex()
 
-    def call_i2c_write(self, wired: bool, address: int, data: str) -> None:
-        if not (wired and self._board.parts.i2c_write(address, _hex_bytes(data))):
+    def call_i2c_write(self, bus: tuple[int, int, int], address: int, data: str, has_stop: bool) -> None:
+        payload = _hex_bytes(data)
+        parts = self._transfer(bus, address, len(payload), has_stop)
+        parts.write(address, payload)
+
+    def _transfer(self, bus: tuple[int, int, int], address: int, size: int, has_stop: bool) -> PartBus:
+        """Let the time of a transfer pass. Raises DriverError after the address if no part acknowledges it."""
+        parts, clock_hz = self._bus(bus)
+        if not parts.has_device(address):
+            self._spend_ms(i2c_transfer_ms(0, clock_hz))
             raise self._no_device(address)
+        self._spend_ms(i2c_transfer_ms(size, clock_hz, has_stop=has_stop))
+        return parts
+
+    def _bus(self, bus: tuple[int, int, int]) -> tuple[PartBus, int]:
+        """Return the parts on a bus, and its clock in Hz."""
+        sda, scl, clock_hz = bus
+        return PartBus(self._board, (sda, scl)), clock_hz
 
     def _no_device(self, address: int) -> DriverError:
         self._board.note_absent(f"I2C device at 0x{address:02x}")
@@ -249,7 +278,21 @@ class PythonChip:
             if pin is not None:
                 self.call_pin_open(pin)
 
-    # Single-wire sensors: a part answers on the pin that it is wired to.
+    def call_spi_transfer(self, byte_count: int, clock_hz: int) -> None:
+        self._spend_ms(spi_transfer_ms(byte_count, clock_hz))
+
+    def call_uart_write(self, port: int, byte_count: int, baudrate: int, bits: int, buffer_bytes: int) -> None:
+        """Send bytes of `bits` with start and stop; wait until they fit into the driver's buffer and the FIFO."""
+        byte_ms = uart_byte_ms(baudrate, bits)
+        room_bytes = buffer_bytes + UART_FIFO_BYTES
+        queue = self._board.uart_queues[port]
+        self._spend_ms(queue.send(byte_count, byte_ms, room_bytes, self._board.clock.now_ms()))
+
+    def call_uart_left_ms(self, port: int) -> Json:
+        """Return the time until all is sent."""
+        return self._board.uart_queues[port].left_ms(self._board.clock.now_ms())
+
+    # Parts on a single wire.
 
     def call_dht(self, pin: int, kind: int) -> Json:
         """Return the five bytes of the DHT on the pin, checksum last; `kind` is what the program takes it for."""

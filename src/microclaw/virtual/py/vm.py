@@ -25,7 +25,7 @@ from microclaw.errors import StoreError
 from microclaw.virtual.board import Board
 from microclaw.virtual.clock import Interrupted, Task
 from microclaw.virtual.filesystem import FileSystem
-from microclaw.virtual.py.chip import Json, PythonChip
+from microclaw.virtual.py.chip import ChipTime, Json, PythonChip
 from microclaw.virtual.py.wasi import Wasi
 from microclaw.virtual.runtime.memory import LinearMemory
 from microclaw.virtual.runtime.wasm_run import WasmRun, new_engine
@@ -101,7 +101,8 @@ class Vm:
 
     def _new_chip(self) -> PythonChip:
         """Make the chip, with what the interpreter asks of its own run."""
-        chip = PythonChip(self._board, lambda: self._clock.wake(self._task), self._sleep)
+        chip_time = ChipTime(lambda: self._clock.wake(self._task), self._spend_on_bus, self._idle_until, self._note_act)
+        chip = PythonChip(self._board, chip_time)
         chip.add("wait", self._wait)
         chip.add("pause", self._pause)
         chip.add("resume", self._resume)
@@ -248,20 +249,34 @@ class Vm:
         if ms >= 1:
             self._free_reads = FREE_READS
 
+    def _spend_on_bus(self, ms: float) -> None:
+        self._busy_since_s = None
+        self._clock.spend(self._task, ms)
+        self._busy_since_s = time.monotonic()
+
+    def _note_act(self) -> None:
+        self._task.reads = 0
+
     def _wait(self, ms: int) -> None:
         """Let `ms` pass in which the event loop has nothing to do, -1 forever; return at once if there are events."""
         if ms != 0 and not self.chip.has_events:
-            alarm = None
             if ms > 0:
-                due_ms = int(self._clock.now_ms()) + ms
-                alarm = self._clock.call_at(due_ms, lambda: self._clock.wake(self._task), is_timer=True)
-            self._busy_since_s = None
-            self._clock.idle(self._task)
-            self._busy_since_s = time.monotonic()
-            if alarm is not None:
-                alarm.cancel()
-            self._task.check()
-            self._free_reads = FREE_READS
+                self._idle_until(int(self._clock.now_ms()) + ms)
+            else:
+                self._idle_until(None)
+
+    def _idle_until(self, until_ms: float | None) -> None:
+        """Do nothing until that time, or until an event comes; None: only until an event comes."""
+        alarm = None
+        if until_ms is not None:
+            alarm = self._clock.call_at(until_ms, lambda: self._clock.wake(self._task), is_timer=True)
+        self._busy_since_s = None
+        self._clock.idle(self._task)
+        self._busy_since_s = time.monotonic()
+        if alarm is not None:
+            alarm.cancel()
+        self._task.check()
+        self._free_reads = FREE_READS
 
     def _watch(self) -> None:
         """End a loop inside of one native function (sum of a huge range): it meets no guard of the firmware's."""

@@ -122,7 +122,7 @@ class FileTable:
         if node == "uart":
             if number not in map(str, board.uarts):
                 raise PosixError(Errno.ENOENT)
-            return UartFile()
+            return UartFile(board, self._user, index)
         raise PosixError(Errno.EINVAL)
 
 

@@ -37,6 +37,11 @@ class ProgramTime:
         if self._has_begun:
             self._clock.sleep(self.task, ms)
 
+    def spend(self, ms: float) -> None:
+        """Let the time of a transfer on a bus pass. Raises Interrupted if the app is ended."""
+        if self._has_begun:
+            self._clock.spend(self.task, ms)
+
     def compute(self, ms: float) -> None:
         """Spend the time that the program computed between two calls.
 

@@ -1,4 +1,4 @@
-/* Wire.h: the board's I2C bus, at 100 kHz, as the master. */
+/* Wire.h: the board's I2C bus, as the master. */
 #pragma once
 #include <Arduino.h>
 #ifdef BOARD_I2C_SDA
@@ -14,11 +14,11 @@
 class TwoWire final : public Stream {
   public:
     using Print::write;
-    /* It is 100 kHz whatever is asked for. */
-    bool begin(int sda DEFAULT_(BOARD_I2C_SDA), int scl DEFAULT_(BOARD_I2C_SCL), unsigned long frequency_hz = 100000)
+    /* 100 kHz without a frequency; up to 1 MHz. */
+    bool begin(int sda DEFAULT_(BOARD_I2C_SDA), int scl DEFAULT_(BOARD_I2C_SCL), unsigned long frequency_hz = 0)
         PIN_MARKS_(sda, "sda") PIN_MARKS_(scl, "scl");
     void end() {}
-    void setClock(unsigned long) {} /* it is 100 kHz */
+    bool setClock(unsigned long frequency_hz); /* after begin */
     void beginTransmission(int address);
     size_t write(uint8_t c) override;
     /* 0: done, 1: more than 128 bytes, 2: nobody answers. Without bytes it only asks whether somebody does. */
@@ -30,7 +30,7 @@ class TwoWire final : public Stream {
     size_t readBytes(uint8_t *out, size_t size);
 
   private:
-    int bus_ = -1, address_ = 0, sent_ = 0, received_ = 0, taken_ = 0;
+    int address_ = 0, sent_ = 0, received_ = 0, taken_ = 0;
     bool open_ = false, pending_ = false, too_many_ = false;
     uint8_t out_[128] = {}, buffer_[128] = {};
 };

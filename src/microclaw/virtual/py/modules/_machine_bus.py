@@ -17,36 +17,36 @@ class SoftI2C:
     """An address that nothing answers at raises OSError(ENODEV)."""
 
     def __init__(self, scl, sda, *, freq=400000, timeout=50000):
-        self._open(scl, sda)
+        self._open(scl, sda, freq)
 
-    def _open(self, scl, sda):
-        self._bus = _call("i2c_open", _number(scl), _number(sda))
+    def _open(self, scl, sda, freq):
+        self._bus = _call("i2c_open", _number(scl), _number(sda), freq)
 
     def init(self, scl=None, sda=None, *, freq=400000):
         if scl is not None and sda is not None:
-            self._open(scl, sda)
+            self._open(scl, sda, freq)
 
     def scan(self):
         return _call("i2c_scan", self._bus)
 
     def readfrom(self, addr, nbytes, stop=True):
-        return bytes.fromhex(_call("i2c_read", self._bus, addr, nbytes))
+        return bytes.fromhex(_call("i2c_read", self._bus, addr, nbytes, bool(stop)))
 
     def readfrom_into(self, addr, buf, stop=True):
-        buf[:] = self.readfrom(addr, len(buf))
+        buf[:] = self.readfrom(addr, len(buf), stop)
 
     def writeto(self, addr, buf, stop=True):
         buf = bytes(buf)
-        _call("i2c_write", self._bus, addr, buf.hex())
+        _call("i2c_write", self._bus, addr, buf.hex(), bool(stop))
         if stop is None:
             return len(buf) + 1
         return len(buf)
 
     def writevto(self, addr, vector, stop=True):
-        return self.writeto(addr, b"".join(bytes(part) for part in vector))
+        return self.writeto(addr, b"".join(bytes(part) for part in vector), stop)
 
     def readfrom_mem(self, addr, memaddr, nbytes, *, addrsize=8):
-        self.writeto(addr, memaddr.to_bytes(addrsize // 8, "big"))
+        self.writeto(addr, memaddr.to_bytes(addrsize // 8, "big"), False)
         return self.readfrom(addr, nbytes)
 
     def readfrom_mem_into(self, addr, memaddr, buf, *, addrsize=8):
@@ -62,7 +62,7 @@ class I2C(SoftI2C):
     def __init__(self, id=0, *, scl=None, sda=None, freq=400000, timeout=50000):
         if id not in (0, 1):
             raise ValueError("I2C(%d) doesn't exist" % id)
-        self._open(scl if scl is not None else (18, 25)[id], sda if sda is not None else (19, 26)[id])
+        self._open(scl if scl is not None else (18, 25)[id], sda if sda is not None else (19, 26)[id], freq)
 
 
 class SPI:
@@ -78,22 +78,29 @@ class SPI:
     def init(
         self, baudrate=1000000, *, polarity=0, phase=0, bits=8, firstbit=0, sck=None, mosi=None, miso=None, cs=None
     ):
+        if baudrate < 1:
+            raise ValueError("invalid baudrate")
+        self._baudrate = baudrate
         _call("bus_open", "SPI", self._bus, _number(sck), _number(mosi), _number(miso))
 
     def deinit(self):
         pass
 
+    def _transfer(self, size):
+        _call("spi_transfer", size, self._baudrate)
+        return bytes(size)
+
     def read(self, nbytes, write=0):
-        return bytes(nbytes)
+        return self._transfer(nbytes)
 
     def readinto(self, buf, write=0):
-        buf[:] = bytes(len(buf))
+        buf[:] = self._transfer(len(buf))
 
     def write(self, buf):
-        bytes(buf)  # whatever is no buffer is refused
+        self._transfer(len(bytes(buf)))  # whatever is no buffer is refused
 
     def write_readinto(self, write_buf, read_buf):
-        read_buf[:] = bytes(len(write_buf))
+        read_buf[:] = self._transfer(len(write_buf))
 
 
 class SoftSPI(SPI):
@@ -102,23 +109,39 @@ class SoftSPI(SPI):
 
 
 class UART:
-    """Nothing is wired to it. Reads wait for `timeout` ms, 0 when it is not given. The baud rate takes no time."""
+    """Nothing is wired to it. Reads wait for `timeout` ms, 0 when it is not given.
+
+    A write waits until what is left fits into the buffer, 256 bytes when `txbuf` is not given, and the FIFO.
+    """
 
     INV_TX = 1
     INV_RX = 2
 
     def __init__(self, id, baudrate=115200, *args, **options):
         self._port = id
+        self._txbuf = 256
         self.init(baudrate, *args, **options)
 
-    def init(self, baudrate=115200, bits=8, parity=None, stop=1, *, tx=None, rx=None, timeout=0, **_options):
+    def init(
+        self, baudrate=115200, bits=8, parity=None, stop=1, *, tx=None, rx=None, timeout=0, txbuf=None, **_options
+    ):
+        if baudrate < 1:
+            raise ValueError("invalid baudrate")
+        self._baudrate = baudrate
+        self._bits = 1 + bits + (parity is not None) + stop
         self._timeout = timeout
+        if txbuf is not None:
+            self._txbuf = txbuf
         _call("bus_open", "UART", self._port, _number(tx), _number(rx))
 
     def deinit(self):
         pass
 
-    flush = sendbreak = deinit
+    def sendbreak(self):
+        self.flush()
+
+    def flush(self):
+        time.sleep_us(int(_call("uart_left_ms", self._port) * 1000))
 
     def any(self):
         return 0
@@ -132,7 +155,9 @@ class UART:
         return self.read()
 
     def write(self, buf):
-        return len(buf.encode() if isinstance(buf, str) else buf)
+        size = len(buf.encode() if isinstance(buf, str) else buf)
+        _call("uart_write", self._port, size, self._baudrate, self._bits, self._txbuf)
+        return size
 
     def txdone(self):
-        return True
+        return not _call("uart_left_ms", self._port)

@@ -10,15 +10,15 @@ extern "C" int microclaw_ioctl_i2c(int fd, int command, const void *argument);
 TwoWire Wire;
 
 #pragma clang diagnostic ignored "-Wuser-defined-warnings"
-bool TwoWire::begin(int sda, int scl, unsigned long) {
-    int i2c = i2c_open(sda, scl);
-    if (i2c < 0) {
+bool TwoWire::begin(int sda, int scl, unsigned long frequency_hz) {
+    if (i2c_open(sda, scl) < 0) {
         printf("Wire: the I2C bus does not open on pins %d and %d\n", sda, scl);
         return false;
     }
-    bus_ = i2c - FIRST_I2C;
-    return true;
+    return !frequency_hz || setClock(frequency_hz);
 }
+
+bool TwoWire::setClock(unsigned long frequency_hz) { return microclaw_i2c_clock((uint32_t)frequency_hz); }
 
 void TwoWire::beginTransmission(int address) {
     address_ = address;
@@ -36,13 +36,13 @@ size_t TwoWire::write(uint8_t c) {
     return 1;
 }
 
-static bool transfer(int bus, int address, uint16_t flags, uint8_t *data, int size) {
+static bool transfer(int address, uint16_t flags, uint8_t *data, int size) {
     i2c_msg_t message = {};
     message.flags = (uint16_t)(flags | I2C_MSG_CHECK_ACK);
     message.addr = (uint16_t)address;
     message.buffer = data;
     message.size = (uint32_t)size;
-    return microclaw_ioctl_i2c(bus, I2CIOCRDWR, &message) >= 0;
+    return microclaw_ioctl_i2c(microclaw_i2c_file(), I2CIOCRDWR, &message) >= 0;
 }
 
 uint8_t TwoWire::endTransmission(bool stop) {
@@ -55,7 +55,7 @@ uint8_t TwoWire::endTransmission(bool stop) {
         return 0;
     }
     uint8_t nothing;
-    bool done = sent_ ? transfer(bus_, address_, I2C_MSG_WRITE, out_, sent_) : transfer(bus_, address_, 0, &nothing, 1);
+    bool done = sent_ ? transfer(address_, I2C_MSG_WRITE, out_, sent_) : transfer(address_, 0, &nothing, 1);
     return done ? 0 : 2;
 }
 
@@ -74,9 +74,9 @@ uint8_t TwoWire::requestFrom(int address, int size, bool) {
         exchange.tx_size = (uint32_t)sent_;
         exchange.rx_buffer = buffer_;
         exchange.rx_size = (uint32_t)size;
-        received_ = microclaw_ioctl_i2c(bus_, I2CIOCEXCHANGE, &exchange) < 0 ? 0 : size;
+        received_ = microclaw_ioctl_i2c(microclaw_i2c_file(), I2CIOCEXCHANGE, &exchange) < 0 ? 0 : size;
     } else {
-        received_ = transfer(bus_, address, 0, buffer_, size) ? size : 0;
+        received_ = transfer(address, 0, buffer_, size) ? size : 0;
     }
     return (uint8_t)received_;
 }

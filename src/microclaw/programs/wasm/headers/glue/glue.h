@@ -1,5 +1,6 @@
 /* glue.h: what the glue's files share. Programs cannot include it. */
 #pragma once
+#include <stdbool.h>
 #include <stdint.h>
 
 /* Open NODES with a number behind it; -1 when the firmware refuses. Remembered, and closed when the program ends. NODES is
@@ -7,6 +8,10 @@
 int microclaw_open_node(const char *nodes, int number, int flags);
 void microclaw_close_node(int fd);
 void microclaw_close_nodes(void) __attribute__((weak)); /* NULL in a program that opens none (ending.c) */
+
+/* The open bus of i2c_open: its file, -1 without one; false if it is not open, or cannot have this clock. */
+int microclaw_i2c_file(void);
+bool microclaw_i2c_clock(uint32_t hz);
 
 /* MQTT and HTTP clients that are left at the end are closed by a program that ever had one (clients.c). */
 void microclaw_close_clients(void);
