@@ -273,7 +273,7 @@ class BoardSensor(Struct, frozen=True):
 
     @property
     def title(self) -> str:
-        """The part's name as people write it: BME280."""
+        """The part's name in capitals, as people write it."""
         return self.part.name.upper()
 
     @property

@@ -187,7 +187,7 @@ def sensor_lines() -> list[str]:
 
 
 def _sensor_text(part: Part) -> str:
-    """Return a sensor as 'BME280 at 0x76: "temperature" (°C), "humidity" (%)'."""
+    """Return a sensor's name, its usual address, and its quantities with their units."""
     assert part.i2c is not None
     measured = [f'"{name}" ({quantities()[name].unit})' for name in part.measures]
     return f"{part.name.upper()} at 0x{part.i2c.addresses[0]:02x}: {', '.join(measured)}"
