@@ -8,6 +8,7 @@ from tests.firmware.runner.conftest import MicroPython
 from microclaw.hardware.boards.reader import load_board
 from microclaw.programs.py.compile import build
 from microclaw.virtual.board import Board
+from microclaw.virtual.part_bus import own_bus
 from microclaw.virtual.virtual_clock import VirtualClock
 
 PROGRAM = """
@@ -41,9 +42,9 @@ def registers() -> dict[int, dict[int, str]]:
         found[address] = rows = {}
         for register in ASKED[name]:
             if name == "bme280":
-                board.parts.i2c_write(address, b"\xf2\x01\xf4\x25")
-            board.parts.i2c_write(address, bytes([register]))
-            data = board.parts.i2c_read(address, 26)
+                own_bus(board).write(address, b"\xf2\x01\xf4\x25")
+            own_bus(board).write(address, bytes([register]))
+            data = own_bus(board).read(address, 26)
             assert data is not None
             rows[register] = data.hex()
     return found
