@@ -13,8 +13,8 @@ from microclaw.errors import BuildError
 from microclaw.hardware.boards.reader import load_board
 from microclaw.programs.builds.cache import BuildCache
 from microclaw.programs.proof.trial import Trial, TrialOptions, try_image
-from microclaw.programs.py.bundle import driver_file, driver_modules
 from microclaw.programs.py.compile import build
+from microclaw.programs.py.drivers import driver_file, driver_modules
 
 BUS = "from machine import I2C, Pin\ni2c = I2C(0, scl=Pin(9), sda=Pin(8))\n"
 PRINTS = "print(bme.values)\n"

@@ -9,31 +9,26 @@ the program's import as a negative number (source.py).
 from __future__ import annotations
 
 import ast
-import functools
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Final, TypeAlias
+from typing import Final
 
 from msgspec import Struct, field
 
-from microclaw.hardware.boards.micropython.stock import stock_image
-from microclaw.hardware.parts.reader import part_folders
 from microclaw.programs.py.callgraph import is_none
+from microclaw.programs.py.drivers import (
+    DriverName,
+    driver_file,
+    driver_imports,
+    driver_key,
+    imported_name,
+    part_of,
+)
 from microclaw.programs.py.formats import Simplifier
-from microclaw.programs.py.scopes import Binding, Scopes, canonical
+from microclaw.programs.py.scopes import Binding, Scopes
 from microclaw.programs.py.source import Findings, node_line
 
-_READING: Final = "reading"
-_DRIVERS: Final = "python"
 _TESTS: Final = (ast.Compare, ast.BoolOp, ast.UnaryOp, ast.If, ast.IfExp, ast.While)
-ImportNode: TypeAlias = ast.Import | ast.ImportFrom
-
-
-class DriverName(Struct, frozen=True):
-    """What an import of a driver brings: the module, or one name of it."""
-
-    module: str
-    name: str | None = None
 
 
 class Unit(Struct, eq=False):
@@ -61,22 +56,12 @@ class Unit(Struct, eq=False):
         return found
 
 
-def driver_modules() -> tuple[str, ...]:
-    """Return the modules that parts bring, sorted, without those that the stock image has."""
-    modules = set[str]()
-    for folder in part_folders():
-        for path in (folder / _DRIVERS).glob("*.py"):
-            if path.stem not in stock_image().modules:
-                modules.add(path.stem)
-    return tuple(sorted(modules))
-
-
 def bundle_drivers(tree: ast.Module, findings: Findings) -> ast.Module:
     """Return the program with the drivers that it imports; what it cannot have of them goes to the findings."""
+    if next(driver_imports(tree, None), None) is None:
+        return tree
     bundle = _Bundle(findings)
     program = bundle.read(tree, None)
-    if not bundle.drivers:
-        return tree
     bundle.choose_names(program)
     for unit in (*bundle.drivers.values(), program):
         _Renamer(unit, bundle.drivers).visit(unit.tree)
@@ -97,18 +82,18 @@ class _Bundle:
 
     def read(self, tree: ast.Module, part: Path | None, place: ast.stmt | None = None) -> Unit:
         """Return a text with its links, after reading the drivers that it imports."""
-        imports = list(_driver_imports(tree, part))
+        imports = list(driver_imports(tree, part))
         for node, path in imports:
-            module = _key(path)
+            module = driver_key(path)
             if module not in self.places:
                 self.places[module] = place or node
                 driver = ast.parse(path.read_text(encoding="utf-8"))
                 driver = Simplifier(driver).visit(driver)
-                self.drivers[module] = self.read(driver, _part_of(path), place or node)
+                self.drivers[module] = self.read(driver, part_of(path), place or node)
         used = {node.id for node in ast.walk(tree) if isinstance(node, ast.Name)}
         for node, path in imports:
             if isinstance(node, ast.ImportFrom) and node.names[0].name == "*":
-                names = sorted(used.intersection(self.drivers[_key(path)].names))
+                names = sorted(used.intersection(self.drivers[driver_key(path)].names))
                 node.names = [ast.alias(name) for name in names]
         unit = Unit(tree, Scopes(tree), part)
         if imports:
@@ -144,7 +129,7 @@ class _Bundle:
         if path is None or node.level:
             return
         for alias in node.names:
-            self._has(DriverName(_key(path), alias.name), node)
+            self._has(DriverName(driver_key(path), alias.name), node)
 
     def _has(self, named: DriverName, node: ast.AST) -> bool:
         """Return True if the driver has that name; else it goes to the findings."""
@@ -157,10 +142,10 @@ class _Bundle:
 
     def _link_name(self, unit: Unit, node: ast.Name) -> None:
         bindings = unit.scopes.bindings(node)
-        brought = [found for binding in bindings if (found := _brought(binding, node.id, unit.part)) is not None]
+        brought = [found for binding in bindings if (found := imported_name(binding, node.id, unit.part)) is not None]
         if not brought:
             return
-        others = [binding for binding in bindings if _brought(binding, node.id, unit.part) is None]
+        others = [binding for binding in bindings if imported_name(binding, node.id, unit.part) is None]
         is_single = len(set(brought)) == 1
         has_module = any(named.name is None for named in brought)
         clashing = [binding for binding in others if not is_none(binding.value)]
@@ -194,64 +179,6 @@ class _Bundle:
         self._findings.error(node, f"the driver {node.id} is used as a value", hint)
 
 
-@functools.cache
-def driver_file(module: str, part: Path | None = None) -> Path | None:
-    """Return the file of a driver, or None; `part` is the folder of the driver that imports it."""
-    name = canonical(module)
-    if name in stock_image().modules or not name.isidentifier():
-        return None
-    if part is not None and name == _READING:
-        return part / f"{_READING}.py"
-    for folder in part_folders():
-        path = folder / _DRIVERS / f"{name}.py"
-        if path.exists():
-            return path
-    return None
-
-
-def _part_of(path: Path) -> Path:
-    if path.stem == _READING:
-        return path.parent
-    return path.parent.parent
-
-
-def _key(path: Path) -> str:
-    """Return the name of a driver among all: a reading is its part's."""
-    if path.stem == _READING:
-        return f"{path.parent.name}.{_READING}"
-    return path.stem
-
-
-def _driver_imports(tree: ast.Module, part: Path | None) -> Iterator[tuple[ImportNode, Path]]:
-    """Yield each import of a driver, in the order of the text."""
-    imports = [node for node in ast.walk(tree) if isinstance(node, ast.Import | ast.ImportFrom)]
-    for node in sorted(imports, key=lambda node: (node.lineno, node.col_offset)):
-        modules = [alias.name for alias in node.names]
-        if isinstance(node, ast.ImportFrom):
-            modules = [node.module or ""]
-        for module in modules:
-            path = driver_file(module, part)
-            is_absolute = isinstance(node, ast.Import) or not node.level
-            if path is not None and is_absolute:
-                yield node, path
-
-
-def _brought(binding: Binding, name: str, part: Path | None) -> DriverName | None:
-    """Return what a binding brings of a driver under a name, or None if it is anything else."""
-    node = binding.node
-    if isinstance(node, ast.Import):
-        for alias in node.names:
-            path = driver_file(alias.name, part)
-            if path is not None and (alias.asname or alias.name) == name:
-                return DriverName(_key(path))
-    if isinstance(node, ast.ImportFrom) and not node.level:
-        path = driver_file(node.module or "", part)
-        for alias in node.names:
-            if path is not None and (alias.asname or alias.name) == name:
-                return DriverName(_key(path), alias.name)
-    return None
-
-
 def _identifiers(unit: Unit) -> Iterator[str]:
     """Yield the names in a text that stay in it: not those that stand for something of a driver."""
     for node in ast.walk(unit.tree):
@@ -268,7 +195,7 @@ def _identifiers(unit: Unit) -> Iterator[str]:
             case ast.Import(names=aliases) | ast.ImportFrom(names=aliases):
                 for alias in aliases:
                     name = alias.asname or alias.name
-                    is_driver = _brought(Binding("import", node), name, unit.part) is not None
+                    is_driver = imported_name(Binding("import", node), name, unit.part) is not None
                     if not is_driver or (node, name) in unit.kept:
                         yield name
             case _:
@@ -329,7 +256,7 @@ class _Renamer(ast.NodeTransformer):
                 alias.asname = self._as(node, name, alias.name)
                 statements.append(ast.ImportFrom(node.module, [alias], node.level))
             elif (node, name) in self._unit.kept:
-                value = ast.Name(self._target(DriverName(_key(path), alias.name)), ast.Load())
+                value = ast.Name(self._target(DriverName(driver_key(path), alias.name)), ast.Load())
                 statements.append(ast.Assign([ast.Name(self._given(node, name), ast.Store())], value))
         return _located(statements, node)
 

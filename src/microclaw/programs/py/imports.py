@@ -12,8 +12,8 @@ from typing import Final
 
 from microclaw.hardware.boards.micropython.stock import stock_image
 from microclaw.hardware.boards.profile import BoardProfile
-from microclaw.programs.py.bundle import driver_modules
 from microclaw.programs.py.callgraph import PyCallGraph, is_none
+from microclaw.programs.py.drivers import driver_modules
 from microclaw.programs.py.rewrite import DROPPED_MODULES
 from microclaw.programs.py.scopes import Binding, canonical
 from microclaw.programs.py.source import Findings, node_line
