@@ -115,6 +115,17 @@ async def test_classes_have_the_names_that_the_driver_gives_them(tmp_path: Path)
     assert (await tried(source, tmp_path)).log == ("BME280",)
 
 
+async def test_a_driver_may_import_another_one(tmp_path: Path) -> None:
+    source = """
+import bme280_float
+bme = bme280_float.BME280(i2c=i2c)
+print(bme.values)
+print(["%.1f" % value for value in bme.read_compensated_data()], round(bme.altitude), type(bme).__name__)
+"""
+    log = (await tried(BUS + source, tmp_path)).log
+    assert log == (MEASURED, "['22.5', '101325.0', '45.0'] 0 BME280")
+
+
 async def test_a_module_of_the_image_is_not_replaced() -> None:
     assert {"bme280", "ina219"} <= set(driver_modules())
     assert not {"dht", "onewire", "ds18x20", "neopixel", "apa106"}.intersection(driver_modules())

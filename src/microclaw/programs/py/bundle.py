@@ -101,15 +101,17 @@ class _Bundle:
         return unit
 
     def choose_names(self, program: Unit) -> None:
-        """Give every name of a driver its name in the bundle: its own, unless another text has the same."""
-        identifiers = {module: set(_identifiers(unit)) for module, unit in self.drivers.items()}
+        """Give every name of a driver its name in the bundle: its own, unless another text has the same.
+
+        A driver chooses before those that it imports: its classes are what a program shows.
+        """
         taken = set(_identifiers(program))
-        for module, unit in self.drivers.items():
-            others = [names for other, names in identifiers.items() if other != module]
-            foreign = taken.union(*others)
+        for unit in self.drivers.values():
+            taken.update(name for name in _identifiers(unit) if name not in unit.scopes.module.bindings)
+        for module, unit in reversed(self.drivers.items()):
             for name in unit.scopes.module.bindings:
                 given = name
-                while given in foreign:
+                while given in taken:
                     given = f"_{module.rpartition('.')[2]}_{given}"
                 unit.given[name] = given
                 taken.add(given)

@@ -33,5 +33,6 @@ class BME280:
     @property
     def altitude(self):
         """Return metres above the height where the pressure is `sealevel` Pa."""
-        pascals = self.read_compensated_data()[1] / 256
+        # Not of a class that inherits, whose units may differ.
+        pascals = BME280.read_compensated_data(self)[1] / 256
         return 44330 * (1 - (pascals / self.sealevel) ** 0.1903)
