@@ -120,7 +120,9 @@ def check_nodes(module: Module, board: BoardProfile, source: SourceText) -> Iter
         place = source.find_string(f"/dev/{kind}/") or _first_place(source, *words_of(f"opened_by.{kind}"))
         has = ", ".join(sorted(board.firmware.device_nodes)) or "no device files"
         message = f"the firmware of {board.title} was built without /dev/{kind}"
-        yield at(source, place, message, f"it has {has}{_correction(board)}")
+        instead = " ".join(words_of(f"without_node.{kind}"))
+        hint = f"{instead}; it has {has}" if instead else f"it has {has}"
+        yield at(source, place, message, f"{hint}{_correction(board)}")
     for name in _in_data(_FILE, module, {"gpio"} if source.has_llmos_pins or not source.text else ()):
         message = f"no firmware has the device file /dev/{name}"
         nodes = ", ".join(f"/dev/{node}/N" for node in sorted(board.firmware.device_nodes))

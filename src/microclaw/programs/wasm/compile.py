@@ -44,8 +44,8 @@ from microclaw.programs.wasm.loop_guards import Guards, plan_guards
 from microclaw.programs.wasm.loops import read_loops
 from microclaw.programs.wasm.main_entry import with_main_called
 from microclaw.programs.wasm.opcodes import calls_of
-from microclaw.programs.wasm.part_libraries import libraries_for, library_roots
-from microclaw.programs.wasm.part_readings import reading_libraries
+from microclaw.programs.wasm.part_libraries import library_roots
+from microclaw.programs.wasm.part_readings import program_libraries
 from microclaw.programs.wasm.program_macros import text_defines
 from microclaw.programs.wasm.source_files import findings_located, without_marks
 from microclaw.programs.wasm.source_language import Language
@@ -69,6 +69,7 @@ MAX_STACK_BYTES: Final = 32768
 MAX_FUNCTIONS: Final = 2000
 _CACHE_VERSION: Final = 22
 _MAX_DEPENDENCIES_BYTES: Final = 1 << 20
+_SPI_PINS: Final = frozenset(("SCK", "MISO", "MOSI", "SS"))
 _NO_USLEEP: Final = "MICROCLAW_NO_USLEEP"
 
 
@@ -135,7 +136,7 @@ async def _cached_build(
     traced: bool = False,
 ) -> _Build:
     defines = (*board_defines(board), *await asyncio.to_thread(text_defines, text, board))
-    libraries = (*libraries_for(text.headers), *reading_libraries(text, llmos_sensors(text, board)))
+    libraries = program_libraries(text, llmos_sensors(text, board))
     roots = [library.root for library in libraries]
     command = toolchain.compile_command(
         text.file, level, defines, stack_bytes, text.standard_headers, roots=roots, traced=traced
@@ -174,6 +175,8 @@ def board_defines(board: BoardProfile) -> tuple[str, ...]:
         defines += [f"BOARD_LED_PIN={board.led.pin}", f"BOARD_LED_ON={board.led.active_level}"]
     if board.i2c is not None:
         defines += [f"BOARD_I2C_SDA={board.i2c.sda}", f"BOARD_I2C_SCL={board.i2c.scl}"]
+    if board.arduino_pins.keys() >= _SPI_PINS:
+        defines += [f"BOARD_SPI_{name}={board.arduino_pins[name]}" for name in sorted(_SPI_PINS)]
     if not board.firmware.has_native("usleep", NATIVES["usleep"].group.value):
         defines.append(_NO_USLEEP)
     return tuple(defines)

@@ -114,7 +114,7 @@ _INT_OR_LONG: Final = re.compile(r"(?:unsigned )?(?:int|long)( \*)?")
 _TELLING: Final = re.compile(r"here$|is here$|^to match this")  # other remarks tell how to silence a warning
 _OPTION: Final = re.compile(r" \[-W[\w=,-]+\]$")
 _LINKER: Final = re.compile(r"^wasm-ld: (?P<severity>error|warning): (?:(?P<object>\S+\.o): )?(?P<text>.*)$")
-_MARK: Final = re.compile(r"^microclaw mark (?P<what>gpio|pwm|sda|scl) (?P<fact>\w+)$")
+_MARK: Final = re.compile(r"^microclaw mark (?P<what>gpio|pwm|sda|scl)(?::(?P<role>\w+))? (?P<fact>\w+)$")
 _NOISE: Final = re.compile(r"; ISO C99 and later do not support implicit function declarations$")
 _OPENING: Final = {
     "gpio": ("gpio_open", "pinMode", "digitalWrite", "digitalRead", "pulseIn", "attachInterrupt"),
@@ -133,6 +133,10 @@ _DECLARATION: Final = re.compile(
     r"|^(?:static inline |__attribute__\S+ )?[a-z][\w ]*?[ *](\w+)\(",
     re.M,
 )
+
+
+_MarkKey: TypeAlias = tuple[int, int, str, str]
+"""The line, the column, what the pin is for, and the parameter of a call that takes several."""
 
 
 class PinMark(Struct, frozen=True):
@@ -162,7 +166,7 @@ def read_compiler_output(output: str, source: SourceText) -> CompilerReport:
     """Findings, errors first, at most 20, and the pins that are named."""
     found: list[Diagnostic] = []
     assembly = _assembly_findings(source)
-    facts: dict[tuple[int, int, str], set[str]] = {}
+    facts: dict[_MarkKey, set[str]] = {}
     reached: set[int] = set()
     noted = False
     for line in code_lines(output):
@@ -184,7 +188,7 @@ def read_compiler_output(output: str, source: SourceText) -> CompilerReport:
         place = (int(match["line"]), int(match["column"]))
         mark = _MARK.match(text)
         if mark is not None:
-            facts.setdefault((*place, mark["what"]), set()).add(mark["fact"])
+            facts.setdefault((*place, mark["what"], mark["role"] or ""), set()).add(mark["fact"])
         elif match["file"] == source.file and match["severity"] != "warning" and place[0] in assembly:
             # Whatever the compiler finds there, and however often.
             found.extend(assembly[place[0]])
@@ -285,10 +289,8 @@ def declared_names() -> Mapping[str, str]:
 
 @functools.cache
 def _classes(header: Path) -> tuple[str, ...]:
-    """The classes of a library's header, and what it declares as C does."""
-    text = header.read_text(encoding="utf-8")
-    declared = [next(filter(None, groups)) for groups in _DECLARATION.findall(text)]
-    return (*_CLASS.findall(text), *declared)
+    """The classes of a library's header."""
+    return tuple(_CLASS.findall(header.read_text(encoding="utf-8")))
 
 
 @functools.cache
@@ -303,9 +305,9 @@ def _own_names() -> Mapping[str, str]:
     return names
 
 
-def _pin_mark(key: tuple[int, int, str], facts: set[str], source: SourceText) -> PinMark:
+def _pin_mark(key: _MarkKey, facts: set[str], source: SourceText) -> PinMark:
     """A pin from the bits that pin_marks.h printed. clang points behind the call, this points at its name."""
-    line, column, what = key
+    line, column, what, _ = key
     if "outside" in facts:
         pin = -1
     else:

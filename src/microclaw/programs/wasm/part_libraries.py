@@ -40,7 +40,7 @@ class Library(Struct, frozen=True):
         """Return a hash over all that its archive is made of, but for microclaw's own headers."""
         digest = hashlib.sha256(repr((self.name, self.defines)).encode())
         for root in (self.root, *self.uses):
-            digest.update(_digest(root))
+            digest.update(folder_digest(root))
         return digest.hexdigest()
 
 
@@ -63,6 +63,15 @@ def libraries_for(headers: Iterable[str]) -> tuple[Library, ...]:
         uses = tuple(other for other in _with_included([root]) if other != root)
         libraries.append(Library(root, uses))
     return tuple(libraries)
+
+
+@functools.cache
+def folder_digest(root: Path) -> bytes:
+    """Return a hash over the headers and sources in a folder."""
+    digest = hashlib.sha256()
+    for file in _files(root):
+        digest.update(file.relative_to(root).as_posix().encode() + b"\0" + file.read_bytes() + b"\0")
+    return digest.digest()
 
 
 def _with_included(begins: Iterable[Path]) -> tuple[Path, ...]:
@@ -102,14 +111,6 @@ def _included(root: Path) -> tuple[str, ...]:
     for file in _files(root):
         headers.update(_INCLUDE.findall(file.read_text(encoding="utf-8")))
     return tuple(sorted(headers))
-
-
-@functools.cache
-def _digest(root: Path) -> bytes:
-    digest = hashlib.sha256()
-    for file in _files(root):
-        digest.update(file.relative_to(root).as_posix().encode() + b"\0" + file.read_bytes() + b"\0")
-    return digest.digest()
 
 
 def _files(root: Path) -> Iterator[Path]:

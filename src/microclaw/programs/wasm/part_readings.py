@@ -9,9 +9,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 
+from msgspec.structs import replace
+
 from microclaw.hardware.parts import reader
 from microclaw.hardware.parts.reader import Part, quantities
-from microclaw.programs.wasm.part_libraries import Library
+from microclaw.programs.wasm.part_libraries import Library, libraries_for
 from microclaw.programs.wasm.source_text import SourceText
 
 SENSOR_READ: Final = "sensor_read"
@@ -31,14 +33,23 @@ def parts_with_reading() -> Mapping[str, Part]:
     return parts
 
 
-def reading_libraries(text: SourceText, others: Iterable[str] = ()) -> tuple[Library, ...]:
-    """Return the libraries of the readings that a program calls, and of these other parts."""
+def program_libraries(text: SourceText, others: Iterable[str] = ()) -> tuple[Library, ...]:
+    """Return the libraries of parts that a program needs: those of its headers, then the readings that are called.
+
+    The sources of a part's Arduino library may call that part's reading. `others` are more parts that are read.
+    """
+    readable = parts_with_reading()
     wanted = {*others, *_called_parts(text)}
     libraries = []
+    for library in libraries_for(text.headers):
+        name = library.root.parent.name
+        if name in readable:
+            wanted.add(name)
+            library = replace(library, defines=_readings_define((readable[name],)))
+        libraries.append(library)
     for folder in reader.part_folders():
         if folder.name in wanted:
-            part = reader.find_part(folder.name)
-            libraries.append(Library(folder / "c", defines=_readings_define((part,))))
+            libraries.append(Library(folder / "c", defines=_readings_define((readable[folder.name],))))
     return tuple(libraries)
 
 

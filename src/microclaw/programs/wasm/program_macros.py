@@ -29,6 +29,7 @@ def text_defines(text: SourceText, board: BoardProfile) -> tuple[str, ...]:
         *entry_defines(text),
         *llmos_defines(text, board),
         *reading_defines(text),
+        *wire_defines(text),
     )
 
 
@@ -68,6 +69,15 @@ def sketch_defines(text: SourceText) -> tuple[str, ...]:
     else:
         rest_ms = 50
     return ("MICROCLAW_SKETCH", f"MICROCLAW_REST_MS={rest_ms}")
+
+
+def wire_defines(text: SourceText) -> tuple[str, ...]:
+    """MICROCLAW_OWN_WIRE_PINS for a program that names the pins of its I2C bus: no library opens it on the board's."""
+    begins = text.places("Wire", ".", "begin", "(")
+    empty_begins = text.places("Wire", ".", "begin", "(", ")")
+    if set(begins) - set(empty_begins):
+        return ("MICROCLAW_OWN_WIRE_PINS",)
+    return ()
 
 
 GUARDED: Final = frozenset(words_of("guarded"))

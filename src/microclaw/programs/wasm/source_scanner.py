@@ -38,8 +38,8 @@ _RAW_PREFIXES: Final = frozenset(("R", "LR", "uR", "UR", "u8R"))
 _RAW_BEGIN: Final = re.compile(r'"([A-Za-z0-9_]{0,16})\(')  # clang takes more signs; these are enough
 _HEADER_NAME: Final = re.compile(r"[ \t]*(?:<([^>\n]*)>|\"([^\"\n]*)\")[ \t]*(?=\n|//|/\*|$)")
 _THERE_ARE: Final = (
-    "there are microclaw.h, Arduino.h, Wire.h, Servo.h, Ticker.h, EEPROM.h, Preferences.h, those of the firmware "
-    "(gpio.h, i2c.h, ledc.h, spi.h, uart.h, wasm_app.h) and of the C and C++ libraries"
+    "there are microclaw.h, Arduino.h, Wire.h, SPI.h, Servo.h, Ticker.h, EEPROM.h, Preferences.h, those of the "
+    "firmware (gpio.h, i2c.h, ledc.h, spi.h, uart.h, wasm_app.h) and of the C and C++ libraries"
 )
 _ALONE: Final = read_table(__package__, "names")["signs_alone"]
 # options.toml makes errors of these where the preprocessor lets them pass, and no program may take that away.

@@ -1,0 +1,20 @@
+/* pin_arguments.h: marks for what takes pins in the libraries of parts. They stand behind the declaration, as in
+ *     void attach(int pin) MICROCLAW_OUTPUT_PIN(pin);
+ * and make the compiler say which pins a program names (pin_marks.h), so that they are checked against the board. */
+#pragma once
+#define MICROCLAW_MARK(condition, text) __attribute__((diagnose_if(condition, "microclaw mark " text, "warning")))
+#define MICROCLAW_PIN_MARKS(p, what) \
+    MICROCLAW_MARK((p) == (p), what " known") MICROCLAW_MARK((p) < 0 || (p) > 63, what " outside") \
+    MICROCLAW_MARK((p) & 1, what " 1") MICROCLAW_MARK((p) & 2, what " 2") MICROCLAW_MARK((p) & 4, what " 4") \
+    MICROCLAW_MARK((p) & 8, what " 8") MICROCLAW_MARK((p) & 16, what " 16") MICROCLAW_MARK((p) & 32, what " 32")
+/* A call may take several pins: each mark has the name of the parameter. */
+#define MICROCLAW_INPUT_PIN(p) MICROCLAW_PIN_MARKS(p, "gpio:" #p)
+#define MICROCLAW_PULLUP_PIN(p) MICROCLAW_PIN_MARKS(p, "gpio:" #p) MICROCLAW_MARK(true, "gpio:" #p " pull")
+#define MICROCLAW_OUTPUT_PIN(p) MICROCLAW_PIN_MARKS(p, "gpio:" #p) MICROCLAW_MARK(true, "gpio:" #p " output")
+#define MICROCLAW_PWM_PIN(p) MICROCLAW_PIN_MARKS(p, "pwm:" #p)
+/* The board's own I2C pins, of a begin() that opens the bus if the program did not. */
+#if defined BOARD_I2C_SDA && !defined MICROCLAW_OWN_WIRE_PINS
+#define MICROCLAW_I2C_PINS MICROCLAW_PIN_MARKS(BOARD_I2C_SDA, "sda") MICROCLAW_PIN_MARKS(BOARD_I2C_SCL, "scl")
+#else
+#define MICROCLAW_I2C_PINS
+#endif
