@@ -266,6 +266,9 @@ def with_advice(diagnostic: Diagnostic, advice: Advice | None) -> Diagnostic:
 
 def advice_on(name: str, *, with_arduino: bool = True) -> Advice:
     """The advice on an unknown name: its replacement, the header that has it, or the nearest that exists."""
+    library = _library_classes().get(name)
+    if library is not None:
+        return Advice(f"add #include <{library}>")
     refusal = refused_name(name)
     names = declared_names()
     if refusal is not None and not (refusal.by_pattern and name in names):
@@ -282,9 +285,17 @@ def advice_on(name: str, *, with_arduino: bool = True) -> Advice:
 
 def declared_names() -> Mapping[str, str]:
     """Every name that a header offers, with the header; microclaw.h first, and the libraries of parts last."""
-    of_libraries = ((name, header) for header, root in library_headers().items() for name in _classes(root / header))
     readings = dict.fromkeys(reading_names(), "microclaw.h")
-    return {**dict(of_libraries), **_own_names(), **readings}
+    return {**_library_classes(), **_own_names(), **readings}
+
+
+def _library_classes() -> Mapping[str, str]:
+    """The classes of the libraries of parts, each with its header."""
+    headers: dict[str, str] = {}
+    for header, root in library_headers().items():
+        for name in _classes(root / header):
+            headers.setdefault(name, header)
+    return headers
 
 
 @functools.cache
