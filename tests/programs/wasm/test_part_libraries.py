@@ -30,10 +30,12 @@ use = "output"
 """
 HEADER = """#pragma once
 #include <Arduino.h>
+#include <Wire.h>
 #include <arduino/pin_arguments.h>
 class OwnLamp {
   public:
     OwnLamp(int pin, int other) MICROCLAW_OUTPUT_PIN(pin) MICROCLAW_INPUT_PIN(other) : pin_(pin) { (void)other; }
+    bool begin(TwoWire *wire = &Wire) MICROCLAW_I2C_PINS { return microclaw_begin_wire(wire); }
     void turnOn();
   private:
     int pin_;
@@ -67,6 +69,8 @@ async def test_a_library_in_a_new_folder_is_served_with_its_pins(own_lamp: Path,
     assert image.pins == (4, 5)
     assert image.driven == (4,)
     assert on_board.run(image, 100).own == ["on"]
+    with_bus = await compile_c(SKETCH.replace("lamp.turnOn()", "lamp.begin()"), language="sketch")
+    assert with_bus.pins == (4, 5, 8, 9)
     with pytest.raises(BuildError) as caught:
         await compile_c(
             "#include <Arduino.h>\nOwnLamp lamp(4, 5);\nvoid setup() {}\nvoid loop() {}\n", language="sketch"

@@ -35,8 +35,8 @@ class Adafruit_BME280 {
     Adafruit_BME280() {}
     __attribute__((unavailable("the BME280 is driven over I2C here, not over SPI"))) Adafruit_BME280(int cs, ...);
     /* Here, as only the program knows its board's pins. */
-    bool begin(uint8_t address = BME280_ADDRESS, TwoWire *wire = &Wire) MICROCLAW_I2C_PINS {
-        return wire->beginOnce() && start(wire->i2c(), address);
+    bool begin(uint8_t address = BME280_ADDRESS, TwoWire * = &Wire) MICROCLAW_I2C_PINS {
+        return start(microclaw_board_i2c(), address);
     }
     bool init() { return start(i2c_, address_); }
     /* Only the mode matters: each measurement is one with single sampling and without a filter. */

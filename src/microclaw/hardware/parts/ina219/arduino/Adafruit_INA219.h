@@ -7,7 +7,7 @@ class Adafruit_INA219 {
   public:
     Adafruit_INA219(uint8_t address = INA219_ADDRESS) : address_(address) {}
     /* Here, as only the program knows its board's pins. */
-    bool begin(TwoWire *wire = &Wire) MICROCLAW_I2C_PINS { return wire->beginOnce() && start(wire->i2c()); }
+    bool begin(TwoWire * = &Wire) MICROCLAW_I2C_PINS { return start(microclaw_board_i2c()); }
     /* The range stays that of the chip's start, 32 V and 3.2 A, which holds the others; a step is 0.1 mA. */
     void setCalibration_32V_2A() {}
     void setCalibration_32V_1A() {}

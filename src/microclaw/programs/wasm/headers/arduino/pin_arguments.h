@@ -2,6 +2,7 @@
  *     void attach(int pin) MICROCLAW_OUTPUT_PIN(pin);
  * and make the compiler say which pins a program names (pin_marks.h), so that they are checked against the board. */
 #pragma once
+#include <microclaw.h>
 #define MICROCLAW_MARK(condition, text) __attribute__((diagnose_if(condition, "microclaw mark " text, "warning")))
 #define MICROCLAW_PIN_MARKS(p, what) \
     MICROCLAW_MARK((p) == (p), what " known") MICROCLAW_MARK((p) < 0 || (p) > 63, what " outside") \
@@ -18,3 +19,23 @@
 #else
 #define MICROCLAW_I2C_PINS
 #endif
+/* For a library's begin(), which must be in its header: only a program knows its board's pins. Both leave a bus as it is that
+ * the program opened: the first returns what i2c_open returned, or -1; the second makes a TwoWire ready. */
+#pragma clang diagnostic push
+#pragma clang diagnostic ignored "-Wuser-defined-warnings" /* the pins are marked where a program calls begin() */
+static inline __attribute__((always_inline)) int microclaw_board_i2c() {
+#ifdef BOARD_I2C_SDA
+    return i2c_open(BOARD_I2C_SDA, BOARD_I2C_SCL);
+#else
+    return i2c_open(-1, -1);
+#endif
+}
+template <typename Bus> static inline __attribute__((always_inline)) bool microclaw_begin_wire(Bus *wire) {
+#ifdef BOARD_I2C_SDA
+    return wire->begin();
+#else
+    (void)wire;
+    return microclaw_board_i2c() >= 0;
+#endif
+}
+#pragma clang diagnostic pop
