@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ from microclaw.hardware.boards.firmware import parse_firmware
 from microclaw.hardware.boards.profile import BoardProfile
 from microclaw.hardware.parts import reader
 from microclaw.hardware.parts.reader import parts, quantities
+from microclaw.hardware.parts.wiring import make_part
 from microclaw.programs.wasm.libraries import build_glue
 from microclaw.programs.wasm.part_libraries import Library, folder_digest, libraries_for, library_headers, library_roots
 from microclaw.programs.wasm.part_readings import parts_with_reading
@@ -27,6 +28,9 @@ source = "none"
 [[pins]]
 role = "pin"
 use = "output"
+[[pins]]
+role = "other"
+use = "input"
 """
 HEADER = """#pragma once
 #include <Arduino.h>
@@ -52,7 +56,7 @@ SKETCH = "#include <OwnLamp.h>\nOwnLamp lamp(4, 5);\nvoid setup() { lamp.turnOn(
 
 
 @pytest.fixture
-def own_lamp(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def own_lamp(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """A part in a folder of its own, beside those that are shipped."""
     folder = tmp_path / "own_lamp"
     (folder / "arduino").mkdir(parents=True)
@@ -61,13 +65,16 @@ def own_lamp(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (folder / "arduino" / "OwnLamp.cpp").write_text(SOURCE)
     folders = (*reader.part_folders(), folder)
     monkeypatch.setattr(reader, "part_folders", lambda: folders)
-    return folder
+    reader.parts.cache_clear()
+    yield folder
+    reader.parts.cache_clear()
 
 
 async def test_a_library_in_a_new_folder_is_served_with_its_pins(own_lamp: Path, compile_c: Any, on_board: Any) -> None:
     image = await compile_c(SKETCH, language="sketch")
     assert image.pins == (4, 5)
     assert image.driven == (4,)
+    assert image.wired == (make_part("own_lamp", "own_lamp", pins={"pin": 4, "other": 5}),)
     assert on_board.run(image, 100).own == ["on"]
     with_bus = await compile_c(SKETCH.replace("lamp.turnOn()", "lamp.begin()"), language="sketch")
     assert with_bus.pins == (4, 5, 8, 9)

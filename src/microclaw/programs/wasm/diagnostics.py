@@ -8,7 +8,7 @@ import functools
 import re
 from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
-from typing import Final, Literal, TypeAlias, cast
+from typing import Final, Literal, NamedTuple, TypeAlias, cast
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -114,7 +114,9 @@ _INT_OR_LONG: Final = re.compile(r"(?:unsigned )?(?:int|long)( \*)?")
 _TELLING: Final = re.compile(r"here$|is here$|^to match this")  # other remarks tell how to silence a warning
 _OPTION: Final = re.compile(r" \[-W[\w=,-]+\]$")
 _LINKER: Final = re.compile(r"^wasm-ld: (?P<severity>error|warning): (?:(?P<object>\S+\.o): )?(?P<text>.*)$")
-_MARK: Final = re.compile(r"^microclaw mark (?P<what>gpio|pwm|sda|scl)(?::(?P<role>\w+))? (?P<fact>\w+)$")
+_MARK: Final = re.compile(
+    r"^microclaw mark (?P<what>gpio|pwm|sda|scl)(?::(?P<role>\w+)@(?P<header>[\w.-]+))? (?P<fact>\w+)$"
+)
 _NOISE: Final = re.compile(r"; ISO C99 and later do not support implicit function declarations$")
 _OPENING: Final = {
     "gpio": ("gpio_open", "pinMode", "digitalWrite", "digitalRead", "pulseIn", "attachInterrupt"),
@@ -135,8 +137,14 @@ _DECLARATION: Final = re.compile(
 )
 
 
-_MarkKey: TypeAlias = tuple[int, int, str, str]
-"""The line, the column, what the pin is for, and the parameter of a call that takes several."""
+class _MarkKey(NamedTuple):
+    """Where a pin is named, what it is for, and the parameter and the header of a part's library."""
+
+    line: int
+    column: int
+    what: str
+    role: str
+    header: str
 
 
 class PinMark(Struct, frozen=True):
@@ -148,6 +156,9 @@ class PinMark(Struct, frozen=True):
     pull: bool
     line: int
     column: int
+    # Of a part's library: the parameter's name, and the header that declares what is called.
+    role: str = ""
+    header: str = ""
 
 
 class CompilerReport(Struct, frozen=True):
@@ -188,7 +199,8 @@ def read_compiler_output(output: str, source: SourceText) -> CompilerReport:
         place = (int(match["line"]), int(match["column"]))
         mark = _MARK.match(text)
         if mark is not None:
-            facts.setdefault((*place, mark["what"], mark["role"] or ""), set()).add(mark["fact"])
+            key = _MarkKey(*place, mark["what"], mark["role"] or "", mark["header"] or "")
+            facts.setdefault(key, set()).add(mark["fact"])
         elif match["file"] == source.file and match["severity"] != "warning" and place[0] in assembly:
             # Whatever the compiler finds there, and however often.
             found.extend(assembly[place[0]])
@@ -197,7 +209,7 @@ def read_compiler_output(output: str, source: SourceText) -> CompilerReport:
         else:
             found.append(_finding(match, text, place, source))
             noted = False
-    undirected = (key[:2] for key, words in facts.items() if "undirected" in words)
+    undirected = ((key.line, key.column) for key, words in facts.items() if "undirected" in words)
     found.extend(at(source, place, "gpio_open has no direction", _DIRECTIONS) for place in undirected)
     found = [explained(d, source) for d in (_told_once(found) if source.standard_headers else found)]
     if not (source.missing or reached):
@@ -318,7 +330,9 @@ def _own_names() -> Mapping[str, str]:
 
 def _pin_mark(key: _MarkKey, facts: set[str], source: SourceText) -> PinMark:
     """A pin from the bits that pin_marks.h printed. clang points behind the call, this points at its name."""
-    line, column, what, _ = key
+    line = key.line
+    column = key.column
+    what = key.what
     if "outside" in facts:
         pin = -1
     else:
@@ -332,6 +346,8 @@ def _pin_mark(key: _MarkKey, facts: set[str], source: SourceText) -> PinMark:
         "pull" in facts,
         line,
         begin + 1 if begin >= 0 else column,
+        key.role,
+        key.header,
     )
 
 

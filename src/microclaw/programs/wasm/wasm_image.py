@@ -9,6 +9,7 @@ from msgspec import Struct
 
 from microclaw.errors import Diagnostic
 from microclaw.events import ProgramKind
+from microclaw.hardware.parts.wiring import WiredPart
 from microclaw.programs.wasm.source_files import LineMarks, without_marks
 from microclaw.programs.wasm.source_language import Language
 
@@ -40,7 +41,8 @@ class WasmImage(Struct, frozen=True):
     """A wasm module that passed every check for one board.
 
     `pins` are those the source names as constants; a pin computed at run time shows up only in the trial. `driven` are
-    those of them that the source opens as outputs. `compile_ms` is the compiler's wall time, 0 when `cached`.
+    those of them that the source opens as outputs. `wired`: the parts that it names with their pins. `compile_ms` is
+    the compiler's wall time, 0 when `cached`.
     """
 
     kind: ClassVar[ProgramKind] = "wasm"
@@ -61,6 +63,7 @@ class WasmImage(Struct, frozen=True):
     language_guessed: bool = False  # from the text, because no file's name said it
     optimization: str | None = None  # None: it came as bytes
     driven: tuple[int, ...] = ()
+    wired: tuple[WiredPart, ...] = ()
     compiled_bytes: int | None = None  # its size without the shim, where it was made event-driven
 
     @property

@@ -4,7 +4,7 @@
 #include <arduino/pin_arguments.h>
 class HCSR04 {
   public:
-    HCSR04(int trigger, int echo) MICROCLAW_OUTPUT_PIN(trigger) MICROCLAW_INPUT_PIN(echo) : trigger_(trigger), echo_(echo) {}
+    HCSR04(int trig, int echo) MICROCLAW_OUTPUT_PIN(trig) MICROCLAW_INPUT_PIN(echo) : trigger_(trig), echo_(echo) {}
     float dist() const; /* cm; 0 if nothing is there */
 
   private:
@@ -12,9 +12,9 @@ class HCSR04 {
 };
 class UltraSonicDistanceSensor {
   public:
-    UltraSonicDistanceSensor(int trigger, int echo, unsigned max_cm = 400, unsigned long timeout_us = 0)
-        MICROCLAW_OUTPUT_PIN(trigger) MICROCLAW_INPUT_PIN(echo)
-        : trigger_(trigger), echo_(echo), max_cm_(max_cm), timeout_us_(timeout_us) {}
+    UltraSonicDistanceSensor(int trig, int echo, unsigned max_cm = 400, unsigned long timeout_us = 0)
+        MICROCLAW_OUTPUT_PIN(trig) MICROCLAW_INPUT_PIN(echo)
+        : trigger_(trig), echo_(echo), max_cm_(max_cm), timeout_us_(timeout_us) {}
     float measureDistanceCm(float celsius = 19.3f); /* -1 if nothing is there; at this temperature sound has 343 m/s */
 
   private:

@@ -10,9 +10,9 @@
 #define PING_MEDIAN_DELAY 29000
 class NewPing {
   public:
-    NewPing(int trigger, int echo, unsigned max_cm = MAX_SENSOR_DISTANCE)
-        MICROCLAW_OUTPUT_PIN(trigger) MICROCLAW_INPUT_PIN(echo)
-        : trigger_(trigger), echo_(echo), max_cm_(max_cm < MAX_SENSOR_DISTANCE ? max_cm : MAX_SENSOR_DISTANCE) {}
+    NewPing(int trig, int echo, unsigned max_cm = MAX_SENSOR_DISTANCE)
+        MICROCLAW_OUTPUT_PIN(trig) MICROCLAW_INPUT_PIN(echo)
+        : trigger_(trig), echo_(echo), max_cm_(max_cm < MAX_SENSOR_DISTANCE ? max_cm : MAX_SENSOR_DISTANCE) {}
     unsigned ping(unsigned max_cm = 0); /* us of the way there and back; 0 (NO_ECHO) if nothing is within the distance */
     unsigned long ping_cm(unsigned max_cm = 0) { return convert_cm(ping(max_cm)); }
     unsigned long ping_in(unsigned max_cm = 0) { return convert_in(ping(max_cm)); }

@@ -8,11 +8,13 @@
     MICROCLAW_MARK((p) == (p), what " known") MICROCLAW_MARK((p) < 0 || (p) > 63, what " outside") \
     MICROCLAW_MARK((p) & 1, what " 1") MICROCLAW_MARK((p) & 2, what " 2") MICROCLAW_MARK((p) & 4, what " 4") \
     MICROCLAW_MARK((p) & 8, what " 8") MICROCLAW_MARK((p) & 16, what " 16") MICROCLAW_MARK((p) & 32, what " 32")
-/* A call may take several pins: each mark has the name of the parameter. */
-#define MICROCLAW_INPUT_PIN(p) MICROCLAW_PIN_MARKS(p, "gpio:" #p)
-#define MICROCLAW_PULLUP_PIN(p) MICROCLAW_PIN_MARKS(p, "gpio:" #p) MICROCLAW_MARK(true, "gpio:" #p " pull")
-#define MICROCLAW_OUTPUT_PIN(p) MICROCLAW_PIN_MARKS(p, "gpio:" #p) MICROCLAW_MARK(true, "gpio:" #p " output")
-#define MICROCLAW_PWM_PIN(p) MICROCLAW_PIN_MARKS(p, "pwm:" #p)
+/* A call may take several pins: each mark has the name of the parameter, which is the pin's role in the part's file, and of the
+ * header, so that a trial wires the part to the pins that a sketch names. */
+#define MICROCLAW_ROLE(what, p) what ":" #p "@" __FILE_NAME__
+#define MICROCLAW_INPUT_PIN(p) MICROCLAW_PIN_MARKS(p, MICROCLAW_ROLE("gpio", p))
+#define MICROCLAW_PULLUP_PIN(p) MICROCLAW_PIN_MARKS(p, MICROCLAW_ROLE("gpio", p)) MICROCLAW_MARK(true, MICROCLAW_ROLE("gpio", p) " pull")
+#define MICROCLAW_OUTPUT_PIN(p) MICROCLAW_PIN_MARKS(p, MICROCLAW_ROLE("gpio", p)) MICROCLAW_MARK(true, MICROCLAW_ROLE("gpio", p) " output")
+#define MICROCLAW_PWM_PIN(p) MICROCLAW_PIN_MARKS(p, MICROCLAW_ROLE("pwm", p))
 /* The board's own I2C pins, of a begin() that opens the bus if the program did not. */
 #if defined BOARD_I2C_SDA && !defined MICROCLAW_OWN_WIRE_PINS
 #define MICROCLAW_I2C_PINS MICROCLAW_PIN_MARKS(BOARD_I2C_SDA, "sda") MICROCLAW_PIN_MARKS(BOARD_I2C_SCL, "scl")
