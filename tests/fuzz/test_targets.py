@@ -63,6 +63,7 @@ def corpus() -> list[bytes]:
     lines = re.findall(r"^[<>] (\{.*\})$", (ROOT / "docs/protocols/jsonline.md").read_text(), re.M)
     lines += [
         '{"id":1,"op":"edges","since":0}',
+        '{"id":3,"op":"wire","parts":{"dht1":{"part":"dht22","data":4}}}',
         '{"id":2,"op":"set_sensor","sensor":"bme280","values":{"temperature_c":21.5},"at_ms":10}',
         '{"id":3,"ok":true,"edges":[[0.5,2,1]],"next":1,"dropped":0,"now_ms":1.0,"more":false}',
         '{"id":4,"ok":false,"error":"bad_request","message":"no","next":"yes"}',

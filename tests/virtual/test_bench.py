@@ -49,6 +49,12 @@ address = 0x77
 """
 
 
+def wired_board(clock: VirtualClock) -> Board:
+    board = Board(PROFILE, clock)
+    board.parts.wire(parse_wiring(WIRING))
+    return board
+
+
 @pytest.fixture
 def clock() -> VirtualClock:
     return VirtualClock()
@@ -56,7 +62,7 @@ def clock() -> VirtualClock:
 
 @pytest.fixture
 def board(clock: VirtualClock) -> Board:
-    return Board(PROFILE, clock, wiring=parse_wiring(WIRING))
+    return wired_board(clock)
 
 
 def edges(board: Board, pin: int) -> list[tuple[float, int]]:
@@ -206,7 +212,7 @@ def test_a_model_that_raises_is_named_once_and_the_board_goes_on(
 ) -> None:
     models = {"hcsr04": Faulty, "dht22": Silent}
     monkeypatch.setattr(bench, "load_model", models.get)
-    board = Board(PROFILE, clock, wiring=parse_wiring(WIRING))
+    board = wired_board(clock)
     for _ in range(2):
         board.set_output(4, 1)
         board.set_output(4, 0)
@@ -224,6 +230,13 @@ def test_a_wiring_is_its_tables_and_the_board_has_what_is_soldered_on(clock: Vir
     assert read_wiring(wiring_tables(wiring)) == wiring
     board = Board(PROFILE, clock)
     assert {part.id: part.address for part in board.parts.wiring().parts} == {"bme280": 0x76, "ina219": 0x40}
+
+
+@pytest.mark.parametrize("number", ["4.7", "inf", "nan", "1e400", "99", "-1", "true", "[4]"])
+def test_a_pin_that_is_none_is_refused(number: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        check_wiring(parse_wiring(f'[dht1]\npart = "dht22"\ndata = {number}\n'), PROFILE)
+    assert "dht1" in caught.value.message
 
 
 def test_two_parts_share_a_pin_only_if_both_can() -> None:

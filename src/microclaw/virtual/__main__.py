@@ -98,13 +98,9 @@ class BoardProcess:
         control = listen_unix(self.control_path)
         flash = options.flash or folder
 
-        board = Board(
-            profile,
-            _CLOCKS[options.clock](),
-            name=options.name,
-            storage_dir=flash / "storage",
-            wiring=_read_wiring_file(options.wiring, profile),
-        )
+        board = Board(profile, _CLOCKS[options.clock](), name=options.name, storage_dir=flash / "storage")
+        if options.wiring is not None:
+            board.parts.wire(_read_wiring_file(options.wiring, profile))
         programs = Programs(board, flash / "py", options.cache)
         self._runners = ProgramRunners(board, programs, has_network=options.network)
         self.machine = VirtualMachine(self._runners)
@@ -187,10 +183,8 @@ class BoardProcess:
         return LinkPort(self._runners, flash / "link", address, trust)
 
 
-def _read_wiring_file(path: Path | None, profile: BoardProfile) -> Wiring | None:
-    """Read the wiring that an option names; None without one. Raises ConfigError or UnknownName."""
-    if path is None:
-        return None
+def _read_wiring_file(path: Path, profile: BoardProfile) -> Wiring:
+    """Read a wiring for a board from a file. Raises ConfigError or UnknownName."""
     try:
         with path.open("rb") as file:
             content = file.read(MAX_WIRING_BYTES + 1)

@@ -149,7 +149,7 @@ class BoardParts:
     def bus_sensors(self) -> Iterator[tuple[str, WiredPart]]:
         """Yield the parts on the I2C bus that measure something, by their ids."""
         for part_id, wired in list(self._wired.items()):
-            if isinstance(self._models.get(part_id), BusDevice) and wired.facts.measures:
+            if isinstance(self._working(part_id), BusDevice) and wired.facts.measures:
                 yield part_id, wired
 
     # I2C buses (part_bus.py).

@@ -14,15 +14,15 @@ from typing import Any, Final, Literal, TypeAlias
 
 from microclaw.errors import PinRefused
 from microclaw.hardware.boards.profile import BoardProfile
-from microclaw.hardware.parts.wiring import Wiring, soldered_parts
+from microclaw.hardware.parts.wiring import soldered_parts
 from microclaw.text import clean_text
 from microclaw.virtual.adc import AdcInputs
 from microclaw.virtual.bench import BoardParts
 from microclaw.virtual.bus_time import UartQueue
 from microclaw.virtual.clock import Clock
 from microclaw.virtual.line_buffers import LineBuffer
+from microclaw.virtual.pin_state import PinState
 from microclaw.virtual.pwm_channels import PwmChannels
-from microclaw.virtual.wiring import PinState
 from microclaw.wire.board_replies import ABSENT, GPIO_ERROR, EdgeRow, LedRow, LogRow, PinRow, PwmRow
 from microclaw.wire.fair_ring import FairPage, FairRing
 
@@ -43,13 +43,7 @@ class Board:
     """One virtual board."""
 
     def __init__(
-        self,
-        profile: BoardProfile,
-        clock: Clock,
-        *,
-        name: str = UNNAMED,
-        storage_dir: Path | None = None,
-        wiring: Wiring | None = None,
+        self, profile: BoardProfile, clock: Clock, *, name: str = UNNAMED, storage_dir: Path | None = None
     ) -> None:
         self.profile = profile
         self.clock = clock
@@ -86,9 +80,7 @@ class Board:
         self.on_power: Callable[[PowerEvent], None] = lambda _: None
         """Called with "cut" before the pins fall, and with "on" after the new boot began."""
         self.parts = BoardParts(self)
-        if wiring is None:
-            wiring = soldered_parts(profile)
-        self.parts.wire(wiring)
+        self.parts.wire(soldered_parts(profile))
 
     def set_calendar(self, epoch_ms: float) -> None:
         """Set the calendar, as the link's host does."""

@@ -173,10 +173,7 @@ async def try_image(
     A program that misbehaves gives a Trial with ok=False. Raises DeviceError only if the board cannot be started or
     dies, ConfigError for a wiring that the board cannot have. Cancelling ends the board.
     """
-    options = options or TrialOptions()
-    wiring = trial_wiring(image, board, options.wiring)
-    check_wiring(wiring, board)
-    options = structs.replace(options, heap_bytes=fit_claim(image, options.heap_bytes), wiring=wiring)
+    options = _complete_options(options or TrialOptions(), image, board)
     _check_levels(image, options)
     started_s = time.perf_counter()
     uptime_ms = _uptime_ms(options, image)
@@ -211,6 +208,17 @@ async def try_image(
         untried=verdict.untried,
         is_broken=not verdict.ok,
     )
+
+
+def _complete_options(options: TrialOptions, image: ProgramImage, board: BoardProfile) -> TrialOptions:
+    """Return the options with the wiring of the trial's board and the settings of its parts. Raises ConfigError."""
+    wiring = trial_wiring(image, board, options.wiring)
+    check_wiring(wiring, board)
+    expectations = options.expectations
+    if expectations is not None:
+        expectations = with_settings(expectations, wiring)
+    heap_bytes = fit_claim(image, options.heap_bytes)
+    return structs.replace(options, heap_bytes=heap_bytes, wiring=wiring, expectations=expectations)
 
 
 class _Outcome(Struct, frozen=True):

@@ -56,8 +56,13 @@ def _arguments(call: ast.Call, constructor: _Constructor, graph: PyCallGraph) ->
     for place, (parameter, role) in enumerate(constructor.parameters.items()):
         value = find_argument(call, place, (parameter,))
         numbers[role] = sorted(pin_numbers(graph, value) or ())
-    known = {role: values[0] for role, values in numbers.items() if len(values) == 1}
-    several = {role: values for role, values in numbers.items() if len(values) > 1}
+    known: dict[str, int] = {}
+    several: dict[str, list[int]] = {}
+    for role, values in numbers.items():
+        if len(values) == 1:
+            known[role] = values[0]
+        elif values:
+            several[role] = values
     if not several:
         yield known
     elif len(several) == 1:

@@ -1,4 +1,4 @@
-"""The wiring of the board: pins and who drives them. Knows no descriptors and no programs."""
+"""The state of a pin of the board, and who drives it. Knows no descriptors and no programs."""
 
 from __future__ import annotations
 
