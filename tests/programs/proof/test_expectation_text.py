@@ -10,7 +10,7 @@ from microclaw.agent.knowledge.skills import Skills
 from microclaw.errors import ConfigError
 from microclaw.host.operations.next_steps import name_tools
 from microclaw.programs.proof.checks import Duty, Hold, Period
-from microclaw.programs.proof.expectation_forms import LINES
+from microclaw.programs.proof.expectation_forms import all_examples
 from microclaw.programs.proof.expectation_text import parse_expectations
 from microclaw.programs.proof.expectations import EdgeMoments, LevelState, PinStimulus
 from microclaw.programs.proof.line_pattern import parse_line_pattern
@@ -34,7 +34,7 @@ def skilled() -> list[str]:
 
 def examples() -> list[str]:
     """Return the lines that errors show."""
-    return [example for kind in LINES.values() for example in kind.examples]
+    return all_examples()
 
 
 @pytest.mark.parametrize("line", [*documented(), *skilled(), *examples()])
@@ -95,7 +95,9 @@ def test_an_error_says_what_to_write(text: str) -> None:
         ("pwm 5: fades from 0 to 100 % in 2 s", "pwm 5: 0 -> 100 % within 2 s"),
         ('serial prints "hello" every 1 s', 'log every 5 s ~ "temp .*"'),
         ("when pin 4 falls: led 48 red", "when pin 4 falls: led 48 -> green within 100 ms"),
-        ("bme280.temperature = 31 at 4 s", "i2c.bme280.temperature = 31 at 4 s"),
+        ("i2c bme280 temperature = 31 at 4 s", "i2c.bme280.temperature = 31 at 4 s"),
+        ("dht1.temperature 31 at 4 s", "dht1.temperature = 31 at 4 s"),
+        ("press btn1 after 2 s for 100 ms", "press btn1 at 2 s for 100 ms"),
         ("gpio 2: high at 1 s", "pin 4: high at 4 s"),
     ],
 )

@@ -29,6 +29,9 @@ DHT = LogLine(5, None, "this board has no DHT11 on pin 4")
 SCAN = LogLine(5, None, "this board has no I2C device on these pins")
 
 
+BROKEN = LogLine(5, None, "a part of this board failed: btn1 (button): ZeroDivisionError: division by zero")
+
+
 def ended_by(exception: str, *lines: LogLine) -> dict[str, Any]:
     """Return the fields of a record whose program ended by this exception after these lines."""
     trap = f'Traceback (most recent call last):\n  File "part.py", line 4, in <module>\n{exception}'
@@ -153,3 +156,13 @@ def test_a_tone_of_another_frequency_is_not_the_one_of_the_trial() -> None:
 
     assert compare_pwm(tone(440), tone(441)).agrees
     assert not compare_pwm(tone(440), tone(880)).agrees
+
+
+def test_a_part_whose_model_failed_is_named_in_the_place_of_the_program() -> None:
+    for fields in ({"lines": (BROKEN,)}, ended_by("OSError: 19", BROKEN), ended_by("IndexError: x", BROKEN)):
+        verdict = judge(structs.replace(GOOD, **fields), BOARD, heap_bytes=8192)
+        assert verdict.ok
+        assert "btn1 (button)" in str(verdict.untried)
+    for fault in ({"stuck": True}, {"roles": {27: "output"}}):
+        verdict = judge(structs.replace(GOOD, lines=(BROKEN,), **fault), BOARD, heap_bytes=8192)
+        assert not verdict.ok

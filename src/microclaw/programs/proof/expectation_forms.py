@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from functools import cache
 from typing import Any, Final
 
 from msgspec import Struct
 
-from microclaw.hardware.parts.reader import quantities
+from microclaw.hardware.parts.reader import parts, quantities
 from microclaw.programs.proof.checks import At, Count, Duty, EdgeAt, Frequency, Hold, Period, Phase, Ramp, Within
 from microclaw.programs.proof.colors import COLOR_NAMES, Color
 from microclaw.programs.proof.expectations import (
@@ -24,10 +25,10 @@ from microclaw.programs.proof.expectations import (
     LedColor,
     LevelState,
     Lines,
+    PartStimulus,
     PinStimulus,
     PwmDuty,
     PwmMoments,
-    SensorStimulus,
     ServoPulse,
 )
 from microclaw.programs.proof.line_pattern import parse_line_pattern
@@ -134,12 +135,14 @@ def _least(time: str | None) -> float:
     return 0.0
 
 
-def _reading_field(text: str) -> str:
-    """Return the field of a reading for a quantity's name: "temperature" -> "temperature_c"."""
-    quantity = quantities().get(text)
-    if quantity is None:
-        raise ValueError(f"nothing measures {text}: there are {', '.join(quantities())}")
-    return quantity.reading
+def _text_or_none(text: str | None) -> str | None:
+    return text
+
+
+def _hold(time: str | None) -> float | None:
+    if time:
+        return _length(time)
+    return None
 
 
 def _window(begin: str | None, end: str | None) -> TrialWindow:
@@ -189,7 +192,10 @@ VALUES: Final[dict[str, tuple[str, Callable[..., Any]]]] = {
     "LEVEL": (_N, _number("level", 0, 1, whole=True)),
     "NUMBER": (_N, float),
     "VOLTS": (rf"{_N}(?:\s*+V\b)?", _number("voltage of an ADC pin", 0, MAX_ADC_V)),
-    "QUANTITY": (r"([a-z]\w*)", _reading_field),
+    "PART": (r"([a-z][a-z0-9_-]{0,31})\b", str),
+    "UNIT": (r"((?!at\b)[%°A-Za-zµ/²]+)?", _text_or_none),
+    "KEY": (r'"([^"]{1,16})"', str),
+    "HOLD": (rf"(?:for\b\s*+{_TIME})?", _hold),
     "PULSE": (_N, _number("pulse of a servo in us", 0.001, 20_000)),
     "ANGLE": (_N, _number("angle of a servo", 0, 180)),
     "EDGE": (r"(rises|falls)\b", _LEVELS.__getitem__),
@@ -232,6 +238,20 @@ def _reaction(
     if isinstance(subject, LevelState | EdgeMoments) and subject.pin == trigger.pin:
         raise ValueError("a pin cannot answer itself")
     return Reaction(subject, trigger, condition, within_ms, *more)
+
+
+def _on_bus(sensor: str, quantity: str, number: float, at_ms: float) -> PartStimulus:
+    if quantity not in quantities():
+        raise ValueError(f"{quantity} is no quantity: {', '.join(quantities())}")
+    return PartStimulus(sensor, at_ms, number, quantity, on_bus=True)
+
+
+def _value(part: str, value: str, number: float, unit: str | None, at_ms: float) -> PartStimulus:
+    return PartStimulus(part, at_ms, number, value, unit)
+
+
+def _only_value(part: str, number: float, unit: str | None, at_ms: float) -> PartStimulus:
+    return PartStimulus(part, at_ms, number, unit=unit)
 
 
 class Kind(Struct, frozen=True):
@@ -357,12 +377,55 @@ LINES: Final[dict[str, Kind]] = {
         {"BOUNCE": lambda pin, at_ms, bounce_ms: PinStimulus(pin, None, at_ms, bounce_ms)},
         many=False,
     ),
-    "i2c": Kind(
-        ("i2c.bme280.temperature = 31 at 4 s",), r"i2c \. WORD \. QUANTITY = NUMBER at", {"TIMES": SensorStimulus}
-    ),
+    "i2c": Kind(("i2c.bme280.temperature = 31 at 4 s",), r"i2c \. WORD \. WORD = NUMBER at", {"TIMES": _on_bus}),
     "adc": Kind(("adc 1 = 1.65 V at 2 s",), "adc PIN = VOLTS at", {"TIMES": AdcStimulus}),
     "for": Kind(("for 30 s",), "for", {"TIME": float}, many=False),
     "uptime": Kind(("uptime 49 d",), "uptime", {"UPTIME": float}, many=False),
     "soak": Kind(("soak 5 min",), "soak", {"MOMENT": float}, many=False),
 }
 """The kinds of lines by their first word."""
+_PART_LINE: Final = Kind(
+    ("dht1.temperature = 31 at 4 s", "pot1 = 70 % at 2 s"),
+    "PART",
+    {r"\. WORD = NUMBER UNIT at TIMES": _value, "= NUMBER UNIT at TIMES": _only_value},
+    many=False,
+)
+_PART_TEXT: Final = re.compile(r"[a-z][a-z0-9_-]*\s*[.=]")
+
+
+def find_kind(text: str, first: str) -> Kind | None:
+    """Return the kind of a line by its first word; the verbs and the values of parts come after all others."""
+    kind = LINES.get(first) or _verb_kinds().get(first)
+    if kind is None and _PART_TEXT.match(text):
+        return _PART_LINE
+    return kind
+
+
+def all_examples() -> list[str]:
+    """Return an example of each form of a line."""
+    examples: list[str] = []
+    for kind in (*LINES.values(), _PART_LINE, *_verb_kinds().values()):
+        examples += kind.examples
+    return examples
+
+
+@cache
+def _verb_kinds() -> dict[str, Kind]:
+    """Return the kinds of lines that begin with a verb of a part, as `press btn1 at 2 s`."""
+    examples: dict[str, list[str]] = {}
+    for part in parts().values():
+        for verb, stimulus in part.stimuli.items():
+            examples.setdefault(verb, []).append(stimulus.example)
+    return {verb: _verb_kind(verb, verb_examples) for verb, verb_examples in examples.items()}
+
+
+def _verb_kind(verb: str, examples: Sequence[str]) -> Kind:
+    def make(part: str, argument: float | str | None, at_ms: float, hold_ms: float | None) -> PartStimulus:
+        return PartStimulus(part, at_ms, argument, verb=verb, hold_ms=hold_ms)
+
+    forms: dict[str, Callable[..., PartStimulus]] = {
+        "at TIMES HOLD": lambda part, at_ms, hold_ms: make(part, None, at_ms, hold_ms),
+        "by NUMBER at TIMES HOLD": make,
+        "KEY at TIMES HOLD": make,
+    }
+    return Kind(tuple(examples), f"{verb} PART", forms, many=False)

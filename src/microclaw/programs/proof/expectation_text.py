@@ -9,20 +9,20 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from difflib import SequenceMatcher
 from functools import cache
-from itertools import chain, islice
+from itertools import islice
 from typing import Any, Final
 
 from msgspec import Struct, structs
 
 from microclaw.errors import ConfigError
 from microclaw.programs.proof.checks import Windowed
-from microclaw.programs.proof.expectation_forms import DURATION, LINES, VALUES, Kind
+from microclaw.programs.proof.expectation_forms import DURATION, LINES, VALUES, Kind, all_examples, find_kind
 from microclaw.programs.proof.expectations import (
     AdcStimulus,
     ExpectationLine,
     Expectations,
+    PartStimulus,
     PinStimulus,
-    SensorStimulus,
     Stimulus,
 )
 from microclaw.programs.proof.record import WHOLE, TrialWindow
@@ -49,8 +49,10 @@ def parse_expectations(text: str) -> Expectations:
         match line.read():
             case [float() as ms]:
                 settings[line.first] = ms
-            case [PinStimulus() | AdcStimulus() | SensorStimulus(), *_] as inputs:
+            case [PinStimulus() | AdcStimulus(), *_] as inputs:
                 stimuli += inputs
+            case [PartStimulus(), *_] as inputs:
+                stimuli += [structs.replace(stimulus, line=number) for stimulus in inputs]
             case [_, *_] as checks:
                 lines.append(ExpectationLine(number, line.text, tuple(checks)))
     if not lines:
@@ -99,10 +101,10 @@ def _similar_form(text: str, first: str) -> str:
         blocks = SequenceMatcher(None, words, example_words, autojunk=False).get_matching_blocks()
         return sum(block.size for block in blocks) - _EXTRA_WORD * len(example_words)
 
-    kinds = LINES.values()
-    if first in LINES:
-        return max(LINES[first].examples, key=likeness)
-    return max(chain.from_iterable(kind.examples for kind in kinds), key=likeness)
+    kind = find_kind(text, first)
+    if kind is not None:
+        return max(kind.examples, key=likeness)
+    return max(all_examples(), key=likeness)
 
 
 def _words_of(text: str) -> list[str]:
@@ -156,7 +158,7 @@ class _Line:
 
     def read(self) -> list[Any]:
         """Read its parts: checks, stimuli or a time."""
-        kind = LINES.get(self.first)
+        kind = find_kind(self.text, self.first)
         if kind is None:
             raise self.error(f"no line begins with {self.first or self.text[0]!r}")
         (head,) = self._read_part({kind.head: lambda *values: values})

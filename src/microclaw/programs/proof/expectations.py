@@ -7,7 +7,7 @@ since the program's installation; shares are 0 to 1; duties in percent.
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from typing import Any, ClassVar, Final, Literal, TypeAlias, TypeVar
 
@@ -381,13 +381,32 @@ class PinStimulus(Struct, frozen=True):
     pattern: int = 0
 
 
-class SensorStimulus(Struct, frozen=True):
-    """`value` is in the unit of the board's sensor: quantity `temperature_c`, `humidity_pct`, `voltage_v` ..."""
+class PartStimulus(Struct, frozen=True):
+    """A value that a wired part is given, as the text has it; part_stimuli.py makes the PartSettings of it.
 
-    sensor: str
-    quantity: str
-    value: float
+    With a `verb` ("press") `argument` is the number or the key that it has, and `hold_ms` how long it lasts. Without,
+    `value` is the value's name, or None for the part's only one, and `argument` the number in `unit`. `on_bus`: `part`
+    may be the name of a sensor on the I2C bus, which is wired for it if it is not there.
+    """
+
+    part: str
     at_ms: float
+    argument: float | str | None = None
+    value: str | None = None
+    unit: str | None = None
+    verb: str | None = None
+    hold_ms: float | None = None
+    on_bus: bool = False
+    line: int = 0
+
+
+class PartSetting(Struct, frozen=True):
+    """Values that the part with this id gets, by their names. `pins` are those that it may move by that."""
+
+    part: str
+    values: Mapping[str, float]
+    at_ms: float
+    pins: tuple[int, ...] = ()
 
 
 class AdcStimulus(Struct, frozen=True):
@@ -396,7 +415,7 @@ class AdcStimulus(Struct, frozen=True):
     at_ms: float
 
 
-Stimulus: TypeAlias = PinStimulus | SensorStimulus | AdcStimulus
+Stimulus: TypeAlias = PinStimulus | PartStimulus | PartSetting | AdcStimulus
 
 
 class ExpectationLine(Struct, frozen=True):

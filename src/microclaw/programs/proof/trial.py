@@ -32,6 +32,7 @@ from microclaw.programs.proof.clock_wrap import (
 )
 from microclaw.programs.proof.expectation_result import ExpectationResult, evaluate, failure, proof_of, without_part
 from microclaw.programs.proof.expectations import PinStimulus
+from microclaw.programs.proof.part_stimuli import with_settings
 from microclaw.programs.proof.record import Record
 from microclaw.programs.proof.traps import with_array_name
 from microclaw.programs.proof.trial_plan import Run, plan
@@ -171,7 +172,8 @@ async def try_image(
     """Install `image` on a throw-away virtual board through the real protocol and let the board's time run.
 
     A program that misbehaves gives a Trial with ok=False. Raises DeviceError only if the board cannot be started or
-    dies, ConfigError for a wiring that the board cannot have. Cancelling ends the board.
+    dies, ConfigError for a wiring that the board cannot have, and a
+    stimulus of a part that is not wired. Cancelling ends the board.
     """
     options = _complete_options(options or TrialOptions(), image, board)
     _check_levels(image, options)

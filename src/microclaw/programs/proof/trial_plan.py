@@ -16,6 +16,7 @@ from microclaw.programs.proof.expectations import (
     AdcStimulus,
     Expectations,
     LevelState,
+    PartSetting,
     PinStimulus,
     Stimulus,
 )
@@ -102,6 +103,29 @@ def levels_over_time(stimuli: Iterable[Stimulus]) -> Levels:
             changes.append((new_edges[0].t_ms, new_edges[-1].t_ms, level))
     edges.sort(key=lambda edge: edge.t_ms)
     return Levels(tuple(edges), {pin: tuple(changes) for pin, changes in bursts.items()})
+
+
+def seen_levels(edges: Iterable[Edge], bounces_ms: Mapping[int, float]) -> Levels:
+    """Return the levels of pins that parts moved, by the board's edges.
+
+    Edges of a pin that are no further apart than its bounce are one change; one that comes back is none.
+    """
+    changes: dict[int, list[list[Edge]]] = {pin: [] for pin in bounces_ms}
+    kept: list[Edge] = []
+    for edge in edges:
+        if edge.pin not in changes:
+            continue
+        kept.append(edge)
+        bursts = changes[edge.pin]
+        if bursts and edge.t_ms - bursts[-1][-1].t_ms <= bounces_ms[edge.pin]:
+            bursts[-1].append(edge)
+        else:
+            bursts.append([edge])
+    table: dict[int, tuple[tuple[float, float, int], ...]] = {}
+    for pin, bursts in changes.items():
+        moved = [burst for burst in bursts if len(burst) % 2]
+        table[pin] = tuple((burst[0].t_ms, burst[-1].t_ms, burst[-1].level) for burst in moved)
+    return Levels(tuple(kept), table)
 
 
 def _pin_stimuli(stimuli: Iterable[Stimulus]) -> list[PinStimulus]:
@@ -224,7 +248,7 @@ class _Buttons(Struct, frozen=True):
     @classmethod
     def of(cls, expectations: Expectations, driven: Collection[int]) -> _Buttons:
         """Return the buttons of all reactions. The program itself moves `driven`, and what its checks are about."""
-        given = {stimulus.pin for stimulus in _pin_stimuli(expectations.stimuli)}
+        given = _given_pins(expectations)
         moved = {check.subject.pin for check in expectations.checks}.union(given, driven)
         idle_levels: dict[int, int] = {}
         conditions: dict[LevelState, None] = {}
@@ -240,6 +264,15 @@ class _Buttons(Struct, frozen=True):
                 conditions[condition] = None
             rest_ms = max(rest_ms, 1.5 * check.length_ms + 60)
         return cls(idle_levels, rest_ms, list(conditions))
+
+
+def _given_pins(expectations: Expectations) -> set[int]:
+    """Return the pins for which the text has a stimulus, also one of a part on them."""
+    pins = {stimulus.pin for stimulus in _pin_stimuli(expectations.stimuli)}
+    for stimulus in expectations.stimuli:
+        if isinstance(stimulus, PartSetting):
+            pins.update(stimulus.pins)
+    return pins
 
 
 def _timed_presses(expectations: Expectations, buttons: _Buttons) -> tuple[Sequence[PinStimulus], float]:

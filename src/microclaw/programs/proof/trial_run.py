@@ -19,9 +19,10 @@ from microclaw.events import Edge
 from microclaw.hardware.parts.wiring import wiring_tables
 from microclaw.programs.building import ProgramImage
 from microclaw.programs.proof.board_events import BoardEvents, TrialPins, led_changes
-from microclaw.programs.proof.expectations import AdcStimulus, PinStimulus, SensorStimulus, Stimulus
+from microclaw.programs.proof.expectations import AdcStimulus, PartSetting, PartStimulus, PinStimulus, Stimulus
+from microclaw.programs.proof.part_stimuli import bounces_ms
 from microclaw.programs.proof.record import Record
-from microclaw.programs.proof.trial_plan import Run, levels_over_time, shifted
+from microclaw.programs.proof.trial_plan import Levels, Run, levels_over_time, seen_levels, shifted
 from microclaw.programs.proof.verdict import describe
 from microclaw.programs.run_times import RunTimes
 from microclaw.text import count_text, format_duration
@@ -148,11 +149,11 @@ class BoardRun:
         for stimulus in stimuli:
             at_ms = self._board_time(stimulus.at_ms)
             match stimulus:
-                case SensorStimulus(sensor=sensor, quantity=quantity, value=value):
-                    await self._control.request(wire.SetSensor(sensor, {quantity: value}, at_ms))
+                case PartSetting(part=part, values=values):
+                    await self._control.request(wire.SetSensor(part, values, at_ms))
                 case AdcStimulus(pin=pin, volts=volts):
                     await self._control.request(wire.SetAdc(pin, volts, at_ms))
-                case PinStimulus():
+                case PinStimulus() | PartStimulus():
                     pass
 
     def _board_time(self, t_ms: float) -> float | None:
@@ -328,6 +329,9 @@ class BoardRun:
         if row is None or row.state not in ("running", "returned"):
             return
         given = {stimulus.pin for stimulus in self._run.stimuli if isinstance(stimulus, PinStimulus)}
+        for stimulus in self._run.stimuli:
+            if isinstance(stimulus, PartSetting):
+                given.update(stimulus.pins)
         probed = set(row.pins) - given
         pins = (await self._control.request(wire.Pins())).pins
         for pin in pins:
@@ -370,7 +374,7 @@ class BoardRun:
         rows = (await self._control.request(wire.Pins())).pins
         await self._events.read()
         pins = TrialPins.of(self._name, rows, row)
-        given = levels_over_time((*self._run.stimuli, *self._late))
+        given = self._given_levels(pins)
         outside = pins.moved_outside(given.bursts)
         # An event exactly at the end may or may not be recorded; leaving it out gives the same result every time.
         end_ms = start_ms + (self._passed_ms or self._run.for_ms)
@@ -399,6 +403,22 @@ class BoardRun:
         if row is None:
             return record
         return _with_app(record, row)
+
+    def _given_levels(self, pins: TrialPins) -> Levels:
+        """Return the levels from outside: the stimuli's, and what the wired parts did to the pins that they move."""
+        planned = levels_over_time((*self._run.stimuli, *self._late))
+        bounces = bounces_ms(self._run.wiring)
+        opened = pins.opened(self._start_ms)
+        edges = []
+        for edge in self._events.edges:
+            t_ms = edge.t_ms - self._start_ms
+            # The first level of a pin that the program opens is no part's doing.
+            if t_ms > opened.get(edge.pin, 0.0):
+                edges.append(Edge(t_ms, edge.pin, edge.level))
+        moved = seen_levels(edges, bounces)
+        planned_edges = [edge for edge in planned.edges if edge.pin not in bounces]
+        all_edges = sorted((*planned_edges, *moved.edges), key=lambda edge: edge.t_ms)
+        return Levels(tuple(all_edges), {**planned.bursts, **moved.bursts})
 
     def _reaches(self, pins: Collection[int]) -> bool:
         """Return whether a stimulus after the start comes to a pin that the program opened, or to no pin."""

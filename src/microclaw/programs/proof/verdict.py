@@ -21,7 +21,7 @@ from microclaw.programs.proof.record import Record, by_pin
 from microclaw.programs.proof.traps import TRACEBACK, is_of_absent_part, trap_words
 from microclaw.tables import read_table
 from microclaw.text import count_text, format_duration
-from microclaw.wire.board_replies import ABSENT, GPIO_ERROR, NO_NETWORK
+from microclaw.wire.board_replies import ABSENT, BROKEN_PART, GPIO_ERROR, NO_NETWORK
 
 _COLORS_SHOWN = 4
 
@@ -142,24 +142,26 @@ class Verdict(Struct, frozen=True):
 def judge(record: Record, board: BoardProfile, *, heap_bytes: int) -> Verdict:
     """Return the verdict on a run: the first fault that makes the program useless, else warnings.
 
-    A program that an absent part's exception ended is untried if nothing else is wrong with it. sys.exit() is how a
-    Python program may end; a WebAssembly program has no callbacks any more after exit().
+    A program that an absent part's exception ended is untried if nothing else is wrong with it, and so is a program
+    beside a part whose model failed. sys.exit() is how a Python program may end; a WebAssembly program has no callbacks
+    any more after exit().
     """
     absent = _absent_parts(record)
     ended = _ended(record)
-    untried: str | None = None
+    untried = _broken_parts(record)
     if _is_native_refused(record):
         untried = "this trial runs no native code"
+        ended = "trapped"
     elif _is_ended_by_absence(record):
         untried = absent
-    if untried is not None:
+    if untried is not None and ended == "trapped":
         record = structs.replace(record, state="returned", trap=None, refused=None)
     fault = _pin_fault(record, board) or _fault(record)
     warnings = tuple(_warnings(record, heap_bytes))
     if absent is not None and absent != untried:
         warnings = (absent, *warnings)
     if fault is None and untried is not None:
-        return Verdict(ok=True, ended="trapped", warnings=warnings, untried=untried)
+        return Verdict(ok=True, ended=ended, warnings=warnings, untried=untried)
     if fault is not None:
         error, next_step = fault
         if record.is_python:
@@ -219,6 +221,14 @@ def _absent_parts(record: Record) -> str | None:
     if not parts:
         return None
     return f"this trial has no {', no '.join(parts)}"
+
+
+def _broken_parts(record: Record) -> str | None:
+    """Return which parts failed and how, or None if the models of all parts work."""
+    parts = dict.fromkeys(_firmware_texts(record.lines, BROKEN_PART))
+    if not parts:
+        return None
+    return f"a fault of the trial, not of the program: its part {', '.join(parts)}"
 
 
 def dead_on_load(lines: Sequence[str]) -> tuple[str, str] | None:

@@ -1,0 +1,174 @@
+"""Turns stimuli of parts, as the text of expectations has them, into settings of the wired parts' values."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Final
+
+from msgspec import structs
+
+from microclaw.errors import ConfigError
+from microclaw.hardware.parts.reader import Part, ValueRange, parts, quantities
+from microclaw.hardware.parts.reader import Stimulus as Verb
+from microclaw.hardware.parts.wiring import WiredPart, Wiring
+from microclaw.programs.proof.expectations import Expectations, PartSetting, PartStimulus, Stimulus
+
+_BOUNCE: Final = "bounce_ms"
+"""The attribute of parts whose contacts bounce."""
+
+
+def with_settings(expectations: Expectations, wiring: Wiring) -> Expectations:
+    """Return the expectations with the settings of the wired parts in the place of the text's stimuli.
+
+    Raises ConfigError, with the line, for a part that is not wired, and for a value or a verb that it does not have.
+    """
+    stimuli: list[Stimulus] = []
+    for stimulus in expectations.stimuli:
+        if isinstance(stimulus, PartStimulus):
+            stimuli += _settings_of(stimulus, wiring)
+        else:
+            stimuli.append(stimulus)
+    stimuli.sort(key=lambda stimulus: stimulus.at_ms)
+    return structs.replace(expectations, stimuli=tuple(stimuli))
+
+
+def _settings_of(stimulus: PartStimulus, wiring: Wiring) -> list[PartSetting]:
+    wired = _find_part(stimulus, wiring)
+    if stimulus.verb is not None:
+        return _act(stimulus, wired)
+    name = _value_name(stimulus, wired.facts)
+    allowed = _settable(wired.facts)[name]
+    number = _in_unit(stimulus, name, allowed)
+    _check_range(stimulus, name, number, allowed)
+    return [_setting(wired, {name: number}, stimulus.at_ms)]
+
+
+def _find_part(stimulus: PartStimulus, wiring: Wiring) -> WiredPart:
+    wired = wiring.find(stimulus.part)
+    if wired is not None:
+        return wired
+    facts = parts().get(stimulus.part)
+    if stimulus.on_bus and facts is not None and facts.i2c is not None:
+        same_kind = wiring.of_part(facts.name)
+        if same_kind:
+            return same_kind[0]
+        return WiredPart(id=facts.name, part=facts.name, address=facts.i2c.addresses[0])
+    ids = ", ".join(part.id for part in wiring.parts) or "none"
+    raise _error(stimulus, f"no part {stimulus.part} is wired to the board", f"wired parts: {ids}")
+
+
+def _act(stimulus: PartStimulus, wired: WiredPart) -> list[PartSetting]:
+    """Return what a verb sets, and what it sets back later."""
+    facts = wired.facts
+    verb = facts.stimuli.get(stimulus.verb or "")
+    if verb is None:
+        known = ", ".join(facts.stimuli) or "none"
+        text = f"{wired.id} ({facts.name}) has nothing to {stimulus.verb}"
+        raise _error(stimulus, text, f"what it can do: {known}")
+    name, number = _target(stimulus, verb, facts)
+    _check_range(stimulus, name, number, facts.inputs[name])
+    settings = [_setting(wired, {name: number}, stimulus.at_ms)]
+    hold_ms = stimulus.hold_ms
+    if hold_ms is None:
+        hold_ms = verb.for_ms
+    if verb.back is not None and hold_ms is not None:
+        settings.append(_setting(wired, {name: verb.back}, stimulus.at_ms + hold_ms))
+    elif stimulus.hold_ms is not None:
+        raise _error(stimulus, f"{stimulus.verb} does not end by itself", f"write it as: {verb.example}")
+    return settings
+
+
+def _target(stimulus: PartStimulus, verb: Verb, facts: Part) -> tuple[str, float]:
+    """Return the value that a verb sets, and the number."""
+    argument = stimulus.argument
+    step = f"write it as: {verb.example}"
+    if verb.argument == "number" and isinstance(argument, float):
+        return verb.sets, argument
+    if verb.argument == "key" and isinstance(argument, str):
+        if argument not in facts.inputs:
+            raise _error(stimulus, f"{facts.name} has no key {argument!r}", f"its keys: {', '.join(facts.inputs)}")
+        return argument, _number_of(verb)
+    if verb.argument is None and argument is None:
+        return verb.sets, _number_of(verb)
+    raise _error(stimulus, f"this is not how to {stimulus.verb} a {facts.name}", step)
+
+
+def _number_of(verb: Verb) -> float:
+    if verb.to is None:
+        return 1.0
+    return verb.to
+
+
+def _value_name(stimulus: PartStimulus, facts: Part) -> str:
+    """Return the name of the value that a line sets: the one that it names, or the part's only one."""
+    names = list(_settable(facts))
+    if stimulus.value in names:
+        return str(stimulus.value)
+    if stimulus.value is None and len(names) == 1:
+        return names[0]
+    step = f"its values: {', '.join(names) or 'none'}"
+    if stimulus.value is None:
+        raise _error(stimulus, f"{stimulus.part} ({facts.name}): which value?", step)
+    raise _error(stimulus, f"{stimulus.part} ({facts.name}) has no value {stimulus.value!r}", step)
+
+
+def _settable(facts: Part) -> dict[str, ValueRange]:
+    """Return the values of a part that can be set from outside."""
+    values = {**facts.measures, **facts.inputs}
+    return {name: allowed for name, allowed in values.items() if not allowed.follows}
+
+
+def _in_unit(stimulus: PartStimulus, name: str, allowed: ValueRange) -> float:
+    """Return the number in the value's unit; a share in percent is one of the value's range."""
+    assert isinstance(stimulus.argument, float)
+    number = stimulus.argument
+    own_unit = allowed.unit
+    if name in quantities():
+        own_unit = quantities()[name].unit
+    if stimulus.unit is None or stimulus.unit.lstrip("°") == own_unit.lstrip("°"):
+        return number
+    if stimulus.unit == "%":
+        return allowed.least + (allowed.most - allowed.least) * number / 100
+    if own_unit:
+        step = f"give it in {own_unit}"
+    else:
+        step = "leave the unit out"
+    raise _error(stimulus, f"{name} is not in {stimulus.unit}", step)
+
+
+def _check_range(stimulus: PartStimulus, name: str, number: float, allowed: ValueRange) -> None:
+    if not allowed.least <= number <= allowed.most:
+        step = f"choose {allowed.least:g} to {allowed.most:g}"
+        raise _error(stimulus, f"{name} {number:g} is out of the range of {stimulus.part}", step)
+
+
+def _setting(wired: WiredPart, values: Mapping[str, float], at_ms: float) -> PartSetting:
+    return PartSetting(wired.id, values, at_ms, pins=moved_pins((wired,)))
+
+
+def moved_pins(wired: Iterable[WiredPart]) -> tuple[int, ...]:
+    """Return the pins that parts may move: those that a program reads as levels."""
+    pins = []
+    for part in wired:
+        for role, gpio in part.pins.items():
+            facts = part.facts.pin(role)
+            if facts is not None and facts.use == "input":
+                pins.append(gpio)
+    return tuple(pins)
+
+
+def bounces_ms(wiring: Wiring | None) -> dict[int, float]:
+    """Return the pins that parts may move, and for how long the part's contacts bounce; 0 if they do not."""
+    bounces: dict[int, float] = {}
+    if wiring is None:
+        return bounces
+    for part in wiring.parts:
+        usual = part.facts.attributes.get(_BOUNCE)
+        usual_ms = usual.default if usual is not None else 0.0
+        for pin in moved_pins((part,)):
+            bounces[pin] = part.attributes.get(_BOUNCE, usual_ms)
+    return bounces
+
+
+def _error(stimulus: PartStimulus, problem: str, step: str) -> ConfigError:
+    return ConfigError(f"expectations, line {stimulus.line}: {problem}", next_step=step)
