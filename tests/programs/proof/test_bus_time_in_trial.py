@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -74,6 +75,18 @@ PULSE_SKETCH = """
 void setup() { pinMode(5, INPUT); printf("%lu\\n", pulseIn(5, HIGH, 500000)); }
 void loop() {}
 """
+DISPLAY_PY = """
+from machine import Pin
+import time
+pins = [Pin(n, Pin.OUT) for n in (4, 5, 6, 7, 10, 11, 12, 13)]
+while True:
+    for pin in pins:
+        pin.value(1)
+    time.sleep_us(500)
+    for pin in pins:
+        pin.value(0)
+    time.sleep_us(500)
+"""
 PULSE_PY = """
 from machine import Pin, time_pulse_us
 print(time_pulse_us(Pin(5, Pin.IN), 1, 500000))
@@ -122,3 +135,10 @@ async def test_an_echo_from_10_cm_is_measured_to_the_microsecond(build_cache: Pa
     echo = (PinStimulus(5, 1, 15.46), PinStimulus(5, 0, 16.043))
     trial = await tried(source, build_cache, for_ms=1_000, inputs=echo)
     assert int(trial.log[0]) == pytest.approx(583, abs=error_us)
+
+
+async def test_a_python_program_that_changes_pins_all_the_time_keeps_its_pace(build_cache: Path) -> None:
+    trial = await tried(DISPLAY_PY, build_cache, for_ms=300)
+    rises = [edge.t_ms for edge in trial.edges if edge.pin == 4 and edge.level]
+    assert len(rises) > 200
+    assert max(later - earlier for earlier, later in pairwise(rises)) < 3.0

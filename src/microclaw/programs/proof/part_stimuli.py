@@ -10,7 +10,7 @@ from msgspec import structs
 from microclaw.errors import ConfigError
 from microclaw.hardware.parts.reader import Part, ValueRange, parts, quantities
 from microclaw.hardware.parts.reader import Stimulus as Verb
-from microclaw.hardware.parts.wiring import WiredPart, Wiring
+from microclaw.hardware.parts.wiring import WiredPart, Wiring, part_roles
 from microclaw.programs.proof.expectations import Expectations, PartSetting, PartStimulus, Stimulus
 
 _BOUNCE: Final = "bounce_ms"
@@ -151,8 +151,7 @@ def moved_pins(wired: Iterable[WiredPart]) -> tuple[int, ...]:
     pins = []
     for part in wired:
         for role, gpio in part.pins.items():
-            facts = part.facts.pin(role)
-            if facts is not None and facts.use == "input":
+            if part_roles(part.facts)[role].use == "input":
                 pins.append(gpio)
     return tuple(pins)
 
