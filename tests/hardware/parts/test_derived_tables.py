@@ -114,7 +114,7 @@ def test_a_sentence_means_the_first_part_on_the_board_that_measures_it(added_par
 
 def test_expectations_and_patterns_have_it(added_part: str) -> None:
     expectations = parse_expectations("i2c.ear9000.sound = 90 at 2 s\npin 2: high at 4 s")
-    assert expectations.stimuli == (PartStimulus(added_part, 2000.0, 90.0, "sound", on_bus=True),)
+    assert expectations.stimuli == (PartStimulus(added_part, 2000.0, 90.0, "sound", on_bus=True, line=1),)
     program = library.fill("threshold", {"QUANTITY": "sound", "ADDRESS": 0x50, "LIMIT_MILLI": 60_000}, kind="py")
     assert "i2c.ear9000.sound = 61 at" in program.expect
     assert 'QUANTITY = "sound"' in program.source
