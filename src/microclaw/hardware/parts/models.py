@@ -9,11 +9,14 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
-from typing import Protocol
+from typing import Final, Protocol
 
 from microclaw.errors import CallRejected
 from microclaw.hardware.parts.reader import Part, ValueRange, quantities
 from microclaw.hardware.parts.wiring import WiredPart
+
+SUPPLY_V: Final = 3.3
+"""The voltage of the board, which its parts have too."""
 
 
 class Bench(Protocol):
@@ -121,3 +124,32 @@ class OneWireDevice(PartModel, ABC):
     @abstractmethod
     def message(self) -> bytes:
         """Return the bytes of a measurement."""
+
+
+class AnalogDevice(PartModel, ABC):
+    """A part whose outputs follow from its values at once: voltages at ADC pins, and levels at others."""
+
+    @abstractmethod
+    def volts(self) -> Mapping[str, float]:
+        """Return the voltage at each of its analog outputs, by its role. The chip reads them from 0 to 3.3 V."""
+
+    def levels(self) -> Mapping[str, int]:
+        """Return the level at each of its digital outputs, by its role."""
+        return {}
+
+    def reset(self) -> None:
+        self._drive_outputs()
+
+    def values_changed(self, values: Mapping[str, float]) -> None:
+        if values:
+            self._drive_outputs()
+
+    def _drive_outputs(self) -> None:
+        """Put the voltages and levels on the pins that are wired."""
+        pins = self.wired.pins
+        for role, volts in self.volts().items():
+            if role in pins:
+                self.bench.set_volts(pins[role], min(max(volts, 0.0), SUPPLY_V))
+        for role, level in self.levels().items():
+            if role in pins:
+                self.bench.drive(pins[role], level)
