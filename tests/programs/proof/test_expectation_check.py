@@ -116,6 +116,20 @@ def test_a_rhythm_of_some_milliseconds_is_held_against_its_mean(line: str, half_
     assert found(line, square_wave(half_ms)).state == state
 
 
+@pytest.mark.parametrize(
+    ("line", "state"),
+    [
+        ("pwm 5: 440 Hz", "not met"),
+        ("pwm 5: 440 Hz from 500 ms until 900 ms", "met"),
+        ("pwm 5: 523 Hz from 1500 ms", "met"),
+        ("pwm 5: 523 Hz from 900 ms", "not met"),
+    ],
+)
+def test_the_frequency_of_a_melody_is_the_one_of_its_window(line: str, state: str) -> None:
+    notes = (PwmChange(400.0, 5, 128, 440), PwmChange(1_000.0, 5, 128, 523))
+    assert found(line, Record(board_ms=2_000.0, pwm=notes)).state == state
+
+
 def heartbeat(*rises_ms: float) -> Record:
     """Beats of 100 ms at these times of each second, for 10 s."""
     edges: list[Edge] = []

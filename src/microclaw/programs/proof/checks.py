@@ -84,23 +84,6 @@ class EdgeAt(Check, frozen=True):
         return met_if(is_near, text, f"± {time_text(self.slack_ms)}")
 
 
-class Frequency(Check, frozen=True):
-    """The frequency of PWM, throughout."""
-
-    subject: PwmMoments
-    frequency_hz: float
-    tolerance: float
-
-    def compare(self, seen: Record) -> CheckResult:
-        rates_hz = sorted({change.frequency_hz for change in seen.pwm if change.pin == self.subject.pin})
-        if not rates_hz:
-            return CheckResult("not met", f"pin {self.subject.pin} has no PWM")
-        slack_hz = self.tolerance * self.frequency_hz
-        is_right = all(abs(hz - self.frequency_hz) <= slack_hz for hz in rates_hz)
-        rates_text = ", ".join(map(str, rates_hz))
-        return met_if(is_right, f"{rates_text} Hz", f"± {slack_hz:.3g} Hz")
-
-
 class Windowed(Check, frozen=True, kw_only=True):
     """A check of a part of the trial."""
 
@@ -114,6 +97,36 @@ class Windowed(Check, frozen=True, kw_only=True):
     def needed_ms(self) -> float:
         until_ms = self.window.until_ms or 0.0
         return max(self.window.from_ms + self.seen_after_ms, until_ms + 500.0)
+
+
+class Frequency(Windowed, frozen=True):
+    """The frequency of PWM, all through the window."""
+
+    subject: PwmMoments
+    frequency_hz: float
+    tolerance: float
+
+    def compare(self, seen: Record) -> CheckResult:
+        rates_hz = self._rates_hz(seen)
+        if not rates_hz:
+            return CheckResult("not met", f"pin {self.subject.pin} has no PWM")
+        slack_hz = self.tolerance * self.frequency_hz
+        is_right = all(abs(hz - self.frequency_hz) <= slack_hz for hz in rates_hz)
+        rates_text = ", ".join(map(str, rates_hz))
+        return met_if(is_right, f"{rates_text} Hz", f"± {slack_hz:.3g} Hz")
+
+    def _rates_hz(self, seen: Record) -> list[int]:
+        """Return the frequencies in the window, with the one that its start has."""
+        before = set[int]()
+        within = set[int]()
+        for change in seen.pwm:
+            if change.pin != self.subject.pin:
+                continue
+            if change.t_ms <= self.window.from_ms:
+                before = {change.frequency_hz}
+            elif change.t_ms <= seen.until(self.window):
+                within.add(change.frequency_hz)
+        return sorted(before | within)
 
 
 class Phase(Windowed, frozen=True):
