@@ -105,6 +105,32 @@ def test_a_button_is_pressed_at_the_level_of_its_other_side() -> None:
     assert rows == [("to-ground", {"pin": 4}, "low", {}), ("to-power", {"pin": 16}, "high", {"resistor": 1})]
 
 
+def test_a_part_is_on_at_the_level_of_its_common_pin_or_its_attribute() -> None:
+    relays = [part("wokwi-relay-module", "usual"), part("wokwi-relay-module", "reversed", transistor="pnp")]
+    lights = [part("wokwi-rgb-led", "cathode"), part("wokwi-rgb-led", "anode")]
+    wires = [("usual:IN", "esp:4"), ("reversed:IN", "esp:5"), ("cathode:COM", "esp:GND.1"), ("anode:COM", "esp:3V3")]
+    for number, pin in enumerate("RGB"):
+        wires.append((f"cathode:{pin}", f"esp:{16 + number}"))
+        wires.append((f"anode:{pin}", f"esp:{21 + number}"))
+    wiring = diagram([*relays, *lights], wires)
+    levels = {wired.id: wired.active for wired in wiring.parts}
+    assert levels == {"usual": "high", "reversed": "low", "cathode": "high", "anode": "low"}
+
+
+def test_a_slide_switch_has_the_level_of_its_right_end_on_the_right() -> None:
+    switches = [part("wokwi-slide-switch", "to-power"), part("wokwi-slide-switch", "to-ground")]
+    wires = [
+        ("to-power:1", "esp:GND.1"),
+        ("to-power:2", "esp:4"),
+        ("to-power:3", "esp:3V3"),
+        ("to-ground:1", "esp:3V3"),
+        ("to-ground:2", "esp:5"),
+        ("to-ground:3", "esp:GND.1"),
+    ]
+    wiring = diagram(switches, wires)
+    assert [(wired.pins["pin"], wired.active) for wired in wiring.parts] == [(4, "high"), (5, "low")]
+
+
 def test_a_chain_of_neopixels_is_one_part_with_all_its_leds() -> None:
     wiring = diagram(
         [

@@ -112,8 +112,10 @@ def _active_level(diagram: Diagram, part: DiagramPart, pin: str, net: Net) -> Ac
     role_facts = part_roles(facts)[role]
     if not role_facts.polarity:
         return None
-    if role_facts.use == "output":
-        return "low" if pin in facts.wokwi_facts.lit_by_low else "high"
+    if role_facts.use in ("output", "pwm"):
+        if _is_lit_by_low(diagram, part, pin):
+            return "low"
+        return "high"
     for other_pin in diagram.pins_of(part.id):
         other = diagram.net(part.id, other_pin)
         if facts.wokwi_facts.pins.get(other_pin) != role or other.ends == net.ends:
@@ -123,6 +125,16 @@ def _active_level(diagram: Diagram, part: DiagramPart, pin: str, net: Net) -> Ac
         if "power" in other.powers:
             return "high"
     return None
+
+
+def _is_lit_by_low(diagram: Diagram, part: DiagramPart, pin: str) -> bool:
+    """Return True if the part is on while the GPIO at this pin is low."""
+    wokwi = _facts(part).wokwi_facts
+    if pin in wokwi.lit_by_low:
+        return True
+    if wokwi.common is not None and "power" in diagram.net(part.id, wokwi.common).powers:
+        return True
+    return any(part.attribute(name) == text for name, text in wokwi.low_if.items())
 
 
 def _attributes(part: DiagramPart, facts: Part) -> dict[str, float]:

@@ -104,7 +104,8 @@ class WokwiFacts(Struct, frozen=True, forbid_unknown_fields=True):
     """How the part stands in a diagram.json: its types, their pins by our role, attributes by ours.
 
     `joined`: pins that are one inside the part. `chained`: the output that feeds the next part's input. `lit_by_low`:
-    pins which make low mean "on" if they are on the GPIO.
+    pins which make low mean "on" if they are on the GPIO. `common`: a pin that makes low mean "on" if it is on the
+    supply. `low_if`: attributes, each with the text that makes low mean "on".
     """
 
     types: tuple[str, ...]
@@ -113,6 +114,8 @@ class WokwiFacts(Struct, frozen=True, forbid_unknown_fields=True):
     joined: tuple[tuple[str, str], ...] = ()
     chained: Mapping[str, str] = {}
     lit_by_low: tuple[str, ...] = ()
+    common: str | None = None
+    low_if: Mapping[str, str] = {}
 
 
 class Part(Struct, frozen=True, forbid_unknown_fields=True):
