@@ -17,7 +17,7 @@ from microclaw.agent.models.protocol import DeviceContext, KnownDevice
 from microclaw.agent.offline.decision import CannotDo, Context, Say, Slot, ask, number_sentences
 from microclaw.agent.offline.sentences import english
 from microclaw.hardware.boards.profile import BoardProfile
-from microclaw.hardware.parts.reader import Part, Quantity, ValueRange, parts_measuring, quantities
+from microclaw.hardware.parts.reader import Part, Quantity, ValueRange, i2c_sensors_of, parts_measuring, quantities
 
 _ADD_DEVICE = "start a virtual one: microclaw up --virtual 1, or add yours: microclaw device add"
 NO_DEVICE = Say("There is no device yet.", "ambiguous", _ADD_DEVICE)
@@ -291,8 +291,8 @@ def sensor_of(context: Context) -> BoardSensor:
     for part in parts_measuring(name):
         if quantity is not None and part.name in addresses:
             return BoardSensor(name, quantity, part, addresses[part.name])
-    text = f"The profile of {board.title} has no sensor for {name}."
-    if quantity is not None:
+    text = f"The profile of {board.title} has no sensor for {name.replace('_', ' ')}."
+    if i2c_sensors_of(name):
         raise ask(text, "scan the i2c bus")
     if context.parse.number("pin") is not None:
         raise ask(text, "read its voltage on an analog pin: read adc 4")
