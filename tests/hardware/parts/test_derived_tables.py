@@ -119,7 +119,7 @@ def test_expectations_and_patterns_have_it(added_part: str) -> None:
     assert "i2c.ear9000.sound = 61 at" in program.expect
     assert 'QUANTITY = "sound"' in program.source
     with pytest.raises(ConfigError):
-        library.fill("threshold", {"QUANTITY": "light"})
+        library.fill("threshold", {"QUANTITY": "weight"})
 
 
 def test_a_stock_board_is_asked_for_it_at_each_address(added_part: str) -> None:
