@@ -37,9 +37,13 @@ def skill_page(text: str) -> str:
 
 
 def _part_table() -> str:
-    rows = ["| part | what it is | wired to | measures | set from outside |", "| --- | --- | --- | --- | --- |"]
+    rows = [
+        "| part | what it is | wired to | measures | set from outside | shows |",
+        "| --- | --- | --- | --- | --- | --- |",
+    ]
     for part in parts().values():
-        columns = (f"`{part.name}`", part.title, _wires(part), _measured_values(part), _input_values(part))
+        values = (_measured_values(part), _input_values(part), _shown_values(part))
+        columns = (f"`{part.name}`", part.title, _wires(part), *values)
         rows.append(f"| {' | '.join(columns)} |")
     return "\n".join(rows) + "\n"
 
@@ -82,6 +86,16 @@ def _input_values(part: Part) -> str:
     for name, value in part.inputs.items():
         text = f"{_range(value)} {value.unit}"
         values.append(f"{name} ({text.rstrip()})")
+    return ", ".join(values)
+
+
+def _shown_values(part: Part) -> str:
+    values = []
+    for name, value in part.shows.items():
+        if value.unit:
+            values.append(f"{name} ({value.unit})")
+        else:
+            values.append(name)
     return ", ".join(values)
 
 

@@ -17,13 +17,15 @@ from microclaw.hardware.parts.models import BusDevice, OneWireDevice, PartModel,
 from microclaw.hardware.parts.reader import part_folders, parts, quantities
 from microclaw.hardware.parts.wiring import WiredPart, Wiring, bus_pins, make_part
 from microclaw.text import clean_text
-from microclaw.wire.board_replies import BROKEN_PART, EdgeRow
+from microclaw.wire.board_replies import BROKEN_PART, EdgeRow, ShownRow
+from microclaw.wire.fair_ring import FairPage, FairRing
 
 if TYPE_CHECKING:
     from microclaw.virtual.board import Board  # it makes its parts
 
 R = TypeVar("R")
 _PARTS_PACKAGE: Final = "microclaw.hardware.parts"
+SHOWN_RING: Final = 65_536
 _MAX_REASON_CHARS: Final = 120
 _log = logging.getLogger(__name__)
 
@@ -66,6 +68,9 @@ class PartBench:
     def pwm(self, gpio: int) -> tuple[int, float]:
         return self._board.pwm_signal(gpio)
 
+    def show(self, name: str, value: float) -> None:
+        self._board.parts.show(self._part_id, name, value)
+
     def detach(self) -> None:
         self._is_attached = False
 
@@ -80,6 +85,7 @@ class BoardParts:
         self._wired: dict[str, WiredPart] = {}
         self._watched: dict[int, list[tuple[str, str]]] = {}  # pin -> (id, role) of the parts that take its edges
         self._broken: set[str] = set()
+        self._shown: FairRing[ShownRow] = FairRing(SHOWN_RING, lambda _: None)
 
     def wire(self, wiring: Wiring) -> None:
         """Replace all parts by those of the wiring, which fits the board."""
@@ -119,6 +125,15 @@ class BoardParts:
                 raise
             except Exception as exc:
                 self._break(part_id, exc)
+
+    def show(self, part_id: str, name: str, value: float) -> None:
+        """Note that a part shows this value until the next."""
+        self._shown.append(ShownRow(self._board.clock.now_ms(), part_id, name, value))
+
+    def shown(self, since: int = 0, limit: int | None = None) -> FairPage[ShownRow]:
+        """Return the values that parts showed."""
+        with self._board.lock:
+            return self._shown.since(since, limit)
 
     def check_id(self, part_id: str) -> None:
         """Raise UnknownName if no part has this id."""
@@ -206,6 +221,13 @@ class BoardParts:
             if isinstance(device, PinDevice):
                 self._deliver(part_id, device, role, record.level)
 
+    def pwm_changed(self, pin: int) -> None:
+        """Bring a change of a pin's PWM to the parts on it."""
+        for part_id, role in self._watched.get(pin, ()):
+            device = self._working(part_id)
+            if isinstance(device, PinDevice):
+                self._deliver_pwm(part_id, device, role)
+
     def reset(self) -> None:
         """Put every part into its state at power on."""
         for part_id, model in list(self._models.items()):
@@ -214,6 +236,9 @@ class BoardParts:
 
     def _deliver(self, part_id: str, device: PinDevice, role: str, level: int) -> None:
         self._call(part_id, lambda: device.edge(role, level))
+
+    def _deliver_pwm(self, part_id: str, device: PinDevice, role: str) -> None:
+        self._call(part_id, lambda: device.pwm_changed(role))
 
     def _add(self, wired: WiredPart) -> None:
         self._wired[wired.id] = wired

@@ -245,6 +245,7 @@ class Board:
             state.duty, state.frequency_hz, state.pulse_us = signal
             state.level = state.electrical_level()
             self._pwm.append(PwmRow(self.clock.now_ms(), pin, *signal))
+            self.parts.pwm_changed(pin)
 
     def start_pwm(
         self, pin: int, duty: int, frequency_hz: int, app: str | None = None, *, pulse_us: float | None = None
@@ -412,6 +413,7 @@ class Board:
         if state.role == "pwm":
             state.role = "idle"
             state.level = 0
+            self.parts.pwm_changed(state.pin)
 
     def _joined(self, pin: int) -> list[PinState]:
         """Return the pins that are joined with this one, whichever of them the switch belongs to."""

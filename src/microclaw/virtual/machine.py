@@ -33,7 +33,7 @@ MAX_LATE_MS = 1000.0
 LOOP_BOOTS = 5
 LOOP_S = 10.0
 
-R = TypeVar("R", replies.EdgeRow, replies.PwmRow, replies.LedRow, replies.LogRow)
+R = TypeVar("R", replies.EdgeRow, replies.PwmRow, replies.LedRow, replies.ShownRow, replies.LogRow)
 
 
 class VirtualMachine:
@@ -76,7 +76,7 @@ class VirtualMachine:
                 return self._info()
             case wire.Pins():
                 return replies.PinTable(tuple(self.board.pins()))
-            case wire.Edges() | wire.ReadLog() | wire.Pwm() | wire.Leds():
+            case wire.Edges() | wire.ReadLog() | wire.Pwm() | wire.Leds() | wire.Shown():
                 return self._read_history(request)
             case wire.Py(method=method, params=params):
                 return replies.PyAnswer(self.runners.py.call(method, params))
@@ -100,7 +100,7 @@ class VirtualMachine:
             case _:
                 assert_never(request)
 
-    def _read_history(self, request: wire.Edges | wire.ReadLog | wire.Pwm | wire.Leds) -> object:
+    def _read_history(self, request: wire.Edges | wire.ReadLog | wire.Pwm | wire.Leds | wire.Shown) -> object:
         match request:
             case wire.Edges(since=since):
                 rows, next_number, dropped, more = self._page(self.board.edges, since)
@@ -111,6 +111,8 @@ class VirtualMachine:
                 return replies.PwmPage(*self._page(self.board.pwm_changes, since))
             case wire.Leds(since=since):
                 return replies.LedPage(*self._page(self.board.led_changes, since, wire.MAX_LED_CHANGES_A_PAGE))
+            case wire.Shown(since=since):
+                return replies.ShownPage(*self._page(self.board.parts.shown, since, wire.MAX_SHOWN_A_PAGE))
 
     def _list_apps(self) -> replies.AppListReply:
         if not self.board.powered:

@@ -22,6 +22,7 @@ MAX_LINE_BYTES = 65_536
 MAX_EDGES_A_PAGE = 1_500
 MAX_LOG_BYTES_A_PAGE = 24_000
 MAX_LED_CHANGES_A_PAGE = 6  # of at most 4096 bytes
+MAX_SHOWN_A_PAGE = 500  # an id and a name have at most 32 characters each
 MAX_ADVANCE_MS = 86_400_000.0
 MAX_PIN = 63
 
@@ -64,6 +65,12 @@ class Pwm(Request[replies.PwmPage], frozen=True, tag="pwm"):
 
 class Leds(Request[replies.LedPage], frozen=True, tag="leds"):
     """The colours that addressable LEDs were sent, from number `since` on."""
+
+    since: replies.Whole = 0
+
+
+class Shown(Request[replies.ShownPage], frozen=True, tag="shown"):
+    """The values that wired parts showed, from number `since` on."""
 
     since: replies.Whole = 0
 
@@ -169,6 +176,7 @@ AnyRequest: TypeAlias = (
     | ReadLog
     | Pwm
     | Leds
+    | Shown
     | Py
     | Apps
     | SetInput

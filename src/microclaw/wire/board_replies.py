@@ -137,7 +137,16 @@ class LedRow(NamedTuple):
     data: str
 
 
-Row = TypeVar("Row", PwmRow, LedRow)
+class ShownRow(NamedTuple):
+    """A value that a wired part shows from then on, as the steps of a motor: the part's id, and the value's name."""
+
+    t_ms: Number
+    part: str
+    name: str
+    value: Number
+
+
+Row = TypeVar("Row", PwmRow, LedRow, ShownRow)
 
 
 class ChangePage(Struct, Generic[Row], frozen=True):
@@ -149,6 +158,7 @@ class ChangePage(Struct, Generic[Row], frozen=True):
 
 PwmPage: TypeAlias = ChangePage[PwmRow]
 LedPage: TypeAlias = ChangePage[LedRow]
+ShownPage: TypeAlias = ChangePage[ShownRow]
 
 
 class PyAnswer(Struct, frozen=True):

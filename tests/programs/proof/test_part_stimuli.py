@@ -7,14 +7,17 @@ from pathlib import Path
 import pytest
 
 from microclaw.errors import ConfigError
+from microclaw.events import Edge
 from microclaw.hardware.boards.reader import load_board
 from microclaw.hardware.parts.wiring import parse_wiring
 from microclaw.programs.builds.cache import BuildCache
 from microclaw.programs.proof.expectation_text import parse_expectations
 from microclaw.programs.proof.expectations import PartSetting
 from microclaw.programs.proof.part_stimuli import with_settings
+from microclaw.programs.proof.record import Record
 from microclaw.programs.proof.trial import Trial, TrialOptions, try_image
 from microclaw.programs.py.compile import build
+from microclaw.wire.board_replies import ShownRow
 
 BOARD = load_board("virtual")
 WIRING = parse_wiring("""
@@ -33,6 +36,10 @@ data = 15
 
 [outside]
 part = "bme280"
+
+[arm2]
+part = "servo"
+signal = 16
 """)
 CHECK = 'log ~ "x"\n'
 LINES = [
@@ -49,8 +56,12 @@ LINES = [
     ("i2c.ina219.voltage = 12 at 4 s", [("ina219", {"voltage": 12}, 4000)]),
 ]
 WRONG = [
-    ("press btn2 at 2 s", "btn1, sonar-1, dht1, outside"),
-    ("dht2.temperature = 3 at 2 s", "btn1, sonar-1, dht1, outside"),
+    ("arm: angle 90 at 1 s", "btn1, sonar-1"),
+    ("btn1: angle 90 at 1 s", "nothing"),
+    ("arm2: brightness 90 at 1 s", "angle"),
+    ("arm2: angle 90 cm at 1 s", "give it in deg"),
+    ("press btn2 at 2 s", "btn1, sonar-1, dht1, outside, arm2"),
+    ("dht2.temperature = 3 at 2 s", "btn1, sonar-1, dht1, outside, arm2"),
     ("dht1.distance = 3 at 2 s", "temperature, humidity"),
     ("dht1 = 3 at 2 s", "temperature, humidity"),
     ("dht1.temperature = 200 at 2 s", "-40 to 80"),
@@ -68,6 +79,15 @@ def test_a_line_sets_values_of_the_part(line: str, settings: list[tuple[str, dic
     expectations = with_settings(parse_expectations(CHECK + line), WIRING)
     made = [(s.part, s.values, s.at_ms) for s in expectations.stimuli if isinstance(s, PartSetting)]
     assert made == settings
+
+
+def test_a_part_must_show_a_value_within_its_usual_slack_or_that_of_the_line() -> None:
+    text = "arm2: angle 90 deg at 1 s, 2 s\narm2: angle 90 +- 1 at 1 s"
+    usual, exact = with_settings(parse_expectations(text), WIRING).lines
+    seen = Record(board_ms=3000, shown=(ShownRow(500, "arm2", "angle", 93.0),), edges=(Edge(1, 16, 1),))
+    assert [check.judge(seen, ()).state for check in usual.checks] == ["met", "met"]
+    assert [check.judge(seen, ()).text for check in exact.checks] == ["arm2 shows angle 93 then (± 1 allowed)"]
+    assert exact.checks[0].judge(Record(board_ms=3000), ()).text == "arm2 shows no angle"
 
 
 @pytest.mark.parametrize(("line", "step"), WRONG)

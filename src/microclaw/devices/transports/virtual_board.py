@@ -41,7 +41,7 @@ from microclaw.wire import board_replies as replies
 
 R = TypeVar("R")
 T = TypeVar("T")
-P = TypeVar("P", replies.EdgePage, replies.LogPage, replies.PwmPage, replies.LedPage)
+P = TypeVar("P", replies.EdgePage, replies.LogPage, replies.PwmPage, replies.LedPage, replies.ShownPage)
 
 SCHEME: Final = "virtual:"
 # Three times the board's own ring of edges.

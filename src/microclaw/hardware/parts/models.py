@@ -42,6 +42,9 @@ class Bench(Protocol):
     def pwm(self, gpio: int) -> tuple[int, float]:
         """Return the frequency in Hz and the high time of a period in microseconds; (0, 0.0) without PWM."""
 
+    def show(self, name: str, value: float) -> None:
+        """Note a new value that the part shows, as an expectation names it in `shows` of part.toml."""
+
 
 class PartModel:
     """A wired part with values that are set from outside.
@@ -111,6 +114,9 @@ class PinDevice(PartModel, ABC):
     @abstractmethod
     def edge(self, role: str, level: int) -> None:
         """React to a new level of its pin, at the board's present time."""
+
+    def pwm_changed(self, role: str) -> None:
+        """React to PWM that begins, changes or ends on its pin; `bench.pwm` has it."""
 
 
 class OneWireDevice(PartModel, ABC):

@@ -49,6 +49,13 @@ class ValueRange(Struct, frozen=True, forbid_unknown_fields=True):
     follows: tuple[str, ...] = ()
 
 
+class ShownValue(Struct, frozen=True, forbid_unknown_fields=True):
+    """A value that the part shows, as where a motor stands. `slack`: two values that differ by it are the same."""
+
+    unit: str = ""
+    slack: float = 0.0
+
+
 class I2cFacts(Struct, frozen=True, forbid_unknown_fields=True):
     """Where the part answers: 7-bit addresses, the usual one first, and the highest clock of its bus."""
 
@@ -131,6 +138,7 @@ class Part(Struct, frozen=True, forbid_unknown_fields=True):
     measures: Mapping[str, ValueRange] = {}
     inputs: Mapping[str, ValueRange] = {}
     attributes: Mapping[str, ValueRange] = {}
+    shows: Mapping[str, ShownValue] = {}
     stimuli: Mapping[str, Stimulus] = {}
     serves: Serves = Serves()
     wokwi: WokwiFacts | None = None
@@ -147,6 +155,13 @@ class Part(Struct, frozen=True, forbid_unknown_fields=True):
         for name in self.measures:
             fields.append(quantities()[name].reading)
         return tuple(fields)
+
+    def pin(self, role: str) -> PartPin | None:
+        """Return the pin of that role, or None if the part has none."""
+        for pin in self.pins:
+            if pin.role == role:
+                return pin
+        return None
 
 
 @functools.cache

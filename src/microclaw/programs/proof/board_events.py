@@ -14,7 +14,7 @@ from microclaw.programs.proof.colors import colors_of
 from microclaw.programs.proof.record import lines_left_out
 from microclaw.programs.proof.verdict import SHIM_SAYS
 from microclaw.wire import board_control as wire
-from microclaw.wire.board_replies import AppRow, LedRow, PinRow, PwmRow
+from microclaw.wire.board_replies import AppRow, LedRow, PinRow, PwmRow, ShownRow
 
 _FIRMWARE_SAYS: Final = (
     "Got exception running WASM code: ",
@@ -26,13 +26,14 @@ _FIRMWARE_SAYS: Final = (
 
 
 class BoardEvents:
-    """The board's edges since its start, PWM and LED changes, and its lines since `begin`."""
+    """The board's edges since its start, PWM and LED changes, values that parts show, and its lines since `begin`."""
 
     def __init__(self, control: VirtualBoardTransport) -> None:
         self._control = control
         self.edges: list[Edge] = []
         self.pwm: list[PwmRow] = []
         self.leds: list[LedRow] = []
+        self.shown: list[ShownRow] = []
         self.lines: list[LogLine] = []
         self.now_ms = 0.0
         self.lost = False
@@ -40,13 +41,15 @@ class BoardEvents:
         self._edge_cursor = 0
         self._pwm_cursor = 0
         self._led_cursor = 0
+        self._shown_cursor = 0
         self._log_cursor = 0
 
     @property
     def recorded(self) -> tuple[int, int]:
-        """The numbers of lines, and of edges, PWM and LED changes, also of those that the board has no more."""
+        """The numbers of lines, and of changes of pins, LEDs and parts, also of those that the board has no more."""
         line_count = self._log_cursor - self.first_line
-        return line_count, self._edge_cursor + self._pwm_cursor + self._led_cursor
+        change_count = self._edge_cursor + self._pwm_cursor + self._led_cursor + self._shown_cursor
+        return line_count, change_count
 
     async def begin(self) -> None:
         """Leave out the lines until now."""
@@ -58,16 +61,19 @@ class BoardEvents:
         edges = await self._control.edges(self._edge_cursor)
         pwm = await self._control.pages(wire.Pwm, self._pwm_cursor)
         leds = await self._control.pages(wire.Leds, self._led_cursor)
+        shown = await self._control.pages(wire.Shown, self._shown_cursor)
         log = await self._control.log(self._log_cursor)
         self.edges += edges.edges
         self.pwm += pwm.rows
         self.leds += leds.rows
+        self.shown += shown.rows
         self.lines += log.lines
-        has_dropped_changes = bool(edges.dropped or pwm.dropped or leds.dropped)
+        has_dropped_changes = bool(edges.dropped or pwm.dropped or leds.dropped or shown.dropped)
         self.lost = self.lost or has_dropped_changes or bool(log.dropped)
         self._edge_cursor = edges.cursor
         self._pwm_cursor = pwm.next
         self._led_cursor = leds.next
+        self._shown_cursor = shown.next
         self._log_cursor = log.cursor
         self.now_ms = edges.now_ms
 
@@ -81,6 +87,7 @@ class BoardEvents:
             "edges": tuple(self._edges_between(start_ms, end_ms, outside)),
             "pwm": tuple(self._pwm_between(start_ms, end_ms)),
             "leds": led_changes([row for row in self.leds if start_ms <= row.t_ms < end_ms], start_ms),
+            "shown": tuple(self._shown_between(start_ms, end_ms)),
         }
 
     def _lines_between(self, start_ms: float, last_line_ms: float) -> Iterator[LogLine]:
@@ -97,6 +104,18 @@ class BoardEvents:
         for row in self.pwm:
             if start_ms <= row.t_ms < end_ms:
                 yield PwmChange(row.t_ms - start_ms, row.pin, row.duty, row.frequency_hz, row.pulse_us)
+
+    def _shown_between(self, start_ms: float, end_ms: float) -> Iterator[ShownRow]:
+        """Yield what each part shows at the start, then each change."""
+        before: dict[tuple[str, str], ShownRow] = {}
+        changes: list[ShownRow] = []
+        for row in self.shown:
+            if row.t_ms < start_ms:
+                before[row.part, row.name] = row._replace(t_ms=0.0)
+            elif row.t_ms < end_ms:
+                changes.append(row._replace(t_ms=row.t_ms - start_ms))
+        yield from before.values()
+        yield from changes
 
 
 class TrialPins(Struct, frozen=True):

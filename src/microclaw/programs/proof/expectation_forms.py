@@ -25,6 +25,7 @@ from microclaw.programs.proof.expectations import (
     LedColor,
     LevelState,
     Lines,
+    PartShows,
     PartStimulus,
     PinStimulus,
     PwmDuty,
@@ -139,6 +140,12 @@ def _text_or_none(text: str | None) -> str | None:
     return text
 
 
+def _slack(number: str | None) -> float | None:
+    if number:
+        return abs(float(number))
+    return None
+
+
 def _hold(time: str | None) -> float | None:
     if time:
         return _length(time)
@@ -194,6 +201,7 @@ VALUES: Final[dict[str, tuple[str, Callable[..., Any]]]] = {
     "VOLTS": (rf"{_N}(?:\s*+V\b)?", _number("voltage of an ADC pin", 0, MAX_ADC_V)),
     "PART": (r"([a-z][a-z0-9_-]{0,31})\b", str),
     "UNIT": (r"((?!at\b)[%°A-Za-zµ/²]+)?", _text_or_none),
+    "SLACK": (rf"(?:(?:\+-|±)\s*+{_N})?", _slack),
     "KEY": (r'"([^"]{1,16})"', str),
     "HOLD": (rf"(?:for\b\s*+{_TIME})?", _hold),
     "PULSE": (_N, _number("pulse of a servo in us", 0.001, 20_000)),
@@ -390,11 +398,23 @@ _PART_LINE: Final = Kind(
     {r"\. WORD = NUMBER UNIT at TIMES": _value, "= NUMBER UNIT at TIMES": _only_value},
     many=False,
 )
+_SHOWN_LINE: Final = Kind(
+    ("motor1: steps 200 at 2 s", "motor1: angle 90 deg +- 2 at 2 s"),
+    "PART :",
+    {
+        "WORD NUMBER UNIT SLACK at TIMES": lambda part, name, number, unit, slack, ms: At(
+            PartShows(part, name, number, unit, slack), ms
+        )
+    },
+)
+_SHOWN_TEXT: Final = re.compile(r"[a-z][a-z0-9_-]*\s*:\s*[a-z_]+\s+-?\d")
 _PART_TEXT: Final = re.compile(r"[a-z][a-z0-9_-]*\s*[.=]")
 
 
 def find_kind(text: str, first: str) -> Kind | None:
     """Return the kind of a line by its first word; the verbs and the values of parts come after all others."""
+    if _SHOWN_TEXT.match(text):
+        return _SHOWN_LINE
     kind = LINES.get(first) or _verb_kinds().get(first)
     if kind is None and _PART_TEXT.match(text):
         return _PART_LINE
@@ -404,7 +424,7 @@ def find_kind(text: str, first: str) -> Kind | None:
 def all_examples() -> list[str]:
     """Return an example of each form of a line."""
     examples: list[str] = []
-    for kind in (*LINES.values(), _PART_LINE, *_verb_kinds().values()):
+    for kind in (*LINES.values(), _SHOWN_LINE, _PART_LINE, *_verb_kinds().values()):
         examples += kind.examples
     return examples
 

@@ -34,7 +34,10 @@ _PRINT_LESS: Final = "print less: a board tells a program's lines up to so many 
 class State(Struct, frozen=True):
     """A state that a pin, or what is on it, has at each moment."""
 
-    pin: int
+    @property
+    def pin(self) -> int | None:
+        """The pin that it is about; None: it is about none."""
+        return None
 
     def values(self, seen: Record) -> list[tuple[float, Any]]:
         """Return the values of the state's subject, each with the time since when; the first one at the start."""
@@ -85,6 +88,7 @@ class State(Struct, frozen=True):
 class LevelState(State, frozen=True):
     """A pin has this level."""
 
+    pin: int
     level: int
 
     @property
@@ -110,6 +114,7 @@ def _level_name(level: int) -> str:
 class PwmDuty(State, frozen=True):
     """The duty is `percent`; `points` is the tolerance in percentage points."""
 
+    pin: int
     percent: float
     points: float
 
@@ -130,6 +135,7 @@ class PwmDuty(State, frozen=True):
 class LedColor(State, frozen=True):
     """An addressable LED of the chain on the pin has the color; `index` None: all of them. Its values are chains."""
 
+    pin: int
     index: int | None
     color: Color
 
@@ -179,6 +185,7 @@ class LedColor(State, frozen=True):
 class ServoPulse(State, frozen=True):
     """A servo gets pulses of one of these lengths; 0: none. Its values are (us, times a second)."""
 
+    pin: int
     pulses_us: tuple[float, ...]
     slack_us: float
 
@@ -211,6 +218,36 @@ class ServoPulse(State, frozen=True):
         if _is_servo_rate(hz):
             return text
         return f"{text} (a servo takes 50)"
+
+
+class PartShows(State, frozen=True):
+    """A wired part shows the value `number`, give or take `slack` (None: what its facts say)."""
+
+    part: str
+    name: str
+    number: float
+    unit: str | None = None
+    slack: float | None = None
+
+    def values(self, seen: Record) -> list[tuple[float, float]]:
+        return seen.shown_by(self.part, self.name)
+
+    def matches(self, value: float) -> bool:
+        return abs(value - self.number) <= (self.slack or 0.0)
+
+    @property
+    def tolerance_text(self) -> str:
+        if not self.slack:
+            return ""
+        return f"± {self.slack:g}"
+
+    def describe(self, value: float) -> str:
+        return f"{self.part} shows {self.name} {value:g}"
+
+    def missing(self, seen: Record) -> str | None:
+        if self.values(seen):
+            return None
+        return f"{self.part} shows no {self.name}"
 
 
 def _is_servo_rate(hz: int) -> bool:

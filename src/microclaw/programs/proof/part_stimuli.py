@@ -1,4 +1,7 @@
-"""Turns stimuli of parts, as the text of expectations has them, into settings of the wired parts' values."""
+"""Brings together what expectations say of parts and the parts that are wired.
+
+Stimuli become settings of values, and values that a part must show are checked against its facts.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +14,16 @@ from microclaw.errors import ConfigError
 from microclaw.hardware.parts.reader import Part, ValueRange, parts, quantities
 from microclaw.hardware.parts.reader import Stimulus as Verb
 from microclaw.hardware.parts.wiring import WiredPart, Wiring, part_roles
-from microclaw.programs.proof.expectations import Expectations, PartSetting, PartStimulus, Stimulus
+from microclaw.programs.proof.checks import At
+from microclaw.programs.proof.expectations import (
+    Check,
+    ExpectationLine,
+    Expectations,
+    PartSetting,
+    PartShows,
+    PartStimulus,
+    Stimulus,
+)
 
 _BOUNCE: Final = "bounce_ms"
 """The attribute of parts whose contacts bounce."""
@@ -20,7 +32,8 @@ _BOUNCE: Final = "bounce_ms"
 def with_settings(expectations: Expectations, wiring: Wiring) -> Expectations:
     """Return the expectations with the settings of the wired parts in the place of the text's stimuli.
 
-    Raises ConfigError, with the line, for a part that is not wired, and for a value or a verb that it does not have.
+    Values that a part must show have its usual slack, if the text gives none. Raises ConfigError, with the line, for a
+    part that is not wired, and for a value or a verb that it does not have.
     """
     stimuli: list[Stimulus] = []
     for stimulus in expectations.stimuli:
@@ -29,7 +42,38 @@ def with_settings(expectations: Expectations, wiring: Wiring) -> Expectations:
         else:
             stimuli.append(stimulus)
     stimuli.sort(key=lambda stimulus: stimulus.at_ms)
-    return structs.replace(expectations, stimuli=tuple(stimuli))
+    lines = tuple(_with_slack(line, wiring) for line in expectations.lines)
+    return structs.replace(expectations, lines=lines, stimuli=tuple(stimuli))
+
+
+def _with_slack(line: ExpectationLine, wiring: Wiring) -> ExpectationLine:
+    """Return the line; the values that parts must show have the slack of their facts."""
+    checks: list[Check] = []
+    for check in line.checks:
+        if isinstance(check, At) and isinstance(check.subject, PartShows):
+            shown = _checked_shown(line, check.subject, wiring)
+            checks.append(structs.replace(check, subject=shown))
+        else:
+            checks.append(check)
+    return structs.replace(line, checks=tuple(checks))
+
+
+def _checked_shown(line: ExpectationLine, shown: PartShows, wiring: Wiring) -> PartShows:
+    where = f"expectations, line {line.number}"
+    wired = wiring.find(shown.part)
+    if wired is None:
+        raise ConfigError(f"{where}: no part {shown.part} is wired to the board", next_step=_wired_ids(wiring))
+    values = wired.facts.shows
+    value = values.get(shown.name)
+    if value is None:
+        text = f"{where}: {shown.part} ({wired.part}) shows no {shown.name}"
+        raise ConfigError(text, next_step=f"what it shows: {', '.join(values) or 'nothing'}")
+    if shown.unit is not None and shown.unit.lstrip("°") != value.unit.lstrip("°"):
+        text = f"{where}: {shown.name} is not in {shown.unit}"
+        raise ConfigError(text, next_step=_unit_step(value.unit))
+    if shown.slack is None:
+        return structs.replace(shown, slack=value.slack)
+    return shown
 
 
 def _settings_of(stimulus: PartStimulus, wiring: Wiring) -> list[PartSetting]:
@@ -53,8 +97,12 @@ def _find_part(stimulus: PartStimulus, wiring: Wiring) -> WiredPart:
         if same_kind:
             return same_kind[0]
         return WiredPart(id=facts.name, part=facts.name, address=facts.i2c.addresses[0])
+    raise _error(stimulus, f"no part {stimulus.part} is wired to the board", _wired_ids(wiring))
+
+
+def _wired_ids(wiring: Wiring) -> str:
     ids = ", ".join(part.id for part in wiring.parts) or "none"
-    raise _error(stimulus, f"no part {stimulus.part} is wired to the board", f"wired parts: {ids}")
+    return f"wired parts: {ids}"
 
 
 def _act(stimulus: PartStimulus, wired: WiredPart) -> list[PartSetting]:
@@ -129,11 +177,13 @@ def _in_unit(stimulus: PartStimulus, name: str, allowed: ValueRange) -> float:
         return number
     if stimulus.unit == "%":
         return allowed.least + (allowed.most - allowed.least) * number / 100
-    if own_unit:
-        step = f"give it in {own_unit}"
-    else:
-        step = "leave the unit out"
-    raise _error(stimulus, f"{name} is not in {stimulus.unit}", step)
+    raise _error(stimulus, f"{name} is not in {stimulus.unit}", _unit_step(own_unit))
+
+
+def _unit_step(unit: str) -> str:
+    if unit:
+        return f"give it in {unit}"
+    return "leave the unit out"
 
 
 def _check_range(stimulus: PartStimulus, name: str, number: float, allowed: ValueRange) -> None:

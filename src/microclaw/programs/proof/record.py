@@ -14,6 +14,7 @@ from msgspec import Struct
 
 from microclaw.devices.registry.calls import LedChange, LogLine, PwmChange
 from microclaw.events import Edge
+from microclaw.wire.board_replies import ShownRow
 
 E = TypeVar("E", Edge, PwmChange, LedChange)
 
@@ -34,18 +35,18 @@ WHOLE: Final = TrialWindow()
 class Record(Struct, frozen=True, kw_only=True, dict=True):
     """The board's record of a run.
 
-    `state` is the board's word for the app (loaded, running, returned, exited, trapped), None when the board does not
-    list it, `trap` its word for how it failed. `lines` have no `app` where the firmware speaks. `refused` is the
-    firmware's text when it did not take the program. `longest_call_ms`: what one call of a callback took at most,
-    `longest_main_ms`: what main did between two waits. `roles`: input, output or pwm of each pin that the program
-    opened, `opened`: when it opened it first (None: not recorded, at the start). `levels` are the pins' levels at the
-    end. `given` are edges from outside on pins that the program does not drive, `bursts` for each of them the first and
-    the last moment of each change to a level: a bounce is one change. `heap_samples`: (time, most heap in use until
-    then). `probes`: what it did when the pins that it reads, and that had no input, were moved at the end.
-    `overflowed`: the board lost edges, PWM changes or lines, there were too many. `storm`: what it did in a part of a
-    second that took the board minutes. `unfinished`: how far the run came in the time that this machine has for it.
-    `never_ends`: the next run was due, and this one still went on. `was_stimulated`: a stimulus
-    after the start reached it.
+    `state` is the board's word for the app (loaded, running, returned, exited, trapped), None when the board does
+    not list it, `trap` its word for how it failed. `lines` have no `app` where the firmware speaks. `shown` are the
+    values of wired parts, those of the start at 0. `refused` is the firmware's text when it did not take the
+    program. `longest_call_ms`: what one call of a callback took at most, `longest_main_ms`: what main did between
+    two waits. `roles`: input, output or pwm of each pin that the program opened, `opened`: when it opened it first
+    (None: not recorded, at the start). `levels` are the pins' levels at the end. `given` are edges from outside on
+    pins that the program does not drive, `bursts` for each of them the first and the last moment of each change to
+    a level: a bounce is one change. `heap_samples`: (time, most heap in use until then). `probes`: what it did when
+    the pins that it reads, and that had no input, were moved at the end. `overflowed`: the board lost edges, PWM
+    changes or lines, there were too many. `storm`: what it did in a part of a second that took the board minutes.
+    `unfinished`: how far the run came in the time that this machine has for it. `never_ends`: the next run was due,
+    and this one still went on. `was_stimulated`: a stimulus after the start reached it.
     """
 
     state: str | None = "running"
@@ -54,6 +55,7 @@ class Record(Struct, frozen=True, kw_only=True, dict=True):
     edges: tuple[Edge, ...] = ()
     pwm: tuple[PwmChange, ...] = ()
     leds: tuple[LedChange, ...] = ()
+    shown: tuple[ShownRow, ...] = ()
     roles: Mapping[int, str] = {}
     opened: Mapping[int, float] | None = None
     levels: Mapping[int, int] = {}
@@ -78,7 +80,8 @@ class Record(Struct, frozen=True, kw_only=True, dict=True):
 
     @property
     def moved(self) -> bool:
-        return bool(self.edges or self.pwm or self.leds or self.printed[0])
+        has_shown = any(row.t_ms > 0 for row in self.shown)
+        return bool(self.edges or self.pwm or self.leds or self.printed[0] or has_shown)
 
     @property
     def pins(self) -> tuple[int, ...]:
@@ -156,6 +159,10 @@ class Record(Struct, frozen=True, kw_only=True, dict=True):
     def track(self, pin: int) -> list[tuple[float, int]]:
         """Return a pin's level at the start, then each change, as (time, level)."""
         return self._tracks.get(pin) or [(0.0, self.levels.get(pin, 0))]
+
+    def shown_by(self, part: str, name: str) -> list[tuple[float, float]]:
+        """Return (time, value) of what a part shows, in order."""
+        return [(row.t_ms, row.value) for row in self.shown if (row.part, row.name) == (part, name)]
 
     def duties(self, pin: int) -> list[tuple[float, float]]:
         """Return (time, duty in percent) of one pin, in order."""

@@ -44,6 +44,7 @@ from microclaw.programs.py.py_image import PyImage
 from microclaw.programs.run_times import RunTimes
 from microclaw.programs.wasm.wasm_image import WasmImage
 from microclaw.text import count_text, format_duration
+from microclaw.wire.board_replies import ShownRow
 from microclaw.wire.check_lines import LINE_SAID
 
 SCHEMA: Final = "microclaw.try/1"
@@ -109,6 +110,7 @@ class Trial(Record, frozen=True, kw_only=True):
         changes = describe(self.edges, self.pwm, self.leds)
         if changes:
             parts.append(changes)
+        parts += _shown_texts(self.shown)
         if self.log:
             parts.append(f"{count_text(len(self.log), 'line')} printed")
         if not parts:
@@ -143,6 +145,7 @@ class Trial(Record, frozen=True, kw_only=True):
             "edges": [[round(edge.t_ms, 3), edge.pin, edge.level] for edge in self.edges],
             "pwm": [[round(change.t_ms, 3), change.pin, change.duty, change.frequency_hz] for change in self.pwm],
             "leds": [[round(change.t_ms, 3), change.pin, list(map(list, change.colors))] for change in self.leds],
+            "shown": [[round(row.t_ms, 3), row.part, row.name, row.value] for row in self.shown],
             "ended": self.ended,
             "untried": self.untried,
             "error": self.error,
@@ -221,6 +224,15 @@ def _complete_options(options: TrialOptions, image: ProgramImage, board: BoardPr
         expectations = with_settings(expectations, wiring)
     heap_bytes = fit_claim(image, options.heap_bytes)
     return structs.replace(options, heap_bytes=heap_bytes, wiring=wiring, expectations=expectations)
+
+
+def _shown_texts(rows: Sequence[ShownRow]) -> list[str]:
+    """Return what each part shows at the end, if it changed: "motor1: steps 200"."""
+    last_rows: dict[tuple[str, str], ShownRow] = {}
+    for row in rows:
+        if row.t_ms > 0:
+            last_rows[row.part, row.name] = row
+    return [f"{row.part}: {row.name} {row.value:g}" for row in last_rows.values()]
 
 
 class _Outcome(Struct, frozen=True):
