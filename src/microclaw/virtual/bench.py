@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Final, TypeVar
 from microclaw.errors import MicroclawError, UnknownName
 from microclaw.hardware.parts.models import BusDevice, OneWireDevice, PartModel, PinDevice
 from microclaw.hardware.parts.reader import part_folders, parts, quantities
-from microclaw.hardware.parts.wiring import WiredPart, Wiring, bus_pins, make_part
+from microclaw.hardware.parts.wiring import WiredPart, Wiring, bus_pins, make_part, part_roles
 from microclaw.text import clean_text
 from microclaw.wire.board_replies import BROKEN_PART, EdgeRow, ShownRow
 from microclaw.wire.fair_ring import FairPage, FairRing
@@ -265,10 +265,13 @@ class BoardParts:
         if bench is None:
             return
         bench.detach()
-        for pin in wired.pins.values():
+        roles = part_roles(wired.facts)
+        for role, pin in wired.pins.items():
             self._watched.pop(pin, None)
             bench.join(pin, None)
             bench.drive(pin, None)
+            if roles[role].use == "adc":
+                bench.set_volts(pin, 0.0)
 
     def _working(self, part_id: str) -> PartModel | None:
         """Return the model of a part, or None if it has none or it failed."""

@@ -8,6 +8,7 @@ from typing import Final
 from microclaw.hardware.parts.models import SUPPLY_V, AnalogDevice
 
 _RESISTOR_KOHM: Final = 10.0
+_DARKEST_LUX: Final = 0.01
 
 
 class Model(AnalogDevice):
@@ -21,6 +22,6 @@ class Model(AnalogDevice):
         return {"do": int(is_dark)}
 
     def _output_v(self) -> float:
-        ratio = self.values["light"] / 10
-        ldr_kohm: float = self.attribute("rl10_kohm") * ratio ** -self.attribute("gamma")
+        lux = max(self.values["light"], _DARKEST_LUX)
+        ldr_kohm: float = self.attribute("rl10_kohm") * (lux / 10) ** -self.attribute("gamma")
         return SUPPLY_V * ldr_kohm / (ldr_kohm + _RESISTOR_KOHM)
