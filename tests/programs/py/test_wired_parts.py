@@ -40,6 +40,21 @@ PROGRAMS: list[tuple[str, Wired]] = [
     ),
     ("from machine import Pin\nfrom neopixel import NeoPixel\nNeoPixel(Pin(48), 8)", STRIP),
     ("from machine import Pin\nimport dht\ndht.DHT11(Pin(4))\ndht.DHT22(Pin(4))", {"dht11": ("dht11", {"data": 4})}),
+    ("import hcsr04\nhcsr04.HCSR04(4, echo_pin=5)", {"hcsr04": ("hcsr04", {"trig": 4, "echo": 5})}),
+    (
+        "from machine import I2C, Pin\nfrom mpu6050 import MPU6050\nMPU6050(I2C(0, scl=Pin(9), sda=Pin(8)))",
+        {"mpu6050": ("mpu6050", {"scl": 9, "sda": 8})},
+    ),
+    (
+        "from machine import SoftI2C, Pin\nimport sht31\nbus = SoftI2C(Pin(5), Pin(4), freq=400000)\n"
+        "sht31.SHT31(bus)\nsht31.SHT31(bus, addr=0x45)",
+        {"sht3x": ("sht3x", {"scl": 5, "sda": 4}), "sht3x-2": ("sht3x", {"scl": 5, "sda": 4})},
+    ),
+    (
+        "from machine import I2C, Pin\nfrom urtc import DS1307\nclass Watch:\n"
+        "    def __init__(self, i2c):\n        self.rtc = DS1307(i2c)\nWatch(I2C(0, sda=Pin(8), scl=Pin(9)))",
+        {"ds1307": ("ds1307", {})},
+    ),
     ("import dht, os\nfrom machine import Pin\ndht.DHT22(Pin(len(os.listdir()))) if 0 else None", {}),
     ("class DHT22:\n    def __init__(self, pin):\n        self.pin = pin\nDHT22(4)", {}),
 ]

@@ -99,7 +99,8 @@ class Serves(Struct, frozen=True, forbid_unknown_fields=True):
     """The names under which programs include or import the part's library.
 
     `constructors`: the Python classes that programs make with the part's pins ("module.Class"). Each has its
-    parameters in their order, with the role or the attribute that each gives.
+    parameters in their order, with the role or the attribute that each gives: "bus" is an I2C object, "address" its
+    number, "" anything else.
     """
 
     arduino: tuple[str, ...] = ()

@@ -63,6 +63,8 @@ def _rewrite(read: PythonSource, board: BoardProfile) -> Rewritten:
     findings = Findings(read)
     try:
         tree: ast.Module = Simplifier(read.tree).visit(read.tree)
+        # Before the drivers are put in, as their classes have their own names now.
+        wired = find_wired_parts(PyCallGraph(Scopes(tree)), board)
         tree = bundle_drivers(tree, findings)
         findings.raise_errors()
         graph = PyCallGraph(Scopes(tree))
@@ -70,7 +72,6 @@ def _rewrite(read: PythonSource, board: BoardProfile) -> Rewritten:
         imports = check_imports(graph, board, findings)
         claims, analog = check_pins(graph, board, findings)
         findings.raise_errors()
-        wired = find_wired_parts(graph, board)
         library = LibraryCalls(graph, findings)
         library.check_loops()
         waits = Waits(graph, library, findings)

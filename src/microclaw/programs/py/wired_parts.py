@@ -4,15 +4,26 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Iterable, Mapping
+from typing import Final
 
 from msgspec import Struct
 
 from microclaw.errors import ConfigError
 from microclaw.hardware.boards.profile import BoardProfile
 from microclaw.hardware.parts.reader import Part, parts
-from microclaw.hardware.parts.wiring import WiredPart, Wiring, check_wiring, make_part
+from microclaw.hardware.parts.wiring import WiredPart, Wiring, check_wiring, make_part, part_roles
 from microclaw.programs.py.callgraph import PyCallGraph
 from microclaw.programs.py.pins import find_argument, pin_numbers
+
+_BUS: Final = "bus"
+"""The role of an I2C object, which gives the pins of the part's bus."""
+_ADDRESS: Final = "address"
+_BUS_CLASSES: Final[Mapping[str, Mapping[str, int]]] = {
+    "machine.I2C": {"scl": -1, "sda": -1},
+    "machine.SoftI2C": {"scl": 0, "sda": 1},
+}
+"""The places of their pins among the arguments; -1 for a pin that is only given by its name."""
+_FOLLOWED_NAMES: Final = 8
 
 
 class _Constructor(Struct, frozen=True):
@@ -55,7 +66,10 @@ def _arguments(call: ast.Call, constructor: _Constructor, graph: PyCallGraph) ->
     numbers: dict[str, list[int]] = {}
     for place, (parameter, role) in enumerate(constructor.parameters.items()):
         value = find_argument(call, place, (parameter,))
-        numbers[role] = sorted(pin_numbers(graph, value) or ())
+        if role == _BUS:
+            numbers |= _bus_numbers(value, graph)
+        else:
+            numbers[role] = sorted(pin_numbers(graph, value) or ())
     known: dict[str, int] = {}
     several: dict[str, list[int]] = {}
     for role, values in numbers.items():
@@ -71,21 +85,48 @@ def _arguments(call: ast.Call, constructor: _Constructor, graph: PyCallGraph) ->
             yield {**known, role: number}
 
 
+def _bus_numbers(node: ast.expr | None, graph: PyCallGraph) -> dict[str, list[int]]:
+    """Return the pins of an I2C object by their roles; none if it is on those of the board."""
+    bus = _find_bus(node, graph)
+    if bus is None:
+        return {}
+    numbers = {}
+    for role, place in _BUS_CLASSES[str(graph.origin(bus.func))].items():
+        numbers[role] = sorted(pin_numbers(graph, find_argument(bus, place, (role,))) or ())
+    return numbers
+
+
+def _find_bus(node: ast.expr | None, graph: PyCallGraph, depth: int = 0) -> ast.Call | None:
+    """Return the call that makes the I2C object for which an expression stands."""
+    if isinstance(node, ast.Call) and graph.origin(node.func) in _BUS_CLASSES:
+        return node
+    if not isinstance(node, ast.Name) or depth > _FOLLOWED_NAMES:
+        return None
+    for binding in graph.scopes.bindings(node):
+        bus = _find_bus(binding.value, graph, depth + 1)
+        if bus is not None:
+            return bus
+    return None
+
+
 def _make(facts: Part, values: Mapping[str, int], wired: list[WiredPart]) -> WiredPart | None:
     """Return the part with these pins, or None if a pin is unknown or the part is there already."""
-    roles = {pin.role for pin in facts.pins}
+    roles = part_roles(facts)
     pins = {role: number for role, number in values.items() if role in roles}
+    address = values.get(_ADDRESS)
     attributes = {name: number for name, number in values.items() if name in facts.attributes}
     same_kind = [part for part in wired if part.part == facts.name]
-    if any(part.pins == pins for part in same_kind):
-        return None
     part_id = facts.name
     if same_kind:
         part_id = f"{facts.name}-{len(same_kind) + 1}"
     try:
-        return make_part(part_id, facts.name, pins=pins, attributes=attributes)
+        made = make_part(part_id, facts.name, pins=pins, address=address, attributes=attributes)
     except ConfigError:
         return None
+    is_there = any(part.pins == made.pins and part.address == made.address for part in same_kind)
+    if is_there:
+        return None
+    return made
 
 
 def _fits(wired: tuple[WiredPart, ...], board: BoardProfile) -> bool:
