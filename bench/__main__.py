@@ -28,6 +28,7 @@ NAMES = (
     "gateway",
     "mcp",
     "mqtt",
+    "parts",
     "prompt",
     "sentences",
     "verdict",

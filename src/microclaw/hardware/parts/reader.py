@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import functools
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final, Literal, TypeAlias
 
@@ -165,6 +165,31 @@ class Part(Struct, frozen=True, forbid_unknown_fields=True):
         return None
 
 
+class PartTable(Mapping[str, Part]):
+    """The parts by the names of their folders. A part's file is read when the part is asked for the first time."""
+
+    def __init__(self, folders: tuple[Path, ...]) -> None:
+        self._folders = {folder.name: folder for folder in folders}
+        self._parts: dict[str, Part] = {}
+
+    def __getitem__(self, name: str) -> Part:
+        """Return the part of that name. Raises KeyError, or ConfigError if its file is wrong."""
+        part = self._parts.get(name)
+        if part is None:
+            part = read_part(self._folders[name])
+            self._parts[name] = part
+        return part
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._folders
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._folders)
+
+    def __len__(self) -> int:
+        return len(self._folders)
+
+
 @functools.cache
 def quantities() -> Mapping[str, Quantity]:
     """Return every quantity by its name."""
@@ -184,11 +209,8 @@ def part_folders() -> tuple[Path, ...]:
 
 @functools.cache
 def parts() -> Mapping[str, Part]:
-    """Return every part by the name of its folder."""
-    by_name = {}
-    for folder in part_folders():
-        by_name[folder.name] = read_part(folder)
-    return by_name
+    """Return every part by the name of its folder. Only the files of the parts that are asked for are read."""
+    return PartTable(part_folders())
 
 
 def read_part(folder: Path) -> Part:
