@@ -261,7 +261,7 @@ class Board:
             return self._pin(pin).role == "pwm"
 
     def show_leds(self, pin: int, data: bytes) -> None:
-        """Note that the chain of addressable LEDs (WS2812) on the pin shows this data until the next."""
+        """Note that the chain of addressable LEDs on the pin shows this data until the next."""
         with self.lock:
             self._leds.append(LedRow(self.clock.now_ms(), pin, data.hex()))
 

@@ -95,7 +95,7 @@ def test_an_error_says_what_to_write(text: str) -> None:
         ("pwm 5: fades from 0 to 100 % in 2 s", "pwm 5: 0 -> 100 % within 2 s"),
         ('serial prints "hello" every 1 s', 'log every 5 s ~ "temp .*"'),
         ("when pin 4 falls: led 48 red", "when pin 4 falls: led 48 -> green within 100 ms"),
-        ("i2c bme280 temperature = 31 at 4 s", "i2c.bme280.temperature = 31 at 4 s"),
+        ("i2c bme280 temperature = 31 at 4 s", "i2c.sensor1.temperature = 31 at 4 s"),
         ("dht1.temperature 31 at 4 s", "dht1.temperature = 31 at 4 s"),
         ("press btn1 after 2 s for 100 ms", "press btn1 at 2 s for 100 ms"),
         ("gpio 2: high at 1 s", "pin 4: high at 4 s"),

@@ -257,7 +257,7 @@ def _led_target(context: Context, board: BoardProfile) -> PinTarget:
         text = f"The LED of {board.title} (pin {led.pin}) is addressable. On, off, a color, blink or rainbow?"
         raise ask(text, "as in: make the LED red")
     else:
-        reason = "its firmware cannot drive the WS2812"
+        reason = "its firmware cannot drive an addressable LED"
     text = f"{board.title} has no LED that a program can switch: {reason}. Which pin is yours on?"
     step = f"wire one and name it, as in: blink the LED on pin {board.usable_pins('output')[0]}"
     raise ask(text, step, "pin")

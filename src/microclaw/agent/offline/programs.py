@@ -336,14 +336,14 @@ def _chain(context: Context) -> PinTarget:
     """Return the pin of the addressable LEDs: the pin of the board's own LED, or the pin that the sentence names."""
     board = board_of(context)
     if context.device is None or "py" not in context.device.kinds:
-        text = f"The firmware of {board.title} cannot drive an addressable LED (WS2812), which colors need."
+        text = f"The firmware of {board.title} cannot drive an addressable LED, which colors need."
         raise ask(text, "a board with our MicroPython firmware can: microclaw flash", code="not_possible")
     led_pin = addressable_led(context)
     if led_pin is not None:
         return PinTarget(led_pin, is_led=True)
     if context.parse.number("pin") is None:
         step = f"name it, as in: make the LED on pin {board.usable_pins('output')[0]} red"
-        raise ask(f"{board.title} has no LED of more colors. Which pin is yours (WS2812) on?", step, "pin")
+        raise ask(f"{board.title} has no LED of more colors. Which pin are your addressable LEDs on?", step, "pin")
     return pin_target(context)
 
 

@@ -111,13 +111,13 @@ def _led_line(board: BoardProfile, kinds: Sequence[ProgramKind]) -> str:
         return f"No LED that a program can switch: {reason}. Ask which pin one is on; free: {free_pins}."
     if led.kind == "addressable" and "py" in kinds:
         return (
-            f"LED on pin {led.pin}: an addressable LED (WS2812), not lit by a level, so gpio-set does nothing "
+            f"LED on pin {led.pin}: an addressable LED, not lit by a level, so gpio-set does nothing "
             f"there. A Python program lights it: from microclaw import neopixel, then neopixel({led.pin})"
             f'.fill("red"), .fill((0, 40, 0)), .off(); expect it as: led {led.pin}: red within 100 ms.'
         )
     if led.kind == "addressable":
         return (
-            f"LED on pin {led.pin}: an addressable LED (WS2812), not lit by a level, and no function of the "
+            f"LED on pin {led.pin}: an addressable LED, not lit by a level, and no function of the "
             f"firmware can time it: say so, and ask which pin an ordinary LED is on; free: {free_pins}."
         )
     low_note = "" if led.active_level else ", lit by low: write 0 to turn it on, 1 to turn it off"

@@ -46,7 +46,7 @@ NO_PWM: Final = PwmUnit(groups=0, timers=0, channels=0, clock_hz=0, lowest_hz=0,
 
 
 class Led(Struct, frozen=True, forbid_unknown_fields=True):
-    """The user LED: `simple` is driven by a level, `addressable` (WS2812) needs a timed protocol."""
+    """The user LED: `simple` is driven by a level, `addressable` needs a timed protocol."""
 
     pin: int
     kind: Literal["simple", "addressable"]

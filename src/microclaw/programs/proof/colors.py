@@ -71,7 +71,7 @@ def name_of(rgb: Rgb) -> str:
 
 
 def colors_of(data: bytes) -> tuple[Rgb, ...]:
-    """Return the colors of a WS2812 chain, whose bytes are green, red, blue of each LED."""
+    """Return the colors of a chain of addressable LEDs, whose bytes are green, red, blue of each LED."""
     colors = []
     for at in range(0, len(data) - 2, 3):
         green, red, blue = data[at : at + 3]

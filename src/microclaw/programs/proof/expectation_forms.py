@@ -385,7 +385,7 @@ LINES: Final[dict[str, Kind]] = {
         {"BOUNCE": lambda pin, at_ms, bounce_ms: PinStimulus(pin, None, at_ms, bounce_ms)},
         many=False,
     ),
-    "i2c": Kind(("i2c.bme280.temperature = 31 at 4 s",), r"i2c \. WORD \. WORD = NUMBER at", {"TIMES": _on_bus}),
+    "i2c": Kind(("i2c.sensor1.temperature = 31 at 4 s",), r"i2c \. WORD \. WORD = NUMBER at", {"TIMES": _on_bus}),
     "adc": Kind(("adc 1 = 1.65 V at 2 s",), "adc PIN = VOLTS at", {"TIMES": AdcStimulus}),
     "for": Kind(("for 30 s",), "for", {"TIME": float}, many=False),
     "uptime": Kind(("uptime 49 d",), "uptime", {"UPTIME": float}, many=False),

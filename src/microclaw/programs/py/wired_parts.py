@@ -1,4 +1,4 @@
-"""The parts that a program names by the objects that it makes, as `DHT22(Pin(4))`, with the pins that it gives them."""
+"""The parts that a program names by the objects that it makes, as `Sensor(Pin(4))`, with the pins that they get."""
 
 from __future__ import annotations
 

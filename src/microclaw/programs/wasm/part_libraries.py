@@ -33,7 +33,7 @@ class Library(Struct, frozen=True):
 
     @property
     def name(self) -> str:
-        """The name of its archive, such as bme280-arduino."""
+        """The name of its archive, such as PART-arduino."""
         return f"{self.root.parent.name}-{self.root.name}"
 
     def digest(self) -> str:

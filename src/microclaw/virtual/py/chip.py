@@ -194,7 +194,7 @@ class PythonChip:
         return timer.measure_us(level, timeout_us)
 
     def call_bitstream(self, pin: int, data: str) -> None:
-        """Show colours on a WS2812 strip at the pin; the order of the bytes is the strip's (green first)."""
+        """Show colours on addressable LEDs at the pin; the order of the bytes is the strip's (green first)."""
         self.call_pin_open(pin)
         self._board.show_leds(pin, _hex_bytes(data))
 
