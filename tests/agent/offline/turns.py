@@ -18,6 +18,7 @@ from typing import Any, NamedTuple
 
 from msgspec.structs import replace
 
+from microclaw.agent.language.pin_names import named_pins
 from microclaw.agent.models.protocol import (
     AssistantReply,
     DeviceContext,
@@ -26,15 +27,14 @@ from microclaw.agent.models.protocol import (
     Message,
     ModelReply,
     ModelRequest,
-    NamedPin,
     ToolReturn,
     UserText,
 )
-from microclaw.agent.offline.memory import named_pins
 from microclaw.agent.offline.model import OfflineModel
 from microclaw.events import ProgramKind
 from microclaw.hardware.boards.profile import BoardPin, BoardProfile, PinUse
 from microclaw.hardware.boards.reader import VOICE, load_board
+from microclaw.hardware.parts.named_parts import NamedPin
 
 TURNS = Path(__file__).parents[2] / "vectors" / "turns.txt"
 CHANGING = frozenset(

@@ -169,7 +169,7 @@ async def test_a_pin_that_is_remembered_is_of_the_only_board_or_of_the_one_that_
         (("my valve is on GPIO 7",), None, ("desk", "shelf")),
         (("my valve is on GPIO 7",), "a board that was removed", ("desk",)),
     ):
-        tools = memory_tools(memory=knowledge.memory, search=knowledge.search, devices=boards(*names))
+        tools = memory_tools(memory=knowledge.memory, search=knowledge.search, devices=boards(*names), name_of=str)
         for fact in facts:
             asking = ToolContext("owner", lambda _: None, chat_device)
             assert (await Toolbox(tools, Gate()).call("remember", json.dumps({"text": fact}), asking)).ok

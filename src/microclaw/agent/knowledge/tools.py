@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Annotated, Any, Final, Literal
 
@@ -13,8 +14,11 @@ from msgspec import Meta
 from microclaw.agent.knowledge.memory import MAX_FACT_CHARS, Memory, check_fact
 from microclaw.agent.knowledge.search import Search
 from microclaw.agent.knowledge.skills import Skills
+from microclaw.agent.language.pin_names import named_pins
 from microclaw.devices.registry.registry import Registry
+from microclaw.errors import MicroclawError
 from microclaw.events import VOICE_CHANNEL, Evidence
+from microclaw.hardware.parts.named_parts import NamedPin, name_pin, part_id_of, without_part
 from microclaw.host.operations.operation import Effect, Permission
 from microclaw.host.operations.tool import Parameters, Tool, ToolContext, ToolOutput
 
@@ -46,9 +50,11 @@ class RecallParameters(Parameters, kw_only=True):
     answers: Annotated[bool, Meta(description="Search the answers in conversations too.")] = False
 
 
-def memory_tools(*, memory: Memory, search: Search, devices: Registry) -> tuple[Tool[Any], ...]:
-    """Return the tools remember, forget and recall."""
-    tools = _MemoryTools(memory, search, devices)
+def memory_tools(
+    *, memory: Memory, search: Search, devices: Registry, name_of: Callable[[str], str]
+) -> tuple[Tool[Any], ...]:
+    """Return the tools remember, forget and recall. `name_of` returns a person's name, for the security log."""
+    tools = _MemoryTools(memory, search, devices, name_of)
     return (tools.remembering(), tools.forgetting(), tools.recalling())
 
 
@@ -59,6 +65,7 @@ class _MemoryTools:
     memory: Memory
     search: Search
     devices: Registry
+    name_of: Callable[[str], str]
 
     def remembering(self) -> Tool[Any]:
         return Tool(
@@ -113,7 +120,45 @@ class _MemoryTools:
         fields = {"success": True, "file": memory_line.name, "line": memory_line.line, "new": memory_line.new}
         state = "has it now" if memory_line.new else "had it already"
         proof = f"{memory_line.name} {state}: {memory_line.line.removeprefix('- ')}"
+        fields |= await self._record_pin(memory_line.line, parameters.device, context)
         return ToolOutput(fields, (Evidence("written", proof),))
+
+    async def _record_pin(self, line: str, device: str | None, context: ToolContext) -> dict[str, Any]:
+        """Record the part of a fact as "the lamp is on pin 4" as wired to its device.
+
+        Return a field with the reason if the board cannot have it so; the fact is remembered all the same.
+        """
+        pin = _stated_pin(line, device)
+        if pin is None or pin.device is None:
+            return {}
+        try:
+            target = self.devices.get(pin.device)
+            await self.devices.change_wiring(
+                target.device_id,
+                lambda wiring: name_pin(wiring, target.board, pin.name, pin.pin),
+                by=self.name_of(context.person_id),
+            )
+        except MicroclawError as exc:
+            return {"not_wired": exc.message}
+        return {}
+
+    async def _forget_pins(self, lines: Sequence[str], context: ToolContext) -> None:
+        """Remove the parts that forgotten facts name from the record of what is wired."""
+        for line in lines:
+            pin = _stated_pin(line, None)
+            if pin is None or pin.device is None:
+                continue
+            part_id = part_id_of(pin.name)
+            with suppress(MicroclawError):
+                target = self.devices.get(pin.device)
+                part = target.record.find(part_id)
+                # Another sentence, or a person at the command line, may have wired it elsewhere since.
+                if part is not None and tuple(part.pins.values()) == (pin.pin,):
+                    await self.devices.change_wiring(
+                        target.device_id,
+                        lambda wiring, part_id=part_id: without_part(wiring, part_id),  # type: ignore[misc]
+                        by=self.name_of(context.person_id),
+                    )
 
     async def _forget(self, parameters: ForgetParameters, context: ToolContext) -> ToolOutput:
         removed_lines = await self.memory.forget(context.person_id, parameters.text, every=parameters.every)
@@ -128,6 +173,7 @@ class _MemoryTools:
             fields["next"] = "conversations are kept whole: microclaw memory sessions --rm NAME removes one"
         if not removed_lines:
             return ToolOutput({**fields, "message": "no remembered line says that"})
+        await self._forget_pins([removed.line for removed in removed_lines], context)
         facts = [f"{removed.name}: {removed.line.removeprefix('- ')}" for removed in removed_lines]
         return ToolOutput(fields, (Evidence("written", f"removed from {'; '.join(facts)}"),))
 
@@ -150,6 +196,12 @@ class _MemoryTools:
         return ToolOutput({"success": True, "found": hits}, foreign=is_foreign)
 
 
+def _stated_pin(line: str, device: str | None) -> NamedPin | None:
+    """Return the name and pin that a remembered line states. `device` is the device that the fact is written with."""
+    (pin,) = named_pins([line.removeprefix("- ")], device) or (None,)
+    return pin
+
+
 async def _is_spoken(_: Parameters, context: ToolContext) -> bool:
     """Return True for a call by voice: the person confirms it, as a misheard word would change the memory."""
     return context.channel == VOICE_CHANNEL
@@ -158,7 +210,7 @@ async def _is_spoken(_: Parameters, context: ToolContext) -> bool:
 def _with_board(text: str, devices: Registry, context: ToolContext) -> str:
     """Return a fact about a pin with the chat's board, or with the only board. Other facts stay as they are.
 
-    agent/offline/memory.py reads this form.
+    agent/language/pin_names.py reads this form.
     """
     if _PIN.search(text) is None:
         return text

@@ -10,6 +10,8 @@ from msgspec import Struct
 
 from microclaw.events import ProgramKind, Usage
 from microclaw.hardware.boards.profile import BoardProfile
+from microclaw.hardware.parts.named_parts import NamedPin
+from microclaw.hardware.parts.wiring import Wiring, wiring_of_board
 from microclaw.host.config.settings import ModelTask
 
 
@@ -36,20 +38,18 @@ class KnownDevice(Struct, frozen=True):
     labels: tuple[str, ...] = ()
     # Programs that are stored and not installed.
     stopped: tuple[str, ...] = ()
+    record: Wiring = Wiring()
 
-
-class NamedPin(Struct, frozen=True):
-    """A name in lower case that the person gave to a pin; `device` in lower case too, None where it was not said."""
-
-    name: str
-    pin: int
-    device: str | None = None
+    @property
+    def wiring(self) -> Wiring:
+        """The parts that hang at it."""
+        return wiring_of_board(self.record, self.board)
 
 
 class DeviceContext(Struct, frozen=True):
     """Every device; `meant` is the device of a sentence without a name: the chat's device, or the only one.
 
-    `names` are the names of pins that the person asked to remember, the newest last.
+    `names` are the names of pins: those that the person asked to remember, then those of the devices' parts.
     """
 
     devices: tuple[KnownDevice, ...] = ()

@@ -317,9 +317,9 @@ def _list_free_pins(board: BoardProfile, users: Mapping[int, str]) -> Say:
 
 
 def _pin_users(context: Context) -> dict[int, str]:
-    """Return what uses each pin, by this host's claims and by other hosts' running programs as the board lists them."""
+    """Return what uses each pin: the parts that are wired there, this host's claims, other hosts' running programs."""
     rows = {str(row.get("name")): row for row in context.results[-1].fields.get("apps", ())}
-    users: dict[int, str] = {}
+    users = _wired_pins(context)
     for name, row in rows.items():
         if row.get("foreign") and row.get("state") == "running":
             users |= dict.fromkeys(row.get("pins") or (), f"used by {name}")
@@ -333,6 +333,15 @@ def _pin_users(context: Context) -> dict[int, str]:
             else:
                 users[pin] = f"{app.role_of(pin)} by {app.name}"
     return users
+
+
+def _wired_pins(context: Context) -> dict[int, str]:
+    """Return the pins at which parts are wired, each with the name of its part."""
+    pins: dict[int, str] = {}
+    if context.device is not None:
+        for part in context.device.wiring.parts:
+            pins |= dict.fromkeys(part.pins.values(), f"wired to {part.label or part.id}")
+    return pins
 
 
 def _list_or_cancel_schedules(context: Context) -> Decision:
@@ -401,10 +410,13 @@ ACTIONS: Final[Mapping[str, Decider]] = {
 
 
 def _pin_state(context: Context, target: PinTarget, level: int, words: Sequence[str] = _ON) -> str:
-    """Return the level of a pin in `words`, or whether the LED is on if it is lit by low."""
+    """Return the level of a pin in `words`, or whether the LED or a part is on if low turns it on."""
     device = context.results[-1].device
     if target.is_led and not target.active_level:
         return f"The LED of {device} is {_ON[1 - level]}: its pin {target.pin} is {_LEVELS[level]}"
+    if target.part is not None:
+        state = f"its pin {target.pin} is {_LEVELS[level]}, and low turns it on"
+        return f"The {target.part} of {device} is {_ON[1 - level]}: {state}"
     led = board_of(context).led
     if led is not None and led.pin == target.pin and not led.active_level:
         lit = f"the LED there is lit by low, so it is {_ON[1 - level]}"

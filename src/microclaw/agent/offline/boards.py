@@ -17,7 +17,8 @@ from microclaw.agent.models.protocol import DeviceContext, KnownDevice
 from microclaw.agent.offline.decision import CannotDo, Context, Say, Slot, ask, number_sentences
 from microclaw.agent.offline.sentences import english
 from microclaw.hardware.boards.profile import BoardProfile
-from microclaw.hardware.parts.reader import Part, Quantity, ValueRange, i2c_sensors_of, parts_measuring, quantities
+from microclaw.hardware.parts.named_parts import switched_pins
+from microclaw.hardware.parts.reader import Part, Quantity, ValueRange, i2c_sensors_of, quantities
 
 _ADD_DEVICE = "start a virtual one: microclaw up --virtual 1, or add yours: microclaw device add"
 NO_DEVICE = Say("There is no device yet.", "ambiguous", _ADD_DEVICE)
@@ -49,15 +50,21 @@ _AT_NAME: Final = re.compile(
     r"(?!d\d|(?:high|low|all|both|off|now|celsius|fahrenheit|kelvin|psi|volts|percent)\b)[a-z][\w-]*)"
     r"(?=\s+(?:every|each|for|when|if)\b|[\s.?!]*$)"
 )
+# A level that is said as one, and not as what it does.
+_LEVEL_WORD: Final = re.compile(r"(?i)\b(?:high|low)\b|(?:\bto|=) ?[01]\W*$|\bwrite [01]\b")
 _PAD = re.compile(r"(?i)(?<![\w.])(?:pins? )?d(\d{1,2})(?![\w.%])")
 
 
 class PinTarget(Struct, frozen=True):
-    """The pin that a sentence means. `active_level` turns its load on. `is_led`: it is the board's own LED."""
+    """The pin that a sentence means. `active_level` turns its load on. `is_led`: it is the board's own LED.
+
+    `part` is what a person calls the part that is wired there and that low turns on; None if there is none.
+    """
 
     pin: int
     active_level: int = 1
     is_led: bool = False
+    part: str | None = None
 
     @property
     def words(self) -> str:
@@ -214,6 +221,11 @@ def pads_to_pins(sentence: str, board: BoardProfile | None) -> str:
 
 def board_of(context: Context) -> BoardProfile:
     """Return the board that a sentence is about. Raises CannotDo, with a question, if there are several."""
+    return device_of(context).board
+
+
+def device_of(context: Context) -> KnownDevice:
+    """Return the device with the board that a sentence is about. Raises CannotDo as `board_of`."""
     devices = list(context.device_context.devices)
     if context.device is not None:
         devices = [context.device]
@@ -227,12 +239,13 @@ def board_of(context: Context) -> BoardProfile:
         raise ask(f"Which device? There are {len(devices)}: {names}.", f"say it, as in: on {name}", "device")
     if not devices[0].board.pins:
         raise ask(f"{name} has no pins of its own: name a board.", "see which there are: list devices", "device")
-    return devices[0].board
+    return devices[0]
 
 
 def pin_target(context: Context, slot: Slot = "pin") -> PinTarget:
     """Return the pin that a sentence names, or the board's LED. Raises CannotDo with "Which pin?" otherwise."""
-    board = board_of(context)
+    device = device_of(context)
+    board = device.board
     pin = context.parse.number(slot)
     if slot == "pin" and context.parse.word("thing") == "led":
         led_pin = board.led.pin if board.led else None
@@ -243,6 +256,12 @@ def pin_target(context: Context, slot: Slot = "pin") -> PinTarget:
         raise ask(question, "name it, as in: pin 4", slot)
     if pin not in board.pins:
         raise ask(f"The {board.chip} has no pin {pin}. Which pin do you mean?", "which pins are free", slot)
+    if _LEVEL_WORD.search(context.sentence) is not None:
+        # "Set pin 5 high" says the level, whatever is wired there.
+        return PinTarget(pin)
+    for switched in switched_pins(device.record):
+        if switched.gpio == pin and not switched.active_level:
+            return PinTarget(pin, active_level=0, part=switched.label or switched.part_id)
     return PinTarget(pin)
 
 
@@ -284,14 +303,17 @@ class BoardSensor(Struct, frozen=True):
 
 def sensor_of(context: Context) -> BoardSensor:
     """Return the first part on this board that measures the quantity of the sentence. Raises CannotDo."""
-    board = board_of(context)
+    device = device_of(context)
+    board = device.board
     name = context.parse.word("quantity") or "temperature"
     quantity = quantities().get(name)
-    addresses = board.i2c.sensors if board.i2c else {}
-    for part in parts_measuring(name):
-        if quantity is not None and part.name in addresses:
-            return BoardSensor(name, quantity, part, addresses[part.name])
-    text = f"The profile of {board.title} has no sensor for {name.replace('_', ' ')}."
+    if quantity is not None:
+        wired = device.wiring.measuring(name)
+        for part in sorted(wired, key=lambda part: part.part):
+            # Only the bus is read without a program, and only the board's own.
+            if part.address is not None and not part.pins:
+                return BoardSensor(name, quantity, part.facts, part.address)
+    text = f"{board.title} has no sensor for {name.replace('_', ' ')} that this host knows of."
     if i2c_sensors_of(name):
         raise ask(text, "scan the i2c bus")
     if context.parse.number("pin") is not None:

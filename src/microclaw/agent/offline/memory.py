@@ -7,12 +7,13 @@ a pin: later sentences are read with the pin in place of the name. This module c
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-from microclaw.agent.language.quantities import normalize_quantities
-from microclaw.agent.models.protocol import DeviceContext, KnownDevice, NamedPin
+from microclaw.agent.language.pin_names import parse_pin_name
+from microclaw.agent.models.protocol import DeviceContext, KnownDevice
 from microclaw.agent.offline.decision import Act, Context, Decider, Decision, Parse, Say, plain_line
+from microclaw.hardware.parts.named_parts import NamedPin
 
 _SHOWN: Final = 30
 
@@ -34,28 +35,6 @@ _NO: Final = re.compile(r"(?i)^\s*(?:no|sorry|i meant?)\b[\s,]*")
 _ABLE: Final = re.compile(r"how\b|the (?:time|date|day|weather)\b")
 _ALL: Final = frozenset({"everything", "all", "anything", "all of it", "all of that", "me", "us"})
 _NOTHING: Final = frozenset({"", "it", "that", "this", "that again", "them", "about it"})
-_WORDS: Final = r"(?P<name>[a-z][a-z0-9'-]*(?: [a-z0-9'-]+){0,3}?)"
-# A name without an article is one word: "stop whatever is on pin 5" names nothing.
-_WORD: Final = r"(?P<word>[a-z][a-z0-9'-]*)"
-_PIN: Final = r"pin (?P<pin>\d{1,3})(?: (?:of|on) (?:the )?(?:device |board )?(?P<device>[\w-]+))?"
-_PIN_NAMES: Final = tuple(
-    re.compile(pattern)
-    for pattern in (
-        rf"(?:(?:the|my|our|a|an) {_WORDS}|{_WORD}) (?:is|are|sits|hangs) (?:now )?"
-        rf"(?:(?:connected|attached|wired|hooked up|plugged) )?(?:on|at|to|in|into) (?:the )?{_PIN}",
-        rf"{_PIN} is (?:the|my|our) {_WORDS}",
-        rf"call {_PIN} (?:the |my |our )?{_WORDS}",
-    )
-)
-_BOARD: Final = re.compile(r" \(on (?P<device>[\w-]+)\)$")
-"""The board that agent/knowledge/tools.py adds to a fact about a pin."""
-_NO_NAME: Final = frozenset(
-    re.findall(
-        r"\w+",
-        "it that this these those there he she they what which where who how when whenever if nothing something "
-        "everything anything whatever whoever one pin pins free is are not and or but no i you we on off turn switch",
-    )
-)
 # With these words the name stays beside the pin, because a template needs to know that it is an input.
 _APPENDED: Final = re.compile(r"\b(?:button|switch|key|sensor)$")
 _WITH: Final = re.compile(r"\b(?:with|using|by|via|through|and) (?:the |my |our )?$")
@@ -150,43 +129,6 @@ def _forget(context: Context) -> Decision:
 
 
 MEMORY: Final[Mapping[str, Decider]] = {"remember": _remember, "recall": _recall, "forget": _forget}
-
-
-def parse_pin_name(sentence: str) -> NamedPin | None:
-    """Return the name and pin that a sentence states, or None for a question and every other sentence."""
-    if sentence.rstrip().endswith("?"):
-        return None
-    board = _BOARD.search(sentence)
-    text = normalize_quantities(_BOARD.sub("", sentence).lstrip("- "))
-    match = _match_first(_PIN_NAMES, text)
-    if match is None:
-        return None
-    name = match.groupdict().get("name") or match["word"]
-    if not _NO_NAME.isdisjoint(name.split()):
-        return None
-    device = match["device"]
-    if board is not None:
-        device = board["device"].lower()
-    return NamedPin(name, int(match["pin"]), device)
-
-
-def _match_first(patterns: Iterable[re.Pattern[str]], text: str) -> re.Match[str] | None:
-    """Return the match of the first pattern that fits the whole text, or None."""
-    for pattern in patterns:
-        match = pattern.fullmatch(text)
-        if match is not None:
-            return match
-    return None
-
-
-def named_pins(lines: Iterable[str], device: str | None = None) -> tuple[NamedPin, ...]:
-    """Return the names in remembered lines, the newest last. `device`: the device that the lines are about."""
-    pins = list[NamedPin]()
-    for line in lines:
-        pin = parse_pin_name(line)
-        if pin is not None:
-            pins.append(NamedPin(pin.name, pin.pin, pin.device or device))
-    return tuple(pins)
 
 
 def names_to_pins(

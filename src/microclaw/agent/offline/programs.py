@@ -15,7 +15,15 @@ from typing import Final, TypeAlias
 from msgspec.structs import replace
 
 from microclaw.agent.language.times import spoken_duration
-from microclaw.agent.offline.boards import BoardSensor, PinTarget, addressable_led, board_of, pin_target, sensor_of
+from microclaw.agent.offline.boards import (
+    BoardSensor,
+    PinTarget,
+    addressable_led,
+    board_of,
+    device_of,
+    pin_target,
+    sensor_of,
+)
 from microclaw.agent.offline.decision import (
     PIN_SLOTS,
     Act,
@@ -32,6 +40,8 @@ from microclaw.agent.offline.decision import (
 from microclaw.agent.offline.sentences import english
 from microclaw.errors import ConfigError
 from microclaw.events import ProgramKind
+from microclaw.hardware.parts.named_parts import inputs_on, part_line
+from microclaw.hardware.parts.wiring import Wiring
 from microclaw.programs.patterns.expected import Value
 from microclaw.programs.patterns.library import fill, pattern_kinds
 
@@ -213,6 +223,10 @@ def _button(context: Context) -> Filled:
     if button.pin == light.pin:
         question = f"The button and the light cannot both be on pin {light.pin}. Which pin is the light on?"
         raise ask(question, "name it, as in: pin 4", "pin")
+    for part in device_of(context).record.on_pin(button.pin):
+        if part.active == "high" and inputs_on(Wiring((part,)), button.pin):
+            text = f"The {part.label or part.id} makes its pin high when it is pressed, and this program waits for low"
+            raise ask(f"{text}.", f"if it does not: microclaw device wiring NAME --add '{part_line(part)}'")
     values: PatternValues = {"BUTTON_PIN": button.pin, "LED_PIN": light.pin, "ON": light.active_level}
     return "button_led", values, f"turn on {light.words} when the button on pin {button.pin} is pressed"
 

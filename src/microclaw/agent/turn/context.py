@@ -21,14 +21,16 @@ from microclaw.agent.knowledge.knowledge_base import Knowledge
 from microclaw.agent.knowledge.memory import OWNER_ID
 from microclaw.agent.knowledge.search import source_name
 from microclaw.agent.knowledge.words import fact_key, significant_words
+from microclaw.agent.language.pin_names import named_pins, wired_names
 from microclaw.agent.models.budget import CHARS_A_TOKEN, tokens
-from microclaw.agent.models.protocol import DeviceContext, KnownApp, KnownDevice, NamedPin
-from microclaw.agent.offline.memory import named_pins, parse_memory
+from microclaw.agent.models.protocol import DeviceContext, KnownApp, KnownDevice
+from microclaw.agent.offline.memory import parse_memory
 from microclaw.agent.turn.device_descriptions import describe_devices
 from microclaw.agent.turn.history import LEAST_TOKENS, ContextWindow, answer_tokens
 from microclaw.agent.turn.system_prompt import system_prompt
 from microclaw.devices.registry.registry import Registry
 from microclaw.events import VOICE_CHANNEL, Inbound, ProgramKind
+from microclaw.hardware.parts.named_parts import NamedPin
 from microclaw.host.store.notes import NoteHit
 from microclaw.programs.changes.change_log import ChangeLog
 from microclaw.programs.patterns.library import can_block
@@ -166,16 +168,22 @@ class TurnContext:
                 device.kinds or ("wasm",),
                 tuple(device.labels),
                 tuple(stopped_apps[device.device_id]),
+                device.record,
             )
         return devices
 
     def _pin_names(self, devices: Sequence[KnownDevice], person_id: str) -> tuple[NamedPin, ...]:
-        """Return the names of pins: from each device's wiring, then from the person's MEMORY.md, which overrides it."""
+        """Return the names of pins, those that count most last.
+
+        They are from the notes on each device, from the person's MEMORY.md, and from the record of what is wired.
+        """
         memory = self._knowledge.memory
         names: list[NamedPin] = []
         for device in devices:
             names += named_pins(memory.wiring(device.name).splitlines(), device.name.lower())
         names += named_pins(memory.text(person_id).splitlines())
+        for device in devices:
+            names += wired_names(device.record, device.name)
         return tuple(names)
 
     def _sections(self, context: DeviceContext, person_id: str) -> dict[str, str]:

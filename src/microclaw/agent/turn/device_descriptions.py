@@ -7,13 +7,17 @@ from collections import defaultdict
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Final
 
+from microclaw.agent.language.pin_names import wired_names
 from microclaw.agent.models.protocol import DeviceContext, KnownApp, KnownDevice
 from microclaw.events import ProgramKind
 from microclaw.hardware.boards.profile import BoardProfile, Firmware
+from microclaw.hardware.parts.named_parts import part_line
+from microclaw.hardware.parts.wiring import soldered_parts
 
 _LANGUAGE: Final[dict[ProgramKind, str]] = {"wasm": "C", "py": "MicroPython"}
 # After this stands more than a prompt needs of a pin's reason.
 _DETAIL: Final = re.compile(r" \(|[:;] ")
+_MAX_WIRED_CHARS: Final = 900
 _NO_DEVICE: Final = (
     "There is no device yet: a person adds one with `microclaw up --virtual 1` or `microclaw device add`."
 )
@@ -68,9 +72,12 @@ def _own_text(device: KnownDevice, context: DeviceContext, wiring: str) -> str:
     if device.apps:
         programs += f": {', '.join(map(_app_text, device.apps))}"
     lines = [f"- Programs ({languages}) put there by this host, {programs}."]
+    lines += _wired_lines(device)
     pins: dict[str, int] = {}
+    wired_texts = {named_pin.name for named_pin in wired_names(device.record, device.name)}
     for named_pin in context.names:
-        if named_pin.device in (None, device.name.lower()):
+        is_of_device = named_pin.device in (None, device.name.lower())
+        if is_of_device and named_pin.name not in wired_texts:
             pins[named_pin.name] = named_pin.pin
     if pins:
         names = ", ".join(f"{name} = pin {pin}" for name, pin in pins.items())
@@ -78,11 +85,33 @@ def _own_text(device: KnownDevice, context: DeviceContext, wiring: str) -> str:
     if device.labels:
         lines.append(f"- Labels: {', '.join(device.labels)}.")
     if wiring.strip():
-        lines.append("- Wiring, as written down:")
+        lines.append("- Notes on it, as written down:")
     for line in wiring.splitlines():
         if line.strip() and not line.startswith("# "):
             lines.append(f"  {line.strip()}")
     return "\n".join(lines) + "\n"
+
+
+def _wired_lines(device: KnownDevice) -> list[str]:
+    """Return the recorded parts in one line, up to _MAX_WIRED_CHARS; what is soldered on stands with the board."""
+    soldered = soldered_parts(device.board).parts
+    texts: list[str] = []
+    size = 0
+    hidden_count = 0
+    for part in device.wiring.parts:
+        if part in soldered:
+            continue
+        text = part_line(part)
+        size += len(text)
+        if size > _MAX_WIRED_CHARS:
+            hidden_count += 1
+        else:
+            texts.append(text)
+    if not texts:
+        return []
+    if hidden_count:
+        texts.append(f"and {hidden_count} more (look: device.wiring)")
+    return [f"- Wired to it: {'; '.join(texts)}."]
 
 
 def _app_text(app: KnownApp) -> str:

@@ -182,7 +182,12 @@ class _AgentParts(Struct, frozen=True):
             window = ContextWindow(settings.agent.context_tokens)
         context = TurnContext(devices=apps.registry, apps=apps.change_log, knowledge=knowledge, window=window)
         more = (
-            *memory_tools(memory=knowledge.memory, search=knowledge.search, devices=apps.registry),
+            *memory_tools(
+                memory=knowledge.memory,
+                search=knowledge.search,
+                devices=apps.registry,
+                name_of=host.admission.gate.name_of,
+            ),
             skill_tool(knowledge.skills),
             *_own_tools(host, apps),
         )

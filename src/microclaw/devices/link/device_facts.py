@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Sequence
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -11,9 +11,9 @@ from msgspec import convert
 from microclaw.devices.link.results import DeviceDetails, LastValue, PairingSummary, PinFacts
 from microclaw.devices.registry.calls import AppInstall
 from microclaw.hardware.boards.firmware import firmware_object
-from microclaw.hardware.boards.pins import labelled_pins, refusal
-from microclaw.hardware.boards.profile import BoardProfile
+from microclaw.hardware.boards.pins import refusal
 from microclaw.hardware.boards.reader import VOICE
+from microclaw.hardware.parts.wiring import Wiring
 from microclaw.host.operations.result import filled
 from microclaw.wire import xiaozhi
 
@@ -78,21 +78,22 @@ def is_voice_only(device: Device) -> bool:
     return bool(device.endpoints) and all(endpoint.startswith(xiaozhi.SCHEME) for endpoint in device.endpoints)
 
 
-def pin_facts(board: BoardProfile, labels: Collection[str]) -> list[PinFacts]:
-    """Describe each pin of the board, in the order of the numbers."""
+def pin_facts(device: Device) -> list[PinFacts]:
+    """Describe each pin of the device's board, in the order of the numbers."""
+    board = device.board
+    wiring = device.wiring
     names = {}
     if board.led is not None:
         names[board.led.pin] = "LED"
     if board.i2c is not None:
         names[board.i2c.sda] = "SDA"
         names[board.i2c.scl] = "SCL"
-    labelled = labelled_pins(board, labels)
     pins = []
     for pin in sorted(board.pins.values(), key=attrgetter("number")):
         facts = PinFacts(
             pin=pin.number,
             name=names.get(pin.number),
-            labels=sorted(label for label, number in labelled.items() if number == pin.number),
+            labels=_names_on(wiring, pin.number),
             uses=sorted(pin.uses),
             reserved=pin.reserved,
             caution=pin.caution,
@@ -100,6 +101,11 @@ def pin_facts(board: BoardProfile, labels: Collection[str]) -> list[PinFacts]:
         )
         pins.append(facts)
     return pins
+
+
+def _names_on(wiring: Wiring, gpio: int) -> list[str]:
+    """Return what people call the parts on a GPIO."""
+    return sorted(part.label or part.id for part in wiring.on_pin(gpio))
 
 
 async def pending_pairings(server: LinkServer | None) -> list[PairingSummary]:

@@ -76,6 +76,10 @@ class DeviceDetails(Result, frozen=True, kw_only=True):
         return ", ".join(self.labels)
 
     @property
+    def labels_or_none(self) -> str:
+        return self.labels_text or "no labels"
+
+    @property
     def transports_text(self) -> str:
         return " ".join(self.transports)
 

@@ -29,6 +29,7 @@ from microclaw.devices.registry.calls import (
     PwmRead,
     PwmSet,
 )
+from microclaw.devices.registry.device_entry import read_record
 from microclaw.devices.registry.device_text import note_answer, note_error
 from microclaw.devices.registry.request_queue import RequestQueue
 from microclaw.devices.registry.transport import LINK_SCHEME, HeldAs, Transport
@@ -37,6 +38,7 @@ from microclaw.events import EvidenceKind, ProgramKind
 from microclaw.hardware.boards.firmware import with_micropython
 from microclaw.hardware.boards.pins import check_pin
 from microclaw.hardware.boards.profile import BoardProfile
+from microclaw.hardware.parts.wiring import Wiring, wiring_of_board
 from microclaw.host.store.devices import DeviceRow
 from microclaw.text import one_line
 
@@ -121,6 +123,7 @@ class Device:
         self.name = row.name
         self.labels = row.labels
         self.host = row.host
+        self.record = read_record(row)
         self.transports: tuple[Transport, ...] = tuple(transports)
         for transport in self.transports:
             transport.describe(board)
@@ -129,6 +132,11 @@ class Device:
     def board(self) -> BoardProfile:
         """Its profile, with the firmware it has: a board that takes only Python programs has ours on MicroPython."""
         return self._with_micropython if self.kinds == ("py",) else self._board
+
+    @property
+    def wiring(self) -> Wiring:
+        """The parts that hang at it: those of its record, else those that the board has soldered on."""
+        return wiring_of_board(self.record, self.board)
 
     @property
     def endpoints(self) -> tuple[str, ...]:

@@ -1,18 +1,28 @@
-"""The rules for a device's name and labels, and the changes of its entry. It keeps no devices."""
+"""The rules for a device's name, labels and wiring, and the changes of its entry. It keeps no devices."""
 
 from __future__ import annotations
 
 import difflib
+import logging
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any, Final
 
-from microclaw.errors import ConfigError, UnknownName
+from msgspec.structs import replace
+
+from microclaw.errors import ConfigError, MicroclawError, UnknownName
 from microclaw.hardware.boards.firmware import described_text
+from microclaw.hardware.boards.profile import BoardProfile
+from microclaw.hardware.parts.named_parts import name_pin, part_id_of, part_line, without_part
+from microclaw.hardware.parts.wiring import WiredPart, Wiring, read_wiring, wiring_of_board, wiring_tables
 from microclaw.host.store.devices import DeviceRow
 
 MAX_LABELS = 16
 _NAME = re.compile(r"[a-z0-9-]{1,32}")
 _LABEL = re.compile(r"[a-z0-9-]{1,32}(=[a-z0-9._-]{1,32})?")
+_PIN_LABEL: Final = re.compile(r"pin-(\d{1,3})=(.+)")
+_MAX_WIRED_PARTS_SHOWN: Final = 8
+_log = logging.getLogger(__name__)
 
 
 def check_name(name: str) -> str:
@@ -52,6 +62,83 @@ def check_labels(labels: Iterable[str]) -> tuple[str, ...]:
     return unique
 
 
+def read_record(row: DeviceRow) -> Wiring:
+    """Return the recorded parts of a device. Parts that this version does not know are left out, with a warning."""
+    parts: list[WiredPart] = []
+    for part_id, table in row.wiring.items():
+        try:
+            parts += read_wiring({part_id: table}).parts
+        except MicroclawError as exc:
+            _log.warning("%s: a part of its wiring cannot be read: %s", row.name, exc.message)
+    return Wiring(tuple(parts))
+
+
+def with_wiring(row: DeviceRow, wiring: Wiring) -> DeviceRow:
+    """Return the row with these parts as its record."""
+    return replace(row, wiring=wiring_tables(wiring))
+
+
+def with_labels(row: DeviceRow, labels: Iterable[str], board: BoardProfile) -> DeviceRow:
+    """Return the row with these labels; a label that names a pin (`pin-5=lamp`) becomes a part of its wiring.
+
+    Raises ConfigError for an invalid label, and for a pin that the board cannot use so.
+    """
+    wiring = wiring_of_board(read_record(row), board)
+    plain_labels = []
+    has_named_pin = False
+    for label in check_labels(labels):
+        named_pin = _PIN_LABEL.fullmatch(label)
+        if named_pin is None:
+            plain_labels.append(label)
+        else:
+            wiring = name_pin(wiring, board, named_pin[2], int(named_pin[1]))
+            has_named_pin = True
+    row = replace(row, labels=tuple(plain_labels))
+    if has_named_pin:
+        row = with_wiring(row, wiring)
+    return row
+
+
+def without_labels(row: DeviceRow, removed: Iterable[str], board: BoardProfile) -> DeviceRow:
+    """Return the row without these labels; "pin-5=lamp" is the part of that name on that pin.
+
+    Raises UnknownName for a label that the device does not have.
+    """
+    for label in removed:
+        named_pin = _PIN_LABEL.fullmatch(label)
+        if label in row.labels:
+            row = replace(row, labels=tuple(other for other in row.labels if other != label))
+        elif named_pin is not None:
+            row = _without_named_pin(row, named_pin[2], int(named_pin[1]), board)
+        else:
+            step = f"labels: {', '.join(row.labels) or 'none'}"
+            raise UnknownName(f"{row.name} has no label {label[:80]!r}", next_step=step)
+    return row
+
+
+def _without_named_pin(row: DeviceRow, name: str, gpio: int, board: BoardProfile) -> DeviceRow:
+    wiring = wiring_of_board(read_record(row), board)
+    part_id = part_id_of(name)
+    for part in wiring.on_pin(gpio):
+        if part.id == part_id:
+            return with_wiring(row, without_part(wiring, part_id))
+    step = f"see what is wired: microclaw device wiring {row.name}"
+    raise UnknownName(f"{row.name} has no {name[:40]!r} on pin {gpio}", next_step=step)
+
+
+def with_wired_labels(row: DeviceRow, board: BoardProfile) -> DeviceRow:
+    """Return the row of an earlier version with its named pins as parts; what the board cannot have stays a label."""
+    for label in row.labels:
+        rest = [other for other in row.labels if other != label]
+        try:
+            wired = with_labels(row, [label], board)
+        except MicroclawError:
+            continue
+        if not wired.labels:
+            row = replace(wired, labels=tuple(rest))
+    return row
+
+
 def differences(before: DeviceRow, after: DeviceRow) -> Iterator[str]:
     """Yield a line for each value that differs now, with the new value first."""
     if before.name != after.name:
@@ -62,6 +149,26 @@ def differences(before: DeviceRow, after: DeviceRow) -> Iterator[str]:
         yield f"transports: {_words(after.transports)}, was {_words(before.transports)}"
     if before.firmware != after.firmware:
         yield f"firmware: {described_text(after.firmware)}, was {described_text(before.firmware)}"
+    yield from _wiring_differences(before.wiring, after.wiring)
+
+
+def _wiring_differences(before: Mapping[str, Any], after: Mapping[str, Any]) -> Iterator[str]:
+    """Yield a line for each part that is new, changed or removed; beyond a bound only how many."""
+    changed_ids = [part_id for part_id in {**before, **after} if before.get(part_id) != after.get(part_id)]
+    for part_id in changed_ids[:_MAX_WIRED_PARTS_SHOWN]:
+        yield f"wiring: {_part_text(part_id, after)}, was {_part_text(part_id, before)}"
+    if len(changed_ids) > _MAX_WIRED_PARTS_SHOWN:
+        yield f"wiring: {len(changed_ids) - _MAX_WIRED_PARTS_SHOWN} more parts changed"
+
+
+def _part_text(part_id: str, tables: Mapping[str, Any]) -> str:
+    if part_id not in tables:
+        return "none"
+    try:
+        return part_line(read_wiring({part_id: tables[part_id]}).parts[0])
+    except MicroclawError:
+        # A later version wrote it.
+        return f"{part_id}, which is not readable"
 
 
 def _words(values: Sequence[str]) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import secrets
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from contextlib import AsyncExitStack
 from functools import partial
 from operator import attrgetter
@@ -24,6 +24,8 @@ from microclaw.errors import ConfigError, DeviceUnreachable, InstallInterrupted,
 from microclaw.hardware.boards import load_board
 from microclaw.hardware.boards.firmware import FirmwareDescription, parse_firmware
 from microclaw.hardware.boards.profile import BoardProfile
+from microclaw.hardware.parts.named_parts import joined_wiring
+from microclaw.hardware.parts.wiring import Wiring, check_wiring
 from microclaw.host.audit.event import AuditEvent, AuditKind, Record, no_record
 from microclaw.host.store.devices import DeviceRow, DeviceTable
 
@@ -67,13 +69,15 @@ class Registry:
         self.explain_silence: ExplainSilence | None = None
         # Called for a device that another host removed, once the other devices are as that host left them.
         self.removed_elsewhere: Callable[[Device], None] = lambda _: None
+        # Called after the parts at a device changed, also by another host. It raises nothing.
+        self.wiring_changed: Callable[[Device], Awaitable[None]] = _ignore_wiring
 
     async def __aenter__(self) -> Self:
         self._store.follow(self._refresh)
         try:
             async with self._changing:
                 for row in await self._store.list():
-                    self._load(row)
+                    self._load(await self._with_wired_labels(row))
         except BaseException:
             await self._close()
             raise
@@ -141,20 +145,19 @@ class Registry:
             if len(self._devices) >= MAX_DEVICES:
                 raise ConfigError(f"{MAX_DEVICES} devices is the limit", next_step="microclaw device list")
             board = firmware.applied(self._load_board(board_id))
-            unique_labels = device_entry.check_labels(labels)
             endpoints = self._new_endpoints(transports, board, None)
             host = self._machine.host_of_new(name, None, endpoints)
             row = DeviceRow(
                 device_id=device_id or self.mint_id(),
                 name=name,
                 board_id=board_id,
-                labels=unique_labels,
                 created_ms=self._now_ms(),
                 firmware=firmware.words,
                 reached=reached,
                 transports=endpoints,
                 host=host,
             )
+            row = device_entry.with_labels(row, labels, board)
             await self._store_new(row)
             text = board_id
             if endpoints:
@@ -172,10 +175,32 @@ class Registry:
             return device
 
     async def label(self, reference: str, labels: Iterable[str], *, by: str = HOST) -> Device:
-        """Replace a device's labels."""
+        """Replace a device's labels. A label that names a pin ("pin-5=lamp") is added to its wiring instead."""
         async with self._changing:
             device = self.get(reference)
-            return await self._change(device, replace(device.row, labels=device_entry.check_labels(labels)), by)
+            return await self._change(device, device_entry.with_labels(device.row, labels, device.board), by)
+
+    async def change_labels(
+        self, reference: str, added: Iterable[str], removed: Iterable[str], *, by: str = HOST
+    ) -> Device:
+        """Add labels to a device and remove others. Raises UnknownName for a label that it does not have."""
+        async with self._changing:
+            device = self.get(reference)
+            row = device_entry.without_labels(device.row, removed, device.board)
+            row = device_entry.with_labels(row, (*row.labels, *added), device.board)
+            return await self._change(device, row, by)
+
+    async def change_wiring(self, reference: str, change: Callable[[Wiring], Wiring], *, by: str = HOST) -> Device:
+        """Record the parts that hang at a device: those that `change` makes of its present ones.
+
+        Raises ConfigError, and changes nothing, for parts that the board cannot have; it also passes on what `change`
+        raises.
+        """
+        async with self._changing:
+            device = self.get(reference)
+            wiring = change(device.wiring)
+            check_wiring(wiring, device.board)
+            return await self._change(device, device_entry.with_wiring(device.row, wiring), by)
 
     async def describe_firmware(self, reference: str, firmware: FirmwareDescription, *, by: str = HOST) -> Device:
         """Replace the description of a device's firmware; the firmware on the board is not changed."""
@@ -212,10 +237,10 @@ class Registry:
         return device, duplicate
 
     async def merge(self, reference: str, other: str, *, by: str = HOST) -> Device:
-        """Merge two entries for one board: the first gets the transports and labels of `other`, which is removed.
+        """Merge two entries for one board: the first gets the transports, labels and parts of `other`.
 
-        The first one's firmware description stays; if it has none, it gets the other's. The first one also gets the
-        telemetry and crashes of both.
+        `other` is removed. The first one's firmware description stays; if it has none, it gets the other's. The first
+        one also gets the telemetry and crashes of both.
         """
         async with self._changing:
             device, duplicate = self.check_merge(reference, other)
@@ -224,6 +249,8 @@ class Registry:
             await self._remove(duplicate, f"it is one with {device.name} now", by, heir=device.device_id)
             labels = tuple(dict.fromkeys((*device.labels, *duplicate.labels)))[: device_entry.MAX_LABELS]
             row = replace(device.row, labels=labels, firmware=device.row.firmware or duplicate.row.firmware)
+            if duplicate.record.parts:
+                row = device_entry.with_wiring(row, joined_wiring(device.record, duplicate.record, device.board))
             host = merged_host(device.name, device.host, duplicate.name, duplicate.host)
             return await self._set_transports(device, row, transports, by, host=host)
 
@@ -327,6 +354,18 @@ class Registry:
         for device in removed:
             self.removed_elsewhere(device)
 
+    async def _with_wired_labels(self, row: DeviceRow) -> DeviceRow:
+        """Return the row with the named pins of an earlier version's labels in its wiring, and store it so."""
+        wired = device_entry.with_wired_labels(row, self._board_of(row))
+        if wired == row:
+            return row
+        if not await self._store.replace(row, wired):
+            # Another host did it at the same time.
+            return row
+        for text in device_entry.differences(row, wired):
+            self._note(AuditKind.DEVICE_CHANGED, text, row.name, HOST)
+        return wired
+
     def _load(self, row: DeviceRow) -> Device:
         board = self._board_of(row)
         transports = [self._opened(row, endpoint, board) for endpoint in row.transports]
@@ -353,10 +392,13 @@ class Registry:
                 after[endpoint] = before[endpoint]
             else:
                 after[endpoint] = self._opened(row, endpoint, board)
+        is_wiring_changed = row.wiring != device.row.wiring
         device.replace_row(row, board, after.values())
         for endpoint, transport in before.items():
             if after.get(endpoint) is not transport:
                 await transport.close()
+        if is_wiring_changed:
+            await self.wiring_changed(device)
 
     def _note(self, kind: AuditKind, text: str, name: str, by: str, known: tuple[str, ...] = ()) -> None:
         self._record(AuditEvent(kind, text, about=name, by=by, known=known))
@@ -397,3 +439,7 @@ class Registry:
             for device in self._devices.values():
                 closing.push_async_callback(device.close)
             self._devices = {}
+
+
+async def _ignore_wiring(_: Device) -> None:
+    """Do nothing: no part of the host follows the wiring of devices."""

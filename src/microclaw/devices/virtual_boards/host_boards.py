@@ -18,9 +18,11 @@ from microclaw.devices.registry.device import Device
 from microclaw.devices.registry.registry import Registry
 from microclaw.devices.virtual_boards.process import BoardReady, VirtualBoardProcess
 from microclaw.durable import replace_file
-from microclaw.errors import ConfigError, DeviceUnreachable, UnknownName
+from microclaw.errors import ConfigError, DeviceUnreachable, MicroclawError, UnknownName
+from microclaw.hardware.parts.wiring import wiring_tables
 from microclaw.supervision import SupervisedTasks
 from microclaw.text import count_text, moment_text
+from microclaw.wire.board_control import Wire
 
 BOARD: Final = "virtual"
 FIRST_RETRY_S: Final = 0.5
@@ -89,10 +91,13 @@ class VirtualBoards:
                 ready = await process.start()
                 board = _Board(name, process, "")
                 self._boards.append(board)
-                ids[first_name] = board.device_id = (await self._register(name, ready, {*ids.values()})).device_id
+                device = await self._register(name, ready, {*ids.values()})
+                ids[first_name] = board.device_id = device.device_id
+                await self._wire(device)
             if self._boards:
                 with suppress(OSError):  # a board that is renamed is another device at the next start then
                     await asyncio.to_thread(replace_file, self._ids, msgspec.json.encode(ids))
+            self._devices.wiring_changed = self._wire
             async with asyncio.TaskGroup() as group:
                 self._tasks = SupervisedTasks(group, now_ms=now_ms)
                 for number, board in enumerate(self._boards, 1):  # two may have one name
@@ -146,10 +151,23 @@ class VirtualBoards:
         board.process = self._process(board.name)
         ready = await board.process.start()
         try:
-            await self._devices.set_transports(board.device_id, ready.transports)
+            device = await self._devices.set_transports(board.device_id, ready.transports)
+            await self._wire(device)
         except BaseException:
             await board.process.stop()
             raise
+
+    async def _wire(self, device: Device) -> None:
+        """Give the board of a device the parts that are recorded for it; a board of somebody else gets none."""
+        for board in self._boards:
+            is_its_board = device.device_id == board.device_id or device.name == board.name
+            if not is_its_board or not board.process.running:
+                continue
+            try:
+                await board.process.control.request(Wire(wiring_tables(device.wiring)))
+            except MicroclawError as exc:
+                # The board itself works, and its programs find nothing wired.
+                _log.warning("%s was not given its wiring: %s", device.name, exc.message)
 
 
 def _read_ids(file: Path) -> dict[str, str]:

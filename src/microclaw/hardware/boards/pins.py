@@ -2,15 +2,10 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Collection, Mapping
-from typing import Final
-
 from microclaw.errors import PinRefused
 from microclaw.hardware.boards.profile import BoardProfile, PinUse
 
 _NEIGHBOURS = 4
-_PIN_LABEL: Final = re.compile(r"pin-(\d{1,3})=(.+)")
 
 _NEEDS: dict[PinUse, str] = {
     "input": "be read",
@@ -64,16 +59,6 @@ def cautions(board: BoardProfile, pin: int, *, is_driven: bool, is_pulled: bool)
     if is_pulled and "pull" in facts.lacks:
         reasons.append((f"pin {pin}: {facts.lacks['pull']}", "wire a resistor of 10 kOhm, or use another pin"))
     return reasons
-
-
-def labelled_pins(board: BoardProfile, labels: Collection[str]) -> Mapping[str, int]:
-    """The GPIO of each name that a device's labels give to a pin (`pin-5=lamp`) which a program may switch."""
-    found: dict[str, int] = {}
-    for match in filter(None, map(_PIN_LABEL.fullmatch, labels)):
-        pin = board.pins.get(int(match[1]))
-        if pin is not None and pin.reserved is None and "output" in pin.uses:
-            found.setdefault(match[2], pin.number)
-    return found
 
 
 def nearest_usable_pins(board: BoardProfile, pin: int, use: PinUse) -> tuple[int, ...]:

@@ -127,12 +127,13 @@ class WokwiFacts(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Part(Struct, frozen=True, forbid_unknown_fields=True):
-    """The facts of a part. `name` is its folder."""
+    """The facts of a part. `name` is its folder. `generic`: it stands for a part of which only its pin is known."""
 
     name: str
     title: str
     kind: PartKind
     source: str
+    generic: bool = False
     words: Mapping[str, str] = {}
     i2c: I2cFacts | None = None
     pins: tuple[PartPin, ...] = ()

@@ -22,6 +22,7 @@ Any other key is an attribute that the part's file names.
 
 from __future__ import annotations
 
+import json
 import math
 import re
 import tomllib
@@ -40,7 +41,7 @@ MAX_WIRING_BYTES: Final = 65_536
 MAX_ID_CHARS: Final = 32
 
 _ID: Final = re.compile(rf"[a-z][a-z0-9_-]{{0,{MAX_ID_CHARS - 1}}}")
-_NEEDED_USE: Final[Mapping[PartPinUse, PinUse]] = {
+NEEDED_USE: Final[Mapping[PartPinUse, PinUse]] = {
     "input": "input",
     "output": "output",
     "pwm": "pwm",
@@ -130,8 +131,7 @@ def parse_wiring(text: str) -> Wiring:
 
 def read_wiring(tables: Mapping[str, Any]) -> Wiring:
     """Read a wiring from its tables, by the ids of the parts. Raises ConfigError or UnknownName."""
-    if len(tables) > MAX_PARTS:
-        raise ConfigError(f"{len(tables)} parts, and a wiring has at most {MAX_PARTS}", next_step=_STEP)
+    _check_count(len(tables))
     return Wiring(tuple(_read_part(part_id, table) for part_id, table in tables.items()))
 
 
@@ -148,6 +148,25 @@ def wiring_tables(wiring: Wiring) -> dict[str, dict[str, Any]]:
             table["label"] = part.label
         tables[part.id] = table
     return tables
+
+
+def wiring_text(wiring: Wiring) -> str:
+    """Return the wiring as its file, which `parse_wiring` reads."""
+    lines = []
+    for part_id, table in wiring_tables(wiring).items():
+        lines.append(f"[{part_id}]")
+        for key, value in table.items():
+            # A text of JSON is a text of TOML: a label has no character that one of them cannot have.
+            lines.append(f"{key} = {json.dumps(value, ensure_ascii=False)}")
+        lines.append("")
+    return "\n".join(lines)
+
+
+def wiring_of_board(record: Wiring, board: BoardProfile) -> Wiring:
+    """Return the parts that hang at a board: those of its record, else those that it has soldered on."""
+    if record.parts:
+        return record
+    return soldered_parts(board)
 
 
 def soldered_parts(board: BoardProfile) -> Wiring:
@@ -187,16 +206,17 @@ def make_part(
         address=_checked_address(part_id, facts, address),
         active=_checked_active(part_id, facts, active),
         attributes=_checked_attributes(part_id, facts, attributes or {}),
-        label=label,
+        label=checked_label(part_id, label),
     )
 
 
 def check_wiring(wiring: Wiring, board: BoardProfile) -> None:
     """Raise ConfigError for a wiring that this board cannot have.
 
-    That is: an id twice, a GPIO that the board lacks, reserves or cannot use so, a GPIO with two parts that cannot
-    share it, an I2C address twice on one bus, and an I2C part without pins on a board without I2C.
+    That is: more than MAX_PARTS, an id twice, a GPIO that the board lacks, reserves or cannot use so, a GPIO with two
+    parts that cannot share it, an I2C address twice on one bus, and an I2C part without pins on a board without I2C.
     """
+    _check_count(len(wiring.parts))
     ids: set[str] = set()
     users: dict[int, tuple[WiredPart, PartPin]] = {}
     addresses: dict[tuple[int, int], WiredPart] = {}
@@ -207,6 +227,20 @@ def check_wiring(wiring: Wiring, board: BoardProfile) -> None:
         _check_address(part, addresses, board)
         for role, gpio in part.pins.items():
             _check_gpio(part, role, gpio, users, board)
+
+
+def checked_label(part_id: str, label: object) -> str | None:
+    """Return the label of a part. Raises ConfigError if it is no text of 1 to 60 visible characters."""
+    if label is None:
+        return None
+    if not isinstance(label, str) or not 0 < len(label) <= 60 or not label.isprintable():
+        raise ConfigError(f"{part_id}: a label is 1 to 60 characters", next_step=_STEP)
+    return label
+
+
+def _check_count(part_count: int) -> None:
+    if part_count > MAX_PARTS:
+        raise ConfigError(f"{part_count} parts, and a wiring has at most {MAX_PARTS}", next_step=_STEP)
 
 
 def bus_pins(part: WiredPart, board: BoardProfile) -> tuple[int, int] | None:
@@ -238,7 +272,7 @@ def _check_gpio(
     part: WiredPart, role: str, gpio: int, users: dict[int, tuple[WiredPart, PartPin]], board: BoardProfile
 ) -> None:
     pin = part_roles(part.facts)[role]
-    reason = refusal(board, gpio, _NEEDED_USE[pin.use])
+    reason = refusal(board, gpio, NEEDED_USE[pin.use])
     if reason is not None:
         raise ConfigError(f"{part.id}: {role} on pin {gpio}: {reason}", next_step=_STEP)
     if gpio in users:
@@ -270,7 +304,7 @@ def _read_part(part_id: str, table: Any) -> WiredPart:
         address=table.get("address"),
         active=table.get("active"),
         attributes=attributes,
-        label=_checked_label(part_id, table.get("label")),
+        label=table.get("label"),
     )
 
 
@@ -336,11 +370,3 @@ def _checked_attributes(part_id: str, facts: Part, attributes: Mapping[str, floa
             text = f"{part_id}: {key} is {allowed.least:g} to {allowed.most:g}, not {value:g}"
             raise ConfigError(text, next_step=_STEP)
     return dict(attributes)
-
-
-def _checked_label(part_id: str, label: object) -> str | None:
-    if label is None:
-        return None
-    if not isinstance(label, str) or not 0 < len(label) <= 60 or not label.isprintable():
-        raise ConfigError(f"{part_id}: a label is 1 to 60 characters", next_step=_STEP)
-    return label

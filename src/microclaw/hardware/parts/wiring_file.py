@@ -36,13 +36,22 @@ def find_wiring_file(program: Path) -> Path | None:
 
 
 def read_wiring_file(file: Path) -> Wiring:
-    """Read a wiring's file; its form is known by its ending. Raises ConfigError, UnknownName or OSError."""
+    """Read a wiring's file, in either form. Raises ConfigError, UnknownName or OSError."""
+    return read_wiring_text(read_text(file))
+
+
+def read_text(file: Path) -> str:
+    """Return the text of a wiring's file, cut behind the most that one may have. Raises OSError or ConfigError."""
     with file.open("rb") as stream:
         data = stream.read(MAX_DIAGRAM_BYTES + 1)
     try:
-        text = data.decode("utf-8")
+        return data.decode("utf-8")
     except UnicodeDecodeError as exc:
         raise ConfigError(f"{file.name} is no text: {exc}", next_step="save it as UTF-8") from exc
-    if file.suffix == ".json":
+
+
+def read_wiring_text(text: str) -> Wiring:
+    """Read a wiring's text: a diagram.json begins with a brace, TOML never does. Raises ConfigError or UnknownName."""
+    if text.lstrip("\ufeff \t\r\n").startswith("{"):
         return read_diagram(text)
     return parse_wiring(text)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -19,7 +19,8 @@ class DeviceRow(Struct, frozen=True):
     """A device of this host.
 
     `transports` are addresses in order; no two devices share one. `firmware` are the words of a description. `reached`
-    is True if the device has answered, or came by itself, or was entered before this was stored. `host` is the name of
+    is True if the device has answered, or came by itself, or was entered before this was stored. `wiring` has a table
+    for each recorded part, as a wiring's file (hardware/parts/wiring.py). `host` is the name of
     the cluster host whose machine has the device's ports: a port belongs to one device on that machine only.
     """
 
@@ -33,6 +34,7 @@ class DeviceRow(Struct, frozen=True):
     created_ms: int = 0
     firmware: tuple[str, ...] = ()
     reached: bool = True
+    wiring: dict[str, dict[str, Any]] = {}
     transports: tuple[str, ...] = ()
     host: str | None = None
 

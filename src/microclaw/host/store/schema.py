@@ -86,6 +86,8 @@ STEPS: Final[tuple[tuple[str, ...], ...]] = (
             PRIMARY KEY (device_id, name)
         ) STRICT""",
     ),
+    # The parts that are wired to a board, as the tables of a wiring's file.
+    ("ALTER TABLE devices ADD COLUMN wiring TEXT NOT NULL DEFAULT '{}'",),
 )
 VERSION: Final = BASE + len(STEPS)
 

@@ -20,12 +20,14 @@ from microclaw.devices.transports.subnet_probe import PORTS, parse_subnet, probe
 from microclaw.devices.transports.wasmachine import SCHEME
 from microclaw.durable import write_private
 from microclaw.errors import NoHost
+from microclaw.hardware.parts.wiring_file import read_text
 from microclaw.host.config.places import cache_folder
 from microclaw.interfaces.cli.operation_commands import perform, show
 from microclaw.interfaces.cli.options import GlobalOptions, command, secret_value
 from microclaw.interfaces.cli.program_files import firmware_option, firmware_words
 from microclaw.interfaces.cli.targets import known_devices
 from microclaw.programs.changes import device_operations as devices
+from microclaw.programs.changes import wiring_operations as wirings
 from microclaw.text import one_line
 
 device_group = click.Group(no_args_is_help=True)
@@ -140,6 +142,31 @@ def wifi(
         secret = secret_value(question, password, remedy="give --password @FILE, or --open")
     values = {"device": name, "ssid": ssid, "password": secret, "later": later, "forget": forget}
     perform(options, links.set_wifi, values)
+
+
+@command(device_group, "wiring")
+@click.argument("name", help="The device.")
+@click.argument("file", required=False, type=Path, help="A wiring.toml or a diagram.json: it replaces what is wired.")
+@click.option("--add", multiple=True, metavar="LINE", help='A part: lamp=led pin=5 active=low label="tank light".')
+@click.option("--remove", multiple=True, metavar="ID", help="A part that is gone.")
+def wiring(
+    options: GlobalOptions, *, name: str, file: Path | None, add: tuple[str, ...], remove: tuple[str, ...]
+) -> None:
+    """Show what is wired to a device and what it is called; FILE, --add and --remove change it."""
+    is_changed = bool(add or remove)
+    if file is None and not is_changed:
+        perform(options, wirings.show_wiring, {"device": name})
+        return
+    if file is not None and is_changed:
+        raise click.BadParameter("FILE replaces all parts: give it without --add and --remove")
+    if file is None:
+        perform(options, wirings.wire, {"device": name, "add": list(add), "remove": list(remove)})
+        return
+    try:
+        text = read_text(file)
+    except OSError as exc:
+        raise click.BadParameter(f"cannot read {file}: {exc.strerror}") from exc
+    perform(options, wirings.set_wiring, {"device": name, "file": text})
 
 
 @command(device_group, "provision")

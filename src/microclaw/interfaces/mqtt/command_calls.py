@@ -13,6 +13,7 @@ from microclaw.agent.turn.toolbox import Toolbox
 from microclaw.devices.registry.device import Device
 from microclaw.devices.registry.registry import Registry
 from microclaw.errors import MicroclawError, UnknownName
+from microclaw.hardware.parts.named_parts import SwitchedPin
 from microclaw.host.auth.gate import Gate
 from microclaw.host.auth.people import MQTT
 from microclaw.host.operations.tool import ToolContext
@@ -49,22 +50,22 @@ def _tool_call(device: Device, command: Command) -> tuple[str, dict[str, Any]]:
     is_on = command.switch == "on"
     match command.target:
         case "pin":
-            gpio, active_level = _pin(device, command.name)
-            level = active_level if is_on else 1 - active_level
-            return "gpio-set", {"pin": gpio, "level": level}
+            pin = _pin(device, command.name)
+            level = pin.active_level if is_on else 1 - pin.active_level
+            return "gpio-set", {"pin": pin.gpio, "level": level}
         case "program":
             return "switch-program", {"appName": command.name, "switch": "start" if is_on else "stop"}
         case "undo":
             return "undo", {}
 
 
-def _pin(device: Device, name: str) -> tuple[int, int]:
-    """Return GPIO and active level of a pin, by its name or its GPIO's number. Raises UnknownName."""
-    named = named_pins(device.board, device.labels)
+def _pin(device: Device, name: str) -> SwitchedPin:
+    """Return a pin by its name or its GPIO's number; by its number, on is high. Raises UnknownName."""
+    named = named_pins(device)
     if name in named:
         return named[name]
     if name.isascii() and name.isdecimal() and len(name) <= MAX_PIN_DIGITS:
-        return int(name), 1
+        return SwitchedPin(name, int(name), active_level=1)
     raise UnknownName(
         f"{device.name} has no pin named {name[:40]!r}",
         next_step=f"pins with a name: {', '.join(named) or 'none'}; or a GPIO's number",

@@ -19,12 +19,13 @@ ProgramEvidence: TypeAlias = Literal["reported", "accepted"]
 
 
 class MqttPin(Struct, frozen=True):
-    """A pin with a name. `is_on`: None if unknown; `program` drives the pin now."""
+    """A pin with a name. `is_on`: None if unknown; `program` drives the pin now; `label`: what a person calls it."""
 
     name: str
     gpio: int
     is_on: bool | None = None
     program: str | None = None
+    label: str | None = None
 
 
 class MqttProgram(Struct, frozen=True):

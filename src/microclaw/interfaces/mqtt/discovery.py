@@ -76,9 +76,9 @@ class Discovery(Struct, frozen=True):
         """Return every entity of the device by its key, which is unique within the device."""
         components: dict[str, dict[str, Any]] = {}
         for pin in view.pins:
-            components |= self._switch(view, "pin", pin.name)
+            components |= self._switch(view, "pin", pin.name, pin.label or pin.name)
         for program in view.programs:
-            components |= self._switch(view, "program", program.name)
+            components |= self._switch(view, "program", program.name, program.name)
         topic = self.topics.of_device(view.name, "telemetry")
         for key in sorted(view.sensors & SENSORS.keys()):
             components[f"{_SENSOR}{key}"] = {**_read_from(topic, key), **SENSORS[key]}
@@ -135,12 +135,12 @@ class Discovery(Struct, frozen=True):
             }
         )
 
-    def _switch(self, view: DeviceView, kind: str, name: str) -> dict[str, dict[str, Any]]:
+    def _switch(self, view: DeviceView, kind: str, name: str, label: str) -> dict[str, dict[str, Any]]:
         """Return a switch, or a sensor with the same state if commands are off."""
         topic = self.topics.of_device(view.name, kind, name)
         facts = {
             "p": "switch" if self.takes_commands else "binary_sensor",
-            "name": shown(name),
+            "name": shown(label),
             "state_topic": topic,
             "value_template": "{{ value_json.state }}",
             "json_attributes_topic": topic,

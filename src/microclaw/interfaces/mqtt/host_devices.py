@@ -17,8 +17,8 @@ from microclaw.devices.registry.calls import AppList, Call, DeviceInfo, GpioGet,
 from microclaw.devices.registry.device import Device
 from microclaw.devices.registry.registry import Registry
 from microclaw.errors import MicroclawError, UnknownName
-from microclaw.hardware.boards.pins import labelled_pins
-from microclaw.hardware.boards.profile import BoardProfile
+from microclaw.hardware.parts.named_parts import SwitchedPin, switched_pins
+from microclaw.hardware.parts.wiring import Wiring
 from microclaw.interfaces.mqtt.device_view import DeviceView, FirmwareVersions, MqttPin, MqttProgram
 from microclaw.programs.changes.catalogue import AppListing
 from microclaw.programs.changes.change_log import DesiredApp
@@ -115,13 +115,14 @@ class HostDevices:
         return tuple(sorted(programs, key=lambda program: program.name))
 
 
-def named_pins(board: BoardProfile, labels: Collection[str]) -> Mapping[str, tuple[int, int]]:
-    """Return GPIO and active level of each pin with a name: the board's LED, and labels such as `pin-5=lamp`."""
-    pins: dict[str, tuple[int, int]] = {}
-    if board.led is not None and board.led.kind == "simple":
-        pins[LED] = (board.led.pin, board.led.active_level)
-    for name, pin in labelled_pins(board, labels).items():
-        pins.setdefault(name, (pin, 1))
+def named_pins(device: Device) -> Mapping[str, SwitchedPin]:
+    """Return each pin with a name that switches something: the board's LED, and those of wired parts by their ids."""
+    pins: dict[str, SwitchedPin] = {}
+    led = device.board.led
+    if led is not None and led.kind == "simple":
+        pins[LED] = SwitchedPin(LED, led.pin, led.active_level)
+    for pin in switched_pins(device.wiring):
+        pins.setdefault(pin.part_id, pin)
     return pins
 
 
@@ -162,10 +163,10 @@ def _telemetry_keys(links: Sequence[DeviceLink]) -> frozenset[str]:
 async def _read_sensors(
     device: Device, readings: dict[str, Mapping[str, float | None]]
 ) -> Mapping[str, Mapping[str, float | None]]:
-    """Read the sensors of a profile into `readings`, if that puts no program of ours onto the board."""
+    """Read the wired I2C sensors into `readings`, if that puts no program of ours onto the board."""
     is_readable = _is_online(device) and device.supports(I2cRead.method) and sees_pins(device)
     if device.board.i2c is not None and is_readable:
-        for sensor in device.board.i2c.sensors:
+        for sensor in _bus_sensors(device.wiring):
             try:
                 reading = await device.call(I2cRead(sensor), ASK_S, wait=False)
                 readings[sensor] = dict(reading.values)
@@ -174,6 +175,15 @@ async def _read_sensors(
                 if sensor in readings:
                     readings[sensor] = dict.fromkeys(readings[sensor])
     return dict(readings)
+
+
+def _bus_sensors(wiring: Wiring) -> list[str]:
+    """Return the parts on the board's own I2C bus that measure something, by their kinds."""
+    kinds: dict[str, None] = {}
+    for part in wiring.parts:
+        if part.address is not None and part.facts.measures and not part.pins:
+            kinds[part.part] = None
+    return list(kinds)
 
 
 def _firmware(links: Sequence[DeviceLink], latest: str | None) -> FirmwareVersions | None:
@@ -194,14 +204,14 @@ async def _pins(device: Device, wanted: Sequence[DesiredApp]) -> tuple[MqttPin, 
         drivers |= dict.fromkeys(app.version.pins, app.name)
     is_readable = _is_online(device) and device.supports(GpioGet.method) and sees_pins(device)
     pins = []
-    for name, (gpio, active_level) in named_pins(device.board, device.labels).items():
+    for name, pin in named_pins(device).items():
         is_on: bool | None = None
         if is_readable:
             # The device's own page says why it does not answer.
             with suppress(MicroclawError):
-                state = await device.call(GpioGet(gpio), ASK_S, wait=False)
-                is_on = state.level == active_level
-        pins.append(MqttPin(name, gpio, is_on, drivers.get(gpio)))
+                state = await device.call(GpioGet(pin.gpio), ASK_S, wait=False)
+                is_on = state.level == pin.active_level
+        pins.append(MqttPin(name, pin.gpio, is_on, drivers.get(pin.gpio), pin.label))
     return tuple(pins)
 
 

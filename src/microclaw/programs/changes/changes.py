@@ -261,6 +261,7 @@ class ProgramChanges:
             heap_bytes=request.heap_bytes,
             timers=request.timers,
             times=request.times,
+            wiring=there.device.record,
         )
         trial = await self._try_image(image, board, options)
         if trial.ok:

@@ -21,6 +21,7 @@ from microclaw.devices.registry.device import Device
 from microclaw.errors import PinClaimed
 from microclaw.hardware.boards.micropython.stock import PinRole
 from microclaw.hardware.boards.profile import PinUse
+from microclaw.hardware.parts.named_parts import inputs_on
 from microclaw.programs.building import ProgramImage
 from microclaw.programs.changes.change_log import AppVersion, ChangeLog, Claims, DesiredApp
 from microclaw.programs.changes.deployment import ChangeRequest
@@ -117,12 +118,14 @@ def pin_roles(version: AppVersion) -> dict[int, PinRole]:
 
 
 def taken_pins(there: ProgramState) -> dict[int, str]:
-    """Return the pins that a program or an act at once has, each with the program's name.
+    """Return the pins that a program, an act at once or a wired part has, each with the name of who has it.
 
-    One that has ended has its pins until it is stopped: it would begin again at the board's next start.
+    A program that has ended has its pins until it is stopped: it would begin again at the board's next start.
     """
     device = there.device
     taken: dict[int, str] = {}
+    for part in device.wiring.parts:
+        taken |= dict.fromkeys(part.pins.values(), part.id)
     for app in there.others:
         taken |= dict.fromkeys(pin_roles(app.version), app.name)
     for pin in device.held_pins:
@@ -146,6 +149,13 @@ async def free_output_pins(log: ChangeLog, devices: Sequence[Device]) -> dict[st
         there = ProgramState(device=device, name="", listed=None, states=None, wanted=wanted[device.device_id], kept=())
         pins[device.device_id] = free_pins(there, "output")
     return pins
+
+
+def wired_input_text(device: Device, pin: int) -> str | None:
+    """Return a warning for who drives a pin at which a wired part drives, too; None if there is none."""
+    for part in inputs_on(device.wiring, pin):
+        return f"pin {pin}: {part.id} ({part.part}) is wired there and drives it, which can be a short circuit"
+    return None
 
 
 def live_conflict(there: ProgramState, pin: int, *, opens: bool = False) -> PinConflict | None:

@@ -42,7 +42,12 @@ Transports: TypeAlias = Annotated[
 ]
 FirmwareWords: TypeAlias = Annotated[list[str], Meta(max_length=64, description="As docs/firmware.md has them.")]
 Labels: TypeAlias = Annotated[
-    list[str], Meta(max_length=16, description="None: take all away."), Option(rest=True, metavar="[LABEL]...")
+    list[str],
+    Meta(max_length=16, description="Words, or room=kitchen; pin-5=lamp names a pin in its wiring."),
+    Option(rest=True, metavar="[LABEL]..."),
+]
+RemovedLabels: TypeAlias = Annotated[
+    list[str], Meta(max_length=16, description="A label to take away."), Option("--remove", metavar="LABEL")
 ]
 
 
@@ -101,7 +106,7 @@ async def show_device(service: DeviceService, _: OperationCall, device: DeviceNa
         OneDevice,
         revoked=device_id in await service.revoked(),
         today=today,
-        pins=pin_facts(board, found.labels),
+        pins=pin_facts(found),
         layout=board.layout,
         led=board.led,
         problem=problem,
@@ -237,28 +242,42 @@ async def merge(
 
 
 class LabelledDevice(DeviceDetails, frozen=True, kw_only=True):
-    taken_away: list[str]
+    """A device with its new labels. `taken_away` are those that it had before."""
 
-    @property
-    def news(self) -> str:
-        text = self.labels_text or "no labels"
-        if not self.taken_away:
-            return text
-        taken_away = ", ".join(self.taken_away)
-        if self.labels:
-            taken_away += "; keep them by naming them too"
-        return f"{text} (taken away: {taken_away})"
+    taken_away: list[str]
 
 
 @operation(
     "device.label",
+    http="PATCH /v1/devices/{device}/labels",
+    permission=Permission.ACT,
+    effect=Effect.IDEMPOTENT,
+    asks=Asks.ITSELF,
+    command=CommandForm(said="{name}: {labels_or_none}"),
+)
+async def label(
+    service: DeviceService,
+    call: OperationCall,
+    device: DeviceName,
+    labels: Labels = [],  # noqa: B006  msgspec copies it
+    remove: RemovedLabels = [],  # noqa: B006
+) -> DeviceDetails:
+    """Add labels to a device, and take others away. The rest stays."""
+    found = service.registry.get(device)
+    await call.approve(f"label {found.name}", (*labels, *(f"without {word}" for word in remove)))
+    await service.registry.change_labels(device, labels, remove, by=service.by(call))
+    return await service.facts(found, DeviceDetails)
+
+
+@operation(
+    "device.set-labels",
     http="PUT /v1/devices/{device}/labels",
     permission=Permission.ACT,
     effect=Effect.IDEMPOTENT,
     asks=Asks.ITSELF,
-    command=CommandForm(said="{name}: {news}"),
+    command=NO_COMMAND,
 )
-async def label(service: DeviceService, call: OperationCall, device: DeviceName, labels: Labels) -> LabelledDevice:
+async def set_labels(service: DeviceService, call: OperationCall, device: DeviceName, labels: Labels) -> LabelledDevice:
     """Replace a device's labels; what was taken away is told."""
     found = service.registry.get(device)
     before = found.labels

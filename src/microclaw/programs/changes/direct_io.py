@@ -21,7 +21,7 @@ from microclaw.errors import CallRejected, DeviceBusy, DeviceLied, DeviceUnreach
 from microclaw.events import Evidence
 from microclaw.hardware.boards.pins import cautions
 from microclaw.programs.changes.change_log import ChangeKind, DeviceAction, PutApp, SetLevel, SetPwm, StartApp, StopApp
-from microclaw.programs.changes.claims import PinConflict, live_conflict, timers_conflict
+from microclaw.programs.changes.claims import PinConflict, live_conflict, timers_conflict, wired_input_text
 from microclaw.programs.changes.installer import Installer, check_room
 from microclaw.programs.changes.program_state import ProgramState, look_at_claims, recall_program
 
@@ -209,6 +209,9 @@ async def _level_before(device: Device, pin: int, last: DeviceAction | None) -> 
 def _warning(device: Device, pin: int, rival: PinConflict | None) -> str | None:
     """Return what to know of a pin that was driven: its caution, and what the program that has it does."""
     reasons = [message for message, _ in cautions(device.board, pin, is_driven=True, is_pulled=False)]
+    wired_input = wired_input_text(device, pin)
+    if wired_input is not None:
+        reasons.append(wired_input)
     if rival is not None and rival.warning is not None:
         reasons.append(rival.warning)
     return "; ".join(reasons) or None

@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any
 
-from msgspec import UNSET, Meta, Struct, UnsetType
+from msgspec import UNSET, Meta, Struct, UnsetType, structs
 
 from microclaw.errors import BuildError, ConfigError, MicroclawError
 from microclaw.events import PROGRAM_KINDS, Evidence, ProgramKind, Step
@@ -141,6 +141,8 @@ async def try_out(  # noqa: PLR0913, RUF100 - one parameter for each field of th
                 image, profile, heap_bytes, for_ms=for_ms, inputs=inputs, expect=expect, every_ms=every_ms,
                 stop_after_ms=stop_after_ms,
             )  # fmt: skip
+            if device is not None:
+                options = structs.replace(options, wiring=workshop.apps.registry.get(device).record)
         except MicroclawError as exc:
             fail(call.report, "check", exc)
         call.report(Step("check", check_text(image, options.heap_bytes)))

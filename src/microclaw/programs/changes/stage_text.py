@@ -13,7 +13,7 @@ from microclaw.errors import BuildError, Diagnostic, MicroclawError
 from microclaw.events import Report, Stage, Step
 from microclaw.programs.building import ProgramImage
 from microclaw.programs.changes.change_log import AppVersion
-from microclaw.programs.changes.claims import unknown_pins_text
+from microclaw.programs.changes.claims import unknown_pins_text, wired_input_text
 from microclaw.programs.changes.deployment import ChangeRequest, PreparedChange
 from microclaw.programs.changes.program_state import ProgramState
 from microclaw.programs.proof.edge_comparison import Verification
@@ -75,8 +75,15 @@ def _rendered(diagnostics: Sequence[Diagnostic]) -> tuple[str, ...]:
 
 
 def check_texts(request: ChangeRequest, image: ProgramImage, there: ProgramState) -> list[str]:
-    """Return the line of a program that is checked, and a warning if it loses the times of the one that it replaces."""
+    """Return the line of a program that is checked, and its warnings.
+
+    They are of pins at which a wired part drives, and of lost times of the program that it replaces.
+    """
     texts = [check_text(image, request.heap_bytes)]
+    for pin in image.driven:
+        wired_input = wired_input_text(there.device, pin)
+        if wired_input is not None:
+            texts.append(_warning(wired_input))
     running = there.running
     if running is None or running.times is None:
         return texts

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from types import SimpleNamespace
@@ -34,11 +34,12 @@ from microclaw.devices.registry.calls import (
     SensorReading,
 )
 from microclaw.devices.registry.device import Device
-from microclaw.devices.registry.device_entry import unknown_device_error
+from microclaw.devices.registry.device_entry import unknown_device_error, with_wiring
 from microclaw.devices.registry.transport import Transport
 from microclaw.errors import AppNotFound
 from microclaw.events import Evidence, EvidenceKind, ProgramKind, Report, Step
 from microclaw.hardware.boards.reader import load_board
+from microclaw.hardware.parts.wiring import Wiring
 from microclaw.host.auth.gate import Gate
 from microclaw.host.operations.tool import ToolContext, ToolResult
 from microclaw.host.store.devices import DeviceRow
@@ -99,6 +100,12 @@ class PaperRegistry:
             if reference in (device.name, device.device_id):
                 return device
         raise unknown_device_error(reference, [d.name for d in self.devices])
+
+    async def change_wiring(self, reference: str, change: Callable[[Wiring], Wiring], *, by: str) -> Device:
+        device = self.get(reference)
+        row = with_wiring(device.row, change(device.wiring))
+        device.replace_row(row, device.board, device.transports)
+        return device
 
 
 IMAGE = WasmImage("blink", b"\0asm", "ab" * 32, (), ("on_init",), MemoryUse(65536, 0, 4096), (2,), "zig", False, 20.0)

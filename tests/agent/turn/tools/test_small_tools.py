@@ -67,7 +67,7 @@ async def test_a_text_goes_into_the_persons_chat_or_the_askers_and_who_has_none_
 
 async def test_answers_are_recalled_only_when_asked_for_and_as_strangers_words(knowledge: Knowledge) -> None:
     devices = cast("Registry", None)  # no board is asked about
-    tools = memory_tools(memory=knowledge.memory, search=knowledge.search, devices=devices)
+    tools = memory_tools(memory=knowledge.memory, search=knowledge.search, devices=devices, name_of=str)
     said = [SessionMessage("user", "the pump?", 5), SessionMessage("assistant", "a page says: pump", 6)]
     await knowledge.sessions.append("tg", "1", said)
     own, found = await call(tools, "recall", text="pump")

@@ -73,7 +73,7 @@ class _Looking(Struct, frozen=True):
 
     async def try_program(self, device: Device, asked: TryParameters, _: ToolContext) -> ToolOutput:
         image = await self.apps.compile(asked.source_code, device.board, "trial", "O3", None, device.kinds)
-        trial = await self.apps.try_image(image, device.board, _trial_options(asked))
+        trial = await self.apps.try_image(image, device.board, _trial_options(asked, device))
         edges = trial.edges[:MAX_EDGES]
         fields = {
             "success": trial.ok,
@@ -105,9 +105,15 @@ class _Looking(Struct, frozen=True):
         )
 
 
-def _trial_options(asked: TryParameters) -> TrialOptions:
+def _trial_options(asked: TryParameters, device: Device) -> TrialOptions:
     inputs = tuple(PinStimulus(each.pin, each.level, each.at_s * 1000) for each in asked.inputs)
     expectations = None
     if asked.expect is not None and asked.expect.strip():
         expectations = parse_expectations(asked.expect)
-    return TrialOptions(asked.for_s * 1000, inputs, heap_bytes=asked.heap_size, expectations=expectations)
+    return TrialOptions(
+        asked.for_s * 1000,
+        inputs,
+        heap_bytes=asked.heap_size,
+        expectations=expectations,
+        wiring=device.record,
+    )

@@ -1,0 +1,265 @@
+"""Lines of a wiring that people write or say: "lamp=led pin=5", and names of pins ("the fish tank light is on pin 4").
+
+A name says which part it is by its last words ("light" is an LED). If no part has these words, the name stands for a
+generic part: anything that the pin switches or reads.
+"""
+
+from __future__ import annotations
+
+import difflib
+import functools
+import re
+import shlex
+from collections.abc import Iterable
+from typing import Any, Final
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from microclaw.errors import ConfigError, UnknownName
+from microclaw.hardware.boards.pins import refusal
+from microclaw.hardware.boards.profile import BoardProfile
+from microclaw.hardware.parts.reader import Part, PartPin, parts
+from microclaw.hardware.parts.wiring import (
+    MAX_ID_CHARS,
+    NEEDED_USE,
+    WiredPart,
+    Wiring,
+    check_wiring,
+    checked_label,
+    make_part,
+    read_wiring,
+    wiring_tables,
+)
+
+MAX_LINE_CHARS: Final = 500
+LINE_EXAMPLE: Final = 'lamp=led pin=5 active=low label="fish tank light"'
+_STEP: Final = f"as in: {LINE_EXAMPLE}"
+_TEXT_KEYS: Final = ("part", "label", "active")
+_NUMBER: Final = re.compile(r"-?[0-9]{1,9}(\.[0-9]{1,9})?|0x[0-9a-f]{1,4}", re.IGNORECASE)
+
+
+class SwitchedPin(Struct, frozen=True):
+    """A pin that switches a part on and off. `active_level` turns it on."""
+
+    part_id: str
+    gpio: int
+    active_level: int
+    label: str | None = None
+
+
+class NamedPin(Struct, frozen=True):
+    """A name in lower case that a pin has; `device` in lower case too, None if the person did not say it."""
+
+    name: str
+    pin: int
+    device: str | None = None
+
+
+def parse_part_line(text: str) -> WiredPart:
+    """Read one part from a line as LINE_EXAMPLE. Raises ConfigError or UnknownName."""
+    if len(text) > MAX_LINE_CHARS:
+        raise ConfigError(f"a part's line has at most {MAX_LINE_CHARS} characters", next_step=_STEP)
+    try:
+        words = shlex.split(text)
+    except ValueError as exc:
+        raise ConfigError(f"no line of a part: {text[:80]!r}: {exc}", next_step=_STEP) from exc
+    table: dict[str, Any] = {}
+    part_id = ""
+    for position, word in enumerate(words):
+        key, equals, value = word.partition("=")
+        if not equals or not key or not value:
+            raise ConfigError(f"{word[:40]!r} is no KEY=VALUE", next_step=_STEP)
+        if position == 0:
+            part_id = key
+            key = "part"
+        if key in table:
+            raise ConfigError(f"{part_id[:40]}: {key[:40]} is given twice", next_step=_STEP)
+        table[key] = _value(key, value)
+    if not words:
+        raise ConfigError("a part's line is empty", next_step=_STEP)
+    return read_wiring({part_id: table}).parts[0]
+
+
+def part_line(part: WiredPart) -> str:
+    """Return the line of a part that `parse_part_line` reads."""
+    table = wiring_tables(Wiring((part,)))[part.id]
+    words = [f"{part.id}={table.pop('part')}"]
+    for key, value in table.items():
+        text = str(value)
+        if key == "address":
+            text = f"0x{value:02x}"
+        words.append(f"{key}={shlex.quote(text)}")
+    return " ".join(words)
+
+
+def with_part(wiring: Wiring, part: WiredPart) -> Wiring:
+    """Return the wiring with this part; a part with the same id is replaced in its place."""
+    if wiring.find(part.id) is None:
+        return replace(wiring, parts=(*wiring.parts, part))
+    changed = []
+    for other in wiring.parts:
+        changed.append(part if other.id == part.id else other)
+    return replace(wiring, parts=tuple(changed))
+
+
+def without_part(wiring: Wiring, part_id: str) -> Wiring:
+    """Return the wiring without this part. Raises UnknownName if it has no such part."""
+    rest = _without(wiring, [part_id])
+    if rest != wiring:
+        return rest
+    ids = [part.id for part in wiring.parts]
+    near = difflib.get_close_matches(part_id, ids, n=1)
+    if near:
+        step = f"did you mean {near[0]}?"
+    else:
+        step = f"parts: {', '.join(ids) or 'none'}"
+    raise UnknownName(f"no part {part_id[:40]!r} in the wiring", next_step=step)
+
+
+def joined_wiring(wiring: Wiring, other: Wiring, board: BoardProfile) -> Wiring:
+    """Return the wiring with the parts of another record of this board that do not contradict it."""
+    for part in other.parts:
+        joined = Wiring((*wiring.parts, part))
+        try:
+            check_wiring(joined, board)
+        except ConfigError:
+            continue
+        wiring = joined
+    return wiring
+
+
+def name_pin(wiring: Wiring, board: BoardProfile, name: str, gpio: int) -> Wiring:
+    """Return the wiring in which the part on a pin has this name. Raises ConfigError if the board cannot have it.
+
+    A part of that name moves to the pin. A part that is there already gets the name, unless the name is of another
+    kind of part: then the newer word counts.
+    """
+    part_id = part_id_of(name)
+    checked_label(part_id, name)
+    kind = _kind_of_name(name, board, gpio)
+    same = wiring.find(part_id)
+    if same is not None and gpio in same.pins.values():
+        return _checked(with_part(wiring, replace(same, label=name)), board)
+    if same is not None and len(same.pins) > 1:
+        text = f"{part_id} is a {same.part} on pins {', '.join(map(str, same.pins.values()))}"
+        raise ConfigError(text, next_step="say another name, or: microclaw device wiring NAME --add")
+    present = wiring.on_pin(gpio)
+    is_renamed = len(present) == 1 and (kind.generic or kind.name == present[0].part)
+    if is_renamed:
+        part = replace(present[0], id=part_id, label=name)
+    elif same is not None:
+        (role,) = same.pins
+        part = replace(same, pins={role: gpio}, label=name)
+    else:
+        (pin,) = _needed_pins(kind)
+        part = make_part(part_id, kind.name, pins={pin.role: gpio}, label=name)
+    former_ids = [part_id]
+    for other in present:
+        # The newest word about a pin counts, but a part with more pins is not forgotten for it.
+        if is_renamed or len(other.pins) == 1:
+            former_ids.append(other.id)
+    rest = _without(wiring, former_ids)
+    return _checked(replace(rest, parts=(*rest.parts, part)), board)
+
+
+def part_id_of(name: str) -> str:
+    """Return the id that a name in words gives: "Fish tank light" becomes fish-tank-light."""
+    part_id = re.sub(r"[^a-z0-9_]+", "-", name.lower()).strip("-_")
+    if not part_id[:1].isalpha():
+        part_id = f"part-{part_id}".strip("-")
+    return part_id[:MAX_ID_CHARS].rstrip("-_")
+
+
+def switched_pins(wiring: Wiring) -> tuple[SwitchedPin, ...]:
+    """Return the pins that switch a part on and off, in the order of the wiring."""
+    pins = []
+    for part in wiring.parts:
+        for pin in part.facts.pins:
+            if pin.use == "output" and pin.polarity and pin.role in part.pins:
+                active_level = int(part.active == "high")
+                pins.append(SwitchedPin(part.id, part.pins[pin.role], active_level, part.label))
+    return tuple(pins)
+
+
+def active_level_on(wiring: Wiring, gpio: int) -> int:
+    """Return the level at which the part on a GPIO is on; 1 if there is none that a level switches."""
+    for pin in switched_pins(wiring):
+        if pin.gpio == gpio:
+            return pin.active_level
+    return 1
+
+
+def inputs_on(wiring: Wiring, gpio: int) -> tuple[WiredPart, ...]:
+    """Return the parts that drive that GPIO themselves: a program must not drive it, too."""
+    drivers = []
+    for part in wiring.on_pin(gpio):
+        for pin in part.facts.pins:
+            if pin.use in ("input", "adc") and part.pins.get(pin.role) == gpio:
+                drivers.append(part)
+    return tuple(drivers)
+
+
+def _kind_of_name(name: str, board: BoardProfile, gpio: int) -> Part:
+    """Return the part that a name means on this pin: by its longest last words, else a generic part."""
+    kinds = [part for part in parts().values() if len(_needed_pins(part)) == 1 and part.i2c is None]
+    text = " ".join(re.findall(r"[a-z0-9]+", name.lower()))
+    best: Part | None = None
+    longest = 0
+    # Generic parts are last: a part with the same words is chosen before them.
+    for part in sorted(kinds, key=lambda part: part.generic):
+        length = _matched_length(part, text)
+        if length > longest and _fits(part, board, gpio):
+            best = part
+            longest = length
+    if best is not None:
+        return best
+    generic = [part for part in kinds if part.generic]
+    # What a person names is more often switched than read.
+    generic.sort(key=lambda part: part.kind != "actuator")
+    return next((part for part in generic if _fits(part, board, gpio)), generic[0])
+
+
+def _matched_length(part: Part, text: str) -> int:
+    match = _ending(part.words.get("en", "")).search(text)
+    if match is None:
+        return 0
+    return len(match["words"])
+
+
+@functools.cache
+def _ending(words: str) -> re.Pattern[str]:
+    """Return the pattern of a text that ends in these words of a part: "[push] button", "(led|light)"."""
+    if not words:
+        return re.compile(r"(?!)(?P<words>)")
+    pattern = re.sub(r"\[([^\]]*)\] ", r"(?:\1 )?", words)
+    pattern = re.sub(r" \[([^\]]*)\]", r"(?: \1)?", pattern)
+    return re.compile(rf"(?:^|\s)(?P<words>{pattern.replace('-', ' ')})$")
+
+
+def _needed_pins(part: Part) -> list[PartPin]:
+    return [pin for pin in part.pins if not pin.optional]
+
+
+def _fits(part: Part, board: BoardProfile, gpio: int) -> bool:
+    (pin,) = _needed_pins(part)
+    return refusal(board, gpio, NEEDED_USE[pin.use]) is None
+
+
+def _without(wiring: Wiring, part_ids: Iterable[str]) -> Wiring:
+    ids = set(part_ids)
+    return replace(wiring, parts=tuple(part for part in wiring.parts if part.id not in ids))
+
+
+def _checked(wiring: Wiring, board: BoardProfile) -> Wiring:
+    check_wiring(wiring, board)
+    return wiring
+
+
+def _value(key: str, text: str) -> str | int | float:
+    """Return a value of a line: a number, unless the key has words."""
+    if key in _TEXT_KEYS or not _NUMBER.fullmatch(text):
+        return text
+    if "." in text:
+        return float(text)
+    return int(text, 0) if text.lower().startswith("0x") else int(text)
