@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 
 from msgspec.structs import replace
 
-from microclaw.agent.language.pin_names import named_pins
+from microclaw.agent.language.pin_names import named_pins, wired_names
 from microclaw.agent.models.protocol import (
     AssistantReply,
     DeviceContext,
@@ -35,6 +35,7 @@ from microclaw.events import ProgramKind
 from microclaw.hardware.boards.profile import BoardPin, BoardProfile, PinUse
 from microclaw.hardware.boards.reader import VOICE, load_board
 from microclaw.hardware.parts.named_parts import NamedPin
+from microclaw.hardware.parts.wiring import parse_wiring
 
 TURNS = Path(__file__).parents[2] / "vectors" / "turns.txt"
 CHANGING = frozenset(
@@ -49,6 +50,31 @@ FACTS = (
     *("# What to remember", "- the fan is on pin 10", "- the fan is on pin 11", "- my button is on GPIO 4"),
     *("- the kitchen lamp is on pin 6", "- the valve is on pin 7 of shelf", "- the waterfall is on pin 5"),
     "- the dog is called Rex",
+)
+WIRED = parse_wiring(
+    """
+    [lamp]
+    part = "led"
+    pin = 5
+    active = "low"
+    label = "fish tank light"
+    [fan]
+    part = "load"
+    pin = 6
+    [button]
+    part = "button"
+    pin = 7
+    [touch-key]
+    part = "digital_input"
+    pin = 8
+    active = "high"
+    [bme1]
+    part = "bme280"
+    address = 0x77
+    [dht1]
+    part = "dht22"
+    data = 9
+    """
 )
 _MAX_STEPS = 12
 _DEFINED = re.compile(r'^(?:#define )?([A-Z][A-Z0-9_]+)(?: = |[ \t]+)"?([\w.-]+)"?$', re.MULTILINE)
@@ -99,6 +125,7 @@ def _worlds() -> dict[str, World]:
     own = KnownDevice("virtual-1", virtual, (KnownApp("lamp", (4,)), KnownApp("steps", (5,))))
     numbered = (KnownDevice("board-1", virtual), KnownDevice("board-2", virtual))
     led = KnownApp("led", (38,))
+    wired = replace(bare, record=WIRED)
     return {
         "one board": World(DeviceContext((bare,), bare), (BLINK, FADE)),
         "one board that nobody named": World(DeviceContext((bare,))),
@@ -106,6 +133,7 @@ def _worlds() -> dict[str, World]:
         "a led lit by low": World(DeviceContext((low,), low)),
         "40 pins": World(DeviceContext((bench,), bench), APPS),
         "names of pins": World(DeviceContext((waterfall, shelf), waterfall, named_pins(FACTS))),
+        "wired parts": World(DeviceContext((wired, shelf), wired, wired_names(WIRED, wired.name))),
         "virtual-1 and desk": World(DeviceContext((first, desk))),
         "virtual-1, desk, shelf and a voice device": World(DeviceContext((first, desk, shelf, voice))),
         "blink on virtual-1 and stopped on desk": World(

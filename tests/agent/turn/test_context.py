@@ -20,9 +20,12 @@ from microclaw.agent.turn.context import TurnContext
 from microclaw.agent.turn.history import ContextWindow
 from microclaw.agent.turn.toolbox import Toolbox
 from microclaw.devices.registry.device import Device
+from microclaw.devices.registry.device_entry import with_wiring
 from microclaw.devices.registry.registry import Registry
 from microclaw.events import Inbound
 from microclaw.hardware.boards.reader import load_board
+from microclaw.hardware.parts.named_parts import name_pin, parse_part_line
+from microclaw.hardware.parts.wiring import MAX_PARTS, Wiring, parse_wiring
 from microclaw.host.auth.gate import Gate
 from microclaw.host.operations.tool import ToolContext
 from microclaw.host.store.devices import DeviceRow
@@ -188,6 +191,54 @@ async def test_a_pin_that_is_remembered_is_of_the_only_board_or_of_the_one_that_
     later = await around(knowledge, "shelf").devices(None, "owner")
     assert names_to_pins("turn on the fish tank light", later, None) == ("turn on the fish tank light", None)
     assert names_to_pins("turn on the lamp", later, shelf) == ("turn on pin 4", shelf)
+
+
+async def test_a_remembered_pin_is_wired_and_a_forgotten_one_is_not(knowledge: Knowledge) -> None:
+    devices = boards("desk")
+    desk = devices.get("desk")
+    tools = memory_tools(memory=knowledge.memory, search=knowledge.search, devices=devices, name_of=str)
+    toolbox = Toolbox(tools, Gate())
+    asking = ToolContext("owner", lambda _: None)
+
+    async def run(tool: str, text: str) -> dict[str, Any]:
+        fields: dict[str, Any] = json.loads((await toolbox.call(tool, json.dumps({"text": text}), asking)).content)
+        return fields
+
+    await run("remember", "the fish tank light is on pin 4")
+    await run("remember", "the cat is on pin eleven o'clock")
+    await run("remember", "the fan is on pin 6")
+    assert "pin 33" in (await run("remember", "the pump is on pin 33"))["not_wired"]
+    assert [(part.id, part.pins) for part in desk.record.parts if part.pins] == [
+        ("fish-tank-light", {"pin": 4}),
+        ("fan", {"pin": 6}),
+    ]
+    assert "the pump is on pin 33" in knowledge.memory.text("owner")
+    await run("forget", "the fan")
+    # Another hand has it on another pin now, so this fact is only a fact.
+    await devices.change_wiring("desk", lambda wiring: name_pin(wiring, desk.board, "fish tank light", 9), by="ada")
+    await run("forget", "fish tank light")
+    assert [(part.id, part.pins) for part in desk.record.parts if part.pins] == [("fish-tank-light", {"pin": 9})]
+
+
+async def test_what_is_wired_is_in_the_prompt_in_a_bounded_size_and_its_names_count_most(
+    knowledge: Knowledge, write: Write
+) -> None:
+    write("memory/MEMORY.md", "- the lamp is on pin 4 (on desk)\n- the old pump is on pin 12\n")
+    devices = boards("desk")
+    context = TurnContext(devices=devices, apps=NoApps(), knowledge=knowledge, window=ContextWindow(24_000))
+    desk = devices.get("desk")
+    few = parse_wiring('[lamp]\npart = "led"\npin = 5\nactive = "low"\n[dht1]\npart = "dht22"\ndata = 9')
+    desk.replace_row(with_wiring(desk.row, few), desk.board, ())
+    text = await told(context, "hi")
+    assert "- Wired to it: lamp=led pin=5 active=low; dht1=dht22 data=9." in text
+    assert "- Names that the person gave: old pump = pin 12." in text
+    known = await context.devices(None, "owner")
+    assert names_to_pins("turn on the lamp", known, None)[0] == "turn on pin 5"
+    assert names_to_pins("turn on the old pump", known, None)[0] == "turn on pin 12"
+    short = tokens(text)
+    parts = [parse_part_line(f"x{number}=bme280 label={'long' * 15} address=0x76") for number in range(MAX_PARTS)]
+    desk.replace_row(with_wiring(desk.row, Wiring(tuple(parts))), desk.board, ())
+    assert tokens(await told(context, "hi")) - short < 300
 
 
 @pytest.mark.parametrize("context_tokens", [1000, 14_000])

@@ -15,6 +15,8 @@ from microclaw.devices.registry.device import Device
 from microclaw.devices.registry.registry import Registry
 from microclaw.errors import ConfigError, DeviceUnreachable
 from microclaw.hardware.boards.firmware import parse_firmware
+from microclaw.hardware.parts.named_parts import parse_part_line
+from microclaw.hardware.parts.wiring import Wiring
 from microclaw.host.store.devices import DeviceTable
 from microclaw.host.store.postgres import SharedDatabase
 
@@ -57,6 +59,9 @@ async def test_what_one_host_adds_changes_and_removes_is_so_at_the_other(hosts: 
     await hosts.there.set_transports("light", ["serial:/dev/x", "wasmachine://h:1"])
     await until(lambda: "wasmachine://h:1" in device.endpoints)
     assert (hosts.here.get("light"), device.labels) == (device, ("indoor",))
+    await hosts.there.change_wiring("light", lambda _: Wiring((parse_part_line("lamp=led pin=5"),)))
+    await until(lambda: device.wiring == hosts.there.get("light").wiring)
+    assert device.wiring.find("lamp") is not None
     assert device.board == hosts.there.get("light").board
     assert device.transports[0] is stays
     assert isinstance(goes, FakeTransport)

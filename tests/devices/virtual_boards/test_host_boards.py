@@ -18,12 +18,14 @@ from microclaw.devices.registry.registry import Registry
 from microclaw.devices.transports.open import open_transport
 from microclaw.devices.virtual_boards.host_boards import VirtualBoards
 from microclaw.devices.virtual_boards.process import VirtualBoardProcess
-from microclaw.errors import ConfigError, DeviceUnreachable
+from microclaw.errors import ConfigError, DeviceUnreachable, MicroclawError
+from microclaw.hardware.parts.named_parts import parse_part_line, with_part, without_part
 from microclaw.host.store.database import Database
 from microclaw.host.store.devices import DeviceTable
-from microclaw.wire.board_control import Info
+from microclaw.wire.board_control import Info, SetSensor
 
 LIMIT_S = 30
+BUTTON = "btn1=button pin=7"
 
 
 @pytest.fixture
@@ -98,6 +100,25 @@ async def test_a_board_that_dies_is_back_under_the_name_of_its_device(devices: R
         bench.refuse = False
         assert await bench.filled.get() == device.device_id
     assert [process.running for process in bench.made] == [False] * len(bench.made)
+
+
+async def test_a_board_has_the_recorded_parts_at_each_start_and_after_each_change(
+    devices: Registry, bench: Bench
+) -> None:
+    press = SetSensor("btn1", {"pressed": 1})
+    async with bench.boards().running(1) as (ready,), asyncio.timeout(LIMIT_S):
+        with pytest.raises(MicroclawError):
+            await bench.made[0].control.request(press)
+        await devices.change_wiring("virtual-1", lambda wiring: with_part(wiring, parse_part_line(BUTTON)))
+        await bench.made[0].control.request(press)
+        os.kill(ready.pid, signal.SIGKILL)
+        await bench.filled.get()
+        await bench.made[1].control.request(press)
+    async with bench.boards().running(1), asyncio.timeout(LIMIT_S):
+        await bench.made[2].control.request(press)
+        await devices.change_wiring("virtual-1", lambda wiring: without_part(wiring, "btn1"))
+        with pytest.raises(MicroclawError):
+            await bench.made[2].control.request(press)
 
 
 @pytest.mark.parametrize("why", ["it is removed", "the host ends"])

@@ -100,7 +100,7 @@ def test_any_text_is_a_part_or_refused(text: str) -> None:
 
 
 @given(
-    st.sampled_from(["led", "load", "button", "contact", "dht22", "ws2812"]),
+    st.sampled_from(["led", "load", "button", "digital_input", "dht22", "ws2812"]),
     st.integers(0, 48),
     st.sampled_from(["high", "low", None]),
     st.text(st.characters(blacklist_categories=("Cc", "Cs", "Zl", "Zp", "Zs", "Cf", "Co", "Cn")), max_size=60)
@@ -135,7 +135,7 @@ def test_the_last_words_of_a_name_choose_the_part() -> None:
         "fan": "load",
         "front-push-button": "button",
         "led-strip": "ws2812",
-        "door-sensor": "contact",
+        "door-sensor": "digital_input",
         "dht22": "dht22",
     }
     assert wiring.parts[0].label == "fish tank light"
@@ -143,7 +143,7 @@ def test_the_last_words_of_a_name_choose_the_part() -> None:
 
 def test_a_name_on_a_pin_that_can_only_be_read_is_of_something_to_read() -> None:
     board = load_board("esp32-devkitc-v4")
-    assert name_pin(Wiring(), board, "fan", 34).parts[0].part == "contact"
+    assert name_pin(Wiring(), board, "fan", 34).parts[0].part == "digital_input"
 
 
 def test_a_name_moves_with_its_part() -> None:

@@ -8,9 +8,10 @@ from tests.programs.conftest import make_image, make_trial
 
 from microclaw.devices.registry.calls import AppInstall, AppState, PwmChange
 from microclaw.errors import AppExists, DeviceUnreachable, PinClaimed, TooManyApps
+from microclaw.hardware.parts.wiring import parse_wiring
 from microclaw.host.store.database import Database
 from microclaw.programs.changes.change_log import ChangeLog, Claims
-from microclaw.programs.changes.claims import claims_of, driven_pins, free_output_pins, free_pins
+from microclaw.programs.changes.claims import claims_of, driven_pins, free_output_pins, free_pins, taken_pins
 from microclaw.programs.changes.program_state import look_at_claims
 
 
@@ -90,6 +91,21 @@ async def test_a_pin_is_free_that_no_program_and_no_act_at_once_has(lab: Any) ->
     free = (await free_output_pins(lab.change_log, [device]))[device.device_id]
     assert free == free_pins(seen, "output")
     assert set(device.board.usable_pins("output")) - set(free) == {2, 4, 5, 6}
+
+
+async def test_a_pin_with_a_wired_part_is_not_free_and_driving_an_input_has_a_warning(lab: Any) -> None:
+    wiring = parse_wiring('[lamp]\npart = "led"\npin = 5\n[btn1]\npart = "button"\npin = 7')
+    await lab.registry.change_wiring("paper", lambda _: wiring)
+    device = lab.registry.get("paper")
+    free = (await free_output_pins(lab.change_log, [device]))[device.device_id]
+    assert set(device.board.usable_pins("output")) - set(free) == {5, 7}
+    taken = taken_pins(await look_at_claims(lab.change_log, device))
+    assert taken == {5: "lamp", 7: "btn1"}
+    assert (await lab.set_pin(5)).warning is None
+    assert "btn1" in (await lab.set_pin(7)).warning
+    lab.steps.clear()
+    await deploy(lab, "beep", pins=(7,), driven=(7,))
+    assert "btn1" in " ".join(step.text for step in lab.steps)
 
 
 def have(how: str) -> dict[str, Any]:

@@ -256,12 +256,11 @@ def pin_target(context: Context, slot: Slot = "pin") -> PinTarget:
         raise ask(question, "name it, as in: pin 4", slot)
     if pin not in board.pins:
         raise ask(f"The {board.chip} has no pin {pin}. Which pin do you mean?", "which pins are free", slot)
-    if _LEVEL_WORD.search(context.sentence) is not None:
-        # "Set pin 5 high" says the level, whatever is wired there.
-        return PinTarget(pin)
+    # "Set pin 5 high" says the level, whatever is wired there.
+    names_level = _LEVEL_WORD.search(context.sentence) is not None
     for switched in switched_pins(device.record):
         if switched.gpio == pin and not switched.active_level:
-            return PinTarget(pin, active_level=0, part=switched.label or switched.part_id)
+            return PinTarget(pin, int(names_level), part=switched.label or switched.part_id)
     return PinTarget(pin)
 
 

@@ -160,8 +160,7 @@ class VirtualBoards:
     async def _wire(self, device: Device) -> None:
         """Give the board of a device the parts that are recorded for it; a board of somebody else gets none."""
         for board in self._boards:
-            is_its_board = device.device_id == board.device_id or device.name == board.name
-            if not is_its_board or not board.process.running:
+            if device.device_id != board.device_id or not board.process.running:
                 continue
             try:
                 await board.process.control.request(Wire(wiring_tables(device.wiring)))

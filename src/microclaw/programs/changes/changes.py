@@ -58,6 +58,7 @@ from microclaw.programs.changes.stage_text import (
     report_failure,
     trial_detail,
     verification_steps,
+    wired_input_texts,
 )
 from microclaw.programs.proof.edge_comparison import Verification
 from microclaw.programs.proof.trial import Trial, TrialOptions, Try
@@ -241,6 +242,8 @@ class ProgramChanges:
             stage = "check"
             version = tried_version(request, image, trial)
             check_free(there, version)
+            for text in wired_input_texts(device, version.pins):
+                report(Step("check", text))
             version = replace(version, claims=with_author(version.claims, request, image))
             if request.approve is not None:
                 stage = "approve"

@@ -9,6 +9,7 @@ from typing import Final, NoReturn
 from urllib.parse import urlsplit
 
 from microclaw.devices.registry.calls import AppInstall, LogsRead
+from microclaw.devices.registry.device import Device
 from microclaw.errors import BuildError, Diagnostic, MicroclawError
 from microclaw.events import Report, Stage, Step
 from microclaw.programs.building import ProgramImage
@@ -75,21 +76,24 @@ def _rendered(diagnostics: Sequence[Diagnostic]) -> tuple[str, ...]:
 
 
 def check_texts(request: ChangeRequest, image: ProgramImage, there: ProgramState) -> list[str]:
-    """Return the line of a program that is checked, and its warnings.
-
-    They are of pins at which a wired part drives, and of lost times of the program that it replaces.
-    """
+    """Return the line of a program that is checked, and a warning if it loses the times of the one that it replaces."""
     texts = [check_text(image, request.heap_bytes)]
-    for pin in image.driven:
-        wired_input = wired_input_text(there.device, pin)
-        if wired_input is not None:
-            texts.append(_warning(wired_input))
     running = there.running
     if running is None or running.times is None:
         return texts
     is_new = request.source is not None or request.wasm is not None
     if is_new and request.times is None:
         texts.append(_warning(f"it ran {running.times.text()}; from now on it runs on: give them again"))
+    return texts
+
+
+def wired_input_texts(device: Device, pins: Sequence[int]) -> list[str]:
+    """Return a warning for each of these driven pins at which a wired part drives, too."""
+    texts = []
+    for pin in pins:
+        wired_input = wired_input_text(device, pin)
+        if wired_input is not None:
+            texts.append(_warning(wired_input))
     return texts
 
 

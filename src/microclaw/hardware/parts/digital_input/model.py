@@ -1,4 +1,4 @@
-"""A contact or a digital sensor that drives its pin: to the active level while it is on, else to the other."""
+"""A switch or a digital sensor that drives its pin: to the active level while it is on, else to the other."""
 
 from __future__ import annotations
 
