@@ -29,7 +29,13 @@ TOOLS = {
     ),
     *("read-edges", "read-logs", "gpio-get", "adc-read", "i2c-scan", "i2c-read", "gpio-set", "pwm-set", "try-program"),
     *("deploy-wasm-app", "switch-program", "set-program-times", "act-on-boards", "uninstall-wasm-app"),
-    *("restart-device", "undo", "notify", *(f"schedule-{one}" for one in ("add", "list", "pause", "resume", "remove"))),
+    *(
+        "restart-device",
+        "wire-parts",
+        "undo",
+        "notify",
+        *(f"schedule-{one}" for one in ("add", "list", "pause", "resume", "remove")),
+    ),
 }
 
 

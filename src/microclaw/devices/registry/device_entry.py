@@ -83,20 +83,15 @@ def with_labels(row: DeviceRow, labels: Iterable[str], board: BoardProfile) -> D
 
     Raises ConfigError for an invalid label, and for a pin that the board cannot use so.
     """
-    wiring = wiring_of_board(read_record(row), board)
     plain_labels = []
-    has_named_pin = False
     for label in check_labels(labels):
         named_pin = _PIN_LABEL.fullmatch(label)
         if named_pin is None:
             plain_labels.append(label)
         else:
-            wiring = name_pin(wiring, board, named_pin[2], int(named_pin[1]))
-            has_named_pin = True
-    row = replace(row, labels=tuple(plain_labels))
-    if has_named_pin:
-        row = with_wiring(row, wiring)
-    return row
+            wiring = wiring_of_board(read_record(row), board)
+            row = with_wiring(row, name_pin(wiring, board, named_pin[2], int(named_pin[1])))
+    return replace(row, labels=tuple(plain_labels))
 
 
 def without_labels(row: DeviceRow, removed: Iterable[str], board: BoardProfile) -> DeviceRow:
@@ -128,14 +123,14 @@ def _without_named_pin(row: DeviceRow, name: str, gpio: int, board: BoardProfile
 
 def with_wired_labels(row: DeviceRow, board: BoardProfile) -> DeviceRow:
     """Return the row of an earlier version with its named pins as parts; what the board cannot have stays a label."""
-    for label in row.labels:
-        rest = [other for other in row.labels if other != label]
+    for label in filter(_PIN_LABEL.fullmatch, row.labels):
+        rest = tuple(other for other in row.labels if other != label)
         try:
             wired = with_labels(row, [label], board)
-        except MicroclawError:
+        except MicroclawError as exc:
+            _log.warning("%s: the label %s names no pin of its wiring: %s", row.name, label, exc.message)
             continue
-        if not wired.labels:
-            row = replace(wired, labels=tuple(rest))
+        row = replace(wired, labels=rest)
     return row
 
 
