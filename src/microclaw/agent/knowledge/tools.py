@@ -198,8 +198,10 @@ class _MemoryTools:
 
 def _stated_pin(line: str, device: str | None) -> NamedPin | None:
     """Return the name and pin that a remembered line states. `device` is the device that the fact is written with."""
-    (pin,) = named_pins([line.removeprefix("- ")], device) or (None,)
-    return pin
+    pins = named_pins([line.removeprefix("- ")], device)
+    if not pins:
+        return None
+    return pins[0]
 
 
 async def _is_spoken(_: Parameters, context: ToolContext) -> bool:

@@ -95,12 +95,9 @@ def part_line(part: WiredPart) -> str:
 
 def with_part(wiring: Wiring, part: WiredPart) -> Wiring:
     """Return the wiring with this part; a part with the same id is replaced in its place."""
-    if wiring.find(part.id) is None:
-        return replace(wiring, parts=(*wiring.parts, part))
-    changed = []
-    for other in wiring.parts:
-        changed.append(part if other.id == part.id else other)
-    return replace(wiring, parts=tuple(changed))
+    changed = {other.id: other for other in wiring.parts}
+    changed[part.id] = part
+    return replace(wiring, parts=tuple(changed.values()))
 
 
 def without_part(wiring: Wiring, part_id: str) -> Wiring:
@@ -262,4 +259,6 @@ def _value(key: str, text: str) -> str | int | float:
         return text
     if "." in text:
         return float(text)
-    return int(text, 0) if text.lower().startswith("0x") else int(text)
+    if text.lower().startswith("0x"):
+        return int(text, 16)
+    return int(text)

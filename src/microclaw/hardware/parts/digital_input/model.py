@@ -17,5 +17,8 @@ class Model(PartModel):
         if "on" not in values:
             return
         active_level = int(self.wired.active == "high")
-        level = active_level if values["on"] else 1 - active_level
+        if values["on"]:
+            level = active_level
+        else:
+            level = 1 - active_level
         self.bench.drive(self.wired.pins["pin"], level)
