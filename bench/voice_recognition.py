@@ -23,11 +23,12 @@ from msgspec import structs
 from bench.processes import cpu_s, rss_mb
 from bench.report import Metric, median
 from bench.spoken_audio import NOISES, Noise, recorded, say
-from microclaw.agent.models.protocol import DeviceContext, KnownDevice, ModelRequest, NamedPin, UserText
+from microclaw.agent.models.protocol import DeviceContext, KnownDevice, ModelRequest, UserText
 from microclaw.agent.offline.decision import Act
 from microclaw.agent.offline.dialogue import understand
 from microclaw.hardware.boards import load_board
 from microclaw.hardware.boards.profile import BoardPin, PinUse
+from microclaw.hardware.parts.named_parts import NamedPin
 from microclaw.interfaces.voice.confirmation import must_ask_back
 from microclaw.interfaces.voice.engines.engine import FRAME_BYTES, FRAME_MS, RATE_HZ, Transcript
 from microclaw.interfaces.voice.engines.engine_pool import PoolLimits

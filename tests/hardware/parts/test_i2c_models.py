@@ -44,6 +44,9 @@ class DeskBench:
     def pwm(self, gpio: int) -> tuple[int, float]:
         raise NotImplementedError
 
+    def show(self, name: str, value: float) -> None:
+        raise NotImplementedError
+
 
 @pytest.fixture
 def bench() -> DeskBench:
