@@ -22,6 +22,7 @@ class DeskBench:
     def __init__(self) -> None:
         self.t_ms = 0.0
         self.levels: dict[int, int | None] = {}
+        self.shown: list[tuple[str, float]] = []
 
     def now_ms(self) -> float:
         return self.t_ms
@@ -45,7 +46,7 @@ class DeskBench:
         raise NotImplementedError
 
     def show(self, name: str, value: float) -> None:
-        raise NotImplementedError
+        self.shown.append((name, value))
 
 
 @pytest.fixture
@@ -233,3 +234,4 @@ def test_an_expander_pulls_its_interrupt_low_until_it_is_read(bench: DeskBench) 
     # A pin that was written low is low, whatever is wired to it.
     device.write(b"\xfe")
     assert device.read(2) == b"\xf6\xf6"
+    assert bench.shown == [*((f"p{number}", 1) for number in range(8)), ("p3", 0), ("p0", 0)]

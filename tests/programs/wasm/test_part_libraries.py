@@ -208,3 +208,17 @@ async def test_a_library_on_i2c_uses_the_pins_of_the_board_or_of_the_program(com
     )
     image = await compile_c(source, language="sketch")
     assert image.pins == I2C_PINS[begin]
+
+
+async def test_an_i2c_part_is_wired_at_the_address_that_a_sketch_writes_or_its_library_has(compile_c: Any) -> None:
+    sketch = """
+    #include <Adafruit_SHT31.h>
+    #include <RTClib.h>
+    Adafruit_SHT31 air;
+    RTC_DS1307 rtc;
+    void setup() { air.begin(0x45); rtc.begin(); }
+    void loop() { delay(1000); }
+    """
+    image = await compile_c(sketch, language="sketch")
+    clock = make_part("ds1307", "ds1307", pins={}, address=0x68)
+    assert image.wired == (clock, make_part("sht3x", "sht3x", pins={}, address=0x45))

@@ -100,12 +100,14 @@ class Serves(Struct, frozen=True, forbid_unknown_fields=True):
 
     `constructors`: the Python classes that programs make with the part's pins ("module.Class"). Each has its
     parameters in their order, with the role or the attribute that each gives: "bus" is an I2C object, "address" its
-    number, "" anything else.
+    number, "" anything else. `classes`: the classes of Arduino libraries that stand for an I2C part, with the address
+    that the library takes if a sketch gives none.
     """
 
     arduino: tuple[str, ...] = ()
     python: tuple[str, ...] = ()
     constructors: Mapping[str, Mapping[str, str]] = {}
+    classes: Mapping[str, int] = {}
 
 
 class WokwiFacts(Struct, frozen=True, forbid_unknown_fields=True):
@@ -288,5 +290,9 @@ def _check(part: Part, where: str) -> None:
     for verb, stimulus in part.stimuli.items():
         if stimulus.argument != "key" and stimulus.sets not in part.inputs:
             raise ConfigError(f"{where}: stimuli.{verb}: it sets {stimulus.sets!r}, which is none of its inputs")
+    addresses = part.i2c.addresses if part.i2c is not None else ()
+    for name, address in part.serves.classes.items():
+        if address not in addresses:
+            raise ConfigError(f"{where}: serves.classes.{name}: 0x{address:02x} is none of its addresses")
     if part.i2c is None and not part.pins:
         raise ConfigError(f"{where}: it has neither pins nor an I2C address")

@@ -62,7 +62,7 @@ from microclaw.programs.wasm.toolchain import (
 )
 from microclaw.programs.wasm.units import UnitCompiler
 from microclaw.programs.wasm.wasm_image import WasmImage
-from microclaw.programs.wasm.wired_parts import find_wired_parts
+from microclaw.programs.wasm.wired_parts import find_bus_parts, find_wired_parts
 from microclaw.wire.wasm_binary import ModuleError
 
 MIN_STACK_BYTES: Final = 1024
@@ -323,7 +323,7 @@ def _checked_image(build: _Build, board: BoardProfile, text: SourceText, name: s
         memory=memory_use(module),
         pins=pins,
         driven=tuple(sorted({mark.pin for mark in build.marks if mark.output or mark.what == "pwm"})),
-        wired=find_wired_parts(build.marks),
+        wired=(*find_wired_parts(build.marks), *find_bus_parts(text)),
         compiler=compiler,
         cached=build.cached,
         compile_ms=build.took_ms,

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from microclaw.errors import MicroclawError
-from microclaw.hardware.parts.reader import parts
+from microclaw.hardware.parts.reader import I2cFacts, parts
 from microclaw.hardware.parts.wiring import WiredPart, make_part
 from microclaw.programs.wasm.diagnostics import PinMark
 from microclaw.programs.wasm.part_libraries import library_headers
+from microclaw.programs.wasm.source_text import SourceText
 
 
 def find_wired_parts(marks: Iterable[PinMark]) -> tuple[WiredPart, ...]:
@@ -24,6 +25,31 @@ def find_wired_parts(marks: Iterable[PinMark]) -> tuple[WiredPart, ...]:
         if part is not None:
             wired.append(part)
     return tuple(wired)
+
+
+def find_bus_parts(text: SourceText) -> tuple[WiredPart, ...]:
+    """Return the I2C parts for which a sketch has an object of a library's class, named as their kinds.
+
+    Each is at the first of its addresses that stands in the sketch in hexadecimal, else at that of the class.
+    """
+    if text.headers.isdisjoint(library_headers()):
+        return ()
+    wired = []
+    for name, facts in parts().items():
+        for class_name, usual in facts.serves.classes.items():
+            if facts.i2c is not None and text.find_name(class_name) is not None:
+                wired.append(make_part(name, name, pins={}, address=_address(facts.i2c, usual, text)))
+                break
+    return tuple(wired)
+
+
+def _address(facts: I2cFacts, usual: int, text: SourceText) -> int:
+    written = {hex(address): address for address in facts.addresses}
+    for token in text.tokens:
+        address = written.get(token.text.lower())
+        if address is not None:
+            return address
+    return usual
 
 
 def _make(header: str, pins: dict[str, int], wired: list[WiredPart]) -> WiredPart | None:

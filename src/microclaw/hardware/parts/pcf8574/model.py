@@ -16,12 +16,16 @@ class Model(BusDevice):
 
     def reset(self) -> None:
         self._latch = _ALL_HIGH
+        # Each level is a new one.
+        self._shown = ~self._levels()
         self._seen = self._levels()
+        self._show()
         self._signal(is_changed=False)
 
     def write(self, data: bytes) -> None:
         if data:
             self._latch = data[-1]
+            self._show()
             self._take_levels()
 
     def read(self, size: int) -> bytes:
@@ -29,6 +33,7 @@ class Model(BusDevice):
         return bytes([self._seen]) * size
 
     def values_changed(self, values: Mapping[str, float]) -> None:
+        self._show()
         # The interrupt ends by itself if the pins are again as they were (section 8.4).
         self._signal(is_changed=bool(values) and self._levels() != self._seen)
 
@@ -43,6 +48,15 @@ class Model(BusDevice):
             if self.values[f"p{number}"]:
                 outside |= 1 << number
         return self._latch & outside
+
+    def _show(self) -> None:
+        """Show the pins whose level is another one now."""
+        levels = self._levels()
+        changed = levels ^ self._shown
+        self._shown = levels
+        for number in range(_PIN_COUNT):
+            if changed >> number & 1:
+                self.bench.show(f"p{number}", levels >> number & 1)
 
     def _signal(self, *, is_changed: bool) -> None:
         """Pull the interrupt's pin low, or leave it to the resistor of the module."""
