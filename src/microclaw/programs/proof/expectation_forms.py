@@ -15,6 +15,7 @@ from typing import Any, Final
 from msgspec import Struct
 
 from microclaw.hardware.parts.reader import parts, quantities
+from microclaw.programs.proof.assumed_parts import AssumedKey
 from microclaw.programs.proof.checks import At, Count, Duty, EdgeAt, Frequency, Hold, Period, Phase, Ramp, Within
 from microclaw.programs.proof.colors import COLOR_NAMES, Color
 from microclaw.programs.proof.expectations import (
@@ -146,6 +147,15 @@ def _slack(number: str | None) -> float | None:
     return None
 
 
+def _setting(number: str | None, word: str | None) -> float | str:
+    """Return a value of a wiring; a whole number is a pin or an address."""
+    if number is None:
+        return str(word)
+    if "." in number:
+        return float(number)
+    return int(number)
+
+
 def _hold(time: str | None) -> float | None:
     if time:
         return _length(time)
@@ -203,6 +213,7 @@ VALUES: Final[dict[str, tuple[str, Callable[..., Any]]]] = {
     "UNIT": (r"((?!at\b)[%°A-Za-zµ/²]+)?", _text_or_none),
     "SLACK": (rf"(?:(?:\+-|±)\s*+{_N})?", _slack),
     "KEY": (r'"([^"]{1,16})"', str),
+    "SETTING": (rf"(?:{_N}|(high|low)\b)", _setting),
     "HOLD": (rf"(?:for\b\s*+{_TIME})?", _hold),
     "PULSE": (_N, _number("pulse of a servo in us", 0.001, 20_000)),
     "ANGLE": (_N, _number("angle of a servo", 0, 180)),
@@ -387,6 +398,11 @@ LINES: Final[dict[str, Kind]] = {
     ),
     "i2c": Kind(("i2c.sensor1.temperature = 31 at 4 s",), r"i2c \. WORD \. WORD = NUMBER at", {"TIMES": _on_bus}),
     "adc": Kind(("adc 1 = 1.65 V at 2 s",), "adc PIN = VOLTS at", {"TIMES": AdcStimulus}),
+    "wired": Kind(
+        ("wired pot1 = potentiometer: pin 1", "wired btn1 = button: pin 4, active high"),
+        "wired PART = PART :",
+        {"WORD SETTING": AssumedKey},
+    ),
     "for": Kind(("for 30 s",), "for", {"TIME": float}, many=False),
     "uptime": Kind(("uptime 49 d",), "uptime", {"UPTIME": float}, many=False),
     "soak": Kind(("soak 5 min",), "soak", {"MOMENT": float}, many=False),

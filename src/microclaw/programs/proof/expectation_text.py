@@ -14,7 +14,9 @@ from typing import Any, Final
 
 from msgspec import Struct, structs
 
-from microclaw.errors import ConfigError
+from microclaw.errors import ConfigError, MicroclawError
+from microclaw.hardware.parts.wiring import WiredPart
+from microclaw.programs.proof.assumed_parts import AssumedKey, read_assumed
 from microclaw.programs.proof.checks import Windowed
 from microclaw.programs.proof.expectation_forms import DURATION, LINES, VALUES, Kind, all_examples, find_kind
 from microclaw.programs.proof.expectations import (
@@ -39,6 +41,7 @@ def parse_expectations(text: str) -> Expectations:
     rows = _rows_of(text)
     lines: list[ExpectationLine] = []
     stimuli: list[Stimulus] = []
+    wired: list[WiredPart] = []
     settings: dict[str, float] = {}
     for number, row in enumerate(rows, 1):
         line = _Line(number, row)
@@ -53,13 +56,11 @@ def parse_expectations(text: str) -> Expectations:
                 stimuli += inputs
             case [PartStimulus(), *_] as inputs:
                 stimuli += [structs.replace(stimulus, line=number) for stimulus in inputs]
+            case [AssumedKey(), *_] as keys:
+                wired.append(line.wired_part(keys))
             case [_, *_] as checks:
                 lines.append(ExpectationLine(number, line.text, tuple(checks)))
-    if not lines:
-        step = f"write a check as: {LINES['pin'].examples[0]}; {ALL_FORMS}"
-        raise ConfigError("the expectations expect nothing of the program", next_step=step)
-    if len(stimuli) > MAX_STIMULI:
-        raise ConfigError(f"more than {MAX_STIMULI} stimuli", next_step="keep those that a check needs")
+    _check_counts(lines, stimuli)
     stimuli.sort(key=lambda stimulus: stimulus.at_ms)
     return Expectations(
         text,
@@ -68,7 +69,17 @@ def parse_expectations(text: str) -> Expectations:
         for_ms=settings.get("for"),
         uptime_ms=settings.get("uptime"),
         soak_ms=settings.get("soak"),
+        wired=tuple(wired),
     )
+
+
+def _check_counts(lines: Sequence[ExpectationLine], stimuli: Sequence[Stimulus]) -> None:
+    """Raise ConfigError for expectations without a check, and for too many stimuli."""
+    if not lines:
+        step = f"write a check as: {LINES['pin'].examples[0]}; {ALL_FORMS}"
+        raise ConfigError("the expectations expect nothing of the program", next_step=step)
+    if len(stimuli) > MAX_STIMULI:
+        raise ConfigError(f"more than {MAX_STIMULI} stimuli", next_step="keep those that a check needs")
 
 
 def _rows_of(text: str) -> list[str]:
@@ -156,8 +167,15 @@ class _Line:
         step = instead or f"write it as: {_similar_form(self.text, self.first)}; {ALL_FORMS}"
         return ConfigError(f"expectations, line {self._number}, column {column}: {problem}", next_step=step)
 
+    def wired_part(self, keys: Sequence[AssumedKey]) -> WiredPart:
+        """Return the part that the line takes as wired. Raises ConfigError if there is no such part."""
+        try:
+            return read_assumed(keys)
+        except MicroclawError as exc:
+            raise self.error(exc.message, exc.next_step) from exc
+
     def read(self) -> list[Any]:
-        """Read its parts: checks, stimuli or a time."""
+        """Read its parts: checks, stimuli, keys of a wired part or a time."""
         kind = find_kind(self.text, self.first)
         if kind is None:
             raise self.error(f"no line begins with {self.first or self.text[0]!r}")

@@ -13,6 +13,7 @@ from typing import Any, ClassVar, Final, Literal, TypeAlias, TypeVar
 
 from msgspec import Struct, structs
 
+from microclaw.hardware.parts.wiring import WiredPart
 from microclaw.programs.proof.colors import Color, Rgb, color_text
 from microclaw.programs.proof.line_pattern import LinePattern
 from microclaw.programs.proof.record import WHOLE, Record, TrialWindow
@@ -467,7 +468,7 @@ class Expectations(Struct, frozen=True):
     """All expectations of one program. `for_ms`, `uptime_ms` and `soak_ms` are None if the text does not say them.
 
     `uptime_ms` is the time for which the board is up when the program starts. `soak_ms` is the time for which the trial
-    goes on after the needed time.
+    goes on after the needed time. `wired` are the parts that they take as wired to the board.
     """
 
     text: str
@@ -476,6 +477,7 @@ class Expectations(Struct, frozen=True):
     for_ms: float | None = None
     uptime_ms: float | None = None
     soak_ms: float | None = None
+    wired: tuple[WiredPart, ...] = ()
 
     @property
     def checks(self) -> tuple[Check, ...]:

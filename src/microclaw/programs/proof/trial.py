@@ -20,6 +20,7 @@ from microclaw.hardware.boards.profile import BoardProfile
 from microclaw.hardware.parts.wiring import check_wiring
 from microclaw.programs.building import ProgramImage, fit_claim
 from microclaw.programs.builds.cache import BuildCache
+from microclaw.programs.proof.assumed_parts import with_assumed
 from microclaw.programs.proof.clock_wrap import (
     MICROS_WRAP_MS,
     AgedFault,
@@ -218,8 +219,10 @@ async def try_image(
 def _complete_options(options: TrialOptions, image: ProgramImage, board: BoardProfile) -> TrialOptions:
     """Return the options with the wiring of the trial's board and the settings of its parts. Raises ConfigError."""
     wiring = trial_wiring(image, board, options.wiring)
-    check_wiring(wiring, board)
     expectations = options.expectations
+    if expectations is not None:
+        wiring = with_assumed(wiring, expectations.wired)
+    check_wiring(wiring, board)
     if expectations is not None:
         expectations = with_settings(expectations, wiring)
     heap_bytes = fit_claim(image, options.heap_bytes)
