@@ -423,7 +423,7 @@ _SHOWN_LINE: Final = Kind(
         )
     },
 )
-_SHOWN_TEXT: Final = re.compile(r"[a-z][a-z0-9_-]*\s*:\s*[a-z_]+\s+-?\d")
+_SHOWN_TEXT: Final = re.compile(r"[a-z][a-z0-9_-]*\s*:\s*[a-z_]\w*\s+-?\d")
 _PART_TEXT: Final = re.compile(r"[a-z][a-z0-9_-]*\s*[.=]")
 
 
