@@ -8,7 +8,7 @@ import pytest
 
 from microclaw.errors import MicroclawError
 from microclaw.hardware.boards.reader import load_board
-from microclaw.hardware.parts.wiring import check_wiring, parse_wiring
+from microclaw.hardware.parts.wiring import check_wiring, parse_wiring, wiring_of_board
 from microclaw.hardware.parts.wiring_file import find_wiring_file, read_wiring_file
 
 KITCHEN = """
@@ -107,6 +107,15 @@ def test_parts_at_one_address_may_be_on_two_buses_and_one_wire_parts_may_share_a
     data = 15
     """
     check_wiring(parse_wiring(text), load_board("virtual"))
+
+
+def test_a_board_has_its_record_and_what_is_soldered_on() -> None:
+    board = load_board("virtual")
+    lamp = parse_wiring('[lamp]\npart = "led"\npin = 5')
+    assert [part.id for part in wiring_of_board(lamp, board).parts] == ["bme280", "ina219", "lamp"]
+    other = parse_wiring('[kitchen]\npart = "bmp280"\n[ina219]\npart = "ina219"\naddress = 0x41')
+    assert [part.id for part in wiring_of_board(other, board).parts] == ["kitchen", "ina219"]
+    check_wiring(wiring_of_board(other, board), board)
 
 
 def test_the_wiring_of_a_program_lies_beside_it_or_beside_its_src_folder(tmp_path: Path) -> None:

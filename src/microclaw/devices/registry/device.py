@@ -135,7 +135,7 @@ class Device:
 
     @property
     def wiring(self) -> Wiring:
-        """The parts that hang at it: those of its record, else those that the board has soldered on."""
+        """The parts that hang at it: those of its record, and those that the board has soldered on."""
         return wiring_of_board(self.record, self.board)
 
     @property

@@ -163,10 +163,17 @@ def wiring_text(wiring: Wiring) -> str:
 
 
 def wiring_of_board(record: Wiring, board: BoardProfile) -> Wiring:
-    """Return the parts that hang at a board: those of its record, else those that it has soldered on."""
-    if record.parts:
-        return record
-    return soldered_parts(board)
+    """Return the parts that hang at a board: those of its record, and those that it has soldered on.
+
+    What is recorded counts: a soldered part with the id or the address of a recorded one is left out.
+    """
+    ids = {part.id for part in record.parts}
+    addresses = {(bus_pins(part, board), part.address) for part in record.parts if part.address is not None}
+    soldered = []
+    for part in soldered_parts(board).parts:
+        if part.id not in ids and (bus_pins(part, board), part.address) not in addresses:
+            soldered.append(part)
+    return Wiring((*soldered, *record.parts), record.not_simulated)
 
 
 def soldered_parts(board: BoardProfile) -> Wiring:
