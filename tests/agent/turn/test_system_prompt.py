@@ -22,8 +22,7 @@ NOT_TOLD = {
     "micros",
     "gpio_close",  # what was opened is closed at the program's end
     "pwm_close",
-    "bme280_read",  # sensor_read reads both
-    "ina219_read",
+    "i2c_close",
     "log",  # printf, in another place a logarithm
     "on_destroy",
 }
@@ -31,6 +30,8 @@ NOT_TOLD = {
 
 def test_a_model_is_told_the_headers_declarations_but_for_a_few_and_no_means_of_the_compiler() -> None:
     header, told = (set(_FUNCTION.findall(text)) for text in (HEADER, NATIVE_API))
+    # It is declared for a program that calls it (part_readings.py).
+    told -= {declaration for declaration in told if "sensor_read" in declaration}
     assert told <= header
     assert {function.partition("(")[0].split()[-1] for function in header - told} == NOT_TOLD
     assert not re.search(

@@ -67,15 +67,22 @@ static void set_pwm(void) { word = "bad"; }
 #endif
 
 #if HAS_I2C
-enum { FIRST_I2C = 0x300 }; /* what i2c_open adds to its file, which it keeps open: this one is closed */
-
-static void scan(int fd) {
-    for (int address = 0x08; address < 0x78; address++) {
+static void scan(void) {
+    int fd = open("/dev/i2c/0", O_RDWR);
+    i2c_cfg_t cfg = {.sda_pin = BOARD_I2C_SDA, .scl_pin = BOARD_I2C_SCL,
+                     .flags = I2C_MASTER | I2C_SDA_PULLUP | I2C_SCL_PULLUP, .master.clock = 100000};
+    if (fd < 0 || ioctl(fd, I2CIOCSCFG, &cfg) < 0) {
+        word = "busy";
+    }
+    for (int address = 0x08; fd >= 0 && address < 0x78; address++) {
         uint8_t byte;
         i2c_msg_t message = {.flags = I2C_MSG_CHECK_ACK, .addr = (uint16_t)address, .buffer = &byte, .size = 1};
         if (ioctl(fd, I2CIOCRDWR, &message) >= 0) {
             add(address);
         }
+    }
+    if (fd >= 0) {
+        close(fd);
     }
 }
 
@@ -93,18 +100,16 @@ static void read_first(const char *what, int i2c) {
 }
 
 static void use_i2c(const char *what) {
-    int fd = open("/dev/i2c/0", O_RDWR);
-    i2c_cfg_t cfg = {.sda_pin = BOARD_I2C_SDA, .scl_pin = BOARD_I2C_SCL,
-                     .flags = I2C_MASTER | I2C_SDA_PULLUP | I2C_SCL_PULLUP, .master.clock = 100000};
-    if (fd < 0 || ioctl(fd, I2CIOCSCFG, &cfg) < 0) {
-        word = "busy";
-    } else if (strcmp(what, "scan") == 0) {
-        scan(fd);
-    } else {
-        read_first(what, fd + FIRST_I2C);
+    if (strcmp(what, "scan") == 0) {
+        scan();
+        return;
     }
-    if (fd >= 0) {
-        close(fd);
+    int i2c = i2c_open(BOARD_I2C_SDA, BOARD_I2C_SCL);
+    if (i2c < 0) {
+        word = "busy";
+    } else {
+        read_first(what, i2c);
+        i2c_close(i2c);
     }
 }
 #else

@@ -69,6 +69,7 @@ void pwm_close(int pwm);
 
 /* I2C at 100 kHz. `address` is the 7-bit one. */
 int i2c_open(int sda, int scl); /* returns the i2c; a second call returns the same */
+void i2c_close(int i2c);        /* other programs can then open the bus */
 int i2c_read_reg(int i2c, int address, int reg, void *data, int size);        /* 0, or -1: nobody answers */
 int i2c_write_reg(int i2c, int address, int reg, const void *data, int size); /* 0, or -1: nobody answers */
 

@@ -42,6 +42,13 @@ int i2c_open(int sda, int scl) {
     return FIRST_I2C;
 }
 
+void i2c_close(int i2c) {
+    if (i2c == FIRST_I2C && file >= 0) {
+        microclaw_close_node(file);
+        file = -1;
+    }
+}
+
 int microclaw_i2c_file(void) { return file; }
 
 /* The firmware's driver takes a clock only when it is installed, so the bus is closed and opened again. */
