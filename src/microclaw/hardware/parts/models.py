@@ -118,6 +118,18 @@ class PinDevice(PartModel, ABC):
     def pwm_changed(self, role: str) -> None:
         """React to PWM that begins, changes or ends on its pin; `bench.pwm` has it."""
 
+    def active_share(self, role: str) -> float:
+        """Return the share of the time in which its pin has the active level: 0 or 1, or the one of PWM."""
+        pin = self.wired.pins[role]
+        frequency_hz, pulse_us = self.bench.pwm(pin)
+        if frequency_hz:
+            high_share = pulse_us * frequency_hz / 1e6
+        else:
+            high_share = float(self.bench.level(pin))
+        if self.wired.active == "low":
+            return 1 - high_share
+        return high_share
+
 
 class OneWireDevice(PartModel, ABC):
     """A part on a single-wire bus that is read in one message, as MicroPython's dht and onewire modules do."""

@@ -9,21 +9,13 @@ class Model(PinDevice):
     """Its brightness is the share of the time that its pin has the active level."""
 
     def reset(self) -> None:
-        self._show(self.bench.level(self.wired.pins["pin"]))
+        self._show("pin")
 
-    def edge(self, _role: str, level: int) -> None:
-        self._show(level)
+    def edge(self, role: str, _level: int) -> None:
+        self._show(role)
 
     def pwm_changed(self, role: str) -> None:
-        pin = self.wired.pins[role]
-        frequency_hz, pulse_us = self.bench.pwm(pin)
-        if frequency_hz:
-            self._show(pulse_us * frequency_hz / 1e6)
-        else:
-            self._show(self.bench.level(pin))
+        self._show(role)
 
-    def _show(self, high_share: float) -> None:
-        share = high_share
-        if self.wired.active == "low":
-            share = 1 - high_share
-        self.bench.show("brightness", round(100 * share, 1))
+    def _show(self, role: str) -> None:
+        self.bench.show("brightness", round(100 * self.active_share(role), 1))
