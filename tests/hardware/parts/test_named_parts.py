@@ -135,7 +135,7 @@ def test_the_last_words_of_a_name_choose_the_part() -> None:
         "fan": "load",
         "front-push-button": "button",
         "led-strip": "ws2812",
-        "door-sensor": "digital_input",
+        "door-sensor": "door_contact",
         "dht22": "dht22",
     }
     assert wiring.parts[0].label == "fish tank light"
