@@ -28,6 +28,7 @@ class HX711:
         self.d_out_pin = Pin(d_out, Pin.IN)
         self.pd_sck_pin = Pin(pd_sck, Pin.OUT, value=0)
         self._channel = channel
+        self._is_new = channel != self.CHANNEL_A_128
 
     @property
     def channel(self):
@@ -35,11 +36,11 @@ class HX711:
 
     @channel.setter
     def channel(self, value):
-        """Choose the input: the next reading is the first of it."""
+        """Choose the input; the chip takes it over with a reading, which `read` leaves out."""
         if value not in (self.CHANNEL_A_128, self.CHANNEL_A_64, self.CHANNEL_B_32):
             raise InvalidMode("Gain should be one of HX711.CHANNEL_A_128, HX711.CHANNEL_A_64, HX711.CHANNEL_B_32")
         self._channel = value
-        self.read()
+        self._is_new = True
 
     def is_ready(self):
         return self.d_out_pin.value() == 0
@@ -51,10 +52,20 @@ class HX711:
 
     def power_on(self):
         self.pd_sck_pin.value(0)
-        self.channel = self._channel
+        self._is_new = self._channel != self.CHANNEL_A_128
 
     def read(self, raw=False):
         """Return a reading from -8388608 to 8388607; `raw`: its 24 bits."""
+        if self._is_new:
+            self._is_new = False
+            self._fetch()
+        bits = self._fetch()
+        if not raw and bits & 0x800000:
+            bits -= 0x1000000
+        return bits
+
+    def _fetch(self):
+        """Wait for a reading, and return its bits."""
         begin_ms = ticks_ms()
         while not self.is_ready():
             if ticks_diff(ticks_ms(), begin_ms) > self.READY_TIMEOUT_MS:
@@ -65,8 +76,6 @@ class HX711:
             bits = bits << 1 | self._pulse()
         for _ in range(self._channel):
             self._pulse()
-        if not raw and bits & 0x800000:
-            bits -= 0x1000000
         return bits
 
     def _pulse(self):
