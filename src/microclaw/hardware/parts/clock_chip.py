@@ -51,9 +51,13 @@ class ClockModel(BusDevice):
             self._seen_ms = now_ms
 
     def values_changed(self, values: Mapping[str, float]) -> None:
-        parts = {name: int(value) for name, value in values.items() if name in ("hour", "minute", "second")}
-        if parts:
-            self._set_time(self.time().replace(**parts))  # type: ignore[arg-type]
+        if not values.keys() & {"hour", "minute", "second"}:
+            return
+        now = self.time()
+        hour = int(values.get("hour", now.hour))
+        minute = int(values.get("minute", now.minute))
+        second = int(values.get("second", now.second))
+        self._set_time(now.replace(hour=hour, minute=minute, second=second))
 
     def write(self, data: bytes) -> None:
         if not data:

@@ -68,7 +68,7 @@ def _arguments(call: ast.Call, constructor: _Constructor, graph: PyCallGraph) ->
         value = find_argument(call, place, (parameter,))
         if role == _BUS:
             numbers |= _bus_numbers(value, graph)
-        else:
+        elif role:
             numbers[role] = sorted(pin_numbers(graph, value) or ())
     known: dict[str, int] = {}
     several: dict[str, list[int]] = {}
