@@ -44,14 +44,17 @@ BMP280_IIR_FILTER_16 = 4
 class BMP280:
     """Each value is measured when it is asked for, with single sampling: the settings are only kept."""
 
-    def __init__(self, i2c_bus, addr=0x76, use_case=BMP280_CASE_HANDHELD_DYN):
+    power_mode = 3
+    temp_os = 2
+    press_os = 5
+    standby = 0
+    iir = 2
+    is_measuring = False
+    is_updating = False
+
+    def __init__(self, i2c_bus, addr=0x76, use_case=1):
         self._i2c = i2c_bus
         self._address = addr
-        self.power_mode = BMP280_POWER_NORMAL
-        self.temp_os = BMP280_TEMP_OS_2
-        self.press_os = BMP280_PRES_OS_16
-        self.standby = BMP280_STANDBY_0_5
-        self.iir = BMP280_IIR_FILTER_4
         self.use_case(use_case)
         self._read()
 
@@ -73,25 +76,14 @@ class BMP280:
     def chip_id(self):
         return self._i2c.readfrom_mem(self._address, 0xD0, 1)[0]
 
-    @property
-    def is_measuring(self):
-        return False
-
-    @property
-    def is_updating(self):
-        return False
-
-    def in_spec(self):
-        return True
-
     def normal_measure(self):
-        self.power_mode = BMP280_POWER_NORMAL
+        self.power_mode = 3
 
     def force_measure(self):
-        self.power_mode = BMP280_POWER_FORCED
+        self.power_mode = 1
 
     def sleep(self):
-        self.power_mode = BMP280_POWER_SLEEP
+        self.power_mode = 0
 
     def reset(self):
         self._i2c.writeto_mem(self._address, 0xE0, b"\xb6")

@@ -3,10 +3,6 @@
 from reading import read
 
 
-class MPUException(OSError):
-    """Nothing answers, or another chip."""
-
-
 class Vector3d:
     """Three axes; each is measured when it is asked for."""
 
@@ -14,20 +10,17 @@ class Vector3d:
         self._device = device
         self._form = form
 
-    def _axis(self, name):
-        return self._device.measure()[self._form % name]
-
     @property
     def x(self):
-        return self._axis("x")
+        return self.xyz[0]
 
     @property
     def y(self):
-        return self._axis("y")
+        return self.xyz[1]
 
     @property
     def z(self):
-        return self._axis("z")
+        return self.xyz[2]
 
     @property
     def xyz(self):
@@ -50,17 +43,10 @@ class MPU6050:
         self.measure()
 
     def measure(self):
-        try:
-            measured = read(self._i2c, self._address)
-        except OSError:
-            measured = None
+        measured = read(self._i2c, self._address)
         if measured is None:
-            raise MPUException("no MPU6050 at address 0x%x" % self._address)
+            raise OSError(19, "no MPU6050 at address 0x%x" % self._address)
         return measured
-
-    @property
-    def sensors(self):
-        return self.accel, self.gyro
 
     @property
     def temperature(self):
@@ -69,7 +55,7 @@ class MPU6050:
     @property
     def accel_range(self):
         """Return 0 to 3 for 2, 4, 8 and 16 g."""
-        return self._range(0x1C)
+        return self._get(0x1C) >> 3 & 3
 
     @accel_range.setter
     def accel_range(self, number):
@@ -78,7 +64,7 @@ class MPU6050:
     @property
     def gyro_range(self):
         """Return 0 to 3 for 250, 500, 1000 and 2000 degrees a second."""
-        return self._range(0x1B)
+        return self._get(0x1B) >> 3 & 3
 
     @gyro_range.setter
     def gyro_range(self, number):
@@ -90,8 +76,8 @@ class MPU6050:
     def sleep(self):
         self._set(0x6B, 0x40)
 
-    def _range(self, register):
-        return self._i2c.readfrom_mem(self._address, register, 1)[0] >> 3 & 3
+    def _get(self, register):
+        return self._i2c.readfrom_mem(self._address, register, 1)[0]
 
     def _set(self, register, value):
         self._i2c.writeto_mem(self._address, register, bytes((value,)))
