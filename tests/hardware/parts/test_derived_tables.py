@@ -15,7 +15,7 @@ from msgspec.structs import replace
 
 from microclaw.agent.knowledge.skills import shipped_skills
 from microclaw.agent.models.protocol import DeviceContext, KnownDevice
-from microclaw.agent.offline import boards, sentences
+from microclaw.agent.offline import board_sensors, sentences
 from microclaw.agent.offline.decision import Context
 from microclaw.agent.turn.system_prompt import sensor_lines, system_prompt
 from microclaw.devices.registry import answer_check
@@ -95,11 +95,11 @@ def _board(**sensors: int) -> BoardProfile:
     return replace(board, i2c=replace(board.i2c, sensors=sensors))
 
 
-def _sensor(sentence: str, board: BoardProfile) -> boards.BoardSensor:
+def _sensor(sentence: str, board: BoardProfile) -> board_sensors.BoardSensor:
     parse = sentences.english().parse(sentence)
     assert parse is not None
     devices = DeviceContext((KnownDevice("desk", board),))
-    return boards.sensor_of(Context(parse, sentence, devices))
+    return board_sensors.sensor_of(Context(parse, sentence, devices))
 
 
 def test_a_sentence_means_the_first_part_on_the_board_that_measures_it(added_part: str) -> None:

@@ -9,7 +9,8 @@ from typing import Any, Final, Literal
 
 from msgspec.structs import replace
 
-from microclaw.agent.offline.boards import NO_DEVICE, PinTarget, board_of, pin_target, sensor_of
+from microclaw.agent.offline.board_sensors import sensor_of
+from microclaw.agent.offline.boards import NO_DEVICE, PinTarget, board_of, pin_target
 from microclaw.agent.offline.decision import (
     CORRECT,
     PIN_SLOTS,

@@ -7,7 +7,7 @@ board's profile does not have the pin or LED, it asks instead of guessing.
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 from msgspec import Struct
@@ -18,12 +18,16 @@ from microclaw.agent.offline.decision import CannotDo, Context, Say, Slot, ask, 
 from microclaw.agent.offline.sentences import english
 from microclaw.hardware.boards.profile import BoardProfile
 from microclaw.hardware.parts.named_parts import switched_pins
-from microclaw.hardware.parts.reader import Part, Quantity, ValueRange, i2c_sensors_of, quantities
 
 _ADD_DEVICE = "start a virtual one: microclaw up --virtual 1, or add yours: microclaw device add"
 NO_DEVICE = Say("There is no device yet.", "ambiguous", _ADD_DEVICE)
 _OF_ALL: Final = frozenset({"all_pins", "list_apps", "list_devices"})
 _MAX_SHOWN: Final = 8
+_PIN_QUESTIONS: Final[Mapping[Slot, str]] = {
+    "button_pin": "Which pin is the button on?",
+    "dial_pin": "Which pin is the potentiometer on?",
+    "sensor_pin": "Which pin is the sensor on?",
+}
 
 _BOARD: Final = r"(?:boards?|devices?|rooms?)"
 _EVERY: Final = re.compile(
@@ -252,8 +256,7 @@ def pin_target(context: Context, slot: Slot = "pin") -> PinTarget:
         if pin in (None, led_pin):
             return _led_target(context, board)
     if pin is None:
-        question = "Which pin is the button on?" if slot == "button_pin" else "Which pin?"
-        raise ask(question, "name it, as in: pin 4", slot)
+        raise ask(_PIN_QUESTIONS.get(slot, "Which pin?"), "name it, as in: pin 4", slot)
     if pin not in board.pins:
         raise ask(f"The {board.chip} has no pin {pin}. Which pin do you mean?", "which pins are free", slot)
     # "Set pin 5 high" says the level, whatever is wired there.
@@ -279,45 +282,6 @@ def _led_target(context: Context, board: BoardProfile) -> PinTarget:
     text = f"{board.title} has no LED that a program can switch: {reason}. Which pin is yours on?"
     step = f"wire one and name it, as in: blink the LED on pin {board.usable_pins('output')[0]}"
     raise ask(text, step, "pin")
-
-
-class BoardSensor(Struct, frozen=True):
-    """The sensor on a board for the quantity of a sentence. `name` is the quantity's name, `address` is on I2C."""
-
-    name: str
-    quantity: Quantity
-    part: Part
-    address: int
-
-    @property
-    def title(self) -> str:
-        """The part's name in capitals, as people write it."""
-        return self.part.name.upper()
-
-    @property
-    def range(self) -> ValueRange:
-        """The values that the part measures, in the unit of the quantity."""
-        return self.part.measures[self.name]
-
-
-def sensor_of(context: Context) -> BoardSensor:
-    """Return the first part on this board that measures the quantity of the sentence. Raises CannotDo."""
-    device = device_of(context)
-    board = device.board
-    name = context.parse.word("quantity") or "temperature"
-    quantity = quantities().get(name)
-    if quantity is not None:
-        wired = device.wiring.measuring(name)
-        for part in sorted(wired, key=lambda part: part.part):
-            # Only the bus is read without a program, and only the board's own.
-            if part.address is not None and not part.pins:
-                return BoardSensor(name, quantity, part.facts, part.address)
-    text = f"{board.title} has no sensor for {name.replace('_', ' ')} that this host knows of."
-    if i2c_sensors_of(name):
-        raise ask(text, "scan the i2c bus")
-    if context.parse.number("pin") is not None:
-        raise ask(text, "read its voltage on an analog pin: read adc 4")
-    raise ask(f"{text} Which pin is its analog output on?", "read its voltage: read adc 4", "pin")
 
 
 def addressable_led(context: Context) -> int | None:

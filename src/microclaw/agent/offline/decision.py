@@ -19,7 +19,7 @@ from microclaw.text import without_fences
 
 Values: TypeAlias = dict[str, int | str | bool]
 PinSlot: TypeAlias = Literal["pin", "pin_2", "pin_3", "pin_4", "pin_5", "pin_6", "pin_7", "pin_8"]
-Slot: TypeAlias = PinSlot | Literal["pins", "button_pin", "milli", "device", "confirmed"]
+Slot: TypeAlias = PinSlot | Literal["pins", "button_pin", "dial_pin", "sensor_pin", "milli", "device", "confirmed"]
 PIN_SLOTS: Final[tuple[PinSlot, ...]] = get_args(PinSlot)
 
 _STRING: Final = re.compile(r'"(?:[^"\\]|\\.)*"', re.S)
@@ -41,7 +41,7 @@ class Parse(Struct, frozen=True):
 
     @property
     def pins(self) -> tuple[int, ...]:
-        """The pins that the sentence names, in order, without the pin of a button."""
+        """The pins that the sentence names, in order, without those of a button, a potentiometer or a sensor."""
         pins = list[int]()
         for slot in PIN_SLOTS:
             pin = self.number(slot)

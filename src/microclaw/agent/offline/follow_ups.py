@@ -16,7 +16,7 @@ from msgspec.structs import replace
 from microclaw.agent.language.quantities import without_commas
 from microclaw.agent.offline.decision import CannotDo, Parse, Say, Values, ask
 from microclaw.agent.offline.dialogue_state import PINS_ALONE, PROGRAMS_ON_PINS, LastAct
-from microclaw.agent.offline.programs import NS, pace_ms, without_pace
+from microclaw.agent.offline.pattern_values import NS, pace_ms, without_pace
 from microclaw.agent.offline.sentences import REMINDER, english
 
 _READS: Final = frozenset({"read_pin", "read_adc", "read_sensor"})

@@ -1,7 +1,7 @@
 """Sentences that ask for a program: which pattern, its values, its name on the device, and the answer after it.
 
-A rule (a sensor's value that switches a pin) is a program too, and so are the colors of an addressable LED. A rate has
-its exact period (300 Hz is not 3 ms). A time that no program can keep to within _TOLERANCE is refused.
+A rule (a sensor's value that switches a pin) is a program too, and so are the colors of an addressable LED. A time that
+no program can keep to within _TOLERANCE is refused. part_programs.py has the programs that join parts.
 """
 
 from __future__ import annotations
@@ -10,20 +10,13 @@ import re
 from collections.abc import Callable, Mapping
 from fractions import Fraction
 from math import ceil, floor
-from typing import Final, TypeAlias
+from typing import Final
 
 from msgspec.structs import replace
 
 from microclaw.agent.language.times import spoken_duration
-from microclaw.agent.offline.boards import (
-    BoardSensor,
-    PinTarget,
-    addressable_led,
-    board_of,
-    device_of,
-    pin_target,
-    sensor_of,
-)
+from microclaw.agent.offline.board_sensors import BoardSensor, sensor_of
+from microclaw.agent.offline.boards import PinTarget, addressable_led, board_of, device_of, pin_target
 from microclaw.agent.offline.decision import (
     PIN_SLOTS,
     Act,
@@ -33,10 +26,11 @@ from microclaw.agent.offline.decision import (
     Parse,
     Say,
     ToolFields,
-    Values,
     ask,
     capitalize,
 )
+from microclaw.agent.offline.part_programs import PART_FILLERS, fill_reading
+from microclaw.agent.offline.pattern_values import Filled, PatternValues, pace_ms
 from microclaw.agent.offline.sentences import english
 from microclaw.errors import ConfigError
 from microclaw.events import ProgramKind
@@ -45,13 +39,11 @@ from microclaw.hardware.parts.wiring import Wiring
 from microclaw.programs.patterns.expected import Value
 from microclaw.programs.patterns.library import fill, pattern_kinds
 
-PatternValues: TypeAlias = dict[str, Value | Fraction]
-
 _TRIED_BEFORE: Final = "soak 0 s\nuptime 1 min\n"
 """Each pattern was tried for minutes and across the wrap of millis() by tests/programs/patterns."""
-_ENDING: Final = frozenset({"led_color", "blink_times", "pulse"})
+_ENDING: Final = frozenset({"led_color", "blink_times", "pulse", "melody", "stepper"})
 """Patterns whose programs end by themselves."""
-_PULSE_MS: Final = (200, 200, 200)
+_LOAD_PINS: Final = ("PIN", "LED_PIN", "ALARM_PIN", "SERVO_PIN", "BUZZER_PIN", "PUMP_PIN")
 _SWING_MILLI: Final = 500
 _EACH: Final = re.compile(r"(?i)\b(?:every|each)\b")
 _RAISES: Final = {"heater": "temperature", "humidifier": "humidity"}
@@ -63,51 +55,6 @@ _FASTEST_LOOP_MS: Final = 10
 _LEAST_PWM_HZ: Final = 10
 _MOST_PWM_HZ: Final = 9_000
 """A rate that both kinds of programs can have: boards/ and docs/wasmachine.md have the limits of each."""
-NS: Final = 1_000_000
-_BLINKS: Final = ("blink", "blink_times", "led_blink")
-_PACE: Final = re.compile(r"(?:period_)?ms(?:_ns)?|speed")
-_SPEEDS: Final = ("", "slow", "fast")
-
-Filled: TypeAlias = tuple[str, PatternValues, str]
-"""A pattern, its values, and words that ask for exactly it.
-
-A fraction is the exact value of the sentence: the program gets the nearest whole number, and the trial is compared with
-the fraction.
-"""
-
-
-def without_pace(values: Values) -> Values:
-    """Return the values of a parse without its pace."""
-    return {name: value for name, value in values.items() if not _PACE.fullmatch(name)}
-
-
-def pace_ms(parse: Parse) -> Fraction:
-    """Return the time in the sentence, also 0 (refused later); else the time of "slowly", "fast" or no such word.
-
-    Of a blink it is half a period: "every half second" toggles each half second, "2 Hz" are whole periods.
-    """
-    time_ms = _exact_ms(parse, "ms")
-    if time_ms is not None:
-        return time_ms
-    period_ms = _exact_ms(parse, "period_ms")
-    if period_ms is not None and parse.kind in _BLINKS:
-        return period_ms / 2
-    if period_ms is not None:
-        return period_ms
-    paces_ms = english().paces.get(parse.kind, _PULSE_MS)
-    speed = parse.word("speed") or ""
-    return Fraction(paces_ms[_SPEEDS.index(speed)])
-
-
-def _exact_ms(parse: Parse, slot: str) -> Fraction | None:
-    """Return the time in a slot, or None. The sentence has it in nanoseconds if it is not a whole millisecond."""
-    exact_ns = parse.number(f"{slot}_ns")
-    if exact_ns is not None:
-        return Fraction(exact_ns, NS)
-    whole_ms = parse.number(slot)
-    if whole_ms is not None:
-        return Fraction(whole_ms)
-    return None
 
 
 def _blink(context: Context) -> Filled:
@@ -229,13 +176,6 @@ def _button(context: Context) -> Filled:
             raise ask(f"{text}.", f"if it does not: microclaw device wiring NAME --add '{part_line(part)}'")
     values: PatternValues = {"BUTTON_PIN": button.pin, "LED_PIN": light.pin, "ON": light.active_level}
     return "button_led", values, f"turn on {light.words} when the button on pin {button.pin} is pressed"
-
-
-def _read_every(context: Context) -> Filled:
-    sensor = sensor_of(context)
-    every_ms = pace_ms(context.parse)
-    values: PatternValues = {"QUANTITY": sensor.name, "ADDRESS": sensor.address, "EVERY_MS": every_ms}
-    return "read_sensor", values, f"read the {sensor.name} every {spoken_duration(every_ms)}"
 
 
 def _traffic_light(context: Context) -> Filled:
@@ -370,7 +310,8 @@ _FILLERS: Final[Mapping[str, Callable[[Context], Filled]]] = {
     "button": _button,
     "blink_times": _blink_times,
     "traffic_light": _traffic_light,
-    "read_sensor_every": _read_every,
+    "read_sensor_every": fill_reading,
+    **PART_FILLERS,
     **dict.fromkeys(("fade", "servo_sweep", "pulse", "servo"), _on_pin),
     **dict.fromkeys(("threshold", "threshold_pulse", "thermostat"), _rule),
     **dict.fromkeys(("led_color", "led_blink", "rainbow"), _led),
@@ -400,8 +341,7 @@ def _decide(context: Context) -> Decision:
     app_name = program.app_name
     if pattern == "read_sensor":
         app_name = str(values["QUANTITY"])
-    pin = values.get("PIN", values.get("LED_PIN"))
-    name = context.parse.replaces or _free_name(context, app_name, pin)
+    name = context.parse.replaces or _free_name(context, app_name, _load_pin(values))
     arguments = context.on_device(appName=name, sourceCode=program.source)
     if program.expect:
         arguments["expect"] = f"{program.expect}{_TRIED_BEFORE}"
@@ -419,6 +359,14 @@ def _choose_kind(context: Context, pattern: str) -> ProgramKind:
         if kind in possible_kinds:
             return kind
     return kinds[0]
+
+
+def _load_pin(values: Mapping[str, Value]) -> Value | None:
+    """Return the pin of the load that a program switches, or None if it has none, or several."""
+    for name in _LOAD_PINS:
+        if name in values:
+            return values[name]
+    return None
 
 
 def _free_name(context: Context, name: str, pin: Value | None) -> str:

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 MAX_SENTENCE_CHARS = 300
 
-_TEMPLATES = ("words", "programs", "lights", "now", "manage", "refused", "near", "unsafe")
+_TEMPLATES = ("words", "programs", "lights", "parts", "now", "manage", "refused", "near", "unsafe")
 """Files of templates. Help lists the examples in this order, too."""
 _WITH_ANY_NAME = frozenset({"remove_app", "app_status", "switch_app"})
 """Kinds of sentences in which any words at all may be a program's name."""
@@ -310,6 +310,7 @@ def _read_data(names: Iterable[str]) -> dict[str, Any]:
         text = (folder / f"{name}.toml").read_text(encoding="utf-8")
         merge_dict(merged, tomllib.loads(text))
     _add_quantities(merged)
+    _add_parts(merged)
     return merged
 
 
@@ -329,6 +330,14 @@ def _add_quantities(templates: dict[str, Any]) -> None:
             if _QUANTITY_WORDS in keywords:
                 keywords.remove(_QUANTITY_WORDS)
                 keywords += _quantity_keywords()
+
+
+def _add_parts(templates: dict[str, Any]) -> None:
+    """Add the words for the parts that measure something."""
+    words = templates["lists"].setdefault("part", {"values": []})
+    for name, part in parts().items():
+        if part.measures and "en" in part.words:
+            words["values"].append({"in": part.words["en"], "out": name})
 
 
 def _quantity_keywords() -> list[str]:
