@@ -65,7 +65,14 @@ WRONG = [
     ("button_counter", "same_ms >= DEBOUNCE_MS", "same_ms >= 0"),
     ("motion_alarm", "left_ms = HOLD_MS + LOOK_MS", "left_ms = HOLD_MS / 2"),
     ("water_level", "(levels == 1 && runs)", "levels == 1"),
+    ("button_toggle", "is_on = !is_on;", "is_on = 1;"),
+    ("distance_alarm", "cm < LIMIT_CM", "cm > LIMIT_CM"),
+    ("melody", "262, 330, 392", "262, 392, 330"),
+    ("stepper", "BACK ? 3 : 1", "BACK ? 1 : 3"),
     # In Python alone.
+    ("dimmer", "if not ON:", "if ON:"),
+    ("servo_dial", "// 65535", "// 131071"),
+    ("read_dht22", "sensor.temperature()", "sensor.humidity()"),
     ("led_color", "(RED, GREEN, BLUE)", "(GREEN, RED, BLUE)"),
     ("rainbow", "(down, up, 0)", "(up, down, 0)"),
 ]

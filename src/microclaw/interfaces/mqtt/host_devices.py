@@ -18,7 +18,7 @@ from microclaw.devices.registry.device import Device
 from microclaw.devices.registry.registry import Registry
 from microclaw.errors import MicroclawError, UnknownName
 from microclaw.hardware.parts.named_parts import SwitchedPin, switched_pins
-from microclaw.hardware.parts.wiring import Wiring
+from microclaw.hardware.parts.readable import readable_parts
 from microclaw.interfaces.mqtt.device_view import DeviceView, FirmwareVersions, MqttPin, MqttProgram
 from microclaw.programs.changes.catalogue import AppListing
 from microclaw.programs.changes.change_log import DesiredApp
@@ -163,10 +163,11 @@ def _telemetry_keys(links: Sequence[DeviceLink]) -> frozenset[str]:
 async def _read_sensors(
     device: Device, readings: dict[str, Mapping[str, float | None]]
 ) -> Mapping[str, Mapping[str, float | None]]:
-    """Read the wired I2C sensors into `readings`, if that puts no program of ours onto the board."""
+    """Read the wired sensors into `readings`, if that puts no program of ours onto the board."""
     is_readable = _is_online(device) and device.supports(I2cRead.method) and sees_pins(device)
-    if device.board.i2c is not None and is_readable:
-        for sensor in _bus_sensors(device.wiring):
+    if is_readable:
+        for part in readable_parts(device.wiring):
+            sensor = part.part
             try:
                 reading = await device.call(I2cRead(sensor), ASK_S, wait=False)
                 readings[sensor] = dict(reading.values)
@@ -175,15 +176,6 @@ async def _read_sensors(
                 if sensor in readings:
                     readings[sensor] = dict.fromkeys(readings[sensor])
     return dict(readings)
-
-
-def _bus_sensors(wiring: Wiring) -> list[str]:
-    """Return the parts on the board's own I2C bus that measure something, by their kinds."""
-    kinds: dict[str, None] = {}
-    for part in wiring.parts:
-        if part.address is not None and part.facts.measures and not part.pins:
-            kinds[part.part] = None
-    return list(kinds)
 
 
 def _firmware(links: Sequence[DeviceLink], latest: str | None) -> FirmwareVersions | None:
