@@ -11,7 +11,8 @@ from microclaw.hardware.boards.firmware import with_micropython
 from microclaw.hardware.boards.profile import BoardProfile
 from microclaw.hardware.boards.reader import load_board
 from microclaw.hardware.parts.reader import part_folders
-from microclaw.hardware.parts.wiring import Wiring, parse_wiring
+from microclaw.hardware.parts.wiring import Wiring
+from microclaw.hardware.parts.wiring_file import DIAGRAM_FILE, read_wiring_file
 from microclaw.programs.building import cached_compiler, program_language
 from microclaw.programs.builds.cache import BuildCache
 from microclaw.programs.proof.expectation_text import parse_expectations
@@ -27,12 +28,12 @@ def read_example(example: Path) -> tuple[str, str]:
     return example.read_text(encoding="utf-8"), example.with_suffix(".expect").read_text(encoding="utf-8")
 
 
-def read_example_wiring(example: Path) -> Wiring | None:
-    """Return the wiring of example.wiring.toml; None: the parts that the program names."""
-    file = example.with_suffix(".wiring.toml")
-    if not file.is_file():
-        return None
-    return parse_wiring(file.read_text(encoding="utf-8"))
+def read_wiring(example: Path) -> Wiring | None:
+    """Return the parts that the example needs, or None if the board has them or the program names them."""
+    for file in (example.with_suffix(".wiring.toml"), example.with_name(DIAGRAM_FILE)):
+        if file.exists():
+            return read_wiring_file(file)
+    return None
 
 
 @pytest.mark.parametrize("example", EXAMPLES, ids=lambda example: f"{example.parent.name}{example.suffix}")
@@ -47,6 +48,6 @@ async def test_the_example_of_a_part_does_what_stands_beside_it(example: Path, b
     image = await compile_source(source, board, "example", "O3", program_language(example.name), kinds)
     assert image.warnings == ()
     expectations = parse_expectations(expected)
-    trial = await try_image(image, board, TrialOptions(expectations=expectations, wiring=read_example_wiring(example)))
+    trial = await try_image(image, board, TrialOptions(expectations=expectations, wiring=read_wiring(example)))
     assert trial.ok, f"{trial.error}; {trial.log}"
     assert trial.proof == "met in the trial", [result.line() for result in trial.expected]

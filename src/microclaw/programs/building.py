@@ -7,13 +7,14 @@ from collections.abc import Callable, Coroutine, Sequence
 from pathlib import PurePath
 from typing import Any, Final, Literal, TypeAlias
 
-from msgspec import DecodeError, ValidationError
+from msgspec import DecodeError, Struct, ValidationError
 from msgspec.json import decode, encode
 from msgspec.structs import replace
 
 from microclaw.errors import DeployRejected, StoreError
 from microclaw.events import ProgramKind
 from microclaw.hardware.boards.profile import BoardProfile
+from microclaw.hardware.parts.wiring import WiredPart
 from microclaw.programs.builds.cache import BuildCache
 from microclaw.programs.py.py_image import PyImage
 from microclaw.programs.wasm.source_language import Language, language_of_file
@@ -164,7 +165,22 @@ def stored_facts(image: ProgramImage) -> str:
     """Return the facts stored beside an image's bytes and source, as JSON: of a Python program all but those two."""
     if isinstance(image, PyImage):
         return encode(replace(image, mpy=b"", source="", rewritten="")).decode()
-    return encode({"name": image.name, "compiler": image.compiler}).decode()
+    return encode({"name": image.name, "compiler": image.compiler, "wired": image.wired}).decode()
+
+
+class _ModuleFacts(Struct, frozen=True):
+    """The facts of a module that its bytes do not show: the parts that its source names."""
+
+    wired: tuple[WiredPart, ...] = ()
+
+
+def stored_wired_parts(facts: str) -> tuple[WiredPart, ...]:
+    """Return the parts that the source of a stored module names with their pins. Raises StoreError."""
+    try:
+        return decode(facts, type=_ModuleFacts).wired
+    except (DecodeError, ValidationError) as exc:
+        step = "deploy it again from its source"
+        raise StoreError(f"the facts of a stored program cannot be read: {exc}", next_step=step) from exc
 
 
 def stored_program(code: bytes, source: str | None, facts: str) -> PyImage:

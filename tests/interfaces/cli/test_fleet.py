@@ -227,6 +227,7 @@ def test_the_example_of_the_docs_is_a_fleet(tmp_path: Path) -> None:
     for name in ("blink.c", "door.cpp", "kitchen/fan.py"):
         (tmp_path / name).write_text(PROGRAM)
     (tmp_path / "kitchen" / "fan.expect").write_text("pin 4: period 200 ms\n")
+    (tmp_path / "kitchen" / "wiring.toml").write_text('[fan]\npart = "led"\npin = 4\n')
     fleet = FleetFile(tmp_path / "fleet.yaml")
     fleet.check()
     assert [(one.name, one.body.get("language"), one.labels) for one in fleet.entries] == [
@@ -234,6 +235,7 @@ def test_the_example_of_the_docs_is_a_fleet(tmp_path: Path) -> None:
         ("fan", "python", ["room=kitchen"]),
         ("door", "c++", []),
     ]
+    assert ["wiring" in entry.body for entry in fleet.entries] == [False, True, False]
     fleet.choose_devices([_device("hall", "1"), _device("lamp", "7"), _device("voice", "8", capabilities=[])])
     assert [one.ids for one in fleet.entries] == [["1", "7"], [], ["1", "7"]]
     assert [(one.line, one.message) for one in fleet.mistakes] == [(6, "no device has the label room=kitchen")]

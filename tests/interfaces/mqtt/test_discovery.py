@@ -16,7 +16,7 @@ from tests.mosquitto import Broker, Listener
 
 from microclaw.host.config.settings import MqttSettings
 from microclaw.interfaces.mqtt.device_view import DeviceView, FirmwareVersions, MqttPin, MqttProgram
-from microclaw.interfaces.mqtt.discovery import SENSORS, Discovery
+from microclaw.interfaces.mqtt.discovery import SENSORS, Discovery, with_sensors
 from microclaw.interfaces.mqtt.topics import Topics
 
 
@@ -172,3 +172,13 @@ async def test_entities_follow_what_there_is_and_nothing_is_left_at_the_broker(
     late = listen(broker.port, "house/#", "ha/#")
     await until(lambda: late.last("house/h-test/status"), "no status")
     assert {one.topic for one in late.heard} == {"house/h-test/status", "house/h-test/info"}
+
+
+@pytest.mark.parametrize("part", ["bme280", "fish_tank", "air-2", "air_temperature_c"])
+def test_the_readings_of_an_absent_device_keep_the_ids_of_its_parts(part: str) -> None:
+    view = DeviceView("d-1", "desk", "virtual", "ESP32-S3", is_online=False)
+    key = f"reading_{part}_temperature_c"
+    former = with_sensors(view, {key: "sensor", "reading_what": "sensor", "switch_pin_2": "switch"})
+    assert former.readings == {part: {"temperature_c": None}}
+    discovery = Discovery("homeassistant", Topics("microclaw", "home"), takes_commands=False)
+    assert set(discovery.components(former)) == {key}

@@ -13,6 +13,7 @@ BOARD = load_board("virtual")
 Wired = dict[str, tuple[str, Mapping[str, int]]]
 AIR: Wired = {"dht22": ("dht22", {"data": 4})}
 PROBE: Wired = {"ds18b20": ("ds18b20", {"data": 17})}
+SONAR: Wired = {"hcsr04": ("hcsr04", {"trig": 5, "echo": 18})}
 STRIP: Wired = {"ws2812": ("ws2812", {"data": 48})}
 PROGRAMS: list[tuple[str, Wired]] = [
     ("import dht\nfrom machine import Pin\ndht.DHT22(Pin(4))", AIR),
@@ -55,6 +56,13 @@ PROGRAMS: list[tuple[str, Wired]] = [
         "    def __init__(self, i2c):\n        self.rtc = DS1307(i2c)\nWatch(I2C(0, sda=Pin(8), scl=Pin(9)))",
         {"ds1307": ("ds1307", {})},
     ),
+    (
+        "from machine import Pin\nimport dht\ndht.DHT11(Pin(4))\ndht.DHT22(Pin(5))",
+        {"dht11": ("dht11", {"data": 4}), "dht22": ("dht22", {"data": 5})},
+    ),
+    ("from hcsr04 import HCSR04\nHCSR04(trigger_pin=5, echo_pin=18)", SONAR),
+    ("import hcsr04\nhcsr04.HCSR04(5, 18)", SONAR),
+    ("from hcsr04 import HCSR04 as H\nT = 5\nE = 18\nH(T, E, echo_timeout_us=9000)", SONAR),
     ("import dht, os\nfrom machine import Pin\ndht.DHT22(Pin(len(os.listdir()))) if 0 else None", {}),
     ("class DHT22:\n    def __init__(self, pin):\n        self.pin = pin\nDHT22(4)", {}),
 ]

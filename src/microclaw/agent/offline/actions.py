@@ -177,9 +177,9 @@ def _answer_sensor(context: Context, result: ToolFields) -> Say:
     quantity = sensor.quantity
     value = result.fields.get("values", {}).get(quantity.reading)
     if value is None:
-        return Say(f"The {sensor.title} of {result.device} reports no {sensor.name}.", "tool_failed")
+        return Say(f"The {sensor.title} of {result.device} reports no {sensor.spoken_name}.", "tool_failed")
     reading = f"{float(value):.{quantity.decimals}f} {quantity.unit}".replace(" %", "%")
-    return Say(f"{sensor.name.capitalize()}: {reading}, read from the {sensor.title} of {result.device}.")
+    return Say(f"{sensor.spoken_name.capitalize()}: {reading}, read from the {sensor.title} of {result.device}.")
 
 
 def _answer_pin(context: Context, result: ToolFields) -> Say:

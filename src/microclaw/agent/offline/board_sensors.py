@@ -19,6 +19,11 @@ class BoardSensor(Struct, frozen=True):
     address: int
 
     @property
+    def spoken_name(self) -> str:
+        """The quantity's name as a sentence has it."""
+        return self.name.replace("_", " ")
+
+    @property
     def title(self) -> str:
         """The part's name in capitals, as people write it."""
         return self.part.name.upper()

@@ -193,6 +193,7 @@ def _rule(context: Context) -> Filled:
     parse = context.parse
     sensor = sensor_of(context)
     name = sensor.name
+    spoken_name = sensor.spoken_name
     milli = _milli_of(parse, sensor)
     target = pin_target(context)
     value = f"{milli / 1000:g} {sensor.quantity.unit}"
@@ -204,12 +205,16 @@ def _rule(context: Context) -> Filled:
         values["HYSTERESIS_MILLI"] = swing_milli
         values["HEATS"] = int(driven in _RAISES)
         setpoint = f"{value} +/- {swing_milli / 1000:g}"
-        return "thermostat", values, f"hold the {name} at {setpoint} with the {driven} on pin {target.pin}"
+        return (
+            "thermostat",
+            values,
+            f"hold the {spoken_name} at {setpoint} with the {driven} on pin {target.pin}",
+        )
     side = parse.word("side") or "above"
     if parse.number("level") == 0:
         other_side = "below" if side == "above" else "above"
-        text = f"Off when {name} is {side} {value}. And at any other value: shall pin {target.pin} be on then?"
-        raise ask(text, f"the other way round: turn on pin {target.pin} when the {name} is {other_side} {value}")
+        text = f"Off when {spoken_name} is {side} {value}. And at any other value: shall pin {target.pin} be on then?"
+        raise ask(text, f"the other way round: turn on pin {target.pin} when the {spoken_name} is {other_side} {value}")
     values["LIMIT_MILLI"] = milli
     values["ABOVE"] = int(side == "above")
     values["ON"] = target.active_level
@@ -218,7 +223,7 @@ def _rule(context: Context) -> Filled:
         for_ms = parse.number("ms") or 0
         values["FOR_MS"] = for_ms
         span = f" for {spoken_duration(for_ms)}"
-    return parse.kind, values, f"turn on {target.words}{span} when the {name} is {side} {value}"
+    return parse.kind, values, f"turn on {target.words}{span} when the {spoken_name} is {side} {value}"
 
 
 def _milli_of(parse: Parse, sensor: BoardSensor) -> int:
@@ -235,8 +240,9 @@ def _milli_of(parse: Parse, sensor: BoardSensor) -> int:
     most = sensor.range.most
     if milli is not None and is_right_unit and least <= milli / 1000 <= most:
         return milli
-    text = f"At which {sensor.name}? The {sensor.title} measures from {least:g} to {most:g} {sensor.quantity.unit}."
-    raise ask(text, f"say it with its number, as in: when the {sensor.name} is above 28")
+    range_text = f"from {least:g} to {most:g} {sensor.quantity.unit}"
+    text = f"At which {sensor.spoken_name}? The {sensor.title} measures {range_text}."
+    raise ask(text, f"say it with its number, as in: when the {sensor.spoken_name} is above 28")
 
 
 def _driven_thing(parse: Parse, name: str, target: PinTarget) -> str:

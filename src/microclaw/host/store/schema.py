@@ -88,6 +88,8 @@ STEPS: Final[tuple[tuple[str, ...], ...]] = (
     ),
     # The parts that are wired to a board, as the tables of a wiring's file.
     ("ALTER TABLE devices ADD COLUMN wiring TEXT NOT NULL DEFAULT '{}'",),
+    # The parts that the wiring file of a program has, as JSON.
+    ("ALTER TABLE desired_apps ADD COLUMN wiring TEXT",),
 )
 VERSION: Final = BASE + len(STEPS)
 

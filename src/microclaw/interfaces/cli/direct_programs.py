@@ -11,6 +11,8 @@ from click.exceptions import Exit
 
 from microclaw.events import PROGRAM_KINDS, Step
 from microclaw.hardware.boards.profile import BoardProfile
+from microclaw.hardware.parts.wiring import check_wiring
+from microclaw.hardware.parts.wiring_file import read_wiring_text
 from microclaw.interfaces.cli.operation_commands import show_stages
 from microclaw.interfaces.cli.options import FAILED, GlobalOptions
 from microclaw.interfaces.terminal.page import Terminal
@@ -40,6 +42,10 @@ def try_program(
     expectations = None
     if "expect" in values:
         expectations = parse_expectations(values["expect"])
+    wiring = None
+    if "wiring" in values:
+        wiring = read_wiring_text(values["wiring"])
+        check_wiring(wiring, board)
     trial_options = TrialOptions(
         for_ms=parse_duration_ms(duration),
         inputs=tuple(parse_input(text) for text in inputs),
@@ -47,6 +53,7 @@ def try_program(
         timers=timers,
         expectations=expectations,
         times=times,
+        wiring=wiring,
     )
     image = build_program(options, values, board)
     check_times(times, image.kind)

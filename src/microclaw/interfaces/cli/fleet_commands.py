@@ -25,7 +25,7 @@ from microclaw.host.config.yaml_file import YamlFile
 from microclaw.host.operations.client import Client
 from microclaw.interfaces.cli.operation_commands import run_act, show
 from microclaw.interfaces.cli.options import GlobalOptions, command
-from microclaw.interfaces.cli.program_files import expectations_text, name_of_file, program_values
+from microclaw.interfaces.cli.program_files import expectations_text, name_of_file, program_values, program_wiring
 from microclaw.interfaces.cli.targets import chosen_names, known_devices
 from microclaw.programs.building import check_app_name
 from microclaw.programs.changes import fleet_operations as fleet
@@ -163,6 +163,7 @@ _FILES: Final[dict[str, Any]] = {
     "devices": _Names | Literal["all"],
     "labels": _Names,
     "expect": _Text,
+    "wiring": _Text,
     "every": str | int,
     "stop_after": str | int,
 }
@@ -312,6 +313,7 @@ class FleetFile(YamlFile):
         folder = self.path.parent
         if "file" in values:
             body |= self._try(fields["file"], lambda: program_values(folder / values["file"])) or {}
+            body |= self._read_wiring(fields, values)
         if "expect" in values:
             text = self._try(fields["expect"], lambda: expectations_text(folder / values["expect"]))
             if text is not None:
@@ -319,6 +321,16 @@ class FleetFile(YamlFile):
         times = {key: str(values[key]) for key in ("every", "stop_after") if key in values}
         times_node = fields.get("every", fields.get("stop_after", node))
         return body | (self._try(times_node, lambda: times_body(times.get("every"), times.get("stop_after"))) or {})
+
+    def _read_wiring(self, fields: dict[str, yaml.Node], values: dict[str, Any]) -> dict[str, str]:
+        """Return the field of the wiring, from its file or from the one beside the program."""
+        folder = self.path.parent
+        file = folder / values["wiring"] if "wiring" in values else None
+        node = fields.get("wiring", fields["file"])
+        wiring = self._try(node, lambda: program_wiring(folder / values["file"], file))
+        if wiring is None:
+            return {}
+        return {"wiring": wiring.text}
 
     def _try(self, node: yaml.Node, act: Callable[[], Any]) -> Any:
         """Return the result of `act`; report its error as a mistake at this place, and return None."""

@@ -11,12 +11,16 @@ from typing import Any, Final
 from zlib import crc32
 
 import click
+from msgspec import Struct
 
 from microclaw.durable import read_given, read_given_text
 from microclaw.errors import ConfigError
 from microclaw.hardware.boards import load_board
 from microclaw.hardware.boards.firmware import PLAIN, STOCK, parse_firmware, words_of_toml
 from microclaw.hardware.boards.profile import BoardProfile
+from microclaw.hardware.parts.diagram_nets import MAX_DIAGRAM_BYTES
+from microclaw.hardware.parts.wiring import Wiring
+from microclaw.hardware.parts.wiring_file import find_wiring_file, read_wiring_text
 from microclaw.programs.building import program_language
 from microclaw.programs.proof.expectation_text import MAX_TEXT_CHARS, parse_expectations
 from microclaw.text import MAX_PROGRAM_CHARS
@@ -72,6 +76,36 @@ def program_values(file: Path, expect: Path | None = None) -> dict[str, Any]:
     if expect is not None:
         values["expect"] = expectations_text(expect)
     return values
+
+
+class ProgramWiring(Struct, frozen=True):
+    """The wiring of a program: the file that has it, its text, and its parts."""
+
+    file: Path
+    text: str
+    parts: Wiring
+
+    @property
+    def line(self) -> str:
+        """ "wired by diagram.json: dht1, led1; not simulated: q1"."""
+        ids = ", ".join(part.id for part in self.parts.parts)
+        line = f"wired by {self.file.name}: {ids or 'nothing'}"
+        if self.parts.not_simulated:
+            line += f"; not simulated: {', '.join(self.parts.not_simulated)}"
+        return line
+
+
+def program_wiring(program: Path, file: Path | None = None) -> ProgramWiring | None:
+    """Return the wiring in this file, else in the one beside the program; None if there is none.
+
+    Raises ConfigError, and UnknownName for a part that nothing here knows.
+    """
+    if file is None:
+        file = find_wiring_file(program)
+    if file is None:
+        return None
+    text = read_given_text(file, MAX_DIAGRAM_BYTES)
+    return ProgramWiring(file, text, read_wiring_text(text))
 
 
 def expectations_text(file: Path) -> str:

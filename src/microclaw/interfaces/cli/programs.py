@@ -17,6 +17,7 @@ from microclaw.durable import write_given
 from microclaw.errors import ConfigError, MicroclawError, NoHost, UnknownName
 from microclaw.events import ProgramKind
 from microclaw.hardware.boards import load_board
+from microclaw.hardware.parts.wiring_file import find_wiring_file
 from microclaw.interfaces.cli.operation_commands import perform
 from microclaw.interfaces.cli.options import INTERRUPTED, GlobalOptions, NoTerminal, Texts, command
 from microclaw.interfaces.cli.program_files import (
@@ -26,6 +27,7 @@ from microclaw.interfaces.cli.program_files import (
     name_of_file,
     optimization_level,
     program_values,
+    program_wiring,
 )
 from microclaw.interfaces.cli.targets import board_address, chosen_device, chosen_names, known_devices
 from microclaw.programs.building import check_app_name, program_language
@@ -48,6 +50,9 @@ optimization_option = click.option(
     "-O", "--optimization", default="O3", type=optimization_level, metavar="LEVEL", help="O0, O1, O2, O3, Os or Oz."
 )
 expect_option = click.option("--expect", type=Path, metavar="FILE", help="What it must do (docs/proof.md).")
+wiring_option = click.option(
+    "--wiring", type=Path, metavar="FILE", help="What is wired: a wiring.toml or diagram.json, else beside FILE."
+)
 board_option = click.option("--board", default="virtual", help="Without a host: the board's profile.")
 
 _LOOK_S: Final = 0.3
@@ -69,6 +74,7 @@ _MEANINGLESS: Final = {
 @heap_option
 @optimization_option
 @expect_option
+@wiring_option
 @click.option("--every", metavar="TIME", help="Start it again at this interval: 30s, 10m, 1h.")
 @click.option("--stop-after", metavar="TIME", help="Stop each run after this time.")
 @replace_option
@@ -101,10 +107,17 @@ def run(
         name = name_of_file(file)
     check_app_name(name)
     times = times_body(terms.pop("every"), terms.pop("stop_after"))
+    wiring: Path | None = terms.pop("wiring")
     board = load_described_board(terms.pop("board"), terms.pop("firmware"))
 
     def run_once() -> None:
-        values = {"name": name, **terms, **times, **program_values(file, expect)}
+        values = {
+            "name": name,
+            **terms,
+            **times,
+            **program_values(file, expect),
+            **_wiring_values(options, file, wiring),
+        }
         if not tries:
             perform(options, programs.install, values, board)
             return
@@ -114,7 +127,7 @@ def run(
         try_program(options, values, board, duration, inputs)
 
     if watches:
-        run_at_each_save(options, file, expect, run_once)
+        run_at_each_save(options, file, (expect, wiring or find_wiring_file(file)), run_once)
     else:
         run_once()
 
@@ -133,15 +146,27 @@ def _refuse_meaningless(*, tries: bool, address: str | None) -> None:
             raise click.BadParameter(f"{param.opts[0]} has no effect with {way}")
 
 
-def run_at_each_save(options: GlobalOptions, file: Path, expect: Path | None, run: Callable[[], None]) -> None:
+def _wiring_values(options: GlobalOptions, program: Path, file: Path | None) -> dict[str, Any]:
+    """Return the text of a program's wiring as the field of acts on programs, and say which parts it has."""
+    wiring = program_wiring(program, file)
+    if wiring is None:
+        return {}
+    options.say(wiring.line)
+    return {"wiring": wiring.text}
+
+
+def run_at_each_save(
+    options: GlobalOptions, file: Path, beside: Sequence[Path | None], run: Callable[[], None]
+) -> None:
     """Call `run` at each save of the files, until Ctrl-C; the program stays on the board.
 
     The error of a wrong program is shown, and its next save is tried. Other errors are raised: no host, no terminal to
     ask at, an interruption.
     """
     files = [file]
-    if expect:
-        files.append(expect)
+    for other in beside:
+        if other is not None:
+            files.append(other)
     state = None
     while True:
         state = _wait_for_save(files, state)
@@ -279,20 +304,30 @@ def _device_kinds(options: GlobalOptions) -> list[set[ProgramKind]]:
 @click.argument("file", required=False, type=Path, help="Source or a .wasm file; else its catalogue's newer version.")
 @optimization_option
 @expect_option
+@wiring_option
 @when_back_option
 @_sets_option
 def upgrade(
-    options: GlobalOptions, name: str, file: Path | None, expect: Path | None, sets: tuple[str, ...], **terms: Any
+    options: GlobalOptions,
+    *,
+    name: str,
+    file: Path | None,
+    expect: Path | None,
+    wiring: Path | None,
+    sets: tuple[str, ...],
+    **terms: Any,
 ) -> None:
     """Replace a program by a new version; the old one comes back if the new one is not verified."""
     if file is None and expect:
         raise click.BadParameter("--expect needs a FILE")
+    if file is None and wiring:
+        raise click.BadParameter("--wiring needs a FILE")
     if file is not None and sets:
         raise click.BadParameter("--set is for a catalogue's program, not for a FILE")
     if file is None:
         program = _newer_values(options, name, sets)
     else:
-        program = program_values(file, expect)
+        program = {**program_values(file, expect), **_wiring_values(options, file, wiring)}
     perform(options, programs.upgrade, {"name": name, **terms, **program})
 
 

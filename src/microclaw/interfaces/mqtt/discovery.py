@@ -168,10 +168,22 @@ def with_sensors(view: DeviceView, components: Mapping[str, str]) -> DeviceView:
         readings[part] = dict(values)
     if not view.is_online:
         for key in components:
-            part, _, quantity = key.removeprefix(_READING).partition("_")
-            if key.startswith(_READING) and part not in view.readings:
-                readings.setdefault(part, {})[quantity] = None
+            part, field = _part_and_field(key)
+            if part and part not in view.readings:
+                readings.setdefault(part, {})[field] = None
     return replace(view, sensors=frozenset(sensors), readings=readings)
+
+
+def _part_and_field(key: str) -> tuple[str, str]:
+    """Return the part and the field of a reading's key, or empty texts. A part's id may have _ as a field has."""
+    if not key.startswith(_READING):
+        return "", ""
+    matching = [field for field in reading_sensors() if key.endswith(f"_{field}")]
+    if not matching:
+        return "", ""
+    # Of two fields that end alike, the longer one.
+    field = max(matching, key=len)
+    return key.removeprefix(_READING).removesuffix(f"_{field}"), field
 
 
 def _bounded(unique_id: str) -> str:

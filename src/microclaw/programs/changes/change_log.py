@@ -26,6 +26,7 @@ from microclaw.errors import (
     after_acceptance,
 )
 from microclaw.events import ProgramKind
+from microclaw.hardware.parts.wiring import Wiring
 from microclaw.host.audit.event import AuditEvent, AuditKind
 from microclaw.host.auth.people import OWNER
 from microclaw.host.cluster.live_hosts import ALONE, Fleet, dead_among
@@ -137,7 +138,8 @@ class Origin(Struct, frozen=True, forbid_unknown_fields=True):
 class AppVersion(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
     """One version of a program: its image's hash and kind, install options, the pins it drives, other claims.
 
-    `origin`: the entry of a catalogue that it is. `times`: when it runs, where it does not simply run on.
+    `origin`: the entry of a catalogue that it is. `times`: when it runs, where it does not simply run on. `wiring`: the
+    parts that the wiring file beside its source has; its trials are with them.
     """
 
     sha256: str
@@ -149,6 +151,7 @@ class AppVersion(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=
     kind: ProgramKind = "wasm"
     origin: Origin | None = None
     times: RunTimes | None = None
+    wiring: Wiring | None = None
 
 
 class PutApp(_Stored, frozen=True, tag="app.put"):
@@ -256,6 +259,7 @@ class DesiredApp(Struct, frozen=True):
     stopped_ms: int | None = None
     origin: Origin | None = None
     times: RunTimes | None = None
+    wiring: Wiring | None = None
     silences: int = 0
     waits: bool = False
 

@@ -20,6 +20,7 @@ from microclaw.devices.registry.device import Device
 from microclaw.errors import DeployRejected, DeviceError, MicroclawError
 from microclaw.events import Evidence, Report, Stage, Step
 from microclaw.hardware.boards.pins import check_pin
+from microclaw.hardware.parts.wiring import WiredPart, Wiring, check_wiring
 from microclaw.programs.board_list import removal_text
 from microclaw.programs.building import (
     Compile,
@@ -32,6 +33,7 @@ from microclaw.programs.building import (
     in_source_lines,
     read_image,
     stored_program,
+    stored_wired_parts,
 )
 from microclaw.programs.changes.authors import with_author
 from microclaw.programs.changes.change_log import AppVersion
@@ -58,7 +60,6 @@ from microclaw.programs.changes.stage_text import (
     report_failure,
     trial_detail,
     verification_steps,
-    wired_input_texts,
 )
 from microclaw.programs.proof.edge_comparison import Verification
 from microclaw.programs.proof.trial import Trial, TrialOptions, Try
@@ -193,6 +194,7 @@ class ProgramChanges:
         check_app_name(request.name)
         wasm = request.wasm
         source = None
+        wired: tuple[WiredPart, ...] = ()
         version = request.version
         if version is not None:
             stored = await self._change_log.image(version.sha256)
@@ -201,10 +203,12 @@ class ProgramChanges:
                 return stored_program(stored.code, stored.source, stored.meta)
             wasm = stored.code
             source = stored.source
+            wired = stored_wired_parts(stored.meta)
         if wasm is not None:
             check_kind("wasm", device.kinds)
             try:
-                return await asyncio.to_thread(self._read_module, wasm, device.board, request.name, source)
+                image = await asyncio.to_thread(self._read_module, wasm, device.board, request.name, source)
+                return replace(image, wired=wired)
             except MicroclawError as exc:
                 fail(report, "check", exc)
         assert request.source is not None
@@ -229,6 +233,7 @@ class ProgramChanges:
         try:
             heap_bytes, timers = fit_limits(board, fit_claim(image, request.heap_bytes), request.timers)
             check_times(request.times, image.kind)
+            check_wiring(request.wiring or Wiring(), board)
             request = replace(request, heap_bytes=heap_bytes, timers=timers)
             if there is None:
                 there = await look_at_program(self._change_log, device, request.name)
@@ -242,8 +247,6 @@ class ProgramChanges:
             stage = "check"
             version = tried_version(request, image, trial)
             check_free(there, version)
-            for text in wired_input_texts(device, version.pins):
-                report(Step("check", text))
             version = replace(version, claims=with_author(version.claims, request, image))
             if request.approve is not None:
                 stage = "approve"
@@ -264,7 +267,8 @@ class ProgramChanges:
             heap_bytes=request.heap_bytes,
             timers=request.timers,
             times=request.times,
-            wiring=there.device.record,
+            wiring=request.wiring,
+            record=there.device.record,
         )
         trial = await self._try_image(image, board, options)
         if trial.ok:

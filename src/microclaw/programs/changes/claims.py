@@ -107,6 +107,7 @@ def tried_version(request: ChangeRequest, image: ProgramImage, trial: Trial) -> 
         kind=image.kind,
         origin=request.origin,
         times=request.times,
+        wiring=request.wiring,
     )
 
 

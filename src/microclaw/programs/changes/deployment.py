@@ -15,6 +15,7 @@ from microclaw.devices.registry.device import Device
 from microclaw.errors import StoreError
 from microclaw.events import AskedProgram, Edge, Evidence
 from microclaw.hardware.boards.profile import BoardProfile
+from microclaw.hardware.parts.wiring import Wiring
 from microclaw.host.operations.operation import Approve
 from microclaw.host.store.apps import ProofRow
 from microclaw.programs.building import ProgramImage, ProgramLanguage
@@ -51,7 +52,7 @@ class ChangeRequest(Struct, frozen=True):
     the board does not show as the trial did is taken off again. `origin`: the entry of a catalogue that it is. `times`:
     when it runs, where it does not simply run on. `begin` is called before anything on the device changes. `undoes`:
     the number of the change that it reverts. `based_on`: the running version that the act goes on from; if another one
-    is there when it is done, the act is refused.
+    is there when it is done, the act is refused. `wiring`: the parts that the program's own wiring file has.
     """
 
     device: str
@@ -72,6 +73,7 @@ class ChangeRequest(Struct, frozen=True):
     expectations: Expectations | None = None
     origin: Origin | None = None
     times: RunTimes | None = None
+    wiring: Wiring | None = None
     approve: Approve | None = None
     begin: Callable[[], None] = lambda: None
     undoes: int | None = None
@@ -79,13 +81,14 @@ class ChangeRequest(Struct, frozen=True):
 
 
 def with_terms(request: ChangeRequest, version: AppVersion) -> ChangeRequest:
-    """Return the request with the heap, timers, watchdog and times of a version."""
+    """Return the request with the heap, timers, watchdog, times, and without a wiring of its own that of a version."""
     return structs.replace(
         request,
         heap_bytes=version.heap_bytes,
         timers=version.timers,
         watchdog_ms=version.watchdog_ms,
         times=version.times,
+        wiring=request.wiring or version.wiring,
     )
 
 

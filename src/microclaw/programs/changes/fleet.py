@@ -343,6 +343,8 @@ def _differences(
             differences.append(f"{name} {before} -> {after}")
     if wanted.times != request.times:
         differences.append(times_differ_text(wanted.times, request.times))
+    if request.wiring is not None and request.wiring != wanted.wiring:
+        differences.append("another wiring")
     return tuple(differences)
 
 

@@ -36,6 +36,7 @@ from microclaw.programs.changes.program_requests import (
     Optimization,
     Timers,
     Watchdog,
+    WiringText,
     program_request,
 )
 from microclaw.programs.changes.services import AppServices
@@ -67,6 +68,7 @@ class FleetProgram(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     expect: Annotated[str, Meta(max_length=MAX_TEXT_CHARS)] | None = None
     every_ms: int | None = None
     stop_after_ms: int | None = None
+    wiring: WiringText = None
     devices: Annotated[list[str], Meta(max_length=_MOST)]
 
     def request(self) -> ChangeRequest:

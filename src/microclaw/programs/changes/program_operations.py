@@ -12,7 +12,7 @@ from microclaw.events import PROGRAM_KINDS, Evidence, ProgramKind, Step
 from microclaw.host.operations.forms import Steps
 from microclaw.host.operations.operation import OperationCall, operation
 from microclaw.host.operations.result import Result, SourceFinding, findings
-from microclaw.programs.changes.program_requests import Expect, Heap, Language, Optimization
+from microclaw.programs.changes.program_requests import Expect, Heap, Language, Optimization, WiringText
 from microclaw.text import MAX_PROGRAM_CHARS
 from microclaw.wire.host_api import evidence_object
 from microclaw.wire.wasmachine.request import DEFAULT_HEAP_BYTES, DEFAULT_TIMERS
@@ -128,8 +128,10 @@ async def try_out(  # noqa: PLR0913, RUF100 - one parameter for each field of th
     expect: Expect = None,
     every_ms: Annotated[Whole | None, Meta(description="Start it again at this interval.")] = None,
     stop_after_ms: Annotated[Whole | None, Meta(description="Of each run.")] = None,
+    wiring: WiringText = None,
 ) -> dict[str, Any]:
     """Build, check and try a program on a throw-away virtual board: `ok`, `edges`, `log`, `evidence`, and `error`."""
+    from microclaw.hardware.parts.wiring_file import read_wiring_text
     from microclaw.programs.changes.stage_text import built, check_text, fail
 
     profile, build = _building(workshop, call, device, board)
@@ -141,8 +143,10 @@ async def try_out(  # noqa: PLR0913, RUF100 - one parameter for each field of th
                 image, profile, heap_bytes, for_ms=for_ms, inputs=inputs, expect=expect, every_ms=every_ms,
                 stop_after_ms=stop_after_ms,
             )  # fmt: skip
+            if wiring is not None:
+                options = structs.replace(options, wiring=read_wiring_text(wiring))
             if device is not None:
-                options = structs.replace(options, wiring=workshop.apps.registry.get(device).record)
+                options = structs.replace(options, record=workshop.apps.registry.get(device).record)
         except MicroclawError as exc:
             fail(call.report, "check", exc)
         call.report(Step("check", check_text(image, options.heap_bytes)))

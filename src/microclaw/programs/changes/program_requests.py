@@ -18,6 +18,7 @@ from microclaw.errors import (
     MicroclawError,
     OutcomeUnknown,
 )
+from microclaw.hardware.parts.diagram_nets import MAX_DIAGRAM_BYTES
 from microclaw.host.operations.operation import Approve, OperationCall, Permission
 from microclaw.programs.changes.results import AppCondition, AppOrigin
 from microclaw.programs.run_times import run_times
@@ -58,6 +59,16 @@ Watchdog: TypeAlias = Annotated[
 Expect: TypeAlias = Annotated[
     str | None, Meta(max_length=MAX_EXPECT_CHARS, description="What it must do, one expectation on each line.")
 ]
+WiringText: TypeAlias = (
+    Annotated[
+        str,
+        Meta(
+            max_length=MAX_DIAGRAM_BYTES,
+            description="What is wired to it in its trials: the text of a wiring.toml or of a Wokwi diagram.json.",
+        ),
+    ]
+    | None
+)
 Origin: TypeAlias = Annotated[AppOrigin | None, Meta(description="The catalogue entry that it comes from.")]
 OfDevice: TypeAlias = Annotated[str | None, Meta(description="Only of this device.")]
 WhenBack: TypeAlias = Annotated[
@@ -105,7 +116,7 @@ def change_request(device: str, name: str, act: Act = "install", **terms: Any) -
     return ChangeRequest(device, name, act, **terms)
 
 
-def program_request(
+def program_request(  # noqa: PLR0913, RUF100 - one parameter for each field of the request
     device: str,
     name: str,
     *,
@@ -115,9 +126,11 @@ def program_request(
     every_ms: int | None = None,
     stop_after_ms: int | None = None,
     origin: AppOrigin | None = None,
+    wiring: str | None = None,
     **terms: Any,
 ) -> ChangeRequest:
-    """Return the request for a program of the user. Raises ConfigError."""
+    """Return the request for a program of the user. Raises ConfigError; UnknownName for an unknown part."""
+    from microclaw.hardware.parts.wiring_file import read_wiring_text
     from microclaw.programs.changes.change_log import Origin
     from microclaw.programs.proof.expectation_text import parse_expectations
 
@@ -130,6 +143,9 @@ def program_request(
     expectations = None
     if expect is not None:
         expectations = parse_expectations(expect)
+    parts = None
+    if wiring is not None:
+        parts = read_wiring_text(wiring)
     return change_request(
         device,
         name,
@@ -138,6 +154,7 @@ def program_request(
         expectations=expectations,
         times=run_times(every_ms, stop_after_ms),
         origin=entry,
+        wiring=parts,
         **terms,
     )
 

@@ -9,12 +9,11 @@ from typing import Final, NoReturn
 from urllib.parse import urlsplit
 
 from microclaw.devices.registry.calls import AppInstall, LogsRead
-from microclaw.devices.registry.device import Device
 from microclaw.errors import BuildError, Diagnostic, MicroclawError
 from microclaw.events import Report, Stage, Step
 from microclaw.programs.building import ProgramImage
 from microclaw.programs.changes.change_log import AppVersion
-from microclaw.programs.changes.claims import unknown_pins_text, wired_input_text
+from microclaw.programs.changes.claims import unknown_pins_text
 from microclaw.programs.changes.deployment import ChangeRequest, PreparedChange
 from microclaw.programs.changes.program_state import ProgramState
 from microclaw.programs.proof.edge_comparison import Verification
@@ -84,16 +83,6 @@ def check_texts(request: ChangeRequest, image: ProgramImage, there: ProgramState
     is_new = request.source is not None or request.wasm is not None
     if is_new and request.times is None:
         texts.append(_warning(f"it ran {running.times.text()}; from now on it runs on: give them again"))
-    return texts
-
-
-def wired_input_texts(device: Device, pins: Sequence[int]) -> list[str]:
-    """Return a warning for each of these driven pins at which a wired part drives, too."""
-    texts = []
-    for pin in pins:
-        wired_input = wired_input_text(device, pin)
-        if wired_input is not None:
-            texts.append(_warning(wired_input))
     return texts
 
 

@@ -33,7 +33,7 @@ from microclaw.programs.proof.clock_wrap import (
 )
 from microclaw.programs.proof.expectation_result import ExpectationResult, evaluate, failure, proof_of, without_part
 from microclaw.programs.proof.expectations import PinStimulus
-from microclaw.programs.proof.part_stimuli import with_settings
+from microclaw.programs.proof.part_stimuli import moved_pins, with_settings
 from microclaw.programs.proof.record import Record
 from microclaw.programs.proof.traps import with_array_name
 from microclaw.programs.proof.trial_plan import Run, plan
@@ -176,8 +176,8 @@ async def try_image(
     """Install `image` on a throw-away virtual board through the real protocol and let the board's time run.
 
     A program that misbehaves gives a Trial with ok=False. Raises DeviceError only if the board cannot be started or
-    dies, ConfigError for a wiring that the board cannot have, and a
-    stimulus of a part that is not wired. Cancelling ends the board.
+    dies, ConfigError for a wiring that the board cannot have and for a stimulus of a part that is not wired. Cancelling
+    ends the board.
     """
     options = _complete_options(options or TrialOptions(), image, board)
     _check_levels(image, options)
@@ -205,7 +205,7 @@ async def try_image(
         ended=verdict.ended,
         error=error,
         next_step=next_step,
-        warnings=(*_unused_inputs(options, record), *verdict.warnings),
+        warnings=(*_unused_inputs(options, record), *_doubly_driven(options, record), *verdict.warnings),
         took_ms=(time.perf_counter() - started_s) * 1000,
         first_input_ms=_first_input_ms(run),
         expected=outcome.results,
@@ -218,7 +218,7 @@ async def try_image(
 
 def _complete_options(options: TrialOptions, image: ProgramImage, board: BoardProfile) -> TrialOptions:
     """Return the options with the wiring of the trial's board and the settings of its parts. Raises ConfigError."""
-    wiring = trial_wiring(image, board, options.wiring)
+    wiring = trial_wiring(image, board, options.wiring, options.record)
     expectations = options.expectations
     if expectations is not None:
         wiring = with_assumed(wiring, expectations.wired)
@@ -304,6 +304,17 @@ def _unused_inputs(options: TrialOptions, record: Record) -> list[str]:
         if isinstance(stimulus, PinStimulus) and stimulus.pin not in record.roles:
             unused.add(stimulus.pin)
     return [f"pin {pin} was set from outside, and the program never opened it" for pin in sorted(unused)]
+
+
+def _doubly_driven(options: TrialOptions, record: Record) -> list[str]:
+    """Return a warning for each pin that the program and a wired part drive against each other."""
+    assert options.wiring is not None
+    warnings = []
+    for pin in sorted(record.driven):
+        for part in options.wiring.on_pin(pin):
+            if pin in moved_pins((part,)):
+                warnings.append(f"pin {pin} has {part.id}, which drives it too")
+    return warnings
 
 
 def _first_input_ms(run: Run) -> float | None:

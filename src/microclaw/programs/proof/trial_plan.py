@@ -174,8 +174,8 @@ class TrialOptions(Struct, frozen=True):
     """The way to try a program: board time, inputs from outside, and how it is installed.
 
     With `expectations` the time is what they need, or `for_ms` where that is not None in them, and then a soak; with
-    `times` it is a run's. `host_s` limits the CPU time that the virtual board may use. `wiring` is the record of the
-    parts on the board; None if nobody recorded it (trial_wiring.py).
+    `times` it is a run's. `host_s` limits the CPU time that the virtual board may use. `wiring` has the parts of
+    the program's own wiring file, `record` those that are recorded for the device; None without one (trial_wiring.py).
     """
 
     for_ms: float = 10_000
@@ -186,6 +186,7 @@ class TrialOptions(Struct, frozen=True):
     host_s: float = 60.0
     times: RunTimes | None = None
     wiring: Wiring | None = None
+    record: Wiring | None = None
 
 
 class Run(TrialOptions, frozen=True, kw_only=True):

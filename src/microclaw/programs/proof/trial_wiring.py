@@ -2,31 +2,35 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from microclaw.errors import ConfigError
 from microclaw.hardware.boards.profile import BoardProfile
-from microclaw.hardware.parts.wiring import WiredPart, Wiring, check_wiring, soldered_parts
+from microclaw.hardware.parts.wiring import WiredPart, Wiring, check_wiring, wiring_of_board
 from microclaw.programs.building import ProgramImage
 
 
-def trial_wiring(program: ProgramImage, board: BoardProfile, record: Wiring | None) -> Wiring:
-    """Return the recorded parts; without any, those that the board has soldered on and those that the program names.
+def trial_wiring(program: ProgramImage, board: BoardProfile, own: Wiring | None, record: Wiring | None) -> Wiring:
+    """Return the parts of the trial's board: what is soldered on, and the program's own wiring or the device's record.
 
-    With a record, a program that names another pin reads nobody, as on the board. What is soldered on stays: a part of
-    the program at its address is left out.
+    A wiring of the program's own is the whole circuit. A record may lack parts: those that the program names are added,
+    unless the record has one of that kind. So a program that names another pin than the recorded one reads nobody, as
+    on the board. A part that the board cannot have beside the others is left out.
     """
-    if record is not None and record.parts:
-        return record
-    wired = list(soldered_parts(board).parts)
+    if own is not None and own.parts:
+        return wiring_of_board(own, board)
+    record = record or Wiring()
+    recorded_kinds = {part.part for part in record.parts}
+    wired = list(wiring_of_board(record, board).parts)
     for part in program.wired:
-        if _fits((*wired, part), board):
+        if part.part not in recorded_kinds and _may_have(board, (*wired, part)):
             wired.append(part)
     return Wiring(tuple(wired))
 
 
-def _fits(wired: tuple[WiredPart, ...], board: BoardProfile) -> bool:
-    """Return False if the board cannot have the last part beside the others: what is soldered on stays."""
+def _may_have(board: BoardProfile, wired: Sequence[WiredPart]) -> bool:
     try:
-        check_wiring(Wiring(wired), board)
+        check_wiring(Wiring(tuple(wired)), board)
     except ConfigError:
         return False
     return True

@@ -63,11 +63,14 @@ def _rewrite(read: PythonSource, board: BoardProfile) -> Rewritten:
     findings = Findings(read)
     try:
         tree: ast.Module = Simplifier(read.tree).visit(read.tree)
-        # Before the drivers are put in, as their classes have their own names now.
-        wired = find_wired_parts(PyCallGraph(Scopes(tree)), board)
-        tree = bundle_drivers(tree, findings)
-        findings.raise_errors()
         graph = PyCallGraph(Scopes(tree))
+        # Before the drivers of parts are in the program: their classes have other names there.
+        wired = find_wired_parts(graph)
+        bundle = bundle_drivers(tree, findings)
+        findings.raise_errors()
+        if bundle is not tree:
+            tree = bundle
+            graph = PyCallGraph(Scopes(tree))
         check_syntax(graph, findings)
         imports = check_imports(graph, board, findings)
         claims, analog = check_pins(graph, board, findings)

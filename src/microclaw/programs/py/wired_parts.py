@@ -9,9 +9,8 @@ from typing import Final
 from msgspec import Struct
 
 from microclaw.errors import ConfigError
-from microclaw.hardware.boards.profile import BoardProfile
 from microclaw.hardware.parts.reader import Part, parts
-from microclaw.hardware.parts.wiring import WiredPart, Wiring, check_wiring, make_part, part_roles
+from microclaw.hardware.parts.wiring import WiredPart, make_part, part_roles
 from microclaw.programs.py.callgraph import PyCallGraph
 from microclaw.programs.py.pins import find_argument, pin_numbers
 
@@ -33,11 +32,10 @@ class _Constructor(Struct, frozen=True):
     parameters: Mapping[str, str]
 
 
-def find_wired_parts(graph: PyCallGraph, board: BoardProfile) -> tuple[WiredPart, ...]:
+def find_wired_parts(graph: PyCallGraph) -> tuple[WiredPart, ...]:
     """Return the parts whose pins are known, each once, in the program's order.
 
-    The first part is named as its kind, further ones of the kind with a number. A part that the board cannot have
-    beside the earlier ones is left out.
+    The first part is named as its kind, further ones of the kind with a number. A board may be unable to have them.
     """
     constructors = _constructors()
     wired: list[WiredPart] = []
@@ -47,7 +45,7 @@ def find_wired_parts(graph: PyCallGraph, board: BoardProfile) -> tuple[WiredPart
             continue
         for values in _arguments(call, constructor, graph):
             part = _make(constructor.part, values, wired)
-            if part is not None and _fits((*wired, part), board):
+            if part is not None:
                 wired.append(part)
     return tuple(wired)
 
@@ -127,11 +125,3 @@ def _make(facts: Part, values: Mapping[str, int], wired: list[WiredPart]) -> Wir
     if is_there:
         return None
     return made
-
-
-def _fits(wired: tuple[WiredPart, ...], board: BoardProfile) -> bool:
-    try:
-        check_wiring(Wiring(wired), board)
-    except ConfigError:
-        return False
-    return True
