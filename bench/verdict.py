@@ -1,7 +1,8 @@
 """The rate of wrongly accepted and refused programs: own right programs and wrong ones against expectations.
 
-Each program in verdict_programs/ is a right one (NAME.c) with its expectations and its wrong ones (NAME.toml: the right
-source with one text replaced). A wrong program counts as refused when it does not build, or when its trial fails.
+Each program in verdict_programs/ is a right one (NAME.c, .ino or .py) with its expectations, its wiring and its wrong
+ones (NAME.toml: the right source with one text replaced). A wrong program counts as refused when it does not build, or
+when its trial fails.
 `python -m bench.verdict [NAME ...]` prints every program with what decided.
 """
 
@@ -12,18 +13,22 @@ import sys
 import tempfile
 import tomllib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from bench.report import Metric
 from microclaw.errors import BuildError, DeviceError
+from microclaw.events import ProgramKind
 from microclaw.hardware.boards import load_board
+from microclaw.hardware.boards.firmware import with_micropython
+from microclaw.hardware.parts.wiring import Wiring, parse_wiring
+from microclaw.programs.building import cached_compiler, program_language
 from microclaw.programs.builds.cache import BuildCache
 from microclaw.programs.proof.expectation_text import parse_expectations
 from microclaw.programs.proof.trial import TrialOptions, try_image
-from microclaw.programs.wasm.compile import compile_module
 
 PROGRAMS = Path(__file__).parent / "verdict_programs"
+SUFFIXES = (".c", ".ino", ".py")
 AT_ONCE = 2
 
 
@@ -35,6 +40,8 @@ class Case:
     kind: str
     source: str
     expect: str
+    suffix: str = ".c"
+    wiring: Wiring | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,15 +57,28 @@ def read_cases(names: Sequence[str] = ()) -> list[Case]:
     for file in sorted(PROGRAMS.glob("*.toml")):
         if names and file.stem not in names:
             continue
-        source = file.with_suffix(".c").read_text(encoding="utf-8")
+        program = _program_of(file)
+        source = program.read_text(encoding="utf-8")
         described = tomllib.loads(file.read_text(encoding="utf-8"))
-        cases.append(Case(file.stem, "", source, described["expect"]))
+        wiring = None
+        if "wiring" in described:
+            wiring = parse_wiring(described["wiring"])
+        right = Case(file.stem, "", source, described["expect"], program.suffix, wiring)
+        cases.append(right)
         for wrong in described["wrong"]:
             if wrong["old"] not in source:
                 raise ValueError(f"{file.name}: {wrong['old']!r} is not in the source")
             changed = source.replace(wrong["old"], wrong["new"], 1)
-            cases.append(Case(file.stem, wrong["kind"], _with_headers(changed), described["expect"]))
+            cases.append(replace(right, kind=wrong["kind"], source=_with_headers(changed)))
     return cases
+
+
+def _program_of(described: Path) -> Path:
+    for suffix in SUFFIXES:
+        program = described.with_suffix(suffix)
+        if program.is_file():
+            return program
+    raise ValueError(f"{described.name}: no program lies beside it")
 
 
 def _with_headers(source: str) -> str:
@@ -69,18 +89,24 @@ def _with_headers(source: str) -> str:
 
 
 async def judge_cases(cases: Sequence[Case]) -> list[Outcome]:
-    board = load_board("virtual")
     turn = asyncio.Semaphore(AT_ONCE)
     with tempfile.TemporaryDirectory() as folder:
-        cache = BuildCache(Path(folder))
+        compile_source = cached_compiler(BuildCache(Path(folder)))
 
         async def judge(case: Case) -> Outcome:
+            board = load_board("virtual")
+            kinds: tuple[ProgramKind, ...] = ("wasm",)
+            if case.suffix == ".py":
+                board = with_micropython(board)
+                kinds = ("py",)
+            language = program_language(f"program{case.suffix}")
             async with turn:
                 try:
-                    image = await compile_module(case.source, board, name="program", cache=cache)
+                    image = await compile_source(case.source, board, "program", "O3", language, kinds)
                 except BuildError as exc:
                     return Outcome(case, False, f"does not build: {exc.message}")
-                options = TrialOptions(expectations=parse_expectations(case.expect), host_s=120)
+                expectations = parse_expectations(case.expect)
+                options = TrialOptions(expectations=expectations, host_s=120, wiring=case.wiring)
                 try:
                     trial = await try_image(image, board, options)
                 except DeviceError as exc:  # nothing is installed after it; a right program counts as refused too
@@ -115,7 +141,7 @@ def main(names: Sequence[str]) -> None:
         good = outcome.accepted == (not outcome.case.kind)
         verdict = "accepted" if outcome.accepted else "refused"
         kind = outcome.case.kind or "right"
-        print(f"{'   ' if good else '!!!'} {outcome.case.name:18} {kind:24} {verdict:9} {outcome.why.splitlines()[0]}")
+        print(f"{'   ' if good else '!!!'} {outcome.case.name:20} {kind:30} {verdict:9} {outcome.why.splitlines()[0]}")
     for metric in metrics(outcomes):
         print(f"{metric.name}: {metric.value:g} {metric.unit}")
 

@@ -6,8 +6,12 @@ from typing import Final
 
 from microclaw.hardware.parts.models import Bench
 
-_FLIPS: Final = (0.15, 0.35, 0.6, 1.0)
+_LONG_BOUNCE: Final = (0.15, 0.35, 0.6, 1.0)
 """The edges of a bounce after the first, as shares of its time; every second one goes back for a moment."""
+_SHORT_BOUNCE: Final = (0.3, 1.0)
+# No two moves of a contact bounce alike. With an odd number of edges at each press, a program without a debounce would
+# toggle rightly; so the first press has an even one.
+_BOUNCES: Final = (_SHORT_BOUNCE, _LONG_BOUNCE, _LONG_BOUNCE, _LONG_BOUNCE)
 
 
 class Contact:
@@ -32,24 +36,31 @@ class Contact:
         self._bounce_ms = bounce_ms
         self._is_closed = False
         self._move_count = 0
+        self._bounce_count = 0
 
     def put(self, *, is_closed: bool) -> None:
-        """Close or open it at once, as it is at power on."""
-        self._move_count += 1
-        self._is_closed = is_closed
-        self._drive(is_closed=is_closed)
+        """Close or open it at once, as it is at power on. Its bounces begin with the first again."""
+        self._bounce_count = 0
+        self._begin_move(is_closed=is_closed)
 
     def move(self, *, is_closed: bool) -> None:
         """Close or open it with a bounce. Nothing happens if it is so already."""
         if is_closed == self._is_closed:
             return
-        self.put(is_closed=is_closed)
+        self._begin_move(is_closed=is_closed)
         if not self._bounce_ms:
             return
         begin_ms = self._bench.now_ms()
-        for number, share in enumerate(_FLIPS, 1):
+        bounce = _BOUNCES[self._bounce_count % len(_BOUNCES)]
+        self._bounce_count += 1
+        for number, share in enumerate(bounce, 1):
             is_back = number % 2 == 1
             self._flip_at(begin_ms + share * self._bounce_ms, is_closed=is_closed != is_back)
+
+    def _begin_move(self, *, is_closed: bool) -> None:
+        self._move_count += 1
+        self._is_closed = is_closed
+        self._drive(is_closed=is_closed)
 
     def _flip_at(self, t_ms: float, *, is_closed: bool) -> None:
         """Set the contact at that time, unless it moves again before."""

@@ -1,4 +1,4 @@
-"""A DS18B20: its ROM code and its scratchpad. A conversion takes no time here."""
+"""A DS18B20: its ROM code and its scratchpad."""
 
 from __future__ import annotations
 
