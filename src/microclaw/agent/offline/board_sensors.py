@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from msgspec import Struct
 
 from microclaw.agent.offline.boards import board_of, device_of
 from microclaw.agent.offline.decision import Context, ask
 from microclaw.hardware.parts.reader import Part, Quantity, ValueRange, find_part, i2c_sensors_of, quantities
 from microclaw.hardware.parts.wiring import WiredPart, Wiring
+from microclaw.programs.patterns.library import pattern_names
+
+FIND_PROGRAMS: Final = "see which programs there are: microclaw app search"
 
 
 class BoardSensor(Struct, frozen=True):
@@ -45,7 +50,9 @@ def sensor_of(context: Context) -> BoardSensor:
         if wired.address is not None and not wired.pins:
             return BoardSensor(name, quantity, wired.facts, wired.address)
         pins = " and ".join(f"pin {pin}" for pin in wired.pins.values())
-        step = f"log the {shown_name} of the {wired.part} on {pins} every 10 s"
+        step = FIND_PROGRAMS
+        if reading_pattern(wired.facts) is not None:
+            step = f"log the {shown_name} of the {wired.part} on {pins} every 10 s"
         raise ask(f"Only a program can read the {wired.part.upper()}, not the host.", step, code="not_possible")
     title = board_of(context).title
     part = context.parse.word("part")
@@ -62,6 +69,14 @@ def sensor_of(context: Context) -> BoardSensor:
     raise ask(f"{text} Which pin is its analog output on?", "read its voltage: read adc 4", "pin")
 
 
+def reading_pattern(facts: Part) -> str | None:
+    """Return the pattern that reads a part on pins again and again, or None if there is none."""
+    name = f"read_{facts.name}"
+    if name in pattern_names():
+        return name
+    return None
+
+
 def wired_sensor(context: Context) -> WiredPart | None:
     """Return the wired part that measures the quantity of the sentence, of the kind that it names; None without one."""
     name = context.parse.word("quantity") or "temperature"
@@ -71,10 +86,11 @@ def wired_sensor(context: Context) -> WiredPart | None:
 def find_sensor(wiring: Wiring, quantity: str, kind: str | None = None) -> WiredPart | None:
     """Return the first part by name that measures a quantity, of this kind if one is given.
 
-    A part on the board's own I2C bus, which is read without a program, comes before the others.
+    A part on the board's own I2C bus, which is read without a program, comes before the others. Of several of a kind it
+    is the last: what a person recorded stands after what is soldered on.
     """
     sensors = []
-    for part in wiring.measuring(quantity):
+    for part in reversed(wiring.measuring(quantity)):
         if kind in (None, part.part):
             sensors.append(part)
     if not sensors:

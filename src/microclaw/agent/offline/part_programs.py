@@ -11,12 +11,11 @@ from fractions import Fraction
 from typing import Final
 
 from microclaw.agent.language.times import spoken_duration
-from microclaw.agent.offline.board_sensors import sensor_of, wired_sensor
+from microclaw.agent.offline.board_sensors import FIND_PROGRAMS, reading_pattern, sensor_of, wired_sensor
 from microclaw.agent.offline.boards import PinTarget, pin_target
 from microclaw.agent.offline.decision import PIN_SLOTS, Context, ask
 from microclaw.agent.offline.pattern_values import Filled, PatternValues, pace_ms
 from microclaw.hardware.parts.reader import Part, find_part
-from microclaw.programs.patterns.library import pattern_names
 
 _MOTION_MS: Final = 10_000
 _WATER_MS: Final = 5_000
@@ -60,10 +59,10 @@ def _read_named_part(context: Context) -> Filled:
 
 
 def _read_part(context: Context, facts: Part, pin: int) -> Filled:
-    pattern = f"read_{facts.name}"
-    if pattern not in pattern_names():
+    pattern = reading_pattern(facts)
+    if pattern is None:
         text = f"No ready program reads the {facts.name.upper()}."
-        raise ask(text, "see which programs there are: microclaw catalog search", code="not_possible")
+        raise ask(text, FIND_PROGRAMS, code="not_possible")
     name = context.parse.word("quantity") or "temperature"
     every_ms = pace_ms(context.parse)
     values: PatternValues = {"PIN": pin, "QUANTITY": name, "EVERY_MS": every_ms}
