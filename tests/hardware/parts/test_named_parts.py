@@ -196,11 +196,12 @@ def test_switches_have_the_polarity_of_the_wiring() -> None:
     assert inputs_on(wiring, 5) == ()
 
 
-def test_a_record_counts_before_what_is_soldered_on() -> None:
+def test_a_board_has_what_is_recorded_and_what_is_soldered_on() -> None:
     soldered = soldered_parts(BOARD)
     assert soldered.parts
     assert wiring_of_board(Wiring(), BOARD) == soldered
-    assert wiring_of_board(_named(("lamp", 5)), BOARD) == _named(("lamp", 5))
+    lamp = _named(("lamp", 5))
+    assert wiring_of_board(lamp, BOARD).parts == (*soldered.parts, *lamp.parts)
 
 
 def test_two_records_of_a_board_join_without_contradictions() -> None:

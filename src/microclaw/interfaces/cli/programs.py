@@ -111,13 +111,7 @@ def run(
     board = load_described_board(terms.pop("board"), terms.pop("firmware"))
 
     def run_once() -> None:
-        values = {
-            "name": name,
-            **terms,
-            **times,
-            **program_values(file, expect),
-            **_wiring_values(options, file, wiring),
-        }
+        values = {"name": name, **terms, **times, **_program_and_wiring(options, file, expect, wiring)}
         if not tries:
             perform(options, programs.install, values, board)
             return
@@ -146,13 +140,16 @@ def _refuse_meaningless(*, tries: bool, address: str | None) -> None:
             raise click.BadParameter(f"{param.opts[0]} has no effect with {way}")
 
 
-def _wiring_values(options: GlobalOptions, program: Path, file: Path | None) -> dict[str, Any]:
-    """Return the text of a program's wiring as the field of acts on programs, and say which parts it has."""
-    wiring = program_wiring(program, file)
-    if wiring is None:
-        return {}
-    options.say(wiring.line)
-    return {"wiring": wiring.text}
+def _program_and_wiring(
+    options: GlobalOptions, file: Path, expect: Path | None, wiring_file: Path | None
+) -> dict[str, Any]:
+    """Return a file's program, its expectations and its wiring as the fields of acts; say which parts are wired."""
+    values = program_values(file, expect)
+    wiring = program_wiring(file, wiring_file)
+    if wiring is not None:
+        options.say(wiring.line)
+        values["wiring"] = wiring.text
+    return values
 
 
 def run_at_each_save(
@@ -327,7 +324,7 @@ def upgrade(
     if file is None:
         program = _newer_values(options, name, sets)
     else:
-        program = {**program_values(file, expect), **_wiring_values(options, file, wiring)}
+        program = _program_and_wiring(options, file, expect, wiring)
     perform(options, programs.upgrade, {"name": name, **terms, **program})
 
 

@@ -131,7 +131,6 @@ async def try_out(  # noqa: PLR0913, RUF100 - one parameter for each field of th
     wiring: WiringText = None,
 ) -> dict[str, Any]:
     """Build, check and try a program on a throw-away virtual board: `ok`, `edges`, `log`, `evidence`, and `error`."""
-    from microclaw.hardware.parts.wiring_file import read_wiring_text
     from microclaw.programs.changes.stage_text import built, check_text, fail
 
     profile, build = _building(workshop, call, device, board)
@@ -143,21 +142,29 @@ async def try_out(  # noqa: PLR0913, RUF100 - one parameter for each field of th
                 image, profile, heap_bytes, for_ms=for_ms, inputs=inputs, expect=expect, every_ms=every_ms,
                 stop_after_ms=stop_after_ms,
             )  # fmt: skip
-            if wiring is not None:
-                options = structs.replace(options, wiring=read_wiring_text(wiring))
+            options = _with_wiring(options, wiring)
             if device is not None:
                 options = structs.replace(options, record=workshop.apps.registry.get(device).record)
         except MicroclawError as exc:
             fail(call.report, "check", exc)
         call.report(Step("check", check_text(image, options.heap_bytes)))
         call.report(Step("try", "on a throw-away virtual board", "running"))
-        try:
-            async with workshop.trials.turn(call.person_id):
-                trial = await workshop.apps.try_image(image, profile, options)
-        except MicroclawError as exc:
-            fail(call.report, "try", exc)
+        trial = await _try_in_turn(workshop, call, image, profile, options)
     call.report(trial_step(trial))
     return _shown(trial, image)
+
+
+async def _try_in_turn(
+    workshop: BuildContext, call: OperationCall, image: ProgramImage, board: BoardProfile, options: TrialOptions
+) -> Trial:
+    """Try the image in the caller's turn."""
+    from microclaw.programs.changes.stage_text import fail
+
+    try:
+        async with workshop.trials.turn(call.person_id):
+            return await workshop.apps.try_image(image, board, options)
+    except MicroclawError as exc:
+        fail(call.report, "try", exc)
 
 
 def _trial_options(
@@ -192,6 +199,15 @@ def _trial_options(
         expectations=expectations,
         times=times,
     )
+
+
+def _with_wiring(options: TrialOptions, text: str | None) -> TrialOptions:
+    """Return the options with the wiring of this text, if there is one. Raises ConfigError, UnknownName."""
+    from microclaw.hardware.parts.wiring_file import read_wiring_text
+
+    if text is None:
+        return options
+    return structs.replace(options, wiring=read_wiring_text(text))
 
 
 def _building(

@@ -193,14 +193,10 @@ async def try_image(
         record = await bench.record(run)
     verdict = judge(record, board, heap_bytes=run.heap_bytes)
     outcome = await _compare_expectations(bench, run, record, verdict)
-    fault: tuple[str | None, str | None] = outcome.fault or (None, None)
-    if not verdict.ok:
-        fault = (verdict.error, verdict.next_step)
-    error, next_step = _in_program_words(fault, image)
-    fields = structs.asdict(record)
-    fields["lines"] = tuple(_lines_in_program_words(record.lines, image))
+    error, next_step = _in_program_words(_fault_of(verdict, outcome), image)
+    lines = tuple(_lines_in_program_words(record.lines, image))
     return Trial(
-        **fields,
+        **structs.asdict(structs.replace(record, lines=lines)),
         ok=verdict.ok and outcome.fault is None,
         ended=verdict.ended,
         error=error,
@@ -243,6 +239,13 @@ class _Outcome(Struct, frozen=True):
 
     results: tuple[ExpectationResult, ...] = ()
     fault: tuple[str, str] | None = None
+
+
+def _fault_of(verdict: Verdict, outcome: _Outcome) -> tuple[str | None, str | None]:
+    """Return the fault of the program with its next step, else that of the expectations, else (None, None)."""
+    if not verdict.ok:
+        return verdict.error, verdict.next_step
+    return outcome.fault or (None, None)
 
 
 async def _compare_expectations(bench: _Bench, run: Run, record: Record, verdict: Verdict) -> _Outcome:

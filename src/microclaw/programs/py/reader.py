@@ -12,6 +12,7 @@ from msgspec import msgpack
 
 from microclaw.errors import BuildError
 from microclaw.hardware.boards.profile import BoardProfile
+from microclaw.hardware.parts.wiring import WiredPart
 from microclaw.programs.py.advice import warn
 from microclaw.programs.py.bundle import bundle_drivers
 from microclaw.programs.py.callgraph import PyCallGraph
@@ -63,14 +64,7 @@ def _rewrite(read: PythonSource, board: BoardProfile) -> Rewritten:
     findings = Findings(read)
     try:
         tree: ast.Module = Simplifier(read.tree).visit(read.tree)
-        graph = PyCallGraph(Scopes(tree))
-        # Before the drivers of parts are in the program: their classes have other names there.
-        wired = find_wired_parts(graph)
-        bundle = bundle_drivers(tree, findings)
-        findings.raise_errors()
-        if bundle is not tree:
-            tree = bundle
-            graph = PyCallGraph(Scopes(tree))
+        tree, graph, wired = _with_drivers(tree, findings)
         check_syntax(graph, findings)
         imports = check_imports(graph, board, findings)
         claims, analog = check_pins(graph, board, findings)
@@ -102,6 +96,18 @@ def _rewrite(read: PythonSource, board: BoardProfile) -> Rewritten:
         )
     except RecursionError as exc:
         raise BuildError((at(read, None, "the program is too deeply nested", SIMPLER),), stage="check") from exc
+
+
+def _with_drivers(tree: ast.Module, findings: Findings) -> tuple[ast.Module, PyCallGraph, tuple[WiredPart, ...]]:
+    """Return the program with the drivers that it imports, its call graph, and the parts that it names."""
+    graph = PyCallGraph(Scopes(tree))
+    # Before the drivers of parts are in the program: their classes have other names there.
+    wired = find_wired_parts(graph)
+    bundle = bundle_drivers(tree, findings)
+    findings.raise_errors()
+    if bundle is not tree:
+        graph = PyCallGraph(Scopes(bundle))
+    return bundle, graph, wired
 
 
 def _line_map(tree: ast.Module, text: str) -> LineMap:
