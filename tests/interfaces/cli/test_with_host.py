@@ -197,3 +197,23 @@ def test_a_description_is_kept_and_held_to_by_every_door(
     said = ask("-d", "virtual-1", "chat", "hold the temperature at 25 degrees with the fan on pin 5")
     assert "without /dev/i2c" in said.out + said.err
     assert ask("app", "list", "-d", "virtual-1", "--json").json["apps"] == []
+
+
+def test_the_wiring_beside_a_program_goes_with_it_to_the_host(ask: Run, tmp_path: Path) -> None:
+    program = tmp_path / "lamp.ino"
+    program.write_text(
+        "void setup() { pinMode(4, INPUT_PULLUP); pinMode(5, OUTPUT); }\n"
+        "void loop() { digitalWrite(5, digitalRead(4) == LOW); delay(5); }\n"
+    )
+    (tmp_path / "wiring.toml").write_text('[btn1]\npart = "button"\npin = 4\nbounce_ms = 0\n')
+    (tmp_path / "lamp.expect").write_text("press btn1 at 2 s for 300 ms\npin 5: rises at 2 s\nsoak 0 s\n")
+    ran = ask("run", program, "-d", "virtual-1", "--expect", tmp_path / "lamp.expect")
+    assert (ran.code, "wired by wiring.toml: btn1" in ran.out, "met in the trial" in ran.out) == (0, True, True), (
+        ran.err
+    )
+    (tmp_path / "wiring.toml").write_text('[btn1]\npart = "button"\npin = 27\n')
+    ran = ask("app", "upgrade", "lamp", program, "-d", "virtual-1")
+    assert (ran.code, "btn1: pin on pin 27" in ran.out + ran.err) == (1, True)
+    for act in ("stop", "start"):
+        assert ask("app", act, "lamp", "-d", "virtual-1").code == 0
+    assert ask("app", "uninstall", "lamp", "-d", "virtual-1").code == 0
