@@ -21,7 +21,7 @@ ALLOWED: Final[Mapping[str, str]] = {
     "agent/knowledge/shipped/": "skills show examples",
     "hardware/boards/micropython/stock_image.toml": "the modules of MicroPython's image have their own names",
     "virtual/py/modules/": "the modules of MicroPython's image have their own names",
-    "programs/wasm/headers/sdkconfig.h": "the names of the settings of ESP-IDF's examples",
+    "programs/wasm/headers/sdkconfig.h": "settings have the names that ESP-IDF's examples gave them",
     "agent/offline/intents/": "words that people use for things that have no part in a sentence",
 }
 BOARD_PROFILE: Final = re.compile(r"hardware/boards/[^/]+\.toml")

@@ -29,6 +29,8 @@ def refused_name(wanted: str, *, headers: bool = False) -> Advice | None:
     if headers and wanted in library_headers():
         return None
     of_part = _parts_refusal(wanted, headers)
+    if of_part is None:
+        of_part = _other_library(wanted, headers)
     if of_part is not None:
         return of_part
     exact, patterns = _table(headers)
@@ -51,6 +53,18 @@ def _parts_refusal(wanted: str, headers: bool) -> Advice | None:
         for header in part.serves.arduino:
             if header not in library_headers() and wanted == (header if headers else header.removesuffix(".h")):
                 return _too_slow(part, needs)
+    return None
+
+
+def _other_library(wanted: str, headers: bool) -> Advice | None:
+    """Return the advice on a header, or a class, that is named as a part: the header of the part's library here."""
+    for header, root in library_headers().items():
+        name = root.parent.name
+        is_of_part = wanted.lower() == name or (headers and name in wanted.lower())
+        # An ordinary word, as "keypad", may also be in the name of a file of the program's own.
+        if is_of_part and any(character.isdigit() for character in name):
+            hint = f"for this part there is another library: add #include <{header}>"
+            return Advice(hint, "the library is not here", by_pattern=True)
     return None
 
 
