@@ -1,10 +1,10 @@
-"""The state of each feature on a family of boards, with its evidence: evidence/today.toml. It tries nothing itself."""
+"""The state of each feature on a family of boards, with its evidence: evidence/today.toml. Tries nothing itself."""
 
 from __future__ import annotations
 
 import functools
 import tomllib
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from importlib import resources
 from typing import Any, Final, Literal, TypeAlias
 
@@ -21,20 +21,25 @@ STATES: Final[Mapping[State, str]] = {
     "not_yet": "not yet",
     "cannot": "this board cannot",
 }
-"""Each state in words, from the best to none. Of boards that one can hold `works` means: seen on such a board."""
-VIRTUAL: Final = "virtual"  # over the link
+"""Each state in words, the best first. For the families of real boards `works` means: seen on such a board."""
+VIRTUAL: Final = "virtual"
+"""The virtual board on the link."""
 VIRTUAL_WASMACHINE: Final = "virtual-wasmachine"
 VIRTUALS: Final = (VIRTUAL, VIRTUAL_WASMACHINE)
 WASMACHINE: Final = "wasmachine"
-OUR_FIRMWARE: Final = "microclaw-micropython"  # hello.firmware.name of firmware/fw/greeting.py
-VIRTUAL_FIRMWARE: Final = "microclaw-virtual"  # of virtual/link/port.py
-_ALL_CHIPS: Final = "chips"  # in the table: the chips that are not named themselves
+OUR_FIRMWARE: Final = "microclaw-micropython"
+"""The `firmware.name` of a `hello` from firmware/fw/greeting.py."""
+VIRTUAL_FIRMWARE: Final = "microclaw-virtual"
+"""The `firmware.name` of a `hello` from virtual/link/port.py."""
+# The key of a feature's row for the chips that have no key of their own.
+_ALL_CHIPS: Final = "chips"
 
 
 class FeatureStatus(Struct, frozen=True):
-    """`evidence`: files of tests, make targets, "by hand: PAGE"; or why, where nothing works.
+    """The state of one feature on a family.
 
-    `needs`: the capability without which a board of the family cannot do it, "" for none.
+    `evidence`: files of tests, make targets, "by hand: PAGE"; the reason if nothing works. `needs`: the capability
+    without which a board of the family cannot do it, or "".
     """
 
     feature: str
@@ -43,14 +48,14 @@ class FeatureStatus(Struct, frozen=True):
     needs: str = ""
 
     def on(self, capabilities: Collection[str]) -> FeatureStatus:
-        """As it is on a board of the family that has these capabilities."""
+        """Return the state on a board of the family that has these capabilities."""
         if not self.needs or self.needs in capabilities or self.state in ("not_yet", "cannot"):
             return self
         return replace(self, state="cannot", evidence=(f"this one offers no {self.needs}",))
 
 
 class Family(Struct, frozen=True):
-    """`hardware`: what was tried on real boards, a line each; empty is nothing."""
+    """Boards that have the same states. `hardware`: what was tried on real boards, a line each."""
 
     family_id: str
     title: str
@@ -60,27 +65,21 @@ class Family(Struct, frozen=True):
 
 @functools.cache
 def families() -> Mapping[str, Family]:
-    """Every family by its id, in the order of the table; tests/hardware/boards/test_today.py checks the table."""
-    data = tomllib.loads(resources.files(__package__).joinpath("evidence", "today.toml").read_text(encoding="utf-8"))
-    return {
-        family_id: Family(
-            family_id,
-            title,
-            tuple(data["hardware"].get(family_id, ())),
-            tuple(
-                FeatureStatus(row["name"], state, tuple(evidence), row.get("needs", ""))
-                for row in data["features"]
-                for state, *evidence in [row.get(family_id) or row[_ALL_CHIPS]]
-            ),
-        )
-        for family_id, title in data["families"].items()
-    }
+    """Return every family by its id, in the order of the table (tests/hardware/boards/test_today.py checks it)."""
+    table = resources.files(__package__).joinpath("evidence", "today.toml")
+    data = tomllib.loads(table.read_text(encoding="utf-8"))
+    by_id = {}
+    for family_id, title in data["families"].items():
+        hardware = tuple(data["hardware"].get(family_id, ()))
+        findings = _findings_of(family_id, data["features"])
+        by_id[family_id] = Family(family_id, title, hardware, findings)
+    return by_id
 
 
 def family_of(board_id: str, chip: str, kinds: tuple[str, ...], link_firmware: str | None) -> Family | None:
-    """The family that a device was tried as; None: of no family.
+    """Return the family that a device was tried as, or None if it is of no family.
 
-    `link_firmware` is what its `hello` said ("NAME VERSION"), "" before the first, None for a device not on the link.
+    `link_firmware` is the firmware of its `hello` ("NAME VERSION"), "" before the first, None if it is not on the link.
     """
     if link_firmware is not None:
         name = link_firmware.rpartition(" ")[0]
@@ -97,9 +96,24 @@ def family_of(board_id: str, chip: str, kinds: tuple[str, ...], link_firmware: s
 
 
 def today_object(family: Family, capabilities: Collection[str]) -> dict[str, Any]:
-    """As JSON values, for a board with these capabilities."""
-    findings = [
-        {"feature": f.feature, "state": f.state, "text": STATES[f.state], "evidence": list(f.evidence)}
-        for f in (finding.on(capabilities) for finding in family.findings)
-    ]
+    """Return the family's states as JSON values, for a board with these capabilities."""
+    findings = []
+    for finding in family.findings:
+        status = finding.on(capabilities)
+        row = {
+            "feature": status.feature,
+            "state": status.state,
+            "text": STATES[status.state],
+            "evidence": list(status.evidence),
+        }
+        findings.append(row)
     return {"family": family.title, "hardware": list(family.hardware), "findings": findings}
+
+
+def _findings_of(family_id: str, rows: Sequence[Mapping[str, Any]]) -> tuple[FeatureStatus, ...]:
+    """Return the family's state of each feature, from the table's rows."""
+    findings = []
+    for row in rows:
+        state, *evidence = row.get(family_id) or row[_ALL_CHIPS]
+        findings.append(FeatureStatus(row["name"], state, tuple(evidence), row.get("needs", "")))
+    return tuple(findings)

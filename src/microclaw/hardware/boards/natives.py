@@ -13,7 +13,7 @@ NATIVE_MODULE: Final = "env"
 
 
 class NativeGroup(StrEnum):
-    """A part that a firmware build has or lacks as a whole; a board profile lists its groups."""
+    """A part that a firmware build has or lacks as a whole; a board profile lists the groups of its build."""
 
     LIBC_BUILTIN = "libc_builtin"
     LIBC_EXT = "libc_ext"
@@ -42,21 +42,35 @@ def _read_table() -> Mapping[str, Native]:
     natives = {}
     group = NativeGroup.LIBC_BUILTIN
     table = resources.files(__package__).joinpath("natives.txt").read_text(encoding="ascii")
-    for row in (line for line in table.splitlines() if not line.startswith("#")):
-        if row.startswith("["):
-            group = NativeGroup(row[1:-1])
+    for line in table.splitlines():
+        if line.startswith("#"):
             continue
-        signature, prototype = row.split(" | ")
-        name = prototype.partition("(")[0].split()[-1].lstrip("*")
-        params, results = (tuple(_TYPES[c] for c in part) for part in signature[1:].split(")"))
-        natives[name] = Native(name, signature, prototype, group, params, results)
+        if line.startswith("["):
+            group = NativeGroup(line[1:-1])
+            continue
+        native = _parse_native(line, group)
+        natives[native.name] = native
     return natives
+
+
+def _parse_native(row: str, group: NativeGroup) -> Native:
+    """Parse a row, such as `($*)i | int printf(const char *format, ...)`."""
+    signature, prototype = row.split(" | ")
+    declared = prototype.partition("(")[0]
+    name = declared.split()[-1].lstrip("*")
+    params, results = signature[1:].split(")")
+    return Native(name, signature, prototype, group, params=_wasm_types(params), results=_wasm_types(results))
+
+
+def _wasm_types(letters: str) -> tuple[str, ...]:
+    return tuple(_TYPES[letter] for letter in letters)
 
 
 _TYPES: Final = {"i": "i32", "I": "i64", "f": "f32", "F": "f64", "*": "i32", "~": "i32", "$": "i32"}
 NATIVES: Final = _read_table()
 
-# What the application manager calls in an app, found by name only: export -> parameter types; none has a result.
+# The functions that the application manager calls in an app. It finds them by their names. Each with the types of its
+# parameters; none has a result.
 APP_EXPORTS: Final[Mapping[str, tuple[str, ...]]] = {
     "on_init": (),
     "on_destroy": (),

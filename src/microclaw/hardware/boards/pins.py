@@ -19,39 +19,39 @@ _DRIVEN: frozenset[PinUse] = frozenset({"output", "pwm", "i2c"})
 
 
 def check_pin(board: BoardProfile, pin: int, use: PinUse) -> None:
-    """Raise PinRefused, with the reason and the nearest free pins, when this board must not use the pin so."""
+    """Raise PinRefused, with the reason and the nearest free pins, if this board must not use the pin so."""
     reason = refusal(board, pin, use)
     if reason is None:
         return
+    hint = None
     near = nearest_usable_pins(board, pin, use)
     if near:
         hint = f"pins near it that can {_NEEDS[use]}: {', '.join(map(str, near))}"
-    else:
-        hint = None
     raise PinRefused(f"pin {pin} cannot {_NEEDS[use]}: {reason}", next_step=hint)
 
 
 def refusal(board: BoardProfile, pin: int, use: PinUse) -> str | None:
-    """Why this board must not use the pin so; None when it may."""
-    known = board.pins.get(pin)
-    if known is None:
+    """Return why this board must not use the pin so, or None if it may."""
+    facts = board.pins.get(pin)
+    if facts is None:
         return f"the {board.chip} has no GPIO {pin}"
-    if known.reserved is not None:
-        return f"GPIO {pin} belongs to {known.reserved} ({board.title})"
-    if use in known.uses:
+    if facts.reserved is not None:
+        return f"GPIO {pin} belongs to {facts.reserved} ({board.title})"
+    if use in facts.uses:
         return None
-    if use in known.lacks:
-        return known.lacks[use]
-    if use in _DRIVEN and known.uses and not known.uses & _DRIVEN:
+    if use in facts.lacks:
+        return facts.lacks[use]
+    if not facts.uses:
+        return f"GPIO {pin} is of no use on {board.title}: {facts.caution or 'it offers nothing'}"
+    is_input_only = not facts.uses & _DRIVEN
+    if is_input_only and use in _DRIVEN:
         drives = "drive anything" if use == "i2c" else "drive an LED"
         return f"GPIO {pin} is input-only on {board.title}: it cannot {drives}"
-    if not known.uses:
-        return f"GPIO {pin} is of no use on {board.title}: {known.caution or 'it offers nothing'}"
-    return f"on {board.title} it offers {', '.join(sorted(known.uses))}"
+    return f"on {board.title} it offers {', '.join(sorted(facts.uses))}"
 
 
 def cautions(board: BoardProfile, pin: int, *, is_driven: bool, is_pulled: bool) -> list[tuple[str, str]]:
-    """Return what to know of a pin that the board allows, each with what to do about it."""
+    """Return the reasons to think twice about a pin that the board allows, each with advice."""
     facts = board.pins[pin]
     reasons: list[tuple[str, str]] = []
     if is_driven and facts.caution is not None:
@@ -62,5 +62,6 @@ def cautions(board: BoardProfile, pin: int, *, is_driven: bool, is_pulled: bool)
 
 
 def nearest_usable_pins(board: BoardProfile, pin: int, use: PinUse) -> tuple[int, ...]:
-    """Up to four free pins that offer the use, nearest number first."""
-    return tuple(sorted(board.usable_pins(use), key=lambda number: (abs(number - pin), number))[:_NEIGHBOURS])
+    """Return up to four free pins that offer the use, the nearest number first."""
+    nearest = sorted(board.usable_pins(use), key=lambda number: (abs(number - pin), number))
+    return tuple(nearest[:_NEIGHBOURS])

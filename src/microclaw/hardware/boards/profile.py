@@ -13,8 +13,11 @@ Generation: TypeAlias = Literal["old", "new"]
 
 
 class BoardPin(Struct, frozen=True):
-    """One GPIO. `reserved` names to whom it belongs, so that it must not be used at all; `caution` is a reason to think
-    twice before it is driven (strapping); `lacks` says why the chip has no ADC or pull resistor for it."""
+    """One GPIO.
+
+    `reserved` names what it belongs to, so that it must not be used at all. `caution` is a reason to think twice before
+    it is driven (strapping). `lacks` says why the chip has no ADC or pull resistor for it.
+    """
 
     number: int
     uses: frozenset[PinUse]
@@ -23,22 +26,27 @@ class BoardPin(Struct, frozen=True):
     lacks: Mapping[PinLack, str] = {}
     source: str = ""
 
+    def is_free_for(self, use: PinUse) -> bool:
+        """Return True if it offers the use, is not reserved and needs no caution."""
+        return use in self.uses and self.reserved is None and self.caution is None
+
 
 class PwmUnit(Struct, frozen=True, forbid_unknown_fields=True):
     """The chip's LEDC: groups of timers and channels. A channel is a pin's, its timer gives it a frequency.
 
-    `lowest_hz` is that of stock MicroPython, which takes the most bits of resolution that a frequency leaves.
+    `timers` and `channels` are those of each group. `lowest_hz` is that of stock MicroPython, which takes the most bits
+    of resolution that a frequency leaves.
     """
 
     groups: int
-    timers: int  # of each group
-    channels: int  # of each group
+    timers: int
+    channels: int
     clock_hz: int
     lowest_hz: int
     source: str
 
     def highest_hz(self, bits: int = 1) -> int:
-        """Return the highest frequency that has so many bits of resolution."""
+        """Return the highest frequency that has this many bits of resolution."""
         return self.clock_hz >> bits
 
 
@@ -55,14 +63,16 @@ class Led(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class I2cBus(Struct, frozen=True):
+    """The I2C bus of a board. `sensors` are soldered on: name -> 7-bit address."""
+
     sda: int
     scl: int
-    sensors: Mapping[str, int]  # name -> 7-bit address
+    sensors: Mapping[str, int]
     source: str = ""
 
 
 class HeaderPin(Struct, frozen=True):
-    """A place on a header: what is printed beside it, and its GPIO; None for power, ground, reset."""
+    """A place on a header: the print beside it, and its GPIO; None for power, ground, reset."""
 
     label: str
     gpio: int | None
@@ -85,14 +95,16 @@ class Layout(Struct, frozen=True):
 
 
 class Firmware(Struct, frozen=True, forbid_unknown_fields=True):
-    """An ESP-WASMachine build: which groups of natives and device nodes it has, and its limits (bytes, ms).
+    """An ESP-WASMachine build: its groups of natives, its device nodes and its limits (bytes, ms); None: no limit.
 
-    `described` are the words of a person's description (boards/firmware.py) that this build follows instead of its
-    source; of the groups `natives_lacking` are not there, and beside them `natives_added` are. None is no own limit.
+    `native_groups` are values of NativeGroup, `device_nodes` names such as "gpio" and "ledc". `no_stock_build` says why
+    the stock build does not run on this board; then the other fields are those of a build of one's own. `has_files` is
+    about /storage. `described` are the words of a person's description (boards/firmware.py) that this build follows
+    instead of its source: it lacks `natives_lacking` of the groups, and has `natives_added` beside them.
     """
 
-    native_groups: frozenset[str]  # NativeGroup values of boards.natives
-    device_nodes: frozenset[str]  # "gpio", "i2c", "ledc", "uart", "spi"
+    native_groups: frozenset[str]
+    device_nodes: frozenset[str]
     attribute_generation: Generation
     max_apps: int
     app_heap_bytes: int
@@ -100,22 +112,33 @@ class Firmware(Struct, frozen=True, forbid_unknown_fields=True):
     max_memory_bytes: int
     apps_survive_reset: bool
     source: str = ""
-    no_stock_build: str | None = None  # why it does not run on this board; the rest is of a build of one's own
+    no_stock_build: str | None = None
     natives_added: frozenset[str] = frozenset()
     natives_lacking: frozenset[str] = frozenset()
     max_heap_bytes: int | None = None
     max_timers: int | None = None
-    has_files: bool = True  # /storage
+    has_files: bool = True
     described: tuple[str, ...] = ()
 
+    @property
+    def groups(self) -> frozenset[str]:
+        """The native groups, each with underscores; profiles may spell a group with a dash."""
+        return frozenset(group.replace("-", "_") for group in self.native_groups)
+
     def has_native(self, name: str, group: str) -> bool:
-        """True if it has the function of this group; profiles may spell a group with a dash."""
+        """Return True if it has the function `name` of this group."""
         if name in self.natives_lacking:
             return False
-        return name in self.natives_added or group in {known.replace("-", "_") for known in self.native_groups}
+        return name in self.natives_added or group in self.groups
 
 
 class BoardProfile(Struct, frozen=True):
+    """A board. `led` and `no_led`: one of them is None; `no_led` says why a program can switch no LED.
+
+    `power_cut` is one sentence: what becomes of programs at a power cut. `arduino_pins` are the names of Arduino's
+    package for the board (A0, TX). `layout` is None if the board has no headers, or if their order is unknown.
+    """
+
     board_id: str
     title: str
     chip: str
@@ -125,14 +148,14 @@ class BoardProfile(Struct, frozen=True):
     led: Led | None
     i2c: I2cBus | None
     firmware: Firmware
-    power_cut: str  # one sentence: what becomes of programs at a power cut
-    no_led: str | None = None  # why there is no LED that a program can switch; None where `led` is one
+    power_cut: str
+    no_led: str | None = None
     no_led_source: str = ""
-    arduino_pins: Mapping[str, int] = field(default_factory=dict)  # A0, TX: as Arduino's package has them
+    arduino_pins: Mapping[str, int] = field(default_factory=dict)
     pwm: PwmUnit = NO_PWM
-    layout: Layout | None = None  # None: nobody looked up how its pins lie, or it has no headers
+    layout: Layout | None = None
 
     def usable_pins(self, use: PinUse) -> tuple[int, ...]:
-        """Every pin that offers the use, is not reserved and needs no caution, in order."""
-        pins = sorted(self.pins.values(), key=lambda pin: pin.number)
-        return tuple(p.number for p in pins if use in p.uses and p.reserved is None and p.caution is None)
+        """Return every pin that offers the use, is not reserved and needs no caution, in order."""
+        numbers = [pin.number for pin in self.pins.values() if pin.is_free_for(use)]
+        return tuple(sorted(numbers))
