@@ -28,7 +28,7 @@ from microclaw.hardware.parts import reader
 from microclaw.interfaces.mqtt import discovery
 from microclaw.programs.patterns import library
 from microclaw.programs.proof.expectation_text import parse_expectations
-from microclaw.programs.proof.expectations import PartStimulus
+from microclaw.programs.proof.stimuli import PartStimulus
 
 ROOT: Final = Path(__file__).parents[3]
 PAGE_SCRIPT: Final = str(ROOT / "scripts" / "parts_page.py")

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from tests.programs.conftest import tried
 
-from microclaw.programs.proof.expectations import PinStimulus
+from microclaw.programs.proof.stimuli import PinStimulus
 
 PULSE = (PinStimulus(5, 1, 8), PinStimulus(5, 0, 12))
 WIRE_SKETCH = """

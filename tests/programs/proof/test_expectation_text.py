@@ -9,13 +9,15 @@ import pytest
 from microclaw.agent.knowledge.skills import Skills
 from microclaw.errors import ConfigError
 from microclaw.host.operations.next_steps import name_tools
-from microclaw.programs.proof.checks import Duty, Hold, Period
+from microclaw.programs.proof.checks import Hold, Period
 from microclaw.programs.proof.expectation_forms import all_examples
 from microclaw.programs.proof.expectation_text import parse_expectations
-from microclaw.programs.proof.expectations import EdgeMoments, LevelState, PinStimulus
+from microclaw.programs.proof.expectations import EdgeMoments, LevelState
 from microclaw.programs.proof.line_pattern import parse_line_pattern
+from microclaw.programs.proof.pwm_checks import Duty
 from microclaw.programs.proof.reaction import Reaction
 from microclaw.programs.proof.record import TrialWindow
+from microclaw.programs.proof.stimuli import PinStimulus
 
 DOCS = Path(__file__).parents[3] / "docs" / "reference" / "expectations.md"
 

@@ -12,9 +12,9 @@ from microclaw.hardware.boards.reader import load_board
 from microclaw.hardware.parts.wiring import parse_wiring
 from microclaw.programs.builds.cache import BuildCache
 from microclaw.programs.proof.expectation_text import parse_expectations
-from microclaw.programs.proof.expectations import PartSetting
 from microclaw.programs.proof.part_stimuli import with_settings
 from microclaw.programs.proof.record import Record
+from microclaw.programs.proof.stimuli import PartSetting
 from microclaw.programs.proof.trial import Trial, TrialOptions, try_image
 from microclaw.programs.py.compile import build
 from microclaw.wire.board_replies import ShownRow

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from tests.programs.conftest import tried
 
-from microclaw.programs.proof.expectations import PinStimulus
+from microclaw.programs.proof.stimuli import PinStimulus
 from microclaw.programs.run_times import RunTimes
 
 PULSE_PY = """

@@ -13,7 +13,7 @@ from microclaw.devices.virtual_boards.trial_board import TrialBoard
 from microclaw.errors import ConfigError, DeviceTimeout
 from microclaw.hardware.boards.reader import load_board
 from microclaw.programs.builds.cache import BuildCache
-from microclaw.programs.proof.expectations import AdcStimulus, PinStimulus
+from microclaw.programs.proof.stimuli import AdcStimulus, PinStimulus
 from microclaw.programs.proof.trial import Trial, TrialOptions, try_image
 from microclaw.programs.proof.trial_plan import parse_duration_ms, parse_input, plan
 from microclaw.programs.proof.trial_run import BoardRun

@@ -9,7 +9,7 @@ import pytest
 from microclaw.errors import TrialFailed
 from microclaw.hardware.boards.reader import load_board
 from microclaw.programs.builds.cache import BuildCache
-from microclaw.programs.proof.expectations import AdcStimulus, PinStimulus
+from microclaw.programs.proof.stimuli import AdcStimulus, PinStimulus
 from microclaw.programs.proof.trial import Trial, TrialOptions, try_image
 from microclaw.programs.py.compile import build
 

@@ -181,7 +181,7 @@ def _trial_options(
     """Return the options of a trial on this board. Raises the error of an option that the board or program refuses."""
     from microclaw.programs.building import fit_claim, fit_limits
     from microclaw.programs.proof.expectation_text import parse_expectations
-    from microclaw.programs.proof.expectations import PinStimulus
+    from microclaw.programs.proof.stimuli import PinStimulus
     from microclaw.programs.proof.trial import TrialOptions
     from microclaw.programs.run_times import check_times, run_times
 

@@ -15,8 +15,9 @@ from msgspec import Struct, structs
 from microclaw.events import Edge
 from microclaw.programs.building import ProgramImage
 from microclaw.programs.proof.expectation_result import ExpectationResult, evaluate
-from microclaw.programs.proof.expectations import Expectations, PinStimulus
+from microclaw.programs.proof.expectations import Expectations
 from microclaw.programs.proof.record import Record
+from microclaw.programs.proof.stimuli import PinStimulus
 from microclaw.programs.proof.trial_plan import Run
 from microclaw.programs.proof.verdict import Verdict
 from microclaw.programs.py.py_image import PyImage

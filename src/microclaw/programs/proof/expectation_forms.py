@@ -16,26 +16,25 @@ from msgspec import Struct
 
 from microclaw.hardware.parts.reader import parts, quantities
 from microclaw.programs.proof.assumed_parts import AssumedKey
-from microclaw.programs.proof.checks import At, Count, Duty, EdgeAt, Frequency, Hold, Period, Phase, Ramp, Within
+from microclaw.programs.proof.checks import At, Count, EdgeAt, Hold, Period, Phase, Within
 from microclaw.programs.proof.colors import COLOR_NAMES, Color
 from microclaw.programs.proof.expectations import (
     FADE_POINTS,
     MAX_ADC_V,
-    AdcStimulus,
     EdgeMoments,
     LedColor,
     LevelState,
     Lines,
     PartShows,
-    PartStimulus,
-    PinStimulus,
     PwmDuty,
     PwmMoments,
     ServoPulse,
 )
 from microclaw.programs.proof.line_pattern import parse_line_pattern
+from microclaw.programs.proof.pwm_checks import Duty, Frequency, Ramp
 from microclaw.programs.proof.reaction import Reaction
 from microclaw.programs.proof.record import WHOLE, TrialWindow
+from microclaw.programs.proof.stimuli import AdcStimulus, PartStimulus, PinStimulus
 from microclaw.wire.board_control import MAX_PIN
 
 SHARE: Final = 0.05

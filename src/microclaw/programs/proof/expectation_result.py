@@ -8,7 +8,7 @@ from typing import Any, Final, Literal, TypeAlias
 from msgspec import Struct, structs
 
 from microclaw.events import Edge, Evidence
-from microclaw.programs.proof.checks import Duty, Period, Phase
+from microclaw.programs.proof.checks import Period, Phase
 from microclaw.programs.proof.expectation_text import ALL_FORMS
 from microclaw.programs.proof.expectations import (
     Answer,
@@ -19,6 +19,7 @@ from microclaw.programs.proof.expectations import (
     Expectations,
     LevelState,
 )
+from microclaw.programs.proof.pwm_checks import Duty
 from microclaw.programs.proof.record import Record
 
 NO_EXPECTATION: Final = "no expectation given: this is what it did"

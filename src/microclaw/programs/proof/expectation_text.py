@@ -19,15 +19,9 @@ from microclaw.hardware.parts.wiring import WiredPart
 from microclaw.programs.proof.assumed_parts import AssumedKey, read_assumed
 from microclaw.programs.proof.checks import Windowed
 from microclaw.programs.proof.expectation_forms import DURATION, LINES, VALUES, Kind, all_examples, find_kind
-from microclaw.programs.proof.expectations import (
-    AdcStimulus,
-    ExpectationLine,
-    Expectations,
-    PartStimulus,
-    PinStimulus,
-    Stimulus,
-)
+from microclaw.programs.proof.expectations import ExpectationLine, Expectations
 from microclaw.programs.proof.record import WHOLE, TrialWindow
+from microclaw.programs.proof.stimuli import AdcStimulus, PartStimulus, PinStimulus, Stimulus
 from microclaw.text import code_lines
 
 MAX_TEXT_CHARS = 16_384

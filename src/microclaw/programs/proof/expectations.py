@@ -1,13 +1,14 @@
-"""The expectations of a program, as values: states and events of a record, stimuli, and the base class of checks.
+"""The expectations of a program, as values: states and events of a record, and the base class of checks.
 
-expectation_text.py reads them from text (docs/proof.md has the language), checks.py has the checks. Times are in ms
+expectation_text.py reads them from text (docs/proof.md has the language), checks.py has the checks, stimuli.py what
+the outside does. Times are in ms
 since the program's installation; shares are 0 to 1; duties in percent.
 """
 
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from itertools import pairwise
 from typing import Any, ClassVar, Final, Literal, TypeAlias, TypeVar
 
@@ -17,6 +18,7 @@ from microclaw.hardware.parts.wiring import WiredPart
 from microclaw.programs.proof.colors import Color, Rgb, color_text
 from microclaw.programs.proof.line_pattern import LinePattern
 from microclaw.programs.proof.record import WHOLE, Record, TrialWindow
+from microclaw.programs.proof.stimuli import Stimulus
 from microclaw.text import count_text, time_text
 
 V = TypeVar("V")
@@ -404,56 +406,6 @@ class Check(Struct, frozen=True):
         verb = "was" if count == 1 else "were"
         missing = f"{count_text(count, 'line')} {verb} left out"
         return CheckResult("untried", f"{missing}: print less; {finding.text}", _PRINT_LESS)
-
-
-class PinStimulus(Struct, frozen=True):
-    """The outside puts `level` on a pin; None: the pin changes to its other level and chatters for `bounce_ms`.
-
-    `pattern` is the number of a pattern of trial_plan.py.
-    """
-
-    pin: int
-    level: int | None
-    at_ms: float
-    bounce_ms: float = 0.0
-    pattern: int = 0
-
-
-class PartStimulus(Struct, frozen=True):
-    """A value that a wired part is given, as the text has it; part_stimuli.py makes the PartSettings of it.
-
-    With a `verb` ("press") `argument` is the number or the key that it has, and `hold_ms` how long it lasts. Without,
-    `value` is the value's name, or None for the part's only one, and `argument` the number in `unit`. `on_bus`: `part`
-    may be the name of a sensor on the I2C bus, which is wired for it if it is not there.
-    """
-
-    part: str
-    at_ms: float
-    argument: float | str | None = None
-    value: str | None = None
-    unit: str | None = None
-    verb: str | None = None
-    hold_ms: float | None = None
-    on_bus: bool = False
-    line: int = 0
-
-
-class PartSetting(Struct, frozen=True):
-    """Values that the part with this id gets, by their names. `pins` are those that it may move by that."""
-
-    part: str
-    values: Mapping[str, float]
-    at_ms: float
-    pins: tuple[int, ...] = ()
-
-
-class AdcStimulus(Struct, frozen=True):
-    pin: int
-    volts: float
-    at_ms: float
-
-
-Stimulus: TypeAlias = PinStimulus | PartStimulus | PartSetting | AdcStimulus
 
 
 class ExpectationLine(Struct, frozen=True):

@@ -15,15 +15,8 @@ from microclaw.hardware.parts.reader import Part, ValueRange, parts, quantities
 from microclaw.hardware.parts.reader import Stimulus as Verb
 from microclaw.hardware.parts.wiring import WiredPart, Wiring, part_roles
 from microclaw.programs.proof.checks import At
-from microclaw.programs.proof.expectations import (
-    Check,
-    ExpectationLine,
-    Expectations,
-    PartSetting,
-    PartShows,
-    PartStimulus,
-    Stimulus,
-)
+from microclaw.programs.proof.expectations import Check, ExpectationLine, Expectations, PartShows
+from microclaw.programs.proof.stimuli import PartSetting, PartStimulus, Stimulus
 
 _BOUNCE: Final = "bounce_ms"
 """The attribute of parts whose contacts bounce."""

@@ -7,7 +7,7 @@ from typing import Final
 
 from msgspec import Struct
 
-from microclaw.programs.proof.checks import Count, Duty, EdgeAt, Period, Phase
+from microclaw.programs.proof.checks import Count, EdgeAt, Period, Phase
 from microclaw.programs.proof.expectations import (
     JITTER_MS,
     Check,
@@ -18,6 +18,7 @@ from microclaw.programs.proof.expectations import (
     Lines,
     PwmDuty,
 )
+from microclaw.programs.proof.pwm_checks import Duty
 from microclaw.programs.proof.record import Record, TrialWindow
 from microclaw.text import count_text, time_text
 

@@ -32,9 +32,9 @@ from microclaw.programs.proof.clock_wrap import (
     uptimes_across_the_wrap,
 )
 from microclaw.programs.proof.expectation_result import ExpectationResult, evaluate, failure, proof_of, without_part
-from microclaw.programs.proof.expectations import PinStimulus
 from microclaw.programs.proof.part_stimuli import moved_pins, with_settings
 from microclaw.programs.proof.record import Record
+from microclaw.programs.proof.stimuli import PinStimulus
 from microclaw.programs.proof.traps import with_array_name
 from microclaw.programs.proof.trial_plan import Run, plan
 from microclaw.programs.proof.trial_plan import TrialOptions as TrialOptions

@@ -11,16 +11,9 @@ from msgspec import Struct, structs
 from microclaw.errors import ConfigError
 from microclaw.events import Edge
 from microclaw.hardware.parts.wiring import Wiring
-from microclaw.programs.proof.expectations import (
-    MAX_ADC_V,
-    AdcStimulus,
-    Expectations,
-    LevelState,
-    PartSetting,
-    PinStimulus,
-    Stimulus,
-)
+from microclaw.programs.proof.expectations import MAX_ADC_V, Expectations, LevelState
 from microclaw.programs.proof.reaction import Reaction
+from microclaw.programs.proof.stimuli import AdcStimulus, PartSetting, PinStimulus, Stimulus
 from microclaw.programs.run_times import RunTimes, first_run_ms, parse_time_ms
 from microclaw.wire.wasmachine.request import DEFAULT_HEAP_BYTES, DEFAULT_TIMERS
 

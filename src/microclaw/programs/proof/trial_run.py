@@ -19,9 +19,9 @@ from microclaw.events import Edge
 from microclaw.hardware.parts.wiring import wiring_tables
 from microclaw.programs.building import ProgramImage
 from microclaw.programs.proof.board_events import BoardEvents, TrialPins, led_changes
-from microclaw.programs.proof.expectations import AdcStimulus, PartSetting, PartStimulus, PinStimulus, Stimulus
 from microclaw.programs.proof.part_stimuli import bounces_ms
 from microclaw.programs.proof.record import Record
+from microclaw.programs.proof.stimuli import AdcStimulus, PartSetting, PartStimulus, PinStimulus, Stimulus
 from microclaw.programs.proof.trial_plan import Levels, Run, levels_over_time, seen_levels, shifted
 from microclaw.programs.proof.verdict import describe
 from microclaw.programs.run_times import RunTimes

@@ -17,7 +17,7 @@ from microclaw.programs.changes.program_requests import WiringText
 from microclaw.programs.changes.services import AppServices
 from microclaw.programs.changes.tool_forms import Expected, SourceCode, proof_fields, warnings_of
 from microclaw.programs.proof.expectation_text import parse_expectations
-from microclaw.programs.proof.expectations import PinStimulus
+from microclaw.programs.proof.stimuli import PinStimulus
 from microclaw.programs.proof.trial import TrialOptions
 from microclaw.text import fence_text
 from microclaw.wire.wasmachine.request import DEFAULT_HEAP_BYTES
