@@ -155,8 +155,11 @@ def _value_name(stimulus: PartStimulus, facts: Part) -> str:
 
 def _settable(facts: Part) -> dict[str, ValueRange]:
     """Return the values of a part that can be set from outside."""
-    values = {**facts.measures, **facts.inputs}
-    return {name: allowed for name, allowed in values.items() if not allowed.follows}
+    settable: dict[str, ValueRange] = {}
+    for name, allowed in {**facts.measures, **facts.inputs}.items():
+        if not allowed.follows:
+            settable[name] = allowed
+    return settable
 
 
 def _in_unit(stimulus: PartStimulus, name: str, allowed: ValueRange) -> float:
