@@ -4,6 +4,7 @@ import time
 door = Pin(4, Pin.IN, Pin.PULL_UP)
 buzzer = PWM(Pin(5), freq=880, duty_u16=0)
 
+
 def beep(times):
     for _ in range(times):
         buzzer.freq(880)
@@ -11,6 +12,7 @@ def beep(times):
         time.sleep_ms(150)
         buzzer.duty_u16(0)
         time.sleep_ms(150)
+
 
 closed = door.value() == 0
 while True:

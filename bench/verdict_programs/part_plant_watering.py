@@ -2,12 +2,14 @@ from machine import ADC, Pin
 import time
 
 soil = ADC(Pin(4), atten=ADC.ATTN_11DB)
-pump = Pin(5, Pin.OUT, value=1)   # relay, active low
+pump = Pin(5, Pin.OUT, value=1)  # relay, active low
 WET = 25200
 DRY = 50400
 
+
 def moisture():
     return (DRY - soil.read_u16()) * 100 // (DRY - WET)
+
 
 while True:
     m = moisture()
