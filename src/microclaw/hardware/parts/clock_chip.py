@@ -45,7 +45,7 @@ class ClockModel(BusDevice):
         self._pointer = 0
         now_ms = self.bench.now_ms()
         if now_ms < self._seen_ms and self._set_ms is not None:
-            # The board counts its time anew.
+            # The board counts its time from 0 again.
             self._set_to += timedelta(seconds=(self._seen_ms - self._set_ms) // 1000)
             self._set_ms = now_ms
             self._seen_ms = now_ms

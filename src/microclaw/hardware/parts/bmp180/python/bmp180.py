@@ -26,7 +26,7 @@ class BMP180:
         return 44330 * (1 - (self.pressure / self.baseline) ** 0.1903)
 
     def blocking_read(self):
-        """Measure; there is nothing to keep, as each value is measured anew."""
+        """Measure; there is nothing to keep, as each value is measured when it is read."""
         self._read()
 
     def _read(self):

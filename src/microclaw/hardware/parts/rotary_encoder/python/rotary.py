@@ -52,7 +52,7 @@ class Rotary:
         self._listeners.remove(listener)
 
     def _moved(self, state):
-        """Take the state of the pins after an edge; a step that a bounce takes back counts nothing."""
+        """Take the state of the pins after an edge; a step that a bounce undoes counts nothing."""
         place = self._PLACES[state ^ self._invert]
         way = (place - self._place) & 3
         self._place = place
