@@ -142,15 +142,15 @@ def test_a_diagram_is_the_record_and_the_board_has_its_parts(home: Home, tmp_pat
     file.write_text(json.dumps(DIAGRAM))
     document = home.wire(str(file))
     assert document["not_simulated"] == ["q1"]
-    assert set(home.wiring()) == {"lamp", "btn1", "dht1"}
+    assert set(home.wiring()) == {"bme280", "ina219", "lamp", "btn1", "dht1"}
     own = tmp_path / "wiring.toml"
     own.write_text(document["file"])
     assert home.wire(str(own))["file"] == document["file"]
     home.say("turn on the lamp")
     assert host.level(BOARD, 5) == 0
-    # The sensors that were soldered on are not on the diagram, and the virtual board is as the record says.
+    # What is soldered on stays beside the parts of the diagram.
     scan = host.client.post(f"/v1/devices/{BOARD}/call", {"method": "i2c.scan", "arguments": {}})
-    assert scan["result"]["addresses"] == []
+    assert scan["result"]["addresses"] == [0x40, 0x76]
 
 
 def test_a_record_survives_the_host(home: Home) -> None:

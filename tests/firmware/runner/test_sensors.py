@@ -58,7 +58,7 @@ async def test_program_and_host_read_what_the_sensors_measure(micropython: Micro
         machine.registers.update({registers()})
         calls = Calls(runner.board, runner, "0")
         answers = []
-        for name in ("bme280", "ina219", "mpu6050"):
+        for name in ("bme280", "ina219", "bme68x"):
             answers.append(await calls.answer(name, "i2c.read", {{"sensor": name}}, True))
         await install(runner, "app")
         await until(lambda: row(runner, "app")["state"] != "running", 20000)
@@ -70,4 +70,4 @@ async def test_program_and_host_read_what_the_sensors_measure(micropython: Micro
     assert {**answers[0]["value"]["values"], **answers[1]["value"]["values"]} == right
     assert dict(zip(ACCURACY, (float(line.split()[1]) for line in lines[:6]), strict=True)) == right
     assert lines[6] == "temperature None"
-    assert answers[2]["error"]["code"] == "bad_params", "there is no driver for an mpu6050"
+    assert answers[2]["error"]["code"] == "bad_params", "there is no driver for a bme68x"

@@ -185,6 +185,17 @@ def test_ids_that_become_the_same_stay_two_parts() -> None:
     assert [wired.id for wired in wiring.parts] == ["s-1", "s-1-2", "part-1"]
 
 
+def test_a_diagram_names_its_board_and_what_its_parts_measure_at_first() -> None:
+    wiring = diagram([part("wokwi-dht22", "dht1", temperature="31.5", humidity="200")], [("dht1:SDA", "esp:4")])
+    assert wiring.board == "esp32-devkitc-v4"
+    assert wiring.parts[0].attributes == {"temperature": 31.5, "humidity": 100}
+
+
+def test_two_parts_of_one_id_are_refused() -> None:
+    with pytest.raises(ConfigError):
+        diagram([part("wokwi-servo", "s1"), part("wokwi-led", "s1")], [])
+
+
 @pytest.mark.parametrize(
     "text",
     [
@@ -219,6 +230,9 @@ def test_any_diagram_gives_a_wiring_or_is_refused(
 ) -> None:
     parts = [{"id": part_id, "type": kind, "attrs": attributes} for part_id, kind, attributes in rows]
     wires = [(f"{first}:{pin}", f"{second}:{other}") for first, pin, second, other in ends]
-    wiring = diagram(parts, wires)
+    try:
+        wiring = diagram(parts, wires)
+    except ConfigError:
+        return
     ids = [wired.id for wired in wiring.parts]
     assert len(ids) == len(set(ids))

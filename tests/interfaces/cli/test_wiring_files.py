@@ -213,10 +213,19 @@ def test_a_bad_diagram_is_an_error_by_part_and_pin_or_is_taken_as_far_as_it_goes
 ) -> None:
     program = lay_out(tmp_path / "project", PLAIN)
     (tmp_path / "project" / "diagram.json").write_text(text)
-    ran = run("run", "--try", program, "--for", "1s")
+    ran = run("run", "--try", program, "--for", "1s", "--board", "virtual")
     assert ran.code == code, ran.err + ran.out
     assert shown in ran.out + ran.err
     assert ("next: " in ran.err) == (code != 0)
+
+
+def test_the_board_is_that_of_the_diagram_unless_another_one_is_typed(run: Run, tmp_path: Path) -> None:
+    program = lay_out(tmp_path / "project", PLAIN)
+    diagram = {"parts": [{"id": "esp", "type": "board-esp32-devkit-c-v4"}], "connections": []}
+    (tmp_path / "project" / "diagram.json").write_text(json.dumps(diagram))
+    # GPIO 6 belongs to the flash of that board, and is free on the default one.
+    assert run("run", "--try", program, "--for", "1s").code == 1
+    assert run("run", "--try", program, "--for", "1s", "--board", "virtual").code == 0
 
 
 def test_a_wiring_of_ours_goes_before_the_diagram_and_an_option_before_both(run: Run, tmp_path: Path) -> None:

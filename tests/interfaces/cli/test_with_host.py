@@ -38,8 +38,9 @@ def test_devices_are_labelled_checked_and_looked_for(host: dict[str, Any], ask: 
         assert (ran.code, "next: " in ran.err) == (1, True)
     assert ask("device", "show", "attic").code == 1
     assert ask("device", "label", "virtual-1", "lamp", "attic").code == 0
-    gone = ask("device", "label", "virtual-1", "--json").json
-    assert (gone["labels"], gone["taken_away"]) == ([], ["lamp", "attic"])
+    left = ask("device", "label", "virtual-1", "--remove", "attic", "--json").json
+    assert left["labels"] == ["lamp"]
+    assert ask("device", "label", "virtual-1", "--remove", "lamp", "--json").json["labels"] == []
     checked = ask("device", "check", "virtual-1", "--json").json
     assert (checked["schema"], checked["ok"]) == ("microclaw.check/1", True)
     assert all(way["reached"] for way in checked["transports"])

@@ -36,7 +36,7 @@ CRASHES = "import time\nn = 2\nwhile True:\n    print(n)\n    1 // n\n    n -= 1
 READS_ADC = """\
 import time
 from machine import ADC, Pin
-adc = ADC(Pin(1))
+adc = ADC(Pin(1), atten=ADC.ATTN_11DB)
 while True:
     print(adc.read_u16())
     time.sleep(1)

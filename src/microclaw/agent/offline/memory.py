@@ -91,7 +91,10 @@ def _remember(context: Context) -> Decision:
     line = plain_line(fields.get("line"))
     if not fields.get("new", True):
         return Say(f"I knew that already: {line}.")
-    return Say(f"Remembered: {line} ({fields.get('file')}).")
+    text = f"Remembered: {line} ({fields.get('file')})."
+    if fields.get("not_wired"):
+        return Say(f"{text} It is not recorded as wired: {plain_line(fields['not_wired'])}.")
+    return Say(text)
 
 
 def _recall(context: Context) -> Decision:

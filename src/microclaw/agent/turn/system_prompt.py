@@ -11,10 +11,10 @@ from collections.abc import Collection
 from typing import Final
 
 from microclaw.events import ProgramKind
-from microclaw.hardware.parts.reader import Part, i2c_sensors, i2c_sensors_of, quantities
+from microclaw.hardware.parts.reader import i2c_sensors, i2c_sensors_of, quantities
 
-# The part of the prompt for the list of sensors; a board's own sensors are in its description, too.
-_MAX_SENSOR_CHARS: Final = 600
+# Quantities that a part measures along its axes.
+_AXES: Final = ("_x", "_y", "_z")
 _LINE_CHARS: Final = 110
 # The address in the examples for sensors.
 _EXAMPLE_ADDRESS: Final = 0x76
@@ -60,7 +60,7 @@ One MicroPython file, as for an ESP32: machine (Pin, PWM, ADC, I2C, SPI, UART, T
 onewire, and what needs no board; print goes to the log. `while True` with time.sleep or sleep_ms in it is right. No
 input(), threads, sockets, Wi-Fi or reset: the firmware has those. Give constant pin numbers, so that they are checked.
 It may keep 4 KB or more by its size; heapSize claims more where it keeps long lists. Boards without PSRAM have 32 KB.
-`from microclaw import sensor`: sensor("temperature", 0x76) reads an I2C sensor; None: it does not answer. There are:
+`from microclaw import sensor`: sensor("temperature", 0x76) reads an I2C sensor, or None:
 {sensors}
 """
 _BUTTON: Final = """\
@@ -120,7 +120,7 @@ void pwm_set(int pwm, int duty); // 0 to 255
 int i2c_open(int sda, int scl);
 int i2c_read_reg(int i2c, int address, int reg, void *data, int size);
 int i2c_write_reg(int i2c, int address, int reg, const void *data, int size);
-int sensor_read(int i2c, int address, const char *quantity, float *out); // -1: it does not answer. There are:
+int sensor_read(int i2c, int address, const char *quantity, float *out); // -1: no answer:
 """
 
 BUTTON_EXAMPLE: Final = """\
@@ -174,23 +174,23 @@ def system_prompt(*, soul: str, max_apps: int, can_wait_in_main: bool, kinds: Co
 
 
 def sensor_lines() -> list[str]:
-    """Return the I2C sensors with their address and quantities as lines, as many sensors as fit."""
-    sensors: list[str] = []
-    size = 0
+    """Return the quantities that I2C sensors measure, with their units, as lines: x, y and z of one are one item."""
+    axes: dict[str, list[str]] = {}
     for part in i2c_sensors().values():
-        text = _sensor_text(part)
-        size += len(text)
-        if size > _MAX_SENSOR_CHARS:
-            break
-        sensors.append(text)
-    return textwrap.wrap("; ".join(sensors), _LINE_CHARS, break_on_hyphens=False)
-
-
-def _sensor_text(part: Part) -> str:
-    """Return a sensor's name, its usual address, and its quantities with their units."""
-    assert part.i2c is not None
-    measured = [f'"{name}" ({quantities()[name].unit})' for name in part.measures]
-    return f"{part.name.upper()} at 0x{part.i2c.addresses[0]:02x}: {', '.join(measured)}"
+        for name in part.measures:
+            stem = name
+            axis = ""
+            if name.endswith(_AXES):
+                stem = name[:-1]
+                axis = name[-1]
+            names = axes.setdefault(f"{stem}|{quantities()[name].unit}", [])
+            if axis not in names:
+                names.append(axis)
+    items = []
+    for key, names in axes.items():
+        stem, _, unit = key.partition("|")
+        items.append(f"{stem}{'/'.join(names)} ({unit})")
+    return textwrap.wrap(", ".join(items), _LINE_CHARS, break_on_hyphens=False)
 
 
 def _example_sensor() -> str:

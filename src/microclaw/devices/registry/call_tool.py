@@ -36,7 +36,7 @@ _ARGUMENTS: Final[Mapping[str, Any]] = {
         str,
         Meta(
             pattern=r"^[a-z0-9_]{1,32}$",
-            description="The part's name, as i2c-scan has it.",
+            description="The part's name.",
         ),
     ],
 }

@@ -6,12 +6,14 @@ from typing import Final
 
 from microclaw.hardware.parts.models import Bench
 
+_REBOUND: Final = (0.34, 0.68)
+_CLEAN: Final[tuple[float, ...]] = ()
 _LONG_BOUNCE: Final = (0.15, 0.35, 0.6, 1.0)
-"""The edges of a bounce after the first, as shares of its time; every second one goes back for a moment."""
 _SHORT_BOUNCE: Final = (0.3, 1.0)
+"""The edges of a bounce after the first, as shares of its time; every second one goes back for a moment."""
 # No two moves of a contact bounce alike. With an odd number of edges at each press, a program without a debounce would
-# toggle rightly; so the first press has an even one.
-_BOUNCES: Final = (_SHORT_BOUNCE, _LONG_BOUNCE, _LONG_BOUNCE, _LONG_BOUNCE)
+# toggle rightly; so the first press falls twice, for so long each that a loop which looks every millisecond sees it.
+_BOUNCES: Final = (_REBOUND, _CLEAN, _LONG_BOUNCE, _SHORT_BOUNCE)
 
 
 class Contact:

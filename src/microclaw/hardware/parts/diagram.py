@@ -56,7 +56,7 @@ def read_diagram(text: str) -> Wiring:
             wired[part_id] = _wire(diagram, part, part_id)
         except ConfigError:
             not_simulated.append(part.id)
-    return Wiring(tuple(wired.values()), tuple(not_simulated))
+    return Wiring(tuple(wired.values()), tuple(not_simulated), diagram.board_profile)
 
 
 @functools.cache
@@ -138,16 +138,21 @@ def _is_lit_by_low(diagram: Diagram, part: DiagramPart, pin: str) -> bool:
 
 
 def _attributes(part: DiagramPart, facts: Part) -> dict[str, float]:
-    """Return the part's attributes that we have, within their ranges; text that is no number is left out."""
+    """Return the part's attributes that we have, within their ranges, and what it measures at first.
+
+    Text that is no number is left out.
+    """
+    values = {**facts.measures, **facts.inputs}
+    ranges = {**values, **facts.attributes}
+    names = {**dict(zip(values, values, strict=True)), **facts.wokwi_facts.attributes}
     attributes: dict[str, float] = {}
-    for theirs, ours in facts.wokwi_facts.attributes.items():
-        allowed = facts.attributes.get(ours)
+    for theirs, ours in names.items():
         text = part.attribute(theirs)
-        if allowed is None or text is None:
+        if ours not in ranges or text is None:
             continue
         number = _number(text)
         if number is not None:
-            attributes[ours] = _within(number, allowed)
+            attributes[ours] = _within(number, ranges[ours])
     return attributes
 
 

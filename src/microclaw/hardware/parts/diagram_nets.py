@@ -71,11 +71,21 @@ class Diagram:
     def __init__(self, text: str) -> None:
         file = _parse(text)
         self.parts: Mapping[str, DiagramPart] = {part.id: part for part in file.parts}
+        if len(self.parts) < len(file.parts):
+            raise ConfigError("two parts of the diagram have one id", next_step="give each part its own id")
         self.board: DiagramPart | None = self._find_board()
         self._sets = _DisjointSets()
         for first, second in _wires(file):
             self._sets.join(self._end(first), self._end(second))
         self._join_series_resistors()
+
+    @property
+    def board_profile(self) -> str | None:
+        """The name of our profile of the board, or None if there is none."""
+        if self.board is None:
+            return None
+        profile: str | None = _boards()[self.board.type].get("profile")
+        return profile
 
     def net(self, part_id: str, pin: str) -> Net:
         """Return the net of a part's pin; it has that end alone if no wire leads there."""

@@ -60,7 +60,7 @@ class PartModel:
         self.values: dict[str, float] = {}
         for name, value in self._ranges().items():
             if not value.follows:
-                self.values[name] = value.default
+                self.values[name] = wired.attributes.get(name, value.default)
 
     def _ranges(self) -> Mapping[str, ValueRange]:
         return {**self.facts.measures, **self.facts.inputs}

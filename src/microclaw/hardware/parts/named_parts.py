@@ -192,7 +192,8 @@ def inputs_on(wiring: Wiring, gpio: int) -> tuple[WiredPart, ...]:
     drivers = []
     for part in wiring.on_pin(gpio):
         for pin in part.facts.pins:
-            if pin.use in ("input", "adc") and part.pins.get(pin.role) == gpio:
+            is_driver = pin.use in ("input", "adc") and not pin.passive
+            if is_driver and part.pins.get(pin.role) == gpio:
                 drivers.append(part)
     return tuple(drivers)
 

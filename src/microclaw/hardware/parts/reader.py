@@ -69,6 +69,7 @@ class PartPin(Struct, frozen=True, forbid_unknown_fields=True):
     `use` is what the GPIO must be able to do. `needs`: why a slow program cannot drive it ("pulses of 26 us").
     `polarity`: it can be wired so that low is on, or so that high is; `active` is the usual one. `shared`: several
     parts may share this GPIO. `optional`: it may be left open.
+    `passive`: it only connects the part's pins with each other, so a program may drive it.
     """
 
     role: str
@@ -78,6 +79,7 @@ class PartPin(Struct, frozen=True, forbid_unknown_fields=True):
     active: Active = "high"
     shared: bool = False
     optional: bool = False
+    passive: bool = False
 
 
 class Stimulus(Struct, frozen=True, forbid_unknown_fields=True):

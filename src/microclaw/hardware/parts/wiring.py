@@ -17,7 +17,7 @@ As a file it is TOML with a table for each part, named by its id:
     pin = 5
     active = "low"      # for parts that can be wired so that low is on
 
-Any other key is an attribute that the part's file names.
+Any other key is an attribute that the part's file names, or the value at first of what it measures ("temperature").
 """
 
 from __future__ import annotations
@@ -75,10 +75,14 @@ class WiredPart(Struct, frozen=True):
 
 
 class Wiring(Struct, frozen=True):
-    """The parts on one board. `not_simulated` are the ids of parts that nothing here knows, for a person to read."""
+    """The parts on one board. `not_simulated` are the ids of parts that nothing here knows, for a person to read.
+
+    `board` is the profile of the board that a diagram is drawn for, if we have one.
+    """
 
     parts: tuple[WiredPart, ...] = ()
     not_simulated: tuple[str, ...] = ()
+    board: str | None = None
 
     def find(self, part_id: str) -> WiredPart | None:
         """Return the part of that id, or None."""
@@ -225,12 +229,16 @@ def check_wiring(wiring: Wiring, board: BoardProfile) -> None:
     """
     _check_count(len(wiring.parts))
     ids: set[str] = set()
+    labels: dict[str, str] = {}
     users: dict[int, tuple[WiredPart, PartPin]] = {}
     addresses: dict[tuple[int, int], WiredPart] = {}
     for part in wiring.parts:
         if part.id in ids:
             raise ConfigError(f"the wiring has two parts named {part.id}", next_step="give each its own id")
         ids.add(part.id)
+        if part.label is not None and labels.setdefault(part.label.lower(), part.id) != part.id:
+            text = f"{labels[part.label.lower()]} and {part.id} are both called {part.label!r}"
+            raise ConfigError(text, next_step="give each part its own label")
         _check_address(part, addresses, board)
         for role, gpio in part.pins.items():
             _check_gpio(part, role, gpio, users, board)
@@ -368,10 +376,11 @@ def _checked_active(part_id: str, facts: Part, active: object) -> Active:
 
 
 def _checked_attributes(part_id: str, facts: Part, attributes: Mapping[str, float]) -> Mapping[str, float]:
+    settable = {**facts.measures, **facts.inputs, **facts.attributes}
     for key, value in attributes.items():
-        allowed = facts.attributes.get(key)
+        allowed = settable.get(key)
         if allowed is None:
-            known = ", ".join((*part_roles(facts), *facts.attributes))
+            known = ", ".join((*part_roles(facts), *settable))
             raise ConfigError(f"{part_id}: {facts.name} has no {key[:40]!r}; known: {known}", next_step=_STEP)
         if not allowed.least <= value <= allowed.most:
             text = f"{part_id}: {key} is {allowed.least:g} to {allowed.most:g}, not {value:g}"

@@ -108,10 +108,14 @@ def run(
     check_app_name(name)
     times = times_body(terms.pop("every"), terms.pop("stop_after"))
     wiring: Path | None = terms.pop("wiring")
-    board = load_described_board(terms.pop("board"), terms.pop("firmware"))
+    typed_board = terms.pop("board")
+    board_name = _board_of(file, wiring, typed_board)
+    board = load_described_board(board_name, terms.pop("firmware"))
 
     def run_once() -> None:
         values = {"name": name, **terms, **times, **_program_and_wiring(options, file, expect, wiring)}
+        if tries and board_name != typed_board:
+            options.say(f"board {board_name}, as the diagram has it")
         if not tries:
             perform(options, programs.install, values, board)
             return
@@ -126,6 +130,20 @@ def run(
         run_once()
 
 
+def _board_of(file: Path, wiring_file: Path | None, board_name: str) -> str:
+    """Return the board that was typed, else the one that the diagram of the program is drawn for, else the default."""
+    if _is_typed("board"):
+        return board_name
+    wiring = program_wiring(file, wiring_file)
+    if wiring is None or wiring.parts.board is None:
+        return board_name
+    return wiring.parts.board
+
+
+def _is_typed(name: str) -> bool:
+    return click.get_current_context().get_parameter_source(name) is ParameterSource.COMMANDLINE
+
+
 def _refuse_meaningless(*, tries: bool, address: str | None) -> None:
     """Raise BadParameter for an option that was typed and has no effect in this way to run a program."""
     way = "a host"
@@ -135,8 +153,7 @@ def _refuse_meaningless(*, tries: bool, address: str | None) -> None:
         way = "-d HOST:PORT"
     ctx = click.get_current_context()
     for param in ctx.command.params:
-        is_typed = ctx.get_parameter_source(param.name or "") is ParameterSource.COMMANDLINE
-        if is_typed and param.name in _MEANINGLESS[way]:
+        if param.name in _MEANINGLESS[way] and _is_typed(param.name):
             raise click.BadParameter(f"{param.opts[0]} has no effect with {way}")
 
 

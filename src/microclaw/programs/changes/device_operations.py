@@ -253,7 +253,7 @@ class LabelledDevice(DeviceDetails, frozen=True, kw_only=True):
     permission=Permission.ACT,
     effect=Effect.IDEMPOTENT,
     asks=Asks.ITSELF,
-    command=CommandForm(said="{name}: {labels_or_none}"),
+    command=CommandForm(said="{name}: {labels_or_none}; what is wired: microclaw device wiring {name}"),
 )
 async def label(
     service: DeviceService,

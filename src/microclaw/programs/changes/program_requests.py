@@ -59,16 +59,10 @@ Watchdog: TypeAlias = Annotated[
 Expect: TypeAlias = Annotated[
     str | None, Meta(max_length=MAX_EXPECT_CHARS, description="What it must do, one expectation on each line.")
 ]
-WiringText: TypeAlias = (
-    Annotated[
-        str,
-        Meta(
-            max_length=MAX_DIAGRAM_BYTES,
-            description="What is wired to it in its trials: the text of a wiring.toml or of a Wokwi diagram.json.",
-        ),
-    ]
-    | None
-)
+WiringText: TypeAlias = Annotated[
+    Annotated[str, Meta(max_length=MAX_DIAGRAM_BYTES)] | None,
+    Meta(description="What is wired to it in its trials: the text of a wiring.toml or of a Wokwi diagram.json."),
+]
 Origin: TypeAlias = Annotated[AppOrigin | None, Meta(description="The catalogue entry that it comes from.")]
 OfDevice: TypeAlias = Annotated[str | None, Meta(description="Only of this device.")]
 WhenBack: TypeAlias = Annotated[

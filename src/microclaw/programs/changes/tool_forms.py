@@ -22,7 +22,6 @@ from microclaw.host.operations.tool import ToolOutput, with_moments
 from microclaw.programs.changes.program_requests import (
     MAX_EXPECT_CHARS,
     ON_THE_BOARD,
-    WiringText,
     program_request,
 )
 from microclaw.text import MAX_PROGRAM_CHARS
@@ -136,7 +135,6 @@ async def _try_deployment(use: ProgramUse) -> str | None:
         source=values["source"],
         wasm=None,
         expect=values.get("expect"),
-        wiring=values.get("wiring"),
         heap_bytes=values["heap_bytes"],
         optimization=values["optimization"],
     )
@@ -327,7 +325,6 @@ DEPLOY: Final = ToolForm(
         "heap_bytes": "heapSize",
         "optimization": "optimizationLevel",
         "expect": "expect",
-        "wiring": "wiring",
     },
     kinds={
         "source": SourceCode,
@@ -335,7 +332,6 @@ DEPLOY: Final = ToolForm(
         "heap_bytes": HeapSize,
         "optimization": Literal["O0", "O1", "O2", "O3", "Os", "Oz"],
         "expect": Expected,
-        "wiring": WiringText,
     },
     required=frozenset({"source"}),
     has_address=True,

@@ -31,12 +31,10 @@ PartLines: TypeAlias = Annotated[
     list[Annotated[str, Meta(max_length=500)]],
     Meta(
         max_length=64,
-        description='Parts, a line each: lamp=led pin=5 active=low label="fish tank light". The id is before the "=".',
+        description='As lamp=led pin=5 label="desk light".',
     ),
 ]
-PartIds: TypeAlias = Annotated[
-    list[Annotated[str, Meta(max_length=64)]], Meta(max_length=64, description="The ids of parts that are gone.")
-]
+PartIds: TypeAlias = Annotated[list[Annotated[str, Meta(max_length=64)]], Meta(max_length=64, description="Ids.")]
 
 
 class WiredPartRow(Struct, frozen=True, kw_only=True):
@@ -93,7 +91,7 @@ async def _output(use: ToolUse[DeviceService], wiring: DeviceWiring) -> ToolOutp
 
 WIRE = ToolForm(
     "wire-parts",
-    "Record what the person says is wired to a device, or no longer: which part, on which pins, its name. Never guess.",
+    "Record what is wired to a device, or no longer.",
     fields={"add": "add", "remove": "remove"},
     one_of=("add", "remove"),
     output=_output,
@@ -123,6 +121,9 @@ async def set_wiring(service: DeviceService, call: OperationCall, device: Device
     found = service.registry.get(device)
     wiring = read_wiring_text(file)
     # Nobody is asked for what is refused.
+    if not wiring.parts and wiring.not_simulated:
+        text = f"the file has no part that is known: {', '.join(wiring.not_simulated)[:200]}"
+        raise ConfigError(text, next_step="docs/reference/parts.md has the known parts")
     check_wiring(wiring, found.board)
     lines = [part_line(part) for part in wiring.parts]
     await call.approve(f"record what is wired to {found.name}", lines)

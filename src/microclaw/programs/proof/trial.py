@@ -17,7 +17,8 @@ from microclaw.errors import BuildError, DeviceError, TrialFailed
 from microclaw.events import Edge
 from microclaw.hardware.boards.firmware import for_trial
 from microclaw.hardware.boards.profile import BoardProfile
-from microclaw.hardware.parts.wiring import check_wiring
+from microclaw.hardware.parts.named_parts import inputs_on
+from microclaw.hardware.parts.wiring import Wiring, check_wiring
 from microclaw.programs.building import ProgramImage, fit_claim
 from microclaw.programs.builds.cache import BuildCache
 from microclaw.programs.proof.assumed_parts import with_assumed
@@ -32,7 +33,7 @@ from microclaw.programs.proof.clock_wrap import (
     uptimes_across_the_wrap,
 )
 from microclaw.programs.proof.expectation_result import ExpectationResult, evaluate, failure, proof_of, without_part
-from microclaw.programs.proof.part_stimuli import moved_pins, with_settings
+from microclaw.programs.proof.part_stimuli import with_settings
 from microclaw.programs.proof.record import Record
 from microclaw.programs.proof.stimuli import PinStimulus
 from microclaw.programs.proof.traps import with_array_name
@@ -310,14 +311,13 @@ def _unused_inputs(options: TrialOptions, record: Record) -> list[str]:
 
 
 def _doubly_driven(options: TrialOptions, record: Record) -> list[str]:
-    """Return a warning for each pin that the program and a wired part drive against each other."""
-    assert options.wiring is not None
-    warnings = []
-    for pin in sorted(record.driven):
-        for part in options.wiring.on_pin(pin):
-            if pin in moved_pins((part,)):
-                warnings.append(f"pin {pin} has {part.id}, which drives it too")
-    return warnings
+    """Return a warning for each pin that the program and a part, of the trial or recorded, drive against each other."""
+    warnings: dict[str, None] = {}
+    for wiring in (options.wiring, options.record):
+        for pin in sorted(record.driven):
+            for part in inputs_on(wiring or Wiring(), pin):
+                warnings[f"pin {pin} has {part.id}, which drives it too"] = None
+    return list(warnings)
 
 
 def _first_input_ms(run: Run) -> float | None:

@@ -37,6 +37,8 @@ OPEN_DRAIN: Final = 7
 PULL_UP: Final = 2
 RISING: Final = 1
 FALLING: Final = 2
+FULL_SCALES_V: Final = {0: 1.1, 1: 1.5, 2: 2.2, 3: 3.3}
+"""By ATTN_0DB, ATTN_2_5DB, ATTN_6DB and ATTN_11DB (ESP-IDF, adc.h; at 11 dB the supply is the limit)."""
 MAX_TRANSFER_BYTES: Final = 4096
 SCANNED_ADDRESSES: Final = 0x78 - 0x08
 """I2C.scan asks these (extmod/machine_i2c.c)."""
@@ -209,13 +211,17 @@ class PythonChip:
     def call_pwm_end(self, pin: int) -> None:
         self._board.configure_pin(pin, reads=True, drives=True, app=self.owners.get(pin))
 
-    def call_adc_read(self, pin: int) -> Json:
-        """Read the 16-bit value and microvolts."""
+    def call_adc_read(self, pin: int, attenuation: int) -> Json:
+        """Read the 16-bit value and microvolts; a voltage above the full scale of the attenuation reads as that."""
+        if attenuation not in FULL_SCALES_V:
+            raise DriverError("ValueError", "invalid atten")
         try:
-            reading = self._board.adc.read(pin)
+            volts = self._board.adc.read(pin).volts
         except PinRefused as refused:
             raise DriverError("ValueError", refused.message) from None
-        return [round(reading.value * 65535 / 4095), round(reading.volts * 1_000_000)]
+        full_scale_v = FULL_SCALES_V[attenuation]
+        seen_v = min(volts, full_scale_v)
+        return [round(seen_v / full_scale_v * 65535), round(seen_v * 1_000_000)]
 
     # Buses. The parts that are wired to an I2C bus's pins answer on it.
 

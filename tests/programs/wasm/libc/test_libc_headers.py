@@ -10,7 +10,7 @@ import pytest
 from tests.programs.wasm.conftest import CompileC
 
 from microclaw.programs.wasm.source_language import STANDARD_HEADERS, cplusplus_headers
-from microclaw.programs.wasm.source_scanner import header_names
+from microclaw.programs.wasm.source_scanner import own_header_names
 from microclaw.programs.wasm.toolchain import HEADERS, compiler_chosen, find_toolchain
 
 LIBC_HEADERS = (
@@ -33,13 +33,13 @@ def test_headers_stand_alone_and_twice_and_together_in_both_orders(
 ) -> None:
     """A file of each, so that one header's declarations cannot stand in for what another forgot."""
     if standard == "c++":
-        names = header_names() - STANDARD_HEADERS - {"stdatomic.h"}  # which is <atomic> in C++
+        names = own_header_names() - STANDARD_HEADERS - {"stdatomic.h"}  # which is <atomic> in C++
         options = []
         suffix = "cpp"
         behind = "#include <microclaw.h>\n"
     else:
         if standard == "gnu17":
-            names = header_names() - cplusplus_headers() - STANDARD_HEADERS
+            names = own_header_names() - cplusplus_headers() - STANDARD_HEADERS
         else:
             names = frozenset()
         options = [*STRICT, f"-std={standard}"]

@@ -5,7 +5,7 @@ from time import sleep_ms
 
 BETA = 3950
 
-ntc = ADC(Pin(4))
+ntc = ADC(Pin(4), atten=ADC.ATTN_11DB)
 ntc.atten(ADC.ATTN_11DB)
 fan = Pin(5, Pin.OUT)
 

@@ -5,7 +5,7 @@ from time import sleep_ms
 GAMMA = 0.7
 RL10 = 50000
 
-ldr = ADC(Pin(4))
+ldr = ADC(Pin(4), atten=ADC.ATTN_11DB)
 ldr.atten(ADC.ATTN_11DB)
 dark = Pin(6, Pin.IN)
 led = Pin(5, Pin.OUT)

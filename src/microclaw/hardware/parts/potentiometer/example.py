@@ -2,7 +2,7 @@
 from machine import ADC, PWM, Pin
 from time import sleep_ms
 
-pot = ADC(Pin(4))
+pot = ADC(Pin(4), atten=ADC.ATTN_11DB)
 pot.atten(ADC.ATTN_11DB)
 led = PWM(Pin(5), freq=1000)
 

@@ -10,10 +10,8 @@ from microclaw.devices.registry.act_tool import complete_device
 from microclaw.devices.registry.device import Device
 from microclaw.devices.registry.target import DeviceParameters, device_tool
 from microclaw.events import Evidence
-from microclaw.hardware.parts.wiring_file import read_wiring_text
 from microclaw.host.operations.tool import Parameters, Tool, ToolContext, ToolOutput
 from microclaw.programs.changes.authors import own_programs
-from microclaw.programs.changes.program_requests import WiringText
 from microclaw.programs.changes.services import AppServices
 from microclaw.programs.changes.tool_forms import Expected, SourceCode, proof_fields, warnings_of
 from microclaw.programs.proof.expectation_text import parse_expectations
@@ -40,7 +38,6 @@ class TryParameters(DeviceParameters, kw_only=True, rename="camel"):
     heap_size: Annotated[int, Meta(ge=1024, le=131_072)] = DEFAULT_HEAP_BYTES
     inputs: Annotated[tuple[InputParameters, ...], Meta(max_length=64, description="Levels from outside.")] = ()
     expect: Expected = None
-    wiring: WiringText = None
 
 
 class LogParameters(DeviceParameters, kw_only=True):
@@ -113,14 +110,10 @@ def _trial_options(asked: TryParameters, device: Device) -> TrialOptions:
     expectations = None
     if asked.expect is not None and asked.expect.strip():
         expectations = parse_expectations(asked.expect)
-    wiring = None
-    if asked.wiring is not None:
-        wiring = read_wiring_text(asked.wiring)
     return TrialOptions(
         asked.for_s * 1000,
         inputs,
         heap_bytes=asked.heap_size,
         expectations=expectations,
-        wiring=wiring,
         record=device.record,
     )

@@ -7,7 +7,7 @@ POT_PIN = 1
 LED_PIN = 5
 ON = 1
 
-pot = ADC(Pin(POT_PIN))
+pot = ADC(Pin(POT_PIN), atten=ADC.ATTN_11DB)
 pot.atten(ADC.ATTN_11DB)
 led = PWM(Pin(LED_PIN), freq=1000, duty_u16=65535 * (1 - ON))
 while True:

@@ -8,7 +8,7 @@ SERVO_PIN = 5
 MIN_US = 500
 MAX_US = 2500
 
-pot = ADC(Pin(POT_PIN))
+pot = ADC(Pin(POT_PIN), atten=ADC.ATTN_11DB)
 pot.atten(ADC.ATTN_11DB)
 servo = PWM(Pin(SERVO_PIN), freq=50, duty_u16=0)
 while True:

@@ -171,16 +171,17 @@ class ADC:
     ATTN_0DB, ATTN_2_5DB, ATTN_6DB, ATTN_11DB = range(4)
     WIDTH_9BIT, WIDTH_10BIT, WIDTH_11BIT, WIDTH_12BIT = range(9, 13)
 
-    def __init__(self, pin, *, atten=None):
+    def __init__(self, pin, *, atten=ATTN_0DB):
         self._id = pin._id if isinstance(pin, Pin) else Pin(pin)._id
         self._width = 12
-        _call("adc_read", self._id)  # refuses a pin without an ADC
+        self._atten = atten
+        _call("adc_read", self._id, atten)  # refuses a pin without an ADC
 
-    def init(self, *, atten=None):
-        pass
+    def init(self, *, atten=ATTN_0DB):
+        self._atten = atten
 
     def atten(self, value):
-        pass
+        self._atten = value
 
     def deinit(self):
         pass
@@ -189,13 +190,13 @@ class ADC:
         self._width = value
 
     def read_u16(self):
-        return _call("adc_read", self._id)[0]
+        return _call("adc_read", self._id, self._atten)[0]
 
     def read(self):
         return self.read_u16() >> (16 - self._width)
 
     def read_uv(self):
-        return _call("adc_read", self._id)[1]
+        return _call("adc_read", self._id, self._atten)[1]
 
 
 def bitstream(pin, encoding, timing, buffer):

@@ -4,20 +4,20 @@ from time import sleep_ms, sleep_us, ticks_diff, ticks_ms
 
 
 class HX711:
+    _PULSES = {128: 1, 64: 3, 32: 2}
+
     def __init__(self, clock, data, gain=128):
         self.clock = clock
         self.data = data
         self.clock.value(0)
-        self.GAIN = 1
         self.OFFSET = 0
         self.SCALE = 1
-        self.set_gain(gain)
+        # Without a reading, which waits: the first one is still of channel A with 128.
+        self.GAIN = self._PULSES.get(gain, 1)
 
     def set_gain(self, gain):
         """Choose 128 or 64 (channel A) or 32 (channel B): the next reading is the first of it."""
-        pulses = {128: 1, 64: 3, 32: 2}
-        if gain in pulses:
-            self.GAIN = pulses[gain]
+        self.GAIN = self._PULSES.get(gain, self.GAIN)
         self.read()
 
     def is_ready(self):
