@@ -10,7 +10,6 @@ from microclaw.errors import ConfigError, MicroclawError, UnknownName
 from microclaw.hardware.boards.reader import load_board
 from microclaw.hardware.parts.named_parts import (
     SwitchedPin,
-    active_level_on,
     inputs_on,
     joined_wiring,
     name_pin,
@@ -191,7 +190,8 @@ def test_switches_have_the_polarity_of_the_wiring() -> None:
         SwitchedPin("lamp", 5, 0, "fish tank light"),
         SwitchedPin("fan", 6, 1),
     )
-    assert [active_level_on(wiring, gpio) for gpio in (5, 6, 7, 20)] == [0, 1, 1, 1]
+    levels = {pin.gpio: pin.active_level for pin in switched_pins(wiring)}
+    assert [levels.get(gpio, 1) for gpio in (5, 6, 7, 20)] == [0, 1, 1, 1]
     assert [part.id for part in inputs_on(wiring, 7)] == ["btn"]
     assert inputs_on(wiring, 5) == ()
 

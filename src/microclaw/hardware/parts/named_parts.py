@@ -179,14 +179,6 @@ def switched_pins(wiring: Wiring) -> tuple[SwitchedPin, ...]:
     return tuple(pins)
 
 
-def active_level_on(wiring: Wiring, gpio: int) -> int:
-    """Return the level at which the part on a GPIO is on; 1 if there is none that a level switches."""
-    for pin in switched_pins(wiring):
-        if pin.gpio == gpio:
-            return pin.active_level
-    return 1
-
-
 def inputs_on(wiring: Wiring, gpio: int) -> tuple[WiredPart, ...]:
     """Return the parts that drive that GPIO themselves: a program must not drive it, too."""
     drivers = []

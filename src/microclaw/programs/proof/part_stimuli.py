@@ -5,7 +5,7 @@ Stimuli become settings of values, and values that a part must show are checked 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Final
 
 from msgspec import structs
@@ -189,16 +189,15 @@ def _check_range(stimulus: PartStimulus, name: str, number: float, allowed: Valu
 
 
 def _setting(wired: WiredPart, values: Mapping[str, float], at_ms: float) -> PartSetting:
-    return PartSetting(wired.id, values, at_ms, pins=moved_pins((wired,)))
+    return PartSetting(wired.id, values, at_ms, pins=_moved_pins(wired))
 
 
-def moved_pins(wired: Iterable[WiredPart]) -> tuple[int, ...]:
-    """Return the pins that parts may move: those that a program reads as levels."""
+def _moved_pins(part: WiredPart) -> tuple[int, ...]:
+    """Return the pins that a part may move: those that a program reads as levels."""
     pins = []
-    for part in wired:
-        for role, gpio in part.pins.items():
-            if part_roles(part.facts)[role].use == "input":
-                pins.append(gpio)
+    for role, gpio in part.pins.items():
+        if part_roles(part.facts)[role].use == "input":
+            pins.append(gpio)
     return tuple(pins)
 
 
@@ -210,7 +209,7 @@ def bounces_ms(wiring: Wiring | None) -> dict[int, float]:
     for part in wiring.parts:
         usual = part.facts.attributes.get(_BOUNCE)
         usual_ms = usual.default if usual is not None else 0.0
-        for pin in moved_pins((part,)):
+        for pin in _moved_pins(part):
             bounces[pin] = part.attributes.get(_BOUNCE, usual_ms)
     return bounces
 
