@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from itertools import pairwise
 from pathlib import Path
@@ -12,6 +13,7 @@ from tests.virtual.py.conftest import PyBench
 
 from microclaw.hardware.firmware_folder import firmware_folder
 from microclaw.virtual.clock import Clock
+from microclaw.virtual.py.chip import ChipTime, Json, PythonChip
 from microclaw.virtual.py.programs import CallRefused
 from microclaw.virtual.py.vm import image_engine, load_image
 
@@ -58,6 +60,22 @@ async def main(E):
         bench.clock.call_at(at_ms, lambda level=level: bench.board.set_input(4, level))  # type: ignore[misc]
     bench.clock.advance(1_000)
     assert bench.edges(2) == [(100.0, 1), (400.0, 0)]
+
+
+def test_a_call_of_the_runner_is_fetched_when_the_event_loop_waits_and_an_interrupt_at_once(bench: PyBench) -> None:
+    """A question of the host between the trigger and the echo of a sonar must not take the program's time."""
+    chip = PythonChip(bench.board, ChipTime(lambda: None, lambda ms: None, lambda until_ms: None, lambda: None))
+    chip.add("wait", lambda ms: None)
+    call: list[Json] = ["call", 0, 1, "list", {}]
+    chip.post_call(call)
+    assert json.loads(chip.perform("pin_open", "[4]", 1000)) == [None, None, 0]
+    assert json.loads(chip.perform("wait", "[0]", 1000)) == [None, None, 1]
+    assert json.loads(chip.perform("calls", "[]", 1000)) == [[call], None, 0]
+    chip.perform("pin_irq", "[4, 1]", 1000)
+    bench.board.set_input(4, 1)
+    assert json.loads(chip.perform("pin_open", "[4]", 1000)) == [None, None, 1]
+    assert json.loads(chip.perform("interrupts", "[]", 1000)) == [[["irq", 4, 1, 0.0]], None, 0]
+    chip.close()
 
 
 def test_a_pin_of_a_wasm_program_is_refused_and_a_power_cut_keeps_what_starts_by_itself(bench: PyBench) -> None:

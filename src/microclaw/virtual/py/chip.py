@@ -42,7 +42,8 @@ FULL_SCALES_V: Final = {0: 1.1, 1: 1.5, 2: 2.2, 3: 3.3}
 MAX_TRANSFER_BYTES: Final = 4096
 SCANNED_ADDRESSES: Final = 0x78 - 0x08
 """I2C.scan asks these (extmod/machine_i2c.c)."""
-MAX_EVENTS: Final = 256
+MAX_CALLS: Final = 256
+"""Calls of the runner that wait at once."""
 MAX_INTERRUPTS: Final = 32
 """Interrupts that wait at once: MICROPY_SCHEDULER_DEPTH of the esp32 port; further ones are lost, as on the chip."""
 MIN_ANSWER_BYTES: Final = 1024
@@ -63,7 +64,7 @@ class ChipTime(Struct, frozen=True):
     """The interpreter's ways to let time pass. All but `wake` are called in its thread."""
 
     wake: Callable[[], None]
-    """An event waits: it ends `idle_until`. From any thread; must not block."""
+    """Something waits: it ends `idle_until`. From any thread; must not block."""
     spend_ms: Callable[[float], None]
     """Let the time of a transfer on a bus pass."""
     idle_until: Callable[[float], None]
@@ -81,10 +82,10 @@ class PythonChip:
         self._time = chip_time
         self._spend_ms = chip_time.spend_ms
         self._lock = threading.Lock()
-        self._events: deque[list[Json]] = deque()
+        self._interrupts: deque[list[Json]] = deque()
+        self._calls: deque[list[Json]] = deque()
         self._room = MAX_ANSWER_BYTES
         self._triggers: dict[int, int] = {}
-        self._interrupts = 0  # that wait
         calls = [name for name in dir(self) if name.startswith("call_")]
         self._drivers: dict[str, Driver] = {name.removeprefix("call_"): getattr(self, name) for name in calls}
         self._drivers["pin_read"] = board.read_pin
@@ -114,50 +115,71 @@ class PythonChip:
         except OSError as exc:
             _log.warning("the simulated chip: %s", exc)
             error = ["OSError", exc.errno or 5]
-        answer = json.dumps([value, error, 1 if self._events else 0])
+        answer = json.dumps([value, error, int(self._has_more(name))])
         if len(answer) > most:
             return json.dumps([None, ["OSError", EINVAL, "the answer is too long"], 0])
         return answer
 
-    # Events
+    # Events: interrupts, and calls of the runner
 
     @property
     def has_events(self) -> bool:
-        return bool(self._events)
+        return bool(self._interrupts or self._calls)
 
-    def post(self, event: list[Json]) -> None:
-        """Have the event handled between two bytecodes. From any thread; does not block."""
+    def post_call(self, call: list[Json]) -> None:
+        """Have a call of the runner handled when the event loop waits. From any thread; does not block."""
         with self._lock:
-            if len(self._events) < MAX_EVENTS:
-                self._events.append(event)
+            if len(self._calls) < MAX_CALLS:
+                self._calls.append(call)
         self._time.wake()
 
     def make_room(self) -> int:
         """Return the length that the next answer may have, with the first event that waits."""
         with self._lock:
-            self._room = MIN_ANSWER_BYTES + (_size(self._events[0]) if self._events else 0)
+            firsts = [queue[0] for queue in (self._interrupts, self._calls) if queue]
+            self._room = MIN_ANSWER_BYTES + max(map(_size, firsts), default=0)
         return self._room
 
-    def call_events(self) -> Json:
-        """Take the first events that wait, as many as the answer has room for."""
-        events: list[Json] = []
+    def call_interrupts(self) -> Json:
+        """Take the first interrupts that wait, as many as the answer has room for."""
         with self._lock:
-            left = self._room - _FRAME_BYTES
-            while self._events and _size(self._events[0]) <= left:
-                left -= _size(self._events[0])
-                self._interrupts -= self._events[0][0] == "irq"
-                events.append(self._events.popleft())
+            return self._take_first(self._interrupts)
+
+    def call_calls(self) -> Json:
+        """Take the first calls of the runner that wait, as many as the answer has room for."""
+        with self._lock:
+            return self._take_first(self._calls)
+
+    def _take_first(self, queue: deque[list[Json]]) -> list[Json]:
+        events: list[Json] = []
+        left = self._room - _FRAME_BYTES
+        while queue and _size(queue[0]) <= left:
+            event = queue.popleft()
+            left -= _size(event)
+            events.append(event)
         return events
+
+    def _has_more(self, driver: str) -> bool:
+        """Return True if the interpreter is to fetch events now.
+
+        Interrupts come between two bytecodes. A call of the runner comes when the event loop waits, as on a board: a
+        question of the host must not take board time from a program that measures.
+        """
+        if driver == "wait":
+            return self.has_events
+        if driver == "calls":
+            return bool(self._calls)
+        return bool(self._interrupts)
 
     def _on_edge(self, record: EdgeRow) -> None:
         """Under the board's lock."""
         if not self._triggers.get(record.pin, 0) & (RISING if record.level else FALLING):
             return
         with self._lock:
-            if self._interrupts >= MAX_INTERRUPTS:
+            if len(self._interrupts) >= MAX_INTERRUPTS:
                 return
-            self._interrupts += 1
-        self.post(["irq", record.pin, record.level, round(record.t_ms, 3)])
+            self._interrupts.append(["irq", record.pin, record.level, round(record.t_ms, 3)])
+        self._time.wake()
 
     # Pins
 

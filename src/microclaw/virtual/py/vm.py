@@ -122,9 +122,9 @@ class Vm:
         self._thread.start()
         threading.Thread(target=self._watch, name="py-watch", daemon=True).start()
 
-    def ask(self, event: list[Json]) -> None:
-        """Queue an event whose answer a caller waits for. Any thread may call this."""
-        self.chip.post(event)
+    def ask(self, call: list[Json]) -> None:
+        """Queue a call of the runner whose answer somebody waits for. Any thread may call this."""
+        self.chip.post_call(call)
         if isinstance(self._clock, VirtualClock):
             self._clock.ask(self._task)
 

@@ -1,7 +1,7 @@
 """Speaks to the simulated board through host.call, which the virtual board's MicroPython has built in.
 
-An answer is [value, error, pending]: error is [class, arguments...]; pending says that events wait, which `poll` then
-fetches.
+An answer is [value, error, pending]: error is [class, arguments...]; pending says that events wait, which are then
+fetched: interrupts after any call (`poll`), calls of the runner only while the event loop waits (`wait`).
 """
 
 import json
@@ -42,25 +42,31 @@ def absent(module, names):
 
 
 def poll():
-    """Handle the events that wait, as the interpreter does between two bytecodes. Not from within a handler."""
+    """Handle the interrupts that wait, as the interpreter does between two bytecodes. Not from within a handler."""
     global _busy
     if _busy:
         return
     _busy = True
     try:
-        pending = True
-        while pending:
-            events, _, pending = json.loads(host.call("events", "[]"))
-            for event in events:
-                dispatch(event)
+        _fetch("interrupts")
     finally:
         _busy = False
+
+
+def _fetch(queue):
+    """Handle all that waits: "interrupts" or "calls"."""
+    pending = True
+    while pending:
+        events, _, pending = json.loads(host.call(queue, "[]"))
+        for event in events:
+            dispatch(event)
 
 
 def wait(ms):
     """The event loop has nothing to do for `ms`, -1 forever."""
     if json.loads(host.call("wait", "[%d]" % ms))[2]:
         poll()
+        _fetch("calls")
 
 
 def dispatch(event):
