@@ -13,11 +13,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final, TypeVar
 
 from microclaw.errors import MicroclawError, UnknownName
-from microclaw.hardware.parts.models import BusDevice, OneWireDevice, PartModel, PinDevice
+from microclaw.hardware.parts.models import BusDevice, Display, OneWireDevice, PartModel, PinDevice
 from microclaw.hardware.parts.reader import part_folders, parts, quantities
 from microclaw.hardware.parts.wiring import WiredPart, Wiring, bus_pins, make_part, part_roles
+from microclaw.hardware.screens.screen import Screen
 from microclaw.text import clean_text
-from microclaw.wire.board_replies import BROKEN_PART, EdgeRow, ShownRow
+from microclaw.virtual.screens import BoardScreens
+from microclaw.wire.board_replies import BROKEN_PART, EdgeRow, ScreenRow, ShownRow
 from microclaw.wire.fair_ring import FairPage, FairRing
 
 if TYPE_CHECKING:
@@ -71,6 +73,9 @@ class PartBench:
     def show(self, name: str, value: float) -> None:
         self._board.parts.show(self._part_id, name, value)
 
+    def screen_changed(self) -> None:
+        self._board.parts.screen_changed(self._part_id)
+
     def detach(self) -> None:
         self._is_attached = False
 
@@ -86,6 +91,7 @@ class BoardParts:
         self._watched: dict[int, list[tuple[str, str]]] = {}  # pin -> (id, role) of the parts that take its edges
         self._broken: set[str] = set()
         self._shown: FairRing[ShownRow] = FairRing(SHOWN_RING, lambda _: None)
+        self._screens = BoardScreens(board.clock, board.lock)
 
     def wire(self, wiring: Wiring) -> None:
         """Replace all parts by those of the wiring, which fits the board."""
@@ -134,6 +140,30 @@ class BoardParts:
         """Return the values that parts showed."""
         with self._board.lock:
             return self._shown.since(since, limit)
+
+    # Displays.
+    def screen_changed(self, part_id: str) -> None:
+        """Note that a display shows something else now."""
+        self._screens.changed(part_id, lambda: self._screen(part_id))
+
+    def expect_transfer(self, device: PartModel, ms: float) -> None:
+        """Note that a transfer to the device is on the way, which takes so long."""
+        self._screens.expect_transfer(device.wired.id, self._board.clock.now_ms() + ms)
+
+    def screens(self, since: int = 0, limit: int | None = None) -> FairPage[ScreenRow]:
+        """Return the pictures that displays showed."""
+        with self._board.lock:
+            return self._screens.since(since, limit)
+
+    def _screen(self, part_id: str) -> Screen | None:
+        """Return what a display shows now, None if its model fails."""
+        model = self._working(part_id)
+        if not isinstance(model, Display):
+            return None
+        answer = self._call(part_id, model.screen)
+        if answer is None:
+            return None
+        return answer[0]
 
     def check_id(self, part_id: str) -> None:
         """Raise UnknownName if no part has this id."""
@@ -231,6 +261,7 @@ class BoardParts:
     def reset(self) -> None:
         """Put every part into its state at power on."""
         for part_id, model in list(self._models.items()):
+            self._screens.forget(part_id)
             if part_id not in self._broken:
                 self._call(part_id, model.reset)
 
@@ -265,6 +296,7 @@ class BoardParts:
         if bench is None:
             return
         bench.detach()
+        self._screens.forget(part_id)
         roles = part_roles(wired.facts)
         for role, pin in wired.pins.items():
             self._watched.pop(pin, None)

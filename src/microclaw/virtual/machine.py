@@ -6,10 +6,10 @@ import json
 import os
 import threading
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import accumulate
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar, assert_never
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar, assert_never
 
 from microclaw.errors import CallRejected, MicroclawError, Overloaded
 from microclaw.hardware.parts.wiring import check_wiring, read_wiring
@@ -33,7 +33,8 @@ MAX_LATE_MS = 1000.0
 LOOP_BOOTS = 5
 LOOP_S = 10.0
 
-R = TypeVar("R", replies.EdgeRow, replies.PwmRow, replies.LedRow, replies.ShownRow, replies.LogRow)
+_HistoryRequest: TypeAlias = wire.Edges | wire.ReadLog | wire.Pwm | wire.Leds | wire.Shown | wire.Screens
+R = TypeVar("R", replies.EdgeRow, replies.PwmRow, replies.LedRow, replies.ShownRow, replies.ScreenRow, replies.LogRow)
 
 
 class VirtualMachine:
@@ -76,7 +77,7 @@ class VirtualMachine:
                 return self._info()
             case wire.Pins():
                 return replies.PinTable(tuple(self.board.pins()))
-            case wire.Edges() | wire.ReadLog() | wire.Pwm() | wire.Leds() | wire.Shown():
+            case wire.Edges() | wire.ReadLog() | wire.Pwm() | wire.Leds() | wire.Shown() | wire.Screens():
                 return self._read_history(request)
             case wire.Py(method=method, params=params):
                 return replies.PyAnswer(self.runners.py.call(method, params))
@@ -100,7 +101,7 @@ class VirtualMachine:
             case _:
                 assert_never(request)
 
-    def _read_history(self, request: wire.Edges | wire.ReadLog | wire.Pwm | wire.Leds | wire.Shown) -> object:
+    def _read_history(self, request: _HistoryRequest) -> object:
         match request:
             case wire.Edges(since=since):
                 rows, next_number, dropped, more = self._page(self.board.edges, since)
@@ -113,6 +114,8 @@ class VirtualMachine:
                 return replies.LedPage(*self._page(self.board.led_changes, since, wire.MAX_LED_CHANGES_A_PAGE))
             case wire.Shown(since=since):
                 return replies.ShownPage(*self._page(self.board.parts.shown, since, wire.MAX_SHOWN_A_PAGE))
+            case wire.Screens(since=since):
+                return self._screen_page(since)
 
     def _list_apps(self) -> replies.AppListReply:
         if not self.board.powered:
@@ -190,11 +193,13 @@ class VirtualMachine:
 
     def _log_page(self, since: int) -> replies.LogPage:
         page = self.board.log(since, wire.MAX_EDGES_A_PAGE)
-        sizes = accumulate(len(json.dumps(row.text)) + len(json.dumps(row.app)) + 24 for row in page.records)
-        count = max(1, sum(size <= wire.MAX_LOG_BYTES_A_PAGE for size in sizes))
-        shown = page.first(count)
-        more = count < len(page.records) or len(page.records) == wire.MAX_EDGES_A_PAGE
-        return replies.LogPage(_rounded(shown.records), shown.next, shown.dropped, more)
+        sizes = [len(json.dumps(row.text)) + len(json.dumps(row.app)) + 24 for row in page.records]
+        return replies.LogPage(*_first_bytes(page, sizes, wire.MAX_LOG_BYTES_A_PAGE))
+
+    def _screen_page(self, since: int) -> replies.ScreenPage:
+        page = self.board.parts.screens(since, wire.MAX_EDGES_A_PAGE)
+        sizes = [len(row.data) + 100 for row in page.records]
+        return replies.ScreenPage(*_first_bytes(page, sizes, wire.MAX_SCREEN_BYTES_A_PAGE))
 
     def _set(self, request: wire.SetInput | wire.SetAdc | wire.SetSensor) -> replies.Done:
         if request.at_ms is None:
@@ -281,6 +286,14 @@ class VirtualMachine:
         if not isinstance(clock, VirtualClock):
             raise CallRejected("this board's clock is real", next_step="start it with --clock virtual")
         return clock.advance(ms, most_cpu_s)
+
+
+def _first_bytes(page: FairPage[R], sizes: Sequence[int], most_bytes: int) -> tuple[tuple[R, ...], int, int, bool]:
+    """Return the first rows of a page, at least one, whose sizes are `most_bytes` in all; the rest as of `_page`."""
+    count = max(1, sum(size <= most_bytes for size in accumulate(sizes)))
+    first = page.first(count)
+    more = count < len(page.records) or len(page.records) == wire.MAX_EDGES_A_PAGE
+    return _rounded(first.records), first.next, first.dropped, more
 
 
 def _rounded(rows: Iterable[R]) -> tuple[R, ...]:

@@ -23,6 +23,13 @@ class PartBus:
         with self._board.lock:
             return address in self._board.parts.on_bus(self._pins)
 
+    def expect_transfer(self, address: int, ms: float) -> None:
+        """Note that a transfer to a part is on the way, which takes so long."""
+        with self._board.lock:
+            device = self._board.parts.on_bus(self._pins).get(address)
+            if device is not None:
+                self._board.parts.expect_transfer(device, ms)
+
     def write(self, address: int, data: bytes) -> bool:
         """Send bytes to a part; return False if none acknowledges that address."""
         with self._board.lock:

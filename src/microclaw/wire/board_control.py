@@ -23,6 +23,8 @@ MAX_EDGES_A_PAGE = 1_500
 MAX_LOG_BYTES_A_PAGE = 24_000
 MAX_LED_CHANGES_A_PAGE = 6  # of at most 4096 bytes
 MAX_SHOWN_A_PAGE = 500  # an id and a name have at most 32 characters each
+MAX_SCREEN_BYTES_A_PAGE = 200_000
+MAX_REPLY_BYTES = 524_288  # one picture of 320 x 480 colors that cannot be compressed
 MAX_ADVANCE_MS = 86_400_000.0
 MAX_PIN = 63
 
@@ -71,6 +73,12 @@ class Leds(Request[replies.LedPage], frozen=True, tag="leds"):
 
 class Shown(Request[replies.ShownPage], frozen=True, tag="shown"):
     """The values that wired parts showed, from number `since` on."""
+
+    since: replies.Whole = 0
+
+
+class Screens(Request[replies.ScreenPage], frozen=True, tag="screens"):
+    """The pictures that displays showed, from number `since` on."""
 
     since: replies.Whole = 0
 
@@ -177,6 +185,7 @@ AnyRequest: TypeAlias = (
     | Pwm
     | Leds
     | Shown
+    | Screens
     | Py
     | Apps
     | SetInput

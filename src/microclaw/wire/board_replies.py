@@ -6,7 +6,7 @@ ask again from `next`, and the rest comes at once. board_control.py has the requ
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Generic, NamedTuple, TypeAlias, TypeVar
+from typing import Annotated, Any, Generic, Literal, NamedTuple, TypeAlias, TypeVar
 
 from msgspec import Meta, Struct, field
 
@@ -146,7 +146,19 @@ class ShownRow(NamedTuple):
     value: Number
 
 
-Row = TypeVar("Row", PwmRow, LedRow, ShownRow)
+class ScreenRow(NamedTuple):
+    """A picture that a display shows from then on, as hardware/screens/screen.py has it; `data`: zlib in base64."""
+
+    t_ms: Number
+    part: str
+    kind: Literal["pixels", "colors", "text", "digits"]
+    width: Whole
+    height: Whole
+    data: str
+    mark: str
+
+
+Row = TypeVar("Row", PwmRow, LedRow, ShownRow, ScreenRow)
 
 
 class ChangePage(Struct, Generic[Row], frozen=True):
@@ -159,6 +171,7 @@ class ChangePage(Struct, Generic[Row], frozen=True):
 PwmPage: TypeAlias = ChangePage[PwmRow]
 LedPage: TypeAlias = ChangePage[LedRow]
 ShownPage: TypeAlias = ChangePage[ShownRow]
+ScreenPage: TypeAlias = ChangePage[ScreenRow]
 
 
 class PyAnswer(Struct, frozen=True):

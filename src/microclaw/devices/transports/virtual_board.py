@@ -41,7 +41,9 @@ from microclaw.wire import board_replies as replies
 
 R = TypeVar("R")
 T = TypeVar("T")
-P = TypeVar("P", replies.EdgePage, replies.LogPage, replies.PwmPage, replies.LedPage, replies.ShownPage)
+P = TypeVar(
+    "P", replies.EdgePage, replies.LogPage, replies.PwmPage, replies.LedPage, replies.ShownPage, replies.ScreenPage
+)
 
 SCHEME: Final = "virtual:"
 # Three times the board's own ring of edges.
@@ -179,7 +181,7 @@ class VirtualBoardTransport(Transport):
     async def _exchange(self, request: wire.Request[T]) -> T:
         if self._streams is None or self._streams[1].is_closing():
             try:
-                self._streams = await asyncio.open_unix_connection(self.path, limit=2 * wire.MAX_LINE_BYTES)
+                self._streams = await asyncio.open_unix_connection(self.path, limit=wire.MAX_REPLY_BYTES)
             except OSError as exc:
                 reason = exc.strerror or str(exc) or "no answer"
                 raise DeviceUnreachable(f"no virtual board at {self.path}: {reason}", next_step=_GONE) from exc
@@ -199,7 +201,7 @@ class VirtualBoardTransport(Transport):
             # The answer of a cancelled request would be taken for the answer of the next one.
             await self.close()
             if isinstance(exc, asyncio.LimitOverrunError):
-                raise ProtocolError(f"a control line over {2 * wire.MAX_LINE_BYTES} bytes") from exc
+                raise ProtocolError(f"a control line over {wire.MAX_REPLY_BYTES} bytes") from exc
             raise
 
 

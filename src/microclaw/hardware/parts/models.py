@@ -14,6 +14,7 @@ from typing import Final, Protocol
 from microclaw.errors import CallRejected
 from microclaw.hardware.parts.reader import Part, ValueRange, quantities
 from microclaw.hardware.parts.wiring import WiredPart
+from microclaw.hardware.screens.screen import Screen
 
 SUPPLY_V: Final = 3.3
 """The voltage of the board, which its parts have too."""
@@ -44,6 +45,9 @@ class Bench(Protocol):
 
     def show(self, name: str, value: float) -> None:
         """Note a new value that the part shows, as an expectation names it in `shows` of part.toml."""
+
+    def screen_changed(self) -> None:
+        """Note that the display shows something else now; `Display.screen` is asked when it has settled."""
 
 
 class PartModel:
@@ -129,6 +133,17 @@ class PinDevice(PartModel, ABC):
         if self.wired.active == "low":
             return 1 - high_share
         return high_share
+
+
+class Display(PartModel, ABC):
+    """A part that shows pictures, characters or digits. It is also a BusDevice or a PinDevice.
+
+    It calls `bench.screen_changed` after each transfer or edge that changes what is seen.
+    """
+
+    @abstractmethod
+    def screen(self) -> Screen:
+        """Return what is seen now. A display that is off is blank."""
 
 
 class OneWireDevice(PartModel, ABC):

@@ -5,16 +5,17 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from microclaw.devices.registry.calls import NEWEST, LedChange, LogLine, PwmChange
 from microclaw.devices.transports.virtual_board import VirtualBoardTransport
 from microclaw.events import Edge
+from microclaw.hardware.screens.screen import ShownScreen, unpack_screen
 from microclaw.programs.proof.colors import colors_of
 from microclaw.programs.proof.record import lines_left_out
 from microclaw.programs.proof.verdict import SHIM_SAYS
 from microclaw.wire import board_control as wire
-from microclaw.wire.board_replies import AppRow, LedRow, PinRow, PwmRow, ShownRow
+from microclaw.wire.board_replies import AppRow, LedRow, PinRow, PwmRow, ScreenRow, ShownRow
 
 _FIRMWARE_SAYS: Final = (
     "Got exception running WASM code: ",
@@ -26,7 +27,7 @@ _FIRMWARE_SAYS: Final = (
 
 
 class BoardEvents:
-    """The board's edges since its start, PWM and LED changes, values that parts show, and its lines since `begin`."""
+    """The board's edges since its start, PWM and LED changes, what parts show, and its lines since `begin`."""
 
     def __init__(self, control: VirtualBoardTransport) -> None:
         self._control = control
@@ -34,6 +35,7 @@ class BoardEvents:
         self.pwm: list[PwmRow] = []
         self.leds: list[LedRow] = []
         self.shown: list[ShownRow] = []
+        self.screens: list[ShownScreen] = []
         self.lines: list[LogLine] = []
         self.now_ms = 0.0
         self.lost = False
@@ -42,6 +44,7 @@ class BoardEvents:
         self._pwm_cursor = 0
         self._led_cursor = 0
         self._shown_cursor = 0
+        self._screen_cursor = 0
         self._log_cursor = 0
 
     @property
@@ -49,6 +52,7 @@ class BoardEvents:
         """The numbers of lines, and of changes of pins, LEDs and parts, also of those that the board has no more."""
         line_count = self._log_cursor - self.first_line
         change_count = self._edge_cursor + self._pwm_cursor + self._led_cursor + self._shown_cursor
+        change_count += self._screen_cursor
         return line_count, change_count
 
     async def begin(self) -> None:
@@ -62,18 +66,21 @@ class BoardEvents:
         pwm = await self._control.pages(wire.Pwm, self._pwm_cursor)
         leds = await self._control.pages(wire.Leds, self._led_cursor)
         shown = await self._control.pages(wire.Shown, self._shown_cursor)
+        screens = await self._control.pages(wire.Screens, self._screen_cursor)
         log = await self._control.log(self._log_cursor)
         self.edges += edges.edges
         self.pwm += pwm.rows
         self.leds += leds.rows
         self.shown += shown.rows
+        self.screens += map(_shown_screen, screens.rows)
         self.lines += log.lines
-        has_dropped_changes = bool(edges.dropped or pwm.dropped or leds.dropped or shown.dropped)
-        self.lost = self.lost or has_dropped_changes or bool(log.dropped)
+        pages = (edges, pwm, leds, shown, screens, log)
+        self.lost = self.lost or any(page.dropped for page in pages)
         self._edge_cursor = edges.cursor
         self._pwm_cursor = pwm.next
         self._led_cursor = leds.next
         self._shown_cursor = shown.next
+        self._screen_cursor = screens.next
         self._log_cursor = log.cursor
         self.now_ms = edges.now_ms
 
@@ -88,6 +95,7 @@ class BoardEvents:
             "pwm": tuple(self._pwm_between(start_ms, end_ms)),
             "leds": led_changes([row for row in self.leds if start_ms <= row.t_ms < end_ms], start_ms),
             "shown": tuple(self._shown_between(start_ms, end_ms)),
+            "screens": tuple(self._screens_between(start_ms, end_ms)),
         }
 
     def _lines_between(self, start_ms: float, last_line_ms: float) -> Iterator[LogLine]:
@@ -116,6 +124,18 @@ class BoardEvents:
                 changes.append(row._replace(t_ms=row.t_ms - start_ms))
         yield from before.values()
         yield from changes
+
+    def _screens_between(self, start_ms: float, end_ms: float) -> Iterator[ShownScreen]:
+        """Yield what each display shows at the start, then each picture."""
+        before: dict[str, ShownScreen] = {}
+        pictures: list[ShownScreen] = []
+        for shown in self.screens:
+            if shown.t_ms < start_ms:
+                before[shown.part] = structs.replace(shown, t_ms=0.0)
+            elif shown.t_ms < end_ms:
+                pictures.append(structs.replace(shown, t_ms=shown.t_ms - start_ms))
+        yield from before.values()
+        yield from pictures
 
 
 class TrialPins(Struct, frozen=True):
@@ -159,6 +179,10 @@ class TrialPins(Struct, frozen=True):
             if role == "input" or (role == "idle" and pin in stimulated):
                 outside.add(pin)
         return outside
+
+
+def _shown_screen(row: ScreenRow) -> ShownScreen:
+    return ShownScreen(row.t_ms, row.part, unpack_screen(row.kind, row.width, row.height, row.data, row.mark))
 
 
 def led_changes(rows: Iterable[LedRow], start_ms: float) -> tuple[LedChange, ...]:

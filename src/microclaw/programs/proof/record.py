@@ -14,6 +14,7 @@ from msgspec import Struct
 
 from microclaw.devices.registry.calls import LedChange, LogLine, PwmChange
 from microclaw.events import Edge
+from microclaw.hardware.screens.screen import ShownScreen
 from microclaw.wire.board_replies import ShownRow
 
 E = TypeVar("E", Edge, PwmChange, LedChange)
@@ -56,6 +57,7 @@ class Record(Struct, frozen=True, kw_only=True, dict=True):
     pwm: tuple[PwmChange, ...] = ()
     leds: tuple[LedChange, ...] = ()
     shown: tuple[ShownRow, ...] = ()
+    screens: tuple[ShownScreen, ...] = ()
     roles: Mapping[int, str] = {}
     opened: Mapping[int, float] | None = None
     levels: Mapping[int, int] = {}
@@ -80,7 +82,7 @@ class Record(Struct, frozen=True, kw_only=True, dict=True):
 
     @property
     def moved(self) -> bool:
-        has_shown = any(row.t_ms > 0 for row in self.shown)
+        has_shown = any(row.t_ms > 0 for row in self.shown) or any(row.t_ms > 0 for row in self.screens)
         return bool(self.edges or self.pwm or self.leds or self.printed[0] or has_shown)
 
     @property

@@ -97,6 +97,7 @@ class I2cFile(DeviceFile):
         if not has_listener and check_ack:
             self._spend(0)
             raise PosixError(Errno.EIO)
+        bus.expect_transfer(address, i2c_transfer_ms(len(data), self._clock_hz))
         self._spend(len(data))
         if has_listener:
             bus.write(address, data)

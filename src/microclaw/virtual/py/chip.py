@@ -285,7 +285,9 @@ class PythonChip:
         if not parts.has_device(address):
             self._spend_ms(i2c_transfer_ms(0, clock_hz))
             raise self._no_device(address)
-        self._spend_ms(i2c_transfer_ms(size, clock_hz, has_stop=has_stop))
+        transfer_ms = i2c_transfer_ms(size, clock_hz, has_stop=has_stop)
+        parts.expect_transfer(address, transfer_ms)
+        self._spend_ms(transfer_ms)
         return parts
 
     def _bus(self, bus: tuple[int, int, int]) -> tuple[PartBus, int]:
