@@ -10,9 +10,17 @@ import pytest
 import microclaw
 from microclaw.errors import CallRejected, ConfigError, UnknownName
 from microclaw.hardware.boards import load_board
-from microclaw.hardware.parts.models import OneWireDevice, PinDevice
+from microclaw.hardware.parts.models import OneWireDevice, PinDevice, SpiDevice
 from microclaw.hardware.parts.reader import parts
-from microclaw.hardware.parts.wiring import Wiring, check_wiring, make_part, parse_wiring, read_wiring, wiring_tables
+from microclaw.hardware.parts.wiring import (
+    WiredPart,
+    Wiring,
+    check_wiring,
+    make_part,
+    parse_wiring,
+    read_wiring,
+    wiring_tables,
+)
 from microclaw.virtual import bench
 from microclaw.virtual.bench import load_model
 from microclaw.virtual.board import Board
@@ -252,3 +260,51 @@ def test_no_other_room_imports_a_model() -> None:
         if MODEL_IMPORT.search(text):
             importers.append(str(file.relative_to(source)))
     assert importers == []
+
+
+class ShiftedIn(SpiDevice):
+    """Keeps what it was sent, and sends each byte back inverted."""
+
+    taken = b""
+    selections = 0
+
+    def transfer(self, data: bytes) -> bytes:
+        self.taken += data
+        return bytes(byte ^ 0xFF for byte in data)
+
+    def deselected(self) -> None:
+        self.selections += 1
+
+
+def test_a_part_on_spi_takes_bytes_of_its_bus_while_it_is_selected(
+    board: Board, clock: VirtualClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(bench, "load_model", lambda _: ShiftedIn)
+    board.parts.wire(Wiring((WiredPart("display1", "hc595", {"sck": 12, "mosi": 11, "cs": 10}),)))
+    device = board.parts.model("display1")
+    assert isinstance(device, ShiftedIn)
+    board.configure_pin(10, reads=False, drives=True)
+    board.write_pin(10, 1)
+    assert board.parts.spi_transfer((12, 11), b"\x0f") == b"\x00"
+    board.write_pin(10, 0)
+    assert board.parts.spi_transfer((12, 11), b"\x0f") == b"\xf0"
+    assert board.parts.spi_transfer((12, 13), b"\x0f") == b"\x00"
+    board.write_pin(10, 1)
+    assert device.taken == b"\x0f"
+    assert device.selections == 2
+
+
+def test_a_part_on_spi_takes_bits_of_a_program_that_moves_its_pins(
+    board: Board, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(bench, "load_model", lambda _: ShiftedIn)
+    board.parts.wire(Wiring((WiredPart("display1", "hc595", {"sck": 12, "mosi": 11}),)))
+    for pin in (11, 12):
+        board.configure_pin(pin, reads=False, drives=True)
+    for bit in (1, 0, 1, 0, 0, 0, 1, 1):
+        board.write_pin(11, bit)
+        board.write_pin(12, 1)
+        board.write_pin(12, 0)
+    device = board.parts.model("display1")
+    assert isinstance(device, ShiftedIn)
+    assert device.taken == b"\xa3"

@@ -6,6 +6,7 @@ then answers nobody, and the program goes on.
 
 from __future__ import annotations
 
+import functools
 import importlib
 import logging
 from collections.abc import Callable, Iterator, Mapping
@@ -13,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final, TypeVar
 
 from microclaw.errors import MicroclawError, UnknownName
-from microclaw.hardware.parts.models import BusDevice, Display, OneWireDevice, PartModel, PinDevice
+from microclaw.hardware.parts.models import BusDevice, Display, OneWireDevice, PartModel, PinDevice, SpiDevice
 from microclaw.hardware.parts.reader import part_folders, parts, quantities
 from microclaw.hardware.parts.wiring import WiredPart, Wiring, bus_pins, make_part, part_roles
 from microclaw.hardware.screens.screen import Screen
@@ -208,12 +209,40 @@ class BoardParts:
                 devices[wired.address] = device
         return devices
 
-    def transfer(self, device: BusDevice, fn: Callable[[], R]) -> R | None:
+    def transfer(self, device: PartModel, fn: Callable[[], R]) -> R | None:
         """Return what the device makes of a transfer, or None if it fails."""
         answer = self._call(device.wired.id, fn)
         if answer is None:
             return None
         return answer[0]
+
+    # SPI buses.
+    def spi_transfer(self, pins: tuple[int | None, int | None], data: bytes) -> bytes:
+        """Send bytes to the selected parts on a bus, whose clock and data pins are given; return what they send."""
+        answer = bytes(len(data))
+        with self._board.lock:
+            for device in self._on_spi(pins):
+                received = self.transfer(device, functools.partial(device.transfer, data))
+                if received is not None:
+                    answer = received
+        return answer
+
+    def expect_spi_transfer(self, pins: tuple[int | None, int | None], ms: float) -> None:
+        """Note that a transfer on a bus is on the way, which takes so long."""
+        with self._board.lock:
+            for device in self._on_spi(pins):
+                self.expect_transfer(device, ms)
+
+    def _on_spi(self, pins: tuple[int | None, int | None]) -> list[SpiDevice]:
+        """Return the working and selected parts on a bus."""
+        devices: list[SpiDevice] = []
+        for part_id, wired in self._wired.items():
+            device = self._working(part_id)
+            if not isinstance(device, SpiDevice) or (wired.pins.get("sck"), wired.pins.get("mosi")) != pins:
+                continue
+            if device.is_selected:
+                devices.append(device)
+        return devices
 
     # Single-wire buses.
     def messages(self, pin: int) -> dict[bytes, bytes]:

@@ -16,6 +16,7 @@ from microclaw.hardware.parts.reader import Part, ValueRange, quantities
 from microclaw.hardware.parts.wiring import WiredPart
 from microclaw.hardware.screens.screen import Screen
 
+_BYTE_BITS: Final = 8
 SUPPLY_V: Final = 3.3
 """The voltage of the board, which its parts have too."""
 
@@ -133,6 +134,47 @@ class PinDevice(PartModel, ABC):
         if self.wired.active == "low":
             return 1 - high_share
         return high_share
+
+
+class SpiDevice(PinDevice, ABC):
+    """A part on SPI: its roles are `sck` and `mosi`, and `cs` if it has one, which selects it while it is low.
+
+    Bytes come from a bus of the chip whose pins are these, or bit by bit from a program that moves the pins itself.
+    Bits are taken at rising edges of the clock, the highest first (modes 0 and 3).
+    """
+
+    def __init__(self, wired: WiredPart, bench: Bench) -> None:
+        super().__init__(wired, bench)
+        self._bits = 0
+        self._bit_count = 0
+
+    @abstractmethod
+    def transfer(self, data: bytes) -> bytes:
+        """Take bytes while it is selected; return as many, which it sends meanwhile."""
+
+    def deselected(self) -> None:
+        """React to the end of a selection, at which some parts take what they were sent."""
+
+    @property
+    def is_selected(self) -> bool:
+        cs = self.wired.pins.get("cs")
+        return cs is None or not self.bench.level(cs)
+
+    def edge(self, role: str, level: int) -> None:
+        """Take a bit, or end a selection. A subclass with further pins calls this for `sck` and `cs`."""
+        if role == "cs":
+            self._bit_count = 0
+            if level:
+                self.deselected()
+        elif role == "sck" and level and self.is_selected:
+            self._take_bit(self.bench.level(self.wired.pins["mosi"]))
+
+    def _take_bit(self, bit: int) -> None:
+        self._bits = (self._bits << 1 | bit) & 0xFF
+        self._bit_count += 1
+        if self._bit_count == _BYTE_BITS:
+            self._bit_count = 0
+            self.transfer(bytes([self._bits]))
 
 
 class Display(PartModel, ABC):

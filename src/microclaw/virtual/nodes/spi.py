@@ -1,12 +1,13 @@
-"""/dev/spi/N and /dev/uart/N, to which nothing is wired: what is read are zeros, or nothing. Transfers take their time.
+"""/dev/spi/N with the parts on its pins, and /dev/uart/N, to which nothing is wired. Transfers take their time.
 
-N is the SPI host or the port. As esp-iot-solution's ext_vfs_spi.c has it, a transfer has at most 512 bytes; a UART
-without a driver has no ioctl, reads of it never wait, and a write waits until the rest fits into the port's FIFO
-(ESP-IDF, uart_vfs.c).
+N is the SPI host or the port. Where no part answers, SPI reads zeros. As esp-iot-solution's ext_vfs_spi.c has it, a
+transfer has at most 512 bytes; a UART without a driver has no ioctl, reads of it never wait, and a write waits until
+the rest fits into the port's FIFO (ESP-IDF, uart_vfs.c).
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Final
 
 from microclaw.virtual.board import Board
@@ -18,6 +19,7 @@ from microclaw.wire.wasmachine.ioctl import IoctlCommand
 MAX_TRANSFER_BYTES: Final = 512
 MAX_CLOCK_HZ: Final = 80_000_000
 _MASTER: Final = 1
+_PIN_KINDS: Final = {"cs": 1, "sck": 2, "mosi": 3, "miso": 4}
 
 
 class SpiFile(DeviceFile):
@@ -29,13 +31,14 @@ class SpiFile(DeviceFile):
         self._host = host
         self._configured = False
         self._clock_hz = 0
+        self._pins: tuple[int | None, int | None] = (None, None)
 
     def ioctl(self, command: int, va: int) -> None:
         memory = self._user.memory
         values = take_data_seq(memory, va)
         match command:
             case IoctlCommand.SPIIOCSCFG:
-                pins = [values[kind, 1] for kind in (1, 2, 3, 4)]
+                pins = {name: values[kind, 1] for name, kind in _PIN_KINDS.items()}
                 flags = values[5, 4]
                 if not flags & _MASTER:
                     # Nothing on this bench would clock a slave: it would wait forever.
@@ -45,11 +48,16 @@ class SpiFile(DeviceFile):
                 tx = values[1, 4]
                 rx = values[2, 4]
                 size = values[3, 4]
-                take(memory, tx, size, MAX_TRANSFER_BYTES, Errno.EIO)
-                self._user.time.spend(spi_transfer_ms(size, self._clock_hz))
-                give(memory, rx, bytes(size))
+                data = take(memory, tx, size, MAX_TRANSFER_BYTES, Errno.EIO)
+                give(memory, rx, self._exchange(data))
             case _:
                 raise PosixError(Errno.EINVAL)
+
+    def _exchange(self, data: bytes) -> bytes:
+        transfer_ms = spi_transfer_ms(len(data), self._clock_hz)
+        self._board.parts.expect_spi_transfer(self._pins, transfer_ms)
+        self._user.time.spend(transfer_ms)
+        return self._board.parts.spi_transfer(self._pins, data)
 
     def abandon(self) -> None:
         if self._configured:
@@ -57,16 +65,17 @@ class SpiFile(DeviceFile):
 
     close = abandon
 
-    def _configure(self, pins: list[int], clock_hz: int) -> None:
+    def _configure(self, pins: Mapping[str, int], clock_hz: int) -> None:
         if self._configured:
             raise PosixError(Errno.EINVAL)
-        if self._host not in self._board.spi_hosts or not all(map(self._board.has_pin, pins)):
+        if self._host not in self._board.spi_hosts or not all(map(self._board.has_pin, pins.values())):
             raise PosixError(Errno.EIO)
         if not 0 < clock_hz <= MAX_CLOCK_HZ or not self._board.claim(f"spi{self._host}", self._user.name):
             raise PosixError(Errno.EIO)
         self._configured = True
         self._clock_hz = clock_hz
-        self._user.pins.update(pins)
+        self._pins = (pins["sck"], pins["mosi"])
+        self._user.pins.update(pins.values())
 
 
 class UartFile(OpenFile):

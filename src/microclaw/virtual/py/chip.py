@@ -1,6 +1,6 @@
 """The simulated chip as MicroPython drives it: `perform(name, arguments)` in JSON, and events. Runs no interpreter.
 
-Pins, interrupts, PWM, ADC, addressable LEDs, I2C and the one-wire sensors are the board's. Nothing is wired to SPI and
+Pins, interrupts, PWM, ADC, addressable LEDs, I2C, SPI and the one-wire sensors are the board's. Nothing is wired to
 UART, whose transfers take their time all the same. It has no radio, and no program may reset it
 (firmware/fw/peripherals.py).
 """
@@ -18,6 +18,7 @@ from typing import Final, TypeAlias
 from msgspec import Struct
 
 from microclaw.errors import MicroclawError, PinRefused
+from microclaw.hardware.boards.micropython.stock import stock_image
 from microclaw.virtual.board import Board
 from microclaw.virtual.bus_time import UART_FIFO_BYTES, i2c_transfer_ms, spi_transfer_ms, uart_byte_ms
 from microclaw.virtual.part_bus import PartBus
@@ -308,8 +309,26 @@ class PythonChip:
             if pin is not None:
                 self.call_pin_open(pin)
 
-    def call_spi_transfer(self, byte_count: int, clock_hz: int) -> None:
-        self._spend_ms(spi_transfer_ms(byte_count, clock_hz))
+    def call_spi_transfer(self, pins: tuple[int | None, int | None], data: str, clock_hz: int) -> Json:
+        """Send bytes on the bus with these clock and data pins; return as many, which were received."""
+        return self._transfer_on_spi(pins, data, clock_hz).hex()
+
+    def call_spi_send(self, pins: tuple[int | None, int | None], data: str, clock_hz: int) -> None:
+        self._transfer_on_spi(pins, data, clock_hz)
+
+    def _transfer_on_spi(self, pins: tuple[int | None, int | None], data: str, clock_hz: int) -> bytes:
+        payload = _hex_bytes(data)
+        transfer_ms = spi_transfer_ms(len(payload), clock_hz)
+        sck, mosi = pins
+        self._board.parts.expect_spi_transfer((sck, mosi), transfer_ms)
+        self._spend_ms(transfer_ms)
+        return self._board.parts.spi_transfer((sck, mosi), payload)
+
+    def call_spi_pins(self, number: int) -> Json:
+        """Return the clock and data pins of a bus that is given none."""
+        pins = stock_image().default_pins.get(self._board.profile.chip.upper(), {})
+        own_pins = pins.get(f"machine.SPI({number})", {})
+        return [own_pins.get("sck"), own_pins.get("mosi")]
 
     def call_uart_write(self, port: int, byte_count: int, baudrate: int, bits: int, buffer_bytes: int) -> None:
         """Send bytes of `bits` with start and stop; wait until they fit into the driver's buffer and the FIFO."""

@@ -65,8 +65,12 @@ class I2C(SoftI2C):
         self._open(scl if scl is not None else (18, 25)[id], sda if sda is not None else (19, 26)[id], freq)
 
 
+_SENT_AT_ONCE = 2048  # bytes of one call of the board
+_RECEIVED_AT_ONCE = 256  # an answer of the board is short
+
+
 class SPI:
-    """Nothing is wired to it: what it reads are zeros."""
+    """Without pins it has the chip's own. It reads zeros where no part answers."""
 
     MSB = 0
     LSB = 1
@@ -81,26 +85,34 @@ class SPI:
         if baudrate < 1:
             raise ValueError("invalid baudrate")
         self._baudrate = baudrate
-        _call("bus_open", "SPI", self._bus, _number(sck), _number(mosi), _number(miso))
+        own_sck, own_mosi = _call("spi_pins", self._bus)
+        self._pins = (own_sck if sck is None else _number(sck), own_mosi if mosi is None else _number(mosi))
+        _call("bus_open", "SPI", self._bus, self._pins[0], self._pins[1], _number(miso))
 
     def deinit(self):
         pass
 
-    def _transfer(self, size):
-        _call("spi_transfer", size, self._baudrate)
-        return bytes(size)
+    def _exchange(self, data):
+        received = b""
+        for start in range(0, len(data), _RECEIVED_AT_ONCE):
+            piece = bytes(data[start : start + _RECEIVED_AT_ONCE])
+            received += bytes.fromhex(_call("spi_transfer", self._pins, piece.hex(), self._baudrate))
+        return received
 
     def read(self, nbytes, write=0):
-        return self._transfer(nbytes)
+        return self._exchange(bytes((write,)) * nbytes)
 
     def readinto(self, buf, write=0):
-        buf[:] = self._transfer(len(buf))
+        buf[:] = self.read(len(buf), write)
 
     def write(self, buf):
-        self._transfer(len(bytes(buf)))  # whatever is no buffer is refused
+        data = memoryview(buf)  # whatever is no buffer is refused
+        for start in range(0, len(data), _SENT_AT_ONCE):
+            piece = bytes(data[start : start + _SENT_AT_ONCE])
+            _call("spi_send", self._pins, piece.hex(), self._baudrate)
 
     def write_readinto(self, write_buf, read_buf):
-        read_buf[:] = self._transfer(len(write_buf))
+        read_buf[:] = self._exchange(memoryview(write_buf))
 
 
 class SoftSPI(SPI):
