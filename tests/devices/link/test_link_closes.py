@@ -36,7 +36,14 @@ async def by_hand(plane: Any, device: Any) -> AsyncIterator[tuple[asyncio.Stream
         sock=connection, ssl=device.context(), server_hostname="localhost", limit=1024
     )
     yield reader, writer
+    await end_of(writer)
+
+
+async def end_of(writer: asyncio.StreamWriter) -> None:
+    """Break a connection off, and wait until it is closed: the loop of the test ends right behind."""
     writer.transport.abort()
+    with suppress(OSError):
+        await writer.wait_closed()
 
 
 def upgrade(device: Any) -> bytes:
@@ -181,7 +188,7 @@ async def test_silent_strangers_give_way_to_a_board_of_the_same_address(plane: A
         assert await oldest.read() == b""
         assert not any(reader.at_eof() for reader in others)
     for _, writer in strangers:
-        writer.close()
+        await end_of(writer)
 
 
 @pytest.mark.parametrize("limits", [LinkLimits(arriving_in_all=2)])
@@ -192,7 +199,7 @@ async def test_a_handshake_that_had_no_five_seconds_does_not_give_way(plane: Any
             pass
     assert plane.refused == {"too_many": 1}
     for _, writer in strangers:
-        writer.close()
+        await end_of(writer)
 
 
 @pytest.mark.parametrize("limits", [LinkLimits(handshake_s=0.3)])
@@ -202,7 +209,7 @@ async def test_a_tls_handshake_that_ended_is_told_until_the_device_is_online(
     strangers = [await asyncio.open_connection("127.0.0.1", plane.plane.port) for _ in range(30)]
     for reader, writer in strangers:
         assert await reader.read() == b""
-        writer.close()
+        await end_of(writer)
     lamp = plane.registry.get("lamp")
     end = plane.plane.state(lamp).handshake_end
     assert end.address == "127.0.0.1"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections import Counter
 
 from msgspec import Struct, field
@@ -74,6 +75,7 @@ class ConnectionLimits:
         self._limits = limits
         self._connected: Counter[str] = Counter()
         self._arriving: Counter[str] = Counter()
+        self._news_of_leaving = asyncio.Event()
 
     @property
     def connected(self) -> int:
@@ -115,6 +117,13 @@ class ConnectionLimits:
 
     def leave(self, address: str) -> None:
         _decrement(self._connected, address)
+        self._news_of_leaving.set()
+
+    async def wait_until_empty(self) -> None:
+        """Wait until no connection is left."""
+        while self.connected:
+            self._news_of_leaving.clear()
+            await self._news_of_leaving.wait()
 
 
 def _decrement(counts: Counter[str], key: str) -> None:

@@ -92,6 +92,10 @@ class Listener:
                 accepting.cancel()
                 await self.goodbye()
                 await server.shutdown(self._limits.close_s)
+                # The goodbyes of TLS are on the way; a peer that does not answer them is not waited for.
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(self._limits.close_s):
+                        await self._counts.wait_until_empty()
 
     # Accepting connections
 
@@ -166,6 +170,7 @@ class Listener:
             http.leave()
         except BaseException:
             peer.close()
+            http.leave()
             raise
         finally:
             if handshake in self._handshakes:
