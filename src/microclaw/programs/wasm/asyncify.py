@@ -68,20 +68,18 @@ class Linker(Struct, frozen=True):
         has_main = bool(self.symbols.functions & _MAINS) and "on_init" not in self.symbols.functions
         if self.symbols.has_constructors and not has_main and not self.traced:
             raise BuildError((self._constructors_before_on_init(),), stage="check")
+        if not has_main:
+            return self._finished(self._linked("none", *self._run("none")))
         ends = "exit" in self.symbols.missing and find_binaryen() is not None
         polls = self.guards.polls
         waits = bool(self.symbols.missing & WAITING)
-        if not has_main or not (waits or ends or polls):
-            entry: Entry = "plain" if has_main else "none"
-            return self._finished(self._linked(entry, *self._run(entry)))
+        if not (waits or ends or polls):
+            return self._finished(self._linked("plain", *self._run("plain")))
         # Without the shim, to see whether main sleeps, and with it at the same time, in case it does.
-        done, blocking = self._run("plain", "blocking")
-        named = self._linked("plain", done)
-        graph = self._read(named.wasm)
-        natives = (*_NATIVE_SLEEPS, "exit") if ends else _NATIVE_SLEEPS
-        sleeps = frozenset(i for n in natives if (i := graph.import_index("env", n)) is not None)
+        result, blocking = self._run("plain", "blocking")
+        named = self._linked("plain", result)
         plain = self._finished(named)
-        if not polls and not self._reaches(graph, sleeps):
+        if not polls and not self._may_sleep(named.wasm, ends=ends):
             return plain
         if "on_timer_callback" not in self.symbols.functions:
             return self._make_event_driven(plain, blocking, pauses=ends or polls)
@@ -92,16 +90,18 @@ class Linker(Struct, frozen=True):
             raise BuildError((at(self.text, place, message, hint),), stage="check")
         return plain
 
+    def _may_sleep(self, wasm: bytes, *, ends: bool) -> bool:
+        """Return True if main may call a native that sleeps, or exit if the program `ends` by it."""
+        graph = self._read(wasm)
+        sleeps = {graph.import_index("env", name) for name in _NATIVE_SLEEPS}
+        if ends:
+            sleeps.add(graph.import_index("env", "exit"))
+        return self._reaches(graph, frozenset(sleeps))
+
     def _run(self, *entries: Entry) -> list[ProcessResult]:
         """Link the program once for each of these callers of its main, side by side."""
         commands = []
         for entry in entries:
-            if self.guards and (entry != "blocking" or self.guards.watches):
-                exported = [WATCH]
-            else:
-                exported = []
-            if self.guards and entry == "blocking":
-                exported += [BREATHE]
             command = self.toolchain.link_command(
                 self.libraries,
                 self.stack_bytes,
@@ -112,22 +112,31 @@ class Linker(Struct, frozen=True):
                 traced=self.traced,
                 is_logged=self.is_logged,
             )
-            command += [*(f"--undefined={name}" for name in self.wanted), *(f"--export={name}" for name in exported)]
+            command += [f"--undefined={name}" for name in self.wanted]
+            if self.guards and (entry != "blocking" or self.guards.watches):
+                command.append(f"--export={WATCH}")
+            if self.guards and entry == "blocking":
+                command.append(f"--export={BREATHE}")
             commands.append((command, self.directory))
         return self.processes.run_together(commands)
 
-    def _linked(self, entry: Entry, done: ProcessResult) -> LinkedProgram:
-        if done.returncode != 0:
-            raise build_failure(done, read_linker_output(done.output, self.text), self.text.file, "link")
+    def _linked(self, entry: Entry, result: ProcessResult) -> LinkedProgram:
+        if result.returncode != 0:
+            raise build_failure(result, read_linker_output(result.output, self.text), self.text.file, "link")
         wasm = read_output(self.directory / f"{entry}.wasm", stage="link")
-        return LinkedProgram(wasm if self.traced else with_entries_noted(wasm), done.took_ms)
+        if not self.traced:
+            wasm = with_entries_noted(wasm)
+        return LinkedProgram(wasm, result.took_ms)
 
     def _stripped(self, wasm: bytes) -> bytes:
-        """The module without names and notes, which no runtime needs."""
-        kept = (whole for number, _, whole in read_sections(wasm) if number != _CUSTOM)
+        """Return the module without names and notes, which no runtime needs; a traced one keeps them."""
         if self.traced:
             return wasm
-        return wasm[: len(HEADER)] + b"".join(kept)
+        parts = [wasm[: len(HEADER)]]
+        for number, _, whole in read_sections(wasm):
+            if number != _CUSTOM:
+                parts.append(whole)
+        return b"".join(parts)
 
     def _guarded(self, wasm: bytes) -> bytes:
         if not self.guards:
@@ -137,7 +146,9 @@ class Linker(Struct, frozen=True):
 
     def _finished(self, linked: LinkedProgram) -> LinkedProgram:
         wasm = self._stripped(self._guarded(linked.wasm))
-        return replace(linked, wasm=without_exports(wasm, RESERVED) if self.guards else wasm)
+        if self.guards:
+            wasm = without_exports(wasm, RESERVED)
+        return replace(linked, wasm=wasm)
 
     def _read(self, wasm: bytes) -> WasmCallGraph:
         try:
@@ -146,7 +157,7 @@ class Linker(Struct, frozen=True):
             message = f"the linked module cannot be read: {exc}"
             raise BuildError((Diagnostic("error", message, self.text.file),), stage="link") from exc
 
-    def _reaches(self, graph: WasmCallGraph, goals: frozenset[int]) -> bool:
+    def _reaches(self, graph: WasmCallGraph, goals: frozenset[int | None]) -> bool:
         start = graph.index("on_init")
         return start is not None and graph.path(start, goals, graph.possible) is not None
 
@@ -157,7 +168,10 @@ class Linker(Struct, frozen=True):
                 yield at(self.text, self.text.find_string(export.name), message, "leave the export out")
 
     def _sleeping_callbacks(self, graph: WasmCallGraph, sleeps: frozenset[int]) -> Iterator[Diagnostic]:
-        """An error for each callback that certainly reaches a sleep. Through a pointer it is only found at run time."""
+        """Yield an error for each callback that certainly reaches a sleep.
+
+        A sleep that is called through a pointer is only found at run time.
+        """
         may_sleep = {graph.index(name) for name in MAY_SLEEP}
 
         def certain(function: int) -> Iterable[int]:
@@ -169,21 +183,23 @@ class Linker(Struct, frozen=True):
             path = graph.path(start, sleeps - may_sleep, certain)
             if path is None:
                 continue
-            names = [source_name(graph.names.get(i, "?")) for i in path]
+            names = [source_name(graph.names.get(function, "?")) for function in path]
             place = self.text.find_name(names[0])
             message = f"{names[0]} sleeps ({' -> '.join(names)}), and only main may"
             hint = "note the time with millis() and act in a later call, or let main do it when a variable is set"
             yield at(self.text, place, message, hint)
 
     def _make_event_driven(self, plain: LinkedProgram, blocking: ProcessResult, *, pauses: bool) -> LinkedProgram:
-        """The program with the shim after the Asyncify pass; `plain` if main reaches no sleep of its own."""
+        """Return the program with the shim after the Asyncify pass; `plain` if main reaches no sleep of its own."""
         linked = self._linked("blocking", blocking)
         wasm = self._guarded(linked.wasm)
         graph = self._read(wasm)
         unwinding = graph.import_index("asyncify", "start_unwind")
-        pausing = frozenset(f for f, calls in graph.calls.items() if unwinding in calls.direct)  # sleeps, and exit
+        # The functions that sleep, and exit.
+        pausing = frozenset(function for function, calls in graph.calls.items() if unwinding in calls.direct)
         sleeps = pausing - {graph.index("exit"), graph.index(BREATHE)}
-        if not self._reaches(graph, pausing if pauses else sleeps):
+        goals = pausing if pauses else sleeps
+        if not self._reaches(graph, goals):
             return plain
         errors = (*self._exports_of_the_pass(graph), *self._sleeping_callbacks(graph, sleeps))
         if errors:
@@ -192,17 +208,19 @@ class Linker(Struct, frozen=True):
         if binaryen is None:
             raise BuildError((self._without_binaryen(),), stage="check", next_step=INSTALL_BINARYEN)
         options = [*PASS_OPTIONS]
-        if not any(graph.path(f, pausing, graph.possible) for f in graph.module.table_functions):
+        if not any(graph.path(function, pausing, graph.possible) for function in graph.module.table_functions):
             options.append("--pass-arg=asyncify-ignore-indirect")
+        internal = [_UNWINDERS]
         if self.traced:
             options.append("-g")
+        else:
+            internal.append(RESERVED)
         write_input(self.directory / "compiled.wasm", self._stripped(wasm), stage="link")
-        done = self.processes.run([str(binaryen), "compiled.wasm", *options, "-o", "program.wasm"], self.directory)
-        if done.returncode != 0:
-            raise build_failure(done, (), self.text.file, "link")
-        ours = () if self.traced else (RESERVED,)
-        wasm = without_exports(read_output(self.directory / "program.wasm", stage="link"), _UNWINDERS, *ours)
-        return LinkedProgram(wasm, max(plain.took_ms, linked.took_ms) + done.took_ms, len(plain.wasm))
+        result = self.processes.run([str(binaryen), "compiled.wasm", *options, "-o", "program.wasm"], self.directory)
+        if result.returncode != 0:
+            raise build_failure(result, (), self.text.file, "link")
+        wasm = without_exports(read_output(self.directory / "program.wasm", stage="link"), *internal)
+        return LinkedProgram(wasm, max(plain.took_ms, linked.took_ms) + result.took_ms, len(plain.wasm))
 
     def _constructors_before_on_init(self) -> Diagnostic:
         place = self.text.find_definition("on_init")
@@ -222,15 +240,15 @@ class Linker(Struct, frozen=True):
 
 
 def find_binaryen() -> Path | None:
-    """Binaryen's wasm-opt, or None."""
-    found = shutil.which("wasm-opt")
-    if found is not None:
-        return Path(found).resolve()
+    """Return the path of Binaryen's wasm-opt, or None."""
+    path = shutil.which("wasm-opt")
+    if path is not None:
+        return Path(path).resolve()
     return None
 
 
 def binaryen_identity() -> tuple[str, ...]:
-    """The parts that a cached build depends on besides the compiler; the date of the file stands for its version."""
+    """Return what a cached build depends on besides the compiler; the date of the file stands for its version."""
     path = find_binaryen()
     if path is None:
         return ("no binaryen",)
@@ -239,7 +257,7 @@ def binaryen_identity() -> tuple[str, ...]:
 
 
 def main_never_called(symbols: Symbols, text: SourceText) -> tuple[Diagnostic, ...]:
-    """A warning where a program has both main and on_init."""
+    """Return a warning if a program has both main and on_init."""
     if not symbols.functions & _MAINS or "on_init" not in symbols.functions:
         return ()
     place = text.find_name("main") or (1, 1)
@@ -249,7 +267,7 @@ def main_never_called(symbols: Symbols, text: SourceText) -> tuple[Diagnostic, .
 
 
 def _callbacks(graph: WasmCallGraph) -> Iterator[int]:
-    """The program's own functions that the firmware calls beside main, and the tasks of every and after."""
+    """Yield the program's own functions that the firmware calls beside main, and the tasks of every and after."""
     for name in ("program_on_destroy", *CALLBACKS):
         index = graph.index(name)
         if index is not None and name != "on_timer_callback":
@@ -260,9 +278,7 @@ def _callbacks(graph: WasmCallGraph) -> Iterator[int]:
         if not timers & graph.calls[function].direct:
             continue
         for (_, _, before, constant), (_, _, opcode, called) in pairwise(instructions(body)):
-            if before == _CONST:
+            if before == _CONST and opcode == _CALL and called[0] in timers:
                 task = graph.module.elements.get(constant[0])
-            else:
-                task = None
-            if task is not None and opcode == _CALL and called[0] in timers:
-                yield task
+                if task is not None:
+                    yield task

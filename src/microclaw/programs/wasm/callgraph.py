@@ -27,21 +27,26 @@ class WasmCallGraph(Struct, frozen=True, dict=True):
     calls: Mapping[int, Calls]
 
     def index(self, name: str) -> int | None:
-        """A function by its name in the linked program."""
-        return next((index for index, own in self.names.items() if own == name), None)
+        """Return the index of the function with this name in the linked program, or None."""
+        for index, function_name in self.names.items():
+            if function_name == name:
+                return index
+        return None
 
     def import_index(self, space: str, name: str) -> int | None:
-        imports = enumerate(self.module.imports)
-        return next((index for index, one in imports if (one.module, one.name) == (space, name)), None)
+        for index, imported in enumerate(self.module.imports):
+            if (imported.module, imported.name) == (space, name):
+                return index
+        return None
 
     def possible(self, function: int) -> Iterable[int]:
-        """The functions that a function may call, by name or through a pointer."""
+        """Return the functions that a function may call, by name or through a pointer."""
         calls = self.calls.get(function)
         if calls is None:
             return ()
-        functions = list(calls.direct)
-        for signature in {self.module.types[kind] for kind in calls.indirect}:
-            functions += self.pointed_at.get(signature, ())
+        functions = set(calls.direct)
+        for kind in calls.indirect:
+            functions.update(self.pointed_at.get(self.module.types[kind], ()))
         return functions
 
     @cached_property
@@ -54,8 +59,10 @@ class WasmCallGraph(Struct, frozen=True, dict=True):
                 functions.setdefault(signature, []).append(index)
         return functions
 
-    def path(self, start: int, goals: frozenset[int], step: Callable[[int], Iterable[int]]) -> tuple[int, ...] | None:
-        """The shortest chain of calls from `start` to one of `goals`, both included; None when there is none."""
+    def path(
+        self, start: int, goals: frozenset[int | None], step: Callable[[int], Iterable[int]]
+    ) -> tuple[int, ...] | None:
+        """Return the shortest chain of calls from `start` to one of `goals`, both included, or None."""
         came_from = {start: start}
         queue = deque([start])
         while queue:
@@ -65,36 +72,36 @@ class WasmCallGraph(Struct, frozen=True, dict=True):
                 while chain[-1] != start:
                     chain.append(came_from[chain[-1]])
                 return tuple(reversed(chain))
-            for there in sorted(step(here)):
-                if there not in came_from:
-                    came_from[there] = here
-                    queue.append(there)
+            for called in sorted(step(here)):
+                if called not in came_from:
+                    came_from[called] = here
+                    queue.append(called)
         return None
 
 
 def reached(calls: Mapping[T, Collection[T]], start: Iterable[T]) -> set[T]:
-    """`start`, and everything that is called from there, however deep."""
-    found = set(start)
-    waiting = list(found)
+    """Return `start`, and everything that is called from it, however deep."""
+    visited = set(start)
+    waiting = list(visited)
     while waiting:
-        new = set(calls.get(waiting.pop(), ())) - found
-        found |= new
+        new = set(calls.get(waiting.pop(), ())) - visited
+        visited |= new
         waiting.extend(new)
-    return found
+    return visited
 
 
 def read_callgraph(wasm: bytes) -> WasmCallGraph:
-    """The calls of a module; raises ModuleError."""
+    """Read the calls of a module. Raises ModuleError."""
     return graph_of(parse_module(wasm), _function_names(wasm))
 
 
 def graph_of(module: Module, names: Mapping[int, str]) -> WasmCallGraph:
-    """The calls of a module, or of an object file."""
+    """Build the call graph of a module, or of an object file."""
     return WasmCallGraph(module, names, dict(enumerate(map(calls_of, module.bodies), len(module.imports))))
 
 
 def _function_names(wasm: bytes) -> dict[int, str]:
-    """The custom section "name": WebAssembly 1.0, appendix 7.4.1."""
+    """Read the custom section "name": WebAssembly 1.0, appendix 7.4.1."""
     names: dict[int, str] = {}
     for number, content, _ in read_sections(wasm):
         body = Reader(content)

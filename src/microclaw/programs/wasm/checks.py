@@ -31,13 +31,13 @@ _NODE: Final = re.compile(rb"/dev/([a-z0-9]{1,16})/")
 _FILE: Final = re.compile(rb"(?:^|\0)/dev/([A-Za-z0-9_.-]{1,32})(?=\0)")
 _ELSEWHERE: Final = re.compile(rb"(?:^|\0)(/(?:sys|proc|etc|tmp|home|sdcard|spiffs|littlefs)/[\w./%-]+)(?=\0)")
 _STORED: Final = re.compile(rb"(?:^|\0)(/storage/[\w./%-]*)(?=\0)")
-_OPENED: Final = tuple(name for kind in ("gpio", "ledc", "i2c") for name in words_of(f"opened_by.{kind}"))
+_OPENED: Final = (*words_of("opened_by.gpio"), *words_of("opened_by.ledc"), *words_of("opened_by.i2c"))
 _CALLED_BY: Final = dict.fromkeys(("open", "read", "write", "close", "ioctl"), (*_OPENED, "fopen", "open"))
 _COMPILER_RUNTIME: Final[Mapping[str, str]] = read_table(__package__, "names")["compiler_runtime"]
 
 
 def check_imports(module: Module, board: BoardProfile, source: SourceText) -> Iterator[Diagnostic]:
-    """An error for each import that this board's firmware cannot link."""
+    """Yield an error for each import that this board's firmware cannot link."""
     for kind, space, name in module.other_imports:
         yield at(source, None, f"it imports the {kind} {space}.{name}; the firmware gives functions only")
     computed: set[str] = set()
@@ -51,79 +51,111 @@ def check_imports(module: Module, board: BoardProfile, source: SourceText) -> It
         problem = _import_problem(wanted, board)
         if problem is None:
             continue
-        (message, advice), computing = problem, _COMPILER_RUNTIME.get(wanted.name)
-        callers = (*_CALLED_BY.get(wanted.name, ()), *words_of(f"called_by.{wanted.name}"))
-        place = _first_place(source, wanted.name, *callers)
-        if wanted.module == NATIVE_MODULE:
-            native = NATIVES.get(wanted.name)
+        message, advice = problem
+        group = _lacking_group(wanted, board, advice)
+        if group is not None:
+            lacking.setdefault((_place_in_group(wanted, group, source), group), []).append(wanted.name)
+            continue
+        computing = _COMPILER_RUNTIME.get(wanted.name)
+        if computing is None:
+            place = _call_place(wanted, source)
+        elif computing in computed:
+            continue
         else:
-            native = None
-        if native is not None:
-            beginnings = words_of(f"beginnings.{native.group.value}")
-        else:
-            beginnings = ()
-        if native is not None and not _offers(board, native) and (beginnings or advice is None):
-            place = next((token.place for token in source.tokens if token.text.startswith(beginnings)), place)
-            lacking.setdefault((place, native.group), []).append(wanted.name)
-        elif computing not in computed:
-            computed.add(computing or "")
-            if computing is not None:
-                place = next(source.places("long", "double"), None)
-            yield with_advice(at(source, place, message), advice)
+            computed.add(computing)
+            place = next(source.places("long", "double"), None)
+        yield with_advice(at(source, place, message), advice)
     for (place, group), names in lacking.items():
         message = f"the firmware of {board.title} was built without {', '.join(sorted(names))} (group {group.value})"
         hint = f"leave it out, or use a board whose firmware was built with it{_correction(board, group)}"
         yield at(source, place, message, hint)
 
 
+def _lacking_group(wanted: Import, board: BoardProfile, advice: Advice | None) -> NativeGroup | None:
+    """Return the group of a native that the firmware was built without; None if the `advice` is better for it."""
+    if wanted.module != NATIVE_MODULE:
+        return None
+    native = NATIVES.get(wanted.name)
+    if native is None or _offers(board, native):
+        return None
+    if advice is None or words_of(f"beginnings.{native.group.value}"):
+        return native.group
+    return None
+
+
+def _place_in_group(wanted: Import, group: NativeGroup, source: SourceText) -> tuple[int, int] | None:
+    """Return the first name of the group in the source, else the call of the native."""
+    beginnings = words_of(f"beginnings.{group.value}")
+    for token in source.tokens:
+        if token.text.startswith(beginnings):
+            return token.place
+    return _call_place(wanted, source)
+
+
+def _call_place(wanted: Import, source: SourceText) -> tuple[int, int] | None:
+    """Return where the source names a native, or what calls it."""
+    callers = (*_CALLED_BY.get(wanted.name, ()), *words_of(f"called_by.{wanted.name}"))
+    return _first_place(source, wanted.name, *callers)
+
+
 NO_ENTRY: Final = "the program has neither main nor on_init: nothing would ever run"
 
 
 def check_exports(module: Module, source: SourceText) -> Iterator[Diagnostic]:
-    """An error when the firmware would find nothing to start, or functions of another type than it calls."""
-    functions = {export.name: export.index for export in module.exports if export.kind == "function"}
+    """Yield an error if the firmware would find nothing to start, or functions of another type than it calls."""
     for name, count in Counter(export.name for export in module.exports).items():
         if count > 1:
             hint = TIMER_HINT if name == "on_timer_callback" else None
             yield at(source, source.find_name(name), f"{name} is defined twice", hint)
+    functions = module.exported_functions
     if "on_init" not in functions:
-        place = source.find_name("main")
-        message = NO_ENTRY
-        if place is not None:
-            message = "the firmware never calls main by itself, and this is none that can be called for it"
-        hint = "write int main(void), or void on_init(void) that opens pins, starts every(ms, task), and returns"
-        if source.find_definition("setup") and source.find_definition("loop"):
-            hint = "add #include <Arduino.h>, which calls setup and loop; or write int main(void)"
-        yield at(source, place, message, hint)
+        yield _no_start(source)
     for name, params in APP_EXPORTS.items():
         if name not in functions:
             continue
+        called = Signature(params, ())
         signature = module.signature_of(functions[name])
-        if signature != Signature(params, ()):
-            place = source.find_name(name)
-            parts = ", ".join(_C_TYPES[p] for p in params) or "void"
-            if signature is not None:
-                found = _prototype(name, signature)
-            else:
-                found = "nothing"
-            yield at(source, place, f"the firmware calls void {name}({parts}), this is {found}")
-    if "memory" not in {export.name for export in module.exports if export.kind == "memory"}:
+        if signature is None:
+            actual = "nothing"
+        else:
+            actual = _prototype(name, signature)
+        if signature != called:
+            message = f"the firmware calls {_prototype(name, called)}, this is {actual}"
+            yield at(source, source.find_name(name), message)
+    if not any(export.kind == "memory" and export.name == "memory" for export in module.exports):
         yield at(source, None, "it exports no memory", "compile with the WASMachine profile: microclaw app build")
 
 
-def check_nodes(module: Module, board: BoardProfile, source: SourceText) -> Iterator[Diagnostic]:
-    """An error for each device file in the program's data that this board's firmware, or any, does not have.
+def _no_start(source: SourceText) -> Diagnostic:
+    place = source.find_name("main")
+    message = NO_ENTRY
+    if place is not None:
+        message = "the firmware never calls main by itself, and this is none that can be called for it"
+    hint = "write int main(void), or void on_init(void) that opens pins, starts every(ms, task), and returns"
+    if source.find_definition("setup") and source.find_definition("loop"):
+        hint = "add #include <Arduino.h>, which calls setup and loop; or write int main(void)"
+    return at(source, place, message, hint)
 
-    So for each path in a folder of another system.
+
+def check_nodes(module: Module, board: BoardProfile, source: SourceText) -> Iterator[Diagnostic]:
+    """Yield an error for each device file in the program's data that this board's firmware, or any, does not have.
+
+    Each path in a folder of another system is an error, too.
     """
     for kind in _in_data(_NODE, module, board.firmware.device_nodes):
         place = source.find_string(f"/dev/{kind}/") or _first_place(source, *words_of(f"opened_by.{kind}"))
         has = ", ".join(sorted(board.firmware.device_nodes)) or "no device files"
         message = f"the firmware of {board.title} was built without /dev/{kind}"
-        instead = " ".join(words_of(f"without_node.{kind}"))
-        hint = f"{instead}; it has {has}" if instead else f"it has {has}"
+        parts = [*words_of(f"without_node.{kind}")]
+        if parts:
+            parts[-1] += ";"
+        hint = " ".join([*parts, "it has", has])
         yield at(source, place, message, f"{hint}{_correction(board)}")
-    for name in _in_data(_FILE, module, {"gpio"} if source.has_llmos_pins or not source.text else ()):
+    # LLMos's layer opens /dev/gpio itself.
+    has_gpio_file = source.has_llmos_pins or not source.text
+    for name in _in_data(_FILE, module):
+        if name == "gpio" and has_gpio_file:
+            continue
         message = f"no firmware has the device file /dev/{name}"
         nodes = ", ".join(f"/dev/{node}/N" for node in sorted(board.firmware.device_nodes))
         if name in board.firmware.device_nodes:
@@ -131,29 +163,41 @@ def check_nodes(module: Module, board: BoardProfile, source: SourceText) -> Iter
         else:
             hint = f"it has {nodes}"
         yield at(source, source.find_string(f"/dev/{name}"), message, hint)
-    opens = any(wanted.name == "open" for wanted in module.imports)
-    for path in _in_data(_STORED, module) if opens and not board.firmware.has_files else ():
-        message = f"the firmware of {board.title} has no file system, and this is {path}"
-        hint = f"keep the value in a variable, or print it{_correction(board)}"
-        yield at(source, source.find_string(path), message, hint)
-    for path in _in_data(_ELSEWHERE, module) if opens else ():
+    if any(wanted.name == "open" for wanted in module.imports):
+        yield from _check_paths(module, board, source)
+
+
+def _check_paths(module: Module, board: BoardProfile, source: SourceText) -> Iterator[Diagnostic]:
+    """Yield an error for each path of a file that the firmware cannot open."""
+    if not board.firmware.has_files:
+        for path in _in_data(_STORED, module):
+            message = f"the firmware of {board.title} has no file system, and this is {path}"
+            hint = f"keep the value in a variable, or print it{_correction(board)}"
+            yield at(source, source.find_string(path), message, hint)
+    for path in _in_data(_ELSEWHERE, module):
         hint = "files are under /storage, pins are /dev/gpio/N"
         yield at(source, source.find_string(path), f"no firmware has {path}: this is of another system", hint)
 
 
 def _in_data(pattern: re.Pattern[bytes], module: Module, known: Iterable[str] = ()) -> list[str]:
-    """The texts that the pattern finds in the module's data, without those known, sorted."""
-    found = {match[1].decode() for segment in module.data for match in pattern.finditer(segment.data)}
-    return sorted(found.difference(known))
+    """Return the texts that the pattern finds in the module's data, without `known`, sorted."""
+    texts: set[str] = set()
+    for segment in module.data:
+        texts.update(match[1].decode() for match in pattern.finditer(segment.data))
+    return sorted(texts.difference(known))
 
 
 def _first_place(source: SourceText, *names: str) -> tuple[int, int] | None:
-    """The place of the first of these names that the source has."""
-    return next((place for name in names if (place := source.find_name(name)) is not None), None)
+    """Return the place of the first of these names that the source has, or None."""
+    for name in names:
+        place = source.find_name(name)
+        if place is not None:
+            return place
+    return None
 
 
 def _correction(board: BoardProfile, group: NativeGroup | None = None) -> str:
-    """The step to take where a description is wrong, or nobody described a firmware that lacks a group."""
+    """Return the step to take if a description is wrong, or no one described a firmware that lacks a group."""
     if not board.firmware.described:
         if group is None:
             return ""
@@ -168,18 +212,20 @@ _PLAIN_TEXT: Final = frozenset(("puts", "fputs", "print", "println", "write", "S
 
 
 def check_formats(source: SourceText) -> Iterator[Diagnostic]:
-    """An error for each format of a long double: nothing on the board prints or reads one."""
+    """Yield an error for each format of a long double: nothing on the board prints or reads one."""
     if not any(token.kind == "name" and _FORMATS.fullmatch(token.text) for token in source.tokens):
         return
-    for number, token in enumerate(source.tokens):
-        if token.kind != "string":
+    function = ""
+    before = ""
+    for token in source.tokens:
+        is_plain_text = function in _PLAIN_TEXT and before == "("
+        function = before
+        before = token.text
+        if token.kind != "string" or is_plain_text:
             continue
-        before = [each.text for each in source.tokens[max(0, number - 2) : number]]
-        if len(before) == 2 and before[0] in _PLAIN_TEXT and before[1] == "(":
-            continue
-        for found in _LONG_DOUBLE.finditer(token.text):
-            if found[1]:
-                spec = f"%{found[1]}"
+        for match in _LONG_DOUBLE.finditer(token.text):
+            if match[1]:
+                spec = f"%{match[1]}"
                 hint = f"use double with {spec.replace('L', '')}, and 1.5 instead of 1.5L"
                 message = f"{spec} is for a long double, which the firmware can neither print nor read"
                 yield at(source, token.place, message, hint)
@@ -193,16 +239,20 @@ _PWM_CALLS: Final = frozenset(
 
 
 def soft_pwm_note(marks: Sequence[PinMark], source: SourceText, missing: Set[str]) -> tuple[Diagnostic, ...]:
-    """A note on a program whose analogWrite may name more pins than the hardware serves; nothing for others."""
-    calls = [
-        token
-        for token, behind in pairwise(source.tokens)
-        if token.kind == "name" and token.text in _PWM_CALLS and behind.text == "("
-    ]
+    """Return a note on a program whose analogWrite may name more pins than the hardware serves; none for others."""
+    if "analogWrite" not in missing:
+        return ()
     known = {(mark.line, mark.column): mark.pin for mark in marks if mark.what == "pwm"}
-    others = [token for token in calls if token.text != "analogWrite"]
-    computed = {token.place for token in calls if token.text in ("analogWrite", "pwm_open")} - known.keys()
-    if "analogWrite" not in missing or not (computed or len({*known.values()}) + len(others) > _HARDWARE_PWMS):
+    pwm_count = len({*known.values()})
+    has_computed = False
+    for token, behind in pairwise(source.tokens):
+        if token.text not in _PWM_CALLS or behind.text != "(":
+            continue
+        if token.text != "analogWrite":
+            pwm_count += 1
+        if token.text in ("analogWrite", "pwm_open") and token.place not in known:
+            has_computed = True
+    if not has_computed and pwm_count <= _HARDWARE_PWMS:
         return ()
     message = (
         "analogWrite: 3 pins, less one for each tone, Servo and ledc, get the hardware's PWM at 1 kHz; others are "
@@ -221,7 +271,10 @@ def check_size(
     source: SourceText,
     largest: tuple[str, int] | None,
 ) -> Iterator[Diagnostic]:
-    """An error when the module or its memory is more than the board's firmware takes; `largest` names a variable."""
+    """Yield an error if the module or its memory is more than the board's firmware takes.
+
+    `largest` is the largest variable, with its bytes.
+    """
     firmware = board.firmware
     heap_bytes = firmware.app_heap_bytes
     if size_bytes > firmware.max_module_bytes:
@@ -230,7 +283,9 @@ def check_size(
     # What WAMR allocates: the heap goes in at __heap_base, and the memory grows by whole pages.
     initial = (module.memory_pages or 0) * PAGE_BYTES
     heap_base = module.global_value("__heap_base")
-    end = (initial if heap_base is None else heap_base) + heap_bytes
+    if heap_base is None:
+        heap_base = initial
+    end = heap_base + heap_bytes
     needed = max(initial, -(-end // PAGE_BYTES) * PAGE_BYTES)
     if needed > firmware.max_memory_bytes:
         memory = memory_use(module)
@@ -253,23 +308,24 @@ def kilobytes(size_bytes: int) -> str:
 
 
 def memory_use(module: Module) -> MemoryUse:
-    """Initial memory, static data and stack, as far as the module tells."""
+    """Return the initial memory, static data and stack, as far as the module says."""
     initial = (module.memory_pages or 0) * PAGE_BYTES
-    pointers = [g.value for g in module.globals if g.mutable and g.type == "i32" and g.value is not None]
-    if pointers:
-        stack_top = pointers[0]
-    else:
-        stack_top = 0
-    data_end = module.global_value("__data_end") or max(
-        ((s.offset or 0) + len(s.data) for s in module.data), default=stack_top
-    )
+    stack_top = 0
+    for variable in module.globals:
+        if variable.mutable and variable.type == "i32" and variable.value is not None:
+            stack_top = variable.value
+            break
+    data_end = module.global_value("__data_end")
+    if not data_end:
+        ends = [(segment.offset or 0) + len(segment.data) for segment in module.data]
+        data_end = max(ends, default=stack_top)
     if stack_top > data_end:
         return MemoryUse(initial, data_end, stack_top - data_end)
     return MemoryUse(initial, data_end - stack_top, stack_top)
 
 
 def _import_problem(wanted: Import, board: BoardProfile) -> tuple[str, Advice | None] | None:
-    """The problem of an import with an advice; None if the firmware has the function."""
+    """Return the problem of an import with an advice; None if the firmware has the function."""
     if wanted.module != NATIVE_MODULE:
         advice = Advice("compile C with microclaw's own headers, without a WASI libc")
         return f"it imports {wanted.module}.{wanted.name}; the firmware has only the module {NATIVE_MODULE}", advice
@@ -289,16 +345,15 @@ def _import_problem(wanted: Import, board: BoardProfile) -> tuple[str, Advice | 
 
 
 def _offers(board: BoardProfile, native: Native) -> bool:
-    """True if the firmware was built with the native."""
+    """Return True if the firmware was built with the native."""
     return board.firmware.has_native(native.name, native.group.value)
 
 
 def _prototype(name: str, signature: Signature) -> str:
-    params = ", ".join(_C_TYPES[p] for p in signature.params) or "void"
+    params = ", ".join(map(_C_TYPES.__getitem__, signature.params)) or "void"
+    result = "void"
     if signature.results:
         result = _C_TYPES[signature.results[0]]
-    else:
-        result = "void"
     return f"{result} {name}({params})"
 
 
@@ -320,8 +375,7 @@ def check_pins(
             errors.append(at(source, place, f"no GPIO of the {board.chip} has this number"))
             continue
         pins.add(mark.pin)
-        uses: dict[str, PinUse] = {"gpio": "output" if mark.output else "input", "pwm": "pwm"}
-        use = uses.get(mark.what, "i2c")
+        use = _use_of(mark)
         refused = _refused(board, mark.pin, use, source, place)
         errors.extend(refused)
         if refused:
@@ -336,6 +390,14 @@ def check_pins(
             errors.extend(_refused(board, pin, "input", source, source.find_string(f"/dev/gpio/{pin}")))
     pins |= pins_of_paths
     return tuple(sorted(pins)), (*errors, *warnings.values())
+
+
+def _use_of(mark: PinMark) -> PinUse:
+    if mark.what == "pwm":
+        return "pwm"
+    if mark.what == "gpio":
+        return "output" if mark.output else "input"
+    return "i2c"
 
 
 def _refused(

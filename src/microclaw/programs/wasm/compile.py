@@ -8,7 +8,6 @@ import hashlib
 import os
 import re
 import tempfile
-from collections.abc import Mapping
 from functools import partial
 from itertools import chain, islice
 from pathlib import Path
@@ -22,7 +21,14 @@ from microclaw.hardware.boards.natives import NATIVES
 from microclaw.hardware.boards.profile import BoardProfile
 from microclaw.programs.builds.cache import BuildCache, default_cache
 from microclaw.programs.builds.outputs import read_output
-from microclaw.programs.builds.process import OUTPUT_LIMIT_BYTES, Processes, build_failure, check_name, run_in_worker
+from microclaw.programs.builds.process import (
+    OUTPUT_LIMIT_BYTES,
+    Processes,
+    ProcessResult,
+    build_failure,
+    check_name,
+    run_in_worker,
+)
 from microclaw.programs.wasm.asyncify import Linker, binaryen_identity, main_never_called
 from microclaw.programs.wasm.checks import (
     NO_ENTRY,
@@ -35,7 +41,7 @@ from microclaw.programs.wasm.checks import (
     memory_use,
     soft_pwm_note,
 )
-from microclaw.programs.wasm.diagnostics import MAX_DIAGNOSTICS, PinMark, at, read_compiler_output
+from microclaw.programs.wasm.diagnostics import MAX_DIAGNOSTICS, CompilerReport, PinMark, at, read_compiler_output
 from microclaw.programs.wasm.follow_up_errors import folded
 from microclaw.programs.wasm.inspect import Module, parse_module
 from microclaw.programs.wasm.libraries import build_glue, headers_hash
@@ -50,7 +56,7 @@ from microclaw.programs.wasm.program_macros import text_defines
 from microclaw.programs.wasm.source_files import findings_located, without_marks
 from microclaw.programs.wasm.source_language import Language
 from microclaw.programs.wasm.source_text import SourceText, read_source
-from microclaw.programs.wasm.symbols import MAINS, keeps_prints, read_symbols
+from microclaw.programs.wasm.symbols import MAINS, Symbols, keeps_prints, read_symbols
 from microclaw.programs.wasm.toolchain import (
     HEADERS,
     LIBCXX_CLANG,
@@ -86,6 +92,17 @@ class _Build(Struct, frozen=True):
     cached: bool = False
 
 
+class _BuildOrder(Struct, frozen=True):
+    """A source, and how it is built for a board."""
+
+    text: SourceText
+    board: BoardProfile
+    toolchain: Toolchain
+    optimization: str
+    stack_bytes: int
+    traced: bool = False
+
+
 async def compile_module(
     source: str,
     board: BoardProfile,
@@ -108,58 +125,56 @@ async def compile_module(
         text = await asyncio.to_thread(read_source, source, name, language)
         toolchain = find_toolchain()
         _check_standard_headers(text, toolchain)
-        build = await _cached_build(text, board, toolchain, optimization, stack_bytes, cache or default_cache())
+        order = _BuildOrder(text, board, toolchain, optimization, stack_bytes)
+        build = await _cached_build(order, cache or default_cache())
         image = await asyncio.to_thread(_checked_image, build, board, text, name, toolchain.name)
     return replace(image, optimization=optimization, warnings=marks.all_located(image.warnings))
 
 
 async def compile_traced(image: WasmImage, *, board: BoardProfile, cache: BuildCache | None = None) -> bytes:
-    """A build of an image's source that only a trial may run: it names the line of a trap.
+    """Build an image's source so that only a trial may run it: it names the line of a trap.
 
-    Raises BuildError, also where the source is not known.
+    Raises BuildError, also if the source is not known.
     """
     if image.source is None or image.optimization is None:
         raise BuildError((Diagnostic("error", f"{image.name} came without its source"),), stage="source")
     text = await asyncio.to_thread(read_source, image.source, image.name, image.language)
-    toolchain = find_toolchain()
-    cache = cache or default_cache()
-    stack_bytes = image.memory.stack_bytes
-    return (await _cached_build(text, board, toolchain, image.optimization, stack_bytes, cache, traced=True)).wasm
+    order = _BuildOrder(text, board, find_toolchain(), image.optimization, image.memory.stack_bytes, traced=True)
+    build = await _cached_build(order, cache or default_cache())
+    return build.wasm
 
 
-async def _cached_build(
-    text: SourceText,
-    board: BoardProfile,
-    toolchain: Toolchain,
-    level: str,
-    stack_bytes: int,
-    cache: BuildCache,
-    traced: bool = False,
-) -> _Build:
-    defines = (*board_defines(board), *await asyncio.to_thread(text_defines, text, board))
-    libraries = program_libraries(text, llmos_sensors(text, board))
-    roots = [library.root for library in libraries]
+async def _cached_build(order: _BuildOrder, cache: BuildCache) -> _Build:
+    text = order.text
+    toolchain = order.toolchain
+    defines = (*board_defines(order.board), *await asyncio.to_thread(text_defines, text, order.board))
+    libraries = program_libraries(text, llmos_sensors(text, order.board))
     command = toolchain.compile_command(
-        text.file, level, defines, stack_bytes, text.standard_headers, roots=roots, traced=traced
+        text.file,
+        order.optimization,
+        defines,
+        order.stack_bytes,
+        text.standard_headers,
+        roots=[library.root for library in libraries],
+        traced=order.traced,
     )
-    link = toolchain.link_command({}, stack_bytes, traced=traced, is_logged=_logged(board))
+    link = toolchain.link_command({}, order.stack_bytes, traced=order.traced, is_logged=_logged(order.board))
     hashes = (headers_hash(), *(library.digest() for library in libraries))
     parts = (_CACHE_VERSION, toolchain.name, hashes, command, link, binaryen_identity(), text.text, text.units)
     key = hashlib.sha256(repr(parts).encode()).hexdigest()
-    if text.missing:
-        blob = None
-    else:
+    blob = None
+    if not text.missing:
         blob = cache.get(key)
     if blob is not None:
         return replace(msgpack.decode(blob, type=_Build), took_ms=0.0, cached=True)
     archives = await build_glue(toolchain, cache.directory, libraries)
-    build = await run_in_worker(partial(_build, text, board, toolchain, command, archives, stack_bytes, traced=traced))
+    build = await run_in_worker(partial(_build, order, command, archives))
     cache.put(key, msgpack.encode(build))
     return build
 
 
 def read_module(wasm: bytes, board: BoardProfile, *, name: str, source: str | None = None) -> WasmImage:
-    """Check a module that came as bytes; the source, where there is one, only serves to name lines."""
+    """Check a module that came as bytes; a source only serves to name lines."""
     if source is not None:
         text = read_source(source, name)
     else:
@@ -170,28 +185,31 @@ def read_module(wasm: bytes, board: BoardProfile, *, name: str, source: str | No
 
 
 def board_defines(board: BoardProfile) -> tuple[str, ...]:
-    """The macros that tell a program about its board."""
+    """Return the macros that describe the board to a program, as NAME or NAME=value."""
     defines = []
     if board.led is not None and board.led.kind == "simple":
         defines += [f"BOARD_LED_PIN={board.led.pin}", f"BOARD_LED_ON={board.led.active_level}"]
     if board.i2c is not None:
         defines += [f"BOARD_I2C_SDA={board.i2c.sda}", f"BOARD_I2C_SCL={board.i2c.scl}"]
     if board.arduino_pins.keys() >= _SPI_PINS:
-        defines += [f"BOARD_SPI_{name}={board.arduino_pins[name]}" for name in sorted(_SPI_PINS)]
+        for name in sorted(_SPI_PINS):
+            defines.append(f"BOARD_SPI_{name}={board.arduino_pins[name]}")
     if not board.firmware.has_native("usleep", NATIVES["usleep"].group.value):
         defines.append(_NO_USLEEP)
     return tuple(defines)
 
 
 def _check_standard_headers(text: SourceText, toolchain: Toolchain) -> None:
-    """Raise BuildError where the compiler cannot read C++'s standard headers."""
-    if toolchain.libcxx is None and text.standard_headers:
-        name = text.standard_headers[0]
-        line = next((n for n, line in enumerate(text.lines, 1) if "include" in line and name in line), 1)
-        why = f"C++'s standard headers need clang {LIBCXX_CLANG} or newer, and this build uses {toolchain.name}"
-        hint = "leave MICROCLAW_COMPILER out: zig's compiler reads them"
-        found = at(text, (line, 1), f"<{name}> is too new for this compiler", hint, explanation=why)
-        raise BuildError((found,), stage="source")
+    """Raise BuildError if the compiler cannot read C++'s standard headers."""
+    if toolchain.libcxx is not None or not text.standard_headers:
+        return
+    name = text.standard_headers[0]
+    including = (number for number, line in enumerate(text.lines, 1) if "include" in line and name in line)
+    why = f"C++'s standard headers need clang {LIBCXX_CLANG} or newer, and this build uses {toolchain.name}"
+    hint = "leave MICROCLAW_COMPILER out: zig's compiler reads them"
+    place = (next(including, 1), 1)
+    error = at(text, place, f"<{name}> is too new for this compiler", hint, explanation=why)
+    raise BuildError((error,), stage="source")
 
 
 def _check_options(name: str, optimization: str, stack_bytes: int) -> None:
@@ -205,64 +223,78 @@ def _check_options(name: str, optimization: str, stack_bytes: int) -> None:
         raise BuildError((Diagnostic("error", problem, "options"),), stage="options")
 
 
-def _build(
-    text: SourceText,
-    board: BoardProfile,  # only to word errors: what is built is the same for boards of equal pins
-    toolchain: Toolchain,
-    command: list[str],
-    libraries: Mapping[str, Path],
-    stack_bytes: int,
-    processes: Processes,
-    traced: bool = False,
-) -> _Build:
+def _build(order: _BuildOrder, command: list[str], libraries: dict[str, Path], processes: Processes) -> _Build:
+    """Compile, check and link. The board only words errors: boards of equal pins have the same build."""
+    text = order.text
     if f"-D{_NO_USLEEP}" not in command:
-        libraries = {folder: library for folder, library in libraries.items() if folder != "no_usleep"}
+        del libraries["no_usleep"]
     with tempfile.TemporaryDirectory(prefix="microclaw-build-", dir=_work_place()) as work:
         directory = Path(work)
-        units = UnitCompiler(text, command, toolchain, directory, processes)
+        units = UnitCompiler(text, command, order.toolchain, directory, processes)
         compiled = units.compile()
         report = read_compiler_output(compiled.output, text)
-        if len(compiled.output) >= OUTPUT_LIMIT_BYTES:  # what was cut off may be an error, or a pin to be checked
-            message = "the compiler has too many findings to read them all"
-            found = Diagnostic("error", message, text.file, hint="mend the first ones, or make the program shorter")
-            raise BuildError((found, *report.errors), stage="compile")
-        missing = (*text.missing, *(text.unsure[number] for number in report.reached))
-        if missing:
-            findings = folded(missing, report.errors, text)
-            raise BuildError(findings[:MAX_DIAGNOSTICS], stage="compile")
-        if report.errors or compiled.returncode != 0:
-            raise build_failure(compiled, report.diagnostics, text.file, "compile")
+        _check_compiled(compiled, report, text)
         for dependencies in units.dependencies:
-            _check_files_read(dependencies, text, toolchain)
+            _check_files_read(dependencies, text, order.toolchain)
         units.join()
         symbols = read_symbols(read_output(directory / "program.o", stage="compile"))
         _check_function_count(symbols.module, text)
         loops = read_loops(symbols)
         findings = (*units.char_sign_findings(), *loops.findings(text))
-        if not symbols.functions & {*MAINS, "on_init"} and text.find_definition("app_main"):
-            hint = "app_main is ESP-IDF's: call it int main(void)"
-            raise BuildError((at(text, text.find_name("app_main"), NO_ENTRY, hint),), stage="check")
-        if not traced and any(found.severity == "error" for found in findings):
+        _check_main(symbols, text)
+        if not order.traced and any(finding.severity == "error" for finding in findings):
             raise BuildError((*report.diagnostics, *findings), stage="check")
         soft_pwm = soft_pwm_note(report.marks, text, symbols.missing)
         wanted = ("microclaw_has_soft_pwm",) if soft_pwm else ()
-        is_logged = _logged(board) and keeps_prints(symbols)
         # Code put in behind the linker would move the lines of a build for trials.
-        if traced:
-            guards = Guards()
-        else:
-            guards = plan_guards(loops, text)
-        parts = (toolchain, libraries, stack_bytes, text, directory, processes, symbols, guards)
-        linked = Linker(*parts, wanted, traced, is_logged).link()
-    large = (parse_module(linked.wasm).memory_pages or 0) > 1
+        guards = Guards() if order.traced else plan_guards(loops, text)
+        linker = Linker(
+            toolchain=order.toolchain,
+            libraries=libraries,
+            stack_bytes=order.stack_bytes,
+            text=text,
+            directory=directory,
+            processes=processes,
+            symbols=symbols,
+            guards=guards,
+            wanted=wanted,
+            traced=order.traced,
+            is_logged=_logged(order.board) and keeps_prints(symbols),
+        )
+        linked = linker.link()
+    notes = (*main_never_called(symbols, text), *findings, *llmos_notes(text, order.board), *soft_pwm)
+    page_count = parse_module(linked.wasm).memory_pages or 0
+    largest = symbols.largest_variable if page_count > 1 else None
     return _Build(
-        linked.wasm,
-        (*report.diagnostics, *main_never_called(symbols, text), *findings, *llmos_notes(text, board), *soft_pwm),
-        report.marks,
-        symbols.largest_variable if large else None,
-        linked.compiled_bytes,
-        compiled.took_ms + linked.took_ms,
+        wasm=linked.wasm,
+        warnings=(*report.diagnostics, *notes),
+        marks=report.marks,
+        largest=largest,
+        compiled_bytes=linked.compiled_bytes,
+        took_ms=compiled.took_ms + linked.took_ms,
     )
+
+
+def _check_compiled(compiled: ProcessResult, report: CompilerReport, text: SourceText) -> None:
+    """Raise BuildError for what the compiler found."""
+    # What was cut off may be an error, or a pin to be checked.
+    if len(compiled.output) >= OUTPUT_LIMIT_BYTES:
+        message = "the compiler has too many findings to read them all"
+        error = Diagnostic("error", message, text.file, hint="mend the first ones, or make the program shorter")
+        raise BuildError((error, *report.errors), stage="compile")
+    missing = (*text.missing, *(text.unsure[number] for number in report.reached))
+    if missing:
+        findings = folded(missing, report.errors, text)
+        raise BuildError(findings[:MAX_DIAGNOSTICS], stage="compile")
+    if report.errors or compiled.returncode != 0:
+        raise build_failure(compiled, report.diagnostics, text.file, "compile")
+
+
+def _check_main(symbols: Symbols, text: SourceText) -> None:
+    """Raise BuildError for a program that only has ESP-IDF's main."""
+    if not symbols.functions & {*MAINS, "on_init"} and text.find_definition("app_main"):
+        hint = "app_main is ESP-IDF's: call it int main(void)"
+        raise BuildError((at(text, text.find_name("app_main"), NO_ENTRY, hint),), stage="check")
 
 
 def _check_function_count(module: Module, text: SourceText) -> None:
@@ -275,23 +307,27 @@ def _check_function_count(module: Module, text: SourceText) -> None:
 
 
 def _logged(board: BoardProfile) -> bool:
-    """True if the firmware has all that it takes to keep what a program prints for a host (glue/printed.c)."""
+    """Return True if the firmware has what it takes to keep what a program prints for a host (glue/printed.c)."""
     return all(board.firmware.has_native(name, NATIVES[name].group.value) for name in LOG_NATIVES)
 
 
 @functools.cache
 def _work_place() -> str | None:
-    """A directory in memory where there is one: creating and deleting on disk costs a tenth of a compile."""
+    """Return a directory in memory, or None: creating and deleting on disk costs a tenth of a compile."""
     memory = "/dev/shm"  # noqa: S108 - a private directory is made in it
-    return memory if os.path.isdir(memory) and os.access(memory, os.W_OK | os.X_OK) else None  # noqa: PTH112
+    if os.path.isdir(memory) and os.access(memory, os.W_OK | os.X_OK):  # noqa: PTH112
+        return memory
+    return None
 
 
 def _check_files_read(dependencies: Path, text: SourceText, toolchain: Toolchain) -> None:
-    """The last wall: refuse the program if the compiler read any file but it, our headers and C++'s standard ones."""
-    made = read_output(dependencies, stage="compile", limit_bytes=_MAX_DEPENDENCIES_BYTES)
-    listed = made.decode(errors="replace").replace("\\\n", " ").partition(":")[2]
-    libcxx = (toolchain.libcxx,) if toolchain.libcxx is not None and text.standard_headers else ()
-    ours = tuple(f"{folder}{os.sep}" for folder in (HEADERS, *library_roots(), *libcxx))
+    """Refuse a program if the compiler read any file but it, our headers and C++'s standard ones: the last wall."""
+    written = read_output(dependencies, stage="compile", limit_bytes=_MAX_DEPENDENCIES_BYTES)
+    listed = written.decode(errors="replace").replace("\\\n", " ").partition(":")[2]
+    folders = [HEADERS, *library_roots()]
+    if toolchain.libcxx is not None and text.standard_headers:
+        folders.append(toolchain.libcxx)
+    ours = tuple(f"{folder}{os.sep}" for folder in folders)
     for escaped in re.findall(r"(?:\\ |\S)+", listed):
         path = escaped.replace("\\ ", " ")
         if path != text.file and (not path.startswith(ours) or ".." in path):
@@ -301,7 +337,7 @@ def _check_files_read(dependencies: Path, text: SourceText, toolchain: Toolchain
 
 def _checked_image(build: _Build, board: BoardProfile, text: SourceText, name: str, compiler: str) -> WasmImage:
     module = _parse(build.wasm, text.file)
-    pins, pin_findings = check_pins(build.marks, (s.data for s in module.data), board, text)
+    pins, pin_findings = check_pins(build.marks, (segment.data for segment in module.data), board, text)
     found = chain(
         check_imports(module, board, text),
         check_exports(module, text),
@@ -314,6 +350,7 @@ def _checked_image(build: _Build, board: BoardProfile, text: SourceText, name: s
     errors = tuple(islice(found, MAX_DIAGNOSTICS))
     if errors:
         raise BuildError(errors, stage="check")
+    driven = {mark.pin for mark in build.marks if mark.output or mark.what == "pwm"}
     return WasmImage(
         name=name,
         wasm=build.wasm,
@@ -322,7 +359,7 @@ def _checked_image(build: _Build, board: BoardProfile, text: SourceText, name: s
         exports=tuple(export.name for export in module.exports),
         memory=memory_use(module),
         pins=pins,
-        driven=tuple(sorted({mark.pin for mark in build.marks if mark.output or mark.what == "pwm"})),
+        driven=tuple(sorted(driven)),
         wired=(*find_wired_parts(build.marks), *find_bus_parts(text)),
         compiler=compiler,
         cached=build.cached,

@@ -60,8 +60,13 @@ class Module(Struct):
         """Every function that a call through a pointer may reach."""
         return frozenset(self.elements.values())
 
+    @property
+    def exported_functions(self) -> dict[str, int]:
+        """The indices of the exported functions, by their names."""
+        return {export.name: export.index for export in self.exports if export.kind == "function"}
+
     def signature_of(self, function_index: int) -> Signature | None:
-        """The type of a function by its index over imports and own functions."""
+        """Return the type of a function by its index over imports and own functions, or None."""
         if function_index < len(self.imports):
             return self.imports[function_index].signature
         own = function_index - len(self.imports)
@@ -70,7 +75,7 @@ class Module(Struct):
         return None
 
     def global_value(self, name: str) -> int | None:
-        """The constant that an exported global holds, such as __heap_base."""
+        """Return the constant that an exported global holds, such as __heap_base, or None."""
         for export in self.exports:
             if export.name == name and export.kind == "global" and export.index < len(self.globals):
                 return self.globals[export.index].value
@@ -78,7 +83,7 @@ class Module(Struct):
 
 
 def parse_module(wasm: bytes) -> Module:
-    """The module's parts; raises ModuleError."""
+    """Read the module's parts. Raises ModuleError."""
     if len(wasm) > MAX_MODULE_BYTES:
         raise ModuleError(f"{len(wasm)} bytes, more than the limit of {MAX_MODULE_BYTES}")
     if wasm[:4] != HEADER[:4]:
@@ -105,7 +110,7 @@ def parse_module(wasm: bytes) -> Module:
 
 
 def value_type(reader: Reader) -> str:
-    """The next type of a value."""
+    """Read the next type of a value."""
     byte = reader.byte()
     if byte not in _VALUE_TYPES:
         raise ModuleError(f"value type 0x{byte:02x}")
@@ -211,19 +216,22 @@ def _global(reader: Reader, *, has_value: bool) -> Global:
     mutable = reader.byte()
     if mutable > 1:
         raise ModuleError(f"global mutability {mutable}")
-    return Global(kind, bool(mutable), _constant(reader) if has_value else None)
+    value = _constant(reader) if has_value else None
+    return Global(kind, bool(mutable), value)
 
 
 def _constant(reader: Reader) -> int | None:
-    """A constant expression: its value if it is an i32.const."""
+    """Read a constant expression: its value if it is an i32.const."""
     opcode = reader.byte()
     value: int | None = None
     if opcode == 0x41:
         value = reader.signed(32) & 0xFFFFFFFF
     elif opcode == 0x42:
         reader.signed(64)
-    elif opcode in (0x43, 0x44):
-        reader.take(4 if opcode == 0x43 else 8)
+    elif opcode == 0x43:
+        reader.take(4)
+    elif opcode == 0x44:
+        reader.take(8)
     elif opcode == 0x23:
         reader.u32()
     else:

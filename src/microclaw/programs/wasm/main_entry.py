@@ -23,25 +23,25 @@ _SLEEPS: Final = ("sleep", "usleep")
 
 
 def with_main_called(wasm: bytes, file: str) -> bytes:
-    """The module, with an on_init that calls its main, without arguments; as it is where it has one, or no main.
+    """Return the module with an on_init that calls its main; unchanged if it has one, or no main.
 
     Raises BuildError for a main that waits.
     """
     try:
         graph = read_callgraph(wasm)
     except ModuleError:
-        return wasm  # the checks that follow say what is wrong with it
-    functions = {export.name: export.index for export in graph.module.exports if export.kind == "function"}
+        # The checks that follow report what is wrong with it.
+        return wasm
+    functions = graph.module.exported_functions
     main = next((functions[name] for name in _NAMES if name in functions), None)
-    if main is None:
-        signature = None
-    else:
-        signature = graph.module.signature_of(main)
-    if "on_init" in functions or main is None or signature not in _MAIN:
+    if main is None or "on_init" in functions:
+        return wasm
+    signature = graph.module.signature_of(main)
+    if signature not in _MAIN:
         return wasm
     for name in _SLEEPS:
         index = graph.import_index("env", name)
-        if index is not None and graph.path(main, frozenset((index,)), graph.possible) is not None:
+        if graph.path(main, frozenset((index,)), graph.possible) is not None:
             why = "the firmware would stand still meanwhile, and a module cannot be changed any more"
             message = f"its main waits ({name}): {why}"
             hint = "give its source instead, which is made event-driven; or build it with on_init and timers"

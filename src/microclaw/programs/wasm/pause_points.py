@@ -83,7 +83,7 @@ def with_entries_noted(wasm: bytes) -> bytes:
     if NOTE_START.encode() not in wasm and _ENTERED.encode() not in wasm:
         return wasm
     module = parse_module(wasm)
-    functions = {export.name: export.index for export in module.exports if export.kind == "function"}
+    functions = module.exported_functions
     bodies = list(module.bodies)
     for entry in ("on_init", *CALLBACKS):
         place = functions.get(entry, -1) - len(module.imports)
