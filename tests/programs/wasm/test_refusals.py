@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from microclaw.errors import BuildError
-from microclaw.programs.wasm.diagnostics import declared_names
+from microclaw.programs.wasm.name_advice import declared_names
 from microclaw.programs.wasm.refusals import refused_name
 from microclaw.programs.wasm.source_scanner import header_names
 

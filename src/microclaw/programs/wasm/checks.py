@@ -16,8 +16,9 @@ from microclaw.errors import Diagnostic, PinRefused
 from microclaw.hardware.boards.natives import APP_EXPORTS, NATIVE_MODULE, NATIVES, Native, NativeGroup
 from microclaw.hardware.boards.pins import cautions, check_pin
 from microclaw.hardware.boards.profile import BoardProfile, PinUse
-from microclaw.programs.wasm.diagnostics import MAX_DIAGNOSTICS, TIMER_HINT, PinMark, advice_on, at, with_advice
+from microclaw.programs.wasm.diagnostics import MAX_DIAGNOSTICS, TIMER_HINT, PinMark, at, with_advice
 from microclaw.programs.wasm.inspect import Module
+from microclaw.programs.wasm.name_advice import advice_on
 from microclaw.programs.wasm.refusals import Advice, refused_name
 from microclaw.programs.wasm.source_text import SourceText
 from microclaw.programs.wasm.symbols import source_name

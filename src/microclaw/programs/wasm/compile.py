@@ -245,34 +245,17 @@ def _build(order: _BuildOrder, command: list[str], libraries: dict[str, Path], p
         if not order.traced and any(finding.severity == "error" for finding in findings):
             raise BuildError((*report.diagnostics, *findings), stage="check")
         soft_pwm = soft_pwm_note(report.marks, text, symbols.missing)
-        wanted = ("microclaw_has_soft_pwm",) if soft_pwm else ()
         # Code put in behind the linker would move the lines of a build for trials.
         guards = Guards() if order.traced else plan_guards(loops, text)
-        linker = Linker(
-            toolchain=order.toolchain,
-            libraries=libraries,
-            stack_bytes=order.stack_bytes,
-            text=text,
-            directory=directory,
-            processes=processes,
-            symbols=symbols,
-            guards=guards,
-            wanted=wanted,
-            traced=order.traced,
-            is_logged=_logged(order.board) and keeps_prints(symbols),
-        )
-        linked = linker.link()
+        linker = Linker(order.toolchain, libraries, order.stack_bytes, text, directory, processes, symbols, guards)
+        wanted = ("microclaw_has_soft_pwm",) if soft_pwm else ()
+        is_logged = _logged(order.board) and keeps_prints(symbols)
+        linked = replace(linker, wanted=wanted, traced=order.traced, is_logged=is_logged).link()
     notes = (*main_never_called(symbols, text), *findings, *llmos_notes(text, order.board), *soft_pwm)
     page_count = parse_module(linked.wasm).memory_pages or 0
     largest = symbols.largest_variable if page_count > 1 else None
-    return _Build(
-        wasm=linked.wasm,
-        warnings=(*report.diagnostics, *notes),
-        marks=report.marks,
-        largest=largest,
-        compiled_bytes=linked.compiled_bytes,
-        took_ms=compiled.took_ms + linked.took_ms,
-    )
+    took_ms = compiled.took_ms + linked.took_ms
+    return _Build(linked.wasm, (*report.diagnostics, *notes), report.marks, largest, linked.compiled_bytes, took_ms)
 
 
 def _check_compiled(compiled: ProcessResult, report: CompilerReport, text: SourceText) -> None:

@@ -24,7 +24,10 @@ def embedded_symbols(text: str) -> frozenset[str]:
 
 def find_embedded(symbol: str, names: Iterable[str]) -> str | None:
     """Return the first of the files' names that has this symbol, or None."""
-    return next((name for name in names if _NOT_IN_SYMBOLS.sub("_", name.rpartition("/")[2]) == symbol), None)
+    for name in names:
+        if _NOT_IN_SYMBOLS.sub("_", name.rpartition("/")[2]) == symbol:
+            return name
+    return None
 
 
 def with_files_embedded(text: str, files: Mapping[str, str]) -> str:
@@ -51,6 +54,8 @@ def _c_text(text: str) -> str:
     """Return a text as a C string: quotes, backslashes and what is no printable ASCII as octal numbers."""
     pieces = []
     for byte in text.encode():
-        is_plain = 0x20 <= byte < 0x7F and byte not in b'"\\?'
-        pieces.append(chr(byte) if is_plain else f"\\{byte:03o}")
+        if 0x20 <= byte < 0x7F and byte not in b'"\\?':
+            pieces.append(chr(byte))
+        else:
+            pieces.append(f"\\{byte:03o}")
     return f'"{"".join(pieces)}"'

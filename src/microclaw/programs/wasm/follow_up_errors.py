@@ -25,65 +25,73 @@ _MAX_NAMES: Final = 8
 
 
 def folded(missing: Sequence[Diagnostic], found: Iterable[Diagnostic], source: SourceText) -> tuple[Diagnostic, ...]:
-    """Headers that are not here first, each reason once with the names that it is about, then what has another cause.
+    """Return the headers that are not here, then what has another cause; each reason once, with the names it is about.
 
-    With a header missing only refusals still tell something, every other finding may come from it.
+    With a header missing only refusals still say something, every other finding may come from it.
     """
     errors = list(_without_followers(found, source))
     if missing:
-        errors = [d for d in errors if UNKNOWN.match(d.message) and d.explanation in refused_reasons()]
-    foreign = next((d for d in errors if (d.explanation or "").startswith(_FOREIGN)), None)
-    if foreign is not None and not missing:
-        return (foreign,)
+        reasons = refused_reasons()
+        errors = [error for error in errors if UNKNOWN.match(error.message) and error.explanation in reasons]
+    else:
+        for error in errors:
+            if error.explanation and error.explanation.startswith(_FOREIGN):
+                return (error,)
     return tuple(_each_reason_once((*missing, *errors)))
 
 
 def _without_followers(found: Iterable[Diagnostic], source: SourceText) -> Iterator[Diagnostic]:
-    """Without names whose declaration has an error itself: its type is unknown, or a function stands inside of another.
+    """Leave out names whose declaration has an error: its type is unknown, or a function stands inside of another.
 
-    Nor with the end that then is missing, nor with what no one uses in a program that does not compile.
+    Also the end that then is missing, and what no one uses in a program that does not compile.
     """
     unknown: set[str] = set()
-    nested = False
+    is_nested = False
     found = tuple(found)
     has_errors = any(diagnostic.severity == "error" for diagnostic in found)
     for diagnostic in found:
+        if is_nested and diagnostic.message.startswith("expected '}'"):
+            continue
+        if has_errors and _UNUSED.match(diagnostic.message):
+            continue
         name = _name(diagnostic)
-        if (nested and diagnostic.message.startswith("expected '}'")) or (
-            has_errors and _UNUSED.match(diagnostic.message)
-        ):
-            continue
-        if name is not None and (name in _declared_with(source, unknown) or (nested and _has_head(source, name))):
-            continue
-        nested = nested or diagnostic.message == _NESTED
         if name is not None:
+            if name in _declared_with(source, unknown):
+                continue
+            if is_nested and _has_head(source, name):
+                continue
             unknown.add(name)
+        is_nested = is_nested or diagnostic.message == _NESTED
         yield diagnostic
 
 
 def _each_reason_once(found: Sequence[Diagnostic]) -> Iterator[Diagnostic]:
-    """One finding for all names with the same reason and the same advice; the others are named in it."""
+    """Yield one finding for all names with the same reason and the same advice; the others are named in it."""
     groups: dict[object, list[Diagnostic]] = {}
     for number, diagnostic in enumerate(found):
-        is_named = diagnostic.severity == "error" and diagnostic.hint and _name(diagnostic, headers=True) is not None
-        key = (diagnostic.explanation, diagnostic.hint) if is_named else number
+        key: object = number
+        if diagnostic.severity == "error" and diagnostic.hint and _name(diagnostic, headers=True) is not None:
+            key = (diagnostic.explanation, diagnostic.hint)
         groups.setdefault(key, []).append(diagnostic)
     for first, *others in groups.values():
-        lines: dict[str, int | None] = {}
+        lines: dict[str | None, int | None] = {}
         for other in others:
-            lines.setdefault(_name(other, headers=True) or "", other.line)
-        lines.pop(_name(first, headers=True) or "", None)
+            lines.setdefault(_name(other, headers=True), other.line)
+        lines.pop(_name(first, headers=True), None)
         if not lines:
             yield first
             continue
-        more = [f"{name} (line {line})" for name, line in list(lines.items())[:_MAX_NAMES]]
-        more += [f"{len(lines) - _MAX_NAMES} more"] if len(lines) > _MAX_NAMES else []
-        also = f"the same for {', '.join(more)}"
-        yield replace(first, explanation=f"{first.explanation}; {also}" if first.explanation else also)
+        more = [f"{name} (line {line})" for name, line in [*lines.items()][:_MAX_NAMES]]
+        if len(lines) > _MAX_NAMES:
+            more.append(f"{len(lines) - _MAX_NAMES} more")
+        explanation = f"the same for {', '.join(more)}"
+        if first.explanation:
+            explanation = f"{first.explanation}; {explanation}"
+        yield replace(first, explanation=explanation)
 
 
 def _name(diagnostic: Diagnostic, *, headers: bool = False) -> str | None:
-    """The name that a finding says is not known."""
+    """Return the name that a finding says is not known, or None."""
     is_header = headers and diagnostic.message.startswith("there is no header")
     if not is_header and not UNKNOWN.match(diagnostic.message):
         return None
@@ -94,15 +102,20 @@ def _name(diagnostic: Diagnostic, *, headers: bool = False) -> str | None:
 
 
 def _declared_with(source: SourceText, types: set[str]) -> set[str]:
-    """The names that stand behind one of these types, as `type *name` does."""
+    """Return the names that stand behind one of these types, as `type *name` does."""
     words = [token for token in source.tokens if token.text not in ("*", "&", "const")]
-    return {b.text for a, b in pairwise(words) if a.kind == b.kind == "name" and a.text in types}
+    names: set[str] = set()
+    for kind, token in pairwise(words):
+        if kind.kind == token.kind == "name" and kind.text in types:
+            names.add(token.text)
+    return names
 
 
 def _has_head(source: SourceText, name: str) -> bool:
-    """True if a function of this name is defined somewhere, inside of another one too."""
+    """Return True if a function of this name is defined somewhere, inside of another one too."""
     tokens = source.tokens
-    return any(
-        b.text == name and c.text == "(" and a.kind == "name" and a.text not in ("return", "else")
-        for a, b, c in zip(tokens, tokens[1:], tokens[2:], strict=False)
-    )
+    for kind, token, behind in zip(tokens, tokens[1:], tokens[2:], strict=False):
+        is_call = token.text == name and behind.text == "("
+        if is_call and kind.kind == "name" and kind.text not in ("return", "else"):
+            return True
+    return False

@@ -29,7 +29,7 @@ from microclaw.errors import ConfigError, MicroclawError
 from microclaw.host.config.places import cache_folder
 from microclaw.programs.builds.outputs import read_output
 from microclaw.programs.builds.process import Processes, run_in_worker
-from microclaw.programs.wasm.part_libraries import SOURCES, Library
+from microclaw.programs.wasm.part_libraries import SOURCES, Library, add_file
 from microclaw.programs.wasm.symbols import read_symbols
 from microclaw.programs.wasm.toolchain import HEADERS, OWN_FOLDERS, Toolchain, find_toolchain
 
@@ -39,21 +39,19 @@ _MAX_NAME: Final = 15
 
 
 def write_archive(members: Mapping[str, bytes]) -> bytes:
-    """A static library; equal members give equal bytes. Names are cut to 15 bytes: only messages show them."""
-    index: list[tuple[str, str]] = [
-        (symbol, member) for member, data in members.items() for symbol in sorted(read_symbols(data).visible)
-    ]
-    names = b"".join(symbol.encode() + b"\0" for symbol, _ in index)
-    index_bytes = 4 + 4 * len(index) + len(names)
-    offsets: dict[str, int] = {}
-    position = len(_MAGIC) + _HEADER_BYTES + index_bytes + index_bytes % 2
-    for member, data in members.items():
-        offsets[member] = position
-        position += _HEADER_BYTES + len(data) + len(data) % 2
-    table = pack(f">{len(index) + 1}I", len(index), *(offsets[member] for _, member in index)) + names
-    parts = [_MAGIC, _member("", table)]
-    parts.extend(_member(name[:_MAX_NAME], data) for name, data in members.items())
-    return b"".join(parts)
+    """Return a static library; equal members give equal bytes. Names are cut to 15 bytes: only messages show them."""
+    names = b""
+    offsets: list[int] = []  # of each symbol's member, behind the index
+    body = b""
+    for name, data in members.items():
+        for symbol in sorted(read_symbols(data).visible):
+            names += symbol.encode() + b"\0"
+            offsets.append(len(body))
+        body += _member(name[:_MAX_NAME], data)
+    index_bytes = 4 + 4 * len(offsets) + len(names)
+    begin = len(_MAGIC) + _HEADER_BYTES + index_bytes + index_bytes % 2
+    table = pack(f">{len(offsets) + 1}I", len(offsets), *(begin + offset for offset in offsets))
+    return _MAGIC + _member("", table + names) + body
 
 
 def _member(name: str, data: bytes) -> bytes:
@@ -69,12 +67,11 @@ _BUILD_S: Final = 120.0  # 2 s on an idle machine of two cores; nobody else's co
 
 @functools.cache
 def headers_hash() -> str:
-    """Over every header and glue file of microclaw's own: part of each key of the cache."""
+    """Return a hash over every header and glue file of microclaw's own: part of each key of the cache."""
     digest = hashlib.sha256()
-    for path in sorted(
-        path for path in HEADERS.rglob("*") if path.suffix in ("", ".c", ".h", ".cpp") and path.is_file()
-    ):
-        digest.update(path.relative_to(HEADERS).as_posix().encode() + b"\0" + path.read_bytes() + b"\0")
+    for path in sorted(HEADERS.rglob("*")):
+        if path.suffix in ("", ".c", ".h", ".cpp") and path.is_file():
+            add_file(digest, path, HEADERS)
     return digest.hexdigest()
 
 
@@ -94,8 +91,9 @@ async def build_glue(toolchain: Toolchain, cache_dir: Path, libraries: Sequence[
 
     Each is compiled unless the cache has it; of several builders at once, one compiles.
     """
-    archives = [_archive(toolchain, cache_dir, folder, Library(HEADERS / folder)) for folder in OWN_FOLDERS]
-    archives += [_archive(toolchain, cache_dir, library.name, library) for library in libraries]
+    wanted = {folder: Library(HEADERS / folder) for folder in OWN_FOLDERS}
+    wanted.update((library.name, library) for library in libraries)
+    archives = [_archive(toolchain, cache_dir, name, library) for name, library in wanted.items()]
     if _missing(archives):
         await run_in_worker(partial(_compile, toolchain, cache_dir, archives))
     return {archive.name: archive.file for archive in archives}
@@ -103,11 +101,12 @@ async def build_glue(toolchain: Toolchain, cache_dir: Path, libraries: Sequence[
 
 def _archive(toolchain: Toolchain, cache_dir: Path, name: str, library: Library) -> _Archive:
     """Return the archive under its key: a part's changes with that part's files, all change with microclaw's own."""
-    commands = [toolchain.glue_command(files) for files in ([], [Path("a.cpp")])]
-    parts: tuple[str, ...] = (*map(repr, commands), toolchain.name, headers_hash())
+    of_c = toolchain.glue_command([])
+    of_cplusplus = toolchain.glue_command([Path("a.cpp")])
+    parts = [repr(of_c), repr(of_cplusplus), toolchain.name, headers_hash()]
     if name not in OWN_FOLDERS:
-        parts = (*parts, library.digest())
-    key = hashlib.sha256(repr(parts).encode()).hexdigest()[:24]
+        parts.append(library.digest())
+    key = hashlib.sha256(repr(tuple(parts)).encode()).hexdigest()[:24]
     return _Archive(name, cache_dir / f"glue-{key}" / f"{name}.a", library)
 
 
@@ -123,8 +122,9 @@ def _compile(toolchain: Toolchain, cache_dir: Path, archives: Sequence[_Archive]
             wanted = _missing(archives)
             if not wanted:
                 return
-            for left in cache_dir.glob(f"{_WORK_PREFIX}*"):  # of a builder that was killed
-                shutil.rmtree(left, ignore_errors=True)
+            # Of a builder that was killed.
+            for folder in cache_dir.glob(f"{_WORK_PREFIX}*"):
+                shutil.rmtree(folder, ignore_errors=True)
             with tempfile.TemporaryDirectory(dir=cache_dir, prefix=_WORK_PREFIX) as work:
                 _compile_all(toolchain, wanted, Path(work), processes)
                 for archive in wanted:
@@ -136,8 +136,9 @@ def _compile(toolchain: Toolchain, cache_dir: Path, archives: Sequence[_Archive]
 
 def _put_in_place(archive: _Archive, work: Path) -> None:
     archive.file.parent.mkdir(mode=0o700, exist_ok=True)
-    names = sorted(f"{path.stem}.o" for path in archive.sources())
-    objects = {name: read_output(work / archive.name / name, stage="library") for name in names}
+    objects = {}
+    for name in sorted(f"{path.stem}.o" for path in archive.sources()):
+        objects[name] = read_output(work / archive.name / name, stage="library")
     finished = work / f"{archive.name}.a"
     finished.write_bytes(write_archive(objects))
     finished.replace(archive.file)
@@ -162,17 +163,20 @@ def _compile_all(toolchain: Toolchain, archives: Sequence[_Archive], work: Path,
     """Deal out each archive's files, the largest first, to one compiler for each processor."""
     commands = []
     for archive in archives:
-        (work / archive.name).mkdir()
-        commands += [(command, work / archive.name) for command in _commands(toolchain, archive)]
-    for (_, directory), finished in zip(commands, processes.run_together(commands, time_limit_s=_BUILD_S), strict=True):
-        if finished.timed_out:
+        directory = work / archive.name
+        directory.mkdir()
+        for command in _commands(toolchain, archive):
+            commands.append((command, directory))
+    results = processes.run_together(commands, time_limit_s=_BUILD_S)
+    for (_, directory), result in zip(commands, results, strict=True):
+        if result.timed_out:
             raise ConfigError(
                 f"microclaw's own {directory.name} was not compiled within {_BUILD_S:g} s",
                 next_step="run it again when this machine is less busy",
             )
-        if finished.returncode != 0:
+        if result.returncode != 0:
             raise ConfigError(
-                f"{toolchain.name} cannot compile microclaw's own {directory.name}: {finished.output[:500]}",
+                f"{toolchain.name} cannot compile microclaw's own {directory.name}: {result.output[:500]}",
                 next_step="install the version of ziglang that microclaw asks for",
             )
 
@@ -180,18 +184,15 @@ def _compile_all(toolchain: Toolchain, archives: Sequence[_Archive], work: Path,
 def _commands(toolchain: Toolchain, archive: _Archive) -> Iterator[list[str]]:
     """Yield the compilers' commands; none has both C and C++ files."""
     library = archive.library
-    if archive.name in OWN_FOLDERS:
-        roots: tuple[Path, ...] = ()
-    else:
+    roots: tuple[Path, ...] = ()
+    if archive.name not in OWN_FOLDERS:
         roots = (library.root, *library.uses)
     workers = min(os.cpu_count() or 1, _MAX_WORKERS)
     for suffix in SOURCES:
         sources = [path for path in archive.sources() if path.suffix == suffix]
         sources.sort(key=lambda path: (-path.stat().st_size, path.name))
-        for worker in range(workers):
-            hand = sources[worker::workers]
-            if hand:
-                yield toolchain.glue_command(hand, roots, library.defines)
+        for worker in range(min(workers, len(sources))):
+            yield toolchain.glue_command(sources[worker::workers], roots, library.defines)
 
 
 if __name__ == "__main__":  # scripts/setup_env.py calls it, so that no program waits for them

@@ -7,6 +7,7 @@ read_temperature that it leaves to the reader. The layers are headers/glue/llmos
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import pairwise
 from typing import Final
 
 from microclaw.errors import Diagnostic
@@ -20,11 +21,10 @@ _FILE_CALLS: Final = ("open", "close", "ioctl")
 
 
 def llmos_defines(text: SourceText, board: BoardProfile) -> tuple[str, ...]:
-    """Other names for the calls that a layer takes over, as NAME=value."""
+    """Return other names for the calls that a layer takes over, as NAME=value."""
+    defines = []
     if text.has_llmos_pins:
-        defines = [f"{name}=microclaw_llmos_{name}" for name in _FILE_CALLS]
-    else:
-        defines = []
+        defines += [f"{name}=microclaw_llmos_{name}" for name in _FILE_CALLS]
     if _has_mqtt(text):
         defines.append("wasm_mqtt_init=microclaw_llmos_mqtt_init")
     sensor = _thermometer(text, board)
@@ -38,7 +38,7 @@ def llmos_defines(text: SourceText, board: BoardProfile) -> tuple[str, ...]:
 
 
 def llmos_notes(text: SourceText, board: BoardProfile) -> Iterator[Diagnostic]:
-    """A warning for each layer."""
+    """Yield a warning for each layer."""
     if text.has_llmos_pins:
         message = "/dev/gpio with ioctl 0x1001 and 0x1002 is LLMos's way to pins: it runs by a layer on /dev/gpio/N"
         hint = "gpio_open(pin, GPIO_OUT) of microclaw.h needs no layer"
@@ -56,10 +56,12 @@ def llmos_notes(text: SourceText, board: BoardProfile) -> Iterator[Diagnostic]:
 
 
 def _has_mqtt(text: SourceText) -> bool:
-    """True if wasm_mqtt_init begins with a text; the firmware's own begins with the place for a handle."""
-    starts = (number for number, token in enumerate(text.tokens) if token.text == "wasm_mqtt_init")
-    begins = ([token.text for token in text.tokens[start + 1 : start + 4]] for start in starts)
-    return any(words == ["(", "const", "char"] or (words[1:2] and words[1][:1] == '"') for words in begins)
+    """Return True if wasm_mqtt_init begins with a text; the firmware's own begins with the place for a handle."""
+    if any(text.places("wasm_mqtt_init", "(", "const", "char")):
+        return True
+    tokens = text.tokens
+    names = zip(tokens, tokens[2:], strict=False)
+    return any(token.text == "wasm_mqtt_init" and argument.text[0] == '"' for token, argument in names)
 
 
 def llmos_sensors(text: SourceText, board: BoardProfile) -> tuple[str, ...]:
@@ -71,12 +73,13 @@ def llmos_sensors(text: SourceText, board: BoardProfile) -> tuple[str, ...]:
 
 
 def _thermometer(text: SourceText, board: BoardProfile) -> tuple[str, int] | None:
-    """The board's thermometer and its address, where such a program calls read_temperature and does not have it."""
-    places = [number for number, token in enumerate(text.tokens) if token.text == "read_temperature"]
-    before = [text.tokens[place - 1] for place in places if place]
-    is_own = any(token.kind == "name" and token.text != "return" for token in before)
-    if not _has_mqtt(text) or not places or is_own or board.i2c is None:
+    """Return the board's thermometer and its address if such a program calls read_temperature and does not have it."""
+    if board.i2c is None or not _has_mqtt(text) or text.find_name("read_temperature") is None:
         return None
+    # A type before it makes it the program's own.
+    for before, token in pairwise(text.tokens):
+        if token.text == "read_temperature" and before.kind == "name" and before.text != "return":
+            return None
     readable = parts_with_reading()
     for name, address in board.i2c.sensors.items():
         if name in readable and "temperature" in readable[name].measures:

@@ -61,13 +61,20 @@ class Guards(Struct, frozen=True):
 
 
 def plan_guards(loops: Loops, text: SourceText) -> Guards:
-    """The guards of a program."""
+    """Return the guards of a program."""
     plan = _Plan(loops, text)
-    names = {index: point_key(loops.symbols.names[index]) for index in loops.functions}
-    guards = {index: found for index in loops.functions if (found := dict(plan.guards(index)))}
-    recursions = {names[index]: guard for index, guard in plan.recursions()}
-    watches = bool(recursions or guards.keys() & loops.in_callbacks)
-    return Guards({names[index]: found for index, found in guards.items()}, recursions, bool(plan.points), watches)
+    of_loops: dict[str, Mapping[int, Guard]] = {}
+    recursions = {}
+    watches = False
+    for index in loops.functions:
+        guards = dict(plan.guards(index))
+        if guards:
+            of_loops[point_key(loops.symbols.names[index])] = guards
+            watches = watches or index in loops.in_callbacks
+    for index, guard in plan.recursions():
+        recursions[point_key(loops.symbols.names[index])] = guard
+        watches = True
+    return Guards(of_loops, recursions, bool(plan.points), watches)
 
 
 class _Plan:
@@ -79,7 +86,7 @@ class _Plan:
         self._lines: dict[str | None, list[int]] = {}  # of the loops in a function of the source, or in all of it
 
     def guards(self, index: int) -> Iterator[tuple[int, Guard]]:
-        """The guards of a function's loops, by number."""
+        """Yield the guards of a function's loops, by number."""
         loops = self._loops.functions[index].loops
         inner: dict[int | None, list[WasmLoop]] = {}
         for loop in loops:
@@ -94,17 +101,16 @@ class _Plan:
             if not loop.rounds or is_left_alone or not self._is_long(loop, inner):
                 continue
             turn = self._turn(loop, inner)
-            is_tight = loop.number not in inner
-            is_tight &= self._loops.functions.keys() >= set(loop.called)  # asking the firmware costs more than a guard
+            # A question to the firmware costs more than a guard.
+            is_tight = loop.number not in inner and self._loops.functions.keys() >= set(loop.called)
+            copies = 1
             if is_tight:
                 copies = max(1, min(_MAX_COPIES, -(-_CHEAP_SHARE // max(1, loop.size))))
-            else:
-                copies = 1
             told = self._told(index, loop.number, _MAIN_AFTER_MS)
             yield loop.number, Guard(min(turn, CHECKED_AFTER), copies, told)
 
     def recursions(self) -> Iterator[tuple[int, Guard]]:
-        """By function: a guard at its beginning, which counts its calls."""
+        """Yield a guard for the beginning of each recursive function, which counts its calls."""
         for index in recursive_functions(self._loops.symbols) & self._loops.functions.keys():
             name = source_name(self._loops.symbols.names[index])
             place = self._text.find_definition(name) or self._text.find_name(name) or (1, 1)
@@ -114,29 +120,28 @@ class _Plan:
         return loop.turns is None or self._turn(loop, inner) * loop.turns > _LONG
 
     def _turn(self, loop: WasmLoop, inner: Mapping[int | None, list[WasmLoop]]) -> int:
-        """About how much a turn of a loop computes, without the inner loops that ask for themselves."""
+        """Return about how much a turn of a loop computes, without the inner loops that ask for themselves."""
         if id(loop) not in self._turns:
-            short = [each for each in inner.get(loop.number, ()) if not self._is_long(each, inner)]
-            work = sum(self._turn(each, inner) * (each.turns or 0) for each in short)
-            calls = sum(_OWN_CALL if called in self._loops.functions else _NATIVE for called in loop.called)
-            self._turns[id(loop)] = max(1, loop.size + work + calls)
+            work = loop.size
+            for other in inner.get(loop.number, ()):
+                if not self._is_long(other, inner):
+                    work += self._turn(other, inner) * (other.turns or 0)
+            for called in loop.called:
+                work += _OWN_CALL if called in self._loops.functions else _NATIVE
+            self._turns[id(loop)] = max(1, work)
         return self._turns[id(loop)]
 
     def _told(self, index: int, number: int, after_ms: int) -> int:
-        """A loop's line, or that of its function where the compiler has changed the loops."""
+        """Return what a loop's question says: its line, or that of its function if the compiler changed the loops."""
         name = source_name(self._loops.symbols.names[index])
         lines = self._loop_lines(name)
+        all_lines = self._loop_lines(None)
         if len(lines) == len(self._loops.functions[index].loops):
-            line = lines[number]
-            exact = _EXACT
-        elif len(every := self._loop_lines(None)) == 1:
-            line = every[0]
-            exact = _EXACT
-        else:
-            place = self._text.find_definition(name) or self._text.find_definition("loop") or (1, 1)
-            line = place[0]
-            exact = 0
-        return line << LINE_BITS | exact | after_ms
+            return lines[number] << LINE_BITS | _EXACT | after_ms
+        if len(all_lines) == 1:
+            return all_lines[0] << LINE_BITS | _EXACT | after_ms
+        place = self._text.find_definition(name) or self._text.find_definition("loop") or (1, 1)
+        return place[0] << LINE_BITS | after_ms
 
     def _loop_lines(self, function: str | None) -> list[int]:
         if function not in self._lines:
@@ -156,5 +161,5 @@ def recursive_functions(symbols: Symbols) -> set[int]:
     for signature, functions in graph.pointed_at.items():
         calls[signature] = functions
     for index, function in graph.calls.items():
-        calls[index] = {*function.direct, *(symbols.module.types[kind] for kind in function.indirect)}
+        calls[index] = {*function.direct, *map(symbols.module.types.__getitem__, function.indirect)}
     return {index for index in graph.calls if index in reached(calls, calls[index])}

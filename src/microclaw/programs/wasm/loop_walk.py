@@ -89,7 +89,7 @@ def walk(body: bytes, sleeping: set[int], handlers: set[int]) -> Function:
 
 
 class _Walk:
-    """One pass over a body. `awake` is a set of bits: where such a way starts that came here without sleeping.
+    """A pass over a body. `awake` is a set of bits: where such a way starts that came here without sleeping.
 
     Bit 0 stands for the function's beginning, bit n + 1 for the head of its loop n. Code behind a jump has none.
     """
@@ -118,27 +118,37 @@ class _Walk:
                 self._begin(opcode)
             case 11:
                 self._end()
-            case 16 | 17:
-                self._call(operands[0] if opcode == _CALL else ANYTHING)
+            case 16:
+                self._call(operands[0])
+            case 17:
+                self._call(ANYTHING)
             case 12 | 13 | 14:
-                for target in operands:
-                    if not self._blocks[-1 - target].is_dead_end:
-                        self._jump(target, is_conditional=opcode != _BR)
+                self._branch(operands, is_conditional=opcode != _BR)
             case 15:
                 self._jump(len(self._blocks) - 1, is_conditional=False)
-            case 0x20:
-                for block in self._blocks:
-                    if operands[0] not in block.written:
-                        block.read_first.add(operands[0])
-            case 0x21 | 0x22:
-                for block in self._blocks:
-                    block.written.add(operands[0])
-            case _ if opcode in _STORES or opcode in (_GLOBAL_SET, _GROW):
-                for loop in self._open:
-                    loop.changes = True
+            case _:
+                self._note_variables(opcode, operands)
         if opcode in _NEVER_GO_ON:
             self._awake = 0
             self._reachable = False
+
+    def _branch(self, targets: tuple[int, ...], *, is_conditional: bool) -> None:
+        for target in targets:
+            if not self._blocks[-1 - target].is_dead_end:
+                self._jump(target, is_conditional=is_conditional)
+
+    def _note_variables(self, opcode: int, operands: tuple[int, ...]) -> None:
+        """Note what an instruction reads or changes: a local, a global, memory."""
+        if opcode in (_SET, _TEE):
+            for block in self._blocks:
+                block.written.add(operands[0])
+        elif opcode == _GET:
+            for block in self._blocks:
+                if operands[0] not in block.written:
+                    block.read_first.add(operands[0])
+        elif opcode in _STORES or opcode in (_GLOBAL_SET, _GROW):
+            for loop in self._open:
+                loop.changes = True
 
     def _begin(self, opcode: int) -> None:
         loop = None
@@ -147,7 +157,8 @@ class _Walk:
             loop = WasmLoop(len(self.function.loops), parent, self._at)
             self.function.loops.append(loop)
             self._open.append(loop)
-            self._awake |= 2 << loop.number if self._reachable else 0
+            if self._reachable:
+                self._awake |= 2 << loop.number
         self._blocks.append(_Block(loop, is_dead_end=self._at in self._dead_ends))
 
     def _end(self) -> None:
@@ -195,10 +206,12 @@ class _Walk:
             loop.rounds += 1
 
     def _has_looked(self) -> bool:
-        """True if the last instructions load a global variable and, at most, compare it."""
+        """Return True if the last instructions load a global variable and, at most, compare it."""
         last = [opcode for opcode, _ in self._code[max(0, self._at - 6) : self._at]]
-        pairs = enumerate(pairwise(last), 2)
-        return any(a == _CONST and b in _LOADS and _CHECKING.issuperset(last[end:]) for end, (a, b) in pairs)
+        for end, (address, load) in enumerate(pairwise(last), 2):
+            if address == _CONST and load in _LOADS and _CHECKING.issuperset(last[end:]):
+                return True
+        return False
 
 
 class _Block(Struct):
@@ -213,8 +226,8 @@ class _Block(Struct):
 
 
 def _dead_ends(code: Code, handlers: set[int]) -> set[int]:
-    """The beginnings of the blocks behind whose end nothing comes but the call of a handler."""
-    found = set[int]()
+    """Return the beginnings of the blocks behind whose end nothing comes but the call of a handler."""
+    begins = set[int]()
     ends = list[bool]()
     is_handled = False
     for at in range(len(code) - 1, -1, -1):
@@ -222,44 +235,55 @@ def _dead_ends(code: Code, handlers: set[int]) -> set[int]:
         if opcode == _END:
             ends.append(is_handled)
         elif opcode in (_BLOCK, _LOOP) and ends.pop() and opcode == _BLOCK:
-            found.add(at)
+            begins.add(at)
         if opcode in _CONTROL:
             is_handled = opcode == _CALL and operands[0] in handlers
-    return found
+    return begins
 
 
 def _count_turns(code: Code, loop: WasmLoop) -> None:
-    """Set `turns` where LLVM's code is: step a local by a constant, compare it with a constant, jump by that.
+    """Set `turns` if LLVM's code is: step a local by a constant, compare it with a constant, jump by that.
 
     No way from the head back to it leads around an instruction of `own`.
     """
     written = [operands for opcode, operands in code[loop.begin : loop.end] if opcode in (_SET, _TEE)]
     for at in loop.own:
+        opcode, targets = code[at]
+        is_to_head = opcode == _BR_IF and targets[0] == 0
+        if opcode != _BR_IF or (is_to_head and loop.rounds != 1):
+            continue
         compare = code[at - 1][0]
+        limit = 0
+        last = at - 1
         is_compared = _EQ <= compare <= _LAST_COMPARE and code[at - 2][0] == _CONST
-        last, limit = (at - 3, code[at - 2][1][0]) if is_compared else (at - 1, 0)
-        if code[at][0] != _BR_IF or (code[at][1][0] == 0 and loop.rounds != 1) or last - 3 <= loop.begin:
+        if is_compared:
+            limit = code[at - 2][1][0]
+            last = at - 3
+        if last - 3 <= loop.begin:
             continue
         opcodes, operands = zip(*code[last - 3 : last + 1], strict=True)
-        if opcodes != (_GET, _CONST, _ADD, _TEE) or operands[0] != operands[3] or written.count(operands[3]) != 1:
+        is_step = opcodes == (_GET, _CONST, _ADD, _TEE) and operands[0] == operands[3]
+        if not is_step or written.count(operands[3]) != 1:
             continue
         first = _at_begin(code, loop.begin, operands[3])
         step = operands[1][0]
         if first is not None and (limit - first) * step > 0:
             turns, rest = divmod(limit - first, step)
+            # A comparison without a sign may step over its end and wrap.
             is_signed = is_compared and compare > _NE and compare % 2 == 0
-            if not rest or is_signed:  # one without a sign may step over its end and wrap
+            if not rest or is_signed:
                 loop.turns = turns + 1
 
 
 def _at_begin(code: Code, begin: int, local: tuple[int, ...]) -> int | None:
-    """The constant that a local has when its loop begins."""
+    """Return the constant that a local has when its loop begins, or None."""
     for at in range(begin - 1, 0, -1):
         opcode, operands = code[at]
         if opcode in (_LOOP, _END):
-            break
+            return None
         if opcode in (_SET, _TEE) and operands == local:
-            if code[at - 1][0] == _CONST:
-                return code[at - 1][1][0]
+            before, constant = code[at - 1]
+            if before == _CONST:
+                return constant[0]
             return None
     return None

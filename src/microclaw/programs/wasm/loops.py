@@ -29,9 +29,8 @@ WAITING: Final = _SLEEPS | MAY_SLEEP
 """The functions that a program may call to sleep. unistd.h gives the usleep of a constant other names."""
 _HANDLERS: Final = "__ubsan_handle_"  # what headers/libc/sanitizer.c calls at the end of a program
 _ENDS: Final = frozenset(("exit", "abort", "microclaw_assert_failed"))
-_COMPUTES: Final = frozenset(words_of("computing")) | {
-    name + kind for name in words_of("mathematics") for kind in ("", "f")
-}
+_MATHEMATICS: Final = words_of("mathematics")
+_COMPUTES: Final = frozenset((*words_of("computing"), *_MATHEMATICS, *(f"{name}f" for name in _MATHEMATICS)))
 _WRITES: Final = frozenset(words_of("writing"))
 _MAIN: Final = MAINS | {"program_on_init"}  # an on_init that is a part of main: program_macros.py
 _CALLED: Final = frozenset(("program_on_destroy", "on_init", *CALLBACKS))
@@ -52,50 +51,57 @@ class Loops:
         self.functions = functions
         self._calls = {index: function.calls for index, function in functions.items()}
         names = symbols.names
-        every = set(functions)
-        # What main reaches, itself included; nothing where the firmware does not call it.
-        starts = every if "on_init" not in symbols.functions else ()
-        self._main = self.reached(i for i in starts if names[i] in _MAIN or names[i].startswith(CONSTRUCTORS))
+        # What main reaches, itself included; nothing if the firmware does not call it.
+        starts = []
+        if "on_init" not in symbols.functions:
+            starts = [index for index in functions if names[index] in _MAIN or names[index].startswith(CONSTRUCTORS)]
+        self._main = self.reached(starts)
         # The functions that the firmware calls besides main: by name, or by pointer as tasks of every and after.
+        tasks = symbols.module.table_functions
         others = functions.keys() - self._main
-        self._entries = [i for i in others if names[i] in _CALLED or i in symbols.module.table_functions]
-        from_entries = self.reached(self._entries)
-        if ANYTHING in self._main:
-            self.in_main = every
-        else:
-            self.in_main = self._main & every
+        self._entries = [index for index in others if names[index] in _CALLED or index in tasks]
+        self.in_main = self._own_functions(self._main)
         """The functions that main may reach."""
-        if ANYTHING in from_entries:
-            self.in_callbacks = every
-        else:
-            self.in_callbacks = from_entries & every
+        self.in_callbacks = self._own_functions(self.reached(self._entries))
         """The functions that the firmware may reach in another way than through main."""
 
+    def _own_functions(self, calls: set[int]) -> set[int]:
+        """Return those of the calls that are functions of the program; a call through a pointer may reach them all."""
+        if ANYTHING in calls:
+            return set(self.functions)
+        return calls & self.functions.keys()
+
     def findings(self, text: SourceText) -> tuple[Diagnostic, ...]:
-        """An error for each function that certainly keeps its board busy forever."""
+        """Return an error for each function that certainly keeps its board busy forever."""
         endless = (index for index, function in self.functions.items() if any(map(self._never_waits, function.loops)))
+        by_place: dict[object, Diagnostic] = {}
         # Each is looked for in the whole source, and no more than so many are shown.
-        names = [source_name(self.symbols.names[index]) for index in islice(endless, MAX_DIAGNOSTICS)]
-        found = [_endless_loop(name, text) for name in names]
-        by_place = {(each.line, each.column): each for each in found}  # an inlined function's loop is its own: the last
+        for index in islice(endless, MAX_DIAGNOSTICS):
+            error = _endless_loop(source_name(self.symbols.names[index]), text)
+            # An inlined function's loop is also its own function's, which is the last one.
+            by_place[error.line, error.column] = error
         return (*by_place.values(), *self._never_returning(text))
 
     def _never_returning(self, text: SourceText) -> Iterator[Diagnostic]:
-        """An error for each function that the firmware calls, which must return, and certainly does not."""
-        may_end = {index for index, name in enumerate(self.symbols.names) if name in _ENDS} | {ANYTHING}
+        """Yield an error for each function that the firmware calls, which must return, and certainly does not."""
         for start in self._entries:
-            for index in (
-                start,
-                *sorted(self.reached(self.functions[start].calls) & self.functions.keys() - self._main),
-            ):
-                loops = (loop for loop in self.functions[index].loops if not self._never_waits(loop))  # those are told
-                if any(loop.is_endless and not self.reached(loop.calls) & may_end for loop in loops):
-                    name, entry = (source_name(self.symbols.names[each]) for each in (index, start))
+            others = self.reached(self.functions[start].calls) & self.functions.keys() - self._main
+            for index in (start, *sorted(others)):
+                if any(map(self._never_ends, self.functions[index].loops)):
+                    entry = source_name(self.symbols.names[start])
+                    name = source_name(self.symbols.names[index])
                     yield _never_returns(entry, name, text)
                     break
 
+    def _never_ends(self, loop: WasmLoop) -> bool:
+        """Return True for an endless loop that waits, and in which the program does not end."""
+        if not loop.is_endless or self._never_waits(loop):
+            return False
+        calls = self.reached(loop.calls)
+        return ANYTHING not in calls and _ENDS.isdisjoint(map(self.symbols.names.__getitem__, calls))
+
     def pause_points(self) -> dict[int, dict[int, int]]:
-        """After how many ms each loop that main reaches is to pause: by the function and the loop's number.
+        """Return after how many ms each loop that main reaches is to pause, by the function and the loop's number.
 
         The outermost loops of main pause first, so that what they do in one turn stays in one piece where it can.
         """
@@ -106,12 +112,15 @@ class Loops:
         return points
 
     def _pause_after_ms(self, index: int, loop: WasmLoop) -> int:
+        # It waits for a variable that only a callback can change, which has to run.
         if loop.waits:
-            return 0  # it waits for a variable that only a callback can change: let that one run
+            return 0
         if self.symbols.names[index] not in MAINS or loop.parent is not None:
             return _INNER_MS
-        naps = any(c >= 0 and self.symbols.names[c] in _NAPS for c in self.reached(loop.calls))
-        return _NAPPING_MS if naps else _OUTER_MS
+        calls = self.reached(loop.calls) - {ANYTHING}
+        if _NAPS.isdisjoint(map(self.symbols.names.__getitem__, calls)):
+            return _OUTER_MS
+        return _NAPPING_MS
 
     def _never_waits(self, loop: WasmLoop) -> bool:
         return loop.is_endless and not loop.holds_waiting and self._calls_only(loop, _COMPUTES | _WRITES)
@@ -123,26 +132,36 @@ class Loops:
             return False
         if loop.looks and not loop.calls:
             return True
-        return not self._calls_only(loop, _COMPUTES if loop.turns is not None else _COMPUTES | _WRITES)
+        ending = _COMPUTES | _WRITES if loop.turns is None else _COMPUTES
+        return not self._calls_only(loop, ending)
 
     def _calls_only(self, loop: WasmLoop, names: frozenset[str]) -> bool:
-        """True if what it calls outside of the program, however deep, is one of these."""
+        """Return True if what it calls outside of the program, however deep, is one of these."""
         first = len(self.symbols.module.imports)
-        calls = self.reached(loop.calls)
-        return all(c != ANYTHING and (c >= first or self.symbols.names[c] in names) for c in calls)
+        for called in self.reached(loop.calls):
+            if called == ANYTHING:
+                return False
+            if called < first and self.symbols.names[called] not in names:
+                return False
+        return True
 
     def reached(self, calls: Iterable[int]) -> set[int]:
-        """Everything that is called from there, however deep."""
+        """Return everything that is called from there, however deep."""
         return reached(self._calls, calls)
 
 
 def read_loops(symbols: Symbols) -> Loops:
-    """The loops of every function of an object; none where it is too large to be looked through."""
+    """Find the loops of every function of an object; none if it is too large to be looked through."""
     if sum(map(len, symbols.module.bodies)) > MAX_CODE_BYTES:
         return Loops(symbols, {})
     first = len(symbols.module.imports)
-    sleeping = {index for index, name in enumerate(symbols.names[:first]) if name in _SLEEPS}
-    handlers = {index for index, name in enumerate(symbols.names[:first]) if name.startswith(_HANDLERS)}
+    sleeping = set()
+    handlers = set()
+    for index, name in enumerate(symbols.names[:first]):
+        if name in _SLEEPS:
+            sleeping.add(index)
+        elif name.startswith(_HANDLERS):
+            handlers.add(index)
     functions = {index: walk(body, sleeping, handlers) for index, body in enumerate(symbols.module.bodies, first)}
     while more := {index for index, function in functions.items() if function.always_sleeps} - sleeping:
         sleeping |= more
@@ -169,8 +188,12 @@ def _never_returns(entry: str, name: str, text: SourceText) -> Diagnostic:
 
 
 def _loop_in(function: str, text: SourceText) -> tuple[int, int]:
-    """The first `while (1)` or `for (;;)` behind the head of a function, else of the program, else the function."""
+    """Return the first `while (1)` or `for (;;)` behind a function's head, else the program's first, else the name."""
     start = text.find_definition(function) or (1, 1)
-    places = sorted(place for head in _ENDLESS_HEADS for place in text.places(*head))
-    behind = (place for place in places if place > start)
-    return next(behind, next(iter(places), None)) or text.find_name(function) or (1, 1)
+    places: list[tuple[int, int]] = []
+    for head in _ENDLESS_HEADS:
+        places += text.places(*head)
+    if not places:
+        return text.find_name(function) or (1, 1)
+    behind = [place for place in places if place > start]
+    return min(behind or places)

@@ -57,13 +57,15 @@ def instructions(body: bytes, position: int = 0) -> Iterator[tuple[int, int, int
             operands = (reader.u32(), reader.u32())
         elif opcode == 0x42:
             reader.signed(64)
-        elif opcode in (0x43, 0x44):
-            reader.take(4 if opcode == 0x43 else 8)
+        elif opcode == 0x43:
+            reader.take(4)
+        elif opcode == 0x44:
+            reader.take(8)
         yield start, reader.position, opcode, operands
 
 
 def calls_of(body: bytes) -> Calls:
-    """The calls of a body; raises ModuleError for the first instruction that WebAssembly 1.0 does not have."""
+    """Return the calls of a body. Raises ModuleError for the first instruction that WebAssembly 1.0 does not have."""
     found: dict[str, set[bytes]] = {"direct": set(), "indirect": set()}
     position = after_locals(body)
     while (run := _UNTIL_CALL.match(body, position)) is not None and (run.lastgroup or run.end() < len(body)):
@@ -76,11 +78,15 @@ def calls_of(body: bytes) -> Calls:
             raise ModuleError(f"instruction 0x{opcode:02x}")
     if body[-1:] != b"\x0b":
         raise ModuleError("a function does not end with `end`")
-    return Calls(**{kind: frozenset(Reader(index).u32() for index in each) for kind, each in found.items()})
+    return Calls(_numbers(found["direct"]), _numbers(found["indirect"]))
+
+
+def _numbers(found: set[bytes]) -> frozenset[int]:
+    return frozenset(Reader(number).u32() for number in found)
 
 
 def after_locals(body: bytes) -> int:
-    """The place where a body's first instruction begins."""
+    """Return the place where a body's first instruction begins."""
     reader = Reader(body)
     for _ in range(reader.count()):
         reader.u32()

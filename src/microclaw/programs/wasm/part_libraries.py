@@ -70,8 +70,13 @@ def folder_digest(root: Path) -> bytes:
     """Return a hash over the headers and sources in a folder."""
     digest = hashlib.sha256()
     for file in _files(root):
-        digest.update(file.relative_to(root).as_posix().encode() + b"\0" + file.read_bytes() + b"\0")
+        add_file(digest, file, root)
     return digest.digest()
+
+
+def add_file(digest: hashlib._Hash, file: Path, root: Path) -> None:
+    """Add a file's name below `root` and its bytes to a hash."""
+    digest.update(file.relative_to(root).as_posix().encode() + b"\0" + file.read_bytes() + b"\0")
 
 
 def _with_included(begins: Iterable[Path]) -> tuple[Path, ...]:
@@ -90,9 +95,10 @@ def _with_included(begins: Iterable[Path]) -> tuple[Path, ...]:
 
 @functools.cache
 def _library_roots(part_folders: tuple[Path, ...]) -> tuple[Path, ...]:
-    of_parts = (folder / "arduino" for folder in part_folders)
-    shared = sorted(SHARED_LIBRARIES.iterdir()) if SHARED_LIBRARIES.is_dir() else []
-    return tuple(root for root in (*of_parts, *shared) if root.is_dir())
+    roots = [folder / "arduino" for folder in part_folders]
+    if SHARED_LIBRARIES.is_dir():
+        roots += sorted(SHARED_LIBRARIES.iterdir())
+    return tuple(filter(Path.is_dir, roots))
 
 
 @functools.cache

@@ -83,7 +83,8 @@ def pin_program_reading() -> str:
         lines.append(f'    if (strcmp(what, "{name}") == 0) {{')
         lines.append(f"        {name}_t reading;")
         lines.append(f"        if ({name}_read(i2c, address, &reading)) {{ return -1; }}")
-        lines.extend(f"        add((int)(reading.{field} * 1000));" for field in _fields(part))
+        for field in _fields(part):
+            lines.append(f"        add((int)(reading.{field} * 1000));")
         lines.append("        return 0;")
         lines.append("    }")
     lines.append("    return -1;")
@@ -96,7 +97,11 @@ def _called_parts(text: SourceText) -> frozenset[str]:
     parts = parts_with_reading()
     if _is_called(SENSOR_READ, text):
         return frozenset(parts)
-    return frozenset(name for name in parts if _is_called(f"{name}_read", text) or _is_called(f"{name}_t", text))
+    called = []
+    for name in parts:
+        if _is_called(f"{name}_read", text) or _is_called(f"{name}_t", text):
+            called.append(name)
+    return frozenset(called)
 
 
 def _is_called(name: str, text: SourceText) -> bool:
@@ -120,8 +125,9 @@ def _sensor_read(parts: Sequence[Part]) -> str:
     tests = []
     for quantity in quantities():
         measuring = [part for part in parts if quantity in part.measures]
+        is_only = len(measuring) == 1
         if measuring:
-            reads = " ".join(_quantity_read(part, quantity, is_only=len(measuring) == 1) for part in measuring)
+            reads = " ".join(_quantity_read(part, quantity, is_only=is_only) for part in measuring)
             tests.append(f'if (!__builtin_strcmp(quantity, "{quantity}")) {{ {reads} return -1; }}')
     return f"{_SENSOR_READ} {{ {' '.join(tests)} return -1; }}"
 

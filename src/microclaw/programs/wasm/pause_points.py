@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Final
 
+from msgspec import Struct
+
 from microclaw.programs.wasm.inspect import KINDS, Module, parse_module
 from microclaw.programs.wasm.loop_guards import CHECKED_AFTER, Guard, Guards
 from microclaw.programs.wasm.opcodes import after_locals, instructions
@@ -35,39 +37,49 @@ _MAX_COPIED_BYTES: Final = 640  # of all loops of a program
 
 
 def with_guards(wasm: bytes, module: Module, names: Mapping[int, str], guards: Guards) -> bytes:
-    """The linked module with its guards, which call BREATHE where it is linked, else WATCH.
+    """Return the linked module with its guards, which call BREATHE if it is linked, else WATCH.
 
     Guards of recursions call WATCH: main cannot pause deep in its calls. They count in a global that all of them share.
     """
     by_name = {name: index for index, name in names.items()}
-    call = _CALL + write_u32(by_name[BREATHE] if BREATHE in by_name else by_name[WATCH])
-    counted = sum(_counts(guard) for found in guards.loops.values() for guard in found.values())
+    question = BREATHE if BREATHE in by_name else WATCH
+    counted = 0
+    for in_function in guards.loops.values():
+        counted += sum(map(_counts, in_function.values()))
+    call = _CALL + write_u32(by_name[question])
     copied_bytes = _MAX_COPIED_BYTES // max(1, counted)
+    get = _GLOBAL_GET + write_u32(len(module.globals))
+    put = _GLOBAL_SET + write_u32(len(module.globals))
     bodies = []
     for index, body in enumerate(module.bodies, len(module.imports)):
         name = point_key(names.get(index, ""))
         signature = module.signature_of(index)
         if signature is not None and name in guards.loops:
             body = insert_in_loops(body, len(signature.params), guards.loops[name], call, copied_bytes)
-        if name in guards.recursions:
-            start = after_locals(body)
-            get, put = (code + write_u32(len(module.globals)) for code in (_GLOBAL_GET, _GLOBAL_SET))
-            count = get + _CONST + write_i32(guards.recursions[name].turn) + _SUB + put + get
-            check = _asked_at_zero(guards.recursions[name], count, put, _CALL + write_u32(by_name[WATCH]))
-            body = body[:start] + check + body[start:]
+        guard = guards.recursions.get(name)
+        if guard is not None:
+            count = get + _CONST + write_i32(guard.turn) + _SUB + put + get
+            check = _asked_at_zero(guard, count, put, _CALL + write_u32(by_name[WATCH]))
+            body = _with_begin(body, check)
         bodies.append(body)
     if guards.recursions:
         wasm = with_elements(wasm, {_GLOBALS: _COUNTER})
     return _with_bodies(wasm, bodies)
 
 
+def _with_begin(body: bytes, code: bytes) -> bytes:
+    """Return a function body that begins with this code."""
+    start = after_locals(body)
+    return body[:start] + code + body[start:]
+
+
 def _counts(guard: Guard) -> bool:
-    """True if it does not ask in each turn."""
+    """Return True if a guard does not ask in each turn."""
     return guard.turn < CHECKED_AFTER
 
 
 def _asked_at_zero(guard: Guard, count: bytes, put: bytes, call: bytes) -> bytes:
-    """A question once what `count` leaves on the stack is used up; `put` begins again."""
+    """Return code that asks once what `count` leaves on the stack is used up; `put` begins again."""
     again = _CONST + write_i32(CHECKED_AFTER) + put
     ask = _CONST + write_i32(guard.told) + call
     skip = count + _CONST + write_i32(0) + _GREATER + bytes((_BR_IF, 0))
@@ -75,10 +87,10 @@ def _asked_at_zero(guard: Guard, count: bytes, put: bytes, call: bytes) -> bytes
 
 
 def with_entries_noted(wasm: bytes) -> bytes:
-    """The linked module, with calls first thing in the functions that the firmware calls.
+    """Return the linked module with calls at the beginning of the functions that the firmware calls.
 
-    Of libc/clock.c in on_init, where the program asks for the time; of glue/watch.c in all, where it has guards: they
-    return at once when it is over.
+    Of libc/clock.c in on_init, if the program asks for the time; of glue/watch.c in all, if it has guards: they return
+    at once after the program's end.
     """
     if NOTE_START.encode() not in wasm and _ENTERED.encode() not in wasm:
         return wasm
@@ -94,8 +106,7 @@ def with_entries_noted(wasm: bytes) -> bytes:
             code += _CALL + write_u32(functions[_ENTERED]) + bytes((_BR_IF, 0))
         if entry == "on_init" and NOTE_START in functions:
             code += _CALL + write_u32(functions[NOTE_START])
-        start = after_locals(bodies[place])
-        bodies[place] = bodies[place][:start] + code + bodies[place][start:]
+        bodies[place] = _with_begin(bodies[place], code)
     return without_exports(_with_bodies(wasm, bodies), NOTE_START, _ENTERED)
 
 
@@ -106,21 +117,24 @@ def insert_in_loops(
     call: bytes,
     copied_bytes: int = _MAX_COPIED_BYTES,
 ) -> bytes:
-    """The function body with guards in some loops, by the loop's number."""
+    """Return the function body with guards in some loops, by the loop's number.
+
+    `call` asks; `copied_bytes` is how long the copies of one loop's turn may be together.
+    """
     head = body[: after_locals(body)]
     counter = 0
     if any(map(_counts, guards.values())):
         head, counter = _with_a_local(head, params)
         head += _CONST + write_i32(CHECKED_AFTER) + _SET + write_u32(counter)
+    code = _GuardCode(call, copied_bytes, counter)
     rendered = [bytearray(head)]  # of the function, and of each loop that is open
     blocks: list[tuple[int, bytes] | None] = []  # what is open: a loop's number and its instruction, or another block
     number = 0
     for start, end, opcode, _ in instructions(body):
+        closed = None
         if opcode == _END and blocks:
             closed = blocks.pop()
-        else:
-            closed = None
-        if opcode in (_BLOCK, _IF):
+        elif opcode in (_BLOCK, _IF):
             blocks.append(None)
         if opcode == _LOOP:
             blocks.append((number, body[start:end]))
@@ -128,36 +142,45 @@ def insert_in_loops(
             number += 1
         elif closed is not None:
             inside = bytes(rendered.pop())
-            rendered[-1] += _rendered_loop(closed[1], inside, guards.get(closed[0]), counter, call, copied_bytes)
+            closed_number, begin = closed
+            rendered[-1] += code.render_loop(begin, inside, guards.get(closed_number))
         else:
             rendered[-1] += body[start:end]
     return bytes(rendered[0])
 
 
-def _rendered_loop(
-    begin: bytes, inside: bytes, guard: Guard | None, counter: int, call: bytes, copied_bytes: int
-) -> bytes:
-    """A loop with its guard. Several of its turns behind each other, with one check behind them, cost the less."""
-    if guard is None:
-        return begin + inside + bytes((_END,))
-    if begin[1] != _VOID or guard.copies == 1:
-        return begin + _check(guard, counter, call) + inside + bytes((_END,))
-    copies = max(1, min(guard.copies, copied_bytes // len(inside)))
-    turn = bytes((_BLOCK, _VOID)) + _with_outer_blocks(inside) + bytes((_BR, 2, _END))
-    check = _check(guard, counter, call, copies)
-    return bytes((_BLOCK, _VOID, _LOOP, _VOID)) + turn * copies + check + bytes((_BR, 0, _END, _END))
+class _GuardCode(Struct, frozen=True):
+    """Writes the guards of one function's loops; `counter` is the local in which they count."""
 
+    call: bytes
+    copied_bytes: int
+    counter: int
 
-def _check(guard: Guard, counter: int, call: bytes, copies: int = 1) -> bytes:
-    """Count down by what was computed; at the end ask, and begin again. It may jump to the loop's head from here."""
-    if not _counts(guard):
-        return _CONST + write_i32(guard.told) + call
-    count = _GET + write_u32(counter) + _CONST + write_i32(guard.turn * copies) + _SUB + _TEE + write_u32(counter)
-    return _asked_at_zero(guard, count, _SET + write_u32(counter), call)
+    def render_loop(self, begin: bytes, inside: bytes, guard: Guard | None) -> bytes:
+        """Return a loop with its guard. One check behind several copies of its turn costs less."""
+        if guard is None:
+            return begin + inside + bytes((_END,))
+        if begin[1] != _VOID or guard.copies == 1:
+            return begin + self._check(guard, 1) + inside + bytes((_END,))
+        copies = max(1, min(guard.copies, self.copied_bytes // len(inside)))
+        turn = bytes((_BLOCK, _VOID)) + _with_outer_blocks(inside) + bytes((_BR, 2, _END))
+        check = self._check(guard, copies)
+        return bytes((_BLOCK, _VOID, _LOOP, _VOID)) + turn * copies + check + bytes((_BR, 0, _END, _END))
+
+    def _check(self, guard: Guard, copies: int) -> bytes:
+        """Return code that counts down by what was computed, asks at the end, and begins again.
+
+        It may jump to the loop's head.
+        """
+        if not _counts(guard):
+            return _CONST + write_i32(guard.told) + self.call
+        counter = write_u32(self.counter)
+        count = _GET + counter + _CONST + write_i32(guard.turn * copies) + _SUB + _TEE + counter
+        return _asked_at_zero(guard, count, _SET + counter, self.call)
 
 
 def _with_outer_blocks(inside: bytes) -> bytes:
-    """The contents of a loop, for a block within two more: jumps out of the loop have farther to go."""
+    """Return the contents of a loop for a block within two more: jumps out of the loop have farther to go."""
     parts = []
     depth = 0
     reader_body = b"\0" + inside
@@ -166,20 +189,21 @@ def _with_outer_blocks(inside: bytes) -> bytes:
             depth += 1
         elif opcode == _END:
             depth -= 1
-        if opcode in (_BR, _BR_IF, _BR_TABLE):
-            targets = [target + 2 if target > depth else target for target in operands]
-            if opcode == _BR_TABLE:
-                count = write_u32(len(targets) - 1)
-            else:
-                count = b""
-            parts.append(bytes((opcode,)) + count + b"".join(map(write_u32, targets)))
-        else:
+        if opcode not in (_BR, _BR_IF, _BR_TABLE):
             parts.append(reader_body[start:end])
+            continue
+        parts.append(bytes((opcode,)))
+        if opcode == _BR_TABLE:
+            parts.append(write_u32(len(operands) - 1))
+        for target in operands:
+            if target > depth:
+                target += 2
+            parts.append(write_u32(target))
     return b"".join(parts)
 
 
 def _with_a_local(declarations: bytes, params: int) -> tuple[bytes, int]:
-    """A body's declarations with one more i32, and its index."""
+    """Return a body's declarations with one more i32, and its index."""
     reader = Reader(declarations)
     groups = reader.u32()
     rest = declarations[reader.position :]
@@ -191,11 +215,13 @@ def _with_a_local(declarations: bytes, params: int) -> tuple[bytes, int]:
 
 
 def with_elements(wasm: bytes, added: Mapping[int, bytes]) -> bytes:
-    """The module with one more element, the last, in each of these sections, by their numbers."""
+    """Return the module with one more element, the last, in each of these sections, by their numbers."""
     parts = [wasm[: len(HEADER)]]
     left = dict(sorted(added.items()))
     for number, content, whole in read_sections(wasm):
-        parts += [write_section(each, write_u32(1) + left.pop(each)) for each in [*left] if each < number]
+        for lacking in [*left]:
+            if lacking < number:
+                parts.append(write_section(lacking, write_u32(1) + left.pop(lacking)))
         if number in left:
             reader = Reader(content)
             count = reader.count()
@@ -205,19 +231,26 @@ def with_elements(wasm: bytes, added: Mapping[int, bytes]) -> bytes:
 
 
 def without_exports(wasm: bytes, *prefixes: str) -> bytes:
-    """The module without the exports whose names begin so."""
-    kept = [each for each in parse_module(wasm).exports if not each.name.startswith(prefixes)]
-    named = ((each.name.encode(), bytes((KINDS.index(each.kind),)) + write_u32(each.index)) for each in kept)
-    content = b"".join(write_u32(len(name)) + name + what for name, what in named)
-    return _with_section(wasm, _EXPORTS, write_u32(len(kept)) + content)
+    """Return the module without the exports whose names begin so."""
+    elements = []
+    for export in parse_module(wasm).exports:
+        if not export.name.startswith(prefixes):
+            name = export.name.encode()
+            kind = bytes((KINDS.index(export.kind),))
+            elements.append(write_u32(len(name)) + name + kind + write_u32(export.index))
+    return _with_section(wasm, _EXPORTS, elements)
 
 
 def _with_bodies(wasm: bytes, bodies: Sequence[bytes]) -> bytes:
-    content = write_u32(len(bodies)) + b"".join(write_u32(len(body)) + body for body in bodies)
-    return _with_section(wasm, _CODE, content)
+    return _with_section(wasm, _CODE, [write_u32(len(body)) + body for body in bodies])
 
 
-def _with_section(wasm: bytes, changed: int, content: bytes) -> bytes:
-    """The module with other content in one of its sections."""
-    parts = (write_section(n, content) if n == changed else whole for n, _, whole in read_sections(wasm))
-    return wasm[: len(HEADER)] + b"".join(parts)
+def _with_section(wasm: bytes, changed: int, elements: Sequence[bytes]) -> bytes:
+    """Return the module with other elements in one of its sections."""
+    content = write_u32(len(elements)) + b"".join(elements)
+    parts = [wasm[: len(HEADER)]]
+    for number, _, whole in read_sections(wasm):
+        if number == changed:
+            whole = write_section(number, content)
+        parts.append(whole)
+    return b"".join(parts)

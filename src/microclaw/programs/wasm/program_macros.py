@@ -19,10 +19,11 @@ from microclaw.programs.wasm.tokens import SourceToken, bracket_ends
 
 
 def text_defines(text: SourceText, board: BoardProfile) -> tuple[str, ...]:
-    """All of them, as NAME or NAME=value."""
+    """Return all of them, as NAME or NAME=value."""
     ends = bracket_ends(text.tokens)
+    own_names = sorted(set(_own(text.tokens, ends, GUARDED)))
     return (
-        *(f"MICROCLAW_OWN_{name}" for name in sorted(set(_own(text.tokens, ends, GUARDED)))),
+        *(f"MICROCLAW_OWN_{name}" for name in own_names),
         *pin_defines(text, ends, board),
         *format_defines(text.tokens, ends),
         *sketch_defines(text),
@@ -37,19 +38,20 @@ _WAITING: Final = frozenset(("sleep", "usleep", "nanosleep", "clock_nanosleep", 
 
 
 def entry_defines(text: SourceText) -> tuple[str, ...]:
-    """The defines with which main runs although the firmware starts on_init, which is a part of main then, renamed.
+    """Return the defines with which main runs although the firmware starts on_init; on_init is then a part of main.
 
-    So it is when main calls on_init, as in Espressif's examples, and when on_init waits, which the firmware cannot.
+    It is if main calls on_init, as in Espressif's examples, and if on_init waits, which the firmware cannot.
     """
     bodies = text.functions
     if "on_init" not in bodies:
         return ()
-    called: set[str] = reached(bodies, bodies["main" if "main" in bodies else "on_init"])
-    if "main" in bodies:
+    start = "main" if "main" in bodies else "on_init"
+    called: set[str] = reached(bodies, bodies[start])
+    if start == "main":
         if "on_init" in called:
             return ("on_init=program_on_init",)
         return ()
-    if "on_timer_callback" in bodies or not _WAITING & called or find_binaryen() is None:
+    if "on_timer_callback" in bodies or _WAITING.isdisjoint(called) or find_binaryen() is None:
         return ()
     return ("on_init=program_on_init", "MICROCLAW_ON_INIT_WAITS")
 
@@ -58,7 +60,7 @@ _SHORT_TIMES: Final = frozenset(("delayMicroseconds", "usleep", "nanosleep", "mi
 
 
 def sketch_defines(text: SourceText) -> tuple[str, ...]:
-    """MICROCLAW_SKETCH for a program that defines setup and loop and nothing that starts it, and how often it rests."""
+    """Return MICROCLAW_SKETCH, and how often it rests, if a program has setup and loop and nothing that starts it."""
     if not has_setup_and_loop(text.functions):
         return ()
     names = {token.text for token in text.tokens}
@@ -72,7 +74,7 @@ def sketch_defines(text: SourceText) -> tuple[str, ...]:
 
 
 def wire_defines(text: SourceText) -> tuple[str, ...]:
-    """MICROCLAW_OWN_WIRE_PINS for a program that names the pins of its I2C bus: no library opens it on the board's."""
+    """Return MICROCLAW_OWN_WIRE_PINS if a program names its I2C bus's pins: no library opens the bus on the board's."""
     begins = text.places("Wire", ".", "begin", "(")
     empty_begins = text.places("Wire", ".", "begin", "(", ")")
     if set(begins) - set(empty_begins):
@@ -86,7 +88,7 @@ _BEHIND_A_VARIABLE: Final = frozenset("=;[,")
 
 
 def pin_defines(text: SourceText, ends: Mapping[int, int], board: BoardProfile) -> tuple[str, ...]:
-    """MICROCLAW_PINS, of which Arduino.h makes the board's constants (A0, TX, ...), but for the program's own names."""
+    """Return MICROCLAW_PINS, of which Arduino.h makes the board's constants (A0, TX, ...), without the program's."""
     names = board.arduino_pins.keys() & {token.text for token in text.tokens}
     names -= {*_own(text.tokens, ends, names), *_listed(text.tokens)}
     pins = " ".join(f"PIN_({name},{board.arduino_pins[name]})" for name in sorted(names))
@@ -96,7 +98,7 @@ def pin_defines(text: SourceText, ends: Mapping[int, int], board: BoardProfile) 
 
 
 def _listed(tokens: Sequence[SourceToken]) -> Iterator[str]:
-    """The names that the program defines as macros or in an enum."""
+    """Yield the names that the program defines as macros or in an enum."""
     inside = False
     for before, token in pairwise(tokens):
         inside = (inside or before.text == "enum") and token.text not in ("}", ";")
@@ -130,17 +132,16 @@ _NUMERIC_ESCAPE: Final = re.compile(r"\\[0-7xuU]")
 
 
 def format_defines(tokens: Sequence[SourceToken], ends: Mapping[int, int]) -> tuple[str, ...]:
-    """A macro MICROCLAW_CHOOSE_name for each function that gets a format the firmware may not know."""
-    doubtful = {
-        token.text
-        for at, token in enumerate(tokens)
-        if token.kind == "name" and token.text in FORMAT_AT and not _is_plain(tokens, at, ends)
-    }
+    """Return a macro MICROCLAW_CHOOSE_name for each function that gets a format the firmware may not know."""
+    doubtful: set[str] = set()
+    for at, token in enumerate(tokens):
+        if token.text in FORMAT_AT and not _is_plain(tokens, at, ends):
+            doubtful.add(token.text)
     return tuple(f"MICROCLAW_CHOOSE_{name}" for name in sorted(doubtful))
 
 
 def _is_plain(tokens: Sequence[SourceToken], at: int, ends: Mapping[int, int]) -> bool:
-    """True if the firmware's printf can do the format of a call."""
+    """Return True if the firmware's printf can do the format of a call."""
     literal = list[str]()
     commas = 0
     place = at + 2

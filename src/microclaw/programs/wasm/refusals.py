@@ -25,7 +25,7 @@ class Advice(Struct, frozen=True):
 
 
 def refused_name(wanted: str, *, headers: bool = False) -> Advice | None:
-    """About a function, type, constant or object that nothing declares; with `headers` about a header not ours."""
+    """Return the advice on a name that nothing declares, or None; with `headers` on a header that is not ours."""
     if headers and wanted in library_headers():
         return None
     of_part = _parts_refusal(wanted, headers)
@@ -34,9 +34,15 @@ def refused_name(wanted: str, *, headers: bool = False) -> Advice | None:
     if of_part is not None:
         return of_part
     exact, patterns = _table(headers)
-    advice = exact.get(wanted) or next((r for pattern, r in patterns if fnmatchcase(wanted, pattern)), None)
-    if advice is None:
-        return None
+    if wanted in exact:
+        return _about(wanted, exact[wanted])
+    for pattern, advice in patterns:
+        if fnmatchcase(wanted, pattern):
+            return _about(wanted, advice)
+    return None
+
+
+def _about(wanted: str, advice: Advice) -> Advice:
     return replace(advice, hint=advice.hint.replace("{name}", wanted))
 
 
@@ -48,11 +54,11 @@ def refused_reasons() -> frozenset[str]:
 
 
 def _parts_refusal(wanted: str, headers: bool) -> Advice | None:
-    """The advice on a library's header, or its class, of a part that a program cannot drive because it is too slow."""
+    """Return the advice on a library's header, or its class, of a part that a program is too slow to drive."""
+    header = wanted if headers else f"{wanted}.h"
     for part, needs in _slow_parts():
-        for header in part.serves.arduino:
-            if header not in library_headers() and wanted == (header if headers else header.removesuffix(".h")):
-                return _too_slow(part, needs)
+        if header in part.serves.arduino and header not in library_headers():
+            return _too_slow(part, needs)
     return None
 
 
@@ -71,9 +77,9 @@ def _other_library(wanted: str, headers: bool) -> Advice | None:
 def _slow_parts() -> Iterator[tuple[Part, str]]:
     """Yield the parts that a program is too slow for, each with what it needs."""
     for part in parts().values():
-        needs = next((pin.needs for pin in part.pins if pin.needs), None)
-        if needs is not None:
-            yield part, needs
+        needs = [pin.needs for pin in part.pins if pin.needs]
+        if needs:
+            yield part, needs[0]
 
 
 def _too_slow(part: Part, needs: str) -> Advice:
@@ -88,11 +94,14 @@ def _too_slow(part: Part, needs: str) -> Advice:
 
 @functools.cache
 def _table(headers: bool) -> tuple[dict[str, Advice], tuple[tuple[str, Advice], ...]]:
-    """Full names, of which the first counts, and patterns in the file's order."""
-    rows = [
-        (wanted, Advice(row["instead"], row["why"], by_pattern="*" in wanted or "[" in wanted))
-        for row in read_table(__package__, "refusals")["refusal"]
-        for wanted in row.get("headers" if headers else "names", ())
-    ]
-    exact = {wanted: advice for wanted, advice in reversed(rows) if not advice.by_pattern}
-    return exact, tuple(row for row in rows if row[1].by_pattern)
+    """Read full names, of which the first counts, and patterns in the file's order."""
+    exact: dict[str, Advice] = {}
+    patterns = []
+    column = "headers" if headers else "names"
+    for row in read_table(__package__, "refusals")["refusal"]:
+        for wanted in row.get(column, ()):
+            if "*" in wanted or "[" in wanted:
+                patterns.append((wanted, Advice(row["instead"], row["why"], by_pattern=True)))
+            else:
+                exact.setdefault(wanted, Advice(row["instead"], row["why"]))
+    return exact, tuple(patterns)

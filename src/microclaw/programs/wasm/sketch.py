@@ -39,64 +39,101 @@ class _Edit(Struct, frozen=True):
 
 
 def prepare_sketch(text: str, code: Sequence[SourceToken], directives: Sequence[Sequence[SourceToken]]) -> str:
-    """The sketch as the compiler is to read it; `text` is what its tokens were read from: a line that a backslash
-    joined to the one before counts as that one. A directive begins with its #.
+    """Return the sketch as the compiler is to read it.
+
+    `text` is what its tokens were read from: a line that a backslash joined to the one before counts as that one.
+    A directive begins with its #.
     """
     ends = bracket_ends(code)
-    edits = sorted((*_halts(code, ends), *_prototypes(code, ends, directives)), key=lambda edit: edit.begin)
-    starts = [0, *(found.end() for found in re.finditer("\n", text))]
+    prototypes = _Prototypes(code, ends, directives).edits()
+    edits = sorted((*_halts(code, ends), *prototypes), key=lambda edit: edit.begin)
+    starts = [0, *(newline.end() for newline in re.finditer("\n", text))]
     parts = list[str]()
     at = 0
     for edit in edits:
-        begin, end = (starts[line - 1] + column - 1 for line, column in (edit.begin, edit.end or edit.begin))
-        back = f"{edit.inserted}\n#line {edit.begin[0]}\n{' ' * min(edit.begin[1] - 1, _MAX_COLUMN)}"
-        parts += [text[at:begin], back if edit.inserted else re.sub(r"[^\n]", " ", text[begin:end])]
-        at = end
+        line, column = edit.begin
+        begin = starts[line - 1] + column - 1
+        parts.append(text[at:begin])
+        at = begin
+        if edit.end is None:
+            parts.append(f"{edit.inserted}\n#line {line}\n{' ' * min(column - 1, _MAX_COLUMN)}")
+        else:
+            line, column = edit.end
+            at = starts[line - 1] + column - 1
+            parts.append(re.sub(r"[^\n]", " ", text[begin:at]))
     return "".join((*parts, text[at:]))
 
 
-def _prototypes(
-    code: Sequence[SourceToken], ends: Mapping[int, int], directives: Sequence[Sequence[SourceToken]]
-) -> Iterator[_Edit]:
-    """Each prototype in front of the first function or class, or behind what else the sketch declares and it names."""
-    conditional = _conditional(code, directives)
-    first = None
-    macros = {
-        name.text
-        for _, word, name, behind in (each[:4] for each in directives if len(each) > 3)
-        if word.text == "define" and behind.text == "(" and behind.place == name.end
-    }
-    functions = list[tuple[Sequence[SourceToken], int]]()
-    known = dict[str, _Place]()
-    written = set[str]()
-    for begin, stop in _statements(code, ends):
-        head = code[begin:stop]
-        opening = _opening(code, ends, begin, stop)
-        if opening is not None and code[opening - 1].text not in macros:
-            if stop not in ends:
-                written.add(_one_line(head))
-                continue
-            first = first or head[0].place
-            if code[ends[opening] + 1].text == "-" or "auto" not in [token.text for token in head]:  # auto f() -> int
-                functions.append((head, opening))
-        else:
-            outer = [code[at] for at in _outside_brackets(ends, begin, stop)]
-            first = first or (head[0].place if _has_class(outer) else None)
+class _Prototypes:
+    """The prototypes of a sketch: each in front of the first function or class, or behind the last name it needs."""
+
+    def __init__(
+        self, code: Sequence[SourceToken], ends: Mapping[int, int], directives: Sequence[Sequence[SourceToken]]
+    ) -> None:
+        self._code = code
+        self._ends = ends
+        self._conditional = _conditional(code, directives)
+        self._macros = set(_function_macros(directives))
+        self._first: _Place | None = None  # function or class
+        self._functions = list[tuple[Sequence[SourceToken], int]]()
+        self._declared = dict[str, _Place]()  # the places behind the declarations of names
+        self._written = set[str]()  # the sketch's own prototypes
+        for begin, stop in _statements(code, ends):
+            self._read(begin, stop)
+
+    def _read(self, begin: int, stop: int) -> None:
+        """Note what a statement declares or defines."""
+        head = self._code[begin:stop]
+        opening = _opening(self._code, self._ends, begin, stop)
+        if opening is None or self._code[opening - 1].text in self._macros:
+            outer = [self._code[at] for at in _outside_brackets(self._ends, begin, stop)]
+            if self._first is None and _has_class(outer):
+                self._first = head[0].place
+            last = self._code[self._ends.get(stop, stop)]
             for name in _declared(outer):
-                last = code[ends.get(stop, stop)]
-                known.setdefault(name, (last.line, last.column + 1))
-    places: dict[_Place, dict[str, int]] = {}
-    for head, opening in functions:
-        prototype = _one_line(head)
-        if code[opening - 1].text in _WITHOUT or prototype in written or first is None:
-            continue
-        named = (known[token.text] for token in head if token.text in known)
-        place = max([_around(first, conditional)[0], *(_around(each, conditional)[1] for each in named)])
-        if place <= head[0].place:
-            yield from _defaults(code, ends, opening)
-            places.setdefault(place, {}).setdefault(f"{prototype};", head[0].line)  # remarks point at the definition
-    for place, prototypes in places.items():
-        yield _Edit(place, "".join(f"\n#line {line}\n{prototype}" for prototype, line in prototypes.items()))
+                self._declared.setdefault(name, (last.line, last.column + 1))
+        elif stop not in self._ends:
+            self._written.add(_one_line(head))
+        else:
+            self._first = self._first or head[0].place
+            # The type of an auto function is only known behind it, unless it is written: auto f() -> int.
+            if self._code[self._ends[opening] + 1].text == "-" or all(token.text != "auto" for token in head):
+                self._functions.append((head, opening))
+
+    def edits(self) -> Iterator[_Edit]:
+        """Yield the prototypes, and blanks over default arguments in the definitions."""
+        places: dict[_Place, dict[str, int]] = {}
+        for head, opening in self._functions:
+            prototype = _one_line(head)
+            if self._code[opening - 1].text in _WITHOUT or prototype in self._written:
+                continue
+            place = self._place_for(head)
+            if place <= head[0].place:
+                yield from _defaults(self._code, self._ends, opening)
+                # Remarks point at the definition.
+                places.setdefault(place, {}).setdefault(prototype, head[0].line)
+        for place, lines in places.items():
+            prototypes = [f"\n#line {line}\n{prototype};" for prototype, line in lines.items()]
+            yield _Edit(place, "".join(prototypes))
+
+    def _place_for(self, head: Sequence[SourceToken]) -> _Place:
+        """Return where a function's prototype belongs."""
+        assert self._first is not None
+        place, _ = _around(self._first, self._conditional)
+        for token in head:
+            if token.text in self._declared:
+                _, behind = _around(self._declared[token.text], self._conditional)
+                place = max(place, behind)
+        return place
+
+
+def _function_macros(directives: Sequence[Sequence[SourceToken]]) -> Iterator[str]:
+    """Yield the names of the macros with parameters."""
+    for directive in directives:
+        if len(directive) > 3 and directive[1].text == "define":
+            name, behind = directive[2:4]
+            if behind.text == "(" and behind.place == name.end:
+                yield name.text
 
 
 def _statements(code: Sequence[SourceToken], ends: Mapping[int, int]) -> Iterator[tuple[int, int]]:
@@ -106,10 +143,16 @@ def _statements(code: Sequence[SourceToken], ends: Mapping[int, int]) -> Iterato
     seen = set[str]()
     while at < len(code):
         text = code[at].text
-        end = ends.get(at, len(code) if text == "{" else at)
-        is_body = code[at - 1].text in _BEFORE_A_BODY or "-" in seen  # f() -> type
-        is_function = "(" in seen and is_body and code[begin].text != "typedef"
-        if text in (";", "}") or (text == "{" and (is_function or code[begin].text in ("namespace", "extern"))):
+        end = at
+        has_block = code[begin].text in ("namespace", "extern")
+        if text == "{":
+            end = len(code)
+            # A type may stand behind an arrow: f() -> type.
+            is_body = code[at - 1].text in _BEFORE_A_BODY or "-" in seen
+            is_function = "(" in seen and is_body and code[begin].text != "typedef"
+            has_block = has_block or is_function
+        end = ends.get(at, end)
+        if text in (";", "}") or (text == "{" and has_block):
             yield begin, at
             begin = end + 1
             seen = set()
@@ -126,14 +169,16 @@ def _outside_brackets(ends: Mapping[int, int], at: int, stop: int) -> Iterator[i
 
 
 def _opening(code: Sequence[SourceToken], ends: Mapping[int, int], begin: int, stop: int) -> int | None:
-    """The bracket of a function's parameters, which follows a type and a name."""
+    """Return the bracket of a function's parameters, which follows a type and a name, or None."""
     for at in _outside_brackets(ends, begin, stop):
+        name = code[at - 1]
         if code[at].text in ("=", "{"):
             return None
-        if code[at].text == "(" and code[at - 1].text not in _GROUPS:
-            is_typed = at - 1 > begin and code[begin].kind == code[at - 1].kind == "name" and at in ends
-            is_name = is_typed and code[at - 1].text not in _NO_NAMES
-            return at if is_name and code[at - 2].text not in (":", "~", "operator") else None
+        if code[at].text == "(" and name.text not in _GROUPS:
+            is_typed = at - 1 > begin and code[begin].kind == name.kind == "name" and at in ends
+            if is_typed and name.text not in _NO_NAMES and code[at - 2].text not in (":", "~", "operator"):
+                return at
+            return None
     return None
 
 
@@ -143,86 +188,107 @@ def _has_class(outer: Sequence[SourceToken]) -> bool:
 
 
 def _declared(outer: Sequence[SourceToken]) -> Iterator[str]:
-    """The names of a statement's classes, and the last one of a typedef, a using, or behind a class's block."""
-    texts = [token.text for token in outer]
-    for before, word, name in zip(("", *texts), texts, texts[1:], strict=False):
-        if word in _CLASSES and name not in _CLASSES and before not in ("<", ","):  # of a template
+    """Yield the names of a statement's classes, and the last one of a typedef, a using, or behind a class's block."""
+    texts = ["", *(token.text for token in outer)]
+    for before, word, name in zip(texts, texts[1:], texts[2:], strict=False):
+        # "<" and "," begin a parameter of a template.
+        if word in _CLASSES and name not in _CLASSES and before not in ("<", ","):
             yield name
-    if _has_class(outer) or texts[:1] in (["typedef"], ["using"]):
-        if "{" in texts:
-            begin = texts.index("{")
-        else:
-            begin = 0
-        if "=" in texts:
-            end = texts.index("=")
-        else:
-            end = len(texts)
-        yield from [token.text for token in outer[begin:end] if token.kind == "name"][-1:]
+    if not _has_class(outer) and texts[1:2] not in (["typedef"], ["using"]):
+        return
+    is_inside = "{" not in texts
+    last = None
+    for token in outer:
+        if token.text == "=":
+            break
+        is_inside = is_inside or token.text == "{"
+        if is_inside and token.kind == "name":
+            last = token.text
+    if last is not None:
+        yield last
 
 
 def _defaults(code: Sequence[SourceToken], ends: Mapping[int, int], opening: int) -> Iterator[_Edit]:
-    """Blanks over each default argument, which the prototype has; not where < may be a comparison: clang tells it."""
+    """Yield blanks over each default argument, which the prototype has; not if < may be a comparison: clang reports it.
+
+    Commas in brackets <> do not end an argument.
+    """
     depth = 0
     equal = None
     crossed = False
     for at in _outside_brackets(ends, opening + 1, ends[opening] + 1):
         token = code[at]
         depth += (token.text == "<") - (token.text == ">" and code[at - 1].text != "-")
-        equal = equal or (token.place if token.text == "=" else None)
-        crossed = crossed or (equal is not None and token.text == "," and depth > 0)
+        if equal is None:
+            if token.text == "=":
+                equal = token.place
+            continue
+        crossed = crossed or (token.text == "," and depth > 0)
         if at == ends[opening]:
             is_end = not (crossed and depth)
         else:
             is_end = token.text == "," and depth == 0
-        if equal is not None and is_end:
+        if is_end:
             yield _Edit(equal, end=token.place)
             equal = None
             crossed = False
 
 
 def _one_line(tokens: Sequence[SourceToken]) -> str:
-    """The tokens with a blank where something stands between them."""
+    """Return the tokens with a blank where something stands between them."""
     parts = [tokens[0].text]
     for before, token in pairwise(tokens):
-        is_next = token.place == (before.line, before.column + len(before.text))
-        parts += ["" if is_next else " ", token.text]
+        if token.place != before.end:
+            parts.append(" ")
+        parts.append(token.text)
     return "".join(parts)
 
 
 def _conditional(code: Sequence[SourceToken], directives: Sequence[Sequence[SourceToken]]) -> list[_Span]:
-    """The sign of each outermost #if, and the first token behind its #endif, which may be another directive's sign.
+    """Return the sign of each outermost #if, and the first token behind its #endif, also another directive's sign.
 
     The lines' own begins may be in a comment, which what is put in there could end.
     """
-    places = sorted(token.place for token in (*code, *(each[0] for each in directives)))
+    signs = [directive[0] for directive in directives]
+    places = sorted(token.place for token in (*code, *signs))
     spans = list[_Span]()
     depth = 0
     begin = (1, 1)
-    for sign, word in (each[:2] for each in directives if len(each) > 1):
+    for directive in directives:
+        if len(directive) == 1:
+            continue
+        sign, word = directive[:2]
         if word.text in ("if", "ifdef", "ifndef"):
-            begin = begin if depth else sign.place
+            if depth == 0:
+                begin = sign.place
             depth += 1
         elif word.text == "endif":
             depth -= 1
             if depth == 0:
                 behind = bisect.bisect(places, sign.place)
-                spans.append((begin, places[behind] if behind < len(places) else (word.line + 1, 1)))
+                following = places[behind : behind + 1] or [(word.line + 1, 1)]
+                spans.append((begin, following[0]))
     return spans
 
 
 def _around(place: _Place, conditional: Sequence[_Span]) -> _Span:
-    """The places before and behind the #if around a place; itself where none is."""
+    """Return the places before and behind the #if around a place; the place itself if there is none."""
     at = bisect.bisect_left(conditional, (place,))
-    return next(((begin, end) for begin, end in conditional[at - 1 : at] if place < end), (place, place))
+    for begin, end in conditional[at - 1 : at]:
+        if place < end:
+            return begin, end
+    return place, place
 
 
 def _halts(code: Sequence[SourceToken], ends: Mapping[int, int]) -> Iterator[_Edit]:
     """Make `while (1);` wait: it means "stop here". So does an endless loop whose body is empty or only goes on."""
     texts = [token.text for token in code]
     of_do = {ends[at + 1] for at, text in enumerate(texts) if text == "do" and at + 1 in ends}
-    for at in (at for at, text in enumerate(texts[:-2]) if text in _ENDLESS and at + 1 in ends):
+    for at, text in enumerate(texts[:-2]):
+        if text not in _ENDLESS or at + 1 not in ends:
+            continue
         behind = ends[at + 1] + 1
-        if texts[at + 1 : min(behind, at + 6)] not in _ENDLESS[texts[at]] or behind >= len(code):
+        if texts[at + 1 : min(behind, at + 6)] not in _ENDLESS[text] or behind >= len(code):
             continue
         if texts[behind] == ";" and at - 1 not in of_do:
             yield _Edit(code[behind].place, _HALT)

@@ -47,12 +47,12 @@ _LINE: Final = re.compile(r"\bline (\d+)(,? column \d+)?\b|(?<![\w./-])[\w.-]+\.
 
 
 def included_names(text: str) -> tuple[str, ...]:
-    """The files that a source includes in quotes, in their order."""
-    return tuple(dict.fromkeys(found[1] for found in _includes(_plain(text))))
+    """Return the files that a source includes in quotes, in their order."""
+    return tuple(dict.fromkeys(include[1] for include in _includes(with_plain_newlines(text))))
 
 
 def join_files(file: str, source: str, files: Mapping[str, str]) -> str:
-    """The program as one text: `source` is the file named `file`, `files` are its others by their names.
+    """Return the program as one text: `source` is the file named `file`, `files` are its others by their names.
 
     Raises BuildError for a name that is none, too many files, files that include each other without end, a text
     that grows too long, and sources in another language than the main one.
@@ -78,7 +78,7 @@ def join_files(file: str, source: str, files: Mapping[str, str]) -> str:
     return "\n".join(joined.lines) + "\n"
 
 
-def _plain(text: str) -> str:
+def with_plain_newlines(text: str) -> str:
     return text.replace("\r\n", "\n").replace("\r", "\n")
 
 
@@ -90,15 +90,15 @@ class _Joined(Struct):
     chars: int = 0
 
     def begin_unit(self, file: str) -> None:
-        """A source that is compiled alone, and reads its headers again."""
+        """Begin a source that is compiled alone, and reads its headers again."""
         self._line(f'#line 0 "{file}"')
         self.once.clear()
 
     def add(self, file: str, source: str, inside: tuple[str, ...]) -> None:
-        """The text of a file with what it includes, between marks."""
+        """Add the text of a file with what it includes, between marks."""
         if file in self.once:
             return
-        text = _MARK.sub("", _plain(source).removesuffix("\n"))
+        text = _MARK.sub("", with_plain_newlines(source).removesuffix("\n"))
         text = with_files_embedded(text, self.files)
         if _ONCE.search(text):
             self.once.add(file)
@@ -106,10 +106,9 @@ class _Joined(Struct):
         wanted = _included_lines(text)
         self._line(f'#line 1 "{file}"')
         for number, line in enumerate(text.split("\n")):
+            name = None
             if number in wanted:
                 name = _resolved(wanted[number], file, self.files)
-            else:
-                name = None
             if name is None:
                 self._line(line)
                 continue
@@ -136,27 +135,34 @@ class _Joined(Struct):
 
 def _included_lines(text: str) -> dict[int, str]:
     """Return the names of included files by the numbers of their lines, from 0."""
-    names: dict[int, str] = {}
+    return {line: include[1] for line, include in _with_lines(_includes(text), text)}
+
+
+def _with_lines(matches: Iterable[re.Match[str]], text: str) -> Iterator[tuple[int, re.Match[str]]]:
+    """Yield each match with the number of its line, from 0; the matches are in the order of the text."""
     line = 0
     begin = 0
-    for include in _includes(text):
-        line += text.count("\n", begin, include.start())
-        begin = include.start()
-        names[line] = include[1]
-    return names
+    for match in matches:
+        line += text.count("\n", begin, match.start())
+        begin = match.start()
+        yield line, match
 
 
 def _includes(text: str) -> list[re.Match[str]]:
-    """The #include directives with a name in quotes that are not in a comment."""
+    """Find the #include directives with a name in quotes that are not in a comment."""
     if "#" not in text:
         return []
     return [*_INCLUDE.finditer(_BLANKET.sub(lambda found: found["text"] or re.sub(r"[^\n]", " ", found[0]), text))]
 
 
 def _resolved(wanted: str, within: str, files: Mapping[str, str]) -> str | None:
-    """The file that an include names: beside the one that includes it, else from the program's folder."""
+    """Return the file that an include names: beside the one that includes it, else from the program's folder."""
     beside = str(PurePosixPath(within).parent / wanted)
-    return next((name for name in (beside, wanted) if name in files), None)
+    if beside in files:
+        return beside
+    if wanted in files:
+        return wanted
+    return None
 
 
 def _check_language(file: str, other: str) -> None:
@@ -188,7 +194,7 @@ class LineMarks(Struct, frozen=True):
     marks: tuple[tuple[int, int, str], ...] = ()  # line in the text, line there, file
 
     def place(self, line: int) -> tuple[str, int] | None:
-        """File and line of a line of the text; None where it is the text's own."""
+        """Return file and line of a line of the text; None if it is the text's own."""
         at = bisect.bisect_right(self.marks, line, key=itemgetter(0)) - 1
         if at < 0:
             return None
@@ -196,24 +202,28 @@ class LineMarks(Struct, frozen=True):
         return file, number + line - start
 
     def located(self, found: Diagnostic) -> Diagnostic:
-        """The finding at its place in its own file."""
+        """Return the finding at its place in its own file."""
         if not self.marks:
             return found
-        if found.line is None:
-            place = None
-        else:
+        place = None
+        if found.line is not None:
             place = self.place(found.line)
         file, line = place or (found.file, found.line)
-        hint, explanation = (text and self.in_words(text) for text in (found.hint, found.explanation))
-        message = self.in_words(found.message)
-        return replace(found, file=file, line=line, message=message, hint=hint, explanation=explanation)
+        return replace(
+            found,
+            file=file,
+            line=line,
+            message=self.in_words(found.message),
+            hint=found.hint and self.in_words(found.hint),
+            explanation=found.explanation and self.in_words(found.explanation),
+        )
 
     def all_located(self, found: Iterable[Diagnostic]) -> tuple[Diagnostic, ...]:
-        """Findings at their places, each once: several sources read one header."""
+        """Return findings at their places, each once: several sources read one header."""
         return tuple(dict.fromkeys(map(self.located, found)))
 
     def in_words(self, text: str) -> str:
-        """A text that names lines, with the file of each."""
+        """Return a text that names lines, with the file of each."""
         if self.marks:
             return _LINE.sub(self._in_words, UNIT_NUMBER.sub("", text))
         return text
@@ -228,14 +238,11 @@ class LineMarks(Struct, frozen=True):
 
 
 def without_marks(text: str) -> tuple[str, LineMarks]:
-    """The text with its marks made empty lines, and what they said."""
+    """Return the text with empty lines in place of its marks, and what the marks say."""
     if "line" not in text or "#" not in text:
         return text, LineMarks()
-    found = list[tuple[int, int, str]]()
-    begin = 0
-    line = 2
-    for mark in _MARK.finditer(text):
-        line += text.count("\n", begin, mark.start())
-        begin = mark.start()
-        found.append((line, int(mark[1]), mark[2]))
-    return _MARK.sub("", text), LineMarks(tuple(found))
+    marks = []
+    for line, mark in _with_lines(_MARK.finditer(text), text):
+        # A mark is about the line behind it.
+        marks.append((line + 2, int(mark[1]), mark[2]))
+    return _MARK.sub("", text), LineMarks(tuple(marks))

@@ -32,27 +32,31 @@ def cplusplus_headers() -> frozenset[str]:
 
 
 def language_of_file(name: str) -> Language | None:
-    """By the suffix; None where it has none that says it."""
+    """Return the language that a file's suffix names, or None."""
     return _BY_SUFFIX.get(PurePath(name).suffix.lower())
 
 
 def language_of_code(
     named: Language | None, code: Sequence[SourceToken], functions: Mapping[str, object], headers: Set[str]
 ) -> tuple[Language, bool]:
-    """The language of a source, and True if its file's name does not say it: C unless something in it is not C.
+    """Return the language of a source, and True if its file's name does not say it: C unless something is not C.
 
     What is named .c is a sketch if it has setup and loop; but C that includes Arduino.h may have them as well.
     """
-    is_sketch = has_setup_and_loop(functions)
+    if named not in (None, "c"):
+        return named, False
     includes = any(name in cplusplus_headers() or "." not in name for name in headers)
-    is_cplusplus = named in (None, "c") and (includes or any(map(_is_cplusplus, code, code[1:], code[2:])))
-    if named is None or (named == "c" and is_sketch and ("Arduino.h" not in headers or is_cplusplus)):
-        return "sketch" if is_sketch else "c++" if is_cplusplus else "c", True
-    return named, False
+    is_cplusplus = includes or any(map(_is_cplusplus, code, code[1:], code[2:]))
+    if has_setup_and_loop(functions):
+        if named is None or "Arduino.h" not in headers or is_cplusplus:
+            return "sketch", True
+    elif named is None:
+        return "c++" if is_cplusplus else "c", True
+    return "c", False
 
 
 def has_setup_and_loop(functions: Mapping[str, object]) -> bool:
-    """True if it defines Arduino's two functions, and nothing that starts it."""
+    """Return True if a program defines Arduino's two functions, and nothing that starts it."""
     return {"setup", "loop"} <= functions.keys() and not functions.keys() & {"main", "on_init"}
 
 

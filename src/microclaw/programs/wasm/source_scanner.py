@@ -100,12 +100,11 @@ class Scanner(Struct):
                 text = self.text[start:position]
             token = SourceToken(kind, text, self.line, start - self.line_start + 1)
             if kind == "newline":
-                if directive is not None:
-                    self.directives.append(directive)
-                    self._check_directive(directive[1:])
+                self._end_directive(directive)
                 directive = None
                 line_begins = True
-            if kind in ("newline", "comment", "string") and (newlines := text.count("\n")):
+            newlines = text.count("\n")
+            if newlines:
                 self.line += newlines
                 self.line_start = start + text.rindex("\n") + 1
             if kind in ("newline", "comment", "space"):
@@ -114,22 +113,30 @@ class Scanner(Struct):
             tokens.append(token)
             if kind == "hash" and line_begins:
                 directive = [token]
-            elif directive is not None:
+            elif directive is None:
+                self._add_code(token)
+            else:
                 directive.append(token)
                 if len(directive) == 2 and text in _INCLUDES:
                     position = self._include(token, position)
-            elif kind == "hash":  # a prototype in front of it would make it one
-                self._refuse(token, "a # that does not begin its line", "put the directive on a line of its own")
-            else:
-                self.code.append(token)
             line_begins = False
         return tuple(tokens)
 
+    def _end_directive(self, directive: list[SourceToken] | None) -> None:
+        if directive is not None:
+            self.directives.append(directive)
+            self._check_directive(directive[1:])
+
+    def _add_code(self, token: SourceToken) -> None:
+        # A prototype in front of it would make it a directive.
+        if token.kind == "hash":
+            self._refuse(token, "a # that does not begin its line", "put the directive on a line of its own")
+        self.code.append(token)
+
     def _at(self, token: SourceToken, message: str, hint: str | None = None) -> Diagnostic:
+        line = None
         if token.line <= len(self.lines):
             line = self.lines[token.line - 1]
-        else:
-            line = None
         return Diagnostic("error", message, self.file, token.line, token.column, line, hint)
 
     def _refuse(self, token: SourceToken, message: str, hint: str | None = None) -> NoReturn:
@@ -137,9 +144,11 @@ class Scanner(Struct):
 
     def _check_token(self, token: SourceToken, end: int) -> None:
         if not token.text.isascii() and token.kind not in ("string", "char"):
-            hint = "type plain quotes: a chat or an editor made these round" if token.text[0] in _ROUND_QUOTES else None
+            hint = "leave it out, or write it in letters without accents"
+            if token.text[0] in _ROUND_QUOTES:
+                hint = "type plain quotes: a chat or an editor made these round"
             message = f"{token.text[:20]!r} outside of strings and comments: only ASCII is allowed there"
-            self._refuse(token, message, hint or "leave it out, or write it in letters without accents")
+            self._refuse(token, message, hint)
         if token.kind == "other" and token.text in _ALONE:
             self._refuse(token, *_ALONE[token.text])
         if token.kind == "other" and token.text == "/" and self.text[end : end + 1] == "*":
@@ -151,11 +160,13 @@ class Scanner(Struct):
                 message = f"{token.text}: names that begin with {prefix} are microclaw's own"
                 self._refuse(token, message, "choose another name")
         if token.text in _PROBES:
-            known = ": which headers and macros there are is known" if "has" in token.text else ""
-            self._refuse(token, f"{token.text} is not allowed in a program", f"leave it out{known}")
+            hint = "leave it out"
+            if "has" in token.text:
+                hint += ": which headers and macros there are is known"
+            self._refuse(token, f"{token.text} is not allowed in a program", hint)
 
     def _raw_string(self, start: int, quote: int, *, in_directive: bool) -> int:
-        """The end of a raw string, as clang finds it: it undoes joined lines in it, so those are refused."""
+        """Return the end of a raw string, as clang finds it: it undoes joined lines in it, so those are refused."""
         token = SourceToken("string", self.text[start:quote], self.line, start - self.line_start + 1)
         if self.language == "c":
             self._refuse(token, "raw strings are C++, and the file's name says C", 'write "..." with \\" and \\n in it')
@@ -178,7 +189,7 @@ class Scanner(Struct):
         return end
 
     def _include(self, keyword: SourceToken, position: int) -> int:
-        """Check the header's name after #include; returns where to read on."""
+        """Check the header's name after #include, and return where to read on."""
         match = _HEADER_NAME.match(self.text, position)
         if keyword.text != "include":
             self._refuse(
@@ -197,34 +208,34 @@ class Scanner(Struct):
 
     def _note_missing(self, keyword: SourceToken, name: str) -> None:
         message = f"there is no header {name!r} for programs"
-        if ".." in name:
-            refusal = None
-        else:
+        refusal = None
+        if ".." not in name:
             refusal = refused_name(name, headers=True)
         if refusal is not None:
-            found = replace(self._at(keyword, message, refusal.hint), explanation=refusal.explanation)
+            error = replace(self._at(keyword, message, refusal.hint), explanation=refusal.explanation)
         else:
             near = difflib.get_close_matches(name, header_names(), n=1, cutoff=NEAR_HEADER)
+            hint = f"{_THERE_ARE}; "
             if near:
                 hint = f"did you mean <{near[0]}>? "
-            else:
-                hint = f"{_THERE_ARE}; "
             own = "a file of your own goes into the program's text, or lies beside its file"
-            found = self._at(keyword, message, hint + own)
+            error = self._at(keyword, message, hint + own)
         if self.conditions:
-            self.unsure.append(found)
+            self.unsure.append(error)
         elif refusal is not None:
-            self.missing.append(found)
+            self.missing.append(error)
         else:
-            raise BuildError((*self.missing, found), stage="source")
+            raise BuildError((*self.missing, error), stage="source")
 
     def _check_directive(self, tokens: list[SourceToken]) -> None:
         if not tokens:
             return
         keyword = tokens[0]
         rest = [token.text for token in tokens[1:]]
-        self.conditions += keyword.text in ("if", "ifdef", "ifndef")
-        self.conditions -= keyword.text == "endif" and self.conditions > 0
+        if keyword.text in ("if", "ifdef", "ifndef"):
+            self.conditions += 1
+        elif keyword.text == "endif":
+            self.conditions = max(0, self.conditions - 1)
         if keyword.text in ("define", "undef") and rest[:1] and rest[0] in ASSEMBLY:
             self._refuse(tokens[1], f"{rest[0]}: {NO_ASSEMBLY}", "leave it out")
         if keyword.text == "define" and rest[1:2] == ["="]:

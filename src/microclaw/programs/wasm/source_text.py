@@ -11,6 +11,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping, Sequence, Set
 from functools import cached_property
+from itertools import pairwise
 from typing import Final
 
 from msgspec import Struct
@@ -18,7 +19,7 @@ from msgspec.structs import replace
 
 from microclaw.errors import BuildError, Diagnostic
 from microclaw.programs.wasm.sketch import prepare_sketch
-from microclaw.programs.wasm.source_files import without_marks
+from microclaw.programs.wasm.source_files import with_plain_newlines, without_marks
 from microclaw.programs.wasm.source_language import STANDARD_HEADERS, SUFFIX, Language, language_of_code
 from microclaw.programs.wasm.source_scanner import OUR_NAMES, Scanner
 from microclaw.programs.wasm.tokens import SourceToken, function_bodies, outer_functions
@@ -48,25 +49,35 @@ class SourceText(Struct, frozen=True, dict=True):
     unsure: tuple[Diagnostic, ...] = ()  # headers that are not here, between #if and #endif: the compiler tells
     language: Language = "c"
     is_guessed: bool = False  # the language, from the text
-    has_llmos_pins: bool = False  # it opens pins as LLMos's examples do
-    standard_headers: tuple[str, ...] = ()  # of C++'s library, sorted
     source: str = ""  # as it is stored: the lines with their marks
     headers: frozenset[str] = frozenset()  # all that it includes, also between #if and #endif
     units: tuple[int, ...] = ()  # the lines, from 0, at which other sources begin that are compiled alone
 
+    @cached_property
+    def has_llmos_pins(self) -> bool:
+        """True if it opens pins as LLMos's examples do."""
+        return any(token.text == '"/dev/gpio"' for token in self.tokens)
+
+    @cached_property
+    def standard_headers(self) -> tuple[str, ...]:
+        """The headers of C++'s library, sorted."""
+        return tuple(sorted(self.headers & STANDARD_HEADERS))
+
     def unit_texts(self) -> tuple[str, ...]:
-        """The texts to compile: `text`, or each source's own lines, and empty ones for the others'."""
+        """Return the texts to compile: `text`, or each source's own lines, and empty ones for the others'."""
+        if not self.units:
+            return (self.text,)
         lines = self.text.split("\n")
-        more = len(lines) - 1 - len(self.lines)  # what a sketch got for its prototypes, all before the second source
-        begins = (0, *self.units)
-        ends = (*(unit + more for unit in self.units), len(lines))
-        return tuple(
-            "\n" * begin + "\n".join(lines[begin + more * (begin > 0) : end]) + "\n" * (len(lines) - end > 0)
-            for begin, end in zip(begins, ends, strict=True)
-        )
+        # What a sketch got for its prototypes, all before the second source.
+        extra = len(lines) - 1 - len(self.lines)
+        first, *others = self.units
+        texts = ["\n".join((*lines[: first + extra], ""))]
+        for begin, end in pairwise((first, *others, len(self.lines))):
+            texts.append("\n" * begin + "\n".join((*lines[begin + extra : end + extra], "")))
+        return tuple(texts)
 
     def line(self, number: int) -> str | None:
-        """The text of a line, counted from 1; None when there is no such line."""
+        """Return the text of a line, counted from 1; None if there is no such line."""
         if 1 <= number <= len(self.lines):
             return self.lines[number - 1]
         return None
@@ -91,30 +102,34 @@ class SourceText(Struct, frozen=True, dict=True):
         return places
 
     def find_definition(self, name: str) -> tuple[int, int] | None:
-        """The beginning of a function's body."""
-        return self.tokens[self.bodies[name]].place if name in self.bodies else None
+        """Return the beginning of a function's body, or None."""
+        if name in self.bodies:
+            return self.tokens[self.bodies[name]].place
+        return None
 
     def loop_lines(self, function: str | None) -> list[int]:
-        """The lines of the loops of a function, or of the whole program, in the order of the source."""
-        if function is None:
-            begin = 0
-        else:
+        """Return the lines of the loops of a function, or of the whole program, in the order of the source."""
+        begin = 0
+        if function is not None:
             begin = self.bodies.get(function, len(self.tokens))
         depth = 0
         lines = list[int]()
-        closes = list[int]()
-        for number in range(begin, len(self.tokens)):
-            token = self.tokens[number]
+        do_depths = list[int]()
+        before = ""
+        if begin > 0:
+            before = self.tokens[begin - 1].text
+        for token in self.tokens[begin:]:
             depth += (token.text == "{") - (token.text == "}")
             if function is not None and depth == 0:
                 break
-            after_block = number > 0 and self.tokens[number - 1].text in ("}", ";")
-            if token.text == "while" and after_block and closes and closes[-1] == depth:
-                closes.pop()  # of a do
+            ends_do = token.text == "while" and before in ("}", ";") and do_depths[-1:] == [depth]
+            before = token.text
+            if ends_do:
+                do_depths.pop()
             elif token.text in ("for", "while", "do"):
                 lines.append(token.line)
                 if token.text == "do":
-                    closes += [depth]
+                    do_depths.append(depth)
         return lines
 
     def places(self, *words: str) -> Iterator[tuple[int, int]]:
@@ -125,9 +140,11 @@ class SourceText(Struct, frozen=True, dict=True):
                 yield token.place
 
     def find_string(self, fragment: str) -> tuple[int, int] | None:
-        """The place of a string literal that contains a fragment."""
-        found = (token for token in self.tokens if token.kind == "string" and fragment in token.text)
-        return next((token.place for token in found), None)
+        """Return the place of a string literal that contains a fragment, or None."""
+        for token in self.tokens:
+            if token.kind == "string" and fragment in token.text:
+                return token.place
+        return None
 
 
 def read_source(source: str, name: str, language: Language | None = None) -> SourceText:
@@ -138,55 +155,71 @@ def read_source(source: str, name: str, language: Language | None = None) -> Sou
     the compiler is to read (sketch.py), `lines` are the person's.
     """
     file = f"{name}{SUFFIX[language or 'c']}"
-    source = source.replace("\r\n", "\n").replace("\r", "\n")
+    source = with_plain_newlines(source)
     if not source.endswith("\n"):
         source += "\n"
     text, marks = without_marks(source)
     _check_text(text, file)
     lines = tuple(text.split("\n")[:-1])
     joined = _join_lines(text)
-    scanner = Scanner(file, lines, joined, None if _LOOP.search(text) else language)
+    certain_language = None if _LOOP.search(text) else language
+    scanner = Scanner(file, lines, joined, certain_language)
     tokens = scanner.scan()
-    code = scanner.code
-    functions = function_bodies(code)
-    language, guessed = language_of_code(language, code, functions, scanner.headers)
+    functions = function_bodies(scanner.code)
+    language, is_guessed = language_of_code(language, scanner.code, functions, scanner.headers)
     if scanner.has_raw_string and language == "c":
         language = "c++"
     file = f"{name}{SUFFIX[language]}"
-    missing, unsure = (
-        tuple(replace(found, file=file) for found in listed) for listed in (scanner.missing, scanner.unsure)
-    )
-    text = joined if language == "sketch" else text
+    missing = tuple(replace(error, file=file) for error in scanner.missing)
+    unsure = tuple(replace(error, file=file) for error in scanner.unsure)
+    if language == "sketch":
+        text = joined
     if missing or unsure:
         text = _without_includes(text.split("\n")[:-1], missing, unsure)
     units = tuple(start - 2 for start, number, _ in marks.marks if number == 0)
     if language == "sketch":
-        if units:
-            tabs = units[0]
-        else:
-            tabs = len(lines)
-        directives = (directive for directive in scanner.directives if directive and directive[0].line <= tabs)
-        text = prepare_sketch(text, [token for token in code if token.line <= tabs], [*directives])
-    has_llmos_pins = any(token.text == '"/dev/gpio"' for token in tokens)
-    standard = tuple(sorted(scanner.headers & STANDARD_HEADERS))
-    headers = frozenset(scanner.headers)
-    facts = (missing, unsure, language, guessed, has_llmos_pins, standard, source, headers, units)
-    return SourceText(file, text, lines, tokens, functions, outer_functions(tokens), *facts)
+        text = _prepared_tabs(text, scanner, units)
+    return SourceText(
+        file=file,
+        text=text,
+        lines=lines,
+        tokens=tokens,
+        functions=functions,
+        bodies=outer_functions(tokens),
+        missing=missing,
+        unsure=unsure,
+        language=language,
+        is_guessed=is_guessed,
+        source=source,
+        headers=frozenset(scanner.headers),
+        units=units,
+    )
+
+
+def _prepared_tabs(text: str, scanner: Scanner, units: tuple[int, ...]) -> str:
+    """Prepare a sketch's tabs, which are one source in front of the others."""
+    last_line = len(scanner.lines)
+    if units:
+        last_line = units[0]
+    code = [token for token in scanner.code if token.line <= last_line]
+    directives = [directive for directive in scanner.directives if directive[0].line <= last_line]
+    return prepare_sketch(text, code, directives)
 
 
 def _check_text(text: str, file: str) -> None:
-    found = odd_character(text, file)
+    error = odd_character(text, file)
     lone = _SURROGATE.search(text)
+    size_bytes = len(text.encode(errors="surrogatepass"))
     if lone is not None:
         message = f"the source is not valid UTF-8 at character {lone.start()}"
-        found = Diagnostic("error", message, file, hint="save the program as plain UTF-8 text")
-    elif (size := len(text.encode())) > MAX_SOURCE_BYTES:
-        message = f"the source has {size} bytes, more than the limit of {MAX_SOURCE_BYTES}"
-        found = Diagnostic("error", message, file, hint="leave large tables out, or compute them")
+        error = Diagnostic("error", message, file, hint="save the program as plain UTF-8 text")
+    elif size_bytes > MAX_SOURCE_BYTES:
+        message = f"the source has {size_bytes} bytes, more than the limit of {MAX_SOURCE_BYTES}"
+        error = Diagnostic("error", message, file, hint="leave large tables out, or compute them")
     elif not text.strip():
-        found = Diagnostic("error", "the source is empty", file, hint="write at least void on_init(void)")
-    if found is not None:
-        raise BuildError((found,), stage="source")
+        error = Diagnostic("error", "the source is empty", file, hint="write at least void on_init(void)")
+    if error is not None:
+        raise BuildError((error,), stage="source")
 
 
 def _join_lines(text: str) -> str:
@@ -195,16 +228,18 @@ def _join_lines(text: str) -> str:
 
 
 def _without_includes(lines: Sequence[str], missing: tuple[Diagnostic, ...], unsure: tuple[Diagnostic, ...]) -> str:
-    """The text without the #include directives of these headers. The rest of a line stays: it may begin a comment.
+    """Return the text without the #include directives of these headers. The rest of a line may begin a comment.
 
-    Those that may be left out by an #if become an #error with their number in `unsure`, which tells that they were not.
+    Those that an #if may leave out become an #error with their number in `unsure`, which shows that it did not.
     """
-    left = list(lines)
-    numbers = ((f"#error {NOT_HERE}{number} ", found) for number, found in enumerate(unsure))
-    for instead, found in (*(("", found) for found in missing), *numbers):
-        place = (found.line or 1) - 1
+    changed = list(lines)
+    replacements = dict.fromkeys(missing, "")
+    for number, header in enumerate(unsure):
+        replacements[header] = f"#error {NOT_HERE}{number} "
+    for header, instead in replacements.items():
+        place = (header.line or 1) - 1
         directive = _PLAIN_INCLUDE.match(lines[place])
         if directive is None:
             raise BuildError((*missing, *unsure), stage="source")
-        left[place] = instead + lines[place][directive.end() :]
-    return "\n".join((*left, ""))
+        changed[place] = instead + lines[place][directive.end() :]
+    return "\n".join((*changed, ""))

@@ -19,6 +19,7 @@ MAINS: Final = frozenset(("__main_void", "__main_argc_argv", "__original_main", 
 CONSTRUCTORS: Final = ("_GLOBAL__sub_I_", "__cxx_global_var_init")
 """How the names of functions begin that construct global objects."""
 _DECORATED: Final = re.compile(r"[KLNORVZ]*([0-9]+)")
+_VERSION = 2
 _INIT_FUNCTIONS = 6
 _SYMBOL_TABLE = 8
 _FUNCTION, _DATA, _, _SECTION, _, _TABLE = range(6)
@@ -29,8 +30,10 @@ _EXPLICIT_NAME: Final = 0x40
 
 
 class Symbols(Struct):
-    """The symbols of one object file, given and asked for. Undefined functions whose import has another name, and
-    what is `static`, are left out; a variable's value is its size in bytes."""
+    """The symbols that one object file defines and lacks; a variable's value is its size in bytes.
+
+    Undefined functions whose import has another name, and what is `static`, are left out.
+    """
 
     module: Module  # its table has the functions whose address the object takes
     names: list[str]  # of every function by its index, imports first; "" where it has none
@@ -59,27 +62,35 @@ _PRINT_CLASS: Final = "5Print"  # Arduino's, in the names of its functions; Seri
 
 
 def keeps_prints(symbols: Symbols) -> bool:
-    """True if the program prints, and has no function of its own that headers/glue/printed.c stands before or needs."""
+    """Return True if the program prints, and has no function that headers/glue/printed.c stands before or needs."""
     if symbols.functions & (_PRINTERS | {"on_request"}):
         return False
     return any(name in _PRINTERS or _PRINT_CLASS in name for name in symbols.missing)
 
 
 def read_symbols(object_file: bytes) -> Symbols:
-    """The symbols of an object file."""
-    sections = [section for section in read_sections(object_file) if section[0] != _DATA_COUNT]
-    module = parse_module(HEADER + b"".join(whole for _, _, whole in sections))
-    symbols = Symbols(module, [*(wanted.name for wanted in module.imports), *("" for _ in module.bodies)])
-    for number, content, _ in sections:
-        body = Reader(content)
-        if number == 0 and body.name() == "linking" and body.u32() == 2:
-            while not body.at_end:
-                kind = body.byte()
-                part = body.sub_reader(body.u32())
-                if kind == _SYMBOL_TABLE:
-                    _read_table(part, symbols)
-                elif kind == _INIT_FUNCTIONS:
-                    symbols.has_constructors = part.count() > 0
+    """Read the symbols of an object file. Raises ModuleError."""
+    parts = [HEADER]
+    linking = []
+    for number, content, whole in read_sections(object_file):
+        if number != _DATA_COUNT:
+            parts.append(whole)
+        if number == 0:
+            linking.append(Reader(content))
+    module = parse_module(b"".join(parts))
+    names = [wanted.name for wanted in module.imports]
+    names += [""] * len(module.bodies)
+    symbols = Symbols(module, names)
+    for body in linking:
+        if body.name() != "linking" or body.u32() != _VERSION:
+            continue
+        while not body.at_end:
+            kind = body.byte()
+            part = body.sub_reader(body.u32())
+            if kind == _SYMBOL_TABLE:
+                _read_table(part, symbols)
+            elif kind == _INIT_FUNCTIONS:
+                symbols.has_constructors = part.count() > 0
     return symbols
 
 
@@ -88,44 +99,50 @@ def _read_table(table: Reader, symbols: Symbols) -> None:
         kind = table.byte()
         flags = table.u32()
         is_here = not flags & _UNDEFINED
-        if kind == _SECTION:
-            table.u32()
-            continue
         if kind > _TABLE:
             raise ModuleError(f"symbol kind {kind}")
-        if kind != _DATA:
-            index = table.u32()
-        else:
-            index = 0
-        if kind == _DATA or is_here or flags & _EXPLICIT_NAME:
+        if kind == _DATA:
             name = table.name()
+            if is_here:
+                _segment = table.u32()
+                _offset = table.u32()
+                symbols.variables[name] = table.u32()
         else:
+            index = table.u32()
+            if kind == _SECTION:
+                continue
             name = ""
-        if kind == _DATA and is_here:
-            _segment = table.u32()
-            _offset = table.u32()
-            symbols.variables[name] = table.u32()
-        elif kind == _FUNCTION and is_here:
-            symbols.names[index] = name
-            (symbols.static_functions if flags & _LOCAL else symbols.functions).add(name)
-        elif kind == _FUNCTION:
-            symbols.missing.add(name or symbols.names[index])
-        if kind in (_FUNCTION, _DATA) and is_here and not flags & _LOCAL:
+            if is_here or flags & _EXPLICIT_NAME:
+                name = table.name()
+            if kind == _FUNCTION:
+                _add_function(symbols, index, name, flags)
+        if kind in (_FUNCTION, _DATA) and not flags & (_LOCAL | _UNDEFINED):
             symbols.visible.add(name)
+
+
+def _add_function(symbols: Symbols, index: int, name: str, flags: int) -> None:
+    if flags & _UNDEFINED:
+        symbols.missing.add(name or symbols.names[index])
+        return
+    symbols.names[index] = name
+    if flags & _LOCAL:
+        symbols.static_functions.add(name)
+    else:
+        symbols.functions.add(name)
 
 
 _RENAMED: Final = {"program_on_destroy": "on_destroy", "program_on_init": "on_init", "microclaw_usleep_long": "usleep"}
 
 
 def point_key(symbol: str) -> str:
-    """A function's symbol, which is the same in the object and the linked program but for main's."""
+    """Return a function's symbol with one name for main: others are the same in the object and the linked program."""
     return "main" if symbol in MAINS else symbol
 
 
 def source_name(symbol: str) -> str:
-    """The name of a function in the source: the compiler renames main, and our headers some others.
+    """Return the name of a function in the source: the compiler renames main, and our headers some others.
 
-    C++ decorates all names (Itanium C++ ABI 5.1): the last part is told, which of a constructor is its class.
+    C++ decorates all names (Itanium C++ ABI 5.1): this is the last part, which of a constructor is its class.
     """
     symbol = UNIT_NUMBER.sub("", symbol)
     if symbol in MAINS:

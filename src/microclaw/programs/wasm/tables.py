@@ -6,7 +6,9 @@ from microclaw.tables import read_table
 
 
 def words_of(kind: str, name: str = "names") -> tuple[str, ...]:
-    """Return the words of a kind, or of one in a table: "called_by.rand"; none where a table has no such."""
+    """Return the words of a kind, or of one in a table: "called_by.rand"; none if the table has no such entry."""
     table, _, entry = kind.partition(".")
-    found = read_table(__package__, name)[table]
-    return tuple((found.get(entry, "") if entry else found).split())
+    words = read_table(__package__, name)[table]
+    if entry:
+        words = words.get(entry, "")
+    return tuple(words.split())

@@ -27,7 +27,7 @@ class SourceToken(Struct, frozen=True):
 
 
 def bracket_ends(tokens: Sequence[SourceToken]) -> dict[int, int]:
-    """The place of the bracket that closes each one that is closed; a brace also closes what is open within."""
+    """Return the place of the bracket that closes each that is closed; a brace also closes what is open within."""
     opened = list[int]()
     ends = dict[int, int]()
     for place, token in enumerate(tokens):
@@ -42,33 +42,34 @@ def bracket_ends(tokens: Sequence[SourceToken]) -> dict[int, int]:
 
 
 def function_bodies(code: Sequence[SourceToken]) -> dict[str, set[str]]:
-    """The functions that each function calls, by its name: those of one name together, a method's too."""
+    """Return the functions that each function calls, by its name: those of one name together, a method's too."""
     ends = bracket_ends(code)
     bodies = dict[str, set[str]]()
     at = 1
     while at < len(code):
+        brace = len(code)
         if code[at].text == "(" and code[at - 1].kind == "name":
-            brace = ends.get(at, len(code)) + 1
-        else:
-            brace = len(code)
+            brace = ends.get(at, brace) + 1
         if brace < len(code) and code[brace].text == "{":
-            name = code[at - 1].text
+            calls = bodies.setdefault(code[at - 1].text, set())
             at = ends.get(brace, len(code))
-            calls = {a.text for a, b in pairwise(code[brace:at]) if a.kind == "name" and b.text == "("}
-            bodies.setdefault(name, set()).update(calls)
+            for token, behind in pairwise(code[brace:at]):
+                if token.kind == "name" and behind.text == "(":
+                    calls.add(token.text)
         at += 1
     return bodies
 
 
 def outer_functions(tokens: Sequence[SourceToken]) -> dict[str, int]:
-    """The place of the brace of each function of the outermost level: of those of one name the first."""
+    """Return the place of the brace of each function of the outermost level: of those of one name the first."""
     found = dict[str, int]()
     heads = list[str]()
     depth = 0
     for place, (token, behind) in enumerate(pairwise(tokens)):
         if token.text == "{":
-            for name in heads if depth == 0 else ():
-                found.setdefault(name, place)
+            if depth == 0:
+                for name in heads:
+                    found.setdefault(name, place)
             depth += 1
         elif token.text == "}":
             depth = max(0, depth - 1)

@@ -56,7 +56,9 @@ EXPORTED: Final = ("on_init", *CALLBACKS, "__heap_base", "__data_end")
 Entry: TypeAlias = Literal["none", "plain", "blocking"]
 _COMPILE: Final = (
     *words_of("compile", "options"),
-    *("-isystem", str(HEADERS), *(f"-fno-builtin-{name}" for name in words_of("not_in_firmware", "options"))),
+    "-isystem",
+    str(HEADERS),
+    *(f"-fno-builtin-{name}" for name in words_of("not_in_firmware", "options")),
 )
 _NO_RAW_STRINGS: Final = "-fno-raw-string-literals"  # of gnu17 only: in C++ source_text.py knows them
 ERROR_LIMIT_MESSAGE: Final = b"fatal error: too many errors emitted, stopping now"
@@ -92,47 +94,57 @@ class Toolchain(Struct, frozen=True):
         microclaw's own: those of the libraries that the program includes. `traced`: for a trial that needs the
         lines of a trap.
         """
-        name = f'-DMICROCLAW_NAME="{Path(file).stem}"'
+        command = self._begin(is_c=file.endswith(".c"))
         if standard_headers:
-            walls = self._standard(standard_headers)
+            command += self._standard(standard_headers)
         else:
-            walls = words_of("forbidden", "options")
-        wanted = (f"-{optimization}", *(f"-D{define}" for define in defines), name, "-include", str(NAME_HEADER))
+            command += words_of("forbidden", "options")
+        command += [*_COMPILE, *_with_option("-isystem", roots), *words_of("program", "options")]
+        command += [f"-{optimization}", *_macros(defines), f'-DMICROCLAW_NAME="{Path(file).stem}"']
+        included = [NAME_HEADER]
         if file.endswith(".ino"):
-            wanted = (*wanted, "-include", str(HEADERS / "Arduino.h"))
-        wanted = (*wanted, f"-Wframe-larger-than={stack_bytes}", "-Werror=frame-larger-than")
-        begin = self._begin(is_c=file.endswith(".c"))
+            included.append(HEADERS / "Arduino.h")
+        command += _with_option("-include", included)
+        command += [f"-Wframe-larger-than={stack_bytes}", "-Werror=frame-larger-than"]
         if traced:
             # With C++'s headers their types would make the module too large for the trial's board.
-            wanted = (*wanted, "-gline-tables-only" if standard_headers else "-g", "-w")
-        made = ("-MD", "-MF", "program.d", "-o", "program.o", file)
-        return [*begin, *walls, *_COMPILE, *_searched(roots), *words_of("program", "options"), *wanted, *made]
+            lines = "-gline-tables-only" if standard_headers else "-g"
+            command += [lines, "-w"]
+        return [*command, "-MD", "-MF", "program.d", "-o", "program.o", file]
 
     def shown_flags(self, file: str, optimization: str) -> list[str]:
-        """The compiler's options for such a file, without those that name places on this machine."""
+        """Return the compiler's options for such a file, without those that name places on this machine."""
         command = self.compile_command(file, optimization, ())[len(self.compiler) : -1]
         paired = ("-isystem", "-include", "-o", "-MF")
-        kept = [one for before, one in zip(["", *command], command, strict=False) if before not in paired]
-        return [one for one in kept if one not in (*paired, "-c", "-MD") and "MICROCLAW_NAME" not in one]
+        flags = []
+        before = ""
+        for flag in command:
+            if before not in paired and flag not in (*paired, "-c", "-MD") and "MICROCLAW_NAME" not in flag:
+                flags.append(flag)
+            before = flag
+        return flags
 
-    def _standard(self, headers: Sequence[str]) -> tuple[str, ...]:
+    def _standard(self, headers: Sequence[str]) -> list[str]:
         """Read C++'s standard headers first, then forbid the same names as options.toml does."""
         assert self.libcxx is not None
         own = HEADERS / "libcxx"
-        files = (own / "begin.h", *(self.libcxx / header for header in headers), own / "end.h")
-        return ("-isystem", str(self.libcxx), *(part for file in files for part in ("-include", str(file))))
+        files = (own / "begin.h", *map(self.libcxx.joinpath, headers), own / "end.h")
+        return ["-isystem", str(self.libcxx), *_with_option("-include", files)]
 
     def glue_command(self, files: Sequence[Path], roots: Sequence[Path] = (), defines: Sequence[str] = ()) -> list[str]:
         """Compile files of ours, all C or all C++, to objects in the current directory.
 
         `roots` are folders of headers beside microclaw's own.
         """
-        libc = any(file.parent.name == "libc" for file in files)  # a loop in strcat must not become a call of strcat
-        own = ("-fno-builtin", "-Oz") if libc else ("-Os",)
-        begin = self._begin(is_c=all(file.suffix == ".c" for file in files))
+        command = self._begin(is_c=all(file.suffix == ".c" for file in files))
         # Programs with either sign of `char` call these files: no function of theirs takes or returns one.
-        wanted = ("-funsigned-char", *own, "-Wall", "-Werror", "-Wno-user-defined-warnings")
-        return [*begin, *_COMPILE, *_searched(roots), *(f"-D{define}" for define in defines), *wanted, *map(str, files)]
+        command += [*_COMPILE, *_with_option("-isystem", roots), *_macros(defines), "-funsigned-char"]
+        if any(file.parent.name == "libc" for file in files):
+            # A loop in strcat must not become a call of strcat.
+            command += ["-fno-builtin", "-Oz"]
+        else:
+            command.append("-Os")
+        return [*command, "-Wall", "-Werror", "-Wno-user-defined-warnings", *map(str, files)]
 
     def _begin(self, *, is_c: bool) -> list[str]:
         if is_c:
@@ -171,19 +183,23 @@ class Toolchain(Struct, frozen=True):
             wanted += [f"--wrap={name}" for name in words_of("printing", "options")]
         if entry != "none":
             wanted.append("--undefined=on_init")
-        searched = [str(path) for name, path in libraries.items() if name not in OWN_FOLDERS]
-        searched += [
-            str(libraries[folder]) for folder in words_of(f"searched.{entry}", "options") if folder in libraries
-        ]
-        return [*self.linker, *_LINK, *wanted, "program.o", *searched, "-o", output]
+        folders = words_of(f"searched.{entry}", "options")
+        searched = [name for name in libraries if name not in OWN_FOLDERS]
+        searched += [folder for folder in folders if folder in libraries]
+        archives = [str(libraries[name]) for name in searched]
+        return [*self.linker, *_LINK, *wanted, "program.o", *archives, "-o", output]
 
 
-def _searched(roots: Sequence[Path]) -> list[str]:
-    """Return the options with which the compiler searches these folders for headers."""
-    options = []
-    for root in roots:
-        options += ["-isystem", str(root)]
-    return options
+def _macros(defines: Sequence[str]) -> list[str]:
+    return [f"-D{define}" for define in defines]
+
+
+def _with_option(option: str, paths: Sequence[Path]) -> list[str]:
+    """Return each of the paths behind the option."""
+    words = []
+    for path in paths:
+        words += [option, str(path)]
+    return words
 
 
 class CompilerFound(Struct, frozen=True):
@@ -200,7 +216,7 @@ _chosen: ContextVar[str] = ContextVar("compiler", default="")
 
 @contextmanager
 def compiler_chosen(compiler: str | None) -> Iterator[None]:
-    """Within, `find_toolchain` finds this compiler; None and "": as without."""
+    """Make `find_toolchain` find this compiler; None and "" change nothing."""
     token = _chosen.set(compiler or _chosen.get())
     try:
         yield
@@ -209,9 +225,9 @@ def compiler_chosen(compiler: str | None) -> Iterator[None]:
 
 
 def find_toolchain() -> Toolchain:
-    """The chosen compiler, else the one of MICROCLAW_COMPILER, else the first of COMPILERS that is here.
+    """Return the chosen compiler, else that of MICROCLAW_COMPILER, else the first of COMPILERS that is here.
 
-    Raises ConfigError where there is none, or not that one.
+    Raises ConfigError if there is none, or not that one.
     """
     wanted = _chosen.get() or os.environ.get("MICROCLAW_COMPILER", "")
     if wanted:
@@ -223,7 +239,7 @@ def find_toolchain() -> Toolchain:
 
 
 def list_compilers() -> tuple[CompilerFound, ...]:
-    """Every compiler that microclaw can use, whether it is here or not."""
+    """Return every compiler that microclaw can use, also those that are not here."""
     found = []
     for compiler in COMPILERS:
         try:
@@ -240,7 +256,7 @@ def _found(compiler: str) -> Toolchain:
 
 @functools.cache
 def _find(wanted: str, path_variable: str | None, wasi_sdk: str | None, image: str | None) -> Toolchain:
-    """Looked for once for each name and place."""
+    """Look for a compiler, once for each name and place."""
     del path_variable
     if wanted not in COMPILERS:
         raise ConfigError(f"there is no compiler {wanted!r}", next_step=f"choose {', '.join(COMPILERS)}")
@@ -248,17 +264,17 @@ def _find(wanted: str, path_variable: str | None, wasi_sdk: str | None, image: s
         return _find_zig()
     if wanted in ("docker", "podman"):
         return _in_image(wanted, shutil.which(wanted), image)
+    folder = None
     if wanted == "wasi-sdk":
         folder = str(Path(wasi_sdk or _WASI_SDK) / "bin")
-    else:
-        folder = None
     return _clang(wanted, shutil.which("clang", path=folder), shutil.which("wasm-ld", path=folder))
 
 
 def _find_zig() -> Toolchain:
-    """The compiler inside the `ziglang` wheel."""
+    """Find the compiler inside the `ziglang` wheel."""
+    file = "zig.exe" if os.name == "nt" else "zig"
     for place in _wheel_places():
-        path = Path(place) / ("zig.exe" if os.name == "nt" else "zig")
+        path = Path(place) / file
         if path.is_file() and os.access(path, os.X_OK):
             zig = str(path)
             version = importlib.metadata.version("ziglang")
@@ -267,59 +283,65 @@ def _find_zig() -> Toolchain:
 
 
 def _wheel_places() -> Sequence[str]:
-    """The folder of the `ziglang` wheel, if it is installed."""
+    """Return the folder of the `ziglang` wheel, if it is installed."""
     spec = importlib.util.find_spec("ziglang")
-    return (spec.submodule_search_locations if spec is not None else None) or ()
+    if spec is None:
+        return ()
+    return spec.submodule_search_locations or ()
 
 
 def _find_libcxx() -> Path | None:
-    """The folder of libc++'s headers in the wheel."""
-    folders = (Path(place) / "lib" / "libcxx" / "include" for place in _wheel_places())
-    return next((folder for folder in folders if (folder / "__config").is_file()), None)
+    """Find the folder of libc++'s headers in the wheel."""
+    for place in _wheel_places():
+        folder = Path(place) / "lib" / "libcxx" / "include"
+        if (folder / "__config").is_file():
+            return folder
+    return None
 
 
 def _in_image(engine: str, path: str | None, image: str | None) -> Toolchain:
-    """The clang and wasm-ld of a wasi-sdk image that this engine has already; none is fetched."""
-    if path is None or not image:
-        if path is None:
-            missing = f"there is no {engine}"
-        else:
-            missing = "no image is named"
-        raise ConfigError(f"{engine}: {missing}", next_step=_GET[engine])
+    """Return the clang and wasm-ld of a wasi-sdk image that this engine has already; none is fetched."""
+    if path is None:
+        raise ConfigError(f"{engine}: there is no {engine}", next_step=_GET[engine])
+    if not image:
+        raise ConfigError(f"{engine}: no image is named", next_step=_GET[engine])
     if not _IMAGE.fullmatch(image):
         raise ConfigError(f"{image[:100]!r} is no name of an image", next_step=_GET[engine])
-    asked = [path, "image", "inspect", "--format", "{{.Id}}", image]
+    command = [path, "image", "inspect", "--format", "{{.Id}}", image]
     try:
-        found = subprocess.run(asked, capture_output=True, text=True, timeout=20, check=False)
+        inspection = subprocess.run(command, capture_output=True, text=True, timeout=20, check=False)
     except (OSError, subprocess.TimeoutExpired) as exc:
         raise ConfigError(f"{engine} does not answer: {exc}", next_step="start it, or choose another compiler") from exc
-    if found.returncode != 0:
-        why = " ".join(found.stderr.split())[:200]
+    if inspection.returncode != 0:
+        why = " ".join(inspection.stderr.split())[:200]
         raise ConfigError(f"{engine} has no image {image}: {why}", next_step=f"{engine} pull {image}")
-    identity = found.stdout.strip()
-    begin = (path, IN_IMAGE, identity if _DIGEST.fullmatch(identity) else image)
+    identity = inspection.stdout.strip()
+    exact_image = identity if _DIGEST.fullmatch(identity) else image
+    begin = (path, IN_IMAGE, exact_image)
+    compiler = (*begin, f"{_WASI_SDK}/bin/clang")
     with tempfile.TemporaryDirectory() as folder:
-        asking, _ = container_command((*begin, f"{_WASI_SDK}/bin/clang", "--version"), Path(folder))
+        asking, _ = container_command((*compiler, "--version"), Path(folder))
         environment = engine_environment()
-        done = subprocess.run(asking, env=environment, capture_output=True, text=True, timeout=60, check=False)
-    version = re.search(r"version (\d\S*)", done.stdout)
-    if done.returncode != 0 or version is None:
-        why = " ".join((done.stderr or done.stdout).split())[:200]
+        answer = subprocess.run(asking, env=environment, capture_output=True, text=True, timeout=60, check=False)
+    version = re.search(r"version (\d\S*)", answer.stdout)
+    if answer.returncode != 0 or version is None:
+        why = " ".join((answer.stderr or answer.stdout).split())[:200]
         raise ConfigError(f"{engine}: no clang answers in {image}: {why}", next_step=_GET[engine])
     name = f"{engine} {version[1]} {identity.removeprefix('sha256:')[:12]}"
-    return Toolchain(name, (*begin, f"{_WASI_SDK}/bin/clang"), (*begin, f"{_WASI_SDK}/bin/wasm-ld"))
+    return Toolchain(name, compiler, (*begin, f"{_WASI_SDK}/bin/wasm-ld"))
 
 
 def _clang(compiler: str, clang: str | None, linker: str | None) -> Toolchain:
-    """A clang with the wasm-ld beside it: the system's, or that of a wasi-sdk."""
+    """Return a clang with the wasm-ld beside it: the system's, or that of a wasi-sdk."""
     if clang is None or linker is None:
         missing = "clang" if clang is None else "wasm-ld"
         step = f"{_GET[compiler]}; or choose another compiler, or none: the zig wheel's is taken then"
         raise ConfigError(f"{compiler}: there is no {missing}", next_step=step)
     output = subprocess.run([clang, "--version"], capture_output=True, text=True, check=True, timeout=20).stdout
     version = re.search(r"version ((\d+)\S*)", output)
-    if version is not None and int(version[2]) >= LIBCXX_CLANG:
+    if version is None:
+        return Toolchain(f"{compiler} ?", (clang,), (linker,))
+    libcxx = None
+    if int(version[2]) >= LIBCXX_CLANG:
         libcxx = _find_libcxx()
-    else:
-        libcxx = None
-    return Toolchain(f"{compiler} {version[1] if version else '?'}", (clang,), (linker,), libcxx=libcxx)
+    return Toolchain(f"{compiler} {version[1]}", (clang,), (linker,), libcxx=libcxx)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Sequence
+from itertools import chain
 from pathlib import Path
 from typing import Final
 
@@ -50,27 +51,26 @@ class UnitCompiler(Struct, frozen=True):
     processes: Processes
 
     def compile(self) -> ProcessResult:
-        """Compile every source; what the compilers print, one after the other. A single source becomes program.o."""
-        texts = self.text.unit_texts()
-        for folder, text in zip(self._folders, texts, strict=True):
+        """Compile every source; return all that the compilers print. A single source becomes program.o."""
+        for folder, text in zip(self._folders, self.text.unit_texts(), strict=True):
             folder.mkdir(exist_ok=True)
             (folder / self.text.file).write_text(text, encoding="utf-8")
-        return self._run([[] for _ in texts])
+        return self._run([[]] * len(self._folders))
 
     def char_sign_findings(self) -> tuple[Diagnostic, ...]:
         """Return a warning for each line of a C program that means another with the ESP32's unsigned `char`."""
         if self.text.language != "c":
             return ()
-        reading = words_of("unsigned_char_reading", "options")
-        results = self.processes.run_together([([*self.command, *reading], folder) for folder in self._folders])
+        reading = [*self.command, *words_of("unsigned_char_reading", "options")]
+        results = self.processes.run_together([(reading, folder) for folder in self._folders])
         columns: dict[int, int] = {}
         for result in results:
             for line, column in _SIGNED_CHAR.findall(result.output):
                 columns.setdefault(int(line), int(column))
-        return tuple(
-            at(self.text, place, _CHAR_IS_SIGNED, _NAME_THE_SIGN, severity="warning")
-            for place in sorted(columns.items())
-        )
+        warnings = []
+        for place in sorted(columns.items()):
+            warnings.append(at(self.text, place, _CHAR_IS_SIGNED, _NAME_THE_SIGN, severity="warning"))
+        return tuple(warnings)
 
     @property
     def dependencies(self) -> tuple[Path, ...]:
@@ -78,69 +78,86 @@ class UnitCompiler(Struct, frozen=True):
         return tuple(folder / "program.d" for folder in self._folders)
 
     def join(self) -> None:
-        """Make program.o of the objects. Raises BuildError where two sources define one name."""
+        """Make program.o of the objects. Raises BuildError if two sources define one name."""
         if not self.text.units:
             return
         units = self._symbols()
-        if any(shared := _shared(units)):
+        shared = _shared(units)
+        if any(shared):
             renamed = self._run([_renames(names, number) for number, names in enumerate(shared)])
-            if renamed.returncode != 0 or any(left := _shared(self._symbols())):
-                names = sorted({source_name(name) for one in (shared if renamed.returncode else left) for name in one})
+            if renamed.returncode == 0:
+                shared = _shared(self._symbols())
+            if any(shared):
+                names = sorted(set(map(source_name, chain(*shared))))
                 raise self._refused(f"functions of the same name in two files: {', '.join(names)}", names[0], 1)
         objects = [str(folder.relative_to(self.directory) / "program.o") for folder in self._folders]
         command = [*self.toolchain.linker, "-r", "--fatal-warnings", "--color-diagnostics=never", "--threads=1"]
         joined = self.processes.run([*command, *objects, "-o", "program.o"], self.directory)
         if joined.returncode != 0:
-            found = re.search(r"(function signature mismatch|duplicate symbol): (\S+)", joined.output)
-            if found is not None:
-                is_twice = found[1] == "duplicate symbol"
-                name = source_name(found[2])
-                what = "is defined in two files" if is_twice else "is declared otherwise than it is defined"
-                places = (number for number, unit in enumerate(units) if found[2] in unit.visible)
-                raise self._refused(f"{name} {what}", name, max((1, *places)))
-            raise build_failure(joined, (), self.text.file, "link")
+            raise self._join_failure(joined, units)
+
+    def _join_failure(self, joined: ProcessResult, units: Sequence[Symbols]) -> BuildError:
+        match = re.search(r"(function signature mismatch|duplicate symbol): (\S+)", joined.output)
+        if match is None:
+            return build_failure(joined, (), self.text.file, "link")
+        name = source_name(match[2])
+        problem = "is declared otherwise than it is defined"
+        if match[1] == "duplicate symbol":
+            problem = "is defined in two files"
+        places = (number for number, unit in enumerate(units) if match[2] in unit.visible)
+        return self._refused(f"{name} {problem}", name, max((1, *places)))
 
     @property
     def _folders(self) -> tuple[Path, ...]:
         units = len(self.text.units)
         if units:
-            return tuple(self.directory / f"unit{n}" for n in range(units + 1))
+            return tuple(self.directory / f"unit{number}" for number in range(units + 1))
         return (self.directory,)
 
     def _run(self, more: Sequence[Sequence[str]]) -> ProcessResult:
+        """Compile each source with more options of its own."""
         *begin, file = self.command
-        numbered = enumerate(zip(more, self._folders, strict=True))
-        commands = [
-            ([*begin, *([_NOT_FIRST] if number else []), *options, file], folder)
-            for number, (options, folder) in numbered
-        ]
+        commands = []
+        for options, folder in zip(more, self._folders, strict=True):
+            commands.append(([*begin, *options, file], folder))
+            if len(commands) == 1:
+                begin.append(_NOT_FIRST)
         results = self.processes.run_together(commands, stop_at=ERROR_LIMIT_MESSAGE)
-        worst = next((one for one in results if one.returncode != 0), results[-1])
-        return replace(worst, output=UNIT_NUMBER.sub("", "\n".join(one.output for one in results)))
+        worst = next((result for result in results if result.returncode != 0), results[-1])
+        output = "\n".join(result.output for result in results)
+        return replace(worst, output=UNIT_NUMBER.sub("", output))
 
     def _symbols(self) -> list[Symbols]:
         return [read_symbols(read_output(folder / "program.o", stage="compile")) for folder in self._folders]
 
     def _refused(self, message: str, name: str, number: int) -> BuildError:
-        """An error in the source with this number, of those behind the first one."""
+        """Return an error in the source with this number, of those behind the first one."""
         marks = without_marks(self.text.source)[1]
         begin, end = (0, *self.text.units, len(self.text.lines))[number : number + 2]
-        file = (marks.place(begin + 2) or (self.text.file,))[0]
-        named = (one.line for one in self.text.tokens if begin < one.line <= end and one.text == name)
-        line = next((line for line in named if (marks.place(line) or ("",))[0] == file), None)
-        found = Diagnostic("error", message, self.text.file if line else file, line, hint=_RENAME)
-        return BuildError((found,), stage="check")
+        file, _ = marks.place(begin + 2) or (self.text.file, 0)
+        error = Diagnostic("error", message, file, hint=_RENAME)
+        for token in self.text.tokens:
+            if token.text != name or not begin < token.line <= end:
+                continue
+            place = marks.place(token.line)
+            if place is not None and place[0] == file:
+                error = replace(error, file=self.text.file, line=token.line)
+                break
+        return BuildError((error,), stage="check")
 
 
 def _shared(units: Sequence[Symbols]) -> list[list[str]]:
-    """Of each unit its own static functions whose names other units have, too."""
-    held = Counter(name for unit in units for name in unit.static_functions | unit.functions)
-    return [
-        sorted(name for name in unit.static_functions if held[name] > 1 and not name.startswith(CONSTRUCTORS))
-        for unit in units
-    ]
+    """Return for each unit its own static functions whose names other units have, too."""
+    counts: Counter[str] = Counter()
+    for unit in units:
+        counts.update(unit.static_functions | unit.functions)
+    shared = []
+    for unit in units:
+        names = [name for name in unit.static_functions if counts[name] > 1 and not name.startswith(CONSTRUCTORS)]
+        shared.append(sorted(names))
+    return shared
 
 
 def _renames(names: Sequence[str], number: int) -> list[str]:
-    plain = {source_name(name) for name in names if _STATIC.fullmatch(name)}
+    plain = set(map(source_name, filter(_STATIC.fullmatch, names)))
     return [f"-D{name}={name}__unit{number}" for name in sorted(plain)]

@@ -58,13 +58,18 @@ def _make(header: str, pins: dict[str, int], wired: list[WiredPart]) -> WiredPar
     if folder is None or folder.parent.name not in parts():
         return None
     name = folder.parent.name
-    taken = {pin for part in wired for pin in part.pins.values()}
-    if len({*pins.values()}) < len(pins) or taken & {*pins.values()}:
+    wanted = set(pins.values())
+    if len(wanted) < len(pins):
         return None
-    same_kind = [part for part in wired if part.part == name]
+    count = 1
+    for part in wired:
+        if not wanted.isdisjoint(part.pins.values()):
+            return None
+        if part.part == name:
+            count += 1
     part_id = name
-    if same_kind:
-        part_id = f"{name}-{len(same_kind) + 1}"
+    if count > 1:
+        part_id = f"{name}-{count}"
     try:
         return make_part(part_id, name, pins=pins)
     except MicroclawError:
