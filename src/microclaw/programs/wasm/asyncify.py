@@ -112,7 +112,8 @@ class Linker(Struct, frozen=True):
                 traced=self.traced,
                 is_logged=self.is_logged,
             )
-            command += [f"--undefined={name}" for name in self.wanted]
+            for name in self.wanted:
+                command.append(f"--undefined={name}")
             if self.guards and (entry != "blocking" or self.guards.watches):
                 command.append(f"--export={WATCH}")
             if self.guards and entry == "blocking":

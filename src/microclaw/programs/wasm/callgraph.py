@@ -111,5 +111,7 @@ def _function_names(wasm: bytes) -> dict[int, str]:
             kind = body.byte()
             part = body.sub_reader(body.u32())
             if kind == _FUNCTION_NAMES:
-                names.update((part.u32(), part.name()) for _ in range(part.count()))
+                for _ in range(part.count()):
+                    index = part.u32()
+                    names[index] = part.name()
     return names

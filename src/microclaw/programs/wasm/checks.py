@@ -184,7 +184,7 @@ def _in_data(pattern: re.Pattern[bytes], module: Module, known: Iterable[str] = 
     """Return the texts that the pattern finds in the module's data, without `known`, sorted."""
     texts: set[str] = set()
     for segment in module.data:
-        texts.update(match[1].decode() for match in pattern.finditer(segment.data))
+        texts.update(map(bytes.decode, pattern.findall(segment.data)))
     return sorted(texts.difference(known))
 
 
@@ -385,7 +385,7 @@ def check_pins(
             warnings.setdefault(message, at(source, place, message, hint, severity="warning"))
     pins_of_paths: set[int] = set()
     for segment in data:
-        pins_of_paths.update(int(match[1]) for match in _PATH.finditer(segment))
+        pins_of_paths.update(map(int, _PATH.findall(segment)))
     for pin in sorted(pins_of_paths):
         if len(errors) < MAX_DIAGNOSTICS:
             errors.extend(_refused(board, pin, "input", source, source.find_string(f"/dev/gpio/{pin}")))

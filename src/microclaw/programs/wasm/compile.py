@@ -41,8 +41,15 @@ from microclaw.programs.wasm.checks import (
     memory_use,
     soft_pwm_note,
 )
-from microclaw.programs.wasm.diagnostics import MAX_DIAGNOSTICS, CompilerReport, PinMark, at, read_compiler_output
-from microclaw.programs.wasm.follow_up_errors import folded
+from microclaw.programs.wasm.diagnostics import (
+    MAX_DIAGNOSTICS,
+    CompilerReport,
+    PinMark,
+    at,
+    is_readable,
+    read_compiler_output,
+)
+from microclaw.programs.wasm.follow_up_errors import errors_of, folded
 from microclaw.programs.wasm.inspect import Module, parse_module
 from microclaw.programs.wasm.libraries import build_glue, headers_hash
 from microclaw.programs.wasm.llmos import llmos_notes, llmos_sensors
@@ -50,7 +57,6 @@ from microclaw.programs.wasm.loop_guards import Guards, plan_guards
 from microclaw.programs.wasm.loops import read_loops
 from microclaw.programs.wasm.main_entry import with_main_called
 from microclaw.programs.wasm.opcodes import calls_of
-from microclaw.programs.wasm.part_libraries import library_roots
 from microclaw.programs.wasm.part_readings import program_libraries
 from microclaw.programs.wasm.program_macros import text_defines
 from microclaw.programs.wasm.source_files import findings_located, without_marks
@@ -58,7 +64,6 @@ from microclaw.programs.wasm.source_language import Language
 from microclaw.programs.wasm.source_text import SourceText, read_source
 from microclaw.programs.wasm.symbols import MAINS, Symbols, keeps_prints, read_symbols
 from microclaw.programs.wasm.toolchain import (
-    HEADERS,
     LIBCXX_CLANG,
     LOG_NATIVES,
     OPTIMIZATIONS,
@@ -149,18 +154,23 @@ async def _cached_build(order: _BuildOrder, cache: BuildCache) -> _Build:
     toolchain = order.toolchain
     defines = (*board_defines(order.board), *await asyncio.to_thread(text_defines, text, order.board))
     libraries = program_libraries(text, llmos_sensors(text, order.board))
+    roots = []
+    hashes = [headers_hash()]
+    for library in libraries:
+        roots.append(library.root)
+        hashes.append(library.digest())
     command = toolchain.compile_command(
         text.file,
         order.optimization,
         defines,
         order.stack_bytes,
         text.standard_headers,
-        roots=[library.root for library in libraries],
+        roots=roots,
         traced=order.traced,
     )
     link = toolchain.link_command({}, order.stack_bytes, traced=order.traced, is_logged=_logged(order.board))
-    hashes = (headers_hash(), *(library.digest() for library in libraries))
-    parts = (_CACHE_VERSION, toolchain.name, hashes, command, link, binaryen_identity(), text.text, text.units)
+    source = (text.text, text.units)
+    parts = (_CACHE_VERSION, toolchain.name, tuple(hashes), command, link, binaryen_identity(), *source)
     key = hashlib.sha256(repr(parts).encode()).hexdigest()
     blob = None
     if not text.missing:
@@ -235,14 +245,14 @@ def _build(order: _BuildOrder, command: list[str], libraries: dict[str, Path], p
         report = read_compiler_output(compiled.output, text)
         _check_compiled(compiled, report, text)
         for dependencies in units.dependencies:
-            _check_files_read(dependencies, text, order.toolchain)
+            _check_files_read(dependencies, text)
         units.join()
         symbols = read_symbols(read_output(directory / "program.o", stage="compile"))
         _check_function_count(symbols.module, text)
         loops = read_loops(symbols)
         findings = (*units.char_sign_findings(), *loops.findings(text))
         _check_main(symbols, text)
-        if not order.traced and any(finding.severity == "error" for finding in findings):
+        if not order.traced and errors_of(findings):
             raise BuildError((*report.diagnostics, *findings), stage="check")
         soft_pwm = soft_pwm_note(report.marks, text, symbols.missing)
         # Code put in behind the linker would move the lines of a build for trials.
@@ -265,7 +275,7 @@ def _check_compiled(compiled: ProcessResult, report: CompilerReport, text: Sourc
         message = "the compiler has too many findings to read them all"
         error = Diagnostic("error", message, text.file, hint="mend the first ones, or make the program shorter")
         raise BuildError((error, *report.errors), stage="compile")
-    missing = (*text.missing, *(text.unsure[number] for number in report.reached))
+    missing = (*text.missing, *map(text.unsure.__getitem__, report.reached))
     if missing:
         findings = folded(missing, report.errors, text)
         raise BuildError(findings[:MAX_DIAGNOSTICS], stage="compile")
@@ -303,17 +313,13 @@ def _work_place() -> str | None:
     return None
 
 
-def _check_files_read(dependencies: Path, text: SourceText, toolchain: Toolchain) -> None:
+def _check_files_read(dependencies: Path, text: SourceText) -> None:
     """Refuse a program if the compiler read any file but it, our headers and C++'s standard ones: the last wall."""
     written = read_output(dependencies, stage="compile", limit_bytes=_MAX_DEPENDENCIES_BYTES)
     listed = written.decode(errors="replace").replace("\\\n", " ").partition(":")[2]
-    folders = [HEADERS, *library_roots()]
-    if toolchain.libcxx is not None and text.standard_headers:
-        folders.append(toolchain.libcxx)
-    ours = tuple(f"{folder}{os.sep}" for folder in folders)
     for escaped in re.findall(r"(?:\\ |\S)+", listed):
         path = escaped.replace("\\ ", " ")
-        if path != text.file and (not path.startswith(ours) or ".." in path):
+        if path != text.file and (not is_readable(path, text) or ".." in path):
             message = f"the program makes the compiler read {Path(path).name}, which is not one of microclaw's headers"
             raise BuildError((Diagnostic("error", message, text.file),), stage="compile")
 
@@ -327,7 +333,7 @@ def _checked_image(build: _Build, board: BoardProfile, text: SourceText, name: s
         check_nodes(module, board, text),
         check_formats(text),
         check_size(module, len(build.wasm), board, text, build.largest),
-        (finding for finding in pin_findings if finding.severity == "error"),
+        errors_of(pin_findings),
     )
     # What is wrong, and what was meant instead, is looked up for as many as are shown.
     errors = tuple(islice(found, MAX_DIAGNOSTICS))

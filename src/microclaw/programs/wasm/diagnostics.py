@@ -12,7 +12,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from microclaw.errors import Diagnostic
-from microclaw.programs.wasm.follow_up_errors import UNKNOWN, folded
+from microclaw.programs.wasm.follow_up_errors import UNKNOWN, errors_of, folded
 from microclaw.programs.wasm.name_advice import NEAR, advice_on, declared_names, find_declaration, library_methods
 from microclaw.programs.wasm.part_libraries import libraries_for, library_roots
 from microclaw.programs.wasm.refusals import Advice, refused_name
@@ -155,7 +155,7 @@ class CompilerReport(Struct, frozen=True):
 
     @property
     def errors(self) -> tuple[Diagnostic, ...]:
-        return tuple(finding for finding in self.diagnostics if finding.severity == "error")
+        return errors_of(self.diagnostics)
 
 
 def read_compiler_output(output: str, source: SourceText) -> CompilerReport:
@@ -319,10 +319,11 @@ def _finding(match: re.Match[str], text: str, place: tuple[int, int], source: So
     text = _NOISE.sub("", text)
     if path == source.file:
         finding = at(source, place, text, severity=severity)
-    elif _is_ours(path):
-        finding = Diagnostic(severity, text, PurePosixPath(path).name, *place)
-    elif source.standard_headers and _is_standard(path):
-        finding = Diagnostic(severity, text, f"<{PurePosixPath(path).name}>", *place)
+    elif is_readable(path, source):
+        file = PurePosixPath(path).name
+        if _is_standard(path):
+            file = f"<{file}>"
+        finding = Diagnostic(severity, text, file, *place)
     else:
         return Diagnostic("error", "the program makes the compiler read a file of the host", source.file)
     quoted = _QUOTED.search(text)
@@ -350,6 +351,13 @@ def _with_name_advice(finding: Diagnostic, name: str, source: SourceText) -> Dia
             return replace(finding, hint=f"write {meant[1]}")
         return finding
     return with_advice(replace(finding, message=_MEANT.sub("", text)), refusal)
+
+
+def is_readable(path: str, source: SourceText) -> bool:
+    """Return True for a header that a program may read: ours, a part's library's, and, if it includes any, C++'s."""
+    if _is_ours(path):
+        return True
+    return bool(source.standard_headers) and _is_standard(path)
 
 
 def _is_ours(path: str) -> bool:

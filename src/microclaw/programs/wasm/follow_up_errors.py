@@ -24,6 +24,10 @@ _FOREIGN: Final = "this is no C and no C++"
 _MAX_NAMES: Final = 8
 
 
+def errors_of(findings: Iterable[Diagnostic]) -> tuple[Diagnostic, ...]:
+    return tuple(finding for finding in findings if finding.severity == "error")
+
+
 def folded(missing: Sequence[Diagnostic], found: Iterable[Diagnostic], source: SourceText) -> tuple[Diagnostic, ...]:
     """Return the headers that are not here, then what has another cause; each reason once, with the names it is about.
 
@@ -48,7 +52,7 @@ def _without_followers(found: Iterable[Diagnostic], source: SourceText) -> Itera
     unknown: set[str] = set()
     is_nested = False
     found = tuple(found)
-    has_errors = any(diagnostic.severity == "error" for diagnostic in found)
+    has_errors = bool(errors_of(found))
     for diagnostic in found:
         if is_nested and diagnostic.message.startswith("expected '}'"):
             continue

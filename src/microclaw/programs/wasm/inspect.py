@@ -6,14 +6,15 @@ that are no module, are refused with a `ModuleError`.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Final
+from collections.abc import Callable, Iterator
+from typing import Final, TypeVar
 
 from msgspec import Struct, field
 
 from microclaw.programs.wasm.wasm_image import Import, Signature
 from microclaw.wire.wasm_binary import HEADER, ModuleError, Reader
 
+T = TypeVar("T")
 MAX_MODULE_BYTES: Final = 4 << 20
 _VALUE_TYPES: Final = {0x7F: "i32", 0x7E: "i64", 0x7D: "f32", 0x7C: "f64"}
 KINDS: Final = ("function", "table", "memory", "global")
@@ -109,6 +110,12 @@ def parse_module(wasm: bytes) -> Module:
     return module
 
 
+def _vector(reader: Reader, read_element: Callable[[Reader], T]) -> Iterator[T]:
+    """Yield the elements of a vector, which begins with their number."""
+    for _ in range(reader.count()):
+        yield read_element(reader)
+
+
 def value_type(reader: Reader) -> str:
     """Read the next type of a value."""
     byte = reader.byte()
@@ -122,8 +129,8 @@ def _types(reader: Reader, module: Module) -> None:
         form = reader.byte()
         if form != 0x60:
             raise ModuleError(f"type form 0x{form:02x}")
-        params = tuple(value_type(reader) for _ in range(reader.count()))
-        results = tuple(value_type(reader) for _ in range(reader.count()))
+        params = tuple(_vector(reader, value_type))
+        results = tuple(_vector(reader, value_type))
         if len(results) > 1:
             raise ModuleError("a function of several results")
         module.types.append(Signature(params, results))
@@ -245,13 +252,13 @@ def _constant(reader: Reader) -> int | None:
 _SECTIONS: Final[dict[int, Callable[[Reader, Module], object]]] = {
     1: _types,
     2: _imports,
-    3: lambda reader, module: module.functions.extend(_type_index(reader, module) for _ in range(reader.count())),
+    3: lambda reader, module: module.functions.extend(_vector(reader, lambda part: _type_index(part, module))),
     4: _tables,
     5: _memories,
-    6: lambda reader, module: module.globals.extend(_global(reader, has_value=True) for _ in range(reader.count())),
-    7: lambda reader, module: module.exports.extend(_export(reader) for _ in range(reader.count())),
+    6: lambda reader, module: module.globals.extend(_vector(reader, lambda part: _global(part, has_value=True))),
+    7: lambda reader, module: module.exports.extend(_vector(reader, _export)),
     8: lambda reader, _module: reader.u32(),
     9: _elements,
-    10: lambda reader, module: module.bodies.extend(reader.take(reader.u32()) for _ in range(reader.count())),
+    10: lambda reader, module: module.bodies.extend(_vector(reader, lambda part: part.take(part.u32()))),
     11: _data,
 }

@@ -91,9 +91,11 @@ async def build_glue(toolchain: Toolchain, cache_dir: Path, libraries: Sequence[
 
     Each is compiled unless the cache has it; of several builders at once, one compiles.
     """
-    wanted = {folder: Library(HEADERS / folder) for folder in OWN_FOLDERS}
-    wanted.update((library.name, library) for library in libraries)
-    archives = [_archive(toolchain, cache_dir, name, library) for name, library in wanted.items()]
+    archives = []
+    for folder in OWN_FOLDERS:
+        archives.append(_archive(toolchain, cache_dir, folder, Library(HEADERS / folder)))
+    for library in libraries:
+        archives.append(_archive(toolchain, cache_dir, library.name, library))
     if _missing(archives):
         await run_in_worker(partial(_compile, toolchain, cache_dir, archives))
     return {archive.name: archive.file for archive in archives}

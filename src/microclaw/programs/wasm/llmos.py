@@ -24,7 +24,8 @@ def llmos_defines(text: SourceText, board: BoardProfile) -> tuple[str, ...]:
     """Return other names for the calls that a layer takes over, as NAME=value."""
     defines = []
     if text.has_llmos_pins:
-        defines += [f"{name}=microclaw_llmos_{name}" for name in _FILE_CALLS]
+        for name in _FILE_CALLS:
+            defines.append(f"{name}=microclaw_llmos_{name}")
     if _has_mqtt(text):
         defines.append("wasm_mqtt_init=microclaw_llmos_mqtt_init")
     sensor = _thermometer(text, board)

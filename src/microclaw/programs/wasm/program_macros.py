@@ -15,7 +15,7 @@ from microclaw.programs.wasm.part_readings import reading_defines
 from microclaw.programs.wasm.source_language import has_setup_and_loop
 from microclaw.programs.wasm.source_text import SourceText
 from microclaw.programs.wasm.tables import words_of
-from microclaw.programs.wasm.tokens import SourceToken, bracket_ends
+from microclaw.programs.wasm.tokens import SourceToken, bracket_ends, texts_of
 
 
 def text_defines(text: SourceText, board: BoardProfile) -> tuple[str, ...]:
@@ -63,7 +63,7 @@ def sketch_defines(text: SourceText) -> tuple[str, ...]:
     """Return MICROCLAW_SKETCH, and how often it rests, if a program has setup and loop and nothing that starts it."""
     if not has_setup_and_loop(text.functions):
         return ()
-    names = {token.text for token in text.tokens}
+    names = set(texts_of(text.tokens))
     if not names & _SHORT_TIMES:
         rest_ms = 0
     elif "attachInterrupt" in names:
@@ -89,7 +89,7 @@ _BEHIND_A_VARIABLE: Final = frozenset("=;[,")
 
 def pin_defines(text: SourceText, ends: Mapping[int, int], board: BoardProfile) -> tuple[str, ...]:
     """Return MICROCLAW_PINS, of which Arduino.h makes the board's constants (A0, TX, ...), without the program's."""
-    names = board.arduino_pins.keys() & {token.text for token in text.tokens}
+    names = board.arduino_pins.keys() & texts_of(text.tokens)
     names -= {*_own(text.tokens, ends, names), *_listed(text.tokens)}
     pins = " ".join(f"PIN_({name},{board.arduino_pins[name]})" for name in sorted(names))
     if pins:

@@ -15,7 +15,7 @@ from typing import Final, TypeAlias
 
 from msgspec import Struct
 
-from microclaw.programs.wasm.tokens import SourceToken, bracket_ends
+from microclaw.programs.wasm.tokens import SourceToken, bracket_ends, texts_of
 
 _Place: TypeAlias = tuple[int, int]  # line and column
 _Span: TypeAlias = tuple[_Place, _Place]
@@ -97,7 +97,7 @@ class _Prototypes:
         else:
             self._first = self._first or head[0].place
             # The type of an auto function is only known behind it, unless it is written: auto f() -> int.
-            if self._code[self._ends[opening] + 1].text == "-" or all(token.text != "auto" for token in head):
+            if self._code[self._ends[opening] + 1].text == "-" or "auto" not in texts_of(head):
                 self._functions.append((head, opening))
 
     def edits(self) -> Iterator[_Edit]:
@@ -183,13 +183,13 @@ def _opening(code: Sequence[SourceToken], ends: Mapping[int, int], begin: int, s
 
 
 def _has_class(outer: Sequence[SourceToken]) -> bool:
-    texts = {token.text for token in outer}
+    texts = texts_of(outer)
     return "{" in texts and not _CLASSES.isdisjoint(texts)
 
 
 def _declared(outer: Sequence[SourceToken]) -> Iterator[str]:
     """Yield the names of a statement's classes, and the last one of a typedef, a using, or behind a class's block."""
-    texts = ["", *(token.text for token in outer)]
+    texts = ["", *texts_of(outer)]
     for before, word, name in zip(texts, texts[1:], texts[2:], strict=False):
         # "<" and "," begin a parameter of a template.
         if word in _CLASSES and name not in _CLASSES and before not in ("<", ","):
@@ -282,7 +282,7 @@ def _around(place: _Place, conditional: Sequence[_Span]) -> _Span:
 
 def _halts(code: Sequence[SourceToken], ends: Mapping[int, int]) -> Iterator[_Edit]:
     """Make `while (1);` wait: it means "stop here". So does an endless loop whose body is empty or only goes on."""
-    texts = [token.text for token in code]
+    texts = texts_of(code)
     of_do = {ends[at + 1] for at, text in enumerate(texts) if text == "do" and at + 1 in ends}
     for at, text in enumerate(texts[:-2]):
         if text not in _ENDLESS or at + 1 not in ends:

@@ -15,7 +15,7 @@ from microclaw.programs.wasm.part_libraries import library_headers
 from microclaw.programs.wasm.refusals import refused_name
 from microclaw.programs.wasm.source_language import STANDARD_HEADERS, Language, cplusplus_headers
 from microclaw.programs.wasm.tables import words_of
-from microclaw.programs.wasm.tokens import SourceToken
+from microclaw.programs.wasm.tokens import SourceToken, texts_of
 from microclaw.programs.wasm.toolchain import HEADERS
 from microclaw.tables import read_table
 
@@ -231,7 +231,7 @@ class Scanner(Struct):
         if not tokens:
             return
         keyword = tokens[0]
-        rest = [token.text for token in tokens[1:]]
+        rest = texts_of(tokens[1:])
         if keyword.text in ("if", "ifdef", "ifndef"):
             self.conditions += 1
         elif keyword.text == "endif":

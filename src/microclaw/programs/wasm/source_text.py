@@ -22,7 +22,7 @@ from microclaw.programs.wasm.sketch import prepare_sketch
 from microclaw.programs.wasm.source_files import with_plain_newlines, without_marks
 from microclaw.programs.wasm.source_language import STANDARD_HEADERS, SUFFIX, Language, language_of_code
 from microclaw.programs.wasm.source_scanner import OUR_NAMES, Scanner
-from microclaw.programs.wasm.tokens import SourceToken, function_bodies, outer_functions
+from microclaw.programs.wasm.tokens import SourceToken, function_bodies, outer_functions, texts_of
 from microclaw.text import odd_character
 
 MAX_SOURCE_BYTES: Final = 256 << 10
@@ -56,7 +56,7 @@ class SourceText(Struct, frozen=True, dict=True):
     @cached_property
     def has_llmos_pins(self) -> bool:
         """True if it opens pins as LLMos's examples do."""
-        return any(token.text == '"/dev/gpio"' for token in self.tokens)
+        return '"/dev/gpio"' in texts_of(self.tokens)
 
     @cached_property
     def standard_headers(self) -> tuple[str, ...]:
@@ -89,7 +89,7 @@ class SourceText(Struct, frozen=True, dict=True):
     @cached_property
     def _name_places(self) -> dict[str, tuple[int, int]]:
         """The places that `find_name` returns: a program may have thousands of names to be asked for."""
-        words = ["", *(token.text for token in self.tokens), ""]
+        words = ["", *texts_of(self.tokens), ""]
         places: dict[str, tuple[int, int]] = {}
         called: set[str] = set()
         for token, before, after in zip(self.tokens, words, words[2:], strict=False):
@@ -134,7 +134,7 @@ class SourceText(Struct, frozen=True, dict=True):
 
     def places(self, *words: str) -> Iterator[tuple[int, int]]:
         """Yield the places where these tokens follow each other."""
-        texts = [token.text for token in self.tokens]
+        texts = texts_of(self.tokens)
         for number, token in enumerate(self.tokens):
             if token.text == words[0] and texts[number : number + len(words)] == [*words]:
                 yield token.place
@@ -172,11 +172,10 @@ def read_source(source: str, name: str, language: Language | None = None) -> Sou
     file = f"{name}{SUFFIX[language]}"
     missing = tuple(replace(error, file=file) for error in scanner.missing)
     unsure = tuple(replace(error, file=file) for error in scanner.unsure)
-    if language == "sketch":
-        text = joined
+    units = tuple(start - 2 for start, number, _ in marks.marks if number == 0)
+    text = joined if language == "sketch" else text
     if missing or unsure:
         text = _without_includes(text.split("\n")[:-1], missing, unsure)
-    units = tuple(start - 2 for start, number, _ in marks.marks if number == 0)
     if language == "sketch":
         text = _prepared_tabs(text, scanner, units)
     return SourceText(

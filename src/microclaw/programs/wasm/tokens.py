@@ -26,6 +26,10 @@ class SourceToken(Struct, frozen=True):
         return self.line, self.column + len(self.text)
 
 
+def texts_of(tokens: Sequence[SourceToken]) -> list[str]:
+    return [token.text for token in tokens]
+
+
 def bracket_ends(tokens: Sequence[SourceToken]) -> dict[int, int]:
     """Return the place of the bracket that closes each that is closed; a brace also closes what is open within."""
     opened = list[int]()

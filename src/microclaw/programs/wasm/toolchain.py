@@ -183,10 +183,11 @@ class Toolchain(Struct, frozen=True):
             wanted += [f"--wrap={name}" for name in words_of("printing", "options")]
         if entry != "none":
             wanted.append("--undefined=on_init")
-        folders = words_of(f"searched.{entry}", "options")
-        searched = [name for name in libraries if name not in OWN_FOLDERS]
-        searched += [folder for folder in folders if folder in libraries]
-        archives = [str(libraries[name]) for name in searched]
+        of_parts = [name for name in libraries if name not in OWN_FOLDERS]
+        archives = []
+        for name in (*of_parts, *words_of(f"searched.{entry}", "options")):
+            if name in libraries:
+                archives.append(str(libraries[name]))
         return [*self.linker, *_LINK, *wanted, "program.o", *archives, "-o", output]
 
 

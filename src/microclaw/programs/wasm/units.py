@@ -90,9 +90,10 @@ class UnitCompiler(Struct, frozen=True):
             if any(shared):
                 names = sorted(set(map(source_name, chain(*shared))))
                 raise self._refused(f"functions of the same name in two files: {', '.join(names)}", names[0], 1)
-        objects = [str(folder.relative_to(self.directory) / "program.o") for folder in self._folders]
         command = [*self.toolchain.linker, "-r", "--fatal-warnings", "--color-diagnostics=never", "--threads=1"]
-        joined = self.processes.run([*command, *objects, "-o", "program.o"], self.directory)
+        for folder in self._folders:
+            command.append(str(folder.relative_to(self.directory) / "program.o"))
+        joined = self.processes.run([*command, "-o", "program.o"], self.directory)
         if joined.returncode != 0:
             raise self._join_failure(joined, units)
 
