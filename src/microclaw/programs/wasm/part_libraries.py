@@ -1,7 +1,7 @@
 """Finds the Arduino libraries of parts: folders with headers and sources, each an archive of its own. Compiles nothing.
 
 They are `arduino` in the folder of a part, and each folder of hardware/parts/libraries, which several parts' libraries
-include.
+or readings include.
 """
 
 from __future__ import annotations
@@ -58,11 +58,13 @@ def libraries_for(headers: Iterable[str]) -> tuple[Library, ...]:
     """Return the libraries that these headers belong to, and those that they include in turn."""
     folders = library_headers()
     begins = {folders[header] for header in headers if header in folders}
-    libraries = []
-    for root in _with_included(sorted(begins)):
-        uses = tuple(other for other in _with_included([root]) if other != root)
-        libraries.append(Library(root, uses))
-    return tuple(libraries)
+    return tuple(map(library_at, _with_included(sorted(begins))))
+
+
+def library_at(root: Path) -> Library:
+    """Return the library in a folder, with those that its files include."""
+    _, *uses = _with_included([root])
+    return Library(root, tuple(uses))
 
 
 @functools.cache

@@ -13,7 +13,7 @@ from msgspec.structs import replace
 
 from microclaw.hardware.parts import reader
 from microclaw.hardware.parts.reader import Part, quantities
-from microclaw.programs.wasm.part_libraries import Library, libraries_for
+from microclaw.programs.wasm.part_libraries import Library, libraries_for, library_at
 from microclaw.programs.wasm.source_text import SourceText
 
 SENSOR_READ: Final = "sensor_read"
@@ -49,7 +49,8 @@ def program_libraries(text: SourceText, others: Iterable[str] = ()) -> tuple[Lib
         libraries.append(library)
     for folder in reader.part_folders():
         if folder.name in wanted:
-            libraries.append(Library(folder / "c", defines=_readings_define((readable[folder.name],))))
+            library = library_at(folder / "c")
+            libraries.append(replace(library, defines=_readings_define((readable[folder.name],))))
     return tuple(libraries)
 
 
