@@ -19,7 +19,7 @@ DIAGRAM = {
         {"id": "esp", "type": "board-esp32-s3-devkitc-1"},
         {"id": "lamp", "type": "wokwi-led"},
         {"id": "r1", "type": "wokwi-resistor"},
-        {"id": "btn1", "type": "wokwi-pushbutton"},
+        {"id": "Btn1", "type": "wokwi-pushbutton"},
         {"id": "dht1", "type": "wokwi-dht22"},
         {"id": "q1", "type": "wokwi-tm1637-7segment-of-nobody"},
     ],
@@ -27,8 +27,8 @@ DIAGRAM = {
         ["esp:5", "lamp:C", "", []],
         ["esp:3V3", "r1:1", "", []],
         ["r1:2", "lamp:A", "", []],
-        ["esp:7", "btn1:1.l", "", []],
-        ["esp:GND.1", "btn1:2.l", "", []],
+        ["esp:7", "Btn1:1.l", "", []],
+        ["esp:GND.1", "Btn1:2.l", "", []],
         ["esp:4", "dht1:SDA", "", []],
     ],
 }
@@ -86,8 +86,12 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Home]:
 def test_a_label_a_sentence_and_a_command_write_one_record(home: Home) -> None:
     host = home.host
     assert {part["origin"] for part in home.wiring().values()} == {"soldered on"}
-    assert host.run("device", "label", BOARD, "indoor", "pin-6=fan").code == 0
-    assert host.run("device", "label", BOARD, "kitchen").code == 0
+    ran = host.run("--json", "device", "label", BOARD, "indoor", "pin-6=fan")
+    assert ran.json["changes"] == [
+        "labels: indoor, was none",
+        "wiring: fan=load pin=6 active=high label=fan, was none",
+    ]
+    assert "labels: indoor kitchen, was indoor" in host.run("device", "label", BOARD, "kitchen").out
     home.say("the fish tank light is on pin 4")
     home.wire("--add", "lamp=led pin=5 active=low")
     wiring = home.wiring()
@@ -142,6 +146,7 @@ def test_a_diagram_is_the_record_and_the_board_has_its_parts(home: Home, tmp_pat
     file.write_text(json.dumps(DIAGRAM))
     document = home.wire(str(file))
     assert document["not_simulated"] == ["q1"]
+    assert document["renamed"] == {"Btn1": "btn1"}
     assert set(home.wiring()) == {"bme280", "ina219", "lamp", "btn1", "dht1"}
     own = tmp_path / "wiring.toml"
     own.write_text(document["file"])

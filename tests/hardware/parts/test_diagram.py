@@ -177,14 +177,6 @@ def test_pins_of_a_board_are_read_as_its_type_names_them() -> None:
     assert [dict(wired.pins) for wired in wiring.parts] == [{"signal": 3}]
 
 
-def test_ids_that_become_the_same_stay_two_parts() -> None:
-    wiring = diagram(
-        [part("wokwi-servo", "S 1"), part("wokwi-servo", "s-1"), part("wokwi-servo", "1")],
-        [("S 1:PWM", "esp:4"), ("s-1:PWM", "esp:5"), ("1:PWM", "esp:18")],
-    )
-    assert [wired.id for wired in wiring.parts] == ["s-1", "s-1-2", "part-1"]
-
-
 def test_a_diagram_names_its_board_and_what_its_parts_measure_at_first() -> None:
     wiring = diagram([part("wokwi-dht22", "dht1", temperature="31.5", humidity="200")], [("dht1:SDA", "esp:4")])
     assert wiring.board == "esp32-devkitc-v4"
@@ -236,3 +228,18 @@ def test_any_diagram_gives_a_wiring_or_is_refused(
         return
     ids = [wired.id for wired in wiring.parts]
     assert len(ids) == len(set(ids))
+
+
+def test_ids_with_other_characters_get_ids_that_sentences_can_name_no_two_alike() -> None:
+    names = ["ledRed", "LedRed", "ledred", "btn 1", "LCD", "7", "Привет"]
+    wires = [(f"esp:{pin}", f"{name}:A") for pin, name in zip((4, 5, 16, 17, 18, 19, 21), names, strict=True)]
+    wiring = diagram([part("wokwi-led", name) for name in names], wires)
+    assert [wired.id for wired in wiring.parts] == ["ledred-2", "ledred-3", "ledred", "btn-1", "lcd", "part-7", "part"]
+    assert wiring.renamed == {
+        "ledRed": "ledred-2",
+        "LedRed": "ledred-3",
+        "btn 1": "btn-1",
+        "LCD": "lcd",
+        "7": "part-7",
+        "Привет": "part",
+    }

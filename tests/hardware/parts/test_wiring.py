@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from microclaw.errors import MicroclawError
+from microclaw.errors import ConfigError, MicroclawError
 from microclaw.hardware.boards.reader import load_board
 from microclaw.hardware.parts.wiring import check_wiring, parse_wiring, wiring_of_board
 from microclaw.hardware.parts.wiring_file import find_wiring_file, read_wiring_file
@@ -62,7 +62,6 @@ def test_a_wiring_is_read_and_asked_by_pin_address_kind_and_quantity() -> None:
         ('[a]\npart = "bme280"\naddress = "0x76"', "0x76"),
         ('[a]\npart = "ws2812"\ndata = 4\ncount = 0', "count"),
         ('[a]\npart = "led"\npin = 4\nlabel = 5', "label"),
-        ('[A]\npart = "led"\npin = 4', "'A'"),
         ('[a]\npart = "led"\npin = nan', "pin"),
         ('[a]\npart = "led"\npin = 4.5', "pin"),
         ("x = 1\n" * 40_000, "bytes"),
@@ -130,3 +129,18 @@ def test_the_wiring_of_a_program_lies_beside_it_or_beside_its_src_folder(tmp_pat
     (source / "wiring.toml").write_text(KITCHEN)
     assert find_wiring_file(source) == source / "wiring.toml"
     assert len(read_wiring_file(source / "wiring.toml").parts) == 4
+
+
+@pytest.mark.parametrize("key", ["gpio = 8", 'colour = "red"', "active_level = 1"])
+def test_an_unknown_key_is_named_with_the_keys_that_the_part_has(key: str) -> None:
+    with pytest.raises(ConfigError) as raised:
+        parse_wiring(f'[lamp]\npart = "led"\npin = 5\n{key}\n')
+    assert "lamp" in raised.value.message
+    assert repr(key.split()[0]) in raised.value.message
+    assert raised.value.next_step == "its keys: pin, label, active"
+
+
+def test_the_ids_of_a_file_follow_the_rule_of_a_diagram() -> None:
+    wiring = parse_wiring('[LCD]\npart = "led"\npin = 5\n["btn 1"]\npart = "button"\npin = 4\n')
+    assert [part.id for part in wiring.parts] == ["lcd", "btn-1"]
+    assert wiring.renamed == {"LCD": "lcd", "btn 1": "btn-1"}

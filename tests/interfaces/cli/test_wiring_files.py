@@ -153,8 +153,8 @@ PROJECTS = [
         "    time.sleep(1)\n",
         ("inside dht22", "Outside dht22 temperature=-4"),
         ("inside:SDA esp:15", "Outside:SDA esp:16"),
-        "wired by diagram.json: inside, outside",
-        'outside.temperature = -9 at 1.5 s\nlog ~ "22.5 -9.0" within 3 s\n',
+        "wired by diagram.json: inside, outside (Outside)",
+        'Outside.temperature = -9 at 1.5 s\nlog ~ "22.5 -9.0" within 3 s\n',
     ),
 ]
 

@@ -18,7 +18,8 @@ from microclaw.agent.language.pin_names import named_pins
 from microclaw.devices.registry.registry import Registry
 from microclaw.errors import MicroclawError
 from microclaw.events import VOICE_CHANNEL, Evidence
-from microclaw.hardware.parts.named_parts import NamedPin, name_pin, part_id_of, without_part
+from microclaw.hardware.parts.named_parts import NamedPin, name_pin, without_part
+from microclaw.hardware.parts.wiring import part_id_of
 from microclaw.host.operations.operation import Effect, Permission
 from microclaw.host.operations.tool import Parameters, Tool, ToolContext, ToolOutput
 

@@ -13,8 +13,15 @@ from msgspec.structs import replace
 from microclaw.errors import ConfigError, MicroclawError, UnknownName
 from microclaw.hardware.boards.firmware import described_text
 from microclaw.hardware.boards.profile import BoardProfile
-from microclaw.hardware.parts.named_parts import name_pin, part_id_of, part_line, without_part
-from microclaw.hardware.parts.wiring import WiredPart, Wiring, read_wiring, wiring_of_board, wiring_tables
+from microclaw.hardware.parts.named_parts import name_pin, part_line, without_part
+from microclaw.hardware.parts.wiring import (
+    WiredPart,
+    Wiring,
+    part_id_of,
+    read_wiring,
+    wiring_of_board,
+    wiring_tables,
+)
 from microclaw.host.store.devices import DeviceRow
 
 MAX_LABELS = 16
@@ -138,16 +145,21 @@ def differences(before: DeviceRow, after: DeviceRow) -> Iterator[str]:
     """Yield a line for each value that differs now, with the new value first."""
     if before.name != after.name:
         yield f"name: {after.name}, was {before.name}"
-    if before.labels != after.labels:
-        yield f"labels: {_words(after.labels)}, was {_words(before.labels)}"
+    yield from label_differences(before.labels, after.labels)
     if before.transports != after.transports:
         yield f"transports: {_words(after.transports)}, was {_words(before.transports)}"
     if before.firmware != after.firmware:
         yield f"firmware: {described_text(after.firmware)}, was {described_text(before.firmware)}"
-    yield from _wiring_differences(before.wiring, after.wiring)
+    yield from wiring_differences(before.wiring, after.wiring)
 
 
-def _wiring_differences(before: Mapping[str, Any], after: Mapping[str, Any]) -> Iterator[str]:
+def label_differences(before: Sequence[str], after: Sequence[str]) -> Iterator[str]:
+    """Yield a line with the new and the former labels, if they differ."""
+    if before != after:
+        yield f"labels: {_words(after)}, was {_words(before)}"
+
+
+def wiring_differences(before: Mapping[str, Any], after: Mapping[str, Any]) -> Iterator[str]:
     """Yield a line for each part that is new, changed or removed; beyond a bound only how many."""
     changed_ids = [part_id for part_id in {**before, **after} if before.get(part_id) != after.get(part_id)]
     for part_id in changed_ids[:_MAX_WIRED_PARTS_SHOWN]:

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import functools
-import re
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from typing import Final
 
 from microclaw.errors import ConfigError
 from microclaw.hardware.parts.diagram_nets import Diagram, DiagramPart, Net
 from microclaw.hardware.parts.reader import Active, Part, ValueRange, parts
-from microclaw.hardware.parts.wiring import MAX_ID_CHARS, WiredPart, Wiring, make_part, part_roles
+from microclaw.hardware.parts.wiring import WiredPart, Wiring, make_part, part_ids, part_roles, renamed_ids
 
 # These connect or only draw: nothing of them is missing in a simulation.
 _PASSIVE: Final = frozenset(
@@ -26,7 +25,6 @@ _PASSIVE: Final = frozenset(
         "wokwi-logic-analyzer",
     }
 )
-_ID_CHARACTERS: Final = re.compile(r"[^a-z0-9_-]+")
 
 
 def read_diagram(text: str) -> Wiring:
@@ -47,16 +45,17 @@ def read_diagram(text: str) -> Wiring:
     for part in known:
         for first, second in _facts(part).wokwi_facts.joined:
             diagram.join_pins(part.id, first, second)
+    ids = part_ids([part.id for part in known])
     wired: dict[str, WiredPart] = {}
     for part in known:
         if _is_in_chain(diagram, part):
             continue
-        part_id = _part_id(part.id, wired)
         try:
-            wired[part_id] = _wire(diagram, part, part_id)
+            wired[part.id] = _wire(diagram, part, ids[part.id])
         except ConfigError:
             not_simulated.append(part.id)
-    return Wiring(tuple(wired.values()), tuple(not_simulated), diagram.board_profile)
+    renamed = renamed_ids({name: ids[name] for name in wired})
+    return Wiring(tuple(wired.values()), tuple(not_simulated), diagram.board_profile, renamed)
 
 
 @functools.cache
@@ -229,17 +228,3 @@ def _number(text: str) -> float | None:
     if not is_finite:
         return None
     return number
-
-
-def _part_id(their_id: str, taken: Collection[str]) -> str:
-    """Return an id of ours for theirs: small letters, digits, - and _, beginning with a letter, and not taken."""
-    name = _ID_CHARACTERS.sub("-", their_id.lower()).strip("-")
-    if not name[:1].isalpha():
-        name = f"part-{name}"
-    part_id = name[:MAX_ID_CHARS]
-    number = 2
-    while part_id in taken:
-        ending = f"-{number}"
-        part_id = name[: MAX_ID_CHARS - len(ending)] + ending
-        number += 1
-    return part_id

@@ -10,7 +10,7 @@ import difflib
 import functools
 import re
 import shlex
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
 from msgspec import Struct
@@ -21,13 +21,13 @@ from microclaw.hardware.boards.pins import refusal
 from microclaw.hardware.boards.profile import BoardProfile
 from microclaw.hardware.parts.reader import Part, PartPin, parts
 from microclaw.hardware.parts.wiring import (
-    MAX_ID_CHARS,
     NEEDED_USE,
     WiredPart,
     Wiring,
     check_wiring,
     checked_label,
     make_part,
+    part_id_of,
     read_wiring,
     wiring_tables,
 )
@@ -56,29 +56,20 @@ class NamedPin(Struct, frozen=True):
     device: str | None = None
 
 
+def parse_part_lines(lines: Sequence[str]) -> Wiring:
+    """Read parts from lines as LINE_EXAMPLE. Raises ConfigError or UnknownName; two lines of one part are refused."""
+    tables: dict[str, dict[str, Any]] = {}
+    for line in lines:
+        part_id, table = _parse_line(line)
+        if part_id in tables:
+            raise ConfigError(f"{part_id[:40]} has two lines", next_step="give each part its own id")
+        tables[part_id] = table
+    return read_wiring(tables)
+
+
 def parse_part_line(text: str) -> WiredPart:
     """Read one part from a line as LINE_EXAMPLE. Raises ConfigError or UnknownName."""
-    if len(text) > MAX_LINE_CHARS:
-        raise ConfigError(f"a part's line has at most {MAX_LINE_CHARS} characters", next_step=_STEP)
-    try:
-        words = shlex.split(text)
-    except ValueError as exc:
-        raise ConfigError(f"no line of a part: {text[:80]!r}: {exc}", next_step=_STEP) from exc
-    table: dict[str, Any] = {}
-    part_id = ""
-    for position, word in enumerate(words):
-        key, equals, value = word.partition("=")
-        if not equals or not key or not value:
-            raise ConfigError(f"{word[:40]!r} is no KEY=VALUE", next_step=_STEP)
-        if position == 0:
-            part_id = key
-            key = "part"
-        if key in table:
-            raise ConfigError(f"{part_id[:40]}: {key[:40]} is given twice", next_step=_STEP)
-        table[key] = _value(key, value)
-    if not words:
-        raise ConfigError("a part's line is empty", next_step=_STEP)
-    return read_wiring({part_id: table}).parts[0]
+    return parse_part_lines([text]).parts[0]
 
 
 def part_line(part: WiredPart) -> str:
@@ -160,14 +151,6 @@ def name_pin(wiring: Wiring, board: BoardProfile, name: str, gpio: int) -> Wirin
     return _checked(replace(rest, parts=(*rest.parts, part)), board)
 
 
-def part_id_of(name: str) -> str:
-    """Return the id that a name in words gives: "Fish tank light" becomes fish-tank-light."""
-    part_id = re.sub(r"[^a-z0-9_]+", "-", name.lower()).strip("-_")
-    if not part_id[:1].isalpha():
-        part_id = f"part-{part_id}".strip("-")
-    return part_id[:MAX_ID_CHARS].rstrip("-_")
-
-
 def switched_pins(wiring: Wiring) -> tuple[SwitchedPin, ...]:
     """Return the pins that switch a part on and off, in the order of the wiring."""
     pins = []
@@ -244,6 +227,31 @@ def _without(wiring: Wiring, part_ids: Iterable[str]) -> Wiring:
 def _checked(wiring: Wiring, board: BoardProfile) -> Wiring:
     check_wiring(wiring, board)
     return wiring
+
+
+def _parse_line(text: str) -> tuple[str, dict[str, Any]]:
+    """Return the id of a line's part and its table, as `read_wiring` takes it. Raises ConfigError."""
+    if len(text) > MAX_LINE_CHARS:
+        raise ConfigError(f"a part's line has at most {MAX_LINE_CHARS} characters", next_step=_STEP)
+    try:
+        words = shlex.split(text)
+    except ValueError as exc:
+        raise ConfigError(f"no line of a part: {text[:80]!r}: {exc}", next_step=_STEP) from exc
+    table: dict[str, Any] = {}
+    part_id = ""
+    for position, word in enumerate(words):
+        key, equals, value = word.partition("=")
+        if not equals or not key or not value:
+            raise ConfigError(f"{word[:40]!r} is no KEY=VALUE", next_step=_STEP)
+        if position == 0:
+            part_id = key
+            key = "part"
+        if key in table:
+            raise ConfigError(f"{part_id[:40]}: {key[:40]} is given twice", next_step=_STEP)
+        table[key] = _value(key, value)
+    if not words:
+        raise ConfigError("a part's line is empty", next_step=_STEP)
+    return part_id, table
 
 
 def _value(key: str, text: str) -> str | int | float:

@@ -26,7 +26,7 @@ import json
 import math
 import re
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
 from msgspec import Struct
@@ -34,12 +34,13 @@ from msgspec import Struct
 from microclaw.errors import ConfigError
 from microclaw.hardware.boards.pins import refusal
 from microclaw.hardware.boards.profile import BoardProfile, PinUse
-from microclaw.hardware.parts.reader import Active, Part, PartPin, PartPinUse, find_part, parts
+from microclaw.hardware.parts.reader import Active, Part, PartPin, PartPinUse, ValueRange, find_part, parts
 
 MAX_PARTS: Final = 64
 MAX_WIRING_BYTES: Final = 65_536
 MAX_ID_CHARS: Final = 32
 
+_NOT_IN_IDS: Final = re.compile(r"[^a-z0-9_]+")
 _ID: Final = re.compile(rf"[a-z][a-z0-9_-]{{0,{MAX_ID_CHARS - 1}}}")
 NEEDED_USE: Final[Mapping[PartPinUse, PinUse]] = {
     "input": "input",
@@ -77,12 +78,14 @@ class WiredPart(Struct, frozen=True):
 class Wiring(Struct, frozen=True):
     """The parts on one board. `not_simulated` are the ids of parts that nothing here knows, for a person to read.
 
-    `board` is the profile of the board that a diagram is drawn for, if we have one.
+    `board` is the profile of the board that a diagram is drawn for, if we have one. `renamed` has our ids by those of
+    the file that have capitals or other characters.
     """
 
     parts: tuple[WiredPart, ...] = ()
     not_simulated: tuple[str, ...] = ()
     board: str | None = None
+    renamed: Mapping[str, str] = {}
 
     def find(self, part_id: str) -> WiredPart | None:
         """Return the part of that id, or None."""
@@ -136,7 +139,40 @@ def parse_wiring(text: str) -> Wiring:
 def read_wiring(tables: Mapping[str, Any]) -> Wiring:
     """Read a wiring from its tables, by the ids of the parts. Raises ConfigError or UnknownName."""
     _check_count(len(tables))
-    return Wiring(tuple(_read_part(part_id, table) for part_id, table in tables.items()))
+    ids = part_ids(tables)
+    wired = tuple(_read_part(ids[name], table) for name, table in tables.items())
+    return Wiring(wired, renamed=renamed_ids(ids))
+
+
+def part_id_of(name: str) -> str:
+    """Return the id that a name gives: "Fish tank light" becomes fish-tank-light, "ledRed" ledred."""
+    part_id = _NOT_IN_IDS.sub("-", name.lower()).strip("-_")
+    if not part_id[:1].isalpha():
+        part_id = f"part-{part_id}".strip("-")
+    return part_id[:MAX_ID_CHARS].rstrip("-_")
+
+
+def part_ids(names: Iterable[str]) -> dict[str, str]:
+    """Return an id for each name of a file, no two alike. A name that is an id keeps it, whatever its place."""
+    ids = {name: name for name in names if _ID.fullmatch(name)}
+    taken = set(ids)
+    for name in names:
+        if name in ids:
+            continue
+        part_id = part_id_of(name)
+        number = 2
+        while part_id in taken:
+            ending = f"-{number}"
+            part_id = part_id_of(name)[: MAX_ID_CHARS - len(ending)] + ending
+            number += 1
+        ids[name] = part_id
+        taken.add(part_id)
+    return ids
+
+
+def renamed_ids(ids: Mapping[str, str]) -> dict[str, str]:
+    """Return the names of a file whose ids are other texts, with these ids."""
+    return {name: part_id for name, part_id in ids.items() if name != part_id}
 
 
 def wiring_tables(wiring: Wiring) -> dict[str, dict[str, Any]]:
@@ -209,6 +245,8 @@ def make_part(
     if not _ID.fullmatch(part_id):
         text = f"{part_id[:40]!r} is no id of a part: small letters, digits, - and _, at most {MAX_ID_CHARS}"
         raise ConfigError(text, next_step=_STEP)
+    attributes = attributes or {}
+    _check_keys(part_id, facts, (*pins, *attributes))
     _check_roles(part_id, facts, pins)
     return WiredPart(
         id=part_id,
@@ -216,7 +254,7 @@ def make_part(
         pins=dict(pins),
         address=_checked_address(part_id, facts, address),
         active=_checked_active(part_id, facts, active),
-        attributes=_checked_attributes(part_id, facts, attributes or {}),
+        attributes=_checked_attributes(part_id, facts, attributes),
         label=checked_label(part_id, label),
     )
 
@@ -302,7 +340,9 @@ def _read_part(part_id: str, table: Any) -> WiredPart:
     name = table.get("part") if isinstance(table, dict) else None
     if not isinstance(name, str):
         raise ConfigError(f'{part_id[:40]}: a part is a table with part = "NAME"', next_step=_STEP)
-    roles = part_roles(find_part(name))
+    facts = find_part(name)
+    _check_keys(part_id, facts, table)
+    roles = part_roles(facts)
     pins: dict[str, int] = {}
     attributes: dict[str, float] = {}
     for key, value in table.items():
@@ -323,6 +363,25 @@ def _read_part(part_id: str, table: Any) -> WiredPart:
     )
 
 
+def _check_keys(part_id: str, facts: Part, keys: Iterable[str]) -> None:
+    """Raise ConfigError, with the keys that the part can have, for any other key."""
+    allowed = [*part_roles(facts), *_settable(facts), "label"]
+    if facts.i2c is not None:
+        allowed.append("address")
+    if any(pin.polarity for pin in facts.pins):
+        allowed.append("active")
+    for key in keys:
+        # These are refused by what they say: a usual `active` may stand at any part.
+        if key not in allowed and key not in _OTHER_KEYS:
+            text = f"{part_id}: {facts.name} has no {key[:40]!r}"
+            raise ConfigError(text, next_step=f"its keys: {', '.join(allowed)}")
+
+
+def _settable(facts: Part) -> dict[str, ValueRange]:
+    """Return the values of a part that a wiring can set: attributes, and what it measures at first."""
+    return {**facts.measures, **facts.inputs, **facts.attributes}
+
+
 def _checked_gpio(part_id: str, key: str, value: object) -> int:
     if type(value) is not int:
         raise ConfigError(f"{part_id}: {key} is the number of a pin", next_step=_STEP)
@@ -336,12 +395,7 @@ def _checked_number(part_id: str, key: str, value: object) -> float:
 
 
 def _check_roles(part_id: str, facts: Part, pins: Mapping[str, int]) -> None:
-    roles = part_roles(facts)
-    for role in pins:
-        if role not in roles:
-            known = ", ".join(roles)
-            raise ConfigError(f"{part_id}: {facts.name} has no {role[:40]!r}; its pins: {known}", next_step=_STEP)
-    for role, pin in roles.items():
+    for role, pin in part_roles(facts).items():
         if role not in pins and not pin.optional:
             raise ConfigError(f"{part_id}: which pin is its {role} wired to?", next_step=f"add {role} = PIN")
 
@@ -376,12 +430,8 @@ def _checked_active(part_id: str, facts: Part, active: object) -> Active:
 
 
 def _checked_attributes(part_id: str, facts: Part, attributes: Mapping[str, float]) -> Mapping[str, float]:
-    settable = {**facts.measures, **facts.inputs, **facts.attributes}
     for key, value in attributes.items():
-        allowed = settable.get(key)
-        if allowed is None:
-            known = ", ".join((*part_roles(facts), *settable))
-            raise ConfigError(f"{part_id}: {facts.name} has no {key[:40]!r}; known: {known}", next_step=_STEP)
+        allowed = _settable(facts)[key]
         if not allowed.least <= value <= allowed.most:
             text = f"{part_id}: {key} is {allowed.least:g} to {allowed.most:g}, not {value:g}"
             raise ConfigError(text, next_step=_STEP)

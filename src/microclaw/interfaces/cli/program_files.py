@@ -87,8 +87,15 @@ class ProgramWiring(Struct, frozen=True):
 
     @property
     def line(self) -> str:
-        """ "wired by diagram.json: dht1, led1; not simulated: q1"."""
-        ids = ", ".join(part.id for part in self.parts.parts)
+        """ "wired by diagram.json: dht1, ledred (ledRed); not simulated: q1"."""
+        former_ids = {part_id: name for name, part_id in self.parts.renamed.items()}
+        words = []
+        for part in self.parts.parts:
+            word = part.id
+            if word in former_ids:
+                word += f" ({former_ids[word]})"
+            words.append(word)
+        ids = ", ".join(words)
         line = f"wired by {self.file.name}: {ids or 'nothing'}"
         if self.parts.not_simulated:
             line += f"; not simulated: {', '.join(self.parts.not_simulated)}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 from typing import TYPE_CHECKING, Annotated, Final, TypeAlias
 
 from msgspec import Meta
@@ -10,6 +11,7 @@ from msgspec import Meta
 from microclaw.devices.link.device_facts import LastValues, device_facts, pending_pairings, pin_facts
 from microclaw.devices.link.operations import Board, DeviceName, LinkService
 from microclaw.devices.link.results import AddedDevice, DeviceDetails, DeviceList, ListedDevice, OneDevice
+from microclaw.devices.registry.device_entry import label_differences, wiring_differences
 from microclaw.errors import ConfigError
 from microclaw.hardware.boards.reader import board_ids
 from microclaw.host.operations.forms import NO_COMMAND, Asks, CommandForm, HttpAnswer
@@ -17,8 +19,9 @@ from microclaw.host.operations.operation import Access, Effect, OperationCall, O
 from microclaw.host.operations.result import Result
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Awaitable, Callable, Sequence
 
+    from microclaw.devices.registry.device import Device
     from microclaw.programs.changes.services import AppServices
 
 MAX_LISTED: Final = 1_000  # devices in one answer: the event loop makes it in one piece
@@ -242,9 +245,19 @@ async def merge(
 
 
 class LabelledDevice(DeviceDetails, frozen=True, kw_only=True):
-    """A device with its new labels. `taken_away` are those that it had before."""
+    """A device with its new labels. `taken_away` are those that it had before.
+
+    `changes` has a line for its labels and for each wired part that is another now, with what was before.
+    """
 
     taken_away: list[str]
+    changes: list[str]
+
+    @property
+    def changes_text(self) -> str:
+        if not self.changes:
+            return f"nothing changed, {self.labels_or_none}"
+        return "; ".join(self.changes)
 
 
 @operation(
@@ -253,7 +266,7 @@ class LabelledDevice(DeviceDetails, frozen=True, kw_only=True):
     permission=Permission.ACT,
     effect=Effect.IDEMPOTENT,
     asks=Asks.ITSELF,
-    command=CommandForm(said="{name}: {labels_or_none}; what is wired: microclaw device wiring {name}"),
+    command=CommandForm(said="{name}: {changes_text}"),
 )
 async def label(
     service: DeviceService,
@@ -261,12 +274,11 @@ async def label(
     device: DeviceName,
     labels: Labels = [],  # noqa: B006  msgspec copies it
     remove: RemovedLabels = [],  # noqa: B006
-) -> DeviceDetails:
+) -> LabelledDevice:
     """Add labels to a device, and take others away. The rest stays."""
-    found = service.registry.get(device)
-    await call.approve(f"label {found.name}", (*labels, *(f"without {word}" for word in remove)))
-    await service.registry.change_labels(device, labels, remove, by=service.by(call))
-    return await service.facts(found, DeviceDetails)
+    change = partial(service.registry.change_labels, added=labels, removed=remove, by=service.by(call))
+    words = (*labels, *(f"without {word}" for word in remove))
+    return await _relabel(service, call, device, words, change)
 
 
 @operation(
@@ -279,9 +291,26 @@ async def label(
 )
 async def set_labels(service: DeviceService, call: OperationCall, device: DeviceName, labels: Labels) -> LabelledDevice:
     """Replace a device's labels; what was taken away is told."""
+    change = partial(service.registry.label, labels=labels, by=service.by(call))
+    return await _relabel(service, call, device, labels, change)
+
+
+async def _relabel(
+    service: DeviceService,
+    call: OperationCall,
+    device: str,
+    words: Sequence[str],
+    change: Callable[[str], Awaitable[Device]],
+) -> LabelledDevice:
+    """Make a change of labels after a person approved `words`; return the device and what is another now."""
+    from microclaw.hardware.parts.wiring import wiring_tables
+
     found = service.registry.get(device)
-    before = found.labels
-    await call.approve(f"label {found.name}", labels)
-    await service.registry.label(device, labels, by=service.by(call))
-    taken_away = [label for label in before if label not in found.labels]
-    return await service.facts(found, LabelledDevice, taken_away=taken_away)
+    labels = found.labels
+    wiring = found.wiring
+    await call.approve(f"label {found.name}", words)
+    await change(device)
+    changes = [*label_differences(labels, found.labels)]
+    changes += wiring_differences(wiring_tables(wiring), wiring_tables(found.wiring))
+    taken_away = [label for label in labels if label not in found.labels]
+    return await service.facts(found, LabelledDevice, taken_away=taken_away, changes=changes)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Annotated, ClassVar, TypeAlias
 
 from msgspec import Meta, Struct
@@ -59,7 +59,10 @@ class WiredPartRow(Struct, frozen=True, kw_only=True):
 
 
 class DeviceWiring(Listing, frozen=True, kw_only=True):
-    """What is wired to a device. `file` is the record as a wiring.toml; `not_simulated` are a diagram's other parts."""
+    """What is wired to a device. `file` is the record as a wiring.toml; `not_simulated` are a diagram's other parts.
+
+    `renamed` are our ids by those of a file that have capitals or other characters.
+    """
 
     document: ClassVar = "wiring"
     columns: ClassVar = {
@@ -75,12 +78,14 @@ class DeviceWiring(Listing, frozen=True, kw_only=True):
     device: str
     file: str
     not_simulated: list[str]
+    renamed: dict[str, str]
 
     @property
     def note(self) -> str:
-        if not self.not_simulated:
-            return ""
-        return f"not simulated: {', '.join(self.not_simulated)}"
+        notes = [f"{name} is {part_id} here" for name, part_id in self.renamed.items()]
+        if self.not_simulated:
+            notes.append(f"not simulated: {', '.join(self.not_simulated)}")
+        return "; ".join(notes)
 
 
 async def _output(use: ToolUse[DeviceService], wiring: DeviceWiring) -> ToolOutput:
@@ -101,7 +106,7 @@ WIRE = ToolForm(
 @operation("device.wiring", http="GET /v1/devices/{device}/wiring", access=Access.LOOK, command=NO_COMMAND)
 async def show_wiring(service: DeviceService, _: OperationCall, device: DeviceName) -> DeviceWiring:
     """Show what is wired to a device: each part, its pins or its address, and what it is called."""
-    return _wiring_of(service.registry.get(device), ())
+    return _wiring_of(service.registry.get(device))
 
 
 @operation(
@@ -115,20 +120,14 @@ async def show_wiring(service: DeviceService, _: OperationCall, device: DeviceNa
 async def set_wiring(service: DeviceService, call: OperationCall, device: DeviceName, file: WiringFile) -> DeviceWiring:
     """Replace what is recorded as wired to a device by a wiring.toml or a Wokwi diagram."""
     from microclaw.hardware.parts.named_parts import part_line
-    from microclaw.hardware.parts.wiring import check_wiring
     from microclaw.hardware.parts.wiring_file import read_wiring_text
 
-    found = service.registry.get(device)
     wiring = read_wiring_text(file)
-    # Nobody is asked for what is refused.
     if not wiring.parts and wiring.not_simulated:
         text = f"the file has no part that is known: {', '.join(wiring.not_simulated)[:200]}"
         raise ConfigError(text, next_step="docs/reference/parts.md has the known parts")
-    check_wiring(wiring, found.board)
     lines = [part_line(part) for part in wiring.parts]
-    await call.approve(f"record what is wired to {found.name}", lines)
-    changed = await service.registry.change_wiring(device, lambda _: wiring, by=service.by(call))
-    return _wiring_of(changed, wiring.not_simulated)
+    return await _change_record(service, call, device, lambda _: wiring, lines, given=wiring)
 
 
 @operation(
@@ -149,38 +148,54 @@ async def wire(
     remove: PartIds = [],  # noqa: B006
 ) -> DeviceWiring:
     """Add parts to what is recorded as wired to a device, and remove others. A part of the same id is replaced."""
-    from microclaw.hardware.parts.named_parts import LINE_EXAMPLE, parse_part_line, with_part, without_part
-    from microclaw.hardware.parts.wiring import check_wiring
+    from microclaw.hardware.parts.named_parts import LINE_EXAMPLE, parse_part_lines, with_part, without_part
 
     if not add and not remove:
         raise ConfigError("no part to add or to remove", next_step=f"add one, as: {LINE_EXAMPLE}")
-    found = service.registry.get(device)
-    added = [parse_part_line(line) for line in add]
+    added = parse_part_lines(add)
 
     def change(wiring: Wiring) -> Wiring:
         for part_id in remove:
             wiring = without_part(wiring, part_id)
-        for part in added:
+        for part in added.parts:
             wiring = with_part(wiring, part)
         return wiring
 
+    removed_lines = [f"without {part_id}" for part_id in remove]
+    return await _change_record(service, call, device, change, [*add, *removed_lines], given=added)
+
+
+async def _change_record(
+    service: DeviceService,
+    call: OperationCall,
+    device: str,
+    change: Callable[[Wiring], Wiring],
+    lines: Sequence[str],
+    *,
+    given: Wiring,
+) -> DeviceWiring:
+    """Change what is recorded of a device and return it, after a person approved `lines`. `given`: what they gave."""
+    from microclaw.hardware.parts.wiring import check_wiring
+
+    found = service.registry.get(device)
     # Nobody is asked for what is refused.
     check_wiring(change(found.wiring), found.board)
-    removed_lines = [f"without {part_id}" for part_id in remove]
-    await call.approve(f"record what is wired to {found.name}", [*add, *removed_lines])
+    await call.approve(f"record what is wired to {found.name}", lines)
     changed = await service.registry.change_wiring(device, change, by=service.by(call))
-    return _wiring_of(changed, ())
+    return _wiring_of(changed, given)
 
 
-def _wiring_of(device: Device, not_simulated: Sequence[str]) -> DeviceWiring:
-    from microclaw.hardware.parts.wiring import wiring_text
+def _wiring_of(device: Device, given: Wiring | None = None) -> DeviceWiring:
+    from microclaw.hardware.parts.wiring import Wiring, wiring_text
 
+    given = given or Wiring()
     rows = [_row(device, part) for part in device.wiring.parts]
     return DeviceWiring(
         parts=rows,
         device=device.name,
         file=wiring_text(device.wiring),
-        not_simulated=list(not_simulated),
+        not_simulated=list(given.not_simulated),
+        renamed=dict(given.renamed),
     )
 
 

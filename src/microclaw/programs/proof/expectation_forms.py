@@ -15,6 +15,7 @@ from typing import Any, Final
 from msgspec import Struct
 
 from microclaw.hardware.parts.reader import parts, quantities
+from microclaw.hardware.parts.wiring import part_id_of
 from microclaw.programs.proof.assumed_parts import AssumedKey
 from microclaw.programs.proof.checks import At, Count, EdgeAt, Hold, Period, Phase, Within
 from microclaw.programs.proof.colors import COLOR_NAMES, Color
@@ -208,7 +209,8 @@ VALUES: Final[dict[str, tuple[str, Callable[..., Any]]]] = {
     "LEVEL": (_N, _number("level", 0, 1, whole=True)),
     "NUMBER": (_N, float),
     "VOLTS": (rf"{_N}(?:\s*+V\b)?", _number("voltage of an ADC pin", 0, MAX_ADC_V)),
-    "PART": (r"([a-z][a-z0-9_-]{0,31})\b", str),
+    # A person may write an id as the diagram has it, "ledRed".
+    "PART": (r"([A-Za-z][A-Za-z0-9_-]{0,31})\b", part_id_of),
     "UNIT": (r"((?!at\b)[%°A-Za-zµ/²]+)?", _text_or_none),
     "SLACK": (rf"(?:(?:\+-|±)\s*+{_N})?", _slack),
     "KEY": (r'"([^"]{1,16})"', str),
@@ -422,8 +424,8 @@ _SHOWN_LINE: Final = Kind(
         )
     },
 )
-_SHOWN_TEXT: Final = re.compile(r"[a-z][a-z0-9_-]*\s*:\s*[a-z_]\w*\s+-?\d")
-_PART_TEXT: Final = re.compile(r"[a-z][a-z0-9_-]*\s*[.=]")
+_SHOWN_TEXT: Final = re.compile(r"[A-Za-z][A-Za-z0-9_-]*\s*:\s*[a-z_]\w*\s+-?\d")
+_PART_TEXT: Final = re.compile(r"[A-Za-z][A-Za-z0-9_-]*\s*[.=]")
 
 
 def find_kind(text: str, first: str) -> Kind | None:
