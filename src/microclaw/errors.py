@@ -251,7 +251,7 @@ class PinRefused(MicroclawError, code="pin_refused"):
 
 
 class PinClaimed(PinRefused, code="pin_claimed"):
-    """A program on the device uses the pin; a person may force the act."""
+    """A program or a wired part has the pin; a person may force the act, or replace the part."""
 
 
 class PermissionRefused(MicroclawError, code="permission_refused"):

@@ -133,6 +133,9 @@ def test_what_is_removed_or_forgotten_is_gone(home: Home) -> None:
     assert host.client.get(f"/v1/devices/{BOARD}")["labels"] == ["kitchen"]
     home.say("forget the fish tank light")
     home.wire("--remove", "lamp")
+    home.say("the pump is on pin 12")
+    home.wire("--remove", "pump")
+    assert "the pump is on pin 12" not in host.run("memory", "show").out
     assert {part_id for part_id, part in home.wiring().items() if part["pins"]} == set()
     until(lambda: home.switches() == {"led": "led"})
     home.wire("--remove", "lamp", code=1)
@@ -153,6 +156,9 @@ def test_a_diagram_is_the_record_and_the_board_has_its_parts(home: Home, tmp_pat
     assert home.wire(str(own))["file"] == document["file"]
     home.say("turn on the lamp")
     assert host.level(BOARD, 5) == 0
+    assert host.run("chat", "the pump is on pin 7").code == 1
+    assert host.run("device", "label", BOARD, "pin-7=pump").code == 1
+    assert home.wiring()["btn1"]["pins"] == {"pin": 7}
     # What is soldered on stays beside the parts of the diagram.
     scan = host.client.post(f"/v1/devices/{BOARD}/call", {"method": "i2c.scan", "arguments": {}})
     assert scan["result"]["addresses"] == [0x40, 0x76]

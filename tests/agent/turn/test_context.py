@@ -14,6 +14,7 @@ from tests.agent.turn.tools.conftest import PaperRegistry
 
 from microclaw.agent.knowledge.knowledge_base import Knowledge
 from microclaw.agent.knowledge.tools import memory_tools
+from microclaw.agent.knowledge.wired_facts import forget_outdated
 from microclaw.agent.models.budget import tokens
 from microclaw.agent.offline.memory import names_to_pins
 from microclaw.agent.turn.context import TurnContext
@@ -215,9 +216,37 @@ async def test_a_remembered_pin_is_wired_and_a_forgotten_one_is_not(knowledge: K
     assert "the pump is on pin 33" in knowledge.memory.text("owner")
     await run("forget", "the fan")
     # Another hand has it on another pin now, so this fact is only a fact.
-    await devices.change_wiring("desk", lambda wiring: name_pin(wiring, desk.board, "fish tank light", 9), by="ada")
+    await devices.change_wiring(
+        "desk", lambda wiring: name_pin(wiring, desk.board, "fish tank light", 9, device="desk"), by="ada"
+    )
     await run("forget", "fish tank light")
     assert [(part.id, part.pins) for part in desk.record.parts if part.pins] == [("fish-tank-light", {"pin": 9})]
+
+
+async def test_a_fact_that_the_record_contradicts_is_not_remembered(knowledge: Knowledge, write: Write) -> None:
+    write("memory/MEMORY.md", "- the lamp is on pin 4 (on desk)\n- the old pump is on pin 12\n- the fan is on pin 6\n")
+    write("memory/people/bo/MEMORY.md", "- The lamp is on pin 4 (on desk)\n- the oven is on pin 6 (on desk)\n")
+    write("memory/devices/desk.md", "- the lamp is on pin 4\n- the relay is on pin 7\n")
+    devices = boards("desk")
+    desk = devices.get("desk")
+    tools = memory_tools(memory=knowledge.memory, search=knowledge.search, devices=devices, name_of=str)
+    toolbox = Toolbox(tools, Gate())
+    asking = ToolContext("owner", lambda _: None)
+    lamp = Wiring((parse_part_line("lamp=led pin=4"),))
+    desk.replace_row(with_wiring(desk.row, lamp), desk.board, ())
+    await forget_outdated(knowledge.memory, desk, Wiring())
+    assert "lamp" in knowledge.memory.text("owner")
+    # The pin of the oven and the fan has a button, the lamp is gone, and of the others the record knows nothing.
+    button = Wiring((parse_part_line("btn1=button pin=6"),))
+    desk.replace_row(with_wiring(desk.row, button), desk.board, ())
+    await forget_outdated(knowledge.memory, desk, lamp)
+    assert knowledge.memory.text("owner") == "- the old pump is on pin 12\n- the fan is on pin 6"
+    assert knowledge.memory.text("bo") == ""
+    assert knowledge.memory.wiring("desk") == "- the relay is on pin 7"
+    refused = await toolbox.call("remember", json.dumps({"text": "the pump is on pin 6"}), asking)
+    assert "pin 6 of desk has btn1 (button)" in refused.content
+    assert "--remove btn1" in refused.content
+    assert "the pump is on pin 6" not in knowledge.memory.text("owner")
 
 
 async def test_what_is_wired_is_in_the_prompt_in_a_bounded_size_and_its_names_count_most(

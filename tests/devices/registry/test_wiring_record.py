@@ -100,10 +100,11 @@ async def test_what_follows_the_wiring_is_called_after_each_change(tmp_path: Pat
         desk = await registry.add("desk", "virtual", [])
         changed: list[list[str]] = []
 
-        async def note(device: Device) -> None:
+        async def note(device: Device, before: Wiring) -> None:
             changed.append(lines(device))
+            assert before == soldered_parts(device.board)
 
-        registry.wiring_changed = note
+        registry.wiring_watchers.append(note)
         await registry.change_wiring("desk", lambda _: Wiring((LAMP,)))
         await registry.rename("desk", "bench")
         assert changed == [lines(desk)]

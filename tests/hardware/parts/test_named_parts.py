@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from microclaw.errors import ConfigError, MicroclawError, UnknownName
+from microclaw.errors import ConfigError, MicroclawError, PinClaimed, UnknownName
 from microclaw.hardware.boards.reader import load_board
 from microclaw.hardware.parts.named_parts import (
     SwitchedPin,
     inputs_on,
     joined_wiring,
-    name_pin,
     parse_part_line,
     part_line,
     switched_pins,
     without_part,
 )
+from microclaw.hardware.parts.named_parts import name_pin as name_pin_of
 from microclaw.hardware.parts.reader import parts
 from microclaw.hardware.parts.wiring import (
     MAX_PARTS,
@@ -35,6 +37,9 @@ from microclaw.hardware.parts.wiring import (
 
 BOARD = load_board("virtual")
 LINE = 'lamp=led pin=5 active=low label="fish tank light"'
+
+
+name_pin = partial(name_pin_of, device="desk")
 
 
 def _named(*names: tuple[str, int]) -> Wiring:
@@ -158,13 +163,38 @@ def test_a_part_that_is_there_gets_the_name() -> None:
     assert _lines(name_pin(dht, BOARD, "thermometer", 12)) == ["thermometer=dht22 data=12 label=thermometer"]
     lamp = _named(("fish tank light", 4))
     assert _lines(name_pin(lamp, BOARD, "desk lamp", 4)) == ["desk-lamp=led pin=4 active=high label='desk lamp'"]
-    # A word of another kind of part counts more than what was there.
-    assert _lines(name_pin(lamp, BOARD, "button", 4)) == ["button=button pin=4 active=low label=button"]
+
+
+@pytest.mark.parametrize(
+    ("line", "name", "gpio", "replacing"),
+    [
+        ("btn1=button pin=18", "pump", 18, "--remove btn1 --add 'pump=load pin=18 active=high label=pump'"),
+        ("lamp=led pin=4", "button", 4, "--remove lamp --add 'button=button pin=4 active=low label=button'"),
+        ("lamp=led pin=4", "door sensor", 4, "--remove lamp --add "),
+        ("knob=potentiometer pin=1", "fan", 1, "--remove knob --add 'fan=load pin=1 active=high label=fan'"),
+        ("sonar=hcsr04 trig=5 echo=18", "ear", 18, "--remove sonar --add "),
+        ("bme1=bme280 sda=4 scl=5", "lamp", 4, "--remove bme1 --add "),
+    ],
+)
+def test_a_name_of_another_part_does_not_take_a_pin(line: str, name: str, gpio: int, replacing: str) -> None:
+    present = parse_part_line(line)
+    with pytest.raises(PinClaimed) as raised:
+        name_pin(Wiring((present,)), BOARD, name, gpio)
+    assert raised.value.message == f"pin {gpio} of desk has {present.id} ({present.part})"
+    assert f"microclaw device wiring desk {replacing}" in str(raised.value.next_step)
+
+
+def test_a_part_does_not_move_to_a_pin_that_has_another_part() -> None:
+    wiring = _named(("lamp", 5), ("desk lamp", 4))
+    with pytest.raises(PinClaimed):
+        name_pin(wiring, BOARD, "lamp", 4)
+    with pytest.raises(ConfigError):
+        name_pin(soldered_parts(BOARD), BOARD, "bme280", 4)
 
 
 def test_a_name_does_not_take_a_pin_of_a_part_with_more_pins() -> None:
     sonar = Wiring((parse_part_line("sonar=hcsr04 trig=5 echo=18"),))
-    with pytest.raises(ConfigError):
+    with pytest.raises(PinClaimed):
         name_pin(sonar, BOARD, "lamp", 5)
     with pytest.raises(ConfigError):
         name_pin(sonar, BOARD, "sonar", 7)

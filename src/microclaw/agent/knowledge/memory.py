@@ -172,6 +172,22 @@ class Memory(Struct, frozen=True):
             self.changed()
         return matches
 
+    async def forget_where(self, is_outdated: Callable[[str, str | None], bool], device: str) -> None:
+        """Remove the outdated lines of each person's MEMORY.md and of the notes on a device.
+
+        `is_outdated` gets a line, and the name of the device if the line is of its notes. Raises StoreError.
+        """
+        await self.texts.refresh()
+        names: dict[str, str | None] = {memory_name(OWNER_ID): None, _device_name(device): device.lower()}
+        for stem in await asyncio.to_thread(self.texts.folders, f"{ROOT}/{PEOPLE}"):
+            names[f"{ROOT}/{PEOPLE}/{stem}/{MEMORY}"] = None
+        for name, noted_with in names.items():
+            text = await asyncio.to_thread(self.texts.read, name)
+            lines = [line.strip() for line in text.splitlines() if is_outdated(line.strip(), noted_with)]
+            if lines:
+                await self.texts.change(name, partial(_without_lines, lines))
+                self.changed()
+
     async def write(self, name: str, text: str, *, was: str | None = None) -> None:
         """Replace a whole text, as MEMORY.md. Raises ConfigError if `was` is given and is no longer its `digest`."""
         if text and not text.endswith("\n"):

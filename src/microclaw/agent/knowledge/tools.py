@@ -14,12 +14,13 @@ from msgspec import Meta
 from microclaw.agent.knowledge.memory import MAX_FACT_CHARS, Memory, check_fact
 from microclaw.agent.knowledge.search import Search
 from microclaw.agent.knowledge.skills import Skills
-from microclaw.agent.language.pin_names import named_pins
+from microclaw.agent.knowledge.wired_facts import stated_pin
+from microclaw.devices.registry.device_entry import wiring_differences
 from microclaw.devices.registry.registry import Registry
-from microclaw.errors import MicroclawError
+from microclaw.errors import MicroclawError, PinClaimed
 from microclaw.events import VOICE_CHANNEL, Evidence
-from microclaw.hardware.parts.named_parts import NamedPin, name_pin, without_part
-from microclaw.hardware.parts.wiring import part_id_of
+from microclaw.hardware.parts.named_parts import name_pin, without_part
+from microclaw.hardware.parts.wiring import part_id_of, wiring_tables
 from microclaw.host.operations.operation import Effect, Permission
 from microclaw.host.operations.tool import Parameters, Tool, ToolContext, ToolOutput
 
@@ -109,44 +110,53 @@ class _MemoryTools:
         check_fact(parameters.text)
 
     async def _remember(self, parameters: RememberParameters, context: ToolContext) -> ToolOutput:
+        fact = parameters.text
+        if parameters.device is None:
+            fact = _with_board(fact, self.devices, context)
+        # First: what contradicts the record is not remembered.
+        pin_fields = await self._record_pin(fact, parameters.device, context)
         if parameters.device is not None:
             device = self.devices.get(parameters.device)
-            memory_line = await self.memory.remember_wiring(device.name, parameters.text)
+            memory_line = await self.memory.remember_wiring(device.name, fact)
         elif parameters.where == "today":
-            fact = _with_board(parameters.text, self.devices, context)
             memory_line = await self.memory.note(context.person_id, fact)
         else:
-            fact = _with_board(parameters.text, self.devices, context)
             memory_line = await self.memory.remember(context.person_id, fact)
         fields = {"success": True, "file": memory_line.name, "line": memory_line.line, "new": memory_line.new}
         state = "has it now" if memory_line.new else "had it already"
         proof = f"{memory_line.name} {state}: {memory_line.line.removeprefix('- ')}"
-        fields |= await self._record_pin(memory_line.line, parameters.device, context)
-        return ToolOutput(fields, (Evidence("written", proof),))
+        return ToolOutput({**fields, **pin_fields}, (Evidence("written", proof),))
 
     async def _record_pin(self, line: str, device: str | None, context: ToolContext) -> dict[str, Any]:
         """Record the part of a fact as "the lamp is on pin 4" as wired to its device.
 
-        Return a field with the reason if the board cannot have it so; the fact is remembered all the same.
+        Return a field with what is another now, or with the reason if the board cannot have it so: the fact is
+        remembered all the same. Raises PinClaimed for a pin that has another part.
         """
-        pin = _stated_pin(line, device)
+        pin = stated_pin(line, device)
         if pin is None or pin.device is None:
             return {}
         try:
             target = self.devices.get(pin.device)
+            before = wiring_tables(target.wiring)
             await self.devices.change_wiring(
                 target.device_id,
-                lambda wiring: name_pin(wiring, target.board, pin.name, pin.pin),
+                lambda wiring: name_pin(wiring, target.board, pin.name, pin.pin, device=target.name),
                 by=self.name_of(context.person_id),
             )
+        except PinClaimed:
+            raise
         except MicroclawError as exc:
             return {"not_wired": exc.message}
-        return {}
+        changes = list(wiring_differences(before, wiring_tables(target.wiring)))
+        if not changes:
+            return {}
+        return {"wired": changes}
 
     async def _forget_pins(self, lines: Sequence[str], context: ToolContext) -> None:
         """Remove the parts that forgotten facts name from the record of what is wired."""
         for line in lines:
-            pin = _stated_pin(line, None)
+            pin = stated_pin(line, None)
             if pin is None or pin.device is None:
                 continue
             part_id = part_id_of(pin.name)
@@ -195,14 +205,6 @@ class _MemoryTools:
             if is_answer:
                 is_foreign = True
         return ToolOutput({"success": True, "found": hits}, foreign=is_foreign)
-
-
-def _stated_pin(line: str, device: str | None) -> NamedPin | None:
-    """Return the name and pin that a remembered line states. `device` is the device that the fact is written with."""
-    pins = named_pins([line.removeprefix("- ")], device)
-    if not pins:
-        return None
-    return pins[0]
 
 
 async def _is_spoken(_: Parameters, context: ToolContext) -> bool:

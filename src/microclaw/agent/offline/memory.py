@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from microclaw.agent.language.pin_names import parse_pin_name
 from microclaw.agent.models.protocol import DeviceContext, KnownDevice
-from microclaw.agent.offline.decision import Act, Context, Decider, Decision, Parse, Say, plain_line
+from microclaw.agent.offline.decision import Act, Context, Decider, Decision, Parse, Say, capitalize, plain_line
 from microclaw.hardware.parts.named_parts import NamedPin
 
 _SHOWN: Final = 30
@@ -94,6 +94,10 @@ def _remember(context: Context) -> Decision:
     text = f"Remembered: {line} ({fields.get('file')})."
     if fields.get("not_wired"):
         return Say(f"{text} It is not recorded as wired: {plain_line(fields['not_wired'])}.")
+    changes = [str(change) for change in fields.get("wired", ())]
+    # A new part says nothing that the sentence did not.
+    if any(not change.endswith(", was none") for change in changes):
+        return Say(f"{text} {plain_line(capitalize('; '.join(changes)))}.")
     return Say(text)
 
 

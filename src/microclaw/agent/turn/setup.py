@@ -15,6 +15,7 @@ from microclaw.agent.knowledge.memory import HEARTBEAT
 from microclaw.agent.knowledge.operations import KnowledgeService, list_sessions, list_skills, show_memory
 from microclaw.agent.knowledge.texts import CONFIG
 from microclaw.agent.knowledge.tools import memory_tools, skill_tool
+from microclaw.agent.knowledge.wired_facts import forget_outdated
 from microclaw.agent.models.operations import UsageService, usage
 from microclaw.agent.models.protocol import Model
 from microclaw.agent.models.router import choose_model, turn_limit_s
@@ -144,6 +145,7 @@ def setup(host: HostBuilder) -> None:
     host.enter(device_tasks.serving(runner, host.need(LinkRegistry).link, code=host.find(DeviceCode)))
     host.left_work["tasks of devices"] = device_tasks.recover_tasks
     host.left_work["turns"] = conversations.recover
+    host.need(AppServices).registry.wiring_watchers.append(partial(forget_outdated, parts.knowledge.memory))
     host.task("warm up the model", parts.model.warm_up)
     host.task("index what is remembered", parts.knowledge.search.refresh)
     _add_background(host, parts)

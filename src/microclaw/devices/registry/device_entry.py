@@ -88,7 +88,8 @@ def with_wiring(row: DeviceRow, wiring: Wiring) -> DeviceRow:
 def with_labels(row: DeviceRow, labels: Iterable[str], board: BoardProfile) -> DeviceRow:
     """Return the row with these labels; a label that names a pin (`pin-5=lamp`) becomes a part of its wiring.
 
-    Raises ConfigError for an invalid label, and for a pin that the board cannot use so.
+    Raises ConfigError for an invalid label, and for a pin that the board cannot use so; PinClaimed for a pin that has
+    another part.
     """
     plain_labels = []
     for label in check_labels(labels):
@@ -97,7 +98,8 @@ def with_labels(row: DeviceRow, labels: Iterable[str], board: BoardProfile) -> D
             plain_labels.append(label)
         else:
             wiring = wiring_of_board(read_record(row), board)
-            row = with_wiring(row, name_pin(wiring, board, named_pin[2], int(named_pin[1])))
+            wiring = name_pin(wiring, board, named_pin[2], int(named_pin[1]), device=row.name)
+            row = with_wiring(row, wiring)
     return replace(row, labels=tuple(plain_labels))
 
 

@@ -69,8 +69,8 @@ class Registry:
         self.explain_silence: ExplainSilence | None = None
         # Called for a device that another host removed, once the other devices are as that host left them.
         self.removed_elsewhere: Callable[[Device], None] = lambda _: None
-        # Called after the parts at a device changed, also by another host. It raises nothing.
-        self.wiring_changed: Callable[[Device], Awaitable[None]] = _ignore_wiring
+        # Called after the parts at a device changed, also by another host, with the former parts. They raise nothing.
+        self.wiring_watchers: list[Callable[[Device, Wiring], Awaitable[None]]] = []
 
     async def __aenter__(self) -> Self:
         self._store.follow(self._refresh)
@@ -393,12 +393,14 @@ class Registry:
             else:
                 after[endpoint] = self._opened(row, endpoint, board)
         is_wiring_changed = row.wiring != device.row.wiring
+        former_wiring = device.wiring
         device.replace_row(row, board, after.values())
         for endpoint, transport in before.items():
             if after.get(endpoint) is not transport:
                 await transport.close()
         if is_wiring_changed:
-            await self.wiring_changed(device)
+            for watch in self.wiring_watchers:
+                await watch(device, former_wiring)
 
     def _note(self, kind: AuditKind, text: str, name: str, by: str, known: tuple[str, ...] = ()) -> None:
         self._record(AuditEvent(kind, text, about=name, by=by, known=known))
@@ -439,7 +441,3 @@ class Registry:
             for device in self._devices.values():
                 closing.push_async_callback(device.close)
             self._devices = {}
-
-
-async def _ignore_wiring(_: Device) -> None:
-    """Do nothing: no part of the host follows the wiring of devices."""

@@ -19,7 +19,7 @@ from microclaw.devices.registry.registry import Registry
 from microclaw.devices.virtual_boards.process import BoardReady, VirtualBoardProcess
 from microclaw.durable import replace_file
 from microclaw.errors import ConfigError, DeviceUnreachable, MicroclawError, UnknownName
-from microclaw.hardware.parts.wiring import wiring_tables
+from microclaw.hardware.parts.wiring import Wiring, wiring_tables
 from microclaw.supervision import SupervisedTasks
 from microclaw.text import count_text, moment_text
 from microclaw.wire.board_control import Wire
@@ -97,7 +97,7 @@ class VirtualBoards:
             if self._boards:
                 with suppress(OSError):  # a board that is renamed is another device at the next start then
                     await asyncio.to_thread(replace_file, self._ids, msgspec.json.encode(ids))
-            self._devices.wiring_changed = self._wire
+            self._devices.wiring_watchers.append(self._rewire)
             async with asyncio.TaskGroup() as group:
                 self._tasks = SupervisedTasks(group, now_ms=now_ms)
                 for number, board in enumerate(self._boards, 1):  # two may have one name
@@ -156,6 +156,9 @@ class VirtualBoards:
         except BaseException:
             await board.process.stop()
             raise
+
+    async def _rewire(self, device: Device, _: Wiring) -> None:
+        await self._wire(device)
 
     async def _wire(self, device: Device) -> None:
         """Give the board of a device the parts that are recorded for it; a board of somebody else gets none."""

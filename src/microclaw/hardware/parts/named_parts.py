@@ -16,7 +16,7 @@ from typing import Any, Final
 from msgspec import Struct
 from msgspec.structs import replace
 
-from microclaw.errors import ConfigError, UnknownName
+from microclaw.errors import ConfigError, PinClaimed, UnknownName
 from microclaw.hardware.boards.pins import refusal
 from microclaw.hardware.boards.profile import BoardProfile
 from microclaw.hardware.parts.reader import Part, PartPin, parts
@@ -28,6 +28,7 @@ from microclaw.hardware.parts.wiring import (
     checked_label,
     make_part,
     part_id_of,
+    part_roles,
     read_wiring,
     wiring_tables,
 )
@@ -117,38 +118,64 @@ def joined_wiring(wiring: Wiring, other: Wiring, board: BoardProfile) -> Wiring:
     return wiring
 
 
-def name_pin(wiring: Wiring, board: BoardProfile, name: str, gpio: int) -> Wiring:
-    """Return the wiring in which the part on a pin has this name. Raises ConfigError if the board cannot have it.
+def name_pin(wiring: Wiring, board: BoardProfile, name: str, gpio: int, *, device: str) -> Wiring:
+    """Return the wiring in which the part on a pin has this name. `device` is the board's name, for an error.
 
-    A part of that name moves to the pin. A part that is there already gets the name, unless the name is of another
-    kind of part: then the newer word counts.
+    A part of that name moves to the pin. A part that is there already gets the name, if the name can mean such a part.
+    Raises PinClaimed if the pin has another part, and ConfigError for what the board cannot have.
     """
     part_id = part_id_of(name)
     checked_label(part_id, name)
-    kind = _kind_of_name(name, board, gpio)
     same = wiring.find(part_id)
     if same is not None and gpio in same.pins.values():
         return _checked(with_part(wiring, replace(same, label=name)), board)
-    if same is not None and len(same.pins) > 1:
-        text = f"{part_id} is a {same.part} on pins {', '.join(map(str, same.pins.values()))}"
-        raise ConfigError(text, next_step="say another name, or: microclaw device wiring NAME --add")
+    if same is not None and len(same.pins) != 1:
+        step = f"say another name, or: microclaw device wiring {device} --add"
+        raise ConfigError(f"{part_id} is a {same.part}, which has not just one pin", next_step=step)
+    kind = _kind_of_name(name, board, gpio)
     present = wiring.on_pin(gpio)
-    is_renamed = len(present) == 1 and (kind.generic or kind.name == present[0].part)
-    if is_renamed:
-        part = replace(present[0], id=part_id, label=name)
-    elif same is not None:
+    if same is None and len(present) == 1 and _may_be_called(present[0], gpio, name, kind):
+        renamed = replace(present[0], id=part_id, label=name)
+        return _checked(_exchanged(wiring, present[0], renamed), board)
+    if same is not None:
         (role,) = same.pins
         part = replace(same, pins={role: gpio}, label=name)
     else:
         (pin,) = _needed_pins(kind)
         part = make_part(part_id, kind.name, pins={pin.role: gpio}, label=name)
-    former_ids = [part_id]
-    for other in present:
-        # The newest word about a pin counts, but a part with more pins is not forgotten for it.
-        if is_renamed or len(other.pins) == 1:
-            former_ids.append(other.id)
-    rest = _without(wiring, former_ids)
+    if present:
+        raise _occupied_error(present, part, gpio, device)
+    rest = _without(wiring, [part_id])
     return _checked(replace(rest, parts=(*rest.parts, part)), board)
+
+
+def _may_be_called(part: WiredPart, gpio: int, name: str, kind: Part) -> bool:
+    """Return True if this name, which means this kind, can be of the part on a pin.
+
+    A name without words of a kind ("the pump") means what a pin switches, never what drives the pin itself.
+    """
+    if not kind.generic:
+        return kind.name == part.part
+    is_of_input = kind.kind == "input" and _matched_length(kind, _plain_words(name)) > 0
+    uses = {pin.use for pin in part_roles(part.facts).values() if part.pins.get(pin.role) == gpio}
+    if is_of_input:
+        return uses.isdisjoint(("output", "pwm"))
+    return uses.isdisjoint(("input", "adc"))
+
+
+def _occupied_error(present: Sequence[WiredPart], part: WiredPart, gpio: int, device: str) -> PinClaimed:
+    """Return the error for a part that should come to a pin with other parts, with the command that replaces them."""
+    texts = [f"{other.id} ({other.part})" for other in present]
+    removals = [f"--remove {other.id}" for other in present]
+    step = f"replace it: microclaw device wiring {device} {' '.join(removals)} --add {shlex.quote(part_line(part))}"
+    return PinClaimed(f"pin {gpio} of {device} has {', '.join(texts)}", next_step=step)
+
+
+def _exchanged(wiring: Wiring, part: WiredPart, other: WiredPart) -> Wiring:
+    """Return the wiring with another part in the place of this one."""
+    rest = list(wiring.parts)
+    rest[rest.index(part)] = other
+    return replace(wiring, parts=tuple(rest))
 
 
 def switched_pins(wiring: Wiring) -> tuple[SwitchedPin, ...]:
@@ -176,7 +203,7 @@ def inputs_on(wiring: Wiring, gpio: int) -> tuple[WiredPart, ...]:
 def _kind_of_name(name: str, board: BoardProfile, gpio: int) -> Part:
     """Return the part that a name means on this pin: by its longest last words, else a generic part."""
     kinds = [part for part in parts().values() if len(_needed_pins(part)) == 1 and part.i2c is None]
-    text = " ".join(re.findall(r"[a-z0-9]+", name.lower()))
+    text = _plain_words(name)
     best: Part | None = None
     longest = 0
     # Generic parts are last: a part with the same words is chosen before them.
@@ -191,6 +218,10 @@ def _kind_of_name(name: str, board: BoardProfile, gpio: int) -> Part:
     # What a person names is more often switched than read.
     generic.sort(key=lambda part: part.kind != "actuator")
     return next((part for part in generic if _fits(part, board, gpio)), generic[0])
+
+
+def _plain_words(name: str) -> str:
+    return " ".join(re.findall(r"[a-z0-9]+", name.lower()))
 
 
 def _matched_length(part: Part, text: str) -> int:
