@@ -7,7 +7,8 @@ from msgspec.structs import replace
 
 from microclaw.devices.registry.calls import GpioSet, PwmSet
 from microclaw.errors import CallRejected, DeviceLied, DeviceUnreachable, PinClaimed, PinRefused, TooManyApps
-from microclaw.programs.changes.change_log import AppVersion, Claims, DesiredApp, SetLevel, SetPwm
+from microclaw.hardware.parts.named_parts import parse_part_line, with_part
+from microclaw.programs.changes.change_log import AppVersion, Claims, DesiredApp, SetLevel, SetPwm, SwitchOff
 from microclaw.programs.changes.claims import check_free, timers_conflict
 from microclaw.programs.changes.installer import recover_changes
 from microclaw.programs.changes.program_state import recall_program
@@ -63,6 +64,28 @@ async def test_pwm_goes_back_to_what_it_was(lab: Any) -> None:
     assert await inverse_of(lab, third.change_id) == SetPwm(5, 200, 5000)
     await lab.take_back()
     assert lab.transport.calls[-1] == "pwm.set"
+
+
+@pytest.mark.parametrize("evidence", ["counted", "reported"])
+@pytest.mark.parametrize(("active", "off"), [("high", 0), ("low", 1)])
+async def test_a_part_that_nothing_had_set_is_off_again(lab: Any, evidence: str, active: str, off: int) -> None:
+    lamp = parse_part_line(f"lamp=led pin=4 active={active}")
+    await lab.registry.change_wiring("paper", lambda wiring: with_part(wiring, lamp))
+    lab.transport.evidence = evidence
+    done = await lab.set_pin(4, 1 - off)
+    assert await inverse_of(lab, done.change_id) == SwitchOff(4, off)
+    undone = await lab.take_back()
+    assert lab.transport.levels[4] == off
+    assert "nothing had set it before" in undone.text
+    again = await lab.set_pin(4, 1 - off)
+    assert await inverse_of(lab, again.change_id) == SetLevel(4, off)
+
+
+async def test_a_dimmed_part_that_nothing_had_set_is_off_again(lab: Any) -> None:
+    lamp = parse_part_line("lamp=led pin=4 active=low")
+    await lab.registry.change_wiring("paper", lambda wiring: with_part(wiring, lamp))
+    dimmed = await lab.direct_io.act("paper", PwmSet(4, 100, 1000))
+    assert await inverse_of(lab, dimmed.change_id) == SetPwm(4, 255, 1000)
 
 
 @pytest.mark.parametrize(("pin", "level"), [(27, 1), (99, 1), (4, 2)])

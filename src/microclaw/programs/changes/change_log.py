@@ -188,11 +188,15 @@ class SetLevel(GpioSet, frozen=True, forbid_unknown_fields=True, tag_field="do",
     """The call itself, as it is stored."""
 
 
+class SwitchOff(SetLevel, frozen=True, forbid_unknown_fields=True, tag_field="do", tag="gpio.off"):
+    """The level at which the wired part is off: nothing had set its pin before."""
+
+
 class SetPwm(PwmSet, frozen=True, forbid_unknown_fields=True, tag_field="do", tag="pwm.set"):
     """The call itself, as it is stored."""
 
 
-DeviceAction: TypeAlias = PutApp | RemoveApp | StopApp | StartApp | SetLevel | SetPwm
+DeviceAction: TypeAlias = PutApp | RemoveApp | StopApp | StartApp | SetLevel | SwitchOff | SetPwm
 
 
 class Change(ChangeRow, frozen=True):

@@ -14,13 +14,33 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from microclaw.devices.registry.call_text import call_words
-from microclaw.devices.registry.calls import AdcRead, Call, DeviceInfo, GpioGet, GpioSet, PinLevel, PwmSet, PwmState
+from microclaw.devices.registry.calls import (
+    MAX_DUTY,
+    AdcRead,
+    Call,
+    DeviceInfo,
+    GpioGet,
+    GpioSet,
+    PinLevel,
+    PwmSet,
+    PwmState,
+)
 from microclaw.devices.registry.device import Device, check_call
 from microclaw.devices.registry.device_text import collect_device_texts
 from microclaw.errors import CallRejected, DeviceBusy, DeviceLied, DeviceUnreachable, NotSupported
 from microclaw.events import Evidence
 from microclaw.hardware.boards.pins import cautions
-from microclaw.programs.changes.change_log import ChangeKind, DeviceAction, PutApp, SetLevel, SetPwm, StartApp, StopApp
+from microclaw.hardware.parts.named_parts import switched_pins
+from microclaw.programs.changes.change_log import (
+    ChangeKind,
+    DeviceAction,
+    PutApp,
+    SetLevel,
+    SetPwm,
+    StartApp,
+    StopApp,
+    SwitchOff,
+)
 from microclaw.programs.changes.claims import PinConflict, live_conflict, timers_conflict, wired_input_text
 from microclaw.programs.changes.installer import Installer, check_room
 from microclaw.programs.changes.program_state import ProgramState, look_at_claims, recall_program
@@ -160,18 +180,24 @@ class DirectIo:
 
     async def _inverse(self, target: Device, call: GpioSet | PwmSet) -> tuple[DeviceAction | None, int]:
         """Return the action that takes this one back, None if it is not known, and the device's last change."""
-        last, seen = await self._last(target, call.pin)
+        last, seen, is_untouched = await self._last(target, call.pin)
+        off_level = _off_level(target, call.pin)
         if isinstance(call, GpioSet):
             if isinstance(last, SetPwm) and last.duty:
                 return last, seen
+            # The level of a pin that nothing drives says nothing of the part behind it.
+            if is_untouched and off_level is not None:
+                return SwitchOff(call.pin, off_level), seen
             return await _level_before(target, call.pin, last), seen
         is_high = isinstance(last, SetLevel) and last.level
         if isinstance(last, SetPwm) or is_high:
             return last, seen
+        if last is None and off_level == 1:
+            return SetPwm(call.pin, MAX_DUTY, call.frequency_hz), seen
         return SetPwm(call.pin, 0, call.frequency_hz), seen
 
-    async def _last(self, device: Device, pin: int) -> tuple[DeviceAction | None, int]:
-        """Return the last action on the pin, and the number of the device's last change.
+    async def _last(self, device: Device, pin: int) -> tuple[DeviceAction | None, int, bool]:
+        """Return the last action on the pin, the number of the device's last change, and if nothing drove the pin.
 
         The action is None if a program that drives the pin came since, or the board restarted. A level that can be read
         needs no such care.
@@ -186,15 +212,26 @@ class DirectIo:
             match change.forward:
                 case SetLevel(pin=own) | SetPwm(pin=own) as action if own == pin:
                     if isinstance(action, SetLevel) and sees_pins(device):
-                        return action, seen
+                        return action, seen, False
                     boot_ms = await booted_ms(device, self._change_log.now_ms)
                     if boot_ms is not None and boot_ms > change.at_ms:
-                        return None, seen
-                    return action, seen
+                        return None, seen, True
+                    return action, seen, False
                 case PutApp(version=version) | StartApp(version=version) | StopApp(version=version):
                     if pin in version.pins:
-                        break
-        return None, seen
+                        return None, seen, False
+        return None, seen, len(history) < _LOOK_BACK
+
+
+def _off_level(device: Device, pin: int) -> int | None:
+    """Return the level at which the part that a pin switches is off, or None if no such part is known."""
+    for part in switched_pins(device.wiring):
+        if part.gpio == pin:
+            return 1 - part.active_level
+    led = device.board.led
+    if led is not None and led.kind == "simple" and led.pin == pin:
+        return 1 - led.active_level
+    return None
 
 
 async def _level_before(device: Device, pin: int, last: DeviceAction | None) -> SetLevel | None:

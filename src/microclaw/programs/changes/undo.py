@@ -22,7 +22,7 @@ from microclaw.errors import (
 from microclaw.events import Report, Step
 from microclaw.host.auth.gate import Gate
 from microclaw.host.store.apps import already_undone_error
-from microclaw.programs.changes.change_log import SCHEDULED, Change, SetLevel, SetPwm, StopApp, chat_of
+from microclaw.programs.changes.change_log import SCHEDULED, Change, SetLevel, SetPwm, StopApp, SwitchOff, chat_of
 from microclaw.programs.changes.changes import ProgramChanges
 from microclaw.programs.changes.deferring import DeferredLog
 from microclaw.programs.changes.deployment import ChangeRequest, ChangeResult
@@ -265,13 +265,21 @@ class Undo:
             back = change.inverse
             if isinstance(back, SetLevel | SetPwm):
                 pin_text = call_words(back, self._devices.get(change.device_id).name).removeprefix("set ")
-                # The change may have changed nothing.
-                how = "already" if change.forward == back else "again"
-                text = f"{pin_text} {how}"
+                text = f"{pin_text} {_how_again(change)}"
             elif isinstance(back, StopApp):
                 text += f", and {back.name} is kept without being started"
             texts.append(f"{text} (change {change.change_id})")
         return f"undone: {', '.join(texts)}"
+
+
+def _how_again(change: Change) -> str:
+    """Return how the pin of an undone change is as it was."""
+    if isinstance(change.inverse, SwitchOff):
+        return "and so off: nothing had set it before"
+    # The change may have changed nothing.
+    if change.forward == change.inverse:
+        return "already"
+    return "again"
 
 
 class _Reversal:
