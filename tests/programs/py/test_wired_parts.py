@@ -40,6 +40,11 @@ PROGRAMS: list[tuple[str, Wired]] = [
         {"dht22": ("dht22", {"data": 4}), "dht22-2": ("dht22", {"data": 5})},
     ),
     ("from machine import Pin\nfrom neopixel import NeoPixel\nNeoPixel(Pin(48), 8)", STRIP),
+    ("from hcsr04 import *\nHCSR04(trigger_pin=5, echo_pin=18)", SONAR),
+    (
+        "from machine import *\nfrom mpu6050 import *\nMPU6050(I2C(0, scl=Pin(9), sda=Pin(8)))",
+        {"mpu6050": ("mpu6050", {"scl": 9, "sda": 8})},
+    ),
     ("import hcsr04\nhcsr04.HCSR04(4, echo_pin=5)", {"hcsr04": ("hcsr04", {"trig": 4, "echo": 5})}),
     (
         "from machine import I2C, Pin\nfrom mpu6050 import MPU6050\nMPU6050(I2C(0, scl=Pin(9), sda=Pin(8)))",

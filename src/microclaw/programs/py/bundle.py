@@ -56,29 +56,35 @@ class Unit(Struct, eq=False):
         return found
 
 
-def bundle_drivers(tree: ast.Module, findings: Findings) -> ast.Module:
-    """Return the program with the drivers that it imports; what it cannot have of them goes to the findings."""
-    if next(driver_imports(tree, None), None) is None:
-        return tree
-    bundle = _Bundle(findings)
-    program = bundle.read(tree, None)
-    bundle.choose_names(program)
-    for unit in (*bundle.drivers.values(), program):
-        _Renamer(unit, bundle.drivers).visit(unit.tree)
-    body: list[ast.stmt] = []
-    for module, unit in bundle.drivers.items():
-        for statement in unit.tree.body:
-            body += _mark_lines(statement, bundle.places[module])
-    return ast.Module([*_needed(body, program.tree), *program.tree.body], [])
+class DriverBundle:
+    """A program with the drivers that it imports; what it cannot have of them goes to the findings.
 
+    After it is made, `import *` of a driver in the program names what the program uses of it.
+    """
 
-class _Bundle:
-    def __init__(self, findings: Findings) -> None:
+    def __init__(self, tree: ast.Module, findings: Findings) -> None:
         self._findings = findings
         # Each after those that it imports.
         self.drivers: dict[str, Unit] = {}
         # The program's statement that imports the driver, also through another driver.
         self.places: dict[str, ast.stmt] = {}
+        self._program: Unit | None = None
+        if next(driver_imports(tree, None), None) is not None:
+            self._program = self.read(tree, None)
+
+    def joined(self) -> ast.Module | None:
+        """Return one text of the program and its drivers, or None if it imports none."""
+        if self._program is None:
+            return None
+        self.choose_names(self._program)
+        for unit in (*self.drivers.values(), self._program):
+            _Renamer(unit, self.drivers).visit(unit.tree)
+        body: list[ast.stmt] = []
+        for module, unit in self.drivers.items():
+            for statement in unit.tree.body:
+                body += _mark_lines(statement, self.places[module])
+        program = self._program.tree
+        return ast.Module([*_needed(body, program), *program.body], [])
 
     def read(self, tree: ast.Module, part: Path | None, place: ast.stmt | None = None) -> Unit:
         """Return a text with its links, after reading the drivers that it imports."""

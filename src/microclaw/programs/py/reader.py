@@ -14,7 +14,7 @@ from microclaw.errors import BuildError
 from microclaw.hardware.boards.profile import BoardProfile
 from microclaw.hardware.parts.wiring import WiredPart
 from microclaw.programs.py.advice import warn
-from microclaw.programs.py.bundle import bundle_drivers
+from microclaw.programs.py.bundle import DriverBundle
 from microclaw.programs.py.callgraph import PyCallGraph
 from microclaw.programs.py.formats import Simplifier
 from microclaw.programs.py.imports import check_imports
@@ -100,14 +100,15 @@ def _rewrite(read: PythonSource, board: BoardProfile) -> Rewritten:
 
 def _with_drivers(tree: ast.Module, findings: Findings) -> tuple[ast.Module, PyCallGraph, tuple[WiredPart, ...]]:
     """Return the program with the drivers that it imports, its call graph, and the parts that it names."""
+    bundle = DriverBundle(tree, findings)
     graph = PyCallGraph(Scopes(tree))
     # Before the drivers of parts are in the program: their classes have other names there.
     wired = find_wired_parts(graph)
-    bundle = bundle_drivers(tree, findings)
+    joined = bundle.joined()
     findings.raise_errors()
-    if bundle is not tree:
-        graph = PyCallGraph(Scopes(bundle))
-    return bundle, graph, wired
+    if joined is None:
+        return tree, graph, wired
+    return joined, PyCallGraph(Scopes(joined)), wired
 
 
 def _line_map(tree: ast.Module, text: str) -> LineMap:
