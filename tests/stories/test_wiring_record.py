@@ -164,6 +164,21 @@ def test_a_diagram_is_the_record_and_the_board_has_its_parts(home: Home, tmp_pat
     assert scan["result"]["addresses"] == [0x40, 0x76]
 
 
+def test_a_program_of_the_catalogue_records_its_drawing_and_replaces_nothing(home: Home) -> None:
+    host = home.host
+    words = ("app", "install", "button_counter", "-d", BOARD)
+    # The button of the record bounces, and the program is tried with it.
+    host.run("device", "wiring", BOARD, "--add", "push=button pin=7 bounce_ms=5", "--remove", "btn1")
+    assert host.run(*words, "--set", "pin=7").code == 0
+    before = home.wiring()
+    assert (before["push"]["pins"], "button" in before) == ({"pin": 7}, False)
+    ran = host.run(*words, "--name", "second", "--set", "pin=11")
+    assert ran.code == 0, ran.err
+    assert f"recorded as wired to {BOARD}: button=button pin=11 active=low" in ran.out + ran.err
+    after = home.wiring()
+    assert {part_id: after[part_id]["pins"] for part_id in after.keys() - before.keys()} == {"button": {"pin": 11}}
+
+
 def test_a_record_survives_the_host(home: Home) -> None:
     before = home.wiring()
     home.host.process.terminate()

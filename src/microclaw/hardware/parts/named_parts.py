@@ -141,7 +141,7 @@ def name_pin(wiring: Wiring, board: BoardProfile, name: str, gpio: int, *, devic
         (role,) = same.pins
         part = replace(same, pins={role: gpio}, label=name)
     else:
-        (pin,) = _needed_pins(kind)
+        (pin,) = needed_pins(kind)
         part = make_part(part_id, kind.name, pins={pin.role: gpio}, label=name)
     if present:
         raise _occupied_error(present, part, gpio, device)
@@ -202,16 +202,8 @@ def inputs_on(wiring: Wiring, gpio: int) -> tuple[WiredPart, ...]:
 
 def _kind_of_name(name: str, board: BoardProfile, gpio: int) -> Part:
     """Return the part that a name means on this pin: by its longest last words, else a generic part."""
-    kinds = [part for part in parts().values() if len(_needed_pins(part)) == 1 and part.i2c is None]
-    text = _plain_words(name)
-    best: Part | None = None
-    longest = 0
-    # Generic parts are last: a part with the same words is chosen before them.
-    for part in sorted(kinds, key=lambda part: part.generic):
-        length = _matched_length(part, text)
-        if length > longest and _fits(part, board, gpio):
-            best = part
-            longest = length
+    kinds = [part for part in parts().values() if len(needed_pins(part)) == 1 and part.i2c is None]
+    best = part_of_words(name, [part for part in kinds if _fits(part, board, gpio)])
     if best is not None:
         return best
     generic = [part for part in kinds if part.generic]
@@ -222,6 +214,20 @@ def _kind_of_name(name: str, board: BoardProfile, gpio: int) -> Part:
 
 def _plain_words(name: str) -> str:
     return " ".join(re.findall(r"[a-z0-9]+", name.lower()))
+
+
+def part_of_words(name: str, kinds: Iterable[Part]) -> Part | None:
+    """Return the part in whose words a name ends, of several the one with the longest; None if there is none."""
+    text = _plain_words(name)
+    best: Part | None = None
+    longest = 0
+    # Generic parts are last: a part with the same words is chosen before them.
+    for part in sorted(kinds, key=lambda part: part.generic):
+        length = _matched_length(part, text)
+        if length > longest:
+            best = part
+            longest = length
+    return best
 
 
 def _matched_length(part: Part, text: str) -> int:
@@ -241,12 +247,13 @@ def _ending(words: str) -> re.Pattern[str]:
     return re.compile(rf"(?:^|\s)(?P<words>{pattern.replace('-', ' ')})$")
 
 
-def _needed_pins(part: Part) -> list[PartPin]:
+def needed_pins(part: Part) -> list[PartPin]:
+    """Return the pins that must be wired."""
     return [pin for pin in part.pins if not pin.optional]
 
 
 def _fits(part: Part, board: BoardProfile, gpio: int) -> bool:
-    (pin,) = _needed_pins(part)
+    (pin,) = needed_pins(part)
     return refusal(board, gpio, NEEDED_USE[pin.use]) is None
 
 

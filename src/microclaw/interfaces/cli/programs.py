@@ -17,6 +17,8 @@ from microclaw.durable import write_given
 from microclaw.errors import ConfigError, MicroclawError, NoHost, UnknownName
 from microclaw.events import ProgramKind
 from microclaw.hardware.boards import load_board
+from microclaw.hardware.parts.named_parts import part_line
+from microclaw.hardware.parts.wiring import parse_wiring
 from microclaw.hardware.parts.wiring_file import find_wiring_file
 from microclaw.interfaces.cli.operation_commands import perform
 from microclaw.interfaces.cli.options import INTERRUPTED, GlobalOptions, NoTerminal, Texts, command
@@ -32,6 +34,7 @@ from microclaw.interfaces.cli.program_files import (
 from microclaw.interfaces.cli.targets import board_address, chosen_device, chosen_names, known_devices
 from microclaw.programs.building import check_app_name, program_language
 from microclaw.programs.changes import operations as programs
+from microclaw.programs.changes import wiring_operations as wirings
 from microclaw.programs.changes.results import AppOrigin
 from microclaw.programs.patterns.catalog import KIND_OF, SHIPPED, Catalog, Entry
 from microclaw.programs.patterns.entry_form import parse_version
@@ -296,15 +299,40 @@ def install(
     values = {"name": app or entry.app_name, **terms, **_entry_values(options, entry, params, kinds)}
     options.say(entry.diagram(params))
     perform(options, programs.install, values, load_board(board))
+    if address is None:
+        _record_wiring(options, entry, params)
+
+
+def _record_wiring(options: GlobalOptions, entry: Entry, params: Mapping[str, Value]) -> None:
+    """Record the parts of an installed entry as wired to the chosen devices, and say which. What is there stays."""
+    from microclaw.programs.patterns.wired_entry import new_parts
+
+    host = options.host()
+    for name in _chosen(options):
+        record = parse_wiring(host.call(wirings.show_wiring, device=name).file)
+        lines = [part_line(part) for part in new_parts(entry, params, record)]
+        if not lines:
+            continue
+        try:
+            host.call(wirings.wire, device=name, add=lines, remove=[])
+        except MicroclawError as exc:
+            options.say(f"not recorded as wired to {name}: {exc.message}")
+        else:
+            options.say(f"recorded as wired to {name}: {'; '.join(lines)}")
+
+
+def _chosen(options: GlobalOptions) -> set[str]:
+    """Return the names of the chosen devices."""
+    host = options.host()
+    if options.chooses_many:
+        return {*chosen_names(options, host)}
+    return {chosen_device(options, host)}
 
 
 def _device_kinds(options: GlobalOptions) -> list[set[ProgramKind]]:
     """Return the kinds of programs that each chosen device takes; devices that take none are left out."""
     host = options.host()
-    if options.chooses_many:
-        names = {*chosen_names(options, host)}
-    else:
-        names = {chosen_device(options, host)}
+    names = _chosen(options)
     kinds = []
     for device in known_devices(host):
         is_chosen = device.name in names or device.device_id in names

@@ -33,8 +33,9 @@ def read_assumed(keys: Sequence[AssumedKey]) -> WiredPart:
 
 
 def with_assumed(wiring: Wiring, assumed: Sequence[WiredPart]) -> Wiring:
-    """Return the wiring with these parts. A part of the same kind at the same place gets the id of the expectations.
+    """Return the wiring with these parts.
 
+    A part of the same kind at the same place gets the id and the attributes of the expectations.
     Raises ConfigError if the wiring has another part of that id. `check_wiring` refuses two parts at one pin.
     """
     for part in assumed:
@@ -46,11 +47,21 @@ def with_assumed(wiring: Wiring, assumed: Sequence[WiredPart]) -> Wiring:
         same_parts = [other for other in wiring.parts if _is_same(other, part)]
         joined = part
         for same in same_parts:
-            joined = replace(same, id=part.id)
+            joined = _joined(same, part)
         wiring = replace(wiring, parts=(*others, joined))
     return wiring
 
 
 def _is_same(wired: WiredPart, assumed: WiredPart) -> bool:
-    """Return True if they are of one kind, at the same pins and address."""
-    return (wired.part, wired.pins, wired.address) == (assumed.part, assumed.pins, assumed.address)
+    """Return True if they are at the same pins and address, and of one kind. A generic part can be of any kind."""
+    is_of_kind = wired.part == assumed.part or wired.facts.generic
+    is_there = sorted(wired.pins.values()) == sorted(assumed.pins.values()) and wired.address == assumed.address
+    return is_of_kind and is_there
+
+
+def _joined(wired: WiredPart, assumed: WiredPart) -> WiredPart:
+    """Return the wired part with the id and the attributes that the expectations say."""
+    if wired.part != assumed.part:
+        return replace(assumed, active=wired.active)
+    attributes = {**wired.attributes, **assumed.attributes}
+    return replace(wired, id=assumed.id, attributes=attributes)
