@@ -66,13 +66,13 @@ def i2c_read(board, sensor):
     """Return the values of a sensor, by name and unit, from the first of its addresses that answers."""
     import sensors
 
-    places = sensors.addresses(sensor)
+    part, places = sensors.find(sensor)
     if not places:
         names = ", ".join(sensors.names())
         raise CallError("bad_params", "this board has no driver for %s, only for %s" % (sensor[:32], names))
     bus = i2c_bus(board)
     for address in places:
-        readings = sensors.values(bus, sensor, address, __import__)
+        readings = sensors.values(bus, part, address, __import__)
         if readings is not None:
             return {name: round(value, 3) for name, value in readings.items()}
     raise CallError("failed", "no %s answers at the board's I2C pins" % sensor)

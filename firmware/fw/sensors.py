@@ -12,13 +12,20 @@ def names():
     return [row.split(" ")[0] for row in ROWS]
 
 
-def addresses(part):
-    """Return where a part may answer, its usual address first; nothing for a part that cannot be read here."""
+def find(sensor):
+    """Return a part, and where it may answer, its usual address first; no address if it cannot be read here.
+
+    The name of a sensor is its part's, or has its address too: bme280@0x77.
+    """
+    part, _, wanted = sensor.partition("@")
+    found = []
     for row in ROWS:
         name, places, _ = row.split(" ")
         if name == part:
-            return [int(place) for place in places.split(",")]
-    return []
+            found = [int(place) for place in places.split(",")]
+    if wanted:
+        found = [address for address in found if "0x%02x" % address == wanted]
+    return part, found
 
 
 def quantity(i2c, name, address, load):

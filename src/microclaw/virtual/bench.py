@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Final, TypeVar
 
 from microclaw.errors import MicroclawError, UnknownName
 from microclaw.hardware.parts.models import BusDevice, Display, OneWireDevice, PartModel, PinDevice, SpiDevice
+from microclaw.hardware.parts.readable import sensor_at_address
 from microclaw.hardware.parts.reader import part_folders, parts, quantities
 from microclaw.hardware.parts.wiring import WiredPart, Wiring, bus_pins, make_part, part_roles
 from microclaw.hardware.screens.screen import Screen
@@ -182,10 +183,13 @@ class BoardParts:
         return self._models[part_id]
 
     def readings(self, name: str) -> dict[str, float]:
-        """Return what a sensor on the bus measures, by its id or the name of its part. Raises UnknownName."""
+        """Return what a sensor on the bus measures. Raises UnknownName.
+
+        `name` is its id, or the name of its part, which may have its address ("bme280@0x77").
+        """
         with self._board.lock:
             for part_id, wired in self.bus_sensors():
-                if name in (part_id, wired.part):
+                if name in (part_id, wired.part, sensor_at_address(wired)):
                     measured = self._models[part_id].readings()
                     return {field: round(value, 3) for field, value in measured.items()}
         known = ", ".join(wired.part for _, wired in self.bus_sensors()) or "none"

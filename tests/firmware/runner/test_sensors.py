@@ -58,7 +58,7 @@ async def test_program_and_host_read_what_the_sensors_measure(micropython: Micro
         machine.registers.update({registers()})
         calls = Calls(runner.board, runner, "0")
         answers = []
-        for name in ("bme280", "ina219", "bme68x"):
+        for name in ("bme280", "ina219", "bme68x", "bme280@0x76", "bme280@0x77", "bme280@0x40"):
             answers.append(await calls.answer(name, "i2c.read", {{"sensor": name}}, True))
         await install(runner, "app")
         await until(lambda: row(runner, "app")["state"] != "running", 20000)
@@ -71,3 +71,5 @@ async def test_program_and_host_read_what_the_sensors_measure(micropython: Micro
     assert dict(zip(ACCURACY, (float(line.split()[1]) for line in lines[:6]), strict=True)) == right
     assert lines[6] == "temperature None"
     assert answers[2]["error"]["code"] == "bad_params", "there is no driver for a bme68x"
+    assert answers[3]["value"] == {**answers[0]["value"], "sensor": "bme280@0x76"}
+    assert [answer["error"]["code"] for answer in answers[4:]] == ["failed", "bad_params"]

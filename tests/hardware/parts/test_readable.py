@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from microclaw.hardware.boards.reader import load_board
-from microclaw.hardware.parts.readable import readable_parts
-from microclaw.hardware.parts.wiring import parse_wiring, soldered_parts
+from microclaw.hardware.parts.readable import readable_sensors
+from microclaw.hardware.parts.wiring import Wiring, parse_wiring, soldered_parts
 
 WIRING = """
 [air]
@@ -32,9 +32,13 @@ pin = 7
 """
 
 
-def test_parts_with_a_reading_on_the_boards_own_bus_are_read_one_of_each_kind() -> None:
-    assert [part.id for part in readable_parts(parse_wiring(WIRING))] == ["air", "load"]
+def names(wiring: Wiring) -> dict[str, str]:
+    return {name: part.id for name, part in readable_sensors(wiring).items()}
+
+
+def test_parts_with_a_reading_on_the_boards_own_bus_are_read_and_two_of_a_kind_by_their_addresses() -> None:
+    assert names(parse_wiring(WIRING)) == {"bme280@0x76": "air", "bme280@0x77": "air-2", "ina219": "load"}
 
 
 def test_what_is_soldered_on_is_read() -> None:
-    assert [part.part for part in readable_parts(soldered_parts(load_board("virtual")))] == ["bme280", "ina219"]
+    assert names(soldered_parts(load_board("virtual"))) == {"bme280": "bme280", "ina219": "ina219"}

@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import asyncio
 import csv
+import functools
 import io
 import math
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Final, Literal, TypeAlias
 
@@ -22,6 +23,7 @@ from microclaw.devices.link.results import LastValue
 from microclaw.devices.registry.device import Device
 from microclaw.devices.registry.registry import Registry
 from microclaw.errors import UnknownName
+from microclaw.hardware.parts.reader import quantities
 from microclaw.host.store.downsampling import Downsampling
 from microclaw.host.store.telemetry import (
     HOUR_MS,
@@ -127,20 +129,27 @@ class TelemetryHistory:
     def add_message(self, endpoint: str, message: Telemetry) -> None:
         """Keep the values of a device's `telemetry` message, and count the refused ones."""
         device = self.devices.owner_of(endpoint)
-        at_ms = self._now_ms()
         if device is None:
             return
-        points = []
+        values = {}
         for name in _FIELDS:
             value = getattr(message, name)
             if value is not None:
-                point = self._point(device.device_id, name, value, at_ms)
-                if point is not None:
-                    points.append(point)
+                values[name] = value
+        self.add_values(device.device_id, values)
+
+    def add_values(self, device_id: str, values: Mapping[str, float]) -> None:
+        """Keep values of a device by the names of their series, and count the refused ones."""
+        at_ms = self._now_ms()
+        points = []
+        for name, value in values.items():
+            point = self._point(device_id, name, value, at_ms)
+            if point is not None:
+                points.append(point)
         room = MAX_WAITING - len(self._waiting)
         self._waiting += points[:room]
         if points[room:]:
-            self._refuse(device.device_id, "store", len(points[room:]))
+            self._refuse(device_id, "store", len(points[room:]))
 
     def count_impossible(self, endpoint: str, count: int) -> None:
         """Count values of a device's `telemetry` that no board can have."""
@@ -287,7 +296,16 @@ def csv_lines(device: str, series: Iterable[Series]) -> str:
 
 def unit_of(key: str) -> str:
     """Return the unit of a series: of the link's own, or by its name as in `soil_percent`; "" if unknown."""
-    return _UNITS.get(key) or _SUFFIXES.get(key.lower().rpartition("_")[2] if "_" in key else "", "")
+    unit = _UNITS.get(key) or _reading_units().get(key.rpartition("/")[2])
+    if unit is not None:
+        return unit
+    return _SUFFIXES.get(key.lower().rpartition("_")[2] if "_" in key else "", "")
+
+
+@functools.cache
+def _reading_units() -> Mapping[str, str]:
+    """Return the units of what parts measure, by the fields of readings ("temperature_c")."""
+    return {quantity.reading: quantity.unit for quantity in quantities().values()}
 
 
 def _number(value: float | str) -> float | None:

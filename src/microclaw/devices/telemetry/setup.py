@@ -13,6 +13,7 @@ from microclaw.devices.link.links import LinkRegistry
 from microclaw.devices.registry.registry import Registry
 from microclaw.devices.telemetry.history import FLUSH_S, STEP_S, TelemetryHistory
 from microclaw.devices.telemetry.operations import refused_values, show
+from microclaw.devices.telemetry.part_readings import PartReadings
 from microclaw.devices.telemetry.reported import ReportedEvents
 from microclaw.host.builder.builder import HostBuilder
 from microclaw.host.builder.hooks import MetricFamily, Row
@@ -44,6 +45,7 @@ def setup(host: HostBuilder) -> None:
     host.task("keep telemetry", history.flush, every_s=FLUSH_S)
     host.task("make telemetry smaller", history.downsample, every_s=STEP_S)
     host.task("collect crashes and readings", reported.follow)
+    host.task("read wired parts", PartReadings(registry, history).follow)
     # It writes the values that wait when the tasks have ended.
     host.at_end(history.flush)
     _show(host, history)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import Final
 
 from microclaw.hardware.parts.reader import FOLDER
@@ -11,14 +12,28 @@ _READING: Final = "reading.py"
 """The file of a part that our firmware reads it with."""
 
 
-def readable_parts(wiring: Wiring) -> tuple[WiredPart, ...]:
-    """Return the parts that a call `i2c.read` can name: one of each kind, on the board's own I2C bus.
+def readable_sensors(wiring: Wiring) -> dict[str, WiredPart]:
+    """Return the parts on the board's own I2C bus by the names that a call `i2c.read` has for them.
 
-    The firmware looks for a kind at its addresses, so a second part of a kind has no name of its own there.
+    A part has the name of its kind, because firmware of earlier versions knows no other. If the bus has several parts
+    of the kind, each has its address in its name.
     """
-    by_kind: dict[str, WiredPart] = {}
-    for part in wiring.parts:
-        is_on_own_bus = part.address is not None and not part.pins
-        if is_on_own_bus and (FOLDER / part.part / _READING).is_file():
-            by_kind.setdefault(part.part, part)
-    return tuple(by_kind.values())
+    readable = [part for part in wiring.parts if _is_readable(part)]
+    count_by_kind = Counter(part.part for part in readable)
+    sensors = {}
+    for part in readable:
+        name = part.part
+        if count_by_kind[name] > 1:
+            name = sensor_at_address(part)
+        sensors[name] = part
+    return sensors
+
+
+def sensor_at_address(part: WiredPart) -> str:
+    """Return the name of a sensor with its address, as "bme280@0x77"."""
+    return f"{part.part}@0x{part.address or 0:02x}"
+
+
+def _is_readable(part: WiredPart) -> bool:
+    is_on_own_bus = part.address is not None and not part.pins
+    return is_on_own_bus and (FOLDER / part.part / _READING).is_file()

@@ -18,7 +18,7 @@ from microclaw.devices.registry.device import Device
 from microclaw.devices.registry.registry import Registry
 from microclaw.errors import MicroclawError, UnknownName
 from microclaw.hardware.parts.named_parts import SwitchedPin, switched_pins
-from microclaw.hardware.parts.readable import readable_parts
+from microclaw.hardware.parts.readable import readable_sensors
 from microclaw.interfaces.mqtt.device_view import DeviceView, FirmwareVersions, MqttPin, MqttProgram
 from microclaw.programs.changes.catalogue import AppListing
 from microclaw.programs.changes.change_log import DesiredApp
@@ -166,15 +166,20 @@ async def _read_sensors(
     """Read the wired sensors into `readings`, if that puts no program of ours onto the board."""
     is_readable = _is_online(device) and device.supports(I2cRead.method) and sees_pins(device)
     if is_readable:
-        for part in readable_parts(device.wiring):
-            sensor = part.part
+        named = set[str]()
+        for sensor, part in readable_sensors(device.wiring).items():
+            # The first part of a kind has the topic of its kind, each further one that of its id.
+            name = part.part
+            if name in named:
+                name = part.id
+            named.add(name)
             try:
                 reading = await device.call(I2cRead(sensor), ASK_S, wait=False)
-                readings[sensor] = dict(reading.values)
+                readings[name] = dict(reading.values)
             except MicroclawError:
                 # It is not wired, or no longer.
-                if sensor in readings:
-                    readings[sensor] = dict.fromkeys(readings[sensor])
+                if name in readings:
+                    readings[name] = dict.fromkeys(readings[name])
     return dict(readings)
 
 

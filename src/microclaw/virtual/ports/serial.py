@@ -125,7 +125,11 @@ class SerialConsole:
 
     def _read_i2c(self, request: Reply) -> Reply:
         sensor = request.get("sensor")
-        if not isinstance(sensor, str) or sensor not in parts() or parts()[sensor].i2c is None:
+        if not isinstance(sensor, str):
+            return _error(f"Unknown sensor: {sensor}"[:80])
+        # Of several sensors of one kind each is named with its address.
+        part = parts().get(sensor.partition("@")[0])
+        if part is None or part.i2c is None:
             return _error(f"Unknown sensor: {sensor}"[:80])
         try:
             values = self._board.parts.readings(sensor)
