@@ -6,7 +6,8 @@ Sound rather than sharp: where it cannot tell, a call may reach every function t
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from types import UnionType
 from typing import Final, TypeAlias
 
 from msgspec import Struct, field
@@ -325,6 +326,21 @@ def run_by(node: Function | Loop) -> Iterator[ast.AST]:
             waiting += [*decorators, *one.args.defaults, *filter(None, one.args.kw_defaults)]
         else:
             waiting += ast.iter_child_nodes(one)
+
+
+def contains(nodes: Iterable[ast.AST], kinds: type | tuple[type, ...] | UnionType) -> bool:
+    """Return True if a node is of one of these kinds."""
+    return any(isinstance(node, kinds) for node in nodes)
+
+
+def constant_integers(nodes: Iterable[ast.expr]) -> list[int] | None:
+    """Return the whole numbers that these constants are, or None if one of the nodes is anything else."""
+    numbers = []
+    for node in nodes:
+        if not isinstance(node, ast.Constant) or not isinstance(node.value, int):
+            return None
+        numbers.append(node.value)
+    return numbers
 
 
 def _first_arg(function: Callable) -> ast.arg | None:

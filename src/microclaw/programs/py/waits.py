@@ -7,15 +7,26 @@ goes through `aw`, which awaits only if a coroutine came back; a class whose `__
 from __future__ import annotations
 
 import ast
+from collections.abc import Iterable
 from typing import Final
 
 from microclaw.hardware.boards.micropython.stock import stock_image
-from microclaw.programs.py.callgraph import WAITING_ORIGINS, Callable, Class, Loop, PyCallGraph, run_by
+from microclaw.programs.py.callgraph import (
+    WAITING_ORIGINS,
+    Callable,
+    Class,
+    Loop,
+    PyCallGraph,
+    constant_integers,
+    contains,
+    run_by,
+)
 from microclaw.programs.py.plans import TAKES_COROUTINES, CallPlan, LibraryCalls
 from microclaw.programs.py.scopes import Comprehension
 from microclaw.programs.py.source import Findings
 
-SHORT_LOOP: Final = 64  # rounds that need no guard
+# Rounds that need no guard.
+SHORT_LOOP: Final = 64
 _YIELDS: Final = ast.Yield | ast.YieldFrom
 _LEAVES: Final = ast.Break | ast.Return | ast.Raise
 _CONSUMERS: Final = frozenset(
@@ -26,75 +37,100 @@ _NO_LAMBDA: Final = "write a function with def instead of the lambda"
 
 
 class Waits:
+    """The functions that wait, and what becomes of each call.
+
+    `waiting` has the place in each such function that is the reason, `guards` the runner's function that a loop calls
+    in each round. `comprehensions` are those with a wait in them.
+    """
+
     def __init__(self, graph: PyCallGraph, library: LibraryCalls, findings: Findings) -> None:
         self.graph = graph
         self._findings = findings
-        self.waiting: dict[Callable, ast.AST] = {}  # and the place in it that is why
+        self.waiting: dict[Callable, ast.AST] = {}
         self.plans: dict[ast.Call, CallPlan] = {}
         self.guards: dict[Loop, str] = {}
-        self.comprehensions: set[Comprehension] = set()  # those with a wait in them
+        self.comprehensions: set[Comprehension] = set()
         self._parents = graph.scopes.parents
-        self._fixed = {c: plan for c in graph.calls if (plan := library.plan(c)) is not None}
+        self._fixed = _library_plans(graph, library)
         self._sleep_is_a_value = False
-        self._mark_values({h for call in graph.calls for h in library.handlers(call)})
+        handlers: set[ast.expr] = set()
+        for call in graph.calls:
+            handlers.update(library.handlers(call))
+        self._mark_values(handlers)
         self._mark_reflection()
         graph.reached.clear()
         self._find_waiting()
-        assigned = [n.value for n in graph.scopes.of if isinstance(n, ast.Assign)]
+        assigned = [node.value for node in graph.scopes.of if isinstance(node, ast.Assign)]
         self._keeps_generators = any(map(self._makes_generator, assigned))
         for call in graph.calls:
             self._plan_call(call)
-        for call in [c for c, plan in self.plans.items() if plan.waits]:
-            self._find_comprehensions(call)
+        for call, plan in self.plans.items():
+            if plan.waits:
+                self._find_comprehensions(call)
         for node in graph.scopes.of:
             if isinstance(node, Loop):
                 self._guard(node, graph.by_owner(node))
 
     def is_coroutine(self, function: Callable | None) -> bool:
-        """True if a function runs as a coroutine; None is the module's own code."""
+        """Return True if a function runs as a coroutine; None is the module's own code."""
         return function is None or function.is_async or function in self.waiting
 
     def init_waits(self, made: Class) -> bool:
-        """True if an object of this class must be made by `new`; then each `__init__` of its family is a coroutine."""
-        has_init = any("__init__" in c.methods for c in made.with_ancestors())
-        return has_init and any(m in self.waiting for m in _inits(made))
+        """Return True if `new` must make an object of this class; then each `__init__` of its family is a coroutine."""
+        has_init = any("__init__" in ancestor.methods for ancestor in made.with_ancestors())
+        return has_init and self._is_any_waiting(_inits(made))
 
     # What is used as a value: any call of something unknown may reach it
 
     def _mark_values(self, handlers: set[ast.expr]) -> None:
         for node in self.graph.scopes.of:
             parent = self._parents.get(node)
-            if node in handlers or (isinstance(parent, ast.Call) and parent.func is node):
-                continue
-            if isinstance(node, ast.Lambda):
-                self.graph.functions[node].escapes = True
-            if not isinstance(node, ast.Name | ast.Attribute) or not isinstance(node.ctx, ast.Load):
-                continue
-            self._sleep_is_a_value |= self.graph.origin(node) in WAITING_ORIGINS
-            if isinstance(parent, ast.Attribute | ast.ClassDef) or node in getattr(parent, "decorator_list", ()):
-                continue
-            reach = self.graph.reach(node)
-            for function in reach.functions if not reach.unknown else ():
+            is_called = isinstance(parent, ast.Call) and parent.func is node
+            if node not in handlers and not is_called:
+                self._mark_value(node, parent)
+
+    def _mark_value(self, node: ast.AST, parent: ast.AST | None) -> None:
+        if isinstance(node, ast.Lambda):
+            self.graph.functions[node].escapes = True
+        if not isinstance(node, ast.Name | ast.Attribute) or not isinstance(node.ctx, ast.Load):
+            return
+        if self.graph.origin(node) in WAITING_ORIGINS:
+            self._sleep_is_a_value = True
+        if isinstance(parent, ast.Attribute | ast.ClassDef) or node in getattr(parent, "decorator_list", ()):
+            return
+        reach = self.graph.reach(node)
+        if not reach.unknown:
+            for function in reach.functions:
                 function.escapes = True
-            if reach.made is not None and not self._is_type_test(parent):
-                reach.made.escapes.append(node)
+        if reach.made is not None and not self._is_type_test(parent):
+            reach.made.escapes.append(node)
 
     def _mark_reflection(self) -> None:
         """Mark all that a program may find by its name at run time: with getattr, globals() or __dict__."""
         for node in self.graph.scopes.of:
             if isinstance(node, ast.Call):
                 called = self.graph.origin(node.func)
-            else:
-                called = None
-            if isinstance(node, ast.Call) and called == "builtins.getattr" and len(node.args) > 1:
-                name = node.args[1].value if isinstance(node.args[1], ast.Constant) else None
-                for function in self.graph.functions.values():
-                    function.escapes |= name is None or function.name == name
-            elif called == "builtins.globals" or (isinstance(node, ast.Attribute) and node.attr == "__dict__"):
-                for function in self.graph.functions.values():
-                    function.escapes = True
-                for made in self.graph.classes.values():
-                    made.escapes.append(node)
+                if called == "builtins.getattr" and len(node.args) > 1:
+                    self._mark_named(node.args[1])
+                elif called == "builtins.globals":
+                    self._mark_all(node)
+            elif isinstance(node, ast.Attribute) and node.attr == "__dict__":
+                self._mark_all(node)
+
+    def _mark_named(self, text: ast.expr) -> None:
+        """Mark the functions that a text names, or all if it is unknown."""
+        name = None
+        if isinstance(text, ast.Constant):
+            name = text.value
+        for function in self.graph.functions.values():
+            if name is None or function.name == name:
+                function.escapes = True
+
+    def _mark_all(self, place: ast.AST) -> None:
+        for function in self.graph.functions.values():
+            function.escapes = True
+        for defined in self.graph.classes.values():
+            defined.escapes.append(place)
 
     def _is_type_test(self, parent: ast.AST | None) -> bool:
         if isinstance(parent, ast.Tuple):
@@ -106,17 +142,27 @@ class Waits:
     # Which functions wait
 
     def _find_waiting(self) -> None:
-        before = -1
-        while before < len(self.waiting):
-            before = len(self.waiting)
+        count_before = -1
+        while count_before < len(self.waiting):
+            count_before = len(self.waiting)
             for function in self.graph.functions.values():
                 if function not in self.waiting and not function.is_async:
-                    place = next((n for n in run_by(function.node) if self._is_wait(n, function)), None)
-                    self.waiting |= {function: place} if place is not None else {}
-            for made in self.graph.classes.values():
-                inits = _inits(made)
-                for init in inits if any(m in self.waiting for m in inits) else ():
-                    self.waiting.setdefault(init, init.node)
+                    self._find_wait(function)
+            for defined in self.graph.classes.values():
+                inits = _inits(defined)
+                if self._is_any_waiting(inits):
+                    for init in inits:
+                        self.waiting.setdefault(init, init.node)
+
+    def _find_wait(self, function: Callable) -> None:
+        """Enter the function into `waiting` with its first wait, if it has one."""
+        for node in run_by(function.node):
+            if self._is_wait(node, function):
+                self.waiting[function] = node
+                return
+
+    def _is_any_waiting(self, functions: Iterable[Callable]) -> bool:
+        return any(function in self.waiting for function in functions)
 
     def _is_wait(self, node: ast.AST, function: Callable) -> bool:
         if isinstance(node, ast.Call):
@@ -126,10 +172,11 @@ class Waits:
         return not self._has_wait(node) and polls(node, self.graph)
 
     def _waits(self, call: ast.Call) -> bool:
-        return (plan := self._plan(call)) is not None and plan.waits
+        plan = self._plan(call)
+        return plan is not None and plan.waits
 
     def _plan(self, call: ast.Call) -> CallPlan | None:
-        """The plan of a call, as far as is known now; None: there is none."""
+        """Return the plan of a call, as far as is known now, or None."""
         is_awaited = self._is_awaited(call)
         fixed = self._fixed.get(call)
         if fixed is not None:
@@ -137,19 +184,21 @@ class Waits:
         reach = self.graph.reach(call.func)
         if reach.made is not None and self.init_waits(reach.made):
             return CallPlan("new", waits=True)
-        waiting = [f for f in reach.functions if f in self.waiting]
+        waiting = [function for function in reach.functions if function in self.waiting]
         if not waiting and not (reach.unknown and self._sleep_is_a_value):
             return None
-        others = reach.native or reach.unknown or reach.made is not None or len(waiting) < len(reach.functions)
-        if others:
-            if not is_awaited:
-                return CallPlan("maybe", waits=True)
-            return None
+        may_be_other = reach.native or reach.unknown or reach.made is not None
+        if may_be_other or len(waiting) < len(reach.functions):
+            if is_awaited:
+                return None
+            return CallPlan("maybe", waits=True)
         # A lambda may pass on what may wait.
-        return CallPlan("maybe" if any(isinstance(f.node, ast.Lambda) for f in waiting) else "await", waits=True)
+        if any(isinstance(function.node, ast.Lambda) for function in waiting):
+            return CallPlan("maybe", waits=True)
+        return CallPlan("await", waits=True)
 
     def _is_awaited(self, call: ast.Call) -> bool:
-        """True if the program itself treats the call's result as a coroutine."""
+        """Return True if the program itself treats the call's result as a coroutine."""
         parent = self._parents.get(call)
         if isinstance(parent, ast.Starred | ast.List | ast.Tuple):
             parent = self._parents.get(parent)
@@ -160,8 +209,13 @@ class Waits:
         return isinstance(parent, ast.Await)
 
     def _has_wait(self, loop: Loop) -> bool:
-        inside = [*run_by(loop), *(ast.walk(loop.test) if isinstance(loop, ast.While) else ())]
-        return any(isinstance(n, ast.Await) or (isinstance(n, ast.Call) and self._waits(n)) for n in inside)
+        nodes = list(run_by(loop))
+        if isinstance(loop, ast.While):
+            nodes += ast.walk(loop.test)
+        for node in nodes:
+            if isinstance(node, ast.Await) or (isinstance(node, ast.Call) and self._waits(node)):
+                return True
+        return False
 
     # What becomes of each call
 
@@ -172,6 +226,15 @@ class Waits:
         self.plans[call] = plan
         if not plan.waits:
             return
+        self._check_place(call)
+        if plan.kind == "maybe":
+            self._check_mixed(call)
+        if plan.kind == "new" and self.graph.reach(call.func).unknown:
+            hint = "give the class a method start() that waits, and call it after making the object"
+            self._findings.error(call, "cannot tell which class is made here, and its __init__ waits", hint)
+
+    def _check_place(self, call: ast.Call) -> None:
+        """Refuse a wait in the body of a class, and inside a larger expression of a lambda."""
         owner = self.graph.by_owner(call)
         scope = self.graph.scopes.of[call].function
         if isinstance(scope.node, ast.ClassDef):
@@ -180,64 +243,74 @@ class Waits:
         elif owner is not None and isinstance(owner.node, ast.Lambda) and owner.node.body is not call:
             message = f"{ast.unparse(call.func)} waits inside a larger expression of a lambda"
             self._findings.error(call, message, _NO_LAMBDA)
-        if plan.kind == "maybe":
-            self._check_mixed(call)
-        if plan.kind == "new" and self.graph.reach(call.func).unknown:
-            hint = "give the class a method start() that waits, and call it after making the object"
-            self._findings.error(call, "cannot tell which class is made here, and its __init__ waits", hint)
 
     def _check_mixed(self, call: ast.Call) -> None:
-        """A generator and a coroutine are one type in MicroPython: `aw` could not tell them apart."""
+        """Refuse what `aw` could not tell apart: a generator and a coroutine are one type in MicroPython."""
         for function in self.graph.reach(call.func).functions:
             if function.is_generator or function.is_async or self._returns_generator(function):
-                what = "an async function" if function.is_async else "a generator"
-                message = f"{ast.unparse(call.func)} may be a function that waits, or {what} ({function.name})"
+                kind = "a generator"
+                if function.is_async:
+                    kind = "an async function"
+                message = f"{ast.unparse(call.func)} may be a function that waits, or {kind} ({function.name})"
                 hint = "give the functions different names, or call them by their own names"
                 self._findings.error(call, message, hint)
                 return
 
     def _returns_generator(self, function: Callable) -> bool:
-        results = [n.value for n in run_by(function.node) if isinstance(n, ast.Return) and n.value is not None]
         if isinstance(function.node, ast.Lambda):
-            results = [function.node.body]
-        kept = ast.Name | ast.Attribute
-        return any(self._makes_generator(r) or (self._keeps_generators and isinstance(r, kept)) for r in results)
+            return self._may_be_generator(function.node.body)
+        for node in run_by(function.node):
+            if isinstance(node, ast.Return) and node.value is not None and self._may_be_generator(node.value):
+                return True
+        return False
+
+    def _may_be_generator(self, value: ast.expr) -> bool:
+        is_name = isinstance(value, ast.Name | ast.Attribute)
+        return self._makes_generator(value) or (self._keeps_generators and is_name)
 
     def _makes_generator(self, value: ast.expr) -> bool:
         if not isinstance(value, ast.Call) or self._waits(value):
             return isinstance(value, ast.GeneratorExp)
-        return any(f.is_generator or f.is_async for f in self.graph.reach(value.func).functions)
+        functions = self.graph.reach(value.func).functions
+        return any(function.is_generator or function.is_async for function in functions)
 
     def _find_comprehensions(self, call: ast.Call) -> None:
-        """The comprehensions around a wait; what one loops over first is computed before it."""
+        """Find the comprehensions around a wait; what one loops over first is computed before it."""
         node: ast.AST = call
-        first: ast.AST | None = None
-        while (parent := self._parents.get(node)) is not None and not isinstance(parent, ast.stmt | ast.Lambda):
+        iterating: ast.AST | None = None
+        parent = self._parents.get(node)
+        while parent is not None and not isinstance(parent, ast.stmt | ast.Lambda):
             if isinstance(parent, ast.comprehension):
-                first = parent if parent.iter is node else None
-            elif isinstance(parent, Comprehension) and (node is not parent.generators[0] or first is not node):
-                self._add_comprehension(parent)
+                iterating = parent if parent.iter is node else None
+            elif isinstance(parent, Comprehension):
+                is_before = node is parent.generators[0] and iterating is node
+                if not is_before:
+                    self._add_comprehension(parent)
             node = parent
+            parent = self._parents.get(node)
 
     def _add_comprehension(self, node: Comprehension) -> None:
         if node in self.comprehensions:
             return
         self.comprehensions.add(node)
         owner = self.graph.by_owner(node)
-        parent = self._parents.get(node)
         if owner is not None and isinstance(owner.node, ast.Lambda):
             self._findings.error(node, "a lambda's comprehension waits", _NO_LAMBDA)
-        if any(isinstance(n, ast.NamedExpr) for n in ast.walk(node)):
+        if contains(ast.walk(node), ast.NamedExpr):
             self._findings.error(node, "a comprehension that waits cannot use :=", "write it as a loop")
-        func = parent.func if isinstance(parent, ast.Call) else None
-        joins = isinstance(func, ast.Attribute) and func.attr == "join"
-        if func is not None:
-            consumer = (self.graph.origin(func) or "").removeprefix("builtins.")
-        else:
-            consumer = ""
-        if isinstance(node, ast.GeneratorExp) and not joins and consumer not in _CONSUMERS:
+        if isinstance(node, ast.GeneratorExp) and not self._is_consumed(node):
             hint = "make it a list: [ ... ] instead of ( ... )"
             self._findings.error(node, "a generator expression that waits", hint)
+
+    def _is_consumed(self, node: ast.GeneratorExp) -> bool:
+        """Return True if a call takes all values of a generator expression at once."""
+        parent = self._parents.get(node)
+        if not isinstance(parent, ast.Call):
+            return False
+        if isinstance(parent.func, ast.Attribute) and parent.func.attr == "join":
+            return True
+        consumer = self.graph.origin(parent.func) or ""
+        return consumer.removeprefix("builtins.") in _CONSUMERS
 
     def _guard(self, loop: Loop, owner: Callable | None) -> None:
         if isinstance(loop, ast.While) and _only_computes(loop, self.graph):
@@ -255,46 +328,76 @@ class Waits:
             self.guards[loop] = "y" if gives_way else "g"
 
 
+def _library_plans(graph: PyCallGraph, library: LibraryCalls) -> dict[ast.Call, CallPlan]:
+    """Return the plans of the calls whose meaning the library fixes."""
+    plans = {}
+    for call in graph.calls:
+        plan = library.plan(call)
+        if plan is not None:
+            plans[call] = plan
+    return plans
+
+
 def _inits(made: Class) -> list[Callable]:
-    return [m for c in made.with_ancestors(heirs=True) for m in c.methods.get("__init__", ())]
+    inits: list[Callable] = []
+    for relative in made.with_ancestors(heirs=True):
+        inits += relative.methods.get("__init__", ())
+    return inits
 
 
 # Which loops wait for something outside, and which only compute: the first must let others run, the second end
 
 
 def polls(loop: ast.While, graph: PyCallGraph) -> bool:
-    """True if a `while` loop may go on until something outside changes: anything but plain computing with an end."""
-    inside = list(run_by(loop))
-    if any(isinstance(n, _YIELDS) for n in inside):
+    """Return True if a `while` loop may go on until something outside changes: it does not just compute to an end."""
+    nodes = list(run_by(loop))
+    if contains(nodes, _YIELDS):
         return False
-    if any(isinstance(n, ast.Call) and not _is_pure(n, graph) for n in (*inside, *ast.walk(loop.test))):
+    if _looks_outside((*nodes, *ast.walk(loop.test)), graph):
         return True
     if isinstance(loop.test, ast.Constant):
-        return _is_endless(loop) and not any(isinstance(n, _LEAVES) for n in inside)
-    changed = {ast.unparse(n) for n in inside if isinstance(getattr(n, "ctx", None), ast.Store)}
-    called = [n.func for n in inside if isinstance(n, ast.Call)]
-    changed |= {ast.unparse(func.value) for func in called if isinstance(func, ast.Attribute)}
-    return not any(isinstance(n, ast.Name | ast.Attribute) and ast.unparse(n) in changed for n in ast.walk(loop.test))
+        return _is_endless(loop) and not contains(nodes, _LEAVES)
+    changed = _changed_names(nodes)
+    for node in ast.walk(loop.test):
+        if isinstance(node, ast.Name | ast.Attribute) and ast.unparse(node) in changed:
+            return False
+    return True
+
+
+def _changed_names(nodes: Iterable[ast.AST]) -> set[str]:
+    """Return the names that are set here, and the objects whose methods are called."""
+    changed = set()
+    for node in nodes:
+        if isinstance(getattr(node, "ctx", None), ast.Store):
+            changed.add(ast.unparse(node))
+        elif isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
+            changed.add(ast.unparse(node.func.value))
+    return changed
 
 
 def _only_computes(loop: ast.While, graph: PyCallGraph) -> bool:
-    """True if a loop runs forever and looks at nothing outside: nobody would see what it does."""
-    return _is_endless(loop) and not any(
-        isinstance(n, _LEAVES | _YIELDS | ast.Await) or (isinstance(n, ast.Call) and not _is_pure(n, graph))
-        for n in run_by(loop)
-    )
+    """Return True if a loop runs forever and looks at nothing outside: nobody would see what it does."""
+    if not _is_endless(loop):
+        return False
+    nodes = list(run_by(loop))
+    return not contains(nodes, _LEAVES | _YIELDS | ast.Await) and not _looks_outside(nodes, graph)
+
+
+def _looks_outside(nodes: Iterable[ast.AST], graph: PyCallGraph) -> bool:
+    """Return True if there is a call that does more than compute."""
+    return any(isinstance(node, ast.Call) and not _is_pure(node, graph) for node in nodes)
 
 
 def is_short(loop: Loop) -> bool:
-    """True if a loop has few rounds for sure, and no other loop in it."""
-    if not isinstance(loop, ast.For) or any(isinstance(n, Loop) for n in run_by(loop)):
+    """Return True if a loop has few rounds for sure, and no other loop in it."""
+    if not isinstance(loop, ast.For) or contains(run_by(loop), Loop):
         return False
     match loop.iter:
         case ast.Tuple(elts=parts) | ast.List(elts=parts):
             return len(parts) <= SHORT_LOOP
         case ast.Call(func=ast.Name(id="range"), args=[_] | [_, _] as args):
-            numbers = [a.value for a in args if isinstance(a, ast.Constant) and isinstance(a.value, int)]
-            return len(numbers) == len(args) and max(map(abs, numbers)) <= SHORT_LOOP // len(args)
+            numbers = constant_integers(args)
+            return numbers is not None and max(map(abs, numbers)) <= SHORT_LOOP // len(args)
         case _:
             return False
 
@@ -309,5 +412,7 @@ def _is_pure(call: ast.Call, graph: PyCallGraph) -> bool:
     if origin is not None:
         top, _, name = origin.partition(".")
         return top in ("math", "struct") or (top == "builtins" and name in stock.computing)
-    name = call.func.attr if isinstance(call.func, ast.Attribute) else ""
+    if not isinstance(call.func, ast.Attribute):
+        return False
+    name = call.func.attr
     return name in stock.computing_methods and not graph.methods.get(name)
