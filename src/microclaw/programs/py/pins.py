@@ -6,11 +6,13 @@ import ast
 from collections.abc import Iterable
 from typing import Final
 
+from msgspec import Struct
+
 from microclaw.errors import PinRefused
 from microclaw.hardware.boards.micropython.stock import PinArgument, PinRole, stock_image
 from microclaw.hardware.boards.pins import cautions, check_pin
 from microclaw.hardware.boards.profile import BoardProfile, PinUse
-from microclaw.programs.py.callgraph import PyCallGraph, is_none
+from microclaw.programs.py.callgraph import Callable, PyCallGraph, constant_integers, contains, is_none
 from microclaw.programs.py.py_image import PinClaim
 from microclaw.programs.py.scopes import Binding
 from microclaw.programs.py.source import Findings
@@ -19,45 +21,74 @@ _PINS: Final = frozenset({"machine.Pin", "microclaw.pin"})
 _NUMBER_ITSELF: Final = _PINS | {"micropython.const", "builtins.const", "onewire.OneWire"}
 _BUSES: Final = frozenset({"machine.UART", "machine.I2C", "machine.SPI"})
 _ADDRESSABLE: Final = frozenset({"neopixel.NeoPixel", "microclaw.neopixel"})
-_AS_ADC: Final = {("adc", "reads"), ("input", "uses")}  # ADC(Pin(1)) is both
-_ROLES: Final[tuple[PinRole, ...]] = ("drives", "reads", "uses")  # the strongest first
+# ADC(Pin(1)) is both.
+_AS_ADC: Final = {("adc", "reads"), ("input", "uses")}
+# The strongest first.
+_ROLES: Final[tuple[PinRole, ...]] = ("drives", "reads", "uses")
 _FOLLOW: Final = 6
-_MOST: Final = 64  # numbers that one expression may stand for
+# Numbers that one expression may stand for.
+_MOST: Final = 64
+
+
+class _NamedPin(Struct, frozen=True):
+    """A pin that a call gets. `place`: the argument that names it, or the call if the bus takes it by itself."""
+
+    place: ast.expr
+    pin: int
+    use: PinUse
+    role: PinRole
 
 
 def check_pins(
     graph: PyCallGraph, board: BoardProfile, findings: Findings
 ) -> tuple[tuple[PinClaim, ...], tuple[int, ...]]:
-    """Every pin with a known number, sorted, and those that only an ADC reads; what the board refuses is found."""
+    """Return every pin with a known number, sorted, and those that only an ADC reads.
+
+    What the board refuses goes to the findings.
+    """
     uses: dict[int, set[tuple[PinUse, PinRole]]] = {}
     for call in graph.calls:
-        named = list(_pin_arguments(call, graph))
-        for value, _, _ in named:
-            name = graph.text(value)
-            if name is not None:
-                findings.error(value, f"a pin is a number: {name!r} is none", _led_words(board))
-        found = [
-            (value, pin, use, role) for value, use, role in named for pin in sorted(pin_numbers(graph, value) or ())
-        ]
-        found += [(call, pin, use, role) for pin, use, role in _default_pins(call, graph, board, findings)]
-        for place, pin, use, role in found:
-            uses.setdefault(pin, set()).add((use, role))
-            try:
-                check_pin(board, pin, use)
-            except PinRefused as refused:
-                if place is call:
-                    findings.error(call, f"without its own, this takes {refused.message}", "give its pins")
-                else:
-                    findings.error(place, refused.message, refused.next_step)
-                continue
-            if place is call:
-                continue
-            is_driven = role == "drives" and not _is_own_light(call, pin, graph, board)
-            for message, hint in cautions(board, pin, is_driven=is_driven, is_pulled=_is_pulled(call, graph)):
-                findings.warn(place, message, hint)
-    known = sorted(uses.items())
-    claims = (PinClaim(pin, next(r for r in _ROLES if r in {role for _, role in found})) for pin, found in known)
-    return tuple(claims), tuple(pin for pin, found in known if ("adc", "reads") in found <= _AS_ADC)
+        for named in (*_find_arguments(call, graph, board, findings), *_default_pins(call, graph, board, findings)):
+            uses.setdefault(named.pin, set()).add((named.use, named.role))
+            _check_board(named, call, graph, board, findings)
+    claims = []
+    analog = []
+    for pin, pin_uses in sorted(uses.items()):
+        roles = [role for _, role in pin_uses]
+        claims.append(PinClaim(pin, min(roles, key=_ROLES.index)))
+        if ("adc", "reads") in pin_uses <= _AS_ADC:
+            analog.append(pin)
+    return tuple(claims), tuple(analog)
+
+
+def _find_arguments(call: ast.Call, graph: PyCallGraph, board: BoardProfile, findings: Findings) -> list[_NamedPin]:
+    """Return the pins that the arguments of a call name; a text instead of a number goes to the findings."""
+    named = []
+    for value, use, role in _pin_arguments(call, graph):
+        name = graph.text(value)
+        if name is not None:
+            findings.error(value, f"a pin is a number: {name!r} is none", _led_words(board))
+        for pin in sorted(pin_numbers(graph, value) or ()):
+            named.append(_NamedPin(value, pin, use, role))
+    return named
+
+
+def _check_board(named: _NamedPin, call: ast.Call, graph: PyCallGraph, board: BoardProfile, findings: Findings) -> None:
+    """Refuse a pin that the board does not have for this use; warn about a pin with a caution that is named."""
+    is_default = named.place is call
+    try:
+        check_pin(board, named.pin, named.use)
+    except PinRefused as refused:
+        if is_default:
+            findings.error(call, f"without its own, this takes {refused.message}", "give its pins")
+        else:
+            findings.error(named.place, refused.message, refused.next_step)
+        return
+    if is_default:
+        return
+    is_driven = named.role == "drives" and not _is_own_light(call, named.pin, graph, board)
+    for message, hint in cautions(board, named.pin, is_driven=is_driven, is_pulled=_is_pulled(call, graph)):
+        findings.warn(named.place, message, hint)
 
 
 def _is_own_light(call: ast.Call, pin: int, graph: PyCallGraph, board: BoardProfile) -> bool:
@@ -70,50 +101,49 @@ def _is_own_light(call: ast.Call, pin: int, graph: PyCallGraph, board: BoardProf
 
 def _is_pulled(call: ast.Call, graph: PyCallGraph) -> bool:
     """Return True if the call asks for a pull-up or pull-down of the chip's."""
-    if graph.origin(call.func) in _PINS:
-        pull = find_argument(call, 2, ("pull",))
-    else:
-        pull = None
+    if graph.origin(call.func) not in _PINS:
+        return False
+    pull = find_argument(call, 2, ("pull",))
     return pull is not None and not is_none(pull)
 
 
-def _default_pins(
-    call: ast.Call, graph: PyCallGraph, board: BoardProfile, findings: Findings
-) -> Iterable[tuple[int, PinUse, PinRole]]:
-    """The pins that a bus takes where the program gives none; for UART(0), and where nobody knows them: a finding."""
+def _default_pins(call: ast.Call, graph: PyCallGraph, board: BoardProfile, findings: Findings) -> Iterable[_NamedPin]:
+    """Yield the pins that a bus takes if the program gives none; UART(0) and unknown pins go to the findings."""
     origin = graph.origin(call.func) or ""
-    if origin not in _BUSES or any(k.arg is None for k in call.keywords):
+    has_unknown_names = any(keyword.arg is None for keyword in call.keywords)
+    if origin not in _BUSES or has_unknown_names:
         return
-    number = find_argument(call, 0, ("id",))
-    if number is not None:
-        numbers = pin_numbers(graph, number)
-    else:
-        numbers = None
-    if origin == "machine.UART" and 0 in (numbers or ()):
+    numbers = pin_numbers(graph, find_argument(call, 0, ("id",))) or set()
+    if origin == "machine.UART" and 0 in numbers:
         hint = "use UART(1) with its pins: UART(1, 9600, tx=17, rx=16)"
         findings.error(call, "a program cannot have UART(0)", hint, "it is the cable's, and the firmware's console")
         return
     slots = stock_image().pin_arguments[origin]
     missing = [slot for slot in slots if find_argument(call, slot.place, slot.names) is None]
-    known = stock_image().default_pins.get(board.chip.upper(), {})
-    if numbers:
-        tables = [known.get(f"{origin}({n})") for n in sorted(numbers)]
-    else:
-        tables = [None]
-    yield from ((table[slot.names[0]], slot.use, slot.role) for table in tables if table for slot in missing)
-    if len(missing) == len(slots) and None in tables:
+    defaults = stock_image().default_pins.get(board.chip.upper(), {})
+    is_unknown = not numbers
+    for number in sorted(numbers):
+        table = defaults.get(f"{origin}({number})")
+        if table is None:
+            is_unknown = True
+            continue
+        for slot in missing:
+            yield _NamedPin(call, table[slot.names[0]], slot.use, slot.role)
+    if len(missing) == len(slots) and is_unknown:
         names = ", ".join(f"{slot.names[0]}=..." for slot in missing)
         message = f"nobody knows the pins that {ast.unparse(call.func)} takes here by itself"
         findings.error(call, message, f"give its pins: {names}")
 
 
 def _led_words(board: BoardProfile) -> str:
-    """The pin of the board's LED: a name in the place of a pin mostly means it."""
+    """Return the words about the board's LED: a name in the place of a pin mostly means it."""
     if board.led is None:
         return f"{board.title} has no LED that a program can switch: {board.no_led or 'its profile knows none'}"
     if board.led.kind == "addressable":
         return f"the LED of {board.title} is addressable, on pin {board.led.pin}: NeoPixel(Pin({board.led.pin}), 1)"
-    low = "" if board.led.active_level else ", lit by the level 0"
+    low = ""
+    if not board.led.active_level:
+        low = ", lit by the level 0"
     return f"the LED of {board.title} is on pin {board.led.pin}{low}: Pin({board.led.pin}, Pin.OUT)"
 
 
@@ -123,7 +153,8 @@ def _pin_arguments(call: ast.Call, graph: PyCallGraph) -> Iterable[tuple[ast.exp
     if origin in _PINS:
         use, role = _pin_use(find_argument(call, 1, ("mode",)), graph, plain=origin == "machine.Pin")
         slots = (PinArgument(0, ("id", "number"), use, role),)
-    elif not origin and isinstance(call.func, ast.Attribute) and call.func.attr == "init":  # of a bus, with other pins
+    elif not origin and isinstance(call.func, ast.Attribute) and call.func.attr == "init":
+        # Of a bus, with other pins.
         slots = stock_image().pin_arguments["init"]
     for slot in slots:
         value = find_argument(call, slot.place, slot.names)
@@ -132,7 +163,7 @@ def _pin_arguments(call: ast.Call, graph: PyCallGraph) -> Iterable[tuple[ast.exp
 
 
 def _pin_use(mode: ast.expr | None, graph: PyCallGraph, *, plain: bool) -> tuple[PinUse, PinRole]:
-    """The use of a pin by Pin(number, mode); one without a mode is given to something else, or read."""
+    """Return the use of a pin by Pin(number, mode); one without a mode is given to something else, or read."""
     if mode is None:
         if plain:
             return ("input", "uses")
@@ -143,18 +174,23 @@ def _pin_use(mode: ast.expr | None, graph: PyCallGraph, *, plain: bool) -> tuple
         name = (graph.origin(mode) or "").rpartition(".")[2]
     if name in ("OUT", "OPEN_DRAIN", "out"):
         return "output", "drives"
-    return "input", "reads" if name in ("IN", "in") else "uses"
+    if name in ("IN", "in"):
+        return "input", "reads"
+    return "input", "uses"
 
 
 def find_argument(call: ast.Call, place: int, names: tuple[str, ...]) -> ast.expr | None:
-    """Return the argument at that place, or with one of these names; None if the call has none."""
-    named = next((k.value for k in call.keywords if k.arg in names), None)
-    if named is not None or not 0 <= place < len(call.args):  # -1: `self`, or an argument by its name alone
-        return named
-    before = call.args[: place + 1]
-    if not any(isinstance(a, ast.Starred) for a in before):
-        return before[-1]
-    return None
+    """Return the argument at that place, or with one of these names; None if the call has none.
+
+    The place is -1 for `self`, and for an argument that has only its name.
+    """
+    for keyword in call.keywords:
+        if keyword.arg in names:
+            return keyword.value
+    up_to_place = call.args[: place + 1]
+    if not 0 <= place < len(call.args) or contains(up_to_place, ast.Starred):
+        return None
+    return up_to_place[-1]
 
 
 def pin_numbers(graph: PyCallGraph, node: ast.expr | None, depth: int = 0) -> set[int] | None:
@@ -164,17 +200,18 @@ def pin_numbers(graph: PyCallGraph, node: ast.expr | None, depth: int = 0) -> se
     match node:
         case ast.Constant(value=int() as value) if not isinstance(value, bool):
             return {value}
-        case ast.Name() if bindings := graph.scopes.bindings(node):
-            return _union(_bound(graph, b, node.id, depth + 1) for b in bindings)
+        case ast.Name():
+            return _union(_bound(graph, binding, node.id, depth + 1) for binding in graph.scopes.bindings(node))
         case ast.Attribute(attr=name) if graph.origin(node) is None:
-            return _union(pin_numbers(graph, v, depth + 1) for v in graph.assigned_attributes.get(name, ()))
+            values = graph.assigned_attributes.get(name, ())
+            return _union(pin_numbers(graph, value, depth + 1) for value in values)
         case ast.Call(func=func, args=[first, *_]) if graph.origin(func) in _NUMBER_ITSELF:
             return pin_numbers(graph, first, depth + 1)
         case ast.BinOp(left=left, op=ast.Add(), right=ast.Constant(value=int() as added)):
             base = pin_numbers(graph, left, depth + 1)
-            if base is not None:
-                return {n + added for n in base}
-            return None
+            if base is None:
+                return None
+            return {number + added for number in base}
         case ast.Subscript(value=table):
             return _items(graph, table, depth + 1)
         case _:
@@ -184,52 +221,57 @@ def pin_numbers(graph: PyCallGraph, node: ast.expr | None, depth: int = 0) -> se
 def _bound(graph: PyCallGraph, binding: Binding, name: str, depth: int) -> set[int] | None:
     if binding.kind == "loop":
         return _items(graph, binding.value, depth)
-    if binding.kind == "param":
+    if binding.kind == "param" and isinstance(binding.node, ast.arg):
         return _passed(graph, name, binding.node, depth)
     return pin_numbers(graph, binding.value, depth)
 
 
 def _items(graph: PyCallGraph, node: ast.expr | None, depth: int) -> set[int] | None:
-    """The numbers in what is looped over, or indexed: a tuple or list of constants, range(constants)."""
+    """Return the numbers in what is looped over, or indexed: a tuple or list of constants, range(constants)."""
     match node:
         case ast.Tuple(elts=parts) | ast.List(elts=parts) | ast.Dict(values=parts):
             return _union(pin_numbers(graph, part, depth) for part in parts)
         case ast.Name() if depth <= _FOLLOW:
-            return _union(_items(graph, b.value, depth + 1) for b in graph.scopes.bindings(node))
+            return _union(_items(graph, binding.value, depth + 1) for binding in graph.scopes.bindings(node))
         case ast.Call(func=ast.Name(id="range"), args=[_] | [_, _] as args):
-            known = [n for a in args if isinstance(n := getattr(a, "value", None), int)]
-            if len(known) == len(args):
-                made = range(*known)
-            else:
-                made = range(0)
-            if 0 < len(made) <= _MOST:
-                return set(made)
-            return None
+            limits = constant_integers(args)
+            if limits is None or not 0 < len(range(*limits)) <= _MOST:
+                return None
+            return set(range(*limits))
         case _:
             return None
 
 
-def _passed(graph: PyCallGraph, name: str, parameter: ast.AST, depth: int) -> set[int] | None:
-    """The values that the calls of its function give to a parameter: unknown ones may come besides."""
-    functions = graph.functions.values()
-    places = ((f, n) for f in functions for n, arg in enumerate(f.node.args.args) if arg is parameter)
-    function, place = next(places, (None, 0))
+def _passed(graph: PyCallGraph, name: str, parameter: ast.arg, depth: int) -> set[int] | None:
+    """Return the values that the calls of its function give to a parameter; it may have unknown ones, too."""
+    function = _function_of(graph, parameter)
     if function is None or depth > _FOLLOW:
         return None
-    place -= function.owner is not None
-    found: set[int] = set()
+    place = function.node.args.args.index(parameter)
+    if function.owner is not None:
+        place -= 1
+    numbers: set[int] = set()
     for call in graph.calls:
         reach = graph.reach(call.func)
-        makes = reach.made is not None and function in reach.made.methods.get("__init__", ())
-        if makes or (function in reach.functions and not reach.unknown):
-            found |= pin_numbers(graph, find_argument(call, place, (name,)), depth) or set()
-    return found or None
+        makes_object = reach.made is not None and function in reach.made.methods.get("__init__", ())
+        if makes_object or (function in reach.functions and not reach.unknown):
+            numbers |= pin_numbers(graph, find_argument(call, place, (name,)), depth) or set()
+    return numbers or None
+
+
+def _function_of(graph: PyCallGraph, parameter: ast.arg) -> Callable | None:
+    """Return the function that has this parameter by its place, or None."""
+    for function in graph.functions.values():
+        if parameter in function.node.args.args:
+            return function
+    return None
 
 
 def _union(sets: Iterable[set[int] | None]) -> set[int] | None:
-    found: set[int] = set()
-    for one in sets:
-        if one is None:
+    """Return the numbers of all sets, or None if one is unknown, or if there are none."""
+    union: set[int] = set()
+    for numbers in sets:
+        if numbers is None:
             return None
-        found |= one
-    return found or None
+        union |= numbers
+    return union or None
