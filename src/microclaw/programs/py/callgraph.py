@@ -19,7 +19,8 @@ WAITING_ORIGINS: Final = frozenset({"time.sleep", "time.sleep_ms", "time.sleep_u
 Loop: TypeAlias = ast.While | ast.For | ast.AsyncFor
 _PLAIN_DECORATORS: Final = frozenset({"builtins.staticmethod", "builtins.classmethod", "micropython.bytecode"})
 _COMPILED: Final = frozenset({"micropython.native", "micropython.viper"})
-_FOLLOW: Final = 8  # assignments from name to name that are followed
+# Assignments from name to name that are followed.
+_FOLLOW: Final = 8
 _DATA: Final = (
     *(ast.Constant, ast.JoinedStr, ast.BinOp, ast.UnaryOp, ast.Compare, ast.List, ast.Tuple, ast.Dict, ast.Set),
     *(ast.ListComp, ast.DictComp, ast.SetComp, ast.GeneratorExp),
@@ -27,15 +28,19 @@ _DATA: Final = (
 
 
 class Callable(Struct, eq=False):
-    """A function, method or lambda of the program."""
+    """A function, method or lambda of the program.
+
+    `is_compiled`: it has @micropython.native or viper. `is_wrapped`: its name stands for what a decorator of the
+    program returned. `escapes`: it is used as a value, so that any call of an unknown function may reach it.
+    """
 
     node: Function
     owner: Class | None = None
     is_generator: bool = False
     is_property: bool = False
-    is_compiled: bool = False  # @micropython.native or viper
-    is_wrapped: bool = False  # by a decorator of the program: its name stands for what that returned
-    escapes: bool = False  # used as a value: any call of an unknown function may reach it
+    is_compiled: bool = False
+    is_wrapped: bool = False
+    escapes: bool = False
 
     @property
     def name(self) -> str:
@@ -47,19 +52,24 @@ class Callable(Struct, eq=False):
 
 
 class Class(Struct, eq=False):
+    """A class of the program. `escapes` are the places that use it as a value."""
+
     node: ast.ClassDef
     bases: list[Class] = field(default_factory=list)
     heirs: list[Class] = field(default_factory=list)
     native_bases: list[ast.expr] = field(default_factory=list)
     methods: dict[str, list[Callable]] = field(default_factory=dict)
-    escapes: list[ast.AST] = field(default_factory=list)  # places where it is used as a value
+    escapes: list[ast.AST] = field(default_factory=list)
 
     def with_ancestors(self, *, heirs: bool = False) -> list[Class]:
-        """This class and its ancestors; with `heirs` every class that shares an ancestor or an heir with it."""
-        found = [self]
-        for one in found:
-            found.extend(c for c in (*one.bases, *(one.heirs if heirs else ())) if c not in found)
-        return found
+        """Return this class and its ancestors; with `heirs` every class that shares an ancestor or an heir with it."""
+        family = [self]
+        # The list grows while it is read.
+        for member in family:
+            family.extend(base for base in member.bases if base not in family)
+            if heirs:
+                family.extend(heir for heir in member.heirs if heir not in family)
+        return family
 
 
 class Reach(Struct):
@@ -71,13 +81,15 @@ class Reach(Struct):
     unknown: bool = False
 
     def add(self, other: Reach) -> None:
-        self.functions.extend(f for f in other.functions if f not in self.functions)
+        self.functions.extend(function for function in other.functions if function not in self.functions)
         self.made = self.made or other.made
         self.native = self.native or other.native
         self.unknown = self.unknown or other.unknown
 
 
 class PyCallGraph:
+    """The functions, classes and calls of a program. `reached` has answers, which are void when more escapes."""
+
     def __init__(self, scopes: Scopes) -> None:
         self.scopes = scopes
         self.functions: dict[ast.AST, Callable] = {}
@@ -85,46 +97,53 @@ class PyCallGraph:
         self.methods: dict[str, list[Callable]] = {}
         self.assigned_attributes: dict[str, list[ast.expr]] = {}
         self.calls: list[ast.Call] = []
-        self._origins: dict[object, str | None] = {}  # by a name and its bindings, which may be thousands
-        self.reached: dict[ast.expr, Reach] = {}  # answers: void when more escapes
+        # By a name and its bindings, which may be thousands.
+        self._origins: dict[object, str | None] = {}
+        self.reached: dict[ast.expr, Reach] = {}
         for node in scopes.of:
             self._collect(node)
-        for made in self.classes.values():
-            self._join(made)
-        self._attributes = {name for name, values in self.assigned_attributes.items() if any(map(self._maybe, values))}
+        for defined in self.classes.values():
+            self._join(defined)
+        # The attributes that may have a function of the program as their value.
+        self._attributes = set()
+        for name, values in self.assigned_attributes.items():
+            if any(map(self._may_be_callable, values)):
+                self._attributes.add(name)
 
     def origin(self, node: ast.expr, depth: int = 0) -> str | None:
-        """The dotted name of native code that an expression stands for: "time.sleep", "machine.Pin", "builtins.len"."""
+        """Return the dotted name of the native code that an expression stands for: "time.sleep", "builtins.len"."""
         if isinstance(node, ast.Attribute):
             base = self.origin(node.value, depth)
-            if base is not None and not base.startswith(f"{BUILTIN}."):
-                return f"{base}.{node.attr}"
-            return None
+            if base is None or base.startswith(f"{BUILTIN}."):
+                return None
+            return f"{base}.{node.attr}"
         if not isinstance(node, ast.Name) or depth > _FOLLOW:
             return None
         bindings = self.scopes.bindings(node)
         key = (node.id, id(bindings)) if bindings else node
         if key not in self._origins:
-            self._origins[key] = None  # a name that is defined by itself has none
+            # A name that is defined by itself has none.
+            self._origins[key] = None
             self._origins[key] = self._name_origin(node, depth)
         return self._origins[key]
 
     def made_by(self, node: ast.expr, origins: frozenset[str]) -> bool:
-        """True if an expression, or something that its name was given, is a call of one of these."""
+        """Return True if an expression, or a value that its name has, is a call of one of these."""
         if isinstance(node, ast.Call):
             return self.origin(node.func) in origins
-        given = [b.value for b in self.scopes.bindings(node)]
-        return any(isinstance(value, ast.Call) and self.made_by(value, origins) for value in given)
+        for binding in self.scopes.bindings(node):
+            if isinstance(binding.value, ast.Call) and self.made_by(binding.value, origins):
+                return True
+        return False
 
     def text(self, node: ast.expr | None, depth: int = 0) -> str | None:
-        """The text that an expression stands for, or a name that is given this alone; None where none is known."""
-        if isinstance(node, ast.Constant):
-            return node.value if isinstance(node.value, str) else None
-        if node is not None and depth <= _FOLLOW:
-            bindings = self.scopes.bindings(node)
-        else:
-            bindings = []
-        if [b.kind for b in bindings] == ["value"]:
+        """Return the text that an expression stands for, or a name with only this value; None if it is unknown."""
+        if isinstance(node, ast.Constant) and isinstance(node.value, str):
+            return node.value
+        if node is None or depth > _FOLLOW:
+            return None
+        bindings = self.scopes.bindings(node)
+        if len(bindings) == 1 and bindings[0].kind == "value":
             return self.text(bindings[0].value, depth + 1)
         return None
 
@@ -135,43 +154,54 @@ class PyCallGraph:
         return self.reached[func]
 
     def receiver(self, node: ast.expr) -> list[Class] | None:
-        """The classes that an attribute is looked up in: of `self`, `super()`, a class's name, an object just made."""
-        known = self._class_of(node)
-        if known is not None:
-            return known.with_ancestors()
-        owner = next((f.owner for f in self._around(node) if f.owner is not None), None)
-        bindings = self.scopes.bindings(node)
-        if len(bindings) == 1:
-            bound = bindings[0]
-        else:
-            bound = None
+        """Return the classes that an attribute is looked up in, or None if they are unknown.
+
+        They are known of `self`, `super()`, a class's name and an object that was just made.
+        """
+        named = self._class_of(node)
+        if named is not None:
+            return named.with_ancestors()
+        owner = self._class_around(node)
         if isinstance(node, ast.Call) and self.origin(node.func) == "builtins.super":
-            if owner is not None:
-                return owner.with_ancestors()[1:]
+            if owner is None:
+                return None
+            return owner.with_ancestors()[1:]
+        binding = self._only_binding(node)
+        value: ast.expr | None = node
+        if binding is not None and binding.kind == "value":
+            value = binding.value
+        if isinstance(value, ast.Call):
+            called = self._class_of(value.func)
+            if called is None or called.node.decorator_list:
+                return None
+            return called.with_ancestors()
+        if owner is None or binding is None or not _is_self(binding, owner):
             return None
-        made = bound.value if bound is not None and bound.kind == "value" else node
-        if isinstance(made, ast.Call):
-            known = self._class_of(made.func)
-            if known is not None and not known.node.decorator_list:
-                return known.with_ancestors()
-            return None
-        if owner is None or bound is None or bound.kind != "param":
-            return None
-        is_self = any(_first_arg(m) is bound.node for methods in owner.methods.values() for m in methods)
-        if is_self:
-            return owner.with_ancestors(heirs=True)
-        return None
+        return owner.with_ancestors(heirs=True)
 
     def by_owner(self, node: ast.AST) -> Callable | None:
-        """The function whose code a node belongs to; None for the module's (and class bodies at its level)."""
+        """Return the function whose code a node belongs to; None for the module's (and class bodies at its level)."""
         return next(self._around(node), None)
+
+    def _class_around(self, node: ast.AST) -> Class | None:
+        """Return the class of the innermost method around a node."""
+        for function in self._around(node):
+            if function.owner is not None:
+                return function.owner
+        return None
+
+    def _only_binding(self, node: ast.AST) -> Binding | None:
+        bindings = self.scopes.bindings(node)
+        if len(bindings) == 1:
+            return bindings[0]
+        return None
 
     def _around(self, node: ast.AST) -> Iterator[Callable]:
         scope: Scope | None = self.scopes.of.get(node)
         while scope is not None:
-            found = self.functions.get(scope.node)
-            if found is not None:
-                yield found
+            function = self.functions.get(scope.node)
+            if function is not None:
+                yield function
             scope = scope.parent
 
     def _collect(self, node: ast.AST) -> None:
@@ -183,59 +213,79 @@ class PyCallGraph:
             case ast.Call():
                 self.calls.append(node)
                 if self.origin(node.func) == "builtins.setattr" and len(node.args) == 3:
-                    name = node.args[1].value if isinstance(node.args[1], ast.Constant) else "*"
-                    self.assigned_attributes.setdefault(str(name), []).append(node.args[2])
+                    self._set_attribute(node.args[1], node.args[2])
             case ast.Attribute(attr=name, ctx=ast.Store()) | ast.Name(id=name, ctx=ast.Store()):
                 if isinstance(node, ast.Attribute) or isinstance(self.scopes.of[node].node, ast.ClassDef):
-                    bound = self.scopes.assigned(node)
-                    value = bound.value if bound.kind == "value" else None
-                    self.assigned_attributes.setdefault(name, []).append(value if value is not None else node)
+                    self._assign_attribute(name, node)
             case _:
                 return
 
+    def _set_attribute(self, text: ast.expr, value: ast.expr) -> None:
+        """Note a value that setattr gives to an attribute; an unknown one is "*"."""
+        name = "*"
+        if isinstance(text, ast.Constant):
+            name = str(text.value)
+        self.assigned_attributes.setdefault(name, []).append(value)
+
+    def _assign_attribute(self, name: str, target: ast.Attribute | ast.Name) -> None:
+        """Note the value of an attribute, or its target if the value is unknown."""
+        binding = self.scopes.assigned(target)
+        value: ast.expr = target
+        if binding.kind == "value" and binding.value is not None:
+            value = binding.value
+        self.assigned_attributes.setdefault(name, []).append(value)
+
     def _add_function(self, node: Function) -> None:
-        is_generator = any(isinstance(n, ast.Yield | ast.YieldFrom) for n in run_by(node))
-        found = self.functions[node] = Callable(node, is_generator=is_generator)
+        is_generator = contains(run_by(node), ast.Yield | ast.YieldFrom)
+        function = Callable(node, is_generator=is_generator)
+        self.functions[node] = function
         if isinstance(node, ast.Lambda):
             return
         for decorator in node.decorator_list:
-            origin = self.origin(decorator)
-            attribute = None
-            if isinstance(decorator, ast.Attribute):
-                attribute = decorator.attr
-            if origin == "builtins.property" or attribute in ("setter", "getter", "deleter"):
-                found.is_property = True
-            elif origin in _COMPILED:
-                found.is_compiled = True
-            elif origin not in _PLAIN_DECORATORS:
-                found.is_wrapped = found.escapes = True
+            self._decorate(function, decorator)
         owner = self.classes.get(self.scopes.of[node].node)
         if owner is not None:
-            found.owner = owner
+            function.owner = owner
             for methods in (owner.methods, self.methods):
-                methods.setdefault(node.name, []).append(found)
+                methods.setdefault(node.name, []).append(function)
 
-    def _join(self, found: Class) -> None:
-        for base in found.node.bases:
-            known = self._class_of(base)
-            if known is not None:
-                found.bases.append(known)
-                known.heirs.append(found)
-            elif self.origin(base) != "builtins.object":
-                found.native_bases.append(base)
+    def _decorate(self, function: Callable, decorator: ast.expr) -> None:
+        origin = self.origin(decorator)
+        attribute = None
+        if isinstance(decorator, ast.Attribute):
+            attribute = decorator.attr
+        if origin == "builtins.property" or attribute in ("setter", "getter", "deleter"):
+            function.is_property = True
+        elif origin in _COMPILED:
+            function.is_compiled = True
+        elif origin not in _PLAIN_DECORATORS:
+            function.is_wrapped = True
+            function.escapes = True
+
+    def _join(self, heir: Class) -> None:
+        """Join a class with the classes that it inherits from."""
+        for expression in heir.node.bases:
+            base = self._class_of(expression)
+            if base is not None:
+                heir.bases.append(base)
+                base.heirs.append(heir)
+            elif self.origin(expression) != "builtins.object":
+                heir.native_bases.append(expression)
 
     def _class_of(self, node: ast.expr) -> Class | None:
-        found = self.scopes.bindings(node)
-        if len(found) == 1:
-            return self.classes.get(found[0].node)
-        return None
+        binding = self._only_binding(node)
+        if binding is None:
+            return None
+        return self.classes.get(binding.node)
 
     def _name_origin(self, node: ast.Name, depth: int) -> str | None:
         scope = self.scopes.of.get(node)
         if scope is not None and scope.find(node.id) is None:
             return f"{BUILTIN}.{node.id}"
-        known = [b for b in self.scopes.bindings(node) if not is_none(b.value)]
-        origins = {self._binding_origin(b, depth) for b in known}
+        origins = set()
+        for binding in self.scopes.bindings(node):
+            if not is_none(binding.value):
+                origins.add(self._binding_origin(binding, depth))
         if len(origins) == 1:
             return origins.pop()
         return None
@@ -246,7 +296,8 @@ class PyCallGraph:
         return binding.origin
 
     def _anything(self) -> Reach:
-        return Reach([f for f in self.functions.values() if f.escapes], native=True, unknown=True)
+        escaping = [function for function in self.functions.values() if function.escapes]
+        return Reach(escaping, native=True, unknown=True)
 
     def _reach(self, func: ast.expr, depth: int) -> Reach:
         if self.origin(func) is not None:
@@ -265,49 +316,58 @@ class PyCallGraph:
         reach = Reach()
         bindings = self.scopes.bindings(name)
         for binding in bindings:
-            function = self.functions.get(binding.node)
-            made = self.classes.get(binding.node)
-            if function is not None and not function.is_wrapped:
-                reach.add(Reach([function]))
-            elif made is not None and not made.node.decorator_list:
-                reach.add(Reach(made=made))
-            elif binding.kind == "import":
-                reach.add(Reach(native=True))
-            elif binding.kind == "value" and isinstance(binding.value, ast.Lambda | ast.Name) and depth < _FOLLOW:
-                reach.add(self._reach(binding.value, depth + 1))
-            elif not is_none(binding.value):
-                reach.add(self._anything())
+            if not is_none(binding.value):
+                reach.add(self._reach_binding(binding, depth))
         if reach.made is not None and (reach.functions or reach.native or len(bindings) > 1):
-            reach.unknown = True  # one of several things: `new` could not be told from a plain call
+            # One of several things: `new` could not be distinguished from a plain call.
+            reach.unknown = True
         return reach
+
+    def _reach_binding(self, binding: Binding, depth: int) -> Reach:
+        function = self.functions.get(binding.node)
+        if function is not None and not function.is_wrapped:
+            return Reach([function])
+        defined = self.classes.get(binding.node)
+        if defined is not None and not defined.node.decorator_list:
+            return Reach(made=defined)
+        if binding.kind == "import":
+            return Reach(native=True)
+        if binding.kind == "value" and isinstance(binding.value, ast.Lambda | ast.Name) and depth < _FOLLOW:
+            return self._reach(binding.value, depth + 1)
+        return self._anything()
 
     def _reach_attribute(self, func: ast.Attribute) -> Reach:
         name = func.attr
         classes = self.receiver(func.value)
-        if classes is not None:
-            reach = Reach([m for c in classes for m in c.methods.get(name, ())])
-            reach.native = not reach.functions or any(c.native_bases for c in classes)
-        else:
+        if classes is None:
             reach = Reach(list(self.methods.get(name, ())), native=True)
-        if name in self._attributes or "*" in self._attributes or any(f.is_wrapped for f in reach.functions):
+        else:
+            reach = Reach()
+            for owner in classes:
+                reach.functions += owner.methods.get(name, ())
+            reach.native = not reach.functions or any(owner.native_bases for owner in classes)
+        is_assigned = name in self._attributes or "*" in self._attributes
+        if is_assigned or any(function.is_wrapped for function in reach.functions):
             reach.add(self._anything())
-        for found in self.classes.values():  # a class kept in a class: Outer.Inner()
-            if found.node.name == name and isinstance(self.scopes.of[found.node].node, ast.ClassDef):
-                reach.made = found
+        # A class may be in a class: Outer.Inner().
+        for defined in self.classes.values():
+            if defined.node.name == name and isinstance(self.scopes.of[defined.node].node, ast.ClassDef):
+                reach.made = defined
                 reach.unknown = True
         return reach
 
-    def _maybe(self, value: ast.expr) -> bool:
-        """True if a value may be something of the program that can be called."""
+    def _may_be_callable(self, value: ast.expr) -> bool:
+        """Return True if a value may be something of the program that can be called."""
         match value:
             case ast.Call(func=func):
                 return self.origin(func) is None and self._class_of(func) is None
             case ast.Name() | ast.Attribute():
-                return (origin := self.origin(value)) is None or origin in WAITING_ORIGINS
+                origin = self.origin(value)
+                return origin is None or origin in WAITING_ORIGINS
             case ast.BoolOp(values=parts):
-                return any(map(self._maybe, parts))
+                return any(map(self._may_be_callable, parts))
             case ast.IfExp(body=first, orelse=second):
-                return self._maybe(first) or self._maybe(second)
+                return self._may_be_callable(first) or self._may_be_callable(second)
             case _:
                 return not isinstance(value, _DATA)
 
@@ -319,13 +379,21 @@ def run_by(node: Function | Loop) -> Iterator[ast.AST]:
     else:
         waiting = [*node.body]
     while waiting:
-        one = waiting.pop()
-        yield one
-        if isinstance(one, Function):
-            decorators = () if isinstance(one, ast.Lambda) else one.decorator_list
-            waiting += [*decorators, *one.args.defaults, *filter(None, one.args.kw_defaults)]
+        inner = waiting.pop()
+        yield inner
+        if isinstance(inner, Function):
+            waiting += decorators_of(inner)
+            waiting += inner.args.defaults
+            waiting += filter(None, inner.args.kw_defaults)
         else:
-            waiting += ast.iter_child_nodes(one)
+            waiting += ast.iter_child_nodes(inner)
+
+
+def decorators_of(function: Function) -> list[ast.expr]:
+    """Return the decorators of a function; a lambda has none."""
+    if isinstance(function, ast.Lambda):
+        return []
+    return function.decorator_list
 
 
 def contains(nodes: Iterable[ast.AST], kinds: type | tuple[type, ...] | UnionType) -> bool:
@@ -343,13 +411,22 @@ def constant_integers(nodes: Iterable[ast.expr]) -> list[int] | None:
     return numbers
 
 
+def _is_self(binding: Binding, owner: Class) -> bool:
+    """Return True if a binding is the first parameter of a method of a class."""
+    for methods in owner.methods.values():
+        for method in methods:
+            if _first_arg(method) is binding.node:
+                return True
+    return False
+
+
 def _first_arg(function: Callable) -> ast.arg | None:
+    """Return the parameter that gets the object."""
+    for decorator in decorators_of(function.node):
+        if isinstance(decorator, ast.Name) and decorator.id == "staticmethod":
+            return None
     args = function.node.args
-    decorators = getattr(function.node, "decorator_list", ())
-    static = any(isinstance(d, ast.Name) and d.id == "staticmethod" for d in decorators)
-    if not static:
-        return next(iter((*args.posonlyargs, *args.args)), None)
-    return None
+    return next(iter((*args.posonlyargs, *args.args)), None)
 
 
 def is_none(value: ast.expr | None) -> bool:
