@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from typing import Literal, TypeAlias
 
 from msgspec import Struct, field
@@ -17,15 +17,20 @@ BindingKind: TypeAlias = Literal["param", "def", "class", "import", "value", "lo
 
 
 class Binding(Struct, frozen=True):
-    """One place that gives a name its meaning. `value`: what is assigned or looped over, where that is plain."""
+    """One place that gives a name its meaning.
+
+    `value`: what is assigned or looped over, if that is plain. `origin`, of an import: the module, or module.name.
+    """
 
     kind: BindingKind
     node: ast.AST
     value: ast.expr | None = None
-    origin: str | None = None  # of an import: the module, or module.name
+    origin: str | None = None
 
 
 class Scope(Struct, eq=False):
+    """The names that a module, class, function or comprehension binds."""
+
     node: ScopeNode
     parent: Scope | None
     bindings: dict[str, list[Binding]] = field(default_factory=dict)
@@ -34,23 +39,28 @@ class Scope(Struct, eq=False):
 
     @property
     def module(self) -> Scope:
-        return self if self.parent is None else self.parent.module
+        if self.parent is None:
+            return self
+        return self.parent.module
 
     @property
     def function(self) -> Scope:
         """The innermost function, class or module around: what runs the code of this scope."""
-        return self.parent.function if self.parent is not None and isinstance(self.node, Comprehension) else self
+        if self.parent is None or not isinstance(self.node, Comprehension):
+            return self
+        return self.parent.function
 
     def find(self, name: str) -> tuple[Scope, list[Binding]] | None:
-        """The scope that owns a name as it is seen from here; None for a builtin or an unknown one."""
+        """Return the scope that owns a name as it is seen from here; None for a builtin or an unknown one."""
         scope = self
         while scope.parent is not None and name not in scope.globals:
-            if name in scope.bindings and (scope is self or not isinstance(scope.node, ast.ClassDef)):
+            is_seen = scope is self or not isinstance(scope.node, ast.ClassDef)
+            if is_seen and name in scope.bindings:
                 return scope, scope.bindings[name]
             scope = scope.parent
         module = scope.module
         if name in module.bindings:
-            return (module, module.bindings[name])
+            return module, module.bindings[name]
         return None
 
 
@@ -66,32 +76,31 @@ class Scopes(ast.NodeVisitor):
         self._all(tree.body)
 
     def bindings(self, node: ast.AST) -> list[Binding]:
-        """The bindings that give a plain name its meaning; none for a builtin, and for what is no name."""
+        """Return the bindings that give a plain name its meaning; none for a builtin, and for other nodes."""
         scope = self.of.get(node)
-        if scope is not None and isinstance(node, ast.Name):
-            found = scope.find(node.id)
-        else:
-            found = None
-        if found is not None:
-            return found[1]
-        return []
+        if scope is None or not isinstance(node, ast.Name):
+            return []
+        owner = scope.find(node.id)
+        if owner is None:
+            return []
+        return owner[1]
 
     def visible(self, node: ast.AST) -> list[str]:
-        """The program's own names that a place sees."""
+        """Return the program's own names that a place sees."""
         scope = self.of.get(node)
-        found = list[str]()
+        names: list[str] = []
         while scope is not None:
-            found += scope.bindings if not isinstance(scope.node, ast.ClassDef) else ()
+            if not isinstance(scope.node, ast.ClassDef):
+                names += scope.bindings
             scope = scope.parent
-        return found
+        return names
 
     def is_caught(self, node: ast.AST, *errors: str) -> bool:
-        """True if it stands in a `try` that catches one of these errors by its name, or all."""
+        """Return True if it is in a `try` that catches one of these errors by its name, or all."""
         parent = self.parents.get(node)
         while parent is not None:
-            for kind in [h.type for h in parent.handlers] if isinstance(parent, ast.Try) else ():
-                if kind is None or any(isinstance(n, ast.Name) and n.id in errors for n in ast.walk(kind)):
-                    return True
+            if isinstance(parent, ast.Try) and _catches(parent, errors):
+                return True
             parent = self.parents.get(parent)
         return False
 
@@ -101,52 +110,76 @@ class Scopes(ast.NodeVisitor):
         self.of[node] = self._scope
         for child in ast.iter_child_nodes(node):
             self.parents[child] = node
-        match node:
-            case ast.FunctionDef() | ast.AsyncFunctionDef():
-                self._bind(node.name, Binding("def", node))
-                self._all(node.decorator_list)
-                self._function(node, node.args, node.body)
-            case ast.Lambda():
-                self._function(node, node.args, (node.body,))
-            case ast.ClassDef():
-                self._bind(node.name, Binding("class", node))
-                self._all((*node.decorator_list, *node.bases, *node.keywords))
-                self._inside(node, node.body)
-            case ast.ListComp() | ast.SetComp() | ast.DictComp() | ast.GeneratorExp():
-                first = node.generators[0]
-                self.parents[first.iter] = first
-                self.visit(first.iter)  # outside: it is computed before
-                results = (node.key, node.value) if isinstance(node, ast.DictComp) else (node.elt,)
-                self._inside(node, (*node.generators, *results))
-            case ast.Global(names=names):
-                self._scope.globals.update(names)
-                for name in names:  # the function that says `global` may be the only one that assigns it
-                    self.module.bindings.setdefault(name, [])
-            case ast.Nonlocal(names=names):
-                self._scope.nonlocals.update(names)
-            case ast.Import(names=aliases):
-                for alias in aliases:
-                    if alias.asname:
-                        whole = alias.name
-                    else:
-                        whole = alias.name.partition(".")[0]
-                    self._bind(alias.asname or whole, Binding("import", node, origin=canonical(whole)))
-            case ast.ImportFrom(names=aliases):
-                for alias in aliases:
-                    origin = f"{canonical(node.module or '')}.{alias.name}"
-                    self._bind(alias.asname or alias.name, Binding("import", node, origin=origin))
-            case ast.ExceptHandler(name=str(name)):
-                self.generic_visit(node)
-                self._bind(name, Binding("other", node))
-            case ast.Name(id=name, ctx=ast.Store()):
-                self._bind(name, self.assigned(node), walrus=isinstance(self.parents[node], ast.NamedExpr))
-            case _:
-                self.generic_visit(node)
+        # By NodeVisitor to the method of this kind of node.
+        super().visit(node)
+
+    def visit_FunctionDef(self, node: ast.FunctionDef | ast.AsyncFunctionDef) -> None:
+        self._bind(node.name, Binding("def", node))
+        self._all(node.decorator_list)
+        self._function(node, node.args, node.body)
+
+    visit_AsyncFunctionDef = visit_FunctionDef
+
+    def visit_Lambda(self, node: ast.Lambda) -> None:
+        self._function(node, node.args, (node.body,))
+
+    def visit_ClassDef(self, node: ast.ClassDef) -> None:
+        self._bind(node.name, Binding("class", node))
+        self._all((*node.decorator_list, *node.bases, *node.keywords))
+        self._inside(node, node.body)
+
+    def visit_ListComp(self, node: Comprehension) -> None:
+        first = node.generators[0]
+        self.parents[first.iter] = first
+        # Outside: it is computed before.
+        self.visit(first.iter)
+        results: tuple[ast.expr, ...]
+        if isinstance(node, ast.DictComp):
+            results = (node.key, node.value)
+        else:
+            results = (node.elt,)
+        self._inside(node, (*node.generators, *results))
+
+    visit_SetComp = visit_ListComp
+    visit_DictComp = visit_ListComp
+    visit_GeneratorExp = visit_ListComp
+
+    def visit_Global(self, node: ast.Global) -> None:
+        self._scope.globals.update(node.names)
+        # The function that says `global` may be the only one that assigns it.
+        for name in node.names:
+            self.module.bindings.setdefault(name, [])
+
+    def visit_Nonlocal(self, node: ast.Nonlocal) -> None:
+        self._scope.nonlocals.update(node.names)
+
+    def visit_Import(self, node: ast.Import) -> None:
+        for alias in node.names:
+            module = alias.name
+            if not alias.asname:
+                module = alias.name.partition(".")[0]
+            self._bind(alias.asname or module, Binding("import", node, origin=canonical(module)))
+
+    def visit_ImportFrom(self, node: ast.ImportFrom) -> None:
+        for alias in node.names:
+            origin = f"{canonical(node.module or '')}.{alias.name}"
+            self._bind(alias.asname or alias.name, Binding("import", node, origin=origin))
+
+    def visit_ExceptHandler(self, node: ast.ExceptHandler) -> None:
+        self.generic_visit(node)
+        if node.name is not None:
+            self._bind(node.name, Binding("other", node))
+
+    def visit_Name(self, node: ast.Name) -> None:
+        if isinstance(node.ctx, ast.Store):
+            self._bind(node.id, self.assigned(node), walrus=isinstance(self.parents[node], ast.NamedExpr))
+        else:
+            self.generic_visit(node)
 
     def _function(self, node: Function, args: ast.arguments, body: Iterable[ast.AST]) -> None:
-        self._all((*args.defaults, *(d for d in args.kw_defaults if d is not None)))
+        self._all((*args.defaults, *filter(None, args.kw_defaults)))
         parameters = (*args.posonlyargs, *args.args, *args.kwonlyargs, args.vararg, args.kwarg)
-        self._inside(node, body, [arg for arg in parameters if arg is not None])
+        self._inside(node, body, filter(None, parameters))
 
     def _inside(self, node: ScopeNode, body: Iterable[ast.AST], parameters: Iterable[ast.arg] = ()) -> None:
         outer = self._scope
@@ -162,16 +195,20 @@ class Scopes(ast.NodeVisitor):
             self.visit(node)
 
     def _bind(self, name: str, binding: Binding, *, walrus: bool = False) -> None:
-        scope = self._scope.function if walrus else self._scope
-        owner = scope.module if name in scope.globals else scope
+        scope = self._scope
+        if walrus:
+            scope = scope.function
+        owner = scope
+        if name in scope.globals:
+            owner = scope.module
         if name in scope.nonlocals and scope.parent is not None:
-            found = scope.parent.find(name)
-            if found is not None:
-                owner = found[0]
+            outer = scope.parent.find(name)
+            if outer is not None:
+                owner = outer[0]
         owner.bindings.setdefault(name, []).append(binding)
 
     def assigned(self, target: ast.expr) -> Binding:
-        """The binding that a statement gives to a name in its target."""
+        """Return the binding that a statement gives to a name in its target."""
         parent = self.parents[target]
         match parent:
             case ast.Assign(value=value) | ast.NamedExpr(value=value):
@@ -182,8 +219,11 @@ class Scopes(ast.NodeVisitor):
                 return Binding("loop", self.parents[parent], value)
             case ast.Tuple(elts=parts) | ast.List(elts=parts):
                 whole = self.assigned(parent)
-                if whole.kind == "value" and isinstance(whole.value, ast.Tuple) and len(whole.value.elts) == len(parts):
-                    return Binding("value", whole.node, whole.value.elts[parts.index(target)])
+                values: list[ast.expr] = []
+                if whole.kind == "value" and isinstance(whole.value, ast.Tuple):
+                    values = whole.value.elts
+                if len(values) == len(parts):
+                    return Binding("value", whole.node, values[parts.index(target)])
                 return Binding("other", whole.node)
             case ast.Starred():
                 return Binding("other", self.assigned(parent).node)
@@ -192,6 +232,19 @@ class Scopes(ast.NodeVisitor):
 
 
 def canonical(module: str) -> str:
-    """A module's name without the `u` of older MicroPython programs: "utime" is "time"."""
-    top, dot, rest = module.partition(".")
-    return (top[1:] if top[:1] == "u" and top[1:] in stock_image().with_u else top) + dot + rest
+    """Return a module's name without the `u` of older MicroPython programs: "utime" is "time"."""
+    top = module.partition(".")[0]
+    if top.startswith("u") and top[1:] in stock_image().with_u:
+        return module[1:]
+    return module
+
+
+def _catches(node: ast.Try, errors: Collection[str]) -> bool:
+    """Return True if a handler catches one of these errors by its name, or all."""
+    for handler in node.handlers:
+        if handler.type is None:
+            return True
+        for name in ast.walk(handler.type):
+            if isinstance(name, ast.Name) and name.id in errors:
+                return True
+    return False
