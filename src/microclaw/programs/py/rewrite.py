@@ -6,7 +6,8 @@ The contract with the runner (`Environment` of firmware/fw/program.py) is docs/d
 from __future__ import annotations
 
 import ast
-from typing import Any, Final
+from collections.abc import Sequence
+from typing import Any, Final, TypeVar
 
 from microclaw.programs.py.callgraph import Callable, Loop
 from microclaw.programs.py.formats import as_format_call
@@ -16,6 +17,8 @@ from microclaw.programs.py.waits import Waits
 
 DROPPED_MODULES: Final = frozenset({"typing", "__future__"})
 _INNER: Final = "_wait_"
+_ASYNC_INIT: Final = "_ainit_"
+N = TypeVar("N", bound=ast.AST)
 
 
 class Rewriter(ast.NodeTransformer):
@@ -25,8 +28,7 @@ class Rewriter(ast.NodeTransformer):
         self._waits = waits
         self._graph = waits.graph
         self._module_scope = self._graph.scopes.module
-        used = {n.id for n in self._graph.scopes.of if isinstance(n, ast.Name)} | set(self._module_scope.bindings)
-        used |= {a.arg for f in self._graph.functions for a in ast.walk(f) if isinstance(a, ast.arg)} | {"main"}
+        used = self._used_names()
         self.environment = _unused("E", used)
         self._main = _unused("main_", used)
         self._owner: Callable | None = None
@@ -34,15 +36,28 @@ class Rewriter(ast.NodeTransformer):
         self._count = 0
 
     def program(self, tree: ast.Module) -> ast.Module:
+        """Return the program's coroutine. Its names are global, as those of a module are."""
         body = self._block(tree.body)
-        of_module = self._module_scope.bindings.items()
-        origins = {name: {(b.origin or "").partition(".")[0] for b in bindings} for name, bindings in of_module}
-        bound = [name for name, found in origins.items() if not found <= DROPPED_MODULES]
-        names = sorted(self._main if name == "main" else name for name in bound)
+        names = []
+        for name, bindings in self._module_scope.bindings.items():
+            modules = {(binding.origin or "").partition(".")[0] for binding in bindings}
+            if not modules <= DROPPED_MODULES:
+                names.append(self._without_main(name))
         if names:
-            body.insert(0, ast.Global(names))
+            body.insert(0, ast.Global(sorted(names)))
         main = ast.AsyncFunctionDef("main", _parameters(self.environment), body or [ast.Pass()], [])
         return ast.fix_missing_locations(ast.Module([main], []))
+
+    def _used_names(self) -> set[str]:
+        names = {"main", *self._module_scope.bindings}
+        for node in self._graph.scopes.of:
+            if isinstance(node, ast.Name):
+                names.add(node.id)
+        for function in self._graph.functions:
+            for node in ast.walk(function):
+                if isinstance(node, ast.arg):
+                    names.add(node.arg)
+        return names
 
     def visit(self, node: ast.AST) -> Any:
         """Return the node's replacement, at its line; the new nodes inside of it get that line at the end."""
@@ -54,9 +69,9 @@ class Rewriter(ast.NodeTransformer):
             new = self._comprehension(node)
         else:
             new = super().visit(node)
-        for one in new if isinstance(new, list) else [new]:
-            if isinstance(one, ast.stmt | ast.expr) and not hasattr(one, "lineno"):
-                ast.copy_location(one, node)
+        for replacement in _as_list(new):
+            if isinstance(replacement, ast.stmt | ast.expr) and not hasattr(replacement, "lineno"):
+                ast.copy_location(replacement, node)
         return new
 
     # Statements
@@ -69,10 +84,7 @@ class Rewriter(ast.NodeTransformer):
             new = self.visit(statement)
             done += self._hoisted
             self._hoisted = outer
-            if isinstance(new, list):
-                done += new
-            elif new is not None:
-                done.append(new)
+            done += _as_list(new)
         return done
 
     def generic_visit(self, node: ast.AST) -> ast.AST:
@@ -80,16 +92,25 @@ class Rewriter(ast.NodeTransformer):
             if isinstance(value, list) and value and isinstance(value[0], ast.stmt):
                 setattr(node, name, self._block(value) or [ast.copy_location(ast.Pass(), node)])
             elif isinstance(value, list):
-                setattr(node, name, [self.visit(one) if isinstance(one, ast.AST) else one for one in value])
-            elif isinstance(value, ast.AST):
-                setattr(node, name, self.visit(value))
+                setattr(node, name, [self._visit_value(item) for item in value])
+            else:
+                setattr(node, name, self._visit_value(value))
         return node
+
+    def _visit_value(self, value: Any) -> Any:
+        """Return the replacement of a field's value; a text or number stays."""
+        if isinstance(value, ast.AST):
+            return self.visit(value)
+        return value
+
+    def _visit_all(self, nodes: Sequence[N]) -> list[N]:
+        return [self.visit(node) for node in nodes]
 
     def _function(self, node: Function) -> ast.AST:
         function = self._graph.functions[node]
         if not isinstance(node, ast.Lambda):
             node.name = self._renamed(node, node.name)
-            node.decorator_list = [self.visit(d) for d in node.decorator_list]
+            node.decorator_list = self._visit_all(node.decorator_list)
         node.args = self.visit(node.args)
         outer = self._owner
         self._owner = function
@@ -100,7 +121,9 @@ class Rewriter(ast.NodeTransformer):
         self._owner = outer
         if function not in self._waits.waiting or isinstance(node, ast.Lambda):
             return node
-        name = "_ainit_" if node.name == "__init__" else node.name
+        name = node.name
+        if name == "__init__":
+            name = _ASYNC_INIT
         return ast.AsyncFunctionDef(name, node.args, node.body, node.decorator_list)
 
     def visit_ClassDef(self, node: ast.ClassDef) -> ast.AST:
@@ -108,21 +131,27 @@ class Rewriter(ast.NodeTransformer):
         return self.generic_visit(node)
 
     def visit_Global(self, node: ast.Global) -> ast.AST | None:
-        node.names = [self._main if name == "main" else name for name in node.names]
-        return node if self._owner is not None else None
+        if self._owner is None:
+            return None
+        node.names = list(map(self._without_main, node.names))
+        return node
 
     def visit_Import(self, node: ast.Import) -> list[ast.stmt]:
-        kept = [a for a in node.names if a.name not in DROPPED_MODULES]
-        return [self._assign(node, a.asname or a.name, self._module(a.name)) for a in kept]
+        statements = []
+        for alias in node.names:
+            if alias.name not in DROPPED_MODULES:
+                statements.append(self._assign(node, alias.asname or alias.name, self._module(alias.name)))
+        return statements
 
     def visit_ImportFrom(self, node: ast.ImportFrom) -> list[ast.stmt]:
         module = node.module or ""
-        if node.module not in DROPPED_MODULES:
-            names = node.names
-        else:
-            names = []
-        found = [(a, ast.Attribute(self._module(module), a.name, ast.Load())) for a in names]
-        return [self._assign(node, a.asname or a.name, value) for a, value in found]
+        if module in DROPPED_MODULES:
+            return []
+        statements = []
+        for alias in node.names:
+            value = ast.Attribute(self._module(module), alias.name, ast.Load())
+            statements.append(self._assign(node, alias.asname or alias.name, value))
+        return statements
 
     def _guarded(self, node: Loop) -> ast.AST:
         guard = self._waits.guards.get(node)
@@ -137,19 +166,21 @@ class Rewriter(ast.NodeTransformer):
     def visit_Try(self, node: ast.Try) -> ast.AST:
         self.generic_visit(node)
         if self._waits.is_coroutine(self._owner):
-            node.handlers = [new for handler in node.handlers for new in self._with_cancel(handler)]
+            handlers = []
+            for handler in node.handlers:
+                handlers += self._with_cancel(handler)
+            node.handlers = handlers
         return node
 
     def _with_cancel(self, handler: ast.ExceptHandler) -> list[ast.ExceptHandler]:
-        """Handlers that let the runner's cancelling through; one for Ctrl-C gets it, because it cleans up."""
+        """Return handlers that let the runner's cancelling through; one for Ctrl-C gets it, because it cleans up."""
         cancelled = self._env("Cancelled")
+        kinds = []
         if isinstance(handler.type, ast.Tuple):
             kinds = handler.type.elts
         elif handler.type:
             kinds = [handler.type]
-        else:
-            kinds = []
-        names = {k.id for k in kinds if isinstance(k, ast.Name)}
+        names = {kind.id for kind in kinds if isinstance(kind, ast.Name)}
         if handler.type is None or "BaseException" in names:
             return [ast.copy_location(ast.ExceptHandler(cancelled, None, [ast.Raise()]), handler), handler]
         if "KeyboardInterrupt" in names:
@@ -157,16 +188,16 @@ class Rewriter(ast.NodeTransformer):
         return [handler]
 
     def visit_Expr(self, node: ast.Expr) -> ast.AST | None:
+        # A docstring: the board need not hold it.
         if isinstance(node.value, ast.Constant):
-            return None  # a docstring: the board need not hold it
-        if isinstance(node.value, ast.Call):
-            plan = self._waits.plans.get(node.value)
-        else:
-            plan = None
-        if plan is not None and plan.kind == "forever":
+            return None
+        kind = None
+        if isinstance(node.value, ast.Call) and node.value in self._waits.plans:
+            kind = self._waits.plans[node.value].kind
+        if kind == "forever":
             hour = ast.Await(self._call("sleep", ast.Constant(3600)))
-            return ast.While(ast.Constant(True), [ast.Expr(hour)], [])
-        if plan is not None and plan.kind == "nothing":
+            return ast.While(ast.Constant(value=True), [ast.Expr(hour)], [])
+        if kind == "nothing":
             return None
         node.value = self.visit(node.value)
         return node
@@ -174,13 +205,11 @@ class Rewriter(ast.NodeTransformer):
     # Expressions
 
     def visit_Name(self, node: ast.Name) -> ast.AST:
-        if isinstance(node.ctx, ast.Load):
-            origin = self._graph.origin(node)
-        else:
-            origin = None
+        origin = self._read_origin(node)
         if origin == "builtins.__name__":
             return ast.Constant("__main__")
-        if origin == "builtins.open":  # that of programs' files: firmware/fw/modules.py
+        # That of programs' files: firmware/fw/modules.py.
+        if origin == "builtins.open":
             return ast.Attribute(self._module("io"), "open", ast.Load())
         if origin in RENAMED:
             return self._env(RENAMED[origin])
@@ -188,13 +217,16 @@ class Rewriter(ast.NodeTransformer):
         return node
 
     def visit_Attribute(self, node: ast.Attribute) -> ast.AST:
-        if isinstance(node.ctx, ast.Load):
-            origin = self._graph.origin(node)
-        else:
-            origin = None
+        origin = self._read_origin(node)
         if origin in RENAMED:
             return self._env(RENAMED[origin])
         return self.generic_visit(node)
+
+    def _read_origin(self, node: ast.Name | ast.Attribute) -> str | None:
+        """Return the native code that a name stands for; None also if the name is set here."""
+        if isinstance(node.ctx, ast.Load):
+            return self._graph.origin(node)
+        return None
 
     def visit_JoinedStr(self, node: ast.JoinedStr) -> ast.AST:
         return self.visit(as_format_call(node))  # type: ignore[no-any-return]
@@ -206,44 +238,53 @@ class Rewriter(ast.NodeTransformer):
         if plan.kind == "nothing":
             return ast.Constant(None)
         called = self._planned(node, plan)
-        if not plan.waits or isinstance(self._graph.scopes.parents.get(node), ast.Lambda):  # that passes it on
+        # A lambda passes on what waits.
+        if not plan.waits or isinstance(self._graph.scopes.parents.get(node), ast.Lambda):
             return called
         if plan.kind == "maybe":
             called = self._call("aw", called)
         return ast.Await(called)
 
     def _native_call(self, node: ast.Call) -> ast.AST:
-        """A call as it stands; a short `time.sleep` stays the library's own."""
+        """Return a call as it is; a short `time.sleep` stays the library's own."""
         origin = self._graph.origin(node.func) or ""
         if origin not in RENAMED:
-            self.generic_visit(node)
-        else:
-            module, _, name = origin.rpartition(".")
-            node.func = ast.Attribute(self._module(module), name, ast.Load())
-            node.args, node.keywords = [self.visit(a) for a in node.args], [self.visit(k) for k in node.keywords]
+            return self.generic_visit(node)
+        module, _, name = origin.rpartition(".")
+        node.func = ast.Attribute(self._module(module), name, ast.Load())
+        node.args = self._visit_all(node.args)
+        node.keywords = self._visit_all(node.keywords)
         return node
 
     def _planned(self, node: ast.Call, plan: CallPlan) -> ast.expr:
-        keywords = [self.visit(k) for k in node.keywords]
-        args = [self.visit(a) for a in node.args]
+        keywords = self._visit_all(node.keywords)
+        args = self._visit_all(node.args)
         function = node.func
-        call = self._graph.origin(node.func)
         match plan.kind:
             case "environment":
-                if not args and plan.name == "sleep_ms":  # machine.idle()
+                # machine.idle()
+                if not args and plan.name == "sleep_ms":
                     args = [ast.Constant(1)]
                 return self._call(plan.name, *args, keywords=keywords)
             case "irq" | "timer":
-                is_method = plan.kind == "irq" or (getattr(function, "attr", "") == "init" and call is None)
-                object_ = function.value if is_method and isinstance(function, ast.Attribute) else function
-                return self._call(plan.kind, self.visit(object_), *args, keywords=keywords)
+                target = self._callback_target(function, plan)
+                return self._call(plan.kind, self.visit(target), *args, keywords=keywords)
             case "new":
                 return self._call("new", self.visit(function), *args, keywords=keywords)
             case _:
                 function = self.visit(function)
                 if isinstance(function, ast.Attribute) and function.attr == "__init__":
-                    function.attr = "_ainit_"
+                    function.attr = _ASYNC_INIT
                 return ast.Call(function, args, keywords)
+
+    def _callback_target(self, function: ast.expr, plan: CallPlan) -> ast.expr:
+        """Return the object whose irq() or init() is called, or the class that makes a timer."""
+        if not isinstance(function, ast.Attribute):
+            return function
+        is_own_init = function.attr == "init" and self._graph.origin(function) is None
+        if plan.kind == "irq" or is_own_init:
+            return function.value
+        return function
 
     # Comprehensions: one with a wait in it becomes a coroutine before its statement, which loops
 
@@ -258,39 +299,36 @@ class Rewriter(ast.NodeTransformer):
         for number, generator in reversed([*enumerate(node.generators)]):
             for condition in reversed(generator.ifs):
                 body = [ast.If(self.visit(condition), body, [])]
+            iterable: ast.expr = ast.Name(f"{name}i", ast.Load())
             if number:
-                iter_ = self.visit(generator.iter)
-            else:
-                iter_ = ast.Name(f"{name}i", ast.Load())
-            body = [ast.For(self.visit(generator.target), iter_, [ast.Expr(ast.Await(self._call("y"))), *body], [])]
+                iterable = self.visit(generator.iter)
+            body = [ast.For(self.visit(generator.target), iterable, [ast.Expr(ast.Await(self._call("y"))), *body], [])]
+        first: list[ast.stmt] = []
         if start is not None:
-            first = [ast.Assign([ast.Name(result.id, ast.Store())], start)]
-        else:
-            first = []
+            first.append(ast.Assign([ast.Name(result.id, ast.Store())], start))
         inner = [*self._hoisted, *first, *body, ast.Return(end)]
-        made = ast.AsyncFunctionDef(name, _parameters(f"{name}i"), inner, [])
-        self._hoisted = [*outer, ast.copy_location(made, node)]
+        coroutine = ast.AsyncFunctionDef(name, _parameters(f"{name}i"), inner, [])
+        self._hoisted = [*outer, ast.copy_location(coroutine, node)]
         called: ast.expr = ast.Await(ast.Call(ast.Name(name, ast.Load()), [iterated], []))
-        return called if start is not None else ast.List([called], ast.Load())  # any and all get what was found inside
+        if start is None:
+            # `any` and `all` get the one value that was found inside.
+            return ast.List([called], ast.Load())
+        return called
 
     def _collecting(self, node: Comprehension, result: ast.Name) -> tuple[list[ast.stmt], ast.expr | None, ast.expr]:
-        """The statements for each value, the result at first (None: there is none), and what is returned."""
+        """Return the statements for each value, the first value of the result or None, and what is returned."""
         if isinstance(node, ast.DictComp):
             target = ast.Subscript(result, self.visit(node.key), ast.Store())
             return [ast.Assign([target], self.visit(node.value))], ast.Dict([], []), result
         value = self.visit(node.elt)
+        consumer = None
         parent = self._graph.scopes.parents.get(node)
-        if isinstance(parent, ast.Call):
+        if isinstance(node, ast.GeneratorExp) and isinstance(parent, ast.Call):
             consumer = self._graph.origin(parent.func)
-        else:
-            consumer = None
-        if isinstance(node, ast.GeneratorExp) and consumer in ("builtins.any", "builtins.all"):
-            is_any = consumer == "builtins.any"
-            if is_any:
-                test = value
-            else:
-                test = ast.UnaryOp(ast.Not(), value)
-            return [ast.If(test, [ast.Return(ast.Constant(is_any))], [])], None, ast.Constant(not is_any)
+        if consumer == "builtins.any":
+            return _return_if(value, result=True), None, ast.Constant(value=False)
+        if consumer == "builtins.all":
+            return _return_if(ast.UnaryOp(ast.Not(), value), result=False), None, ast.Constant(value=True)
         adding = "append"
         empty: ast.expr = ast.List([], ast.Load())
         if isinstance(node, ast.SetComp):
@@ -302,12 +340,18 @@ class Rewriter(ast.NodeTransformer):
     # Parts
 
     def _renamed(self, node: ast.AST, name: str) -> str:
-        """The program's own `main` has another name: the runner finds the whole program under this one."""
-        if name == "main" and node in self._graph.scopes.of:
-            found = self._graph.scopes.of[node].find(name)
-        else:
-            found = None
-        return self._main if found is not None and found[0] is self._module_scope else name
+        """Return another name for the program's own `main`: the runner finds the whole program under this one."""
+        if name != "main" or node not in self._graph.scopes.of:
+            return name
+        owner = self._graph.scopes.of[node].find(name)
+        if owner is None or owner[0] is not self._module_scope:
+            return name
+        return self._main
+
+    def _without_main(self, name: str) -> str:
+        if name == "main":
+            return self._main
+        return name
 
     def _module(self, name: str) -> ast.expr:
         return self._call("module", ast.Constant(canonical(name)))
@@ -320,6 +364,19 @@ class Rewriter(ast.NodeTransformer):
 
     def _assign(self, node: ast.AST, name: str, value: ast.expr) -> ast.stmt:
         return ast.Assign([ast.Name(self._renamed(node, name), ast.Store())], value)
+
+
+def _as_list(replacement: Any) -> list[Any]:
+    """Return the replacements of a node as a list; None is no replacement."""
+    if replacement is None:
+        return []
+    if isinstance(replacement, list):
+        return replacement
+    return [replacement]
+
+
+def _return_if(test: ast.expr, *, result: bool) -> list[ast.stmt]:
+    return [ast.If(test, [ast.Return(ast.Constant(value=result))], [])]
 
 
 def _parameters(name: str) -> ast.arguments:
