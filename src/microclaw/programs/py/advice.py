@@ -18,6 +18,7 @@ _PLACEHOLDER: Final = re.compile(r"your|xxx|change|example|<.*>|^\W*$", re.IGNOR
 
 
 def warn(waits: Waits, findings: Findings) -> None:
+    """Warn about what a program rarely means."""
     for node in waits.graph.scopes.of:
         match node:
             case ast.Assign(
@@ -27,22 +28,31 @@ def warn(waits: Waits, findings: Findings) -> None:
                     hint = "leave it out: whoever has the source or the board can read it"
                     findings.warn(node, f"{name} looks like a secret in the source", hint)
             case ast.While(test=ast.Constant(value=True | 1)):
-                _growing(node, findings)
-            case ast.Call() if (plan := waits.plans.get(node)) is not None and plan.kind == "environment":
-                owner = waits.graph.by_owner(node)
-                if plan.waits and plan.name != "run" and owner is not None and owner.is_async:
-                    hint = "write await asyncio.sleep(...) where only this task shall wait"
-                    findings.warn(node, "only this task waits here; plain MicroPython would hold up all of them", hint)
+                _warn_growing(node, findings)
+            case ast.Call():
+                _warn_sleeping_task(node, waits, findings)
             case _:
-                pass
+                continue
     for name, bindings in waits.graph.scopes.module.bindings.items():
-        if bindings and name in stock_image().builtins and not name.startswith("__") and bindings[0].kind != "import":
+        is_builtin = name in stock_image().builtins and not name.startswith("__")
+        if is_builtin and bindings and bindings[0].kind != "import":
             message = f"{name} is also a function of Python, which this hides"
             findings.warn(bindings[0].node, message, f"use another name than {name}")
 
 
-def _growing(loop: ast.While, findings: Findings) -> None:
-    """A list that an endless loop only adds to."""
+def _warn_sleeping_task(call: ast.Call, waits: Waits, findings: Findings) -> None:
+    """Warn about a wait in a task that would hold up all tasks in plain MicroPython."""
+    plan = waits.plans.get(call)
+    if plan is None or plan.kind != "environment" or plan.name == "run":
+        return
+    owner = waits.graph.by_owner(call)
+    if plan.waits and owner is not None and owner.is_async:
+        hint = "write await asyncio.sleep(...) where only this task shall wait"
+        findings.warn(call, "only this task waits here; plain MicroPython would hold up all of them", hint)
+
+
+def _warn_growing(loop: ast.While, findings: Findings) -> None:
+    """Warn about a list that an endless loop only adds to."""
     grown: dict[str, ast.AST] = {}
     shrunk: set[str] = set()
     for node in run_by(loop):
@@ -53,9 +63,12 @@ def _growing(loop: ast.While, findings: Findings) -> None:
                 else:
                     grown.setdefault(ast.unparse(owner), node)
             case ast.Assign(targets=targets):
-                shrunk.update(ast.unparse(t) for t in targets)
+                shrunk.update(map(ast.unparse, targets))
             case ast.Delete(targets=targets):
-                shrunk.update(ast.unparse(t.value if isinstance(t, ast.Subscript) else t) for t in targets)
+                for target in targets:
+                    if isinstance(target, ast.Subscript):
+                        target = target.value
+                    shrunk.add(ast.unparse(target))
             case ast.Return() | ast.Break():
                 return
             case _:

@@ -396,6 +396,16 @@ def decorators_of(function: Function) -> list[ast.expr]:
     return function.decorator_list
 
 
+def call_values(call: ast.Call) -> list[ast.expr]:
+    """Return the values of a call's arguments, also of those with a name."""
+    return [*call.args, *(keyword.value for keyword in call.keywords)]
+
+
+def named_values(call: ast.Call, name: str) -> list[ast.expr]:
+    """Return the values of a call's arguments of this name."""
+    return [keyword.value for keyword in call.keywords if keyword.arg == name]
+
+
 def contains(nodes: Iterable[ast.AST], kinds: type | tuple[type, ...] | UnionType) -> bool:
     """Return True if a node is of one of these kinds."""
     return any(isinstance(node, kinds) for node in nodes)

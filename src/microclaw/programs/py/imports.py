@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import ast
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 
 from microclaw.hardware.boards.micropython.stock import stock_image
@@ -25,22 +25,20 @@ _WAITING_MODULES: Final = frozenset({"time", "asyncio", "microclaw"})
 
 
 def check_imports(graph: PyCallGraph, board: BoardProfile, findings: Findings) -> tuple[str, ...]:
-    """The modules that the program imports, sorted; what it cannot have goes to the findings."""
-    found: set[str] = set()
-    asking = [call for call in graph.calls if graph.origin(call.func) in _ASKS]
-    asked = {arg.value for call in asking for arg in call.args[1:2] if isinstance(arg, ast.Constant)}
+    """Return the modules that the program imports, sorted; what it cannot have goes to the findings."""
+    modules: set[str] = set()
+    tested = _tested_attributes(graph)
     for node in graph.scopes.of:
         match node:
-            case ast.Import(names=aliases):
-                for alias in aliases:
-                    found |= _check_module(alias.name, node, graph, findings)
-                    if "." in alias.name and not findings.errors:
-                        findings.error(node, f"no module {alias.name} on the board", _hint(alias.name))
+            case ast.Import():
+                modules |= _check_import(node, graph, findings)
             case ast.ImportFrom():
-                found |= _check_from(node, graph, findings)
-            case ast.Name(ctx=ast.Load()) | ast.Attribute(ctx=ast.Load()):
+                modules |= _check_from(node, graph, findings)
+            case ast.Name(ctx=ast.Load()):
                 _check_name(node, board, graph, findings)
-                if isinstance(node, ast.Attribute) and node.attr not in asked:
+            case ast.Attribute(ctx=ast.Load()):
+                _check_name(node, board, graph, findings)
+                if node.attr not in tested:
                     _check_member(node, graph, findings)
             case ast.Call():
                 _check_call(node, graph, findings)
@@ -49,24 +47,47 @@ def check_imports(graph: PyCallGraph, board: BoardProfile, findings: Findings) -
     for scope in graph.scopes.by_node.values():
         for name, bindings in scope.bindings.items():
             _check_rebound(name, bindings, findings)
-    return tuple(sorted(found))
+    return tuple(sorted(modules))
+
+
+def _tested_attributes(graph: PyCallGraph) -> set[object]:
+    """Return the attributes for which the program asks with hasattr or getattr."""
+    names: set[object] = set()
+    for call in graph.calls:
+        if graph.origin(call.func) in _ASKS and len(call.args) > 1:
+            name = call.args[1]
+            if isinstance(name, ast.Constant):
+                names.add(name.value)
+    return names
+
+
+def _check_import(node: ast.Import, graph: PyCallGraph, findings: Findings) -> set[str]:
+    modules = set()
+    for alias in node.names:
+        modules |= _check_module(alias.name, node, graph, findings)
+        if "." in alias.name and not findings.errors:
+            findings.error(node, f"no module {alias.name} on the board", _hint(alias.name))
+    return modules
 
 
 def _check_from(node: ast.ImportFrom, graph: PyCallGraph, findings: Findings) -> set[str]:
     if node.level:
         findings.error(node, "a program is one file: it cannot import another one", "put everything into this file")
         return set()
-    found = _check_module(node.module or "", node, graph, findings)
-    if node.names[0].name == "*" and not found:
-        findings.error(node, f"cannot tell what {node.module} would bring", "name what you need of it")
-    known = stock_image().modules.get(canonical(node.module or ""), frozenset())
-    for alias in node.names if found else ():
-        if alias.name not in known and not graph.scopes.is_caught(node, "ImportError"):
-            findings.error(node, f"the module {node.module} has no {alias.name}", meant(alias.name, known))
-    return found
+    modules = _check_module(node.module or "", node, graph, findings)
+    if not modules:
+        if node.names[0].name == "*":
+            findings.error(node, f"cannot tell what {node.module} would bring", "name what you need of it")
+        return modules
+    names = stock_image().modules.get(canonical(node.module or ""), frozenset())
+    for alias in node.names:
+        if alias.name not in names and not graph.scopes.is_caught(node, "ImportError"):
+            findings.error(node, f"the module {node.module} has no {alias.name}", meant(alias.name, names))
+    return modules
 
 
 def _check_module(name: str, node: ast.AST, graph: PyCallGraph, findings: Findings) -> set[str]:
+    """Return the module if the program may import it, else nothing."""
     module = canonical(name)
     stock = stock_image()
     refused = stock.refused.get(module) or stock.refused.get(module.partition(".")[0])
@@ -82,42 +103,55 @@ def _check_module(name: str, node: ast.AST, graph: PyCallGraph, findings: Findin
 
 
 def _hint(module: str) -> str:
-    return (
-        meant(module, (*stock_image().modules, *driver_modules()))
-        or "put the code that you need from it into this file"
-    )
+    near = meant(module, (*stock_image().modules, *driver_modules()))
+    return near or "put the code that you need from it into this file"
 
 
 def _check_name(node: ast.Name | ast.Attribute, board: BoardProfile, graph: PyCallGraph, findings: Findings) -> None:
-    """A name of a module that is not there or not for programs, or that nothing defines."""
+    """Refuse a name that a module lacks, that is not for programs, or that nothing defines."""
     stock = stock_image()
     origin = graph.origin(node)
     if origin is None:
         return
     module, _, name = origin.partition(".")
-    owner, _, last = origin.rpartition(".")
-    members = stock.members.get(owner, stock.modules.get(owner) if "." not in owner else None)
+    refused = stock.refused.get(origin)
     if origin in _WAITING_MODULES and not isinstance(graph.scopes.parents.get(node), ast.Attribute):
-        hint = f"name what you need of it: {origin}.sleep"
-        findings.error(node, f"the module {origin} is used as a value: its waits could not be told", hint)
-    elif "." in origin and (refused := stock.refused.get(origin)) is not None:
+        step = f"name what you need of it: {origin}.sleep"
+        findings.error(node, f"the module {origin} is used as a value: its waits could not be told", step)
+    elif "." in origin and refused is not None:
         findings.error(node, f"a program cannot use {ast.unparse(node)}", refused.instead, refused.why)
     elif module == "builtins":
         if name not in stock.builtins and not graph.scopes.is_caught(node, "NameError"):
-            findings.error(node, *_undefined(name, node, graph))
+            message, hint = _undefined(name, node, graph)
+            findings.error(node, message, hint)
     elif not isinstance(node, ast.Attribute) or module not in stock.modules:
         return
     elif name in stock.lacking.get(board.chip.upper(), ()):
         findings.error(node, f"the {board.chip} has no {origin}", "use another class, or another board")
-    elif members is not None and last not in members and not name.startswith("__"):
-        shown = ast.unparse(node.value)
-        two = ", ".join(f"{shown}.{one}" for one in _TWO_NAMES.get(origin, ()))
-        instead = f"write {two}" if two else meant(last, members, f"{shown}.")
-        findings.error(node, f"{shown} has no {node.attr}", instead)
+    elif not name.startswith("__"):
+        _check_attribute(node, origin, findings)
+
+
+def _check_attribute(node: ast.Attribute, origin: str, findings: Findings) -> None:
+    """Refuse an attribute that a module or a class of a module lacks."""
+    stock = stock_image()
+    owner, _, name = origin.rpartition(".")
+    members = stock.members.get(owner)
+    if members is None and "." not in owner:
+        members = stock.modules.get(owner)
+    if members is None or name in members:
+        return
+    shown = ast.unparse(node.value)
+    if origin in _TWO_NAMES:
+        names = [f"{shown}.{part}" for part in _TWO_NAMES[origin]]
+        hint: str | None = f"write {', '.join(names)}"
+    else:
+        hint = meant(name, members, before=f"{shown}.")
+    findings.error(node, f"{shown} has no {node.attr}", hint)
 
 
 def _undefined(name: str, node: ast.AST, graph: PyCallGraph) -> tuple[str, str | None]:
-    """The message about a name that nothing defines, and the name that may have been meant."""
+    """Return the message about a name that nothing defines, and a hint with the name that may have been meant."""
     if name.startswith("__"):
         return f"MicroPython has no {name} for a program", None
     other = stock_image().other_names.get(name)
@@ -125,36 +159,46 @@ def _undefined(name: str, node: ast.AST, graph: PyCallGraph) -> tuple[str, str |
         return f"MicroPython has no {name}", f"use {other}"
     if name in stock_image().modules:
         return f"{name} is not imported", f"put import {name} at the top"
-    home = next((m for m in ("machine", "time", "microclaw") if name in stock_image().modules[m]), None)
-    if home is not None:
-        return f"nothing defines {name}", f"from {home} import {name}"
-    near = nearest(name, graph.scopes.visible(node), _CONSTANTS, stock_image().builtins)
-    return f"nothing defines {name}", f"did you mean {near}?" if near else None
+    message = f"nothing defines {name}"
+    for module in ("machine", "time", "microclaw"):
+        if name in stock_image().modules[module]:
+            return message, f"from {module} import {name}"
+    return message, meant(name, graph.scopes.visible(node), _CONSTANTS, stock_image().builtins)
 
 
-def meant(name: str, known: Iterable[str], before: str = "") -> str | None:
-    """The hint for a name that is none of these."""
-    near = nearest(name, known)
-    if near:
-        return f"did you mean {before}{near}?"
-    return None
+def meant(name: str, *groups: Iterable[str], before: str = "") -> str | None:
+    """Return the hint for a name that is none of these words, or None if none is near.
 
-
-def nearest(name: str, *known: Iterable[str]) -> str | None:
-    """The name that was meant, of another case, a few letters, or a longer constant (OUTPUT for OUT); None: no idea.
-
-    Of names that are as near, earlier groups count.
+    The nearest has the same letters, or a few others, or is the beginning of a longer constant (OUT of OUTPUT). Of
+    words that are as near, earlier groups count.
     """
-    plain = {word: word.casefold().replace("_", "") for group in known for word in sorted(group)}
-    asked = name.casefold().replace("_", "")
-    same = next((word for word, form in plain.items() if form == asked), None)
-    if same is not None:
-        return same
-    near = difflib.get_close_matches(asked, plain.values(), n=1, cutoff=_NEAR)
-    if near:
-        return next(word for word, form in plain.items() if form == near[0])
-    constants = [word for word in plain if word.isupper() and name.isupper()]
-    return max((word for word in constants if asked.startswith(plain[word])), key=len, default=None)
+    forms: dict[str, str] = {}
+    for group in groups:
+        for word in sorted(group):
+            forms[word] = _plain_form(word)
+    near = _nearest(name, forms)
+    if near is None:
+        return None
+    return f"did you mean {before}{near}?"
+
+
+def _nearest(name: str, forms: Mapping[str, str]) -> str | None:
+    """Return the word whose form is nearest to a name's; of words that are as near, the first."""
+    form = _plain_form(name)
+    near_forms = [form, *difflib.get_close_matches(form, forms.values(), n=1, cutoff=_NEAR)]
+    for near_form in near_forms:
+        for word, word_form in forms.items():
+            if word_form == near_form:
+                return word
+    beginnings = []
+    for word, word_form in forms.items():
+        if word.isupper() and name.isupper() and form.startswith(word_form):
+            beginnings.append(word)
+    return max(beginnings, key=len, default=None)
+
+
+def _plain_form(name: str) -> str:
+    return name.casefold().replace("_", "")
 
 
 def _check_call(call: ast.Call, graph: PyCallGraph, findings: Findings) -> None:
@@ -168,10 +212,16 @@ def _check_call(call: ast.Call, graph: PyCallGraph, findings: Findings) -> None:
 
 
 def _check_rebound(name: str, bindings: list[Binding], findings: Findings) -> None:
-    """A name that is a module in one place and something else in another: no call through it could be told."""
-    imports = [b for b in bindings if b.kind == "import"]
-    others = [b for b in bindings if b.kind != "import" and not is_none(b.value)]
-    if imports and (others or len({b.origin for b in imports}) > 1):
+    """Refuse a name that is a module in one place and something else in another: its calls would be unknown."""
+    imports = []
+    others = []
+    for binding in bindings:
+        if binding.kind == "import":
+            imports.append(binding)
+        elif not is_none(binding.value):
+            others.append(binding)
+    origins = {binding.origin for binding in imports}
+    if imports and (others or len(origins) > 1):
         line = node_line(imports[0].node)
         message = f"{name} means something else in line {line}"
         hint = f"use another name than {name} for one of them"
@@ -185,32 +235,46 @@ _CATCHERS: Final = ("AttributeError", "Exception", "BaseException")
 
 def _check_member(node: ast.Attribute, graph: PyCallGraph, findings: Findings) -> None:
     """Refuse `led.togle()`; silent on objects that could be anything else, and where the program asks or catches."""
-    made = _class_of(node.value, graph)
-    if made is None or node.attr.startswith("_") or node.attr in graph.assigned_attributes:
+    class_name = _class_of(node.value, graph)
+    if class_name is None or node.attr.startswith("_") or node.attr in graph.assigned_attributes:
         return
-    own = stock_image().objects[made]
-    if node.attr in own | stock_image().members.get(made, frozenset()) or graph.scopes.is_caught(node, *_CATCHERS):
+    members = stock_image().objects[class_name]
+    if node.attr in members or node.attr in stock_image().members.get(class_name, ()):
         return
-    hint = meant(node.attr, own) or f"it has {', '.join(sorted(own))}"
-    findings.error(node, f"{ast.unparse(node.value)} is made by {made}, which has no {node.attr}", hint)
+    if graph.scopes.is_caught(node, *_CATCHERS):
+        return
+    hint = meant(node.attr, members) or f"it has {', '.join(sorted(members))}"
+    findings.error(node, f"{ast.unparse(node.value)} is made by {class_name}, which has no {node.attr}", hint)
 
 
 def _class_of(node: ast.expr | None, graph: PyCallGraph, depth: int = 0) -> str | None:
-    """The class of the one kind of object that an expression can be; None where that is not sure."""
-    match node:
-        case ast.Call(func=func):
-            origin = graph.origin(func)
-            return origin if origin in stock_image().objects else None
-        case ast.Name() if depth < _FOLLOW:
-            given = [b.value if b.kind == "value" else None for b in graph.scopes.bindings(node)]
-        case ast.Attribute(value=owner, attr=name) if depth < _FOLLOW and "*" not in graph.assigned_attributes:
-            classes = graph.receiver(owner)
-            if not classes or any(c.native_bases for c in classes) or name in graph.methods:
-                return None
-            given = [*graph.assigned_attributes.get(name, ())]
-        case _:
-            return None
-    found = {_class_of(value, graph, depth + 1) for value in given if value is None or not is_none(value)}
-    if len(found) == 1:
-        return found.pop()
+    """Return the class of the one kind of object that an expression can be, or None if that is not sure."""
+    if isinstance(node, ast.Call):
+        origin = graph.origin(node.func)
+        if origin in stock_image().objects:
+            return origin
+        return None
+    if depth >= _FOLLOW:
+        return None
+    class_names = set()
+    for value in _possible_values(node, graph):
+        if not is_none(value):
+            class_names.add(_class_of(value, graph, depth + 1))
+    if len(class_names) == 1:
+        return class_names.pop()
     return None
+
+
+def _possible_values(node: ast.expr | None, graph: PyCallGraph) -> Sequence[ast.expr | None]:
+    """Return the values that a name or an attribute of the program's own object can have; None is an unknown one."""
+    if isinstance(node, ast.Name):
+        bindings = graph.scopes.bindings(node)
+        return [binding.value if binding.kind == "value" else None for binding in bindings]
+    if not isinstance(node, ast.Attribute) or "*" in graph.assigned_attributes:
+        return []
+    classes = graph.receiver(node.value)
+    if not classes or node.attr in graph.methods:
+        return []
+    if any(owner.native_bases for owner in classes):
+        return []
+    return graph.assigned_attributes.get(node.attr, [])

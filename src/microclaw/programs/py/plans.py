@@ -8,11 +8,12 @@ from typing import Final, Literal, TypeAlias
 
 from msgspec import Struct
 
-from microclaw.programs.py.callgraph import PyCallGraph
+from microclaw.programs.py.callgraph import PyCallGraph, call_values, named_values
 from microclaw.programs.py.source import Findings
 
 PlanKind: TypeAlias = Literal["await", "maybe", "new", "environment", "irq", "timer", "nothing", "forever"]
-SHORT_US: Final = 1000  # what waits no longer than this stays one busy wait: pulses need it, and nobody else notices
+# What waits no longer than this stays one busy wait: pulses need it, and nobody else notices.
+SHORT_US: Final = 1000
 
 
 class CallPlan(Struct, frozen=True):
@@ -45,22 +46,17 @@ TAKES_COROUTINES: Final = frozenset(
 
 
 class LibraryCalls:
+    """The calls whose meaning the library fixes."""
+
     def __init__(self, graph: PyCallGraph, findings: Findings) -> None:
         self._graph = graph
         self._findings = findings
 
     def plan(self, call: ast.Call) -> CallPlan | None:
-        """The plan of the call; None if the library does not fix it."""
+        """Return the plan of the call, or None if the library does not fix it."""
         origin = self._graph.origin(call.func) or ""
-        unit_us = _UNITS_US.get(origin)
-        if unit_us is not None:
-            if len(call.args) == 1:
-                value = _number(call.args[0])
-            else:
-                value = None
-            short = value is not None and 0 < value * unit_us < SHORT_US + (unit_us == 1)
-            is_busy = short and not origin.startswith("microclaw")
-            if is_busy:
+        if origin in _UNITS_US:
+            if _is_busy_wait(call, origin):
                 return None
             return CallPlan("environment", RENAMED[origin], waits=True)
         if origin in RENAMED:
@@ -76,15 +72,18 @@ class LibraryCalls:
         return None
 
     def handlers(self, call: ast.Call) -> Iterator[ast.expr]:
-        """The arguments that the call keeps as a callback that may wait."""
+        """Yield the arguments that the call keeps as a callback that may wait."""
         plan = self.plan(call)
-        origin = self._graph.origin(call.func)
-        if plan is not None and plan.kind == "irq":
-            yield from [*call.args[:1], *(k.value for k in call.keywords if k.arg == "handler")]
-        elif plan is not None and plan.kind == "timer":
-            yield from (k.value for k in call.keywords if k.arg == "callback")
-        elif origin in ("microclaw.every", "microclaw.on"):
-            yield from [*call.args, *(k.value for k in call.keywords)]
+        kind = None
+        if plan is not None:
+            kind = plan.kind
+        if kind == "irq":
+            yield from call.args[:1]
+            yield from named_values(call, "handler")
+        elif kind == "timer":
+            yield from named_values(call, "callback")
+        elif self._graph.origin(call.func) in ("microclaw.every", "microclaw.on"):
+            yield from call_values(call)
 
     def check_loops(self) -> None:
         """Find each use of the event loop that is not one of the calls above."""
@@ -92,8 +91,8 @@ class LibraryCalls:
             if not isinstance(node, ast.Name) or not isinstance(node.ctx, ast.Load):
                 continue
             parent = self._graph.scopes.parents.get(node)
-            known = isinstance(parent, ast.Attribute) and parent.attr in _LOOP_METHODS
-            if not known and self._graph.made_by(node, _LOOPS):
+            is_method = isinstance(parent, ast.Attribute) and parent.attr in _LOOP_METHODS
+            if not is_method and self._graph.made_by(node, _LOOPS):
                 hint = f"call only {', '.join(_LOOP_METHODS)} of the loop, or use asyncio.run and asyncio.create_task"
                 self._findings.error(node, "this use of asyncio's event loop is not possible here", hint)
 
@@ -112,11 +111,28 @@ class LibraryCalls:
             self._findings.error(call, "a program cannot have the interrupt of a UART", hint)
         if reach.functions:
             return None
-        return CallPlan("irq" if name == "irq" else "timer")
+        if name == "irq":
+            return CallPlan("irq")
+        return CallPlan("timer")
+
+
+def _is_busy_wait(call: ast.Call, origin: str) -> bool:
+    """Return True if a sleep of `time` is too short to be noticed."""
+    if len(call.args) != 1 or origin.startswith("microclaw"):
+        return False
+    value = _number(call.args[0])
+    if value is None:
+        return False
+    unit_us = _UNITS_US[origin]
+    limit_us = SHORT_US
+    # time.sleep_us(1000) is still short.
+    if unit_us == 1:
+        limit_us += 1
+    return 0 < value * unit_us < limit_us
 
 
 def _has_callback(call: ast.Call) -> bool:
-    return any(k.arg == "callback" for k in call.keywords)
+    return bool(named_values(call, "callback"))
 
 
 def _number(node: ast.expr) -> float | None:
@@ -126,10 +142,10 @@ def _number(node: ast.expr) -> float | None:
         case ast.Constant(value=int() | float() as value):
             return value
         case ast.BinOp(left=left, op=ast.Div(), right=right):
-            a = _number(left)
-            b = _number(right)
-            if a is not None and b:
-                return a / b
-            return None
+            dividend = _number(left)
+            divisor = _number(right)
+            if dividend is None or not divisor:
+                return None
+            return dividend / divisor
         case _:
             return None

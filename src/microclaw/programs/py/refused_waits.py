@@ -6,7 +6,15 @@ import ast
 from typing import Final
 
 from microclaw.hardware.boards.micropython.stock import stock_image
-from microclaw.programs.py.callgraph import WAITING_ORIGINS, Callable, Class
+from microclaw.programs.py.callgraph import (
+    WAITING_ORIGINS,
+    Callable,
+    Class,
+    PyCallGraph,
+    call_values,
+    decorators_of,
+    named_values,
+)
 from microclaw.programs.py.plans import LibraryCalls
 from microclaw.programs.py.source import Findings
 from microclaw.programs.py.waits import Waits
@@ -16,19 +24,23 @@ _CALLS_KEY: Final = frozenset({"builtins.sorted", "builtins.min", "builtins.max"
 
 
 def check_waits(waits: Waits, library: LibraryCalls, findings: Findings) -> None:
+    """Find the waits that a program cannot have."""
     for function, place in waits.waiting.items():
         refused = _cannot_wait(function)
         if refused is not None:
-            what, hint = refused
+            kind, hint = refused
+            wait = "a loop that waits for something outside"
             if isinstance(place, ast.Call):
-                why = ast.unparse(place.func)
-            else:
-                why = "a loop that waits for something outside"
-            findings.error(place, f"{what} {function.name} waits here: {why}", hint)
+                wait = ast.unparse(place.func)
+            findings.error(place, f"{kind} {function.name} waits here: {wait}", hint)
     inits = [function for function in waits.waiting if function.name == "__init__"]
-    owners = [init.owner for init in inits if init.owner is not None]
-    for made in dict.fromkeys(one for owner in owners for one in owner.with_ancestors(heirs=True)):
-        _check_waiting_init(made, findings)
+    # A dict keeps the order of the program.
+    classes: dict[Class, None] = {}
+    for init in inits:
+        if init.owner is not None:
+            classes |= dict.fromkeys(init.owner.with_ancestors(heirs=True))
+    for defined in classes:
+        _check_waiting_init(defined, findings)
     if inits:
         _check_class_at_run_time(waits, findings)
     for call in waits.graph.calls:
@@ -36,13 +48,15 @@ def check_waits(waits: Waits, library: LibraryCalls, findings: Findings) -> None
 
 
 def _cannot_wait(function: Callable) -> tuple[str, str] | None:
+    """Return the kind of a function that cannot wait, and a hint; None if it can."""
     if function.is_generator:
         return "the generator", "return a list instead of using yield, or wait where its values are used"
     if function.is_property:
         return "the property", "make it a method: remove @property and call it with ()"
     if function.is_compiled:
         return "the native or viper function", "leave the decorator out, or wait in the function that calls it"
-    if function.name.startswith("__") and function.name.endswith("__") and function.name != "__init__":
+    is_special = function.name.startswith("__") and function.name.endswith("__")
+    if is_special and function.name != "__init__":
         return "the special method", "wait in a method of another name, and call that"
     return None
 
@@ -62,59 +76,79 @@ def _check_waiting_init(made: Class, findings: Findings) -> None:
 def _check_class_at_run_time(waits: Waits, findings: Findings) -> None:
     """Refuse making an object of a class that only the run knows: `cls(...)`, `type(x)(...)`, `x.__class__(...)`."""
     graph = waits.graph
-    parameters = {
-        arg
-        for node, function in graph.functions.items()
-        if any(graph.origin(one) == "builtins.classmethod" for one in getattr(node, "decorator_list", ()))
-        for arg in function.node.args.args[:1]
-    }
+    parameters = _class_parameters(graph)
     for node in graph.scopes.of:
         match node:
             case ast.Attribute(attr="__class__"):
-                found = True
+                is_class = True
             case ast.Call(func=func):
-                found = graph.origin(func) == "builtins.type"
+                is_class = graph.origin(func) == "builtins.type"
             case ast.Name():
-                found = any(bound.node in parameters for bound in graph.scopes.bindings(node))
+                is_class = any(binding.node in parameters for binding in graph.scopes.bindings(node))
             case _:
-                found = False
-        if found and not isinstance(graph.scopes.parents.get(node), ast.Attribute | ast.Compare):
+                is_class = False
+        if is_class and not isinstance(graph.scopes.parents.get(node), ast.Attribute | ast.Compare):
             hint = "name the class itself, or move the wait out of __init__"
             findings.error(node, "this may make an object of a class whose __init__ waits", hint)
 
 
+def _class_parameters(graph: PyCallGraph) -> set[ast.arg]:
+    """Return the first parameters of class methods."""
+    parameters: set[ast.arg] = set()
+    for function in graph.functions.values():
+        origins = map(graph.origin, decorators_of(function.node))
+        if "builtins.classmethod" in origins:
+            parameters.update(function.node.args.args[:1])
+    return parameters
+
+
 def _check_arguments(call: ast.Call, waits: Waits, library: LibraryCalls, findings: Findings) -> None:
     """Refuse giving a function that waits to a library that would call it."""
-    reach = waits.graph.reach(call.func)
-    origin = waits.graph.origin(call.func) or ""
-    stock = stock_image()
+    called_back = _called_back(call, waits.graph)
+    if called_back is not None:
+        arguments = called_back
+        hint = "call it before, and give the result"
+    elif _only_keeps(call, waits.graph):
+        return
+    else:
+        arguments = call_values(call)
+        hint = "give it a function that does not wait"
+    handlers = list(library.handlers(call))
+    for value in arguments:
+        if value not in handlers and _names_waiting(value, waits, unknown=called_back is not None):
+            findings.error(value, f"{ast.unparse(value)} waits, and {ast.unparse(call.func)} cannot wait for it", hint)
+
+
+def _called_back(call: ast.Call, graph: PyCallGraph) -> list[ast.expr] | None:
+    """Return the arguments that a library calls for each value, as the key of sorted(); None if it does not."""
+    origin = graph.origin(call.func)
+    is_sort = isinstance(call.func, ast.Attribute) and call.func.attr == "sort"
+    if origin in _CALLS_KEY or (is_sort and not graph.reach(call.func).functions):
+        return named_values(call, "key")
+    if origin in _CALLS_FIRST:
+        return call.args[:1]
+    return None
+
+
+def _only_keeps(call: ast.Call, graph: PyCallGraph) -> bool:
+    """Return True if a call is the program's own, or calls nothing that it is given."""
+    reach = graph.reach(call.func)
+    if reach.functions or reach.made or not reach.native:
+        return True
+    origin = graph.origin(call.func) or ""
+    name = origin.removeprefix("builtins.")
     if isinstance(call.func, ast.Attribute):
         name = call.func.attr
-    else:
-        name = origin.removeprefix("builtins.")
-    calls_key = origin in _CALLS_KEY or (name == "sort" and not reach.functions)
-    given = [*call.args, *(k.value for k in call.keywords)]
-    hint = "give it a function that does not wait"
-    calls_back = calls_key or origin in _CALLS_FIRST
-    if calls_back:
-        if calls_key:
-            given = [k.value for k in call.keywords if k.arg == "key"]
-        else:
-            given = call.args[:1]
-        hint = "call it before, and give the result"
-    elif reach.functions or reach.made or not reach.native:
-        return
-    if not calls_back and (name in stock.keeping or (name in stock.looking and origin == f"builtins.{name}")):
-        return
-    handlers = list(library.handlers(call))
-    for value in given:
-        if value not in handlers and _names_waiting(value, waits, unknown=calls_back):
-            findings.error(value, f"{ast.unparse(value)} waits, and {ast.unparse(call.func)} cannot wait for it", hint)
+    stock = stock_image()
+    return name in stock.keeping or (name in stock.looking and origin == f"builtins.{name}")
 
 
 def _names_waiting(value: ast.expr, waits: Waits, *, unknown: bool) -> bool:
     if not isinstance(value, ast.Name | ast.Attribute | ast.Lambda):
         return False
+    if waits.graph.origin(value) in WAITING_ORIGINS:
+        return True
     reach = waits.graph.reach(value)
-    is_waiting = any(f in waits.waiting for f in reach.functions) and (unknown or not reach.unknown)
-    return is_waiting or waits.graph.origin(value) in WAITING_ORIGINS
+    if reach.unknown and not unknown:
+        return False
+    return any(function in waits.waiting for function in reach.functions)

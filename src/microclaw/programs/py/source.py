@@ -11,7 +11,8 @@ from msgspec import Struct
 
 from microclaw.errors import BuildError, Diagnostic
 
-MAX_DEPTH: Final = 60  # of the tree; MicroPython's own compiler on a board gives up far earlier than CPython
+# Of the tree. MicroPython's own compiler on a board gives up far earlier than CPython.
+MAX_DEPTH: Final = 60
 MAX_FINDINGS: Final = 20
 _C: Final = re.compile(
     r"^[ \t]*#[ \t]*(?:include|define)\b|^[ \t]*(?:static[ \t]+)?(?:int|void)[ \t]+\w+[ \t]*\([^)\n]*\)[ \t]*\{", re.M
@@ -50,8 +51,8 @@ class Findings:
     def raise_errors(self) -> None:
         """Raise BuildError if there is an error: the errors in the order of their lines, then the warnings."""
         if self.errors:
-            found = (*sorted(self.errors, key=lambda d: (d.line or 0, d.column or 0)), *self.warnings)
-            raise BuildError(found[:MAX_FINDINGS], stage="check")
+            errors = sorted(self.errors, key=lambda error: (error.line or 0, error.column or 0))
+            raise BuildError((*errors, *self.warnings)[:MAX_FINDINGS], stage="check")
 
 
 def read_python(text: str, name: str) -> PythonSource:
@@ -60,26 +61,34 @@ def read_python(text: str, name: str) -> PythonSource:
     lines = tuple(text.split("\n"))
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of escapes like "\d": MicroPython takes them as they are
+            # Of escapes like "\d": MicroPython takes them as they are.
+            warnings.simplefilter("ignore")
             tree = ast.parse(text, file)
-            compile(text, file, "exec", dont_inherit=True)  # finds a `return` or `await` outside a function
+            # Finds a `return` or `await` outside a function.
+            compile(text, file, "exec", dont_inherit=True)
     except SyntaxError as exc:
-        line = exc.lineno if exc.lineno and exc.lineno <= len(lines) else None
-        column = exc.offset if line is not None and exc.offset else None
-        if line:
-            shown = lines[line - 1]
-        else:
-            shown = None
-        hint = "this looks like C: give it as C, or in a file that ends in .c" if _C.search(text) else None
-        found = Diagnostic("error", f"syntax error: {exc.msg}", file, line, column, shown, hint=hint)
-        raise BuildError((found,), stage="source") from exc
+        raise BuildError((_syntax_error(exc, text, file),), stage="source") from exc
     except (RecursionError, MemoryError) as exc:
         raise BuildError((Diagnostic("error", "too nested", file, hint=SIMPLER),), stage="source") from exc
-    read = PythonSource(file, text, lines, tree)
-    deep = _too_deep(tree)
-    if deep is not None:
-        raise BuildError((at(read, deep, f"more than {MAX_DEPTH} levels of nesting", SIMPLER),), stage="source")
-    return read
+    source = PythonSource(file, text, lines, tree)
+    deep_node = _too_deep(tree)
+    if deep_node is not None:
+        message = f"more than {MAX_DEPTH} levels of nesting"
+        raise BuildError((at(source, deep_node, message, SIMPLER),), stage="source")
+    return source
+
+
+def _syntax_error(exc: SyntaxError, text: str, file: str) -> Diagnostic:
+    """Build the finding for a text that Python cannot read, with the line if the text has it."""
+    lines = text.split("\n")
+    line = column = shown = hint = None
+    if exc.lineno and exc.lineno <= len(lines):
+        line = exc.lineno
+        column = exc.offset or None
+        shown = lines[line - 1]
+    if _C.search(text):
+        hint = "this looks like C: give it as C, or in a file that ends in .c"
+    return Diagnostic("error", f"syntax error: {exc.msg}", file, line, column, shown, hint=hint)
 
 
 def at(
@@ -88,16 +97,17 @@ def at(
     message: str,
     hint: str | None = None,
     why: str | None = None,
+    *,
     severity: Literal["error", "warning"] = "error",
 ) -> Diagnostic:
-    """A finding at a node's place, with that line's text."""
+    """Return a finding at a node's place, with that line's text."""
     line = node_line(node)
     text = source.line(line)
-    before = text.encode()[: getattr(node, "col_offset", 0)] if text is not None else b""  # the offset counts bytes
+    column = None
     if text is not None:
+        # The offset counts bytes.
+        before = text.encode()[: getattr(node, "col_offset", 0)]
         column = len(before.decode(errors="replace")) + 1
-    else:
-        column = None
     return Diagnostic(severity, message, source.file, line, column, text, hint, why)
 
 
@@ -109,13 +119,14 @@ def node_line(node: ast.AST | None) -> int | None:
     return abs(line)
 
 
-def _add(findings: list[Diagnostic], found: Diagnostic) -> None:
-    if not any((d.line, d.column, d.message) == (found.line, found.column, found.message) for d in findings):
-        findings.append(found)
+def _add(findings: list[Diagnostic], finding: Diagnostic) -> None:
+    places = [(other.line, other.column, other.message) for other in findings]
+    if (finding.line, finding.column, finding.message) not in places:
+        findings.append(finding)
 
 
 def _too_deep(tree: ast.Module) -> ast.AST | None:
-    """A node under more levels than MAX_DEPTH, found without recursion."""
+    """Return a node under more levels than MAX_DEPTH, or None. It is found without recursion."""
     waiting: list[tuple[ast.AST, int]] = [(tree, 0)]
     while waiting:
         node, depth = waiting.pop()

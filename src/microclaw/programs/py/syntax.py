@@ -6,7 +6,7 @@ import ast
 from typing import Final
 
 from microclaw.hardware.boards.micropython.stock import stock_image
-from microclaw.programs.py.callgraph import PyCallGraph, run_by
+from microclaw.programs.py.callgraph import PyCallGraph, contains, decorators_of, run_by
 from microclaw.programs.py.scopes import Function
 from microclaw.programs.py.source import Findings
 
@@ -22,6 +22,7 @@ _WHY: Final = "the firmware counts what its pins do"
 
 
 def check_syntax(graph: PyCallGraph, findings: Findings) -> None:
+    """Find the syntax that a program cannot have."""
     for node in graph.scopes.of:
         new = _NEW.get(type(node).__name__)
         if new is not None:
@@ -30,22 +31,32 @@ def check_syntax(graph: PyCallGraph, findings: Findings) -> None:
             case ast.FunctionDef() | ast.AsyncFunctionDef() | ast.Lambda():
                 _check_function(node, findings)
             case ast.ListComp() | ast.SetComp() | ast.DictComp() | ast.GeneratorExp():
-                if any(g.is_async for g in node.generators) or any(isinstance(n, ast.Await) for n in ast.walk(node)):
+                is_async = any(generator.is_async for generator in node.generators)
+                if is_async or contains(ast.walk(node), ast.Await):
                     findings.error(node, "MicroPython cannot await in a comprehension", "write it as a loop")
             case ast.ClassDef():
                 _check_class(node, graph, findings)
             case ast.Call(func=func, args=[_, kinds]) if graph.origin(func) in _TYPE_TESTS:
-                for kind in kinds.elts if isinstance(kinds, ast.Tuple) else [kinds]:
-                    if (graph.origin(kind) or "").startswith(_REAL_TYPES):
-                        hint = 'ask what it can do instead: hasattr(x, "value")'
-                        findings.error(node, f"a program cannot test for {ast.unparse(kind)} here", hint, _WHY)
+                _check_type_test(node, kinds, graph, findings)
             case _:
                 continue
 
 
+def _check_type_test(node: ast.Call, kinds: ast.expr, graph: PyCallGraph, findings: Findings) -> None:
+    """Refuse a test for a class that the firmware replaces by its own."""
+    tested = [kinds]
+    if isinstance(kinds, ast.Tuple):
+        tested = kinds.elts
+    for kind in tested:
+        if (graph.origin(kind) or "").startswith(_REAL_TYPES):
+            hint = 'ask what it can do instead: hasattr(x, "value")'
+            findings.error(node, f"a program cannot test for {ast.unparse(kind)} here", hint, _WHY)
+
+
 def _check_class(node: ast.ClassDef, graph: PyCallGraph, findings: Findings) -> None:
     for base in node.bases:
-        if (origin := graph.origin(base) or "").startswith(_REAL_TYPES):
+        origin = graph.origin(base) or ""
+        if origin.startswith(_REAL_TYPES):
             hint = f"keep the {origin.rpartition('.')[2]} in an attribute of your class instead"
             findings.error(base, f"a class cannot inherit from {ast.unparse(base)} here", hint, _WHY)
     if node.keywords:
@@ -56,10 +67,10 @@ def _check_function(node: Function, findings: Findings) -> None:
     if node.args.posonlyargs:
         hint = "leave out the / in the parameter list"
         findings.error(node, "MicroPython has no positional-only parameters", hint)
-    elif isinstance(node, ast.AsyncFunctionDef) and any(isinstance(n, ast.Yield) for n in run_by(node)):
+    elif isinstance(node, ast.AsyncFunctionDef) and contains(run_by(node), ast.Yield):
         hint = "return a list, or write a class with __anext__"
         findings.error(node, "MicroPython has no asynchronous generators", hint)
-    for decorator in [] if isinstance(node, ast.Lambda) else node.decorator_list:
+    for decorator in decorators_of(node):
         if "asm_" in ast.unparse(decorator):
             findings.error(decorator, "a program cannot hold assembler", "use @micropython.native, or plain Python")
         if "viper" in ast.unparse(decorator):
@@ -67,17 +78,15 @@ def _check_function(node: Function, findings: Findings) -> None:
 
 
 def _check_pointers(node: Function, findings: Findings) -> None:
-    """In viper code these names are types, whatever else the program calls so; annotations are in no scope."""
-    for each in ast.walk(node):
-        if isinstance(each, ast.Name):
-            name = each.id
-        elif isinstance(each, ast.arg):
-            name = each.arg
-        else:
-            name = ""
-        if name.startswith("ptr"):
-            refusal = stock_image().refused.get(f"builtins.{name}")
-        else:
-            refusal = None
-        if refusal is not None:
-            findings.error(each, f"a program cannot use {name}", refusal.instead, refusal.why)
+    """Refuse pointers: in viper code these names are types, whatever else the program calls so.
+
+    Annotations are in no scope.
+    """
+    for inner in ast.walk(node):
+        match inner:
+            case ast.Name(id=name) | ast.arg(arg=name) if name.startswith("ptr"):
+                refusal = stock_image().refused.get(f"builtins.{name}")
+                if refusal is not None:
+                    findings.error(inner, f"a program cannot use {name}", refusal.instead, refusal.why)
+            case _:
+                continue
