@@ -95,6 +95,12 @@ async def test_what_a_driver_cannot_give_is_refused_with_what_it_has(build_py: B
     ]
 
 
+async def test_viper_code_with_its_types_may_be_beside_a_driver(build_py: Build) -> None:
+    program = "import micropython\n@micropython.viper\ndef twice(n: int) -> int:\n    return n + n\nprint(twice(2))\n"
+    image = await build_py(f"{BUS}{IMPORTS['name']}{program}", board=load_board("virtual"))
+    assert "def twice(n: int) -> int:" in image.rewritten
+
+
 async def test_names_of_a_driver_are_none_of_the_programs(build_py: Build) -> None:
     found = await refusals(build_py, "import ina219\nprint(INA219, unpack)\n")
     assert [message for _, message, _ in found] == ["nothing defines INA219", "nothing defines unpack"]

@@ -57,18 +57,14 @@ def _warn_growing(loop: ast.While, findings: Findings) -> None:
     shrunk: set[str] = set()
     for node in run_by(loop):
         match node:
-            case ast.Call(func=ast.Attribute(value=owner, attr=attr)) if attr in _GROW | _SHRINK:
-                if attr in _SHRINK:
-                    shrunk.add(ast.unparse(owner))
-                else:
-                    grown.setdefault(ast.unparse(owner), node)
+            case ast.Call(func=ast.Attribute(value=owner, attr=attr)) if attr in _SHRINK:
+                shrunk.add(ast.unparse(owner))
+            case ast.Call(func=ast.Attribute(value=owner, attr=attr)) if attr in _GROW:
+                grown.setdefault(ast.unparse(owner), node)
             case ast.Assign(targets=targets):
                 shrunk.update(map(ast.unparse, targets))
             case ast.Delete(targets=targets):
-                for target in targets:
-                    if isinstance(target, ast.Subscript):
-                        target = target.value
-                    shrunk.add(ast.unparse(target))
+                shrunk.update(map(_deleted_from, targets))
             case ast.Return() | ast.Break():
                 return
             case _:
@@ -77,3 +73,10 @@ def _warn_growing(loop: ast.While, findings: Findings) -> None:
         if name not in shrunk:
             hint = f"drop old values: if len({name}) > 100: {name}.pop(0)"
             findings.warn(place, f"{name} grows forever: the board's memory will be full", hint)
+
+
+def _deleted_from(target: ast.expr) -> str:
+    """Return the name of what a `del` makes smaller: of `del x[0]` it is x."""
+    if isinstance(target, ast.Subscript):
+        return ast.unparse(target.value)
+    return ast.unparse(target)

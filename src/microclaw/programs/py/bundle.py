@@ -26,7 +26,7 @@ from microclaw.programs.py.drivers import (
 )
 from microclaw.programs.py.formats import Simplifier
 from microclaw.programs.py.scopes import Binding, Scopes
-from microclaw.programs.py.source import Findings, node_line
+from microclaw.programs.py.source import Findings
 
 _TESTS: Final = (ast.Compare, ast.BoolOp, ast.UnaryOp, ast.If, ast.IfExp, ast.While)
 
@@ -48,12 +48,12 @@ class Unit(Struct, eq=False):
     @property
     def names(self) -> list[str]:
         """What a driver offers: its own definitions, without those that begin with _."""
-        found = []
+        names = []
         for name, bindings in self.scopes.module.bindings.items():
             is_import = any(binding.kind == "import" for binding in bindings)
             if not is_import and not name.startswith("_"):
-                found.append(name)
-        return found
+                names.append(name)
+        return names
 
 
 class DriverBundle:
@@ -69,7 +69,8 @@ class DriverBundle:
         # The program's statement that imports the driver, also through another driver.
         self.places: dict[str, ast.stmt] = {}
         self._program: Unit | None = None
-        if next(driver_imports(tree, None), None) is not None:
+        has_drivers = any(driver_imports(tree, None))
+        if has_drivers:
             self._program = self.read(tree, None)
 
     def joined(self) -> ast.Module | None:
@@ -150,18 +151,23 @@ class DriverBundle:
 
     def _link_name(self, unit: Unit, node: ast.Name) -> None:
         bindings = unit.scopes.bindings(node)
-        brought = [found for binding in bindings if (found := imported_name(binding, node.id, unit.part)) is not None]
+        brought = []
+        others = []
+        for binding in bindings:
+            driver_name = imported_name(binding, node.id, unit.part)
+            if driver_name is None:
+                others.append(binding)
+            else:
+                brought.append(driver_name)
         if not brought:
             return
-        others = [binding for binding in bindings if imported_name(binding, node.id, unit.part) is None]
         is_single = len(set(brought)) == 1
         has_module = any(named.name is None for named in brought)
         clashing = [binding for binding in others if not is_none(binding.value)]
         if has_module and (clashing or not is_single):
-            line = node_line(next(binding.node for binding in bindings if binding.kind == "import"))
-            place = (clashing or bindings[1:])[0].node
-            hint = f"use another name than {node.id} for one of them"
-            self._findings.error(place, f"{node.id} means something else in line {line}", hint)
+            imported = next(binding for binding in bindings if binding.kind == "import")
+            other = (clashing or bindings[1:])[0]
+            self._findings.refuse_two_meanings(node.id, imported.node, other.node)
         elif has_module:
             self._link_module(unit, node, brought[0], is_optional=bool(others))
         elif is_single and not others:
@@ -250,9 +256,7 @@ class _Renamer(ast.NodeTransformer):
                 statements.append(ast.Import([alias]))
             elif (node, name) in self._unit.kept:
                 # The name is also set to None: what asks for it gets something else here.
-                statements.append(
-                    ast.Assign([ast.Name(self._given(node, name), ast.Store())], ast.Constant(value=True))
-                )
+                statements.append(self._assign(node, name, ast.Constant(value=True)))
         return _located(statements, node)
 
     def visit_ImportFrom(self, node: ast.ImportFrom) -> list[ast.stmt]:
@@ -265,7 +269,7 @@ class _Renamer(ast.NodeTransformer):
                 statements.append(ast.ImportFrom(node.module, [alias], node.level))
             elif (node, name) in self._unit.kept:
                 value = ast.Name(self._target(DriverName(driver_key(path), alias.name)), ast.Load())
-                statements.append(ast.Assign([ast.Name(self._given(node, name), ast.Store())], value))
+                statements.append(self._assign(node, name, value))
         return _located(statements, node)
 
     def _target(self, named: DriverName) -> str:
@@ -274,10 +278,17 @@ class _Renamer(ast.NodeTransformer):
 
     def _given(self, node: ast.AST, name: str) -> str:
         """Return the bundle's name for one of the module; a name of a function or class stays."""
-        found = self._unit.scopes.of[node].find(name)
-        if found is None or found[0] is not self._module:
+        scope = self._unit.scopes.of.get(node)
+        # An annotation of viper code is in no scope: there it names a type.
+        if scope is None:
+            return name
+        owner = scope.find(name)
+        if owner is None or owner[0] is not self._module:
             return name
         return self._unit.given.get(name, name)
+
+    def _assign(self, node: ast.AST, name: str, value: ast.expr) -> ast.stmt:
+        return ast.Assign([ast.Name(self._given(node, name), ast.Store())], value)
 
     def _as(self, node: ast.AST, name: str, imported: str) -> str | None:
         given = self._given(node, name)

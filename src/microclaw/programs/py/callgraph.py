@@ -318,8 +318,9 @@ class PyCallGraph:
         for binding in bindings:
             if not is_none(binding.value):
                 reach.add(self._reach_binding(binding, depth))
-        if reach.made is not None and (reach.functions or reach.native or len(bindings) > 1):
-            # One of several things: `new` could not be distinguished from a plain call.
+        is_ambiguous = bool(reach.functions) or reach.native or len(bindings) > 1
+        # `new` could not be distinguished from a plain call.
+        if reach.made is not None and is_ambiguous:
             reach.unknown = True
         return reach
 

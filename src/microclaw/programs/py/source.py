@@ -48,6 +48,11 @@ class Findings:
     def warn(self, node: ast.AST | None, message: str, hint: str | None = None) -> None:
         _add(self.warnings, at(self._source, node, message, hint, severity="warning"))
 
+    def refuse_two_meanings(self, name: str, first: ast.AST, other: ast.AST) -> None:
+        """Find a name that is imported at `first` and is something else at `other`."""
+        hint = f"use another name than {name} for one of them"
+        self.error(other, f"{name} means something else in line {node_line(first)}", hint)
+
     def raise_errors(self) -> None:
         """Raise BuildError if there is an error: the errors in the order of their lines, then the warnings."""
         if self.errors:
