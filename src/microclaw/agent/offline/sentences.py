@@ -38,9 +38,10 @@ _NEVER_SUGGESTED = frozenset({"schedule", "cancel_schedule", "remember", "recall
 _NEVER_LATER = frozenset({"clock", "list_schedules", "cancel_schedule"})
 _POLITE = re.compile(r"^(?:(?:please|can you|could you|would you) )+")
 REMINDER = re.compile(r"^remind (?:me|us)\b")
-_NUMBER = re.compile(
+# A number with the word before or after it. {units} are the spoken units of what parts measure.
+_NUMBER = (
     r"\b(?:once|twice|thrice)\b|(?:\b(?P<before>pin|clock|plusminus|period|every|each) (?!-))?(?<![\w.])-?\d+(?:\.\d+)?"
-    r"(?: (?P<after>ms|ns|milli(?: (?:degrees|percent|volts|amps|hpa|watts))?|times?|quarters?)\b)?(?!\w|\.\d)"
+    r"(?: (?P<after>ms|ns|milli(?: (?:{units}))?|times?|quarters?)\b)?(?!\w|\.\d)"
 )
 # Names with digits that are not numbers of the sentence; the names of parts are such names, too.
 _NAMES = r"i2c|esp32[\w-]*|co2|3v3|mp3"
@@ -269,8 +270,14 @@ def _tag_numbers(text: str) -> _TaggedText:
         numbers.append((unit, match[0]))
         return unit
 
-    shape = _NUMBER.sub(tag, normalize_quantities(text))
+    shape = _number_pattern().sub(tag, normalize_quantities(text))
     return _TaggedText(shape, tuple(numbers))
+
+
+@cache
+def _number_pattern() -> re.Pattern[str]:
+    units = {quantity.spoken_unit for quantity in quantities().values() if quantity.spoken_unit}
+    return re.compile(_NUMBER.replace("{units}", "|".join(sorted(units))))
 
 
 def _unit_of(match: re.Match[str]) -> str:
