@@ -8,8 +8,10 @@ from pathlib import Path
 import pytest
 
 import microclaw
+import microclaw.hardware.parts as hardware_parts
 from microclaw.errors import CallRejected, ConfigError, UnknownName
 from microclaw.hardware.boards import load_board
+from microclaw.hardware.parts import reader
 from microclaw.hardware.parts.models import OneWireDevice, PinDevice, SpiDevice
 from microclaw.hardware.parts.reader import parts
 from microclaw.hardware.parts.wiring import (
@@ -124,6 +126,46 @@ def test_the_echo_lasts_as_long_as_the_sound_needs(
     assert round((end_ms - begin_ms) * 1000) == echo_us
 
 
+def test_a_dht_read_early_has_old_values_and_read_at_once_again_none(board: Board, clock: VirtualClock) -> None:
+    first = board.parts.message(15)
+    board.parts.set_values("dht1", {"temperature": 31})
+    clock.advance(1000)
+    assert board.parts.message(15) == first
+    clock.advance(400)
+    assert board.parts.message(15) == b""
+    clock.advance(600)
+    assert board.parts.message(15) not in (first, b"")
+    texts = [row.text for row in board.log().records]
+    assert [text.partition(";")[0] for text in texts] == [
+        "note on a part: dht1 (dht22): it needs 2 s between two readings"
+    ] * 2
+
+
+def steps_of(board: Board, clock: VirtualClock, periods_ms: list[float]) -> dict[str, float]:
+    """Give the motor a step after each of these times; return what it shows then."""
+    for period_ms in periods_ms:
+        clock.advance(period_ms)
+        board.write_pin(4, 1)
+        board.write_pin(4, 0)
+    return {row.name: row.value for row in board.parts.shown().records}
+
+
+def test_a_motor_with_a_ramp_becomes_faster_than_it_starts(clock: VirtualClock) -> None:
+    board = Board(PROFILE, clock)
+    board.parts.wire(parse_wiring('motor1 = { part = "a4988", step = 4, dir = 5, sleep = 6 }'))
+    for pin in (4, 5, 6):
+        board.set_output(pin, 0)
+    board.write_pin(6, 1)
+    assert steps_of(board, clock, [0.5, 1.5])["lost"] == 1, "it still wakes up"
+    board.write_pin(5, 1)
+    ramp = [1000 / (500 + 100 * number) for number in range(21)]
+    shown = steps_of(board, clock, [100, *ramp])
+    assert (shown["steps"], shown["lost"]) == (21, 1)
+    board.write_pin(5, 0)
+    shown = steps_of(board, clock, [0.4] * 5)
+    assert (shown["steps"], shown["lost"]) == (21, 6), "it cannot turn round at that rate"
+
+
 def test_a_part_answers_on_its_own_pin_alone(board: Board) -> None:
     board.parts.set_values("dht1", {"temperature": -1.5})
     message = board.parts.message(15)
@@ -230,6 +272,102 @@ def test_a_model_that_raises_is_named_once_and_the_board_goes_on(
         "a part of this board failed: dht1 (dht22): ValueError: nothing measured",
     ]
     assert len(edges(board, 4)) == 4
+
+
+FACTS = """
+title = "a part that never rests"
+kind = "input"
+source = "this test"
+
+[[pins]]
+role = "pin"
+use = "input"
+"""
+RESTLESS = """
+from microclaw.hardware.parts.models import PartModel
+
+class Model(PartModel):
+    def reset(self):
+        self._again()
+
+    def _again(self):
+        self.bench.call_at(self.bench.now_ms() + STEP_MS, self._again)
+"""
+
+
+@pytest.mark.parametrize("step_ms", ["0", "1e-9", "-5"])
+def test_a_part_whose_alarms_never_let_time_pass_is_named_and_the_board_goes_on(
+    step_ms: str, clock: VirtualClock, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    name = f"restless_{len(step_ms)}"
+    folder = tmp_path / name
+    folder.mkdir()
+    (folder / "part.toml").write_text(FACTS)
+    (folder / "model.py").write_text(RESTLESS.replace("STEP_MS", step_ms))
+    folders = (*reader.part_folders(), folder)
+    monkeypatch.setattr(reader, "part_folders", lambda: folders)
+    monkeypatch.setattr(bench, "part_folders", lambda: folders)
+    monkeypatch.setattr(hardware_parts, "__path__", [*hardware_parts.__path__, str(tmp_path)])
+    reader.parts.cache_clear()
+    try:
+        board = Board(PROFILE, clock)
+        board.parts.wire(parse_wiring(f'[x1]\npart = "{name}"\npin = 4\n'))
+        assert clock.advance(1000).now_ms == 1000
+    finally:
+        reader.parts.cache_clear()
+    (row,) = board.log().records
+    assert row.text.startswith(f"a part of this board failed: x1 ({name}): RuntimeError: more than 10,000 alarms")
+
+
+@pytest.mark.parametrize(
+    ("part", "pin"),
+    [
+        ('part = "button"\npin = 4', 4),
+        ('part = "button"\npin = 4\nactive = "high"', 4),
+        ('part = "door_contact"\npin = 4\nopen = 1', 4),
+        ('part = "joystick"\nsel = 4', 4),
+        ('part = "rotary_encoder"\nclk = 5\ndt = 6\nsw = 4', 4),
+        ('part = "keypad"\nr1 = 4\nr2 = 5\nr3 = 6\nr4 = 7\nc1 = 15\nc2 = 16\nc3 = 17', 4),
+        ('part = "keypad"\nr1 = 4\nr2 = 5\nr3 = 6\nr4 = 7\nc1 = 15\nc2 = 16\nc3 = 17', 16),
+    ],
+)
+def test_an_open_contact_leaves_its_pin_floating_unless_a_resistor_pulls_it(
+    part: str, pin: int, clock: VirtualClock
+) -> None:
+    board = Board(PROFILE, clock)
+    board.parts.wire(parse_wiring(f"[x1]\n{part}\nresistor = 1"))
+    board.configure_pin(pin, reads=True, drives=False)
+    board.read_pin(pin)
+    board.parts.wire(parse_wiring(f"[x1]\n{part}"))
+    for pull in (0, 1):
+        board.configure_pin(pin, reads=True, drives=False, pull=pull)
+        assert board.read_pin(pin) == pull
+    assert not board.log().records
+    # A stimulus on the pin itself does not hide it.
+    board.set_input(pin, 1)
+    board.configure_pin(pin, reads=True, drives=False)
+    for _ in range(2):
+        board.read_pin(pin)
+    (row,) = board.log().records
+    assert re.fullmatch(rf"nothing holds the level of x1 \(\w+\) on pin {pin}", row.text)
+
+
+@pytest.mark.parametrize(
+    ("part", "pin"),
+    [
+        ('part = "slide_switch"\npin = 4', 4),
+        ('part = "digital_input"\npin = 4', 4),
+        ('part = "pir"\nout = 4', 4),
+        ('part = "rotary_encoder"\nclk = 4\ndt = 5', 4),
+        ('part = "hcsr04"\ntrig = 4\necho = 5', 5),
+    ],
+)
+def test_a_part_that_drives_its_pin_needs_no_resistor(part: str, pin: int, clock: VirtualClock) -> None:
+    board = Board(PROFILE, clock)
+    board.parts.wire(parse_wiring(f"[x1]\n{part}"))
+    board.configure_pin(pin, reads=True, drives=False)
+    board.read_pin(pin)
+    assert not board.log().records
 
 
 def test_a_wiring_is_its_tables_and_the_board_has_what_is_soldered_on(clock: VirtualClock) -> None:

@@ -14,14 +14,22 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final, TypeVar
 
 from microclaw.errors import MicroclawError, UnknownName
-from microclaw.hardware.parts.models import BusDevice, Display, OneWireDevice, PartModel, PinDevice, SpiDevice
+from microclaw.hardware.parts.models import (
+    BusDevice,
+    Display,
+    LedChain,
+    OneWireDevice,
+    PartModel,
+    PinDevice,
+    SpiDevice,
+)
 from microclaw.hardware.parts.readable import sensor_at_address
 from microclaw.hardware.parts.reader import part_folders, parts, quantities
 from microclaw.hardware.parts.wiring import WiredPart, Wiring, bus_pins, make_part, part_roles
 from microclaw.hardware.screens.screen import Screen
 from microclaw.text import clean_text
 from microclaw.virtual.screens import BoardScreens
-from microclaw.wire.board_replies import BROKEN_PART, EdgeRow, ScreenRow, ShownRow
+from microclaw.wire.board_replies import BROKEN_PART, FLOATING_PIN, PART_NOTE, EdgeRow, ScreenRow, ShownRow
 from microclaw.wire.fair_ring import FairPage, FairRing
 
 if TYPE_CHECKING:
@@ -30,6 +38,10 @@ if TYPE_CHECKING:
 R = TypeVar("R")
 _PARTS_PACKAGE: Final = "microclaw.hardware.parts"
 SHOWN_RING: Final = 65_536
+MAX_ALARMS_A_MS: Final = 10_000
+"""Alarms of one part in a millisecond of board time. The fastest part here has fewer than ten."""
+MAX_WARNINGS: Final = 8
+"""Warnings of one part."""
 _MAX_REASON_CHARS: Final = 120
 _log = logging.getLogger(__name__)
 
@@ -42,6 +54,11 @@ class PartBench:
         self._guard = guard
         self._part_id = part_id
         self._is_attached = True
+        self._driven: set[int] = set()
+        self._let_go: set[int] = set()
+        self._warnings: set[str] = set()
+        self._alarm_window_ms = 0.0
+        self._alarm_count = 0
 
     def now_ms(self) -> float:
         return self._board.clock.now_ms()
@@ -53,15 +70,37 @@ class PartBench:
         def act() -> None:
             is_same_boot = self._board.powered and self._board.boot == boot
             if self._is_attached and is_same_boot:
-                self._guard(self._part_id, fn)
+                self._guard(self._part_id, lambda: self._ring(fn))
 
         self._board.clock.call_at(t_ms, act)
 
     def level(self, gpio: int) -> int:
         return self._board.level(gpio)
 
+    def _ring(self, fn: Callable[[], None]) -> None:
+        """Call `fn`. Raises RuntimeError if the part's alarms come so often that the board's time stands still."""
+        now_ms = self.now_ms()
+        if now_ms >= self._alarm_window_ms + 1:
+            self._alarm_window_ms = now_ms
+            self._alarm_count = 0
+        self._alarm_count += 1
+        if self._alarm_count > MAX_ALARMS_A_MS:
+            raise RuntimeError(f"more than {MAX_ALARMS_A_MS:,} alarms in a millisecond")
+        fn()
+
     def drive(self, gpio: int, level: int | None) -> None:
+        if level is None:
+            self._let_go.add(gpio)
+        else:
+            self._driven.add(gpio)
         self._board.set_input(gpio, level)
+
+    def lets_go(self, gpio: int) -> bool:
+        """Return True if the part does not drive a GPIO of its own at all times, as an open contact does not."""
+        return gpio in self._let_go or gpio not in self._driven
+
+    def pull(self, gpio: int, level: int | None) -> None:
+        self._board.set_resistor(gpio, level)
 
     def join(self, gpio: int, other: int | None) -> None:
         self._board.join(gpio, other)
@@ -71,6 +110,11 @@ class PartBench:
 
     def pwm(self, gpio: int) -> tuple[int, float]:
         return self._board.pwm_signal(gpio)
+
+    def warn(self, text: str) -> None:
+        if text not in self._warnings and len(self._warnings) < MAX_WARNINGS:
+            self._warnings.add(text)
+            self._board.parts.warn(self._part_id, text)
 
     def show(self, name: str, value: float) -> None:
         self._board.parts.show(self._part_id, name, value)
@@ -92,6 +136,8 @@ class BoardParts:
         self._wired: dict[str, WiredPart] = {}
         self._watched: dict[int, list[tuple[str, str]]] = {}  # pin -> (id, role) of the parts that take its edges
         self._broken: set[str] = set()
+        self._read: dict[int, str] = {}  # pin -> id of the part whose level a program reads there
+        self._floating: set[int] = set()
         self._shown: FairRing[ShownRow] = FairRing(SHOWN_RING, lambda _: None)
         self._screens = BoardScreens(board.clock, board.lock)
 
@@ -137,6 +183,10 @@ class BoardParts:
     def show(self, part_id: str, name: str, value: float) -> None:
         """Note that a part shows this value until the next."""
         self._shown.append(ShownRow(self._board.clock.now_ms(), part_id, name, value))
+
+    def warn(self, part_id: str, text: str) -> None:
+        """Say on the console what the program asks of the part, and what a real one does instead."""
+        self._board.print_line(f"{PART_NOTE}{part_id} ({self._wired[part_id].part}): {text}")
 
     def shown(self, since: int = 0, limit: int | None = None) -> FairPage[ShownRow]:
         """Return the values that parts showed."""
@@ -258,7 +308,10 @@ class BoardParts:
         return rows
 
     def message(self, pin: int) -> bytes | None:
-        """Return the measurement of the part that has the pin's line alone, without a ROM code; None if none has."""
+        """Return the measurement of the part that has the pin's line alone, without a ROM code; None if none has.
+
+        It is empty if the part does not answer.
+        """
         for rom, message in self._one_wire(pin):
             if rom is None:
                 return message
@@ -276,7 +329,37 @@ class BoardParts:
                     rows.append((device.rom, answer[0]))
         return rows
 
+    # Addressable LEDs.
+    def lit(self, pin: int, data: bytes) -> bytes:
+        """Return the data of the LEDs that are wired to the pin; all of it if none are."""
+        for part_id, wired in self._wired.items():
+            chain = self._working(part_id)
+            if isinstance(chain, LedChain) and pin in wired.pins.values():
+                return self._lit(chain, data)
+        return data
+
+    def _lit(self, chain: LedChain, data: bytes) -> bytes:
+        answer = self._call(chain.wired.id, lambda: chain.lit(data))
+        if answer is None:
+            return b""
+        return answer[0]
+
     # Pins and power.
+    def is_let_go(self, pin: int) -> bool:
+        """Return True if a working part is on the pin for a program to read it, and does not always drive it."""
+        part_id = self._read.get(pin)
+        if part_id is None or self._working(part_id) is None:
+            return False
+        return self._benches[part_id].lets_go(pin)
+
+    def note_floating(self, pin: int) -> None:
+        """Say on the console that the pin floats: once for each pin."""
+        if pin in self._floating:
+            return
+        self._floating.add(pin)
+        wired = self._wired[self._read[pin]]
+        self._board.print_line(f"{FLOATING_PIN}{wired.id} ({wired.part}) on pin {pin}")
+
     def edge(self, record: EdgeRow) -> None:
         """Bring a new level of a pin to the parts on it."""
         for part_id, role in self._watched.get(record.pin, ()):
@@ -293,6 +376,7 @@ class BoardParts:
 
     def reset(self) -> None:
         """Put every part into its state at power on."""
+        self._floating.clear()
         for part_id, model in list(self._models.items()):
             self._screens.forget(part_id)
             if part_id not in self._broken:
@@ -316,6 +400,10 @@ class BoardParts:
             return
         model = answer[0]
         self._models[wired.id] = model
+        roles = part_roles(wired.facts)
+        for role, pin in wired.pins.items():
+            if roles[role].use == "input" or roles[role].passive:
+                self._read[pin] = wired.id
         self._call(wired.id, model.reset)
         if isinstance(model, PinDevice):
             for role, pin in wired.pins.items():
@@ -333,7 +421,9 @@ class BoardParts:
         roles = part_roles(wired.facts)
         for role, pin in wired.pins.items():
             self._watched.pop(pin, None)
+            self._read.pop(pin, None)
             bench.join(pin, None)
+            bench.pull(pin, None)
             bench.drive(pin, None)
             if roles[role].use == "adc":
                 bench.set_volts(pin, 0.0)

@@ -132,11 +132,14 @@ class Board:
         """Drive a pin from outside; None lets go of it."""
         with self.lock:
             state = self._pin(pin)
-            if level is None:
-                state.external = None
-            else:
-                state.external = int(bool(level))
+            state.external = None if level is None else int(bool(level))
             self._update(state)
+
+    def set_resistor(self, pin: int, level: int | None) -> None:
+        """Put a resistor on the board that pulls the pin to a level; None takes it away."""
+        with self.lock:
+            self._pin(pin).resistor = level
+            self._update(self._pin(pin))
 
     def join(self, pin: int, other: int | None) -> None:
         """Connect a pin with another one from outside, as a closed switch does; None opens it again."""
@@ -158,19 +161,23 @@ class Board:
 
     # Pins, as the chip drives them.
     def configure_pin(
-        self, pin: int, *, reads: bool, drives: bool, pull: int = 0, open_drain: bool = False, app: str | None = None
+        self,
+        pin: int,
+        *,
+        reads: bool,
+        drives: bool,
+        pull: int | None = None,
+        open_drain: bool = False,
+        app: str | None = None,
     ) -> None:
-        """Configure a pin as gpio_config does.
-
-        `pull` 1 is the pull-up, 0 the pull-down or none (a floating pin reads 0).
-        """
+        """Configure a pin as gpio_config does. `pull` 1 is the pull-up, 0 the pull-down."""
         with self.lock:
             state = self._pin(pin)
             no_pull = self.profile.pins[pin].lacks.get("pull")
-            if pull and no_pull is not None:
+            if pull is not None and no_pull is not None:
                 # The driver logs it and goes on: the pin floats.
                 self.print_line(f"{GPIO_ERROR}pin {pin}: {no_pull}")
-                pull = 0
+                pull = None
             self._stop_pwm(state)
             if drives:
                 state.role = "output"
@@ -215,7 +222,11 @@ class Board:
         """Read a pin as gpio_get_level does: 0 while its input is off, as on the chip."""
         with self.lock:
             state = self._pin(pin)
-            return state.level if state.reads else 0
+            if not state.reads:
+                return 0
+            if self.parts.is_let_go(pin) and not state.is_held(self._joined(pin)):
+                self.parts.note_floating(pin)
+            return state.level
 
     def set_output(self, pin: int, level: int) -> None:
         """Make the pin an output that can be read back, at this level. PinRefused if it can only be input."""
@@ -263,7 +274,7 @@ class Board:
     def show_leds(self, pin: int, data: bytes) -> None:
         """Note that the chain of addressable LEDs on the pin shows this data until the next."""
         with self.lock:
-            self._leds.append(LedRow(self.clock.now_ms(), pin, data.hex()))
+            self._leds.append(LedRow(self.clock.now_ms(), pin, self.parts.lit(pin, data).hex()))
 
     # Histories.
     def edges(self, since: int = 0, limit: int | None = None) -> FairPage[EdgeRow]:
@@ -381,7 +392,7 @@ class Board:
             self.end_line(app)
         for state in self._pins.values():
             self._stop_pwm(state)
-            self._pins[state.pin] = state = PinState(state.pin, state.external, state.level)
+            self._pins[state.pin] = state = state.at_power_on()
             self._update(state)
         self.parts.reset()
         self._claims.clear()

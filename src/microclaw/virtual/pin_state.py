@@ -11,13 +11,18 @@ PinRole: TypeAlias = Literal["idle", "input", "output", "pwm"]
 
 
 class PinState(Struct):
-    """One pin's configuration and what drives it. The board's lock guards it. A new one is as at power on."""
+    """One pin's configuration and what drives it. The board's lock guards it. A new one is as at power on.
+
+    `pull` is the level to which the chip's own resistor pulls it, `resistor` the same of one on the board; None: there
+    is none, or it is switched off.
+    """
 
     pin: int
     external: int | None = None
+    resistor: int | None = None
     level: int = 0
     role: PinRole = "idle"
-    pull: int = 0
+    pull: int | None = None
     open_drain: bool = False
     reads: bool = False
     out: int = 0
@@ -30,12 +35,15 @@ class PinState(Struct):
     opener: str | None = None
     opened_ms: float = 0.0
 
+    def at_power_on(self) -> PinState:
+        """Return the pin as it is after a power cut: what is outside stays."""
+        return PinState(self.pin, external=self.external, resistor=self.resistor, level=self.level)
+
     def driven_level(self) -> int | None:
         """Return the level that its output or the outside drives it to, or None if it floats or is pulled."""
-        if self.role == "pwm":
-            return 1 if self.duty else 0
-        if self.role == "output" and not (self.open_drain and self.out):
-            return self.out
+        own = self._own_level()
+        if own is not None:
+            return own
         return self.external
 
     def electrical_level(self, joined: Iterable[PinState] = ()) -> int:
@@ -47,4 +55,23 @@ class PinState(Struct):
         if own is not None:
             return own
         levels = [level for level in (pin.driven_level() for pin in joined) if level is not None]
-        return min(levels, default=self.pull)
+        return min(levels, default=self._pulled_level() or 0)
+
+    def is_held(self, joined: Iterable[PinState] = ()) -> bool:
+        """Return True if it has a level without the outside: its own, a pulled one, or that of a driven joined pin."""
+        if self._own_level() is not None or self._pulled_level() is not None:
+            return True
+        return any(pin.driven_level() is not None for pin in joined)
+
+    def _own_level(self) -> int | None:
+        """Return the level that the chip itself drives, or None if it drives none."""
+        if self.role == "pwm":
+            return 1 if self.duty else 0
+        if self.role == "output" and not (self.open_drain and self.out):
+            return self.out
+        return None
+
+    def _pulled_level(self) -> int | None:
+        if self.pull is not None:
+            return self.pull
+        return self.resistor

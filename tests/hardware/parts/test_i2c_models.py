@@ -36,6 +36,9 @@ class DeskBench:
     def drive(self, gpio: int, level: int | None) -> None:
         self.levels[gpio] = level
 
+    def pull(self, gpio: int, level: int | None) -> None:
+        raise NotImplementedError
+
     def join(self, gpio: int, other: int | None) -> None:
         raise NotImplementedError
 
@@ -43,6 +46,9 @@ class DeskBench:
         raise NotImplementedError
 
     def pwm(self, gpio: int) -> tuple[int, float]:
+        raise NotImplementedError
+
+    def warn(self, text: str) -> None:
         raise NotImplementedError
 
     def show(self, name: str, value: float) -> None:

@@ -22,7 +22,7 @@ PROGRAM = """
 from machine import Pin
 from time import sleep_ms
 
-button = Pin(6, Pin.IN)
+button = Pin(6, Pin.IN, Pin.PULL_DOWN)
 while not button.value():
     sleep_ms(5)
 print("x")

@@ -19,7 +19,8 @@ _BOUNCES: Final = (_REBOUND, _CLEAN, _LONG_BOUNCE, _SHORT_BOUNCE)
 class Contact:
     """A contact that connects the GPIO with `closed_level`.
 
-    Open, it lets go of the GPIO, or leaves it at `open_level` if something else on the board holds it there.
+    Open, it lets go of the GPIO, or leaves it at `open_level` if something else on the board holds it there. A new one
+    is open.
     """
 
     def __init__(
@@ -39,6 +40,7 @@ class Contact:
         self._is_closed = False
         self._move_count = 0
         self._bounce_count = 0
+        self._bench.drive(gpio, open_level)
 
     def put(self, *, is_closed: bool) -> None:
         """Close or open it at once, as it is at power on. Its bounces begin with the first again."""

@@ -35,6 +35,9 @@ class Bench(Protocol):
     def drive(self, gpio: int, level: int | None) -> None:
         """Drive a GPIO from outside; None lets go of it."""
 
+    def pull(self, gpio: int, level: int | None) -> None:
+        """Pull a GPIO to a level with a resistor on the board; None takes the resistor away."""
+
     def join(self, gpio: int, other: int | None) -> None:
         """Connect a GPIO with another through a closed switch, so that it has the other's level; None opens it."""
 
@@ -43,6 +46,9 @@ class Bench(Protocol):
 
     def pwm(self, gpio: int) -> tuple[int, float]:
         """Return the frequency in Hz and the high time of a period in microseconds; (0, 0.0) without PWM."""
+
+    def warn(self, text: str) -> None:
+        """Say on the console, once for each text, that the program asks more of the part than a real one does."""
 
     def show(self, name: str, value: float) -> None:
         """Note a new value that the part shows, as an expectation names it in `shows` of part.toml."""
@@ -198,7 +204,15 @@ class OneWireDevice(PartModel, ABC):
 
     @abstractmethod
     def message(self) -> bytes:
-        """Return the bytes of a measurement."""
+        """Return the bytes of a measurement; none if it does not answer."""
+
+
+class LedChain(PartModel, ABC):
+    """Addressable LEDs in a chain, which is sent the colors of all of them at once."""
+
+    @abstractmethod
+    def lit(self, data: bytes) -> bytes:
+        """Return as much of the data as the chain has LEDs for."""
 
 
 class AnalogDevice(PartModel, ABC):

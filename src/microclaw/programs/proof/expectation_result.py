@@ -33,6 +33,7 @@ _WORST_FIRST: Final = (
 )
 _CHANGE: Final = f"change the program; or the line or its tolerance, as +- 10 %; {ALL_FORMS}"
 _TRY: Final = "add a stimulus as: set pin 4 = 0 at 2 s, or a longer trial as: for 30 s"
+_PULL: Final = "open the pin with a pull-up or pull-down; or wire a resistor, and note it: resistor = 1"
 _ON_BOARD: Final = "leave the expectation out, install it, and read the board's log"
 # Two edges of a period are half of it, and the trial agrees with them.
 _LEAST_OF_CYCLE: Final = 0.45
@@ -119,6 +120,11 @@ def without_part(results: Sequence[ExpectationResult], untried: str) -> tuple[Ex
             result = structs.replace(result, trial="untried", found=untried, next_step=_ON_BOARD)
         changed.append(result)
     return tuple(changed)
+
+
+def unproved(results: Sequence[ExpectationResult], reason: str) -> tuple[ExpectationResult, ...]:
+    """Return the results of a program that depends on a level which nobody knows: all of them are untried."""
+    return tuple(ExpectationResult(result.asked, "untried", reason, next_step=_PULL) for result in results)
 
 
 def failure(results: Sequence[ExpectationResult]) -> tuple[str, str] | None:

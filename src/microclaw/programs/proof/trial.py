@@ -17,8 +17,7 @@ from microclaw.errors import BuildError, DeviceError, TrialFailed
 from microclaw.events import Edge
 from microclaw.hardware.boards.firmware import for_trial
 from microclaw.hardware.boards.profile import BoardProfile
-from microclaw.hardware.parts.named_parts import inputs_on
-from microclaw.hardware.parts.wiring import Wiring, check_wiring
+from microclaw.hardware.parts.wiring import check_wiring
 from microclaw.programs.building import ProgramImage, fit_claim
 from microclaw.programs.builds.cache import BuildCache
 from microclaw.programs.proof.assumed_parts import with_assumed
@@ -32,7 +31,14 @@ from microclaw.programs.proof.clock_wrap import (
     uptime_line,
     uptimes_across_the_wrap,
 )
-from microclaw.programs.proof.expectation_result import ExpectationResult, evaluate, failure, proof_of, without_part
+from microclaw.programs.proof.expectation_result import (
+    ExpectationResult,
+    evaluate,
+    failure,
+    proof_of,
+    unproved,
+    without_part,
+)
 from microclaw.programs.proof.part_stimuli import with_settings
 from microclaw.programs.proof.record import Record
 from microclaw.programs.proof.stimuli import PinStimulus
@@ -40,7 +46,7 @@ from microclaw.programs.proof.traps import with_array_name
 from microclaw.programs.proof.trial_plan import Run, plan
 from microclaw.programs.proof.trial_plan import TrialOptions as TrialOptions
 from microclaw.programs.proof.trial_run import BoardRun
-from microclaw.programs.proof.trial_wiring import trial_wiring
+from microclaw.programs.proof.trial_wiring import doubly_driven, stated_wiring, trial_wiring, unused_inputs
 from microclaw.programs.proof.verdict import Ended, Verdict, describe, judge
 from microclaw.programs.py.py_image import PyImage
 from microclaw.programs.run_times import RunTimes
@@ -192,29 +198,33 @@ async def try_image(
     if plan_without_driven != run:
         run = plan_without_driven
         record = await bench.record(run)
-    verdict = judge(record, board, heap_bytes=run.heap_bytes)
+    verdict = judge(record, board, heap_bytes=run.heap_bytes, stated=run.stated)
     outcome = await _compare_expectations(bench, run, record, verdict)
     error, next_step = _in_program_words(_fault_of(verdict, outcome), image)
     lines = tuple(_lines_in_program_words(record.lines, image))
+    untried = verdict.untried
+    if not outcome.results:
+        untried = untried or verdict.floating
     return Trial(
         **structs.asdict(structs.replace(record, lines=lines)),
         ok=verdict.ok and outcome.fault is None,
         ended=verdict.ended,
         error=error,
         next_step=next_step,
-        warnings=(*_unused_inputs(options, record), *_doubly_driven(options, record), *verdict.warnings),
+        warnings=(*unused_inputs(options, record), *doubly_driven(options, record), *verdict.warnings),
         took_ms=(time.perf_counter() - started_s) * 1000,
         first_input_ms=_first_input_ms(run),
         expected=outcome.results,
         times=run.times,
         uptime_ms=run.uptime_ms,
-        untried=verdict.untried,
+        untried=untried,
         is_broken=not verdict.ok,
     )
 
 
 def _complete_options(options: TrialOptions, image: ProgramImage, board: BoardProfile) -> TrialOptions:
     """Return the options with the wiring of the trial's board and the settings of its parts. Raises ConfigError."""
+    stated = stated_wiring(options)
     wiring = trial_wiring(image, board, options.wiring, options.record)
     expectations = options.expectations
     if expectations is not None:
@@ -223,7 +233,13 @@ def _complete_options(options: TrialOptions, image: ProgramImage, board: BoardPr
     if expectations is not None:
         expectations = with_settings(expectations, wiring)
     heap_bytes = fit_claim(image, options.heap_bytes)
-    return structs.replace(options, heap_bytes=heap_bytes, wiring=wiring, expectations=expectations)
+    return structs.replace(
+        options,
+        heap_bytes=heap_bytes,
+        wiring=wiring,
+        stated=stated,
+        expectations=expectations,
+    )
 
 
 def _shown_texts(rows: Sequence[ShownRow]) -> list[str]:
@@ -257,7 +273,11 @@ async def _compare_expectations(bench: _Bench, run: Run, record: Record, verdict
     results = evaluate(expectations, record)
     if verdict.untried is not None:
         results = without_part(results, verdict.untried)
+    if verdict.floating is not None:
+        results = unproved(results, verdict.floating)
     fault = failure(results)
+    if fault is not None and verdict.misplaced is not None:
+        fault = f"{fault[0]}; {verdict.misplaced}", fault[1]
     clock = clock_of(bench.image)
     if clock is None:
         return _Outcome(results, fault)
@@ -298,26 +318,6 @@ def _lines_in_program_words(lines: Sequence[LogLine], image: ProgramImage) -> It
             yield structs.replace(line, text=image.marks.in_words(line.text))
         else:
             yield line
-
-
-def _unused_inputs(options: TrialOptions, record: Record) -> list[str]:
-    """Return a warning for each pin that gets a level, and that the program never opened."""
-    unused = set()
-    for stimulus in options.inputs:
-        # An ADC pin needs no opening.
-        if isinstance(stimulus, PinStimulus) and stimulus.pin not in record.roles:
-            unused.add(stimulus.pin)
-    return [f"pin {pin} was set from outside, and the program never opened it" for pin in sorted(unused)]
-
-
-def _doubly_driven(options: TrialOptions, record: Record) -> list[str]:
-    """Return a warning for each pin that the program and a part, of the trial or recorded, drive against each other."""
-    warnings: dict[str, None] = {}
-    for wiring in (options.wiring, options.record):
-        for pin in sorted(record.driven):
-            for part in inputs_on(wiring or Wiring(), pin):
-                warnings[f"pin {pin} has {part.id}, which drives it too"] = None
-    return list(warnings)
 
 
 def _first_input_ms(run: Run) -> float | None:
@@ -420,7 +420,7 @@ class _Bench(Struct, frozen=True):
         assert run.expectations is not None
         aged_run = structs.replace(run, uptime_ms=uptime_ms, soak_ms=0.0, late=(), late_ms=0.0)
         record = await self.record(aged_run)
-        verdict = judge(record, self.board, heap_bytes=run.heap_bytes)
+        verdict = judge(record, self.board, heap_bytes=run.heap_bytes, stated=run.stated)
         return find_aged_fault(clock, run.expectations, record, verdict)
 
 

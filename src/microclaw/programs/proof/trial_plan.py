@@ -169,6 +169,7 @@ class TrialOptions(Struct, frozen=True):
     With `expectations` the time is what they need, or `for_ms` where that is not None in them, and then a soak; with
     `times` it is a run's. `host_s` limits the CPU time that the virtual board may use. `wiring` has the parts of
     the program's own wiring file, `record` those that are recorded for the device; None without one (trial_wiring.py).
+    `stated` are those of them that somebody wired, once the trial's wiring is chosen.
     """
 
     for_ms: float = 10_000
@@ -180,6 +181,7 @@ class TrialOptions(Struct, frozen=True):
     times: RunTimes | None = None
     wiring: Wiring | None = None
     record: Wiring | None = None
+    stated: Wiring = Wiring()
 
 
 class Run(TrialOptions, frozen=True, kw_only=True):

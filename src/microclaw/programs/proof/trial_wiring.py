@@ -1,13 +1,23 @@
-"""Chooses the parts that a trial's board has."""
+"""The parts and the inputs of a trial's board: chooses the parts, and says what contradicts the program."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
+from typing import Final
 
 from microclaw.errors import ConfigError
 from microclaw.hardware.boards.profile import BoardProfile
-from microclaw.hardware.parts.wiring import WiredPart, Wiring, check_wiring, wiring_of_board
+from microclaw.hardware.parts.named_parts import inputs_on
+from microclaw.hardware.parts.wiring import WiredPart, Wiring, bus_pins, check_wiring, wiring_of_board
 from microclaw.programs.building import ProgramImage
+from microclaw.programs.proof.record import Record
+from microclaw.programs.proof.stimuli import PinStimulus
+from microclaw.programs.proof.trial_plan import TrialOptions
+
+_BUS_PART: Final = "1-Wire part"
+_ABSENT_PART: Final = re.compile(rf"I2C device at (?P<address>0x[0-9a-f]+)|(?P<wire>{_BUS_PART}|\w+) on pin \d+")
+"""What the board says it has not (virtual/py/chip.py, virtual/nodes/i2c.py), if it is a part at a place."""
 
 
 def trial_wiring(program: ProgramImage, board: BoardProfile, own: Wiring | None, record: Wiring | None) -> Wiring:
@@ -26,6 +36,85 @@ def trial_wiring(program: ProgramImage, board: BoardProfile, own: Wiring | None,
         if part.part not in recorded_kinds and _may_have(board, (*wired, part)):
             wired.append(part)
     return Wiring(tuple(wired))
+
+
+def unused_inputs(options: TrialOptions, record: Record) -> list[str]:
+    """Return a warning for each pin that gets a level, and that the program never opened."""
+    unused = set()
+    for stimulus in options.inputs:
+        # An ADC pin needs no opening.
+        if isinstance(stimulus, PinStimulus) and stimulus.pin not in record.roles:
+            unused.add(stimulus.pin)
+    return [f"pin {pin} was set from outside, and the program never opened it" for pin in sorted(unused)]
+
+
+def doubly_driven(options: TrialOptions, record: Record) -> list[str]:
+    """Return a warning for each pin that the program and a part, of the trial or recorded, drive against each other."""
+    warnings: dict[str, None] = {}
+    for wiring in (options.wiring, options.record):
+        for pin in sorted(record.driven):
+            for part in inputs_on(wiring or Wiring(), pin):
+                warnings[f"pin {pin} has {part.id}, which drives it too"] = None
+    return list(warnings)
+
+
+def stated_wiring(options: TrialOptions) -> Wiring:
+    """Return the parts that somebody wired: those of the program's own wiring, else the record's, and expectations'.
+
+    What is soldered on, or read out of the program, does not say where the others are.
+    """
+    stated = options.record or Wiring()
+    if options.wiring is not None and options.wiring.parts:
+        stated = options.wiring
+    assumed: tuple[WiredPart, ...] = ()
+    if options.expectations is not None:
+        assumed = options.expectations.wired
+    return Wiring((*stated.parts, *assumed))
+
+
+def misplaced_part(absent: str, stated: Wiring, board: BoardProfile) -> str | None:
+    """Return where the parts are that the program sought elsewhere: "the wiring has air1 (...) at 0x76 on pins 8, 9".
+
+    `absent` is the board's word for what it has not, as "I2C device at 0x77". None if no stated part could be there.
+    """
+    match = _ABSENT_PART.fullmatch(absent)
+    if match is None:
+        return None
+    places: dict[str, None] = {}
+    for part in stated.parts:
+        is_sought = _is_at_address(part, match["address"]) or _is_on_wire(part, match["wire"])
+        if is_sought:
+            places[_place_of(part, board)] = None
+    if not places:
+        return None
+    return f"the wiring has {', '.join(places)}"
+
+
+def _is_at_address(part: WiredPart, address: str | None) -> bool:
+    """Return True if a part of this kind could answer at the address ("0x77")."""
+    i2c = part.facts.i2c
+    return address is not None and i2c is not None and int(address, 16) in i2c.addresses
+
+
+def _is_on_wire(part: WiredPart, name: str | None) -> bool:
+    """Return True if a part on a single wire is of this kind: "1-Wire part" on a bus, or one with a line of its own."""
+    if name is None:
+        return False
+    for pin in part.facts.pins:
+        is_bus = name == _BUS_PART
+        if pin.use == "one-wire" and pin.shared == is_bus:
+            return is_bus or part.part == name.lower()
+    return False
+
+
+def _place_of(part: WiredPart, board: BoardProfile) -> str:
+    pins: Sequence[int] = tuple(part.pins.values())
+    text = f"{part.id} ({part.part})"
+    if part.address is not None:
+        text += f" at 0x{part.address:02x}"
+        pins = bus_pins(part, board) or ()
+    noun = "pin" if len(pins) == 1 else "pins"
+    return f"{text} on {noun} {', '.join(map(str, pins))}"
 
 
 def _may_have(board: BoardProfile, wired: Sequence[WiredPart]) -> bool:

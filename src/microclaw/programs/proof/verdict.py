@@ -15,13 +15,15 @@ from microclaw.errors import PinRefused
 from microclaw.events import Edge
 from microclaw.hardware.boards.pins import check_pin
 from microclaw.hardware.boards.profile import BoardProfile, PinUse
+from microclaw.hardware.parts.wiring import Wiring
 from microclaw.programs.proof.colors import name_of
 from microclaw.programs.proof.pin_track import Rhythm, have_one_length, rhythms
 from microclaw.programs.proof.record import Record, by_pin
 from microclaw.programs.proof.traps import TRACEBACK, is_of_absent_part, trap_words
+from microclaw.programs.proof.trial_wiring import misplaced_part
 from microclaw.tables import read_table
 from microclaw.text import count_text, format_duration
-from microclaw.wire.board_replies import ABSENT, BROKEN_PART, GPIO_ERROR, NO_NETWORK
+from microclaw.wire.board_replies import ABSENT, BROKEN_PART, FLOATING_PIN, GPIO_ERROR, NO_NETWORK, PART_NOTE
 
 _COLORS_SHOWN = 4
 
@@ -125,43 +127,57 @@ _NO_NETWORK: Final = (
     "the trial has no network: MQTT and HTTP failed as where nobody can be reached, and nothing was sent; "
     "microclaw virtual --network runs the program with one"
 )
+_REWIRE: Final = "use the address and the pins of the wiring, or correct the wiring"
+NO_PARTS: Final = Wiring()
 _NATIVE: Final = "native code in .mpy unsupported"
 _FAULTS: Final = read_table(__package__, "faults")
 _ENDS: Final[Mapping[str, Ended]] = _FAULTS["ends"]
 
 
 class Verdict(Struct, frozen=True):
+    """The verdict on a run.
+
+    `floating`: it read a pin whose level nobody knows, so nothing of it is proved. `misplaced`: the part that it sought
+    is elsewhere.
+    """
+
     ok: bool
     ended: Ended
     error: str | None = None
     next_step: str | None = None
     warnings: tuple[str, ...] = ()
     untried: str | None = None
+    floating: str | None = None
+    misplaced: str | None = None
 
 
-def judge(record: Record, board: BoardProfile, *, heap_bytes: int) -> Verdict:
+def judge(record: Record, board: BoardProfile, *, heap_bytes: int, stated: Wiring = NO_PARTS) -> Verdict:
     """Return the verdict on a run: the first fault that makes the program useless, else warnings.
 
     A program that an absent part's exception ended is untried if nothing else is wrong with it, and so is a program
-    beside a part whose model failed. sys.exit() is how a Python program may end; a WebAssembly program has no callbacks
-    any more after exit().
+    beside a part whose model failed. It is wrong if a part of the `stated` wiring is elsewhere.
+    sys.exit() is how a Python program may end; a WebAssembly program has no callbacks any more after exit().
     """
     absent = _absent_parts(record)
+    misplaced = _misplaced_parts(record, stated, board)
     ended = _ended(record)
     untried = _broken_parts(record)
     if _is_native_refused(record):
         untried = "this trial runs no native code"
         ended = "trapped"
-    elif _is_ended_by_absence(record):
+    elif misplaced is None and _is_ended_by_absence(record):
         untried = absent
     if untried is not None and ended == "trapped":
         record = structs.replace(record, state="returned", trap=None, refused=None)
     fault = _pin_fault(record, board) or _fault(record)
+    if fault is not None and misplaced is not None and _is_ended_by_absence(record):
+        fault = misplaced, _REWIRE
     warnings = tuple(_warnings(record, heap_bytes))
     if absent is not None and absent != untried:
-        warnings = (absent, *warnings)
+        warnings = (misplaced or absent, *warnings)
+    floating = _floating_pins(record)
     if fault is None and untried is not None:
-        return Verdict(ok=True, ended=ended, warnings=warnings, untried=untried)
+        return Verdict(ok=True, ended=ended, warnings=warnings, untried=untried, floating=floating)
     if fault is not None:
         error, next_step = fault
         if record.is_python:
@@ -169,7 +185,7 @@ def judge(record: Record, board: BoardProfile, *, heap_bytes: int) -> Verdict:
         return Verdict(ok=False, ended=ended, error=error, next_step=next_step, warnings=warnings)
     if not _has_effect(record):
         warnings = (*warnings, NO_EFFECT)
-    return Verdict(ok=True, ended=ended, warnings=warnings)
+    return Verdict(ok=True, ended=ended, warnings=warnings, floating=floating, misplaced=misplaced)
 
 
 def _has_effect(record: Record) -> bool:
@@ -223,12 +239,30 @@ def _absent_parts(record: Record) -> str | None:
     return f"this trial has no {', no '.join(parts)}"
 
 
+def _misplaced_parts(record: Record, stated: Wiring, board: BoardProfile) -> str | None:
+    """Return "no DHT on pin 4; the wiring has ... on pin 5", or None if the wiring does not say where it is."""
+    texts: dict[str, None] = {}
+    for absent in _firmware_texts(record.lines, ABSENT):
+        place = misplaced_part(absent, stated, board)
+        if place is not None:
+            texts[f"no {absent}; {place}"] = None
+    return "; ".join(texts) or None
+
+
 def _broken_parts(record: Record) -> str | None:
     """Return which parts failed and how, or None if the models of all parts work."""
     parts = dict.fromkeys(_firmware_texts(record.lines, BROKEN_PART))
     if not parts:
         return None
     return f"a fault of the trial, not of the program: its part {', '.join(parts)}"
+
+
+def _floating_pins(record: Record) -> str | None:
+    """Return which pins it read that nothing holds at a level, or None."""
+    pins = dict.fromkeys(_firmware_texts(record.lines, FLOATING_PIN))
+    if not pins:
+        return None
+    return f"nothing holds the level of {', '.join(pins)}: it has no pull-up and no pull-down"
 
 
 def dead_on_load(lines: Sequence[str]) -> tuple[str, str] | None:
@@ -409,6 +443,10 @@ def _warnings(record: Record, heap_bytes: int) -> Iterator[str]:
     if any(line.app is None and line.text.endswith(NO_NETWORK) for line in record.lines):
         yield _NO_NETWORK
     yield from dict.fromkeys(_firmware_texts(record.lines, GPIO_ERROR))
+    yield from dict.fromkeys(_firmware_texts(record.lines, PART_NOTE))
+    floating = _floating_pins(record)
+    if floating is not None:
+        yield floating
     if MAX_CALL_MS < record.longest_main_ms <= MAX_MAIN_MS:
         took = format_duration(record.longest_main_ms, decimals=2)
         yield f"main goes on for {took} without a wait: the board answers nothing meanwhile"

@@ -67,9 +67,10 @@ class GpioFile(DeviceFile):
             self._board.release(self.pin)
 
     def _configure(self, flags: GpioFlag) -> None:
+        pull = None
         if flags & GpioFlag.PULLUP:
             pull = 1
-        else:
+        elif flags & GpioFlag.PULLDOWN:
             pull = 0
         self._board.configure_pin(
             self.pin,

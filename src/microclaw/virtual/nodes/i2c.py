@@ -95,6 +95,9 @@ class I2cFile(DeviceFile):
         bus = self._configured_bus()
         has_listener = bus.has_device(address)
         if not has_listener and check_ack:
+            # A scan of the bus sends no data.
+            if data:
+                self._note_absent(address)
             self._spend(0)
             raise PosixError(Errno.EIO)
         bus.expect_transfer(address, i2c_transfer_ms(len(data), self._clock_hz))
@@ -107,6 +110,7 @@ class I2cFile(DeviceFile):
             raise PosixError(Errno.EINVAL)
         bus = self._configured_bus()
         if not bus.has_device(address):
+            self._note_absent(address)
             self._spend(0)
             raise PosixError(Errno.EIO)
         self._spend(size)
@@ -118,6 +122,9 @@ class I2cFile(DeviceFile):
     def _configured_bus(self) -> PartBus:
         assert self._bus is not None
         return self._bus
+
+    def _note_absent(self, address: int) -> None:
+        self._board.note_absent(f"I2C device at 0x{address:02x}")
 
     def _spend(self, byte_count: int) -> None:
         """Let the time of a transfer pass; an address without a device is all that is sent of one."""

@@ -35,7 +35,8 @@ ETIMEDOUT: Final = 116
 """MicroPython's on the chips (newlib's)."""
 OUT: Final = 3
 OPEN_DRAIN: Final = 7
-PULL_UP: Final = 2
+PULLS: Final = {1: 0, 2: 1}
+"""The level of PULL_DOWN and PULL_UP."""
 RISING: Final = 1
 FALLING: Final = 2
 FULL_SCALES_V: Final = {0: 1.1, 1: 1.5, 2: 2.2, 3: 3.3}
@@ -200,13 +201,15 @@ class PythonChip:
                 pin,
                 reads=mode is not None,
                 drives=drives,
-                pull=1 if pull == PULL_UP else 0,
+                pull=PULLS.get(pull or 0),
                 open_drain=mode == OPEN_DRAIN,
                 app=self.owners.get(pin),
             )
 
     def call_pin_irq(self, pin: int, trigger: int) -> None:
         self.call_pin_open(pin)
+        # An interrupt depends on the pin's level, as a reading does.
+        self._board.read_pin(pin)
         self._triggers[pin] = trigger
 
     def call_pin_write(self, pin: int, level: int) -> None:
@@ -344,11 +347,16 @@ class PythonChip:
     # Parts on a single wire.
 
     def call_dht(self, pin: int, kind: int) -> Json:
-        """Return the five bytes of the DHT on the pin, checksum last; `kind` is what the program takes it for."""
+        """Return the five bytes of the DHT on the pin, checksum last; `kind` is what the program takes it for.
+
+        Raises DriverError if none is there, or if it does not answer.
+        """
         self.call_pin_open(pin)
         message = self._board.parts.message(pin)
         if message is None:
             self._board.note_absent(f"DHT{kind} on pin {pin}")
+            raise DriverError("OSError", ETIMEDOUT)
+        if not message:
             raise DriverError("OSError", ETIMEDOUT)
         return message.hex()
 

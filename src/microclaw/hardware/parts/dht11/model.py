@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from microclaw.hardware.parts.models import OneWireDevice
+from microclaw.hardware.parts.dht_sensor import DhtSensor
 
 
-class Model(OneWireDevice):
+class Model(DhtSensor):
     """Whole numbers; the bytes of their decimals are 0."""
 
-    def message(self) -> bytes:
+    def measured(self) -> bytes:
         row = [round(self.values["humidity"]), 0, round(self.values["temperature"]), 0]
         return bytes([*row, sum(row) & 255])

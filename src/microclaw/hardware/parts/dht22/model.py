@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from microclaw.hardware.parts.models import OneWireDevice
+from microclaw.hardware.parts.dht_sensor import DhtSensor
 
 
-class Model(OneWireDevice):
+class Model(DhtSensor):
     """Tenths, the high byte first; the top bit of the temperature is its sign."""
 
-    def message(self) -> bytes:
+    def measured(self) -> bytes:
         humidity = round(self.values["humidity"] * 10)
         temperature = round(abs(self.values["temperature"]) * 10)
         if self.values["temperature"] < 0:

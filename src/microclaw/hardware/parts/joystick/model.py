@@ -15,12 +15,15 @@ class Model(AnalogDevice):
     def __init__(self, wired: WiredPart, bench: Bench) -> None:
         super().__init__(wired, bench)
         self._button: Contact | None = None
+        released_level = None
+        if self.attribute("resistor"):
+            released_level = 1
         if "sel" in wired.pins:
             self._button = Contact(
                 bench,
                 wired.pins["sel"],
                 closed_level=0,
-                open_level=None,
+                open_level=released_level,
                 bounce_ms=self.attribute("bounce_ms"),
             )
 

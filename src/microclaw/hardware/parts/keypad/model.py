@@ -17,6 +17,9 @@ class Model(PartModel):
 
     def __init__(self, wired: WiredPart, bench: Bench) -> None:
         super().__init__(wired, bench)
+        if self.attribute("resistor"):
+            for gpio in wired.pins.values():
+                bench.pull(gpio, 1)
         self._keys: dict[str, _Key] = {}
         taken: set[int] = set()
         for row, labels in enumerate(_ROWS, 1):

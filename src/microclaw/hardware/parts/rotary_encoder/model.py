@@ -15,18 +15,22 @@ _COUNTERCLOCKWISE: Final = (("dt", True), ("clk", True), ("dt", False), ("clk", 
 
 
 class Model(PartModel):
-    """CLK and DT have pull-ups on the module, the button has none."""
+    """CLK and DT have pull-ups on the module, the button usually has none."""
 
     def __init__(self, wired: WiredPart, bench: Bench) -> None:
         super().__init__(wired, bench)
         self._contacts: dict[str, Contact] = {}
         self._moves: list[tuple[str, bool]] = []
+        has_resistor = bool(self.attribute("resistor"))
         for role, gpio in wired.pins.items():
+            open_level: int | None = 1
+            if role == "sw" and not has_resistor:
+                open_level = None
             self._contacts[role] = Contact(
                 bench,
                 gpio,
                 closed_level=0,
-                open_level=None if role == "sw" else 1,
+                open_level=open_level,
                 bounce_ms=self.attribute("bounce_ms"),
             )
 
