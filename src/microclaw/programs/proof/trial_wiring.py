@@ -40,12 +40,12 @@ def trial_wiring(program: ProgramImage, board: BoardProfile, own: Wiring | None,
 
 def unused_inputs(options: TrialOptions, record: Record) -> list[str]:
     """Return a warning for each pin that gets a level, and that the program never opened."""
-    unused = set()
+    warnings: dict[str, None] = {}
     for stimulus in options.inputs:
         # An ADC pin needs no opening.
         if isinstance(stimulus, PinStimulus) and stimulus.pin not in record.roles:
-            unused.add(stimulus.pin)
-    return [f"pin {pin} was set from outside, and the program never opened it" for pin in sorted(unused)]
+            warnings[f"pin {stimulus.pin} was set from outside, and the program never opened it"] = None
+    return list(warnings)
 
 
 def doubly_driven(options: TrialOptions, record: Record) -> list[str]:
