@@ -19,11 +19,17 @@ _HEAD: Final = """# Parts
 
 The parts that microclaw knows, and what they measure. The first column is the name in wirings, calls and expectations.
 """
+_WIRING_HEAD: Final = """## Attributes and verbs
+
+An attribute is a key of the part in a [wiring](../wiring.md), beside its pins. A verb is the first word of a line of
+[expectations](expectations.md); its example shows if it needs a number or a key.
+"""
 
 
 def page() -> str:
     """Return the whole page."""
-    sections = [_HEAD, _part_table(), "## Quantities\n", _quantity_table(), "## Sources\n", _source_list()]
+    sections = [_HEAD, _part_table(), _WIRING_HEAD, _attribute_table()]
+    sections += ["## Quantities\n", _quantity_table(), "## Sources\n", _source_list()]
     return "\n".join(sections)
 
 
@@ -48,6 +54,34 @@ def _part_table() -> str:
     return "\n".join(rows) + "\n"
 
 
+def _attribute_table() -> str:
+    rows = ["| part | attributes | verbs |", "| --- | --- | --- |"]
+    for part in parts().values():
+        if part.attributes or part.stimuli:
+            rows.append(f"| `{part.name}` | {_attributes(part)} | {_verbs(part)} |")
+    return "\n".join(rows) + "\n"
+
+
+def _attributes(part: Part) -> str:
+    """Return "`bounce_ms` (0 to 20 ms, usually 3)" for each attribute."""
+    attributes = []
+    for name, value in part.attributes.items():
+        possible = f"{_range(value)} {value.unit}".rstrip()
+        if value.choices:
+            possible = ", ".join(map(_number, value.choices))
+        attributes.append(f"`{name}` ({possible}; usually {_number(value.default)})")
+    return ", ".join(attributes)
+
+
+def _verbs(part: Part) -> str:
+    examples = []
+    for stimulus in part.stimuli.values():
+        # A bar would end the table's cell.
+        example = stimulus.example.replace("|", "\\|")
+        examples.append(f"`{example}`")
+    return ", ".join(examples)
+
+
 def _quantity_table() -> str:
     rows = ["| quantity | field of a reading | unit | possible | Home Assistant |", "| --- | --- | --- | --- | --- |"]
     for name, quantity in quantities().items():
@@ -65,12 +99,17 @@ def _source_list() -> str:
 
 
 def _wires(part: Part) -> str:
-    """Return "I2C at 0x76 or 0x77", or "`data` (one-wire)" for each pin."""
+    """Return "I2C at 0x76 or 0x77", and "`pin` (input, usually active low)" for each pin."""
     wires = []
     if part.i2c is not None:
         wires.append(f"I2C at {_addresses(part)}")
     for pin in part.pins:
-        wires.append(f"`{pin.role}` ({pin.use})")
+        facts: list[str] = [pin.use]
+        if pin.polarity:
+            facts.append(f"usually active {pin.active}")
+        if pin.optional:
+            facts.append("optional")
+        wires.append(f"`{pin.role}` ({', '.join(facts)})")
     return ", ".join(wires)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import defaultdict
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,7 @@ from microclaw.errors import CallRejected, ConfigError, UnknownName
 from microclaw.hardware.boards import load_board
 from microclaw.hardware.parts import reader
 from microclaw.hardware.parts.models import OneWireDevice, PinDevice, SpiDevice
-from microclaw.hardware.parts.reader import parts
+from microclaw.hardware.parts.reader import PartPin, parts
 from microclaw.hardware.parts.wiring import (
     WiredPart,
     Wiring,
@@ -73,6 +74,25 @@ def clock() -> VirtualClock:
 @pytest.fixture
 def board(clock: VirtualClock) -> Board:
     return wired_board(clock)
+
+
+def board_with(clock: VirtualClock, part: WiredPart) -> Board:
+    board = Board(PROFILE, clock)
+    board.parts.wire(Wiring((part,)))
+    return board
+
+
+def restart(board: Board, *, is_power_cut: bool) -> None:
+    if is_power_cut:
+        board.power_cut()
+        board.power_on()
+    else:
+        board.reset()
+
+
+def shown(board: Board, name: str) -> float:
+    """Return what the board's part shows now."""
+    return [row.value for row in board.parts.shown().records if row.name == name][-1]
 
 
 def edges(board: Board, pin: int) -> list[tuple[float, int]]:
@@ -166,6 +186,19 @@ def test_a_motor_with_a_ramp_becomes_faster_than_it_starts(clock: VirtualClock) 
     assert (shown["steps"], shown["lost"]) == (21, 6), "it cannot turn round at that rate"
 
 
+def test_a_knob_that_is_turned_on_while_its_last_quarter_lasts_keeps_its_pace(clock: VirtualClock) -> None:
+    board = Board(PROFILE, clock)
+    pins = {"clk": 4, "dt": 5}
+    knob = make_part("knob", "rotary_encoder", pins=pins, attributes={"bounce_ms": 0})
+    board.parts.wire(Wiring((knob,)))
+    board.parts.set_values("knob", {"turn": 1})
+    clock.advance(35)
+    board.parts.set_values("knob", {"turn": 3})
+    clock.advance(1000)
+    moments = [round(edge.t_ms) for edge in board.edges().records if edge.pin in pins.values() and edge.t_ms > 0]
+    assert moments == list(range(10, 160, 10))
+
+
 def test_a_part_answers_on_its_own_pin_alone(board: Board) -> None:
     board.parts.set_values("dht1", {"temperature": -1.5})
     message = board.parts.message(15)
@@ -216,12 +249,107 @@ def test_a_power_cut_ends_a_measurement(board: Board, clock: VirtualClock) -> No
     trigger(board, clock)
     clock.advance(1)
     assert board.level(5) == 1
-    board.reset()
+    board.power_cut()
+    board.power_on()
     assert board.level(5) == 0
     clock.advance(100)
     trigger(board, clock)
     clock.advance(1)
     assert board.level(5) == 1
+
+
+def test_a_reset_of_the_board_does_not_end_a_measurement(board: Board, clock: VirtualClock) -> None:
+    board.parts.set_values("sonar", {"distance": 100})
+    trigger(board, clock)
+    clock.advance(1)
+    board.reset()
+    assert board.level(5) == 1
+    clock.advance(5.3)
+    assert board.level(5) == 0
+
+
+@pytest.mark.parametrize("is_power_cut", [True, False])
+def test_scales_are_ready_after_a_restart(is_power_cut: bool, clock: VirtualClock) -> None:
+    board = board_with(clock, make_part("scales", "hx711", pins={"dt": 4, "sck": 5}))
+    clock.advance(100)
+    restart(board, is_power_cut=is_power_cut)
+    clock.advance(299)
+    assert board.level(4) == 1
+    clock.advance(2)
+    assert board.level(4) == int(is_power_cut)
+    clock.advance(100)
+    assert board.level(4) == 0
+
+
+@pytest.mark.parametrize("name", ["ds1307", "ds3231"])
+@pytest.mark.parametrize("is_power_cut", [True, False])
+def test_a_clock_with_a_battery_never_goes_back(name: str, is_power_cut: bool, clock: VirtualClock) -> None:
+    board = board_with(clock, make_part("watch", name, pins={}))
+
+    def seconds() -> int:
+        own_bus(board).write(0x68, b"\0")
+        data = own_bus(board).read(0x68, 3)
+        assert data is not None
+        seconds, minutes, hours = ((value >> 4) * 10 + (value & 15) for value in data)
+        return hours * 3600 + minutes * 60 + seconds
+
+    noon = seconds()
+    clock.advance(100_000)
+    restart(board, is_power_cut=is_power_cut)
+    clock.advance(5_000)
+    assert seconds() - noon == 105
+    restart(board, is_power_cut=is_power_cut)
+    assert seconds() - noon == 105
+
+
+@pytest.mark.parametrize(("is_power_cut", "falls_s"), [(True, 5), (False, 4)])
+def test_the_output_of_a_motion_sensor_falls_after_a_restart(
+    is_power_cut: bool, falls_s: float, clock: VirtualClock
+) -> None:
+    sensor = make_part("pir1", "pir", pins={"out": 4}, attributes={"retrigger": 0, "blocked_s": 60})
+    board = board_with(clock, sensor)
+    board.parts.set_values("pir1", {"motion": 1})
+    clock.advance(1_000)
+    restart(board, is_power_cut=is_power_cut)
+    clock.advance(falls_s * 1000 - 1)
+    assert board.level(4) == 1
+    clock.advance(2)
+    assert board.level(4) == 0
+
+
+STATES = [
+    (make_part("motor", "a4988", pins={"step": 4, "dir": 5}), "steps", -1.0),
+    (make_part("register", "hc595", pins={"ds": 4, "shcp": 5, "stcp": 6}), "outputs", 1.0),
+    (make_part("more-pins", "pcf8574", pins={}), "p0", 0.0),
+]
+
+
+@pytest.mark.parametrize(("part", "name", "value"), STATES, ids=lambda value: getattr(value, "part", None))
+@pytest.mark.parametrize("is_power_cut", [True, False])
+def test_parts_keep_what_they_show_at_a_reset_and_lose_it_with_the_power(
+    part: WiredPart, name: str, value: float, is_power_cut: bool, clock: VirtualClock
+) -> None:
+    board = board_with(clock, part)
+    first = shown(board, name)
+    for pin in ("ds", "step", "shcp", "stcp"):
+        if pin in part.pins:
+            board.set_output(part.pins[pin], 1)
+    if part.address is not None:
+        own_bus(board).write(part.address, b"\0")
+    assert shown(board, name) == value
+    restart(board, is_power_cut=is_power_cut)
+    assert shown(board, name) == (first if is_power_cut else value)
+
+
+@pytest.mark.parametrize(("is_power_cut", "power"), [(True, 0x40), (False, 0x00)])
+def test_a_sensor_that_was_woken_sleeps_again_only_without_power(
+    is_power_cut: bool, power: int, clock: VirtualClock
+) -> None:
+    board = board_with(clock, make_part("imu", "mpu6050", pins={}))
+    own_bus(board).write(0x68, b"\x6b\x00")
+    restart(board, is_power_cut=is_power_cut)
+    own_bus(board).write(0x68, b"\x6b")
+    assert own_bus(board).read(0x68, 1) == bytes([power])
 
 
 def test_joined_pins_have_the_level_of_the_one_that_is_driven(board: Board) -> None:
@@ -418,6 +546,7 @@ def test_a_part_on_spi_takes_bytes_of_its_bus_while_it_is_selected(
     board: Board, clock: VirtualClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(bench, "load_model", lambda _: ShiftedIn)
+    monkeypatch.setattr(bench, "part_roles", lambda _: defaultdict(lambda: PartPin("", "output")))
     board.parts.wire(Wiring((WiredPart("display1", "hc595", {"sck": 12, "mosi": 11, "cs": 10}),)))
     device = board.parts.model("display1")
     assert isinstance(device, ShiftedIn)
@@ -436,6 +565,7 @@ def test_a_part_on_spi_takes_bits_of_a_program_that_moves_its_pins(
     board: Board, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(bench, "load_model", lambda _: ShiftedIn)
+    monkeypatch.setattr(bench, "part_roles", lambda _: defaultdict(lambda: PartPin("", "output")))
     board.parts.wire(Wiring((WiredPart("display1", "hc595", {"sck": 12, "mosi": 11}),)))
     for pin in (11, 12):
         board.configure_pin(pin, reads=False, drives=True)

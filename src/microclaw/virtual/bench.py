@@ -28,6 +28,7 @@ from microclaw.hardware.parts.reader import part_folders, parts, quantities
 from microclaw.hardware.parts.wiring import WiredPart, Wiring, bus_pins, make_part, part_roles
 from microclaw.hardware.screens.screen import Screen
 from microclaw.text import clean_text
+from microclaw.virtual.parts_clock import PartsClock
 from microclaw.virtual.screens import BoardScreens
 from microclaw.wire.board_replies import BROKEN_PART, FLOATING_PIN, PART_NOTE, EdgeRow, ScreenRow, ShownRow
 from microclaw.wire.fair_ring import FairPage, FairRing
@@ -61,18 +62,16 @@ class PartBench:
         self._alarm_count = 0
 
     def now_ms(self) -> float:
-        return self._board.clock.now_ms()
+        return self._board.parts.clock.now_ms()
 
     def call_at(self, t_ms: float, fn: Callable[[], None]) -> None:
-        """Call `fn` under the board's lock at that board time, unless the power is cut or the part goes before."""
-        boot = self._board.boot
+        """Call `fn` under the board's lock at that time, unless the power is cut or the part is removed before."""
 
         def act() -> None:
-            is_same_boot = self._board.powered and self._board.boot == boot
-            if self._is_attached and is_same_boot:
+            if self._is_attached:
                 self._guard(self._part_id, lambda: self._ring(fn))
 
-        self._board.clock.call_at(t_ms, act)
+        self._board.parts.clock.call_at(t_ms, act)
 
     def level(self, gpio: int) -> int:
         return self._board.level(gpio)
@@ -131,6 +130,7 @@ class BoardParts:
 
     def __init__(self, board: Board) -> None:
         self._board = board
+        self.clock = PartsClock(board.clock, board.lock)
         self._models: dict[str, PartModel] = {}
         self._benches: dict[str, PartBench] = {}
         self._wired: dict[str, WiredPart] = {}
@@ -235,7 +235,7 @@ class BoardParts:
     def readings(self, name: str) -> dict[str, float]:
         """Return what a sensor on the bus measures. Raises UnknownName.
 
-        `name` is its id, or the name of its part, which may have its address ("bme280@0x77").
+        `name` is its id, or the name of its part, which may have its address ("PART@0x77").
         """
         with self._board.lock:
             for part_id, wired in self.bus_sensors():
@@ -308,7 +308,7 @@ class BoardParts:
         return rows
 
     def message(self, pin: int) -> bytes | None:
-        """Return the measurement of the part that has the pin's line alone, without a ROM code; None if none has.
+        """Return the measurement of the pin's part without a ROM code, or None if the pin has no such part.
 
         It is empty if the part does not answer.
         """
@@ -374,11 +374,25 @@ class BoardParts:
             if isinstance(device, PinDevice):
                 self._deliver_pwm(part_id, device, role)
 
-    def reset(self) -> None:
-        """Put every part into its state at power on."""
+    def restart_clock(self) -> None:
+        """Begin the board's time at 0 again. The parts' own time goes on: they have power during a reset."""
         self._floating.clear()
-        for part_id, model in list(self._models.items()):
+        self._screens.take_all()
+        uptime_ms = self._board.clock.now_ms()
+        self._board.clock.restart()
+        self.clock.go_on(uptime_ms)
+
+    def lose_power(self) -> None:
+        """End all that the parts do."""
+        self._floating.clear()
+        self.clock.forget_alarms()
+        for part_id in self._models:
             self._screens.forget(part_id)
+
+    def power_on(self) -> None:
+        """Put every part into its state at power on."""
+        self.lose_power()
+        for part_id, model in list(self._models.items()):
             if part_id not in self._broken:
                 self._call(part_id, model.reset)
 

@@ -343,38 +343,27 @@ class Board:
 
     # Power.
     def power_cut(self) -> None:
-        """Stop everything at once: apps die without on_destroy, pins float, RAM is gone; /storage stays.
+        """Cut the power of the board and its parts: apps die without on_destroy, RAM is gone; /storage stays.
 
         The power is switched, and `on_power` is called, by one thread at a time; others wait.
         """
         with self.switching:
+            self._stop()
             with self.lock:
-                if not self.powered:
-                    return
-                self.powered = False
-            self.on_power("cut")
-            with self.lock:
-                self._let_go()
+                self.parts.lose_power()
 
     def power_on(self) -> None:
-        """Boot: time begins at 0, the boot counter and id change."""
+        """Boot, with parts that come from power off, too. Nothing happens if the power is on."""
         with self.switching:
-            with self.lock:
-                if self.powered:
-                    return
-                self.clock.restart()
-                self.boot_edge = self._edges.added
-                self._epoch_at_boot_ms = 0.0
-                self.boot += 1
-                self.boot_id = secrets.token_hex(8)
-                self.powered = True
-            self.on_power("on")
-            self.is_after_panic = False
+            if not self.powered:
+                self._boot(has_lost_power=True)
 
     def reset(self) -> None:
+        """Boot again as by the RESET pin: the parts have power all the time, and keep their state."""
         with self.switching:
-            self.power_cut()
-            self.power_on()
+            has_lost_power = not self.powered
+            self._stop()
+            self._boot(has_lost_power=has_lost_power)
 
     def crash(self, reason: str, boot: int) -> None:
         """Panic in that boot: print why and boot again. Nothing happens if that boot is over."""
@@ -382,19 +371,42 @@ class Board:
             if self.boot == boot and self.powered:
                 self.print_line(reason)
                 self.print_line("Rebooting...")
-                self.power_cut()
+                self._stop()
                 self.is_after_panic = True
-                self.power_on()
+                self._boot(has_lost_power=False)
+
+    def _stop(self) -> None:
+        """End everything on the chip at once. Nothing happens if it has no power."""
+        with self.lock:
+            if not self.powered:
+                return
+            self.powered = False
+        self.on_power("cut")
+        with self.lock:
+            self._let_go()
+
+    def _boot(self, *, has_lost_power: bool) -> None:
+        """Begin a boot: time begins at 0, the boot counter and id change."""
+        with self.lock:
+            self.parts.restart_clock()
+            if has_lost_power:
+                self.parts.power_on()
+            self.boot_edge = self._edges.added
+            self._epoch_at_boot_ms = 0.0
+            self.boot += 1
+            self.boot_id = secrets.token_hex(8)
+            self.powered = True
+        self.on_power("on")
+        self.is_after_panic = False
 
     def _let_go(self) -> None:
-        """Clear what RAM, pins and sensors lose without power."""
+        """Clear what RAM and pins lose at a reset."""
         for app in self._lines.unfinished():
             self.end_line(app)
         for state in self._pins.values():
             self._stop_pwm(state)
             self._pins[state.pin] = state = state.at_power_on()
             self._update(state)
-        self.parts.reset()
         self._claims.clear()
         self._absent.clear()
         self.uart_queues = {port: UartQueue() for port in self.uarts}

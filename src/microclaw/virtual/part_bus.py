@@ -43,7 +43,7 @@ class PartBus:
         """Read bytes from a part; return None if none acknowledges that address."""
         with self._board.lock:
             device = self._board.parts.on_bus(self._pins).get(address)
-            if device is None:
+            if device is None or not self._board.parts.transfer(device, lambda: device.acknowledges_read):
                 return None
             return self._board.parts.transfer(device, lambda: device.read(size))
 

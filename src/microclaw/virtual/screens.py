@@ -70,6 +70,13 @@ class BoardScreens:
         self._refreshes.pop(part_id, None)
         self._last.pop(part_id, None)
 
+    def take_all(self) -> None:
+        """Take the pictures that are due later now: the clock is about to begin again."""
+        refreshes = list(self._refreshes.items())
+        self._refreshes.clear()
+        for part_id, refresh in refreshes:
+            self._keep(part_id, refresh)
+
     def since(self, number: int, limit: int | None = None) -> FairPage[ScreenRow]:
         """Return the pictures from `number` on."""
         return self._rows.since(number, limit)

@@ -46,6 +46,15 @@ def test_an_led_with_its_cathode_on_the_gpio_lights_when_the_pin_is_low() -> Non
     assert (led.pins, led.active) == ({"pin": 4}, "low")
 
 
+@pytest.mark.parametrize(("supply", "active"), [("3V3", "low"), ("GND.1", "high")])
+@pytest.mark.parametrize(("pin", "other"), [("1", "2"), ("2", "1")])
+def test_a_buzzer_sounds_at_the_level_opposite_to_its_other_end(supply: str, active: str, pin: str, other: str) -> None:
+    wires = [(f"bz1:{pin}", "esp:4"), (f"bz1:{other}", f"esp:{supply}")]
+    buzzer = diagram([part("wokwi-buzzer", "bz1")], wires).find("bz1")
+    assert buzzer is not None
+    assert (buzzer.pins, buzzer.active) == ({"pin": 4}, active)
+
+
 def test_holes_of_a_half_column_and_rails_connect() -> None:
     wiring = diagram(
         [part("wokwi-breadboard", "bb1"), part("wokwi-dht22", "dht1")],

@@ -104,12 +104,76 @@ def test_the_checksum_of_an_sht3x_is_that_of_its_data_sheet(bench: DeskBench) ->
     device = make_device("sht3x", bench)
     device.set_values({"temperature": 25, "humidity": 50})
     device.write(b"\x24\x00")
+    assert not device.acknowledges_read
+    bench.t_ms += 12.5
+    assert device.acknowledges_read
     raw_t, crc_t, raw_h, crc_h = unpack(">HBHB", device.read(6))
     assert -45 + 175 * raw_t / 65535 == pytest.approx(25, abs=0.003)
     assert 100 * raw_h / 65535 == pytest.approx(50, abs=0.002)
     assert (crc_t, crc_h) == (crc8(raw_t.to_bytes(2, "big")), crc8(raw_h.to_bytes(2, "big")))
-    # One answer for one command; then nobody holds the line.
-    assert device.read(2) == b"\xff\xff"
+    # One answer for one command.
+    assert not device.acknowledges_read
+
+
+def test_an_sht3x_that_measures_all_the_time_has_one_answer_a_period(bench: DeskBench) -> None:
+    device = make_device("sht3x", bench)
+    device.write(b"\x27\x37")
+    answers = []
+    for t_ms in (5, 20, 21, 113, 500, 511, 513):
+        bench.t_ms = t_ms
+        device.write(b"\xe0\x00")
+        answers.append(device.acknowledges_read)
+    assert answers == [False, True, False, True, True, False, True]
+
+
+def test_an_sht3x_notes_that_it_was_reset(bench: DeskBench) -> None:
+    device = make_device("sht3x", bench)
+    device.write(b"\xf3\x2d")
+    assert device.read(2) == b"\x80\x10"
+    device.write(b"\x30\x41")
+    device.write(b"\xf3\x2d")
+    assert device.read(2) == b"\0\0"
+
+
+FORCED = [
+    # What a program writes, the register and the bits that say that a measurement runs, and its typical time.
+    ("bme280", "f201f425", 0xF3, 0x08, 8.0, 0xF7, 8),
+    ("bme280", "f205f4b5", 0xF3, 0x08, 98.0, 0xF7, 8),
+    ("bmp280", "f425", 0xF3, 0x08, 5.5, 0xF7, 6),
+    ("bmp180", "f42e", 0xF4, 0x20, 3.0, 0xF6, 3),
+    ("bmp180", "f4f4", 0xF4, 0x20, 17.0, 0xF6, 3),
+]
+
+
+@pytest.mark.parametrize(("name", "order", "status", "busy", "duration_ms", "data", "size"), FORCED)
+def test_a_value_is_there_when_the_measurement_has_ended(
+    name: str, order: str, status: int, busy: int, duration_ms: float, data: int, size: int, bench: DeskBench
+) -> None:
+    device = make_device(name, bench)
+    old = read_from(device, data, size)
+    device.write(bytes.fromhex(order))
+    bench.t_ms += duration_ms - 0.01
+    assert read_from(device, status, 1)[0] & busy
+    assert read_from(device, data, size) == old
+    bench.t_ms += 0.02
+    assert not read_from(device, status, 1)[0] & busy
+    measured = read_from(device, data, size)
+    assert measured != old
+    # Asleep, it keeps what it measured.
+    device.set_values({"temperature": 5, "pressure": 600})
+    assert read_from(device, data, size) == measured
+
+
+@pytest.mark.parametrize("name", ["bme280", "bmp280"])
+def test_in_normal_mode_values_follow_after_the_first_measurement(name: str, bench: DeskBench) -> None:
+    device = make_device(name, bench)
+    old = read_from(device, 0xF7, 6)
+    device.write(bytes.fromhex("f427"))
+    assert read_from(device, 0xF7, 6) == old
+    bench.t_ms += 10
+    first = read_from(device, 0xF7, 6)
+    device.set_values({"temperature": 5})
+    assert len({old, first, read_from(device, 0xF7, 6)}) == 3
 
 
 def test_an_mpu6050_sleeps_until_it_is_woken_and_has_four_ranges(bench: DeskBench) -> None:
@@ -165,10 +229,9 @@ def test_a_clock_counts_over_the_end_of_february(name: str, bench: DeskBench) ->
     device.write(bytes.fromhex("0058592303280224"))
     bench.t_ms += 2_000
     assert read_from(device, 0, 7) == bytes.fromhex("00000004290224")
-    # A reset of the board does not stop a clock with a battery; the board's time then begins anew.
-    bench.t_ms = 0.0
+    # A cut of the power does not stop a clock with a battery.
     device.reset()
-    bench.t_ms = 1_000
+    bench.t_ms += 1_000
     assert read_from(device, 0, 3) == bytes.fromhex("010000")
 
 

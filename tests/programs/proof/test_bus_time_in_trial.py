@@ -65,7 +65,8 @@ for freq in (100000, None):
         i2c = I2C(0, scl=Pin(9), sda=Pin(8))
     print(took(lambda: i2c.writeto(0x76, bytes(1026))), took(nobody), took(lambda: i2c.readfrom_mem(0x76, 0xD0, 1)))
 spi = SPI(1, baudrate=1000000, sck=Pin(10), mosi=Pin(11), miso=Pin(12))
-print(took(lambda: spi.write(bytes(1000))))
+usual = SPI(1, sck=Pin(10), mosi=Pin(11), miso=Pin(12))
+print(took(lambda: spi.write(bytes(1000))), took(lambda: usual.write(bytes(1000))))
 uart = UART(1, 9600, tx=Pin(13), rx=Pin(14))
 print(took(lambda: uart.write(bytes(384))), took(lambda: uart.write(bytes(96))), uart.txdone())
 print(took(uart.flush), uart.txdone())
@@ -115,7 +116,9 @@ async def test_a_python_program_has_the_time_of_the_bus(build_cache: Path) -> No
     assert nobody_us == pytest.approx(110, abs=20)
     assert register_us == pytest.approx(390, abs=20)
     assert 23_112 <= int(rows[1][0]) <= 26_500
-    assert int(rows[2][0]) == pytest.approx(8_000, abs=1_000)
+    # At 1 MHz, and at 500 kHz if the program gives no clock; the program's own work comes to it.
+    assert 8_000 <= int(rows[2][0]) <= 11_000
+    assert 16_000 <= int(rows[2][1]) <= 19_000
     # 384 bytes have room; of 96 more each waits for one.
     assert int(rows[3][0]) < 1_000
     assert int(rows[3][1]) == pytest.approx(100_000, abs=1_000)

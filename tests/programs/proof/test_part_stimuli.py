@@ -6,12 +6,16 @@ from pathlib import Path
 
 import pytest
 
+from microclaw.devices.registry.calls import LedChange, PwmChange
 from microclaw.errors import ConfigError
 from microclaw.events import Edge
 from microclaw.hardware.boards.reader import load_board
 from microclaw.hardware.parts.wiring import parse_wiring
 from microclaw.programs.builds.cache import BuildCache
+from microclaw.programs.proof.checks import At
+from microclaw.programs.proof.colors import Color
 from microclaw.programs.proof.expectation_text import parse_expectations
+from microclaw.programs.proof.expectations import LedColor, LevelState, PartShows, PwmDuty, ServoPulse, State
 from microclaw.programs.proof.part_stimuli import with_settings
 from microclaw.programs.proof.record import Record
 from microclaw.programs.proof.stimuli import PartSetting
@@ -40,6 +44,10 @@ part = "bme280"
 [arm2]
 part = "servo"
 signal = 16
+
+[pot1]
+part = "potentiometer"
+pin = 1
 """)
 CHECK = 'log ~ "x"\n'
 LINES = [
@@ -47,7 +55,8 @@ LINES = [
     ("dht1.temperature = -4.5 °C at 4 s", [("dht1", {"temperature": -4.5}, 4000)]),
     ("dht1.humidity = 63 % at 1 min 2 s", [("dht1", {"humidity": 63}, 62000)]),
     ("sonar-1 = 80 cm at 3 s", [("sonar-1", {"distance": 80}, 3000)]),
-    ("sonar-1 = 10 % at 3 s", [("sonar-1", {"distance": 100}, 3000)]),
+    ("pot1 = 10 % at 3 s", [("pot1", {"position": 10}, 3000)]),
+    ("btn1.pressed = 100 % at 3 s", [("btn1", {"pressed": 1}, 3000)]),
     ("sonar-1.distance = 80 at 3 s", [("sonar-1", {"distance": 80}, 3000)]),
     ("press btn1 at 2 s for 100 ms", [("btn1", {"pressed": 1}, 2000), ("btn1", {"pressed": 0}, 2100)]),
     ("press btn1 at 2 s", [("btn1", {"pressed": 1}, 2000), ("btn1", {"pressed": 0}, 2100)]),
@@ -66,6 +75,8 @@ WRONG = [
     ("dht1 = 3 at 2 s", "temperature, humidity"),
     ("dht1.temperature = 200 at 2 s", "-40 to 80"),
     ("sonar-1 = 80 mm at 2 s", "cm"),
+    ("dht1.temperature = 50 % at 2 s", "°C"),
+    ("sonar-1 = 10 % at 2 s", "cm"),
     ("press dht1 at 2 s", "none"),
     ('press btn1 "5" at 2 s', "press btn1 at 2 s for 100 ms"),
     ("release btn1 at 2 s for 5 s", "release btn1 at 3 s"),
@@ -88,6 +99,34 @@ def test_a_part_must_show_a_value_within_its_usual_slack_or_that_of_the_line() -
     assert [check.judge(seen, ()).state for check in usual.checks] == ["met", "met"]
     assert [check.judge(seen, ()).text for check in exact.checks] == ["arm2 shows angle 93 then (± 1 allowed)"]
     assert exact.checks[0].judge(Record(board_ms=3000), ()).text == "arm2 shows no angle"
+
+
+STATES = [
+    LevelState(16, 1),
+    PwmDuty(16, 90, 2),
+    LedColor(16, None, Color("red")),
+    ServoPulse(16, (1500,), 50),
+    PartShows("arm2", "angle", 90),
+]
+
+
+@pytest.mark.parametrize("state", STATES, ids=lambda state: type(state).__name__)
+def test_no_state_has_a_value_from_the_future(state: State) -> None:
+    seen = Record(
+        board_ms=10_000,
+        edges=(Edge(5000, 16, 1),),
+        pwm=(PwmChange(5000, 16, 230, 50, 1500),),
+        leds=(LedChange(5000, 16, ((255, 0, 0),)),),
+        shown=(ShownRow(5000, "arm2", "angle", 90.0),),
+    )
+    assert state.holds(seen, 5000)
+    assert not state.holds(seen, 4999)
+    assert At(state, 4999).judge(seen, ()).state == "not met"
+    assert At(state, 5000).judge(seen, ()).state == "met"
+
+
+def test_every_state_is_among_those_that_are_tried() -> None:
+    assert {type(state) for state in STATES} == set(State.__subclasses__())
 
 
 @pytest.mark.parametrize(("line", "step"), WRONG)

@@ -9,7 +9,7 @@ from msgspec import Struct
 from microclaw.agent.offline.boards import board_of, device_of
 from microclaw.agent.offline.decision import Context, ask
 from microclaw.hardware.parts.reader import Part, Quantity, ValueRange, find_part, i2c_sensors_of, quantities
-from microclaw.hardware.parts.wiring import WiredPart, Wiring
+from microclaw.hardware.parts.wiring import WiredPart, Wiring, is_on_own_bus
 from microclaw.programs.patterns.library import pattern_names
 
 FIND_PROGRAMS: Final = "see which programs there are: microclaw app search"
@@ -47,7 +47,7 @@ def sensor_of(context: Context) -> BoardSensor:
     wired = wired_sensor(context)
     if quantity is not None and wired is not None:
         # Only the board's own bus is read without a program.
-        if wired.address is not None and not wired.pins:
+        if wired.address is not None and is_on_own_bus(wired, board_of(context)):
             return BoardSensor(name, quantity, wired.facts, wired.address)
         pins = " and ".join(f"pin {pin}" for pin in wired.pins.values())
         step = FIND_PROGRAMS

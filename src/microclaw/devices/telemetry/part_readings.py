@@ -44,7 +44,7 @@ class PartReadings:
 
     async def _read_device(self, device: Device, free_places: asyncio.Semaphore) -> None:
         async with free_places:
-            for sensor, part in readable_sensors(device.wiring).items():
+            for sensor, part in readable_sensors(device.wiring, device.board).items():
                 try:
                     reading = await device.call(I2cRead(sensor), ANSWER_S, wait=False)
                 except (DeviceTimeout, DeviceUnreachable) as exc:

@@ -20,7 +20,7 @@ _HALT: Final = 0x80
 
 
 class ClockModel(BusDevice):
-    """A clock with a battery: a reset of the board does not stop it.
+    """A clock with a battery: neither a reset of the board nor a cut of its power stops it.
 
     Its first time is that of the first look at it, so that it is the same after any uptime of the board.
 
@@ -36,19 +36,12 @@ class ClockModel(BusDevice):
         self._pointer = 0
         self._set_to = START
         self._set_ms: float | None = None
-        self._seen_ms = 0.0
         self._day_offset = 0
         self._mode = 0
         self.is_halted = False
 
     def reset(self) -> None:
         self._pointer = 0
-        now_ms = self.bench.now_ms()
-        if now_ms < self._seen_ms and self._set_ms is not None:
-            # The board counts its time from 0 again.
-            self._set_to += timedelta(seconds=(self._seen_ms - self._set_ms) // 1000)
-            self._set_ms = now_ms
-            self._seen_ms = now_ms
 
     def values_changed(self, values: Mapping[str, float]) -> None:
         if not values.keys() & {"hour", "minute", "second"}:
@@ -107,10 +100,10 @@ class ClockModel(BusDevice):
         """Return the time of the clock, in whole seconds."""
         if self.is_halted:
             return self._set_to
-        self._seen_ms = self.bench.now_ms()
+        now_ms = self.bench.now_ms()
         if self._set_ms is None:
-            self._set_ms = self._seen_ms
-        passed_s = (self._seen_ms - self._set_ms) // 1000
+            self._set_ms = now_ms
+        passed_s = (now_ms - self._set_ms) // 1000
         return self._set_to + timedelta(seconds=passed_s)
 
     def halt(self, *, is_halted: bool) -> None:

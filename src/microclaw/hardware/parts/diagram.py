@@ -104,7 +104,7 @@ def _active_level(diagram: Diagram, part: DiagramPart, pin: str, net: Net) -> Ac
     """Return the level at which the part is on or closed, by what its other side is on; None if that says nothing.
 
     A contact between its GPIO and ground reads low when it is closed. An LED whose cathode is on the GPIO lights when
-    the GPIO is low.
+    the GPIO is low, and a buzzer between the supply and the GPIO sounds then.
     """
     facts = _facts(part)
     role = facts.wokwi_facts.pins[pin]
@@ -112,18 +112,26 @@ def _active_level(diagram: Diagram, part: DiagramPart, pin: str, net: Net) -> Ac
     if not role_facts.polarity:
         return None
     if role_facts.use in ("output", "pwm"):
-        if _is_lit_by_low(diagram, part, pin):
+        if _is_lit_by_low(diagram, part, pin) or "power" in _opposite_powers(diagram, part, pin, net):
             return "low"
         return "high"
+    powers = _opposite_powers(diagram, part, pin, net)
+    if "ground" in powers:
+        return "low"
+    if "power" in powers:
+        return "high"
+    return None
+
+
+def _opposite_powers(diagram: Diagram, part: DiagramPart, pin: str, net: Net) -> frozenset[str]:
+    """Return the supplies at the other pins that have the role of this one: those of a contact's or buzzer's end."""
+    roles = _facts(part).wokwi_facts.pins
+    powers = frozenset[str]()
     for other_pin in diagram.pins_of(part.id):
         other = diagram.net(part.id, other_pin)
-        if facts.wokwi_facts.pins.get(other_pin) != role or other.ends == net.ends:
-            continue
-        if "ground" in other.powers:
-            return "low"
-        if "power" in other.powers:
-            return "high"
-    return None
+        if roles.get(other_pin) == roles[pin] and other.ends != net.ends:
+            powers |= other.powers
+    return powers
 
 
 def _is_lit_by_low(diagram: Diagram, part: DiagramPart, pin: str) -> bool:

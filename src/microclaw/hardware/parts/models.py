@@ -22,12 +22,12 @@ SUPPLY_V: Final = 3.3
 
 
 class Bench(Protocol):
-    """The board as its parts see it. Times are milliseconds of board time."""
+    """The board as its parts see it. Times are milliseconds of a clock that a reset of the board does not touch."""
 
     def now_ms(self) -> float: ...
 
     def call_at(self, t_ms: float, fn: Callable[[], None]) -> None:
-        """Call `fn` under the board's lock when the board's time reaches `t_ms`."""
+        """Call `fn` under the board's lock at the time `t_ms`, unless the power is cut before."""
 
     def level(self, gpio: int) -> int:
         """Return the electrical level of a GPIO."""
@@ -106,11 +106,19 @@ class PartModel:
         """React to values that were set from outside."""
 
     def reset(self) -> None:
-        """Return to the state at power on. Values that were set stay. The board also calls it on a new model."""
+        """Return to the state at power on. Values that were set stay. A reset of the board does not call it.
+
+        The board also calls it on a new model.
+        """
 
 
 class BusDevice(PartModel, ABC):
     """A part on the I2C bus. Register-level: `write` and `read` are one transfer each, without the address byte."""
+
+    @property
+    def acknowledges_read(self) -> bool:
+        """False while it does not acknowledge its address in a read, as a few chips that have no data."""
+        return True
 
     @abstractmethod
     def write(self, data: bytes) -> None: ...
@@ -199,7 +207,7 @@ class OneWireDevice(PartModel, ABC):
 
     @property
     def rom(self) -> bytes | None:
-        """Its 8 bytes of ROM code on a 1-Wire bus, which several parts share; None if it has its line alone."""
+        """Its 8 bytes of ROM code on a 1-Wire bus, which several parts share; None for a part without one."""
         return None
 
     @abstractmethod

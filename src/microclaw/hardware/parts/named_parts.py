@@ -184,8 +184,7 @@ def switched_pins(wiring: Wiring) -> tuple[SwitchedPin, ...]:
     for part in wiring.parts:
         for pin in part.facts.pins:
             if pin.use == "output" and pin.polarity and pin.role in part.pins:
-                active_level = int(part.active == "high")
-                pins.append(SwitchedPin(part.id, part.pins[pin.role], active_level, part.label))
+                pins.append(SwitchedPin(part.id, part.pins[pin.role], part.active_level, part.label))
     return tuple(pins)
 
 

@@ -1,6 +1,6 @@
 """The formulas by which two of Bosch's sensors make temperatures and pressures of raw values, and the way back.
 
-They are the integer formulas of the datasheets (BST-BME280-DS001 section 4.2.3, BST-BMP280-DS001 section 3.11.3): both
+They are the integer formulas of the datasheets (BST-BME280-DS002 section 4.2.3, BST-BMP280-DS001 section 3.11.3): both
 chips have the same.
 """
 
@@ -48,12 +48,12 @@ def compensate_pressure(raw: int, fine: int) -> int:
     var1 = ((1 << 47) + var1) * p1 >> 33
     if var1 == 0:
         return 0
-    p = _divide(((1048576 - raw << 31) - var2) * 3125, var1)
+    p = divide(((1048576 - raw << 31) - var2) * 3125, var1)
     var1 = p9 * (p >> 13) * (p >> 13) >> 25
     return (p + var1 + (p8 * p >> 19) >> 8) + (p7 << 4)
 
 
-def _divide(a: int, b: int) -> int:
+def divide(a: int, b: int) -> int:
     """Divide as C does: towards zero."""
     sign = 1 if (a < 0) == (b < 0) else -1
     return abs(a) // abs(b) * sign

@@ -14,7 +14,7 @@ from msgspec import Struct, ValidationError, convert
 from microclaw.errors import ConfigError, UnknownName
 
 PartKind: TypeAlias = Literal["sensor", "actuator", "leds", "input", "display", "clock", "expander"]
-PartPinUse: TypeAlias = Literal["input", "output", "pwm", "adc", "one-wire", "i2c"]
+PartPinUse: TypeAlias = Literal["input", "output", "pwm", "adc", "one-wire", "single-wire", "i2c"]
 Active: TypeAlias = Literal["high", "low"]
 
 FOLDER: Final = Path(__file__).parent
@@ -37,8 +37,8 @@ class Quantity(Struct, frozen=True, forbid_unknown_fields=True):
 class ValueRange(Struct, frozen=True, forbid_unknown_fields=True):
     """A value that a part has or measures, in its quantity's unit.
 
-    `default` is what the virtual part has at first, `sample` another value within the range for trials. `follows`: it
-    is computed of these, and nobody sets it.
+    `default` is the virtual part's first value, `sample` another value within the range for trials. `follows`: it is
+    computed from these, and nobody sets it. `choices`: only these values are possible.
     """
 
     least: float
@@ -47,6 +47,7 @@ class ValueRange(Struct, frozen=True, forbid_unknown_fields=True):
     sample: float | None = None
     unit: str = ""
     follows: tuple[str, ...] = ()
+    choices: tuple[float, ...] = ()
 
 
 class ShownValue(Struct, frozen=True, forbid_unknown_fields=True):
@@ -101,14 +102,16 @@ class Serves(Struct, frozen=True, forbid_unknown_fields=True):
     """The names under which programs include or import the part's library.
 
     `constructors`: the Python classes that programs make with the part's pins ("module.Class"). Each has its
-    parameters in their order, with the role or the attribute that each gives: "bus" is an I2C object, "address" its
-    number, "" anything else. `classes`: the classes of Arduino libraries that stand for an I2C part, with the address
-    that the library takes if a sketch gives none.
+    parameters in their order, with the role or the attribute that each gives: "bus" is an I2C object, "address" the
+    part's number on it, "address offset" a number that the driver adds to its usual address, "" anything else.
+    `addresses`: the usual address of such a driver, if it is another than the part's. `classes`: the classes of
+    Arduino libraries that stand for an I2C part, with the address that the library takes if a sketch gives none.
     """
 
     arduino: tuple[str, ...] = ()
     python: tuple[str, ...] = ()
     constructors: Mapping[str, Mapping[str, str]] = {}
+    addresses: Mapping[str, int] = {}
     classes: Mapping[str, int] = {}
 
 
@@ -293,8 +296,8 @@ def _check(part: Part, where: str) -> None:
         if stimulus.argument != "key" and stimulus.sets not in part.inputs:
             raise ConfigError(f"{where}: stimuli.{verb}: it sets {stimulus.sets!r}, which is none of its inputs")
     addresses = part.i2c.addresses if part.i2c is not None else ()
-    for name, address in part.serves.classes.items():
+    for name, address in {**part.serves.classes, **part.serves.addresses}.items():
         if address not in addresses:
-            raise ConfigError(f"{where}: serves.classes.{name}: 0x{address:02x} is none of its addresses")
+            raise ConfigError(f"{where}: serves: {name}: 0x{address:02x} is none of its addresses")
     if part.i2c is None and not part.pins:
         raise ConfigError(f"{where}: it has neither pins nor an I2C address")

@@ -48,6 +48,7 @@ NEEDED_USE: Final[Mapping[PartPinUse, PinUse]] = {
     "pwm": "pwm",
     "adc": "adc",
     "one-wire": "output",
+    "single-wire": "output",
     "i2c": "i2c",
 }
 _BUS_PINS: Final = tuple(PartPin(role=role, use="i2c", shared=True, optional=True) for role in ("sda", "scl"))
@@ -68,6 +69,11 @@ class WiredPart(Struct, frozen=True):
     active: Active = "high"
     attributes: Mapping[str, float] = {}
     label: str | None = None
+
+    @property
+    def active_level(self) -> int:
+        """The level of its pin at which it is on or pressed."""
+        return int(self.active == "high")
 
     @property
     def facts(self) -> Part:
@@ -237,7 +243,7 @@ def make_part(
     attributes: Mapping[str, float] | None = None,
     label: str | None = None,
 ) -> WiredPart:
-    """Make one part of a wiring; an I2C part without an address has its usual one, and so it is with `active`.
+    """Make one part of a wiring. If the address or `active` is left out, it has the part's usual one.
 
     Raises ConfigError for a missing or unknown role, an address or an attribute that the part cannot have.
     """
@@ -305,6 +311,24 @@ def bus_pins(part: WiredPart, board: BoardProfile) -> tuple[int, int] | None:
     if board.i2c is None:
         return None
     return board.i2c.sda, board.i2c.scl
+
+
+def is_on_own_bus(part: WiredPart, board: BoardProfile) -> bool:
+    """Return True for an I2C part on the board's own bus, which the firmware reads without a program."""
+    if part.address is None or board.i2c is None:
+        return False
+    return bus_pins(part, board) == (board.i2c.sda, board.i2c.scl)
+
+
+def next_part_id(name: str, wired: Iterable[WiredPart]) -> str:
+    """Return the id of a further part of a kind: the kind's name, from the second part on with a number."""
+    number = 1
+    for part in wired:
+        if part.part == name:
+            number += 1
+    if number == 1:
+        return name
+    return f"{name}-{number}"
 
 
 def _check_address(part: WiredPart, addresses: dict[tuple[int, int], WiredPart], board: BoardProfile) -> None:
@@ -435,4 +459,7 @@ def _checked_attributes(part_id: str, facts: Part, attributes: Mapping[str, floa
         if not allowed.least <= value <= allowed.most:
             text = f"{part_id}: {key} is {allowed.least:g} to {allowed.most:g}, not {value:g}"
             raise ConfigError(text, next_step=_STEP)
+        if allowed.choices and value not in allowed.choices:
+            choices = ", ".join(f"{choice:g}" for choice in allowed.choices)
+            raise ConfigError(f"{part_id}: {key} is one of {choices}, not {value:g}", next_step=_STEP)
     return dict(attributes)

@@ -167,7 +167,7 @@ async def _read_sensors(
     is_readable = _is_online(device) and device.supports(I2cRead.method) and sees_pins(device)
     if is_readable:
         named = set[str]()
-        for sensor, part in readable_sensors(device.wiring).items():
+        for sensor, part in readable_sensors(device.wiring, device.board).items():
             # The first part of a kind has the topic of its kind, each further one that of its id.
             name = part.part
             if name in named:

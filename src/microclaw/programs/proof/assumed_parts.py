@@ -9,7 +9,15 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from microclaw.errors import ConfigError
-from microclaw.hardware.parts.wiring import WiredPart, Wiring, read_wiring
+from microclaw.hardware.boards.profile import BoardProfile
+from microclaw.hardware.parts.wiring import WiredPart, Wiring, bus_pins, read_wiring, wiring_tables
+
+
+class AssumedPart(Struct, frozen=True):
+    """The part of such a line. `keys` are those that the line gives; for others the part has its usual values."""
+
+    wired: WiredPart
+    keys: frozenset[str]
 
 
 class AssumedKey(Struct, frozen=True):
@@ -21,7 +29,7 @@ class AssumedKey(Struct, frozen=True):
     value: float | str
 
 
-def read_assumed(keys: Sequence[AssumedKey]) -> WiredPart:
+def read_assumed(keys: Sequence[AssumedKey]) -> AssumedPart:
     """Return the part of one line. Raises ConfigError or UnknownName, as for a wiring's file."""
     first = keys[0]
     table: dict[str, Any] = {"part": first.part}
@@ -29,39 +37,66 @@ def read_assumed(keys: Sequence[AssumedKey]) -> WiredPart:
         if key.key in table:
             raise ConfigError(f"{first.part_id}: {key.key} is there twice", next_step="give one value")
         table[key.key] = key.value
-    return read_wiring({first.part_id: table}).parts[0]
+    wired = read_wiring({first.part_id: table}).parts[0]
+    return AssumedPart(wired, frozenset(key.key for key in keys))
 
 
-def with_assumed(wiring: Wiring, assumed: Sequence[WiredPart]) -> Wiring:
+def with_assumed(wiring: Wiring, assumed: Sequence[AssumedPart], board: BoardProfile) -> Wiring:
     """Return the wiring with these parts.
 
     A part of the same kind at the same place gets the id and the attributes of the expectations.
-    Raises ConfigError if the wiring has another part of that id. `check_wiring` refuses two parts at one pin.
+    Raises ConfigError if the wiring has another part of that id, or if the part at the same place is wired otherwise.
+    `check_wiring` refuses two parts at one pin.
     """
     for part in assumed:
-        others = [other for other in wiring.parts if not _is_same(other, part)]
+        others = [other for other in wiring.parts if not _is_same(other, part.wired, board)]
         other_ids = {other.id for other in others}
-        if part.id in other_ids:
+        if part.wired.id in other_ids:
             step = "give it another id, or wire it as the expectations say"
-            raise ConfigError(f"the expectations wire {part.id} in another way than the board", next_step=step)
-        same_parts = [other for other in wiring.parts if _is_same(other, part)]
-        joined = part
+            raise ConfigError(f"the expectations wire {part.wired.id} in another way than the board", next_step=step)
+        same_parts = [other for other in wiring.parts if _is_same(other, part.wired, board)]
+        joined = part.wired
         for same in same_parts:
             joined = _joined(same, part)
         wiring = replace(wiring, parts=(*others, joined))
     return wiring
 
 
-def _is_same(wired: WiredPart, assumed: WiredPart) -> bool:
+def _is_same(wired: WiredPart, assumed: WiredPart, board: BoardProfile) -> bool:
     """Return True if they are at the same pins and address, and of one kind. A generic part can be of any kind."""
     is_of_kind = wired.part == assumed.part or wired.facts.generic
-    is_there = sorted(wired.pins.values()) == sorted(assumed.pins.values()) and wired.address == assumed.address
-    return is_of_kind and is_there
+    if wired.address is None and assumed.address is None:
+        return is_of_kind and sorted(wired.pins.values()) == sorted(assumed.pins.values())
+    return is_of_kind and wired.address == assumed.address and _all_pins(wired, board) == _all_pins(assumed, board)
 
 
-def _joined(wired: WiredPart, assumed: WiredPart) -> WiredPart:
-    """Return the wired part with the id and the attributes that the expectations say."""
-    if wired.part != assumed.part:
-        return replace(assumed, active=wired.active)
-    attributes = {**wired.attributes, **assumed.attributes}
-    return replace(wired, id=assumed.id, attributes=attributes)
+def _all_pins(part: WiredPart, board: BoardProfile) -> dict[str, int]:
+    """Return the pins of a part by their roles, also those of the board's own bus."""
+    pins = dict(part.pins)
+    bus = bus_pins(part, board)
+    if part.address is not None and bus is not None:
+        pins["sda"], pins["scl"] = bus
+    return pins
+
+
+def _joined(recorded: WiredPart, assumed: AssumedPart) -> WiredPart:
+    """Return the recorded part with the id of the expectations, and with the attributes that only they give.
+
+    Raises ConfigError if a key that the expectations give has another value on the board.
+    """
+    if recorded.part != assumed.wired.part:
+        # A generic part stands for the one of the expectations.
+        return replace(assumed.wired, active=recorded.active)
+    recorded_table = _table(recorded)
+    assumed_table = _table(assumed.wired)
+    for key in sorted(assumed.keys - {"part"}):
+        value = assumed_table[key]
+        if recorded_table.get(key, value) != value:
+            text = f"{assumed.wired.id}: {key} is {recorded_table[key]} on the board, not {value}"
+            raise ConfigError(text, next_step="correct the expectations or the wiring")
+    attributes = {**assumed.wired.attributes, **recorded.attributes}
+    return replace(recorded, id=assumed.wired.id, attributes=attributes)
+
+
+def _table(part: WiredPart) -> dict[str, Any]:
+    return wiring_tables(Wiring((part,)))[part.id]

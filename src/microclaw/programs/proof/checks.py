@@ -43,6 +43,9 @@ class At(Check, frozen=True):
 
     def compare(self, seen: Record) -> CheckResult:
         value = self.subject.value_at(seen, self.moment_ms)
+        if value is None:
+            first_ms = self.subject.values(seen)[0][0]
+            return CheckResult("not met", f"there is no value before {time_text(first_ms)}")
         text = f"{self.subject.describe(value)} then"
         return met_if(self.subject.matches(value), text, self.subject.tolerance_text)
 

@@ -147,8 +147,10 @@ def _slack(number: str | None) -> float | None:
     return None
 
 
-def _setting(number: str | None, word: str | None) -> float | str:
+def _setting(hexadecimal: str | None, number: str | None, word: str | None) -> float | str:
     """Return a value of a wiring; a whole number is a pin or an address."""
+    if hexadecimal is not None:
+        return int(hexadecimal, 16)
     if number is None:
         return str(word)
     if "." in number:
@@ -214,7 +216,7 @@ VALUES: Final[dict[str, tuple[str, Callable[..., Any]]]] = {
     "UNIT": (r"((?!at\b)[%°A-Za-zµ/²]+)?", _text_or_none),
     "SLACK": (rf"(?:(?:\+-|±)\s*+{_N})?", _slack),
     "KEY": (r'"([^"]{1,16})"', str),
-    "SETTING": (rf"(?:{_N}|(high|low)\b)", _setting),
+    "SETTING": (rf"(?:(0x[0-9a-fA-F]{{1,4}}\b)|{_N}|(high|low)\b)", _setting),
     "HOLD": (rf"(?:for\b\s*+{_TIME})?", _hold),
     "PULSE": (_N, _number("pulse of a servo in us", 0.001, 20_000)),
     "ANGLE": (_N, _number("angle of a servo", 0, 180)),

@@ -15,8 +15,7 @@ from typing import Any, Final
 from msgspec import Struct, structs
 
 from microclaw.errors import ConfigError, MicroclawError
-from microclaw.hardware.parts.wiring import WiredPart
-from microclaw.programs.proof.assumed_parts import AssumedKey, read_assumed
+from microclaw.programs.proof.assumed_parts import AssumedKey, AssumedPart, read_assumed
 from microclaw.programs.proof.checks import Windowed
 from microclaw.programs.proof.expectation_forms import DURATION, LINES, VALUES, Kind, all_examples, find_kind
 from microclaw.programs.proof.expectations import ExpectationLine, Expectations
@@ -35,7 +34,7 @@ def parse_expectations(text: str) -> Expectations:
     rows = _rows_of(text)
     lines: list[ExpectationLine] = []
     stimuli: list[Stimulus] = []
-    wired: list[WiredPart] = []
+    wired: list[AssumedPart] = []
     settings: dict[str, float] = {}
     for number, row in enumerate(rows, 1):
         line = _Line(number, row)
@@ -161,7 +160,7 @@ class _Line:
         step = instead or f"write it as: {_similar_form(self.text, self.first)}; {ALL_FORMS}"
         return ConfigError(f"expectations, line {self._number}, column {column}: {problem}", next_step=step)
 
-    def wired_part(self, keys: Sequence[AssumedKey]) -> WiredPart:
+    def wired_part(self, keys: Sequence[AssumedKey]) -> AssumedPart:
         """Return the part that the line takes as wired. Raises ConfigError if there is no such part."""
         try:
             return read_assumed(keys)

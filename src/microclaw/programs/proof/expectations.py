@@ -1,8 +1,7 @@
 """The expectations of a program, as values: states and events of a record, and the base class of checks.
 
-expectation_text.py reads them from text (docs/proof.md has the language), checks.py has the checks, stimuli.py what
-the outside does. Times are in ms
-since the program's installation; shares are 0 to 1; duties in percent.
+expectation_text.py reads them from text (docs/proof.md has the language), checks.py has the checks, stimuli.py has
+the events from outside. Times are in ms since the program's installation; shares are 0 to 1; duties are in percent.
 """
 
 from __future__ import annotations
@@ -14,7 +13,7 @@ from typing import Any, ClassVar, Final, Literal, TypeAlias, TypeVar
 
 from msgspec import Struct, structs
 
-from microclaw.hardware.parts.wiring import WiredPart
+from microclaw.programs.proof.assumed_parts import AssumedPart
 from microclaw.programs.proof.colors import Color, Rgb, color_text
 from microclaw.programs.proof.line_pattern import LinePattern
 from microclaw.programs.proof.record import WHOLE, Record, TrialWindow
@@ -43,7 +42,10 @@ class State(Struct, frozen=True):
         return None
 
     def values(self, seen: Record) -> list[tuple[float, Any]]:
-        """Return the values of the state's subject, each with the time since when; the first one at the start."""
+        """Return the values of the state's subject in order, each with the time at which it begins.
+
+        Nothing is known before the first one.
+        """
         raise NotImplementedError
 
     def matches(self, value: Any) -> bool:
@@ -64,13 +66,16 @@ class State(Struct, frozen=True):
         return f"pin {self.pin} has no PWM"
 
     def value_at(self, seen: Record, t_ms: float) -> Any:
+        """Return the value at a time, or None before the first one."""
         values = self.values(seen)
         later = bisect_right(values, t_ms, key=lambda value: value[0])
-        index = max(later - 1, 0)
-        return values[index][1]
+        if not later:
+            return None
+        return values[later - 1][1]
 
     def holds(self, seen: Record, t_ms: float) -> bool:
-        return self.matches(self.value_at(seen, t_ms))
+        value = self.value_at(seen, t_ms)
+        return value is not None and self.matches(value)
 
     def spans(self, seen: Record, end_ms: float) -> list[tuple[float, float]]:
         """Return from when until when it held, the last time until the end; the same value again does not end it."""
@@ -429,7 +434,7 @@ class Expectations(Struct, frozen=True):
     for_ms: float | None = None
     uptime_ms: float | None = None
     soak_ms: float | None = None
-    wired: tuple[WiredPart, ...] = ()
+    wired: tuple[AssumedPart, ...] = ()
 
     @property
     def checks(self) -> tuple[Check, ...]:

@@ -171,7 +171,7 @@ def _in_unit(stimulus: PartStimulus, name: str, allowed: ValueRange) -> float:
         own_unit = quantities()[name].unit
     if stimulus.unit is None or stimulus.unit.lstrip("°") == own_unit.lstrip("°"):
         return number
-    if stimulus.unit == "%":
+    if stimulus.unit == "%" and not own_unit:
         return allowed.least + (allowed.most - allowed.least) * number / 100
     raise _error(stimulus, f"{name} is not in {stimulus.unit}", _unit_step(own_unit))
 

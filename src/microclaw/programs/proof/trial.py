@@ -228,7 +228,7 @@ def _complete_options(options: TrialOptions, image: ProgramImage, board: BoardPr
     wiring = trial_wiring(image, board, options.wiring, options.record)
     expectations = options.expectations
     if expectations is not None:
-        wiring = with_assumed(wiring, expectations.wired)
+        wiring = with_assumed(wiring, expectations.wired, board)
     check_wiring(wiring, board)
     if expectations is not None:
         expectations = with_settings(expectations, wiring)

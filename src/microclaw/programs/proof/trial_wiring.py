@@ -24,8 +24,8 @@ def trial_wiring(program: ProgramImage, board: BoardProfile, own: Wiring | None,
     """Return the parts of the trial's board: what is soldered on, and the program's own wiring or the device's record.
 
     A wiring of the program's own is the whole circuit. A record may lack parts: those that the program names are added,
-    unless the record has one of that kind. So a program that names another pin than the recorded one reads nobody, as
-    on the board. A part that the board cannot have beside the others is left out.
+    unless the record has a part of that kind. So a program that names another pin than the recorded one gets no
+    answer, as on the board. A part that the board cannot have beside the others is left out.
     """
     if own is not None and own.parts:
         return wiring_of_board(own, board)
@@ -66,9 +66,9 @@ def stated_wiring(options: TrialOptions) -> Wiring:
     stated = options.record or Wiring()
     if options.wiring is not None and options.wiring.parts:
         stated = options.wiring
-    assumed: tuple[WiredPart, ...] = ()
-    if options.expectations is not None:
-        assumed = options.expectations.wired
+    if options.expectations is None:
+        return stated
+    assumed = tuple(part.wired for part in options.expectations.wired)
     return Wiring((*stated.parts, *assumed))
 
 

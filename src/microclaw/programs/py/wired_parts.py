@@ -10,13 +10,15 @@ from msgspec import Struct
 
 from microclaw.errors import ConfigError
 from microclaw.hardware.parts.reader import Part, parts
-from microclaw.hardware.parts.wiring import WiredPart, make_part, part_roles
+from microclaw.hardware.parts.wiring import WiredPart, make_part, next_part_id, part_roles
 from microclaw.programs.py.callgraph import PyCallGraph
 from microclaw.programs.py.pins import find_argument, pin_numbers
 
 _BUS: Final = "bus"
 """The role of an I2C object, which gives the pins of the part's bus."""
 _ADDRESS: Final = "address"
+_OFFSET: Final = "address offset"
+"""The role of a number that a driver adds to its usual address."""
 _BUS_CLASSES: Final[Mapping[str, Mapping[str, int]]] = {
     "machine.I2C": {"scl": -1, "sda": -1},
     "machine.SoftI2C": {"scl": 0, "sda": 1},
@@ -26,10 +28,14 @@ _FOLLOWED_NAMES: Final = 8
 
 
 class _Constructor(Struct, frozen=True):
-    """A class that programs make with a part's pins: its parameters, in order, by the role or attribute they give."""
+    """A class that programs make with a part's pins: its parameters, in order, by the role or attribute they give.
+
+    `address` is that of the driver if a program gives none; None for parts without I2C.
+    """
 
     part: Part
     parameters: Mapping[str, str]
+    address: int | None
 
 
 def find_wired_parts(graph: PyCallGraph) -> tuple[WiredPart, ...]:
@@ -54,8 +60,11 @@ def _constructors() -> dict[str, _Constructor]:
     """Return the constructors of all parts by their dotted names."""
     table = {}
     for part in parts().values():
+        usual = None
+        if part.i2c is not None:
+            usual = part.i2c.addresses[0]
         for name, parameters in part.serves.constructors.items():
-            table[name] = _Constructor(part, parameters)
+            table[name] = _Constructor(part, parameters, part.serves.addresses.get(name, usual))
     return table
 
 
@@ -64,11 +73,11 @@ def _arguments(call: ast.Call, constructor: _Constructor, graph: PyCallGraph) ->
     numbers: dict[str, list[int]] = {}
     for place, (parameter, role) in enumerate(constructor.parameters.items()):
         value = find_argument(call, place, (parameter,))
-        if role == _BUS:
-            numbers |= _bus_numbers(value, graph)
-        elif role:
-            numbers[role] = sorted(pin_numbers(graph, value) or ())
+        if role and value is not None:
+            numbers |= _numbers_of(role, value, constructor, graph)
     known: dict[str, int] = {}
+    if constructor.address is not None:
+        known[_ADDRESS] = constructor.address
     several: dict[str, list[int]] = {}
     for role, values in numbers.items():
         if len(values) == 1:
@@ -83,11 +92,27 @@ def _arguments(call: ast.Call, constructor: _Constructor, graph: PyCallGraph) ->
             yield {**known, role: number}
 
 
-def _bus_numbers(node: ast.expr | None, graph: PyCallGraph) -> dict[str, list[int]]:
+def _numbers_of(role: str, value: ast.expr, constructor: _Constructor, graph: PyCallGraph) -> dict[str, list[int]]:
+    """Return the numbers that an argument gives, by their roles. Some drivers take bus and address in either order."""
+    if role in (_BUS, _ADDRESS):
+        bus = _find_bus(value, graph)
+        if bus is not None:
+            return _bus_numbers(bus, graph)
+    numbers = sorted(pin_numbers(graph, value) or ())
+    if role == _OFFSET:
+        return {_ADDRESS: [(constructor.address or 0) + number for number in numbers]}
+    if role == _BUS:
+        facts = constructor.part.i2c
+        addresses = facts.addresses if facts is not None else ()
+        numbers = [number for number in numbers if number in addresses]
+        if not numbers:
+            return {}
+        role = _ADDRESS
+    return {role: numbers}
+
+
+def _bus_numbers(bus: ast.Call, graph: PyCallGraph) -> dict[str, list[int]]:
     """Return the pins of an I2C object by their roles; none if it is on those of the board."""
-    bus = _find_bus(node, graph)
-    if bus is None:
-        return {}
     numbers = {}
     for role, place in _BUS_CLASSES[str(graph.origin(bus.func))].items():
         numbers[role] = sorted(pin_numbers(graph, find_argument(bus, place, (role,))) or ())
@@ -113,15 +138,12 @@ def _make(facts: Part, values: Mapping[str, int], wired: list[WiredPart]) -> Wir
     pins = {role: number for role, number in values.items() if role in roles}
     address = values.get(_ADDRESS)
     attributes = {name: number for name, number in values.items() if name in facts.attributes}
-    same_kind = [part for part in wired if part.part == facts.name]
-    part_id = facts.name
-    if same_kind:
-        part_id = f"{facts.name}-{len(same_kind) + 1}"
+    part_id = next_part_id(facts.name, wired)
     try:
-        made = make_part(part_id, facts.name, pins=pins, address=address, attributes=attributes)
+        new_part = make_part(part_id, facts.name, pins=pins, address=address, attributes=attributes)
     except ConfigError:
         return None
-    is_there = any(part.pins == made.pins and part.address == made.address for part in same_kind)
-    if is_there:
-        return None
-    return made
+    for part in wired:
+        if (part.part, part.pins, part.address) == (new_part.part, new_part.pins, new_part.address):
+            return None
+    return new_part

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 from microclaw.errors import MicroclawError
 from microclaw.hardware.parts.reader import I2cFacts, parts
-from microclaw.hardware.parts.wiring import WiredPart, make_part
+from microclaw.hardware.parts.wiring import WiredPart, make_part, next_part_id
 from microclaw.programs.wasm.diagnostics import PinMark
 from microclaw.programs.wasm.part_libraries import library_headers
 from microclaw.programs.wasm.source_text import SourceText
@@ -61,17 +61,11 @@ def _make(header: str, pins: dict[str, int], wired: list[WiredPart]) -> WiredPar
     wanted = set(pins.values())
     if len(wanted) < len(pins):
         return None
-    count = 1
     for part in wired:
         if not wanted.isdisjoint(part.pins.values()):
             return None
-        if part.part == name:
-            count += 1
-    part_id = name
-    if count > 1:
-        part_id = f"{name}-{count}"
     try:
-        return make_part(part_id, name, pins=pins)
+        return make_part(next_part_id(name, wired), name, pins=pins)
     except MicroclawError:
         # The call does not name every pin, or something else than the part's pins.
         return None

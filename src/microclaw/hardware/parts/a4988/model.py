@@ -82,7 +82,11 @@ class Model(PinDevice):
         return True
 
     def _is_on(self) -> bool:
-        """Return True if it is enabled and neither sleeps nor is reset; on the board SLEEP and RESET are joined."""
+        """Return True if it is enabled and neither sleeps nor is reset.
+
+        SLEEP and RESET that are left open count as high: SLEEP has a pull-up on Pololu's carrier, RESET floats there
+        and is joined with SLEEP by hand.
+        """
         return not self._level("enable") and bool(self._level("sleep", 1) and self._level("reset", 1))
 
     def _microsteps(self) -> int:

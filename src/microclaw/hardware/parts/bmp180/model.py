@@ -1,4 +1,4 @@
-"""A BMP180 at register level, with values that are set from outside. No conversion takes time."""
+"""A BMP180 at register level, with values that are set from outside."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from struct import pack
 from typing import Final
 
 from microclaw.hardware.parts.models import BusDevice
+from microclaw.hardware.parts.pressure_compensation import divide
 
 _CALIBRATION: Final = (408, -72, -14383, 32741, 32757, 23153, 6190, 4, -32768, -8711, 2868)
 """AC1 to MD: the example of section 3.5."""
@@ -21,6 +22,9 @@ _OUT: Final = 0xF6
 _TEMPERATURE: Final = 0x2E
 _PRESSURE: Final = 0x34
 _BUSY: Final = 0x20
+_TEMPERATURE_MS: Final = 3.0
+_PRESSURE_MS: Final = (3.0, 5.0, 9.0, 17.0)
+"""Typical times of a measurement; those of the pressure by its oversampling (table 1)."""
 _RAW_16: Final = range(0x10000)
 
 
@@ -32,6 +36,8 @@ class Model(BusDevice):
 
     def reset(self) -> None:
         self._pointer = 0
+        self._result = b""
+        self._ready_ms = 0.0
         self._registers = bytearray(256)
         self._registers[_ID] = _CHIP_ID
         data = pack(">hhhHHHhhhhh", *_CALIBRATION)
@@ -46,26 +52,41 @@ class Model(BusDevice):
             if register == _RESET and value == _RESET_WORD:
                 self.reset()
             elif register == _CONTROL:
-                self._measure(value)
+                self._begin(value)
 
     def read(self, size: int) -> bytes:
+        self._finish()
         data = bytes(self._registers[(self._pointer + i) & 0xFF] for i in range(size))
         self._pointer = (self._pointer + size) & 0xFF
         return data
 
-    def _measure(self, control: int) -> None:
-        """Carry out a measurement; the bit that says that one runs is clear again at once."""
-        self._registers[_CONTROL] = control & ~_BUSY
+    def _begin(self, control: int) -> None:
+        """Begin a measurement, or none for a word that the chip does not know."""
         raw_t = bisect_left(_RAW_16, round(self.values["temperature"] * 10), key=lambda raw: b5_of(raw) + 8 >> 4)
+        self._result = b""
+        self._registers[_CONTROL] = control & ~_BUSY
         if control == _TEMPERATURE:
-            self._registers[_OUT : _OUT + 3] = (raw_t << 8).to_bytes(3, "big")
+            duration_ms = _TEMPERATURE_MS
+            self._result = (raw_t << 8).to_bytes(3, "big")
         elif control & 0x3F == _PRESSURE:
             oversampling = control >> 6
+            duration_ms = _PRESSURE_MS[oversampling]
             wanted_pa = round(self.values["pressure"] * 100)
             b5 = b5_of(raw_t)
             values = range(0x10000 << oversampling)
             raw_p = bisect_left(values, wanted_pa, key=lambda raw: pressure_pa(raw, b5, oversampling))
-            self._registers[_OUT : _OUT + 3] = (raw_p << 8 - oversampling).to_bytes(3, "big")
+            self._result = (raw_p << 8 - oversampling).to_bytes(3, "big")
+        else:
+            return
+        self._registers[_CONTROL] |= _BUSY
+        self._ready_ms = self.bench.now_ms() + duration_ms
+
+    def _finish(self) -> None:
+        """Take the result of a measurement that has ended, and clear the bit of the running one."""
+        if self._result and self.bench.now_ms() >= self._ready_ms:
+            self._registers[_OUT : _OUT + 3] = self._result
+            self._registers[_CONTROL] &= ~_BUSY
+            self._result = b""
 
 
 def b5_of(raw: int) -> int:
@@ -74,7 +95,7 @@ def b5_of(raw: int) -> int:
     if x1 + MD <= 0:
         # Below what the chip can measure the formula has a pole.
         return -(1 << 20)
-    return x1 + _divide(MC << 11, x1 + MD)
+    return x1 + divide(MC << 11, x1 + MD)
 
 
 def pressure_pa(raw: int, b5: int, oversampling: int) -> int:
@@ -85,13 +106,7 @@ def pressure_pa(raw: int, b5: int, oversampling: int) -> int:
     x3 = (AC3 * b6 >> 13) + (B1 * square >> 16) + 2 >> 2
     b4 = AC4 * (x3 + 32768) >> 15
     b7 = (raw - b3) * (50000 >> oversampling)
-    p = _divide(b7 * 2, b4)
+    p = divide(b7 * 2, b4)
     x1 = (p >> 8) * (p >> 8) * 3038 >> 16
     x2 = -7357 * p >> 16
     return p + (x1 + x2 + 3791 >> 4)
-
-
-def _divide(a: int, b: int) -> int:
-    """Divide as C does: towards zero."""
-    sign = 1 if (a < 0) == (b < 0) else -1
-    return abs(a) // abs(b) * sign

@@ -14,14 +14,13 @@ class Model(PartModel):
 
     def __init__(self, wired: WiredPart, bench: Bench) -> None:
         super().__init__(wired, bench)
-        active_level = int(wired.active == "high")
         released_level = None
         if self.attribute("resistor"):
-            released_level = 1 - active_level
+            released_level = 1 - wired.active_level
         self._contact = Contact(
             bench,
             wired.pins["pin"],
-            closed_level=active_level,
+            closed_level=wired.active_level,
             open_level=released_level,
             bounce_ms=self.attribute("bounce_ms"),
         )

@@ -16,7 +16,7 @@ class Model(PartModel):
     def values_changed(self, values: Mapping[str, float]) -> None:
         if "on" not in values:
             return
-        active_level = int(self.wired.active == "high")
+        active_level = self.wired.active_level
         if values["on"]:
             level = active_level
         else:

@@ -14,14 +14,13 @@ class Model(PartModel):
 
     def __init__(self, wired: WiredPart, bench: Bench) -> None:
         super().__init__(wired, bench)
-        open_door_level = int(wired.active == "high")
         held_level = None
         if self.attribute("resistor"):
-            held_level = open_door_level
+            held_level = wired.active_level
         self._contact = Contact(
             bench,
             wired.pins["pin"],
-            closed_level=1 - open_door_level,
+            closed_level=1 - wired.active_level,
             open_level=held_level,
             bounce_ms=self.attribute("bounce_ms"),
         )

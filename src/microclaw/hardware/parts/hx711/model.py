@@ -28,7 +28,7 @@ class Model(PinDevice):
         self._share = 1.0
         self._is_asleep = False
         self._cycle_count = 0
-        self._rise_count = 0
+        self._edge_count = 0
 
     def reset(self) -> None:
         self._share = 1.0
@@ -38,7 +38,7 @@ class Model(PinDevice):
     def edge(self, role: str, level: int) -> None:
         if role != "sck":
             return
-        self._rise_count += 1
+        self._edge_count += 1
         if level:
             self._sleep_later()
             self._shift()
@@ -94,10 +94,10 @@ class Model(PinDevice):
 
     def _sleep_later(self) -> None:
         """Fall asleep if SCK stays high for 60 us."""
-        rise = self._rise_count
+        edge_count = self._edge_count
 
         def sleep() -> None:
-            if self._rise_count == rise:
+            if self._edge_count == edge_count:
                 self._is_asleep = True
                 self._pulse_count = 0
                 self.bench.drive(self._data, 1)

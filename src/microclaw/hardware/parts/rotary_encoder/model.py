@@ -22,6 +22,7 @@ class Model(PartModel):
         self._contacts: dict[str, Contact] = {}
         self._moves: list[tuple[str, bool]] = []
         has_resistor = bool(self.attribute("resistor"))
+        self._is_turning = False
         for role, gpio in wired.pins.items():
             open_level: int | None = 1
             if role == "sw" and not has_resistor:
@@ -36,6 +37,7 @@ class Model(PartModel):
 
     def reset(self) -> None:
         self._moves.clear()
+        self._is_turning = False
         for role, contact in self._contacts.items():
             is_pressed = role == "sw" and bool(self.values["pressed"])
             contact.put(is_closed=is_pressed)
@@ -48,14 +50,15 @@ class Model(PartModel):
 
     def _turn(self, detents: int) -> None:
         """Turn on from where it is, or from where it will be if it still turns."""
-        is_turning = bool(self._moves)
         moves = _CLOCKWISE if detents > 0 else _COUNTERCLOCKWISE
         self._moves += moves * abs(detents)
-        if self._moves and not is_turning:
+        if self._moves and not self._is_turning:
             self._move()
 
     def _move(self) -> None:
-        if not self._moves:
+        """Make the next move. The last one takes its time, too: until then it still turns."""
+        self._is_turning = bool(self._moves)
+        if not self._is_turning:
             return
         role, is_closed = self._moves.pop(0)
         self._contacts[role].move(is_closed=is_closed)

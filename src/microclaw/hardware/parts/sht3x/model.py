@@ -1,4 +1,4 @@
-"""An SHT3x at the level of its commands, with values that are set from outside. No conversion takes time."""
+"""An SHT3x at the level of its commands, with values that are set from outside."""
 
 from __future__ import annotations
 
@@ -6,9 +6,13 @@ from typing import Final
 
 from microclaw.hardware.parts.models import BusDevice
 
-_SINGLE_SHOTS: Final = (0x2C06, 0x2C0D, 0x2C10, 0x2400, 0x240B, 0x2416)
-_PERIODIC_HIGH_BYTES: Final = (0x20, 0x21, 0x22, 0x23, 0x27)
-_ART: Final = 0x2B32
+_STRETCHED_SHOTS: Final = (0x2C06, 0x2C0D, 0x2C10)
+"""With clock stretching the chip holds the clock until it has measured. That time is left out."""
+_SINGLE_SHOTS_MS: Final = {0x2400: 12.5, 0x240B: 4.5, 0x2416: 2.5}
+"""Typical times of a measurement by its repeatability (table 4)."""
+_FIRST_MS: Final = 12.5
+_PERIODS_MS: Final = {0x20: 2000.0, 0x21: 1000.0, 0x22: 500.0, 0x23: 250.0, 0x27: 100.0, 0x2B: 250.0}
+"""The time between two measurements by the high byte of a periodic command; 0x2B is ART."""
 _FETCH: Final = 0xE000
 _STOP: Final = 0x3093
 _RESET: Final = 0x30A2
@@ -19,6 +23,7 @@ _CLEAR_STATUS: Final = 0x3041
 _SERIAL_NUMBERS: Final = (0x3780, 0x3682)
 _SERIAL: Final = (0x0BAD, 0xCAFE)
 _HEATER: Final = 0x2000
+_ALERT: Final = 0x8000
 _WAS_RESET: Final = 0x0010
 _CRC_POLYNOMIAL: Final = 0x31
 
@@ -28,20 +33,31 @@ class Model(BusDevice):
 
     def reset(self) -> None:
         self._answer = b""
-        self._is_periodic = False
-        self._status = _WAS_RESET
+        self._ready_ms = 0.0
+        self._period_ms: float | None = None
+        self._next_ms = 0.0
+        self._status = _ALERT | _WAS_RESET
+
+    @property
+    def acknowledges_read(self) -> bool:
+        """False as long as there is no data: the chip answers a read then with no acknowledgement (4.4, 4.6)."""
+        return bool(self._answer) and self.bench.now_ms() >= self._ready_ms
 
     def write(self, data: bytes) -> None:
         if len(data) < 2:
             return
         command = int.from_bytes(data[:2], "big")
         self._answer = b""
-        if command in _SINGLE_SHOTS:
+        now_ms = self.bench.now_ms()
+        self._ready_ms = now_ms
+        if command in _STRETCHED_SHOTS or command in _SINGLE_SHOTS_MS:
             self._answer = self._measurement()
-        elif command == _FETCH and self._is_periodic:
-            self._answer = self._measurement()
-        elif command == _ART or data[0] in _PERIODIC_HIGH_BYTES:
-            self._is_periodic = True
+            self._ready_ms = now_ms + _SINGLE_SHOTS_MS.get(command, 0.0)
+        elif command == _FETCH:
+            self._fetch(now_ms)
+        elif data[0] in _PERIODS_MS:
+            self._period_ms = _PERIODS_MS[data[0]]
+            self._next_ms = now_ms + _FIRST_MS
         elif command == _STATUS:
             self._answer = _words(self._status)
         elif command in _SERIAL_NUMBERS:
@@ -55,18 +71,26 @@ class Model(BusDevice):
         self._answer = self._answer[size:]
         return data
 
+    def _fetch(self, now_ms: float) -> None:
+        """Take the last periodic measurement, if there is one since the last fetch."""
+        if self._period_ms is None or now_ms < self._next_ms:
+            return
+        self._answer = self._measurement()
+        missed_count = (now_ms - self._next_ms) // self._period_ms
+        self._next_ms += (missed_count + 1) * self._period_ms
+
     def _act(self, command: int) -> None:
         """Carry out a command without an answer."""
         if command == _RESET:
             self.reset()
         elif command == _STOP:
-            self._is_periodic = False
+            self._period_ms = None
         elif command == _HEATER_ON:
             self._status |= _HEATER
         elif command == _HEATER_OFF:
             self._status &= ~_HEATER
         elif command == _CLEAR_STATUS:
-            self._status &= ~_WAS_RESET
+            self._status &= ~(_ALERT | _WAS_RESET)
 
     def _measurement(self) -> bytes:
         # Section 4.13: degrees are -45 + 175 * raw / 65535, percent are 100 * raw / 65535.

@@ -14,12 +14,11 @@ class Model(PartModel):
 
     def __init__(self, wired: WiredPart, bench: Bench) -> None:
         super().__init__(wired, bench)
-        right_level = int(wired.active == "high")
         self._contact = Contact(
             bench,
             wired.pins["pin"],
-            closed_level=right_level,
-            open_level=1 - right_level,
+            closed_level=wired.active_level,
+            open_level=1 - wired.active_level,
             bounce_ms=self.attribute("bounce_ms"),
         )
 

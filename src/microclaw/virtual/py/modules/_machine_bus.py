@@ -75,18 +75,19 @@ class SPI:
     MSB = 0
     LSB = 1
 
-    def __init__(self, id=1, baudrate=1000000, **options):
+    def __init__(self, id=1, baudrate=500000, **options):
         self._bus = id
+        self._pins = _call("spi_pins", self._bus)
         self.init(baudrate, **options)
 
-    def init(
-        self, baudrate=1000000, *, polarity=0, phase=0, bits=8, firstbit=0, sck=None, mosi=None, miso=None, cs=None
-    ):
-        if baudrate < 1:
-            raise ValueError("invalid baudrate")
-        self._baudrate = baudrate
-        own_sck, own_mosi = _call("spi_pins", self._bus)
-        self._pins = (own_sck if sck is None else _number(sck), own_mosi if mosi is None else _number(mosi))
+    def init(self, baudrate=None, *, polarity=0, phase=0, bits=8, firstbit=0, sck=None, mosi=None, miso=None, cs=None):
+        # As in ports/esp32/machine_hw_spi.c: a new bus has 500 kHz; what a later call leaves out stays as it is.
+        if baudrate is not None:
+            if baudrate < 1:
+                raise ValueError("invalid baudrate")
+            self._baudrate = baudrate
+        old_sck, old_mosi = self._pins
+        self._pins = (old_sck if sck is None else _number(sck), old_mosi if mosi is None else _number(mosi))
         _call("bus_open", "SPI", self._bus, self._pins[0], self._pins[1], _number(miso))
 
     def deinit(self):

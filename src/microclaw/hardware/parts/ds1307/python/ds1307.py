@@ -31,7 +31,7 @@ class DS1307:
         return None
 
     def square_wave(self, sqw=0, out=0):
-        """Set the output to 1, 4, 8 or 32 kHz, or without one to a level."""
+        """Set the output to 1 Hz (1) or 4, 8 or 32 kHz (4, 8, 32), or for 0 to the level `out`."""
         rates = {0: 0, 1: 0x10, 4: 0x11, 8: 0x12, 32: 0x13}
         self.i2c.writeto_mem(self.addr, 7, bytes((rates[sqw] | out << 7,)))
 
