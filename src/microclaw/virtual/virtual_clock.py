@@ -107,6 +107,9 @@ class VirtualClock(Clock):
                 self._resume_paused()
             while (stuck := self._settle()) is None and not self._is_out_of_cpu:
                 with self._lock:
+                    if self._running is not None:
+                        # Another thread woke it just now: time stands still until it is idle again.
+                        continue
                     alarm = self._alarms.take_due(min(self._now_ms, target_ms) if self._paused else target_ms)
                     if alarm is None:
                         if self._paused and self._now_ms < target_ms:

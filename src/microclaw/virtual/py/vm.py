@@ -41,6 +41,8 @@ LITTLE_MS: Final = 0.5
 """Computing for less between two calls takes no board time, so that a blink keeps round times."""
 INSTALL_MS: Final = 4.0
 """Board time from an installation to the program's start, the same for every program."""
+READING_MS: Final = 0.001
+"""The sleep with which a program's reading of the clock begins (guest/time.py)."""
 FREE_READS: Final = 64
 """Readings of the clock since the last rest that cost nothing: the event loop's own."""
 FLASH_BYTES: Final = 2 * 1024 * 1024
@@ -80,6 +82,7 @@ class Vm:
         self._last_line = ""
         self._over = threading.Event()
         self._uncharged = 0
+        self._computes = False  # nothing but computing and readings of the clock since the last reading
         self._is_paused = False
         self.listening = threading.Event()
         """Set once it has started; that takes no board time."""
@@ -198,6 +201,7 @@ class Vm:
 
     def _host_call(self, name: int, name_size: int, payload: int, size: int, result: int, most: int) -> int:
         driver = self._memory.read(name, name_size).decode("utf-8", "replace")
+        self._computes = False
         self._spend()
         text = self._memory.read(payload, size).decode("utf-8", "replace")
         answer = self.chip.perform(driver, text, most).encode()
@@ -218,9 +222,13 @@ class Vm:
         self._uncharged = 0
         # The least differences must not show.
         ms = round(used / FUEL_PER_MS, 1)
-        is_charged = self._clock.is_virtual and self.listening.is_set() and not self._is_paused
-        if is_charged and ms >= LITTLE_MS:
+        if self._is_charged and ms >= LITTLE_MS:
             self._clock.compute(ms)
+
+    @property
+    def _is_charged(self) -> bool:
+        """True while what is computed takes board time: the interpreter has started, and is no simulation's own."""
+        return self._clock.is_virtual and self.listening.is_set() and not self._is_paused
 
     def _pause(self) -> None:
         """Stop the clock: the simulation itself computes from now on, which costs no board time."""
@@ -235,6 +243,17 @@ class Vm:
             self._clock.compute(INSTALL_MS)
 
     def _read_clock(self) -> float:
+        """Return the time. A loop of computing and readings takes what it computes, to the instruction.
+
+        The firmware's guard reads the clock at each turn of a loop: such readings are no sign of a wait.
+        """
+        if self._computes and self._is_charged:
+            used_ms = self._uncharged / FUEL_PER_MS
+            if used_ms >= LITTLE_MS:
+                self._uncharged = 0
+                self._clock.work(self._task, used_ms)
+            return self._clock.now_ms()
+        self._computes = True
         self._spend()
         if self._free_reads > 0:
             self._free_reads -= 1
@@ -242,7 +261,11 @@ class Vm:
         return self._clock.read_ms(self._task)
 
     def _sleep(self, ms: float) -> None:
+        self._computes = False
         self._spend()
+        is_reading = ms <= READING_MS
+        if is_reading and self._clock.is_virtual and not self._is_charged:
+            return
         self._busy_since_s = None
         self._clock.sleep(self._task, ms)
         self._busy_since_s = time.monotonic()

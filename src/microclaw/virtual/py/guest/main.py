@@ -106,6 +106,7 @@ def begin():
         asyncio.create_task(runner.boot())
 
 
+time.tell_readings()
 begin()
 must_collect = True
 while True:

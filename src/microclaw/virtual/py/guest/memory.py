@@ -9,6 +9,7 @@ left, which lies in memory. Meanwhile rubbish piles up in a heap of many times t
 import gc as real
 from time import ticks_diff, ticks_ms
 
+import _board
 from micropython import mem_total
 
 BOARD_BYTES = 160 * 1024
@@ -21,6 +22,7 @@ RUBBISH_BYTES = 384 * 1024  # so much may pile up before it counts as used
 _baseline = 0
 _live = 0  # after the last collection
 _total_then = 0
+_board_then = 0
 _at = ticks_ms()
 _is_asked = False
 _waiting = []  # who is to be told after the next collection
@@ -31,14 +33,20 @@ def is_due():
     return _is_asked or _steps or mem_total() - _total_then > COLLECT_BYTES
 
 
+def _rubbish():
+    """Return the bytes that were taken since the last collection, without those of the simulation's own calls."""
+    return mem_total() - _total_then - (_board.rubbish - _board_then)
+
+
 def note():
     """To be called just after a real collection, between the board's "pause" and "resume": no board does all that.
 
     The first one is with no program.
     """
-    global _baseline, _live, _total_then, _at, _is_asked, _steps
+    global _baseline, _live, _total_then, _board_then, _at, _is_asked, _steps
     _live = real.mem_alloc()  # looks through the whole heap
     _total_then = mem_total()
+    _board_then = _board.rubbish
     _at = ticks_ms()
     _is_asked = False
     _steps = max(0, _steps - 1)
@@ -72,13 +80,13 @@ def collect():
 
 
 def mem_alloc():
-    return FIRMWARE_BYTES + _live - _baseline + mem_total() - _total_then
+    return FIRMWARE_BYTES + _live - _baseline + _rubbish()
 
 
 def mem_free():
     if _is_asked and ticks_diff(ticks_ms(), _at) > FRESH_MS:
         return BOARD_BYTES - FIRMWARE_BYTES  # nobody knows yet: the next to ask will
-    rubbish = mem_total() - _total_then
+    rubbish = _rubbish()
     used = FIRMWARE_BYTES + _live - _baseline + (rubbish if rubbish > RUBBISH_BYTES else 0)
     return max(0, BOARD_BYTES - used)
 

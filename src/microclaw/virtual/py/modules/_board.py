@@ -7,14 +7,19 @@ fetched: interrupts after any call (`poll`), calls of the runner only while the 
 import json
 
 import host
+from micropython import mem_total
 
 _handlers = {}
 _busy = False
+rubbish = 0  # bytes that calls of the board took, which no chip's drivers take
 
 
 def call(name, *args):
     """Have the board do something; raises what the board's driver would raise."""
+    global rubbish
+    before = mem_total()
     value, error, pending = json.loads(host.call(name, json.dumps(args)))
+    rubbish += mem_total() - before
     if error:
         raise _error(error)
     if pending:
