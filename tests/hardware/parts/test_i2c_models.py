@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from struct import unpack
 
 import pytest
+from tests.hardware.parts.desk_bench import DeskBench
 
 from microclaw.hardware.parts import pressure_compensation
 from microclaw.hardware.parts.bmp180.model import b5_of, pressure_pa
@@ -14,48 +14,6 @@ from microclaw.hardware.parts.reader import i2c_sensors
 from microclaw.hardware.parts.sht3x.model import crc8
 from microclaw.hardware.parts.wiring import make_part
 from microclaw.virtual.bench import load_model
-
-
-class DeskBench:
-    """A bench with a time that tests set, and no alarms."""
-
-    def __init__(self) -> None:
-        self.t_ms = 0.0
-        self.levels: dict[int, int | None] = {}
-        self.shown: list[tuple[str, float]] = []
-
-    def now_ms(self) -> float:
-        return self.t_ms
-
-    def call_at(self, t_ms: float, fn: Callable[[], None]) -> None:
-        raise NotImplementedError
-
-    def level(self, gpio: int) -> int:
-        raise NotImplementedError
-
-    def drive(self, gpio: int, level: int | None) -> None:
-        self.levels[gpio] = level
-
-    def pull(self, gpio: int, level: int | None) -> None:
-        raise NotImplementedError
-
-    def join(self, gpio: int, other: int | None) -> None:
-        raise NotImplementedError
-
-    def set_volts(self, gpio: int, volts: float) -> None:
-        raise NotImplementedError
-
-    def pwm(self, gpio: int) -> tuple[int, float]:
-        raise NotImplementedError
-
-    def warn(self, text: str) -> None:
-        raise NotImplementedError
-
-    def show(self, name: str, value: float) -> None:
-        self.shown.append((name, value))
-
-    def screen_changed(self) -> None:
-        raise AssertionError("no display")
 
 
 @pytest.fixture

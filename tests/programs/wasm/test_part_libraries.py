@@ -222,6 +222,8 @@ async def test_an_i2c_part_is_wired_at_the_address_that_a_sketch_writes_or_its_l
     image = await compile_c(sketch, language="sketch")
     clock = make_part("ds1307", "ds1307", pins={}, address=0x68)
     assert image.wired == (clock, make_part("sht3x", "sht3x", pins={}, address=0x45))
+    image = await compile_c(sketch.replace("air.begin", "Wire.begin(4, 5); air.begin"), language="sketch")
+    assert [part.pins for part in image.wired] == [{"sda": 4, "scl": 5}] * 2
 
 
 @pytest.mark.parametrize(("wanted", "is_header"), [("MPU6050_tockn.h", True), ("BH1750FVI.h", True), ("SHT3X", False)])

@@ -1,5 +1,5 @@
-#include <Adafruit_GFX.h>
-#include <Adafruit_SSD1306.h>
-Adafruit_SSD1306 display(128,64,&Wire,-1);
-void setup(){ display.begin(SSD1306_SWITCHCAPVCC,0x3C); display.clearDisplay(); display.setTextSize(1); display.setTextColor(SSD1306_WHITE); display.println("x"); display.display(); }
+#include <Adafruit_ImageReader.h>
+#include <Adafruit_SSD1351.h>
+Adafruit_SSD1351 display(128,96,&SPI,5,17,16);
+void setup(){ display.begin(); display.fillScreen(0); display.setTextSize(1); display.setTextColor(0xFFFF); display.println("x"); }
 void loop(){}

@@ -106,6 +106,7 @@ class Serves(Struct, frozen=True, forbid_unknown_fields=True):
     part's number on it, "address offset" a number that the driver adds to its usual address, "" anything else.
     `addresses`: the usual address of such a driver, if it is another than the part's. `classes`: the classes of
     Arduino libraries that stand for an I2C part, with the address that the library takes if a sketch gives none.
+    `class_attributes`: what the name of such a class says of the part.
     """
 
     arduino: tuple[str, ...] = ()
@@ -113,6 +114,7 @@ class Serves(Struct, frozen=True, forbid_unknown_fields=True):
     constructors: Mapping[str, Mapping[str, str]] = {}
     addresses: Mapping[str, int] = {}
     classes: Mapping[str, int] = {}
+    class_attributes: Mapping[str, Mapping[str, float]] = {}
 
 
 class WokwiFacts(Struct, frozen=True, forbid_unknown_fields=True):
@@ -295,9 +297,17 @@ def _check(part: Part, where: str) -> None:
     for verb, stimulus in part.stimuli.items():
         if stimulus.argument != "key" and stimulus.sets not in part.inputs:
             raise ConfigError(f"{where}: stimuli.{verb}: it sets {stimulus.sets!r}, which is none of its inputs")
+    _check_classes(part, where)
+    if part.i2c is None and not part.pins:
+        raise ConfigError(f"{where}: it has neither pins nor an I2C address")
+
+
+def _check_classes(part: Part, where: str) -> None:
+    """Raise ConfigError if a class of an Arduino library stands for a part that cannot be."""
     addresses = part.i2c.addresses if part.i2c is not None else ()
     for name, address in {**part.serves.classes, **part.serves.addresses}.items():
         if address not in addresses:
             raise ConfigError(f"{where}: serves: {name}: 0x{address:02x} is none of its addresses")
-    if part.i2c is None and not part.pins:
-        raise ConfigError(f"{where}: it has neither pins nor an I2C address")
+    for name, attributes in part.serves.class_attributes.items():
+        if not attributes.keys() <= part.attributes.keys() or name not in part.serves.classes:
+            raise ConfigError(f"{where}: serves.class_attributes.{name}: no such class or attribute")

@@ -21,6 +21,7 @@ from microclaw.programs.proof.expectations import (
 )
 from microclaw.programs.proof.pwm_checks import Duty
 from microclaw.programs.proof.record import Record
+from microclaw.programs.proof.screen_checks import ScreenAt, ScreenEvery, ScreenOnce, ScreenShows
 
 NO_EXPECTATION: Final = "no expectation given: this is what it did"
 _WORST_FIRST: Final = (
@@ -28,6 +29,7 @@ _WORST_FIRST: Final = (
     "untried",
     "met in the trial; not seen",
     "met in the trial; accepted",
+    "met in the trial; reported",
     "met in the trial",
     "seen on the board",
 )
@@ -37,7 +39,7 @@ _PULL: Final = "open the pin with a pull-up or pull-down; or wire a resistor, an
 _ON_BOARD: Final = "leave the expectation out, install it, and read the board's log"
 # Two edges of a period are half of it, and the trial agrees with them.
 _LEAST_OF_CYCLE: Final = 0.45
-BoardState: TypeAlias = Literal["seen on the board", "accepted only", "not seen on the board"]
+BoardState: TypeAlias = Literal["seen on the board", "reported", "accepted only", "not seen on the board"]
 
 
 class ExpectationResult(Struct, frozen=True):
@@ -58,7 +60,7 @@ class ExpectationResult(Struct, frozen=True):
 
     @property
     def answer(self) -> str:
-        """The trial's answer; after an installation with `not seen` or `accepted only`, or `seen on the board`."""
+        """The trial's answer; after an installation with what the board shows, or `seen on the board`."""
         if self.board == "seen on the board":
             return self.board
         if self.board is None:
@@ -161,18 +163,24 @@ def proof_of(results: Sequence[ExpectationResult], untried: str | None = None) -
 
 
 def seen_on_board(
-    results: Sequence[ExpectationResult], evidence: Evidence, agreeing: frozenset[int]
+    results: Sequence[ExpectationResult],
+    evidence: Evidence,
+    agreeing: frozenset[int],
+    printed: Sequence[str] = (),
 ) -> tuple[ExpectationResult, ...]:
-    """Return the results with what the board's counted edges show.
+    """Return the results with what the board's counted edges show, and the lines that the program printed there.
 
     `agreeing` are the pins whose edges were as in the trial. A watch is short, so a line is seen if it speaks only of
     such pins and its edges were counted at least twice, two at different moments. Stimuli and printed lines are not.
+    No board tells what its display shows: a text is reported if the program also prints it.
     """
     changed = []
     for result in results:
         state: BoardState = "accepted only"
         if evidence.kind == "counted":
             state = _board_state(result.asked.checks, evidence.edges, agreeing)
+        if state == "accepted only" and _is_printed(result.asked.checks, printed):
+            state = "reported"
         changed.append(structs.replace(result, board=state))
     return tuple(changed)
 
@@ -197,6 +205,22 @@ def _board_state(checks: Sequence[Check], edges: Sequence[Edge], agreeing: froze
         if len(moments) < 2 or moments[-1] - moments[0] < _LEAST_OF_CYCLE * least_ms:
             state = "accepted only"
     return state
+
+
+def is_about_display(result: ExpectationResult) -> bool:
+    """Return True if one of its checks is about the text of a display."""
+    return any(isinstance(check.subject, ScreenShows) for check in result.asked.checks)
+
+
+def _is_printed(checks: Sequence[Check], lines: Sequence[str]) -> bool:
+    """Return True if all checks are texts that a display shows, and the program printed each of them."""
+    for check in checks:
+        if not isinstance(check, ScreenAt | ScreenOnce | ScreenEvery):
+            return False
+        text = check.subject.text
+        if text is None or not any(map(text.is_in, lines)):
+            return False
+    return True
 
 
 def _longest_period_ms(checks: Sequence[Check]) -> float:

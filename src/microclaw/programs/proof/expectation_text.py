@@ -17,7 +17,8 @@ from msgspec import Struct, structs
 from microclaw.errors import ConfigError, MicroclawError
 from microclaw.programs.proof.assumed_parts import AssumedKey, AssumedPart, read_assumed
 from microclaw.programs.proof.checks import Windowed
-from microclaw.programs.proof.expectation_forms import DURATION, LINES, VALUES, Kind, all_examples, find_kind
+from microclaw.programs.proof.expectation_forms import LINES, Kind, all_examples, find_kind
+from microclaw.programs.proof.expectation_values import DURATION, VALUES
 from microclaw.programs.proof.expectations import ExpectationLine, Expectations
 from microclaw.programs.proof.record import WHOLE, TrialWindow
 from microclaw.programs.proof.stimuli import AdcStimulus, PartStimulus, PinStimulus, Stimulus

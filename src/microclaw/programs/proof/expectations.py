@@ -317,7 +317,19 @@ class Lines(Struct, frozen=True):
         return times
 
 
-Events: TypeAlias = EdgeMoments | PwmMoments | Lines
+class ScreenMoments(Struct, frozen=True):
+    """The moments at which a display shows another picture. `part` is its id; None: of the only one."""
+
+    part: str | None
+    pin: ClassVar[None] = None
+    noun: ClassVar = "other picture"
+
+    def times(self, seen: Record, window: TrialWindow = WHOLE) -> list[float]:
+        moments = [(shown.t_ms, shown.part) for shown in seen.screens if self.part in (None, shown.part)]
+        return [t_ms for t_ms, _ in _within(moments, seen, window)]
+
+
+Events: TypeAlias = EdgeMoments | PwmMoments | Lines | ScreenMoments
 """Everything that comes at moments."""
 
 

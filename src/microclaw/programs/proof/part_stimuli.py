@@ -14,8 +14,8 @@ from microclaw.errors import ConfigError
 from microclaw.hardware.parts.reader import Part, ValueRange, parts, quantities
 from microclaw.hardware.parts.reader import Stimulus as Verb
 from microclaw.hardware.parts.wiring import WiredPart, Wiring, part_roles
-from microclaw.programs.proof.checks import At
-from microclaw.programs.proof.expectations import Check, ExpectationLine, Expectations, PartShows
+from microclaw.programs.proof.expectations import Check, ExpectationLine, Expectations, PartShows, ScreenMoments
+from microclaw.programs.proof.screen_checks import ScreenShows
 from microclaw.programs.proof.stimuli import PartSetting, PartStimulus, Stimulus
 
 _BOUNCE: Final = "bounce_ms"
@@ -25,8 +25,8 @@ _BOUNCE: Final = "bounce_ms"
 def with_settings(expectations: Expectations, wiring: Wiring) -> Expectations:
     """Return the expectations with the settings of the wired parts in the place of the text's stimuli.
 
-    Values that a part must show have its usual slack, if the text gives none. Raises ConfigError, with the line, for a
-    part that is not wired, and for a value or a verb that it does not have.
+    Values that a part must show have its usual slack, if the text gives none. A line about a display has its id.
+    Raises ConfigError, with the line, for a part that is not wired, and for a value or a verb that it does not have.
     """
     stimuli: list[Stimulus] = []
     for stimulus in expectations.stimuli:
@@ -35,20 +35,41 @@ def with_settings(expectations: Expectations, wiring: Wiring) -> Expectations:
         else:
             stimuli.append(stimulus)
     stimuli.sort(key=lambda stimulus: stimulus.at_ms)
-    lines = tuple(_with_slack(line, wiring) for line in expectations.lines)
+    lines = tuple(_in_wiring(line, wiring) for line in expectations.lines)
     return structs.replace(expectations, lines=lines, stimuli=tuple(stimuli))
 
 
-def _with_slack(line: ExpectationLine, wiring: Wiring) -> ExpectationLine:
-    """Return the line; the values that parts must show have the slack of their facts."""
+def _in_wiring(line: ExpectationLine, wiring: Wiring) -> ExpectationLine:
+    """Return the line; the values that parts must show have the slack of their facts, and displays their ids."""
     checks: list[Check] = []
     for check in line.checks:
-        if isinstance(check, At) and isinstance(check.subject, PartShows):
-            shown = _checked_shown(line, check.subject, wiring)
+        subject = check.subject
+        if isinstance(subject, PartShows):
+            shown = _checked_shown(line, subject, wiring)
             checks.append(structs.replace(check, subject=shown))
+        elif isinstance(subject, ScreenShows | ScreenMoments):
+            part = _display_id(line, subject.part, wiring)
+            checks.append(structs.replace(check, subject=structs.replace(subject, part=part)))
         else:
             checks.append(check)
     return structs.replace(line, checks=tuple(checks))
+
+
+def _display_id(line: ExpectationLine, part_id: str | None, wiring: Wiring) -> str:
+    """Return the id of the display that a line is about: the only one if the line names none."""
+    where = f"expectations, line {line.number}"
+    display_ids = [part.id for part in wiring.parts if part.facts.kind == "display"]
+    if part_id is None and len(display_ids) == 1:
+        return display_ids[0]
+    displays = f"wired displays: {', '.join(display_ids) or 'none'}"
+    if not display_ids:
+        raise ConfigError(f"{where}: no display is wired to the board", next_step=_wired_ids(wiring))
+    if part_id is None:
+        step = f"name one, as: screen {display_ids[0]}: ...; {displays}"
+        raise ConfigError(f"{where}: which display?", next_step=step)
+    if part_id not in display_ids:
+        raise ConfigError(f"{where}: {part_id} is no display that is wired to the board", next_step=displays)
+    return part_id
 
 
 def _checked_shown(line: ExpectationLine, shown: PartShows, wiring: Wiring) -> PartShows:

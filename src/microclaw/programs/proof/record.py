@@ -14,7 +14,9 @@ from msgspec import Struct
 
 from microclaw.devices.registry.calls import LedChange, LogLine, PwmChange
 from microclaw.events import Edge
+from microclaw.hardware.screens.fonts import Font
 from microclaw.hardware.screens.screen import ShownScreen
+from microclaw.hardware.screens.text_reading import ScreenReader
 from microclaw.wire.board_replies import ShownRow
 
 E = TypeVar("E", Edge, PwmChange, LedChange)
@@ -38,7 +40,8 @@ class Record(Struct, frozen=True, kw_only=True, dict=True):
 
     `state` is the board's word for the app (loaded, running, returned, exited, trapped), None when the board does
     not list it, `trap` its word for how it failed. `lines` have no `app` where the firmware speaks. `shown` are the
-    values of wired parts, those of the start at 0. `refused` is the firmware's text when it did not take the
+    values of wired parts, those of the start at 0, `screens` what displays show. `fonts` are those that the program
+    may draw with; none: the project's own. `refused` is the firmware's text when it did not take the
     program. `longest_call_ms`: what one call of a callback took at most, `longest_main_ms`: what main did between
     two waits. `roles`: input, output or pwm of each pin that the program opened, `opened`: when it opened it first
     (None: not recorded, at the start). `levels` are the pins' levels at the end. `given` are edges from outside on
@@ -58,6 +61,7 @@ class Record(Struct, frozen=True, kw_only=True, dict=True):
     leds: tuple[LedChange, ...] = ()
     shown: tuple[ShownRow, ...] = ()
     screens: tuple[ShownScreen, ...] = ()
+    fonts: tuple[Font, ...] = ()
     roles: Mapping[int, str] = {}
     opened: Mapping[int, float] | None = None
     levels: Mapping[int, int] = {}
@@ -112,6 +116,11 @@ class Record(Struct, frozen=True, kw_only=True, dict=True):
         if window.until_ms is None:
             return self.board_ms
         return min(window.until_ms, self.board_ms)
+
+    @cached_property
+    def screen_reader(self) -> ScreenReader:
+        """Reads the text of its screens, each picture once."""
+        return ScreenReader(self.fonts)
 
     @cached_property
     def printed(self) -> tuple[list[tuple[float, str]], list[tuple[float, float, int]]]:

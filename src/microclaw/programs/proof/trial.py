@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import math
 import time
@@ -39,6 +40,7 @@ from microclaw.programs.proof.expectation_result import (
     unproved,
     without_part,
 )
+from microclaw.programs.proof.framebuf_font import with_framebuf_font
 from microclaw.programs.proof.part_stimuli import with_settings
 from microclaw.programs.proof.record import Record
 from microclaw.programs.proof.stimuli import PinStimulus
@@ -270,7 +272,7 @@ async def _compare_expectations(bench: _Bench, run: Run, record: Record, verdict
     expectations = run.expectations
     if expectations is None:
         return _Outcome()
-    results = evaluate(expectations, record)
+    results = await asyncio.to_thread(evaluate, expectations, record)
     if verdict.untried is not None:
         results = without_part(results, verdict.untried)
     if verdict.floating is not None:
@@ -345,7 +347,7 @@ class _Bench(Struct, frozen=True):
             record = await BoardRun(device, image, run).record()
             # The interpreter finds faults by itself.
             if not isinstance(image, WasmImage):
-                return _in_source_lines(record, image)
+                return _in_source_lines(await with_framebuf_font(record, self.cache), image)
             if record.trap is None or not _may_be_traced(image, record):
                 return record
             trap = await self._traced_trap(image, board, run)
@@ -421,7 +423,7 @@ class _Bench(Struct, frozen=True):
         aged_run = structs.replace(run, uptime_ms=uptime_ms, soak_ms=0.0, late=(), late_ms=0.0)
         record = await self.record(aged_run)
         verdict = judge(record, self.board, heap_bytes=run.heap_bytes, stated=run.stated)
-        return find_aged_fault(clock, run.expectations, record, verdict)
+        return await asyncio.to_thread(find_aged_fault, clock, run.expectations, record, verdict)
 
 
 def _may_be_traced(image: WasmImage, record: Record) -> bool:

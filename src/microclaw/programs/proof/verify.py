@@ -32,7 +32,7 @@ from microclaw.events import Edge, Evidence
 from microclaw.programs.board_list import ask_states, find_by_name, names_after_change
 from microclaw.programs.proof.edge_comparison import Verification, compare_edges, compare_pwm, counted, pwm_states
 from microclaw.programs.proof.edge_record import LATE_MS, PATIENCE_MS, EdgeRecord
-from microclaw.programs.proof.expectation_result import seen_on_board
+from microclaw.programs.proof.expectation_result import is_about_display, seen_on_board
 from microclaw.programs.proof.record import by_pin
 from microclaw.programs.proof.traps import trap_words
 from microclaw.programs.proof.trial import Trial
@@ -124,8 +124,19 @@ class Watch(Struct, frozen=True):
         one that only prints.
         """
         verification = await self._verify_reachable()
-        expected = seen_on_board(self.trial.expected, verification.evidence, verification.pins)
+        printed = await self._lines_of_displays()
+        expected = seen_on_board(self.trial.expected, verification.evidence, verification.pins, printed)
         return structs.replace(verification, expected=expected)
+
+    async def _lines_of_displays(self) -> list[str]:
+        """Return what the program printed, if it may be what a display is to show, too."""
+        if not self.keeps_lines or not any(map(is_about_display, self.trial.expected)):
+            return []
+        try:
+            return await self._own_lines()
+        except DeviceError:
+            # The evidence says already that the board does not answer.
+            return []
 
     async def _verify_reachable(self) -> Verification:
         """Return that nobody has seen it work if the board does not answer, or answers with an error."""

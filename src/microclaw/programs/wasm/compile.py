@@ -45,6 +45,7 @@ from microclaw.programs.wasm.diagnostics import (
     MAX_DIAGNOSTICS,
     CompilerReport,
     PinMark,
+    ValueMark,
     at,
     is_readable,
     read_compiler_output,
@@ -95,6 +96,7 @@ class _Build(Struct, frozen=True):
     compiled_bytes: int | None = None  # before a blocking program was made event-driven
     took_ms: float = 0.0
     cached: bool = False
+    values: tuple[ValueMark, ...] = ()
 
 
 class _BuildOrder(Struct, frozen=True):
@@ -265,7 +267,15 @@ def _build(order: _BuildOrder, command: list[str], libraries: dict[str, Path], p
     page_count = parse_module(linked.wasm).memory_pages or 0
     largest = symbols.largest_variable if page_count > 1 else None
     took_ms = compiled.took_ms + linked.took_ms
-    return _Build(linked.wasm, (*report.diagnostics, *notes), report.marks, largest, linked.compiled_bytes, took_ms)
+    return _Build(
+        linked.wasm,
+        (*report.diagnostics, *notes),
+        report.marks,
+        largest,
+        linked.compiled_bytes,
+        took_ms,
+        values=report.values,
+    )
 
 
 def _check_compiled(compiled: ProcessResult, report: CompilerReport, text: SourceText) -> None:
@@ -349,7 +359,7 @@ def _checked_image(build: _Build, board: BoardProfile, text: SourceText, name: s
         memory=memory_use(module),
         pins=pins,
         driven=tuple(sorted(driven)),
-        wired=(*find_wired_parts(build.marks), *find_bus_parts(text)),
+        wired=(*find_wired_parts(build.marks), *find_bus_parts(text, build.marks, build.values, board)),
         compiler=compiler,
         cached=build.cached,
         compile_ms=build.took_ms,

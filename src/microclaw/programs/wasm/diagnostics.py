@@ -109,7 +109,7 @@ _TELLING: Final = re.compile(r"here$|is here$|^to match this")  # other remarks 
 _OPTION: Final = re.compile(r" \[-W[\w=,-]+\]$")
 _LINKER: Final = re.compile(r"^wasm-ld: (?P<severity>error|warning): (?:(?P<object>\S+\.o): )?(?P<text>.*)$")
 _MARK: Final = re.compile(
-    r"^microclaw mark (?P<what>gpio|pwm|sda|scl)(?::(?P<role>\w+)@(?P<header>[\w.-]+))? (?P<fact>\w+)$"
+    r"^microclaw mark (?P<what>gpio|pwm|sda|scl|value)(?::(?P<role>\w+)@(?P<header>[\w.-]+))? (?P<fact>\w+)$"
 )
 _NOISE: Final = re.compile(r"; ISO C99 and later do not support implicit function declarations$")
 _OPENING: Final = {
@@ -146,11 +146,20 @@ class PinMark(Struct, frozen=True):
     header: str = ""
 
 
+class ValueMark(Struct, frozen=True):
+    """A number that the source gives to a part's library: the parameter's name is an attribute of the part."""
+
+    name: str
+    value: int
+    header: str
+
+
 class CompilerReport(Struct, frozen=True):
-    """One run of the compiler: the findings, and the pins that pin_marks.h made it name."""
+    """One run of the compiler: the findings, and the pins and values that pin_arguments.h made it name."""
 
     diagnostics: tuple[Diagnostic, ...] = ()
     marks: tuple[PinMark, ...] = ()
+    values: tuple[ValueMark, ...] = ()
     reached: tuple[int, ...] = ()  # of the source's `unsure` headers
 
     @property
@@ -224,10 +233,16 @@ class _CompilerLines:
             explanations = list(folded((), explanations, self._source))
         explanations.sort(key=lambda finding: finding.severity != "error")
         marks = []
+        values = []
         for key, facts in sorted(self._facts.items()):
-            if "known" in facts:
+            if "known" not in facts:
+                continue
+            if key.what == "value":
+                values.append(ValueMark(key.role, _marked_number(facts), key.header))
+            else:
                 marks.append(_pin_mark(key, facts, self._source))
-        return CompilerReport(tuple(explanations[:MAX_DIAGNOSTICS]), tuple(marks), tuple(sorted(self._reached)))
+        diagnostics = tuple(explanations[:MAX_DIAGNOSTICS])
+        return CompilerReport(diagnostics, tuple(marks), tuple(values), tuple(sorted(self._reached)))
 
 
 def _assembly_findings(source: SourceText) -> dict[int, list[Diagnostic]]:
@@ -290,12 +305,17 @@ def with_advice(diagnostic: Diagnostic, advice: Advice | None) -> Diagnostic:
     return replace(diagnostic, hint=advice.hint, explanation=advice.explanation)
 
 
+def _marked_number(facts: set[str]) -> int:
+    """Return the number whose bits the marks said."""
+    return sum(map(int, filter(str.isdecimal, facts)))
+
+
 def _pin_mark(key: _MarkKey, facts: set[str], source: SourceText) -> PinMark:
     """Return a pin from the bits that pin_marks.h printed. clang points behind the call, this points at its name."""
     if "outside" in facts:
         pin = -1
     else:
-        pin = sum(map(int, filter(str.isdecimal, facts)))
+        pin = _marked_number(facts)
     text = source.line(key.line) or ""
     column = max(text.rfind(name, 0, key.column) for name in _OPENING.get(key.what, ("i2c_open",))) + 1
     return PinMark(

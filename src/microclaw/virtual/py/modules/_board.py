@@ -6,8 +6,9 @@ fetched: interrupts after any call (`poll`), calls of the runner only while the 
 
 import json
 
-import host
 from micropython import mem_total
+
+import host
 
 _handlers = {}
 _busy = False

@@ -15,6 +15,9 @@
 #define MICROCLAW_PULLUP_PIN(p) MICROCLAW_PIN_MARKS(p, MICROCLAW_ROLE("gpio", p)) MICROCLAW_MARK(true, MICROCLAW_ROLE("gpio", p) " pull")
 #define MICROCLAW_OUTPUT_PIN(p) MICROCLAW_PIN_MARKS(p, MICROCLAW_ROLE("gpio", p)) MICROCLAW_MARK(true, MICROCLAW_ROLE("gpio", p) " output")
 #define MICROCLAW_PWM_PIN(p) MICROCLAW_PIN_MARKS(p, MICROCLAW_ROLE("pwm", p))
+/* Of a constructor: the parameter is an attribute of the part, such as the width of a display. */
+#define MICROCLAW_ATTRIBUTE(p) MICROCLAW_PIN_MARKS(p, MICROCLAW_ROLE("value", p)) \
+    MICROCLAW_MARK((p) & 64, MICROCLAW_ROLE("value", p) " 64") MICROCLAW_MARK((p) & 128, MICROCLAW_ROLE("value", p) " 128")
 /* The board's own I2C pins, of a begin() that opens the bus if the program did not. */
 #if defined BOARD_I2C_SDA && !defined MICROCLAW_OWN_WIRE_PINS
 #define MICROCLAW_I2C_PINS MICROCLAW_PIN_MARKS(BOARD_I2C_SDA, "sda") MICROCLAW_PIN_MARKS(BOARD_I2C_SCL, "scl")
