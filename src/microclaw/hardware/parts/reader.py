@@ -309,5 +309,5 @@ def _check_classes(part: Part, where: str) -> None:
         if address not in addresses:
             raise ConfigError(f"{where}: serves: {name}: 0x{address:02x} is none of its addresses")
     for name, attributes in part.serves.class_attributes.items():
-        if not attributes.keys() <= part.attributes.keys() or name not in part.serves.classes:
-            raise ConfigError(f"{where}: serves.class_attributes.{name}: no such class or attribute")
+        if not attributes.keys() <= part.attributes.keys():
+            raise ConfigError(f"{where}: serves.class_attributes.{name}: it has no such attribute")
