@@ -101,6 +101,7 @@ def _source_list() -> str:
 def _wires(part: Part) -> str:
     """Return "I2C at 0x76 or 0x77", and "`pin` (input, usually active low)" for each pin."""
     wires = []
+    instead = []
     if part.i2c is not None:
         wires.append(f"I2C at {_addresses(part)}")
     for pin in part.pins:
@@ -109,7 +110,13 @@ def _wires(part: Part) -> str:
             facts.append(f"usually active {pin.active}")
         if pin.optional:
             facts.append("optional")
-        wires.append(f"`{pin.role}` ({', '.join(facts)})")
+        text = f"`{pin.role}` ({', '.join(facts)})"
+        if pin.instead_of_i2c:
+            instead.append(text)
+        else:
+            wires.append(text)
+    if instead:
+        return f"{', '.join(wires)}; or instead {', '.join(instead)}"
     return ", ".join(wires)
 
 

@@ -14,6 +14,7 @@ class DeskBench:
         self.shown: list[tuple[str, float]] = []
         self.alarms: list[tuple[float, Callable[[], None]]] = []
         self.change_count = 0
+        self.warnings: list[str] = []
 
     def now_ms(self) -> float:
         return self.t_ms
@@ -45,7 +46,7 @@ class DeskBench:
         raise NotImplementedError
 
     def warn(self, text: str) -> None:
-        raise NotImplementedError
+        self.warnings.append(text)
 
     def show(self, name: str, value: float) -> None:
         self.shown.append((name, value))

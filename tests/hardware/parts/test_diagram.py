@@ -252,3 +252,16 @@ def test_ids_with_other_characters_get_ids_that_sentences_can_name_no_two_alike(
         "7": "part-7",
         "Привет": "part",
     }
+
+
+def test_a_character_display_is_on_i2c_or_on_pins_as_it_is_drawn() -> None:
+    names = {"RS": 4, "E": 5, "D4": 13, "D5": 14, "D6": 18, "D7": 19, "A": 23}
+    on_pins = [(f"esp:{gpio}", f"lcd1:{name}") for name, gpio in names.items()]
+    on_bus = [("esp:21", "lcd2:SDA"), ("esp:22", "lcd2:SCL"), ("esp:GND.1", "lcd1:RW"), ("esp:3V3", "lcd2:VCC")]
+    parts = [part("wokwi-lcd1602", "lcd1"), part("wokwi-lcd2004", "lcd2", pins="i2c", i2cAddress="0x3f")]
+    wiring = diagram(parts, [*on_pins, *on_bus])
+    assert wiring.not_simulated == ()
+    first, second = wiring.parts
+    roles = {"rs": 4, "e": 5, "d4": 13, "d5": 14, "d6": 18, "d7": 19, "backlight": 23}
+    assert (first.part, first.address, first.pins) == ("lcd1602", None, roles)
+    assert (second.part, second.address, second.pins) == ("lcd2004", 0x3F, {"sda": 21, "scl": 22})

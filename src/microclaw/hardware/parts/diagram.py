@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Final
 
 from microclaw.errors import ConfigError
 from microclaw.hardware.parts.diagram_nets import Diagram, DiagramPart, Net
 from microclaw.hardware.parts.reader import Active, Part, ValueRange, parts
-from microclaw.hardware.parts.wiring import WiredPart, Wiring, make_part, part_ids, part_roles, renamed_ids
+from microclaw.hardware.parts.wiring import WiredPart, Wiring, is_on_i2c, make_part, part_ids, part_roles, renamed_ids
 
 # These connect or only draw: nothing of them is missing in a simulation.
 _PASSIVE: Final = frozenset(
@@ -86,7 +86,7 @@ def _wire(diagram: Diagram, part: DiagramPart, part_id: str) -> WiredPart:
         active = _active_level(diagram, part, pin, net)
         if "resistor" in facts.attributes and diagram.pulls(net):
             attributes["resistor"] = 1
-    if facts.i2c is not None and not {"sda", "scl"} <= pins.keys():
+    if is_on_i2c(facts, pins) and not {"sda", "scl"} <= pins.keys():
         raise ConfigError(f"{part.id}: it is on no I2C bus")
     if "count" in facts.attributes:
         attributes["count"] = _chain_length(diagram, part, facts)
@@ -94,7 +94,7 @@ def _wire(diagram: Diagram, part: DiagramPart, part_id: str) -> WiredPart:
         part_id,
         facts.name,
         pins=pins,
-        address=_address(part, facts),
+        address=_address(part, facts, pins),
         active=active,
         attributes=attributes,
     )
@@ -163,9 +163,9 @@ def _attributes(part: DiagramPart, facts: Part) -> dict[str, float]:
     return attributes
 
 
-def _address(part: DiagramPart, facts: Part) -> int | None:
+def _address(part: DiagramPart, facts: Part, roles: Iterable[str]) -> int | None:
     """Return the I2C address that the diagram gives the part, or None for its usual one."""
-    if facts.i2c is None:
+    if facts.i2c is None or not is_on_i2c(facts, roles):
         return None
     for theirs, ours in facts.wokwi_facts.attributes.items():
         text = part.attribute(theirs)

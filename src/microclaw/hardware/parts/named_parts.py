@@ -247,8 +247,8 @@ def _ending(words: str) -> re.Pattern[str]:
 
 
 def needed_pins(part: Part) -> list[PartPin]:
-    """Return the pins that must be wired."""
-    return [pin for pin in part.pins if not pin.optional]
+    """Return the pins that must be wired, on I2C if the part can be."""
+    return [pin for pin in part.pins if not (pin.optional or pin.instead_of_i2c)]
 
 
 def _fits(part: Part, board: BoardProfile, gpio: int) -> bool:

@@ -70,7 +70,8 @@ class PartPin(Struct, frozen=True, forbid_unknown_fields=True):
     `use` is what the GPIO must be able to do. `needs`: why a slow program cannot drive it ("pulses of 26 us").
     `polarity`: it can be wired so that low is on, or so that high is; `active` is the usual one. `shared`: several
     parts may share this GPIO. `optional`: it may be left open.
-    `passive`: it only connects the part's pins with each other, so a program may drive it.
+    `passive`: it only connects the part's pins with each other, so a program may drive it. `instead_of_i2c`: a part
+    with one of these pins is not on I2C.
     """
 
     role: str
@@ -81,6 +82,7 @@ class PartPin(Struct, frozen=True, forbid_unknown_fields=True):
     shared: bool = False
     optional: bool = False
     passive: bool = False
+    instead_of_i2c: bool = False
 
 
 class Stimulus(Struct, frozen=True, forbid_unknown_fields=True):

@@ -131,6 +131,13 @@ def part_roles(facts: Part) -> Mapping[str, PartPin]:
     return {pin.role: pin for pin in pins}
 
 
+def is_on_i2c(facts: Part, roles: Iterable[str]) -> bool:
+    """Return True if the part is on I2C when these roles are wired: it can be, and has no pins instead."""
+    if facts.i2c is None:
+        return False
+    return not any(part_roles(facts)[role].instead_of_i2c for role in roles)
+
+
 def parse_wiring(text: str) -> Wiring:
     """Read a wiring's file. Raises ConfigError or UnknownName that names the part and the key."""
     if len(text.encode()) > MAX_WIRING_BYTES:
@@ -258,7 +265,7 @@ def make_part(
         id=part_id,
         part=name,
         pins=dict(pins),
-        address=_checked_address(part_id, facts, address),
+        address=_checked_address(part_id, facts, address, pins),
         active=_checked_active(part_id, facts, active),
         attributes=_checked_attributes(part_id, facts, attributes),
         label=checked_label(part_id, label),
@@ -419,14 +426,18 @@ def _checked_number(part_id: str, key: str, value: object) -> float:
 
 
 def _check_roles(part_id: str, facts: Part, pins: Mapping[str, int]) -> None:
+    has_i2c = is_on_i2c(facts, pins)
     for role, pin in part_roles(facts).items():
-        if role not in pins and not pin.optional:
+        is_needed = not pin.optional and not (pin.instead_of_i2c and has_i2c)
+        if role not in pins and is_needed:
             raise ConfigError(f"{part_id}: which pin is its {role} wired to?", next_step=f"add {role} = PIN")
+        if role in pins and pin.use == "i2c" and not has_i2c:
+            raise ConfigError(f"{part_id}: it has {role}, and pins instead of I2C", next_step="leave one of them out")
 
 
-def _checked_address(part_id: str, facts: Part, address: object) -> int | None:
+def _checked_address(part_id: str, facts: Part, address: object, roles: Iterable[str]) -> int | None:
     """Return the address, or the part's usual one. Raises ConfigError if the part cannot have it."""
-    if facts.i2c is None:
+    if facts.i2c is None or not is_on_i2c(facts, roles):
         if address is not None:
             raise ConfigError(f"{part_id}: {facts.name} has no I2C address", next_step=_STEP)
         return None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 
 from msgspec import Struct
@@ -46,26 +46,40 @@ def find_wired_parts(graph: PyCallGraph) -> tuple[WiredPart, ...]:
     constructors = _constructors()
     wired: list[WiredPart] = []
     for call in sorted(graph.calls, key=lambda call: (call.lineno, call.col_offset)):
-        constructor = constructors.get(graph.origin(call.func) or "")
-        if constructor is None:
-            continue
-        for values in _arguments(call, constructor, graph):
-            part = _make(constructor.part, values, wired)
-            if part is not None:
-                wired.append(part)
+        for constructor in constructors.get(graph.origin(call.func) or "", ()):
+            made = _make_all(call, constructor, graph, wired)
+            wired += made
+            if made:
+                break
     return tuple(wired)
 
 
-def _constructors() -> dict[str, _Constructor]:
-    """Return the constructors of all parts by their dotted names."""
-    table = {}
+def _constructors() -> dict[str, list[_Constructor]]:
+    """Return the constructors of all parts by their dotted names.
+
+    Parts that differ in their attributes, as in the size of a display, may have the same.
+    """
+    table: dict[str, list[_Constructor]] = {}
     for part in parts().values():
         usual = None
         if part.i2c is not None:
             usual = part.i2c.addresses[0]
         for name, parameters in part.serves.constructors.items():
-            table[name] = _Constructor(part, parameters, part.serves.addresses.get(name, usual))
+            address = part.serves.addresses.get(name, usual)
+            table.setdefault(name, []).append(_Constructor(part, parameters, address))
     return table
+
+
+def _make_all(
+    call: ast.Call, constructor: _Constructor, graph: PyCallGraph, wired: Sequence[WiredPart]
+) -> list[WiredPart]:
+    """Return the parts that a call makes, without those that are there already or cannot be."""
+    made: list[WiredPart] = []
+    for values in _arguments(call, constructor, graph):
+        part = _make(constructor.part, values, [*wired, *made])
+        if part is not None:
+            made.append(part)
+    return made
 
 
 def _arguments(call: ast.Call, constructor: _Constructor, graph: PyCallGraph) -> Iterable[dict[str, int]]:
@@ -132,7 +146,7 @@ def _find_bus(node: ast.expr | None, graph: PyCallGraph, depth: int = 0) -> ast.
     return None
 
 
-def _make(facts: Part, values: Mapping[str, int], wired: list[WiredPart]) -> WiredPart | None:
+def _make(facts: Part, values: Mapping[str, int], wired: Sequence[WiredPart]) -> WiredPart | None:
     """Return the part with these pins, or None if a pin is unknown or the part is there already."""
     roles = part_roles(facts)
     pins = {role: number for role, number in values.items() if role in roles}

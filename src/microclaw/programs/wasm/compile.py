@@ -359,7 +359,10 @@ def _checked_image(build: _Build, board: BoardProfile, text: SourceText, name: s
         memory=memory_use(module),
         pins=pins,
         driven=tuple(sorted(driven)),
-        wired=(*find_wired_parts(build.marks), *find_bus_parts(text, build.marks, build.values, board)),
+        wired=(
+            *find_wired_parts(build.marks, build.values),
+            *find_bus_parts(text, build.marks, build.values, board),
+        ),
         compiler=compiler,
         cached=build.cached,
         compile_ms=build.took_ms,

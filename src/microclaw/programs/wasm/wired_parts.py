@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import fnmatch
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from microclaw.errors import MicroclawError
 from microclaw.hardware.boards.profile import BoardProfile
@@ -14,7 +14,7 @@ from microclaw.programs.wasm.part_libraries import library_headers
 from microclaw.programs.wasm.source_text import SourceText
 
 
-def find_wired_parts(marks: Iterable[PinMark]) -> tuple[WiredPart, ...]:
+def find_wired_parts(marks: Iterable[PinMark], values: Sequence[ValueMark]) -> tuple[WiredPart, ...]:
     """Return a part for each call that names all of its pins; the library calls its parameters as the part's roles."""
     calls: dict[tuple[int, int, str], dict[str, int]] = {}
     for mark in marks:
@@ -23,35 +23,72 @@ def find_wired_parts(marks: Iterable[PinMark]) -> tuple[WiredPart, ...]:
             pins[mark.role] = mark.pin
     wired: list[WiredPart] = []
     for (_, _, header), pins in calls.items():
-        part = _make(header, pins, wired)
+        part = _make(header, pins, values, wired)
         if part is not None:
             wired.append(part)
     return tuple(wired)
 
 
 def find_bus_parts(
-    text: SourceText, marks: Iterable[PinMark], values: Iterable[ValueMark], board: BoardProfile
+    text: SourceText, marks: Iterable[PinMark], values: Sequence[ValueMark], board: BoardProfile
 ) -> tuple[WiredPart, ...]:
     """Return the I2C parts for which a sketch has an object of a library's class, named as their kinds.
 
     Each is at the first of its addresses that stands in the sketch in hexadecimal, else at that of the class. It is on
     the pins of the bus that the sketch opens. Its attributes are those of the class, and the values that the sketch
-    gives to the part's library.
+    gives to the part's library. Of several parts with the same class it is the first that can have them.
     """
     if text.headers.isdisjoint(library_headers()):
         return ()
     names = {token.text for token in text.tokens if token.kind == "name"}
     pins = _bus_pins(marks, board)
-    wired = []
-    for name, facts in parts().items():
-        for pattern, usual in facts.serves.classes.items():
-            class_names = fnmatch.filter(names, pattern)
-            if facts.i2c is not None and class_names:
-                attributes = {**_class_attributes(facts, class_names[0]), **_given_values(facts, values)}
-                address = _address(facts.i2c, usual, text)
-                wired.append(make_part(name, name, pins=pins, address=address, attributes=attributes))
-                break
-    return tuple(wired)
+    wired: dict[str, WiredPart] = {}
+    for pattern, kinds in _kinds_by_class().items():
+        class_names = fnmatch.filter(names, pattern)
+        if not class_names:
+            continue
+        facts = next((kind for kind in kinds if _can_have(kind, values)), kinds[0])
+        if facts.i2c is not None and facts.name not in wired:
+            attributes = {**_class_attributes(facts, class_names[0]), **_given_values(facts, values)}
+            address = _address(facts.i2c, facts.serves.classes[pattern], text)
+            wired[facts.name] = make_part(facts.name, facts.name, pins=pins, address=address, attributes=attributes)
+    return tuple(wired.values())
+
+
+def _kinds_by_class() -> dict[str, list[Part]]:
+    """Return the parts that each class of an Arduino library stands for."""
+    kinds: dict[str, list[Part]] = {}
+    for facts in parts().values():
+        for class_name in facts.serves.classes:
+            kinds.setdefault(class_name, []).append(facts)
+    return kinds
+
+
+def _kinds_of(header: str) -> list[Part]:
+    """Return the parts whose library has this header."""
+    folder = library_headers().get(header)
+    if folder is None:
+        return []
+    kinds = []
+    for facts in parts().values():
+        if folder.parent.name == facts.name or header in facts.serves.arduino:
+            kinds.append(facts)
+    return kinds
+
+
+def _marked_values(facts: Part, values: Iterable[ValueMark]) -> dict[str, float]:
+    """Return the attributes of the part that the sketch gives to its library."""
+    given: dict[str, float] = {}
+    for mark in values:
+        if mark.name in facts.attributes and facts in _kinds_of(mark.header):
+            given.setdefault(mark.name, mark.value)
+    return given
+
+
+def _can_have(facts: Part, values: Iterable[ValueMark]) -> bool:
+    """Return True if the part can have all that the sketch gives to its library."""
+    given = _marked_values(facts, values)
+    return given == _given_values(facts, values)
 
 
 def _bus_pins(marks: Iterable[PinMark], board: BoardProfile) -> dict[str, int]:
@@ -86,12 +123,10 @@ def _class_attributes(facts: Part, class_name: str) -> dict[str, float]:
 def _given_values(facts: Part, values: Iterable[ValueMark]) -> dict[str, float]:
     """Return the attributes of the part that the sketch gives to its library, without those that no such part has."""
     given: dict[str, float] = {}
-    for mark in values:
-        folder = library_headers().get(mark.header)
-        allowed = facts.attributes.get(mark.name)
-        is_of_part = folder is not None and folder.parent.name == facts.name
-        if is_of_part and allowed is not None and allowed.least <= mark.value <= allowed.most:
-            given.setdefault(mark.name, mark.value)
+    for name, value in _marked_values(facts, values).items():
+        allowed = facts.attributes[name]
+        if allowed.least <= value <= allowed.most:
+            given[name] = value
     return given
 
 
@@ -104,20 +139,21 @@ def _address(facts: I2cFacts, usual: int, text: SourceText) -> int:
     return usual
 
 
-def _make(header: str, pins: dict[str, int], wired: list[WiredPart]) -> WiredPart | None:
+def _make(
+    header: str, pins: dict[str, int], values: Sequence[ValueMark], wired: Iterable[WiredPart]
+) -> WiredPart | None:
     """Return the part of a library's header on these pins; None if it is none, or is wired there already."""
-    folder = library_headers().get(header)
-    if folder is None or folder.parent.name not in parts():
-        return None
-    name = folder.parent.name
+    kinds = _kinds_of(header)
     wanted = set(pins.values())
-    if len(wanted) < len(pins):
+    if not kinds or len(wanted) < len(pins):
         return None
+    facts = next((kind for kind in kinds if _can_have(kind, values)), kinds[0])
     for part in wired:
         if not wanted.isdisjoint(part.pins.values()):
             return None
     try:
-        return make_part(next_part_id(name, wired), name, pins=pins)
+        part_id = next_part_id(facts.name, wired)
+        return make_part(part_id, facts.name, pins=pins, attributes=_given_values(facts, values))
     except MicroclawError:
         # The call does not name every pin, or something else than the part's pins.
         return None
