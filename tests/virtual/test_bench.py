@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections import defaultdict
 from pathlib import Path
 
 import pytest
@@ -13,8 +12,8 @@ import microclaw.hardware.parts as hardware_parts
 from microclaw.errors import CallRejected, ConfigError, UnknownName
 from microclaw.hardware.boards import load_board
 from microclaw.hardware.parts import reader
-from microclaw.hardware.parts.models import OneWireDevice, PinDevice, SpiDevice
-from microclaw.hardware.parts.reader import PartPin, parts
+from microclaw.hardware.parts.models import OneWireDevice, PinDevice, SpiBus, SpiDevice
+from microclaw.hardware.parts.reader import parts
 from microclaw.hardware.parts.wiring import (
     WiredPart,
     Wiring,
@@ -546,16 +545,15 @@ def test_a_part_on_spi_takes_bytes_of_its_bus_while_it_is_selected(
     board: Board, clock: VirtualClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(bench, "load_model", lambda _: ShiftedIn)
-    monkeypatch.setattr(bench, "part_roles", lambda _: defaultdict(lambda: PartPin("", "output")))
-    board.parts.wire(Wiring((WiredPart("display1", "hc595", {"sck": 12, "mosi": 11, "cs": 10}),)))
+    board.parts.wire(Wiring((WiredPart("display1", "st7789", {"sck": 12, "mosi": 11, "cs": 10}),)))
     device = board.parts.model("display1")
     assert isinstance(device, ShiftedIn)
     board.configure_pin(10, reads=False, drives=True)
     board.write_pin(10, 1)
-    assert board.parts.spi_transfer((12, 11), b"\x0f") == b"\x00"
+    assert board.parts.spi_transfer(SpiBus(12, 11), b"\x0f") == b"\x00"
     board.write_pin(10, 0)
-    assert board.parts.spi_transfer((12, 11), b"\x0f") == b"\xf0"
-    assert board.parts.spi_transfer((12, 13), b"\x0f") == b"\x00"
+    assert board.parts.spi_transfer(SpiBus(12, 11), b"\x0f") == b"\xf0"
+    assert board.parts.spi_transfer(SpiBus(12, 13), b"\x0f") == b"\x00"
     board.write_pin(10, 1)
     assert device.taken == b"\x0f"
     assert device.selections == 2
@@ -565,8 +563,7 @@ def test_a_part_on_spi_takes_bits_of_a_program_that_moves_its_pins(
     board: Board, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(bench, "load_model", lambda _: ShiftedIn)
-    monkeypatch.setattr(bench, "part_roles", lambda _: defaultdict(lambda: PartPin("", "output")))
-    board.parts.wire(Wiring((WiredPart("display1", "hc595", {"sck": 12, "mosi": 11}),)))
+    board.parts.wire(Wiring((WiredPart("display1", "st7789", {"sck": 12, "mosi": 11}),)))
     for pin in (11, 12):
         board.configure_pin(pin, reads=False, drives=True)
     for bit in (1, 0, 1, 0, 0, 0, 1, 1):
@@ -576,3 +573,35 @@ def test_a_part_on_spi_takes_bits_of_a_program_that_moves_its_pins(
     device = board.parts.model("display1")
     assert isinstance(device, ShiftedIn)
     assert device.taken == b"\xa3"
+
+
+def test_a_bus_selects_the_part_on_its_own_cs_for_each_transfer(board: Board, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bench, "load_model", lambda _: ShiftedIn)
+    first = WiredPart("display1", "st7789", {"sck": 12, "mosi": 11, "cs": 10})
+    second = WiredPart("display2", "st7789", {"sck": 12, "mosi": 11, "cs": 9})
+    board.parts.wire(Wiring((first, second)))
+    for pin in (9, 10):
+        board.configure_pin(pin, reads=False, drives=True)
+        board.write_pin(pin, 1)
+    devices = [board.parts.model(part_id) for part_id in ("display1", "display2")]
+    before = [device.selections for device in devices if isinstance(device, ShiftedIn)]
+    assert board.parts.spi_transfer(SpiBus(12, 11, cs=9), b"\x0f\x01") == b"\xf0\xfe"
+    assert board.parts.spi_transfer(SpiBus(12, 11), b"\x0f\x01") == b"\0\0"
+    assert [device.taken for device in devices if isinstance(device, ShiftedIn)] == [b"", b"\x0f\x01"]
+    after = [device.selections for device in devices if isinstance(device, ShiftedIn)]
+    assert after == [before[0], before[1] + 1]
+
+
+def test_a_part_on_spi_reads_another_mode_wrongly_and_says_so(
+    board: Board, clock: VirtualClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(bench, "load_model", lambda _: ShiftedIn)
+    board.parts.wire(Wiring((WiredPart("display1", "st7789", {"sck": 12, "mosi": 11}),)))
+    board.parts.spi_transfer(SpiBus(12, 11, mode=3), b"\x81")
+    board.parts.spi_transfer(SpiBus(12, 11, is_lowest_first=True), b"\x01")
+    assert board.parts.spi_transfer(SpiBus(12, 11, mode=1), b"\x81\x01") == b"\xbf\x7f"
+    device = board.parts.model("display1")
+    assert isinstance(device, ShiftedIn)
+    assert device.taken == b"\x81\x80\x40\x80"
+    notes = [row.text for row in board.log().records if row.text.startswith("note on a part")]
+    assert notes == ["note on a part: display1 (st7789): it takes SPI mode 0 or 3, and the program sends in mode 1"]

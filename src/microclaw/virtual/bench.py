@@ -21,6 +21,7 @@ from microclaw.hardware.parts.models import (
     OneWireDevice,
     PartModel,
     PinDevice,
+    SpiBus,
     SpiDevice,
 )
 from microclaw.hardware.parts.readable import sensor_at_address
@@ -271,30 +272,28 @@ class BoardParts:
         return answer[0]
 
     # SPI buses.
-    def spi_transfer(self, pins: tuple[int | None, int | None], data: bytes) -> bytes:
-        """Send bytes to the selected parts on a bus, whose clock and data pins are given; return what they send."""
+    def spi_transfer(self, bus: SpiBus, data: bytes) -> bytes:
+        """Send bytes to the selected parts on a bus; return what they send."""
         answer = bytes(len(data))
         with self._board.lock:
-            for device in self._on_spi(pins):
-                received = self.transfer(device, functools.partial(device.transfer, data))
+            for device in self._on_spi(bus):
+                received = self.transfer(device, functools.partial(device.exchange, bus, data))
                 if received is not None:
                     answer = received
         return answer
 
-    def expect_spi_transfer(self, pins: tuple[int | None, int | None], ms: float) -> None:
+    def expect_spi_transfer(self, bus: SpiBus, ms: float) -> None:
         """Note that a transfer on a bus is on the way, which takes so long."""
         with self._board.lock:
-            for device in self._on_spi(pins):
+            for device in self._on_spi(bus):
                 self.expect_transfer(device, ms)
 
-    def _on_spi(self, pins: tuple[int | None, int | None]) -> list[SpiDevice]:
+    def _on_spi(self, bus: SpiBus) -> list[SpiDevice]:
         """Return the working and selected parts on a bus."""
         devices: list[SpiDevice] = []
-        for part_id, wired in self._wired.items():
+        for part_id in self._wired:
             device = self._working(part_id)
-            if not isinstance(device, SpiDevice) or (wired.pins.get("sck"), wired.pins.get("mosi")) != pins:
-                continue
-            if device.is_selected:
+            if isinstance(device, SpiDevice) and device.is_on(bus) and device.is_selected_by(bus):
                 devices.append(device)
         return devices
 

@@ -2,7 +2,7 @@
 
 One request a line, one reply a line with the request's id.
 The page is docs/protocols/virtual.md. A field of a request is a member of its JSON object; board_replies.py has the
-replies. No line is longer than MAX_LINE_BYTES, so long lists come in pages.
+replies. No request is longer than MAX_LINE_BYTES and no reply than MAX_REPLY_BYTES, so long lists come in pages.
 """
 
 from __future__ import annotations
@@ -230,7 +230,7 @@ def encode_request(request_id: int, request: Request[object]) -> bytes:
 def decode_request(line: bytes) -> tuple[int, AnyRequest]:
     """Read the id and the request on one line. Raises RequestRefused, which carries the reply, for anything else."""
     try:
-        members = _object(line)
+        members = _object(line, MAX_LINE_BYTES)
     except ProtocolError as exc:
         raise RequestRefused(0, "bad_json", exc.message, "send one JSON object a line") from exc
     try:
@@ -265,7 +265,7 @@ def read_reply(line: bytes, request_id: int, request: Request[R_co]) -> R_co | N
 
     CallRejected if the board answered with an error, ProtocolError for what is no reply to it.
     """
-    members = _object(line)
+    members = _object(line, MAX_REPLY_BYTES)
     try:
         if members.get("ok") is True:
             is_ours = convert(members.get("id"), replies.Whole) == request_id
@@ -284,7 +284,7 @@ def _line(members: Mapping[str, object]) -> bytes:
     return json.dumps(members, separators=(",", ":"), allow_nan=False).encode() + b"\n"
 
 
-def _object(line: bytes) -> dict[str, Any]:
-    if len(line) > MAX_LINE_BYTES:
-        raise ProtocolError(f"a line of {len(line)} bytes, the limit is {MAX_LINE_BYTES}")
+def _object(line: bytes, most_bytes: int) -> dict[str, Any]:
+    if len(line) > most_bytes:
+        raise ProtocolError(f"a line of {len(line)} bytes, the limit is {most_bytes}")
     return parse_object(line)

@@ -9,7 +9,9 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
-from typing import Final, Protocol
+from typing import ClassVar, Final, Protocol
+
+from msgspec import Struct
 
 from microclaw.errors import CallRejected
 from microclaw.hardware.parts.reader import Part, ValueRange, quantities
@@ -150,12 +152,27 @@ class PinDevice(PartModel, ABC):
         return high_share
 
 
+class SpiBus(Struct, frozen=True):
+    """A bus of the chip as a program set it up. `cs`: a pin that the bus itself pulls down for each transfer.
+
+    `mode` is the polarity of its clock times 2, and the phase.
+    """
+
+    sck: int | None
+    mosi: int | None
+    cs: int | None = None
+    mode: int = 0
+    is_lowest_first: bool = False
+
+
 class SpiDevice(PinDevice, ABC):
     """A part on SPI: its roles are `sck` and `mosi`, and `cs` if it has one, which selects it while it is low.
 
     Bytes come from a bus of the chip whose pins are these, or bit by bit from a program that moves the pins itself.
-    Bits are taken at rising edges of the clock, the highest first (modes 0 and 3).
+    Bits are taken at rising edges of the clock, the highest first, which is MODES.
     """
+
+    MODES: ClassVar[tuple[int, ...]] = (0, 3)
 
     def __init__(self, wired: WiredPart, bench: Bench) -> None:
         super().__init__(wired, bench)
@@ -174,6 +191,35 @@ class SpiDevice(PinDevice, ABC):
         cs = self.wired.pins.get("cs")
         return cs is None or not self.bench.level(cs)
 
+    def is_on(self, bus: SpiBus) -> bool:
+        """Return True if its clock and data pins are those of the bus."""
+        return (self.wired.pins.get("sck"), self.wired.pins.get("mosi")) == (bus.sck, bus.mosi)
+
+    def is_selected_by(self, bus: SpiBus) -> bool:
+        """Return True if it takes the bus's transfers: it is selected, or the bus selects it for each of them."""
+        return self._has_cs_of(bus) or self.is_selected
+
+    def exchange(self, bus: SpiBus, data: bytes) -> bytes:
+        """Take the bytes of a transfer; return as many, which it sends meanwhile."""
+        taken = data
+        if bus.is_lowest_first:
+            taken = taken.translate(_REVERSED)
+        if bus.mode not in self.MODES:
+            modes = " or ".join(map(str, self.MODES))
+            self.bench.warn(f"it takes SPI mode {modes}, and the program sends in mode {bus.mode}")
+            taken = _one_bit_late(taken)
+        received = self.transfer(taken)
+        if bus.is_lowest_first:
+            received = received.translate(_REVERSED)
+        if self._has_cs_of(bus):
+            self._bit_count = 0
+            self.deselected()
+        return received
+
+    def _has_cs_of(self, bus: SpiBus) -> bool:
+        cs = self.wired.pins.get("cs")
+        return cs is not None and cs == bus.cs
+
     def edge(self, role: str, level: int) -> None:
         """Take a bit, or end a selection. A subclass with further pins calls this for `sck` and `cs`."""
         if role == "cs":
@@ -189,6 +235,18 @@ class SpiDevice(PinDevice, ABC):
         if self._bit_count == _BYTE_BITS:
             self._bit_count = 0
             self.transfer(bytes([self._bits]))
+
+
+def _reversed_bits(byte: int) -> int:
+    return int(f"{byte:08b}"[::-1], 2)
+
+
+_REVERSED: Final = bytes(map(_reversed_bits, range(256)))
+
+
+def _one_bit_late(data: bytes) -> bytes:
+    """Return what is read at the edges of the clock at which the bits change: each time the bit before."""
+    return (int.from_bytes(data, "big") >> 1).to_bytes(len(data), "big")
 
 
 class Display(PartModel, ABC):

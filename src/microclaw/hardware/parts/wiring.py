@@ -276,7 +276,8 @@ def check_wiring(wiring: Wiring, board: BoardProfile) -> None:
     """Raise ConfigError for a wiring that this board cannot have.
 
     That is: more than MAX_PARTS, an id twice, a GPIO that the board lacks, reserves or cannot use so, a GPIO with two
-    parts that cannot share it, an I2C address twice on one bus, and an I2C part without pins on a board without I2C.
+    parts that cannot share it, an I2C address twice on one bus, an I2C part without pins on a board without I2C, and
+    two parts on one SPI bus if one of them has no CS.
     """
     _check_count(len(wiring.parts))
     ids: set[str] = set()
@@ -293,6 +294,7 @@ def check_wiring(wiring: Wiring, board: BoardProfile) -> None:
         _check_address(part, addresses, board)
         for role, gpio in part.pins.items():
             _check_gpio(part, role, gpio, users, board)
+    _check_selection(wiring)
 
 
 def checked_label(part_id: str, label: object) -> str | None:
@@ -365,6 +367,21 @@ def _check_gpio(
             text = f"pin {gpio} has two parts: {other.id} and {part.id}"
             raise ConfigError(text, next_step="wire one of them to another pin")
     users[gpio] = (part, pin)
+
+
+def _check_selection(wiring: Wiring) -> None:
+    """Raise ConfigError for a part that takes what is sent to another one on its SPI bus."""
+    buses: dict[tuple[int, int], WiredPart] = {}
+    for part in wiring.parts:
+        sck = part.pins.get("sck")
+        mosi = part.pins.get("mosi")
+        if sck is None or mosi is None:
+            continue
+        other = buses.setdefault((sck, mosi), part)
+        is_selected = "cs" in part.pins and "cs" in other.pins
+        if other is not part and not is_selected:
+            text = f"{other.id} and {part.id} are on one SPI bus, and one of them has no cs"
+            raise ConfigError(text, next_step="wire the cs of each to its own pin")
 
 
 def _read_part(part_id: str, table: Any) -> WiredPart:

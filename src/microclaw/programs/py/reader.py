@@ -71,7 +71,7 @@ def _rewrite(source: PythonSource, board: BoardProfile) -> Rewritten:
 def _check_and_rewrite(source: PythonSource, board: BoardProfile) -> Rewritten:
     findings = Findings(source)
     tree: ast.Module = Simplifier(source.tree).visit(source.tree)
-    tree, graph, wired = _with_drivers(tree, findings)
+    tree, graph, wired = _with_drivers(tree, board, findings)
     check_syntax(graph, findings)
     imports = check_imports(graph, board, findings)
     claims, analog = check_pins(graph, board, findings)
@@ -111,12 +111,14 @@ def _architecture(graph: PyCallGraph, board: BoardProfile) -> str | None:
     return None
 
 
-def _with_drivers(tree: ast.Module, findings: Findings) -> tuple[ast.Module, PyCallGraph, tuple[WiredPart, ...]]:
+def _with_drivers(
+    tree: ast.Module, board: BoardProfile, findings: Findings
+) -> tuple[ast.Module, PyCallGraph, tuple[WiredPart, ...]]:
     """Return the program with the drivers that it imports, its call graph, and the parts that it names."""
     bundle = DriverBundle(tree, findings)
     graph = PyCallGraph(Scopes(tree))
     # Before the drivers of parts are in the program: their classes have other names there.
-    wired = find_wired_parts(graph)
+    wired = find_wired_parts(graph, board)
     joined = bundle.joined()
     findings.raise_errors()
     if joined is None:

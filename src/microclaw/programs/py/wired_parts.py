@@ -9,19 +9,23 @@ from typing import Final
 from msgspec import Struct
 
 from microclaw.errors import ConfigError
+from microclaw.hardware.boards.micropython.stock import stock_image
+from microclaw.hardware.boards.profile import BoardProfile
 from microclaw.hardware.parts.reader import Part, parts
 from microclaw.hardware.parts.wiring import WiredPart, make_part, next_part_id, part_roles
 from microclaw.programs.py.callgraph import PyCallGraph
 from microclaw.programs.py.pins import find_argument, pin_numbers
 
 _BUS: Final = "bus"
-"""The role of an I2C object, which gives the pins of the part's bus."""
+"""The role of an object of I2C or SPI, which gives the pins of the part's bus."""
 _ADDRESS: Final = "address"
 _OFFSET: Final = "address offset"
 """The role of a number that a driver adds to its usual address."""
 _BUS_CLASSES: Final[Mapping[str, Mapping[str, int]]] = {
     "machine.I2C": {"scl": -1, "sda": -1},
     "machine.SoftI2C": {"scl": 0, "sda": 1},
+    "machine.SPI": {"sck": -1, "mosi": -1},
+    "machine.SoftSPI": {"sck": -1, "mosi": -1},
 }
 """The places of their pins among the arguments; -1 for a pin that is only given by its name."""
 _FOLLOWED_NAMES: Final = 8
@@ -38,7 +42,7 @@ class _Constructor(Struct, frozen=True):
     address: int | None
 
 
-def find_wired_parts(graph: PyCallGraph) -> tuple[WiredPart, ...]:
+def find_wired_parts(graph: PyCallGraph, board: BoardProfile) -> tuple[WiredPart, ...]:
     """Return the parts whose pins are known, each once, in the program's order.
 
     The first part is named as its kind, further ones of the kind with a number. A board may be unable to have them.
@@ -47,7 +51,7 @@ def find_wired_parts(graph: PyCallGraph) -> tuple[WiredPart, ...]:
     wired: list[WiredPart] = []
     for call in sorted(graph.calls, key=lambda call: (call.lineno, call.col_offset)):
         for constructor in constructors.get(graph.origin(call.func) or "", ()):
-            made = _make_all(call, constructor, graph, wired)
+            made = _make_all(call, constructor, graph, board, wired)
             wired += made
             if made:
                 break
@@ -71,24 +75,26 @@ def _constructors() -> dict[str, list[_Constructor]]:
 
 
 def _make_all(
-    call: ast.Call, constructor: _Constructor, graph: PyCallGraph, wired: Sequence[WiredPart]
+    call: ast.Call, constructor: _Constructor, graph: PyCallGraph, board: BoardProfile, wired: Sequence[WiredPart]
 ) -> list[WiredPart]:
     """Return the parts that a call makes, without those that are there already or cannot be."""
     made: list[WiredPart] = []
-    for values in _arguments(call, constructor, graph):
+    for values in _arguments(call, constructor, graph, board):
         part = _make(constructor.part, values, [*wired, *made])
         if part is not None:
             made.append(part)
     return made
 
 
-def _arguments(call: ast.Call, constructor: _Constructor, graph: PyCallGraph) -> Iterable[dict[str, int]]:
+def _arguments(
+    call: ast.Call, constructor: _Constructor, graph: PyCallGraph, board: BoardProfile
+) -> Iterable[dict[str, int]]:
     """Yield the numbers that a call gives to roles and attributes; several if it is made with each of several pins."""
     numbers: dict[str, list[int]] = {}
     for place, (parameter, role) in enumerate(constructor.parameters.items()):
         value = find_argument(call, place, (parameter,))
         if role and value is not None:
-            numbers |= _numbers_of(role, value, constructor, graph)
+            numbers |= _numbers_of(role, value, constructor, graph, board)
     known: dict[str, int] = {}
     if constructor.address is not None:
         known[_ADDRESS] = constructor.address
@@ -106,12 +112,14 @@ def _arguments(call: ast.Call, constructor: _Constructor, graph: PyCallGraph) ->
             yield {**known, role: number}
 
 
-def _numbers_of(role: str, value: ast.expr, constructor: _Constructor, graph: PyCallGraph) -> dict[str, list[int]]:
+def _numbers_of(
+    role: str, value: ast.expr, constructor: _Constructor, graph: PyCallGraph, board: BoardProfile
+) -> dict[str, list[int]]:
     """Return the numbers that an argument gives, by their roles. Some drivers take bus and address in either order."""
     if role in (_BUS, _ADDRESS):
         bus = _find_bus(value, graph)
         if bus is not None:
-            return _bus_numbers(bus, graph)
+            return _bus_numbers(bus, graph, board)
     numbers = sorted(pin_numbers(graph, value) or ())
     if role == _OFFSET:
         return {_ADDRESS: [(constructor.address or 0) + number for number in numbers]}
@@ -125,16 +133,30 @@ def _numbers_of(role: str, value: ast.expr, constructor: _Constructor, graph: Py
     return {role: numbers}
 
 
-def _bus_numbers(bus: ast.Call, graph: PyCallGraph) -> dict[str, list[int]]:
-    """Return the pins of an I2C object by their roles; none if it is on those of the board."""
+def _bus_numbers(bus: ast.Call, graph: PyCallGraph, board: BoardProfile) -> dict[str, list[int]]:
+    """Return the pins of a bus by their roles: given ones, else those that MicroPython gives it on this chip."""
+    origin = str(graph.origin(bus.func))
     numbers = {}
-    for role, place in _BUS_CLASSES[str(graph.origin(bus.func))].items():
+    for role, place in _BUS_CLASSES[origin].items():
         numbers[role] = sorted(pin_numbers(graph, find_argument(bus, place, (role,))) or ())
+    has_no_pins = origin == "machine.SPI" and not any(numbers.values())
+    if has_no_pins:
+        return _own_pins(bus, graph, board)
     return numbers
 
 
+def _own_pins(bus: ast.Call, graph: PyCallGraph, board: BoardProfile) -> dict[str, list[int]]:
+    """Return the pins of an SPI bus that is given none; none if it is not known which bus it is."""
+    ids = pin_numbers(graph, find_argument(bus, 0, ("id",))) or set()
+    if len(ids) != 1:
+        return {}
+    (number,) = ids
+    pins = stock_image().default_pins.get(board.chip.upper(), {}).get(f"machine.SPI({number})", {})
+    return {role: [pins[role]] for role in ("sck", "mosi") if role in pins}
+
+
 def _find_bus(node: ast.expr | None, graph: PyCallGraph, depth: int = 0) -> ast.Call | None:
-    """Return the call that makes the I2C object for which an expression stands."""
+    """Return the call that makes the bus for which an expression stands."""
     if isinstance(node, ast.Call) and graph.origin(node.func) in _BUS_CLASSES:
         return node
     if not isinstance(node, ast.Name) or depth > _FOLLOWED_NAMES:

@@ -1,8 +1,8 @@
 """/dev/spi/N with the parts on its pins, and /dev/uart/N, to which nothing is wired. Transfers take their time.
 
 N is the SPI host or the port. Where no part answers, SPI reads zeros. As esp-iot-solution's ext_vfs_spi.c has it, a
-transfer has at most 512 bytes; a UART without a driver has no ioctl, reads of it never wait, and a write waits until
-the rest fits into the port's FIFO (ESP-IDF, uart_vfs.c).
+transfer has at most 512 bytes, and the bus pulls its CS down for each of them; a UART without a driver has no ioctl,
+reads of it never wait, and a write waits until the rest fits into the port's FIFO (ESP-IDF, uart_vfs.c).
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
+from microclaw.hardware.parts.models import SpiBus
 from microclaw.virtual.board import Board
 from microclaw.virtual.bus_time import CONSOLE_BAUD, UART_FIFO_BYTES, spi_transfer_ms, uart_byte_ms
 from microclaw.virtual.filesystem import Errno, OpenFile, PosixError
@@ -19,6 +20,7 @@ from microclaw.wire.wasmachine.ioctl import IoctlCommand
 MAX_TRANSFER_BYTES: Final = 512
 MAX_CLOCK_HZ: Final = 80_000_000
 _MASTER: Final = 1
+_SENDS_LOWEST_FIRST: Final = 1 << 4
 _PIN_KINDS: Final = {"cs": 1, "sck": 2, "mosi": 3, "miso": 4}
 
 
@@ -31,7 +33,7 @@ class SpiFile(DeviceFile):
         self._host = host
         self._configured = False
         self._clock_hz = 0
-        self._pins: tuple[int | None, int | None] = (None, None)
+        self._bus = SpiBus(None, None)
 
     def ioctl(self, command: int, va: int) -> None:
         memory = self._user.memory
@@ -43,7 +45,7 @@ class SpiFile(DeviceFile):
                 if not flags & _MASTER:
                     # Nothing on this bench would clock a slave: it would wait forever.
                     raise PosixError(Errno.ENOTSUP)
-                self._configure(pins, values[6, 4])
+                self._configure(pins, flags, values[6, 4])
             case IoctlCommand.SPIIOCEXCHANGE if self._configured:
                 tx = values[1, 4]
                 rx = values[2, 4]
@@ -55,9 +57,9 @@ class SpiFile(DeviceFile):
 
     def _exchange(self, data: bytes) -> bytes:
         transfer_ms = spi_transfer_ms(len(data), self._clock_hz)
-        self._board.parts.expect_spi_transfer(self._pins, transfer_ms)
+        self._board.parts.expect_spi_transfer(self._bus, transfer_ms)
         self._user.time.spend(transfer_ms)
-        return self._board.parts.spi_transfer(self._pins, data)
+        return self._board.parts.spi_transfer(self._bus, data)
 
     def abandon(self) -> None:
         if self._configured:
@@ -65,7 +67,7 @@ class SpiFile(DeviceFile):
 
     close = abandon
 
-    def _configure(self, pins: Mapping[str, int], clock_hz: int) -> None:
+    def _configure(self, pins: Mapping[str, int], flags: int, clock_hz: int) -> None:
         if self._configured:
             raise PosixError(Errno.EINVAL)
         if self._host not in self._board.spi_hosts or not all(map(self._board.has_pin, pins.values())):
@@ -74,7 +76,13 @@ class SpiFile(DeviceFile):
             raise PosixError(Errno.EIO)
         self._configured = True
         self._clock_hz = clock_hz
-        self._pins = (pins["sck"], pins["mosi"])
+        self._bus = SpiBus(
+            sck=pins["sck"],
+            mosi=pins["mosi"],
+            cs=pins["cs"],
+            mode=flags >> 1 & 3,
+            is_lowest_first=bool(flags & _SENDS_LOWEST_FIRST),
+        )
         self._user.pins.update(pins.values())
 
 

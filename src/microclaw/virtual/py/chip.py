@@ -19,6 +19,7 @@ from msgspec import Struct
 
 from microclaw.errors import MicroclawError, PinRefused
 from microclaw.hardware.boards.micropython.stock import stock_image
+from microclaw.hardware.parts.models import SpiBus
 from microclaw.virtual.board import Board
 from microclaw.virtual.bus_time import UART_FIFO_BYTES, i2c_transfer_ms, spi_transfer_ms, uart_byte_ms
 from microclaw.virtual.part_bus import PartBus
@@ -27,7 +28,10 @@ from microclaw.wire.board_replies import EdgeRow
 
 Json: TypeAlias = bool | int | float | str | Sequence["Json"] | Mapping[str, "Json"] | None
 Driver: TypeAlias = Callable[..., Json]
-"""Called with the arguments of the guest's `_board.call`, which come out of JSON."""
+"""Called with the arguments of the guest's `_board.call`, which come out of JSON, and with the bytes of `send` last."""
+
+SpiSettings: TypeAlias = tuple[int | None, int | None, int, int, int]
+"""Of a bus: the pins of its clock and data, its mode, whether the lowest bit is first, and its clock in Hz."""
 
 ENODEV: Final = 19
 EINVAL: Final = 22
@@ -102,12 +106,18 @@ class PythonChip:
         self._board.ignore_edges(self._on_edge)
         self._triggers.clear()
 
-    def perform(self, name: str, arguments: str, most: int) -> str:
-        """[value, error, pending] in JSON, of at most `most` bytes; never raises for what a program asks."""
+    def perform(self, name: str, arguments: str, most: int, data: bytes | None = None) -> str:
+        """Return [value, error, pending] in JSON, of at most `most` bytes; never raises for what a program asks.
+
+        `data` are bytes that belong to the call, its last argument.
+        """
         value: Json = None
         error: Json = None
         try:
-            value = self._drivers[name](*json.loads(arguments))
+            values = json.loads(arguments)
+            if data is not None:
+                values.append(data)
+            value = self._drivers[name](*values)
         except DriverError as exc:
             error = exc.row
         except MicroclawError as exc:
@@ -278,10 +288,9 @@ class PythonChip:
             raise self._no_device(address)
         return data.hex()
 
-    def call_i2c_write(self, bus: tuple[int, int, int], address: int, data: str, has_stop: bool) -> None:
-        payload = _hex_bytes(data)
-        parts = self._transfer(bus, address, len(payload), has_stop)
-        parts.write(address, payload)
+    def call_i2c_write(self, bus: tuple[int, int, int], address: int, has_stop: bool, data: bytes) -> None:
+        parts = self._transfer(bus, address, len(data), has_stop)
+        parts.write(address, data)
 
     def _transfer(self, bus: tuple[int, int, int], address: int, size: int, has_stop: bool) -> PartBus:
         """Let the time of a transfer pass. Raises DriverError after the address if no part acknowledges it."""
@@ -312,20 +321,20 @@ class PythonChip:
             if pin is not None:
                 self.call_pin_open(pin)
 
-    def call_spi_transfer(self, pins: tuple[int | None, int | None], data: str, clock_hz: int) -> Json:
-        """Send bytes on the bus with these clock and data pins; return as many, which were received."""
-        return self._transfer_on_spi(pins, data, clock_hz).hex()
+    def call_spi_transfer(self, settings: SpiSettings, data: bytes) -> Json:
+        """Send bytes on a bus; return as many, which were received."""
+        return self._transfer_on_spi(settings, data).hex()
 
-    def call_spi_send(self, pins: tuple[int | None, int | None], data: str, clock_hz: int) -> None:
-        self._transfer_on_spi(pins, data, clock_hz)
+    def call_spi_send(self, settings: SpiSettings, data: bytes) -> None:
+        self._transfer_on_spi(settings, data)
 
-    def _transfer_on_spi(self, pins: tuple[int | None, int | None], data: str, clock_hz: int) -> bytes:
-        payload = _hex_bytes(data)
-        transfer_ms = spi_transfer_ms(len(payload), clock_hz)
-        sck, mosi = pins
-        self._board.parts.expect_spi_transfer((sck, mosi), transfer_ms)
+    def _transfer_on_spi(self, settings: SpiSettings, data: bytes) -> bytes:
+        sck, mosi, mode, first_bit, clock_hz = settings
+        bus = SpiBus(sck, mosi, mode=mode, is_lowest_first=bool(first_bit))
+        transfer_ms = spi_transfer_ms(len(data), clock_hz)
+        self._board.parts.expect_spi_transfer(bus, transfer_ms)
         self._spend_ms(transfer_ms)
-        return self._board.parts.spi_transfer((sck, mosi), payload)
+        return self._board.parts.spi_transfer(bus, data)
 
     def call_spi_pins(self, number: int) -> Json:
         """Return the clock and data pins of a bus that is given none."""

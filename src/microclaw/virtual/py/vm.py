@@ -203,8 +203,9 @@ class Vm:
         driver = self._memory.read(name, name_size).decode("utf-8", "replace")
         self._computes = False
         self._spend()
-        text = self._memory.read(payload, size).decode("utf-8", "replace")
-        answer = self.chip.perform(driver, text, most).encode()
+        text, separator, data = self._memory.read(payload, size).partition(b"\n")
+        arguments = text.decode("utf-8", "replace")
+        answer = self.chip.perform(driver, arguments, most, data if separator else None).encode()
         self._memory.write(result & 0xFFFFFFFF, answer)
         self._busy_since_s = time.monotonic()
         return len(answer)

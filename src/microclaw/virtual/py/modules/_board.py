@@ -17,9 +17,20 @@ rubbish = 0  # bytes that calls of the board took, which no chip's drivers take
 
 def call(name, *args):
     """Have the board do something; raises what the board's driver would raise."""
-    global rubbish
     before = mem_total()
-    value, error, pending = json.loads(host.call(name, json.dumps(args)))
+    return _value(host.call(name, json.dumps(args)), before)
+
+
+def send(name, data, *args):
+    """As `call`, with bytes after the arguments: to write them as text would take a program's time."""
+    before = mem_total()
+    return _value(host.call(name, json.dumps(args).encode() + b"\n" + data), before)
+
+
+def _value(answer, before):
+    """Return the value of an answer; `before` is mem_total() before the call."""
+    global rubbish
+    value, error, pending = json.loads(answer)
     rubbish += mem_total() - before
     if error:
         raise _error(error)

@@ -3,6 +3,7 @@
 import time
 
 from _board import call as _call
+from _board import send as _send
 
 
 def _number(pin):
@@ -37,7 +38,7 @@ class SoftI2C:
 
     def writeto(self, addr, buf, stop=True):
         buf = bytes(buf)
-        _call("i2c_write", self._bus, addr, buf.hex(), bool(stop))
+        _send("i2c_write", buf, self._bus, addr, bool(stop))
         if stop is None:
             return len(buf) + 1
         return len(buf)
@@ -69,6 +70,12 @@ _SENT_AT_ONCE = 2048  # bytes of one call of the board
 _RECEIVED_AT_ONCE = 256  # an answer of the board is short
 
 
+def _given(value, usual):
+    if value is None:
+        return usual
+    return value
+
+
 class SPI:
     """Without pins it has the chip's own. It reads zeros where no part answers."""
 
@@ -77,18 +84,39 @@ class SPI:
 
     def __init__(self, id=1, baudrate=500000, **options):
         self._bus = id
-        self._pins = _call("spi_pins", self._bus)
+        self._sck, self._mosi = _call("spi_pins", id)
+        self._baudrate = 500000
+        self._polarity = 0
+        self._phase = 0
+        self._first_bit = 0
         self.init(baudrate, **options)
 
-    def init(self, baudrate=None, *, polarity=0, phase=0, bits=8, firstbit=0, sck=None, mosi=None, miso=None, cs=None):
-        # As in ports/esp32/machine_hw_spi.c: a new bus has 500 kHz; what a later call leaves out stays as it is.
+    def init(
+        self,
+        baudrate=None,
+        *,
+        polarity=None,
+        phase=None,
+        bits=8,
+        firstbit=None,
+        sck=None,
+        mosi=None,
+        miso=None,
+        cs=None,
+    ):
+        """Whatever is left out stays as it is."""
         if baudrate is not None:
             if baudrate < 1:
                 raise ValueError("invalid baudrate")
             self._baudrate = baudrate
-        old_sck, old_mosi = self._pins
-        self._pins = (old_sck if sck is None else _number(sck), old_mosi if mosi is None else _number(mosi))
-        _call("bus_open", "SPI", self._bus, self._pins[0], self._pins[1], _number(miso))
+        self._polarity = _given(polarity, self._polarity)
+        self._phase = _given(phase, self._phase)
+        self._first_bit = _given(firstbit, self._first_bit)
+        self._sck = _given(_number(sck), self._sck)
+        self._mosi = _given(_number(mosi), self._mosi)
+        _call("bus_open", "SPI", self._bus, self._sck, self._mosi, _number(miso))
+        mode = (self._polarity << 1) | self._phase
+        self._settings = (self._sck, self._mosi, mode, self._first_bit, self._baudrate)
 
     def deinit(self):
         pass
@@ -97,7 +125,7 @@ class SPI:
         received = b""
         for start in range(0, len(data), _RECEIVED_AT_ONCE):
             piece = bytes(data[start : start + _RECEIVED_AT_ONCE])
-            received += bytes.fromhex(_call("spi_transfer", self._pins, piece.hex(), self._baudrate))
+            received += bytes.fromhex(_send("spi_transfer", piece, self._settings))
         return received
 
     def read(self, nbytes, write=0):
@@ -110,7 +138,7 @@ class SPI:
         data = memoryview(buf)  # whatever is no buffer is refused
         for start in range(0, len(data), _SENT_AT_ONCE):
             piece = bytes(data[start : start + _SENT_AT_ONCE])
-            _call("spi_send", self._pins, piece.hex(), self._baudrate)
+            _send("spi_send", piece, self._settings)
 
     def write_readinto(self, write_buf, read_buf):
         read_buf[:] = self._exchange(memoryview(write_buf))
