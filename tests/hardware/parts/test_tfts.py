@@ -1,12 +1,16 @@
-"""Color displays on SPI, at register level: windows, rotations, colors, and what is seen."""
+"""Color displays at register level: windows, rotations, colors, and what is seen; and matrices of LEDs."""
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
+from microclaw.errors import ConfigError
 from microclaw.hardware.boards import load_board
+from microclaw.hardware.parts.diagram import read_diagram
 from microclaw.hardware.parts.models import Display, SpiBus
-from microclaw.hardware.parts.wiring import Wiring, make_part
+from microclaw.hardware.parts.wiring import Wiring, check_wiring, make_part
 from microclaw.hardware.screens.screen import Screen
 from microclaw.virtual.board import Board
 from microclaw.virtual.virtual_clock import VirtualClock
@@ -156,3 +160,46 @@ def test_lines_scroll_between_fixed_ones(board: Board) -> None:
     desk.send(0x37, 0, 12)
     assert pixel(desk.screen(), 0, 10) == RED
     assert pixel(desk.screen(), 0, 12) == b"\0\0"
+
+
+def test_a_matrix_of_leds_is_a_screen(board: Board) -> None:
+    board.parts.wire(Wiring((make_part("m", "ws2812", pins={"data": 4}, attributes={"width": 3, "height": 2}),)))
+    assert board.parts.lit(4, b"\x00\xff\x00" + b"\x02\x00\x00" * 4) == b"\x00\xff\x00" + b"\x02\x00\x00" * 4
+    matrix = board.parts.model("m")
+    assert isinstance(matrix, Display)
+    dim = b"\x00\x20"
+    assert matrix.screen() == Screen("colors", 3, 2, RED + dim * 4 + b"\0\0")
+    assert len(board.parts.lit(4, bytes(30))) == 18
+    assert matrix.screen().is_blank
+
+
+def test_every_second_row_of_a_serpentine_goes_back_and_matrices_in_a_chain_are_below(board: Board) -> None:
+    attributes = {"width": 2, "height": 1, "count": 4, "serpentine": 1}
+    board.parts.wire(Wiring((make_part("m", "ws2812", pins={"data": 4}, attributes=attributes),)))
+    board.parts.lit(4, b"\x00\x00\xff\x00\xff\x00\xff\x00\x00\x00\x00\x00")
+    matrix = board.parts.model("m")
+    assert isinstance(matrix, Display)
+    assert matrix.screen() == Screen("colors", 2, 2, BLUE + RED + b"\0\0" + GREEN)
+
+
+def test_a_matrix_of_a_diagram_is_one(board: Board) -> None:
+    parts = [
+        {"id": "esp", "type": "board-esp32-devkit-c-v4"},
+        {"id": "m1", "type": "wokwi-neopixel-matrix", "attrs": {"rows": "4", "cols": "8"}},
+        {"id": "d1", "type": "wokwi-ili9341", "attrs": {}},
+    ]
+    pairs = (("4", "m1:DIN"), ("18", "d1:SCK"), ("23", "d1:MOSI"), ("2", "d1:D/C"), ("15", "d1:CS"))
+    connections = [[f"esp:{pin}", end, "", []] for pin, end in pairs]
+    wiring = read_diagram(json.dumps({"version": 1, "parts": parts, "connections": connections}))
+    assert wiring.not_simulated == ()
+    matrix, display = wiring.parts
+    assert matrix.attributes == {"width": 8, "height": 4, "count": 32}
+    assert display.pins == {"sck": 18, "mosi": 23, "dc": 2, "cs": 15}
+
+
+def test_parts_on_one_spi_bus_need_a_cs(board: Board) -> None:
+    first = make_part("a", "st7789", pins={"sck": 12, "mosi": 11, "dc": 4})
+    second = make_part("b", "st7789", pins={"sck": 12, "mosi": 11, "dc": 5, "cs": 10})
+    with pytest.raises(ConfigError) as caught:
+        check_wiring(Wiring((first, second)), board.profile)
+    assert caught.value.message == "a and b are on one SPI bus, and one of them has no cs"
