@@ -1,0 +1,152 @@
+"""What displays of digits and matrices show, after the edges and transfers that their data sheets describe."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Final
+
+from microclaw.hardware.boards.reader import load_board
+from microclaw.hardware.parts.wiring import Wiring, make_part
+from microclaw.hardware.screens.screen import Screen, unpack_screen
+from microclaw.virtual.board import Board
+from microclaw.virtual.virtual_clock import VirtualClock
+
+CLK: Final = 4
+DIO: Final = 5
+SEGMENTS: Final = {"1": 0x06, "2": 0x5B, "3": 0x4F, "4": 0x66, " ": 0x00}
+
+
+class Desk:
+    """A board with one part, whose pins a test moves."""
+
+    def __init__(self, part: str, pins: dict[str, int], **attributes: float) -> None:
+        self.clock = VirtualClock()
+        self.board = Board(load_board("virtual"), self.clock)
+        self.board.parts.wire(Wiring((make_part("shown", part, pins=pins, attributes=attributes),)))
+
+    def set(self, pin: int, level: int) -> None:
+        self.board.set_output(pin, level)
+
+    def wait(self, ms: float) -> None:
+        self.clock.advance(ms)
+
+    def screens(self) -> list[Screen]:
+        rows = self.board.parts.screens().records
+        return [unpack_screen(row.kind, row.width, row.height, row.data, row.mark) for row in rows]
+
+    def last(self) -> Screen:
+        self.wait(200)
+        return self.screens()[-1]
+
+
+class TwoWires(Desk):
+    """A TM1637 that is sent bytes as its data sheet draws them; `acks` are the levels of DIO in the ninth clocks."""
+
+    def __init__(self, **attributes: float) -> None:
+        super().__init__("tm1637", {"clk": CLK, "dio": DIO}, **attributes)
+        self.acks: list[int] = []
+
+    def transfer(self, *data: int) -> None:
+        self.set(CLK, 1)
+        self.set(DIO, 1)
+        self.set(DIO, 0)
+        for byte in data:
+            for bit in range(8):
+                self.set(CLK, 0)
+                self.set(DIO, byte >> bit & 1)
+                self.set(CLK, 1)
+            self.set(CLK, 0)
+            self.board.configure_pin(DIO, reads=True, drives=False)
+            self.set(CLK, 1)
+            self.acks.append(self.board.read_pin(DIO))
+            self.set(CLK, 0)
+            assert self.board.read_pin(DIO) == 1
+            self.set(DIO, 0)
+        self.set(CLK, 1)
+        self.set(DIO, 1)
+
+    def write(self, text: str, address: int = 0) -> None:
+        self.transfer(0x40)
+        self.transfer(0xC0 | address, *(SEGMENTS[character] for character in text))
+
+
+def digits(text: str, *, marked: Iterable[int] = ()) -> bytes:
+    data = bytearray(SEGMENTS[character] for character in text)
+    for place in marked:
+        data[place] |= 0x80
+    return bytes(data)
+
+
+def test_a_tm1637_shows_its_registers_while_it_is_on() -> None:
+    desk = TwoWires()
+    desk.write("1234")
+    desk.wait(100)
+    assert desk.screens() == []
+    desk.transfer(0x8F)
+    assert desk.last() == Screen("digits", 4, 1, digits("1234"), ":")
+    desk.transfer(0x80)
+    assert desk.last().is_blank
+    desk.transfer(0x88)
+    assert desk.last().data == digits("1234")
+
+
+def test_a_tm1637_acknowledges_each_byte() -> None:
+    desk = TwoWires()
+    desk.write("12")
+    assert desk.acks == [0, 0, 0, 0]
+
+
+def test_a_tm1637_writes_to_a_fixed_address_or_to_one_after_the_other() -> None:
+    desk = TwoWires()
+    desk.transfer(0x8F)
+    desk.write("1234")
+    desk.transfer(0x44)
+    desk.transfer(0xC2, SEGMENTS["1"], SEGMENTS["2"])
+    assert desk.last().data == digits("1224")
+    desk.write("44", 3)
+    assert desk.last().data == digits("1224")
+
+
+def test_only_the_colon_of_a_clock_is_wired_to_bit_7() -> None:
+    clock = TwoWires()
+    clock.transfer(0x8F)
+    clock.transfer(0xC0, *digits("1234", marked=(0, 1, 2, 3)))
+    assert clock.last() == Screen("digits", 4, 1, digits("1234", marked=[1]), ":")
+    points = TwoWires(colon=0)
+    points.transfer(0x8F)
+    points.transfer(0xC0, *digits("1234", marked=(2,)))
+    assert points.last() == Screen("digits", 4, 1, digits("1234", marked=[2]), ".")
+
+
+def test_digits_that_are_written_slowly_are_one_picture() -> None:
+    desk = TwoWires()
+    desk.transfer(0x8F)
+    desk.set(CLK, 1)
+    desk.set(DIO, 0)
+    for byte in (0xC0, *digits("4321")):
+        for bit in range(8):
+            desk.set(CLK, 0)
+            desk.set(DIO, byte >> bit & 1)
+            desk.wait(1)
+            desk.set(CLK, 1)
+        desk.set(CLK, 0)
+        desk.set(DIO, 0)
+        desk.set(CLK, 1)
+    desk.set(CLK, 0)
+    desk.set(CLK, 1)
+    desk.set(DIO, 1)
+    desk.wait(200)
+    assert [screen.data for screen in desk.screens()] == [digits("4321")]
+
+
+def test_noise_on_the_lines_of_a_tm1637_changes_nothing() -> None:
+    desk = TwoWires()
+    desk.transfer(0x8F)
+    desk.write("1234")
+    before = desk.last()
+    for number in range(2_000):
+        desk.set((CLK, DIO)[number * number % 7 % 2], number % 3 % 2)
+    desk.transfer()
+    desk.write("1234")
+    desk.transfer(0x8F)
+    assert desk.last().data == before.data
