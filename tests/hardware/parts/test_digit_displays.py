@@ -150,3 +150,94 @@ def test_noise_on_the_lines_of_a_tm1637_changes_nothing() -> None:
     desk.write("1234")
     desk.transfer(0x8F)
     assert desk.last().data == before.data
+
+
+SCK: Final = 4
+MOSI: Final = 5
+CS: Final = 6
+
+
+class Chain(Desk):
+    """A chain of MAX7219 on a bus of the chip, or on pins that are moved."""
+
+    def __init__(self, **attributes: float) -> None:
+        super().__init__("max7219", {"sck": SCK, "mosi": MOSI, "cs": CS}, **attributes)
+
+    def load(self, *words: int) -> None:
+        """Send words of 16 bits while CS is low, bit by bit."""
+        self.set(CS, 0)
+        for word in words:
+            for bit in range(15, -1, -1):
+                self.set(SCK, 0)
+                self.set(MOSI, word >> bit & 1)
+                self.set(SCK, 1)
+        self.set(CS, 1)
+
+    def switch_on(self, chips: int = 1) -> None:
+        for word in (0x0B07, 0x0C01):
+            self.load(*[word] * chips)
+
+
+def test_a_max7219_is_shut_down_at_power_on_and_scans_one_digit() -> None:
+    chain = Chain()
+    for row in range(1, 9):
+        chain.load(row << 8 | 0x81)
+    chain.wait(200)
+    assert chain.screens() == []
+    chain.load(0x0C01)
+    assert chain.last() == Screen("pixels", 8, 8, bytes((0x81, 0, 0, 0, 0, 0, 0, 0)))
+    chain.load(0x0B07)
+    assert chain.last().data == bytes([0x81] * 8)
+    chain.load(0x0C00)
+    assert chain.last().is_blank
+    chain.load(0x0F01)
+    assert chain.last().data == b"\xff" * 8
+
+
+def test_the_last_word_of_a_chain_is_for_the_chip_on_the_right() -> None:
+    chain = Chain(count=2)
+    chain.switch_on(2)
+    chain.load(0x0180, 0x0101)
+    assert chain.last() == Screen("pixels", 16, 8, bytes((0x80, 0x01)) + bytes(14))
+    # A no-op for the far chip leaves it as it is.
+    chain.load(0x0000, 0x0103)
+    assert chain.last().data[:2] == bytes((0x80, 0x03))
+
+
+def test_words_of_a_chain_move_on_to_the_next_chip() -> None:
+    chain = Chain(count=2)
+    chain.switch_on(2)
+    chain.load(0x01AA)
+    chain.load(0x0155)
+    assert chain.last().data[:2] == bytes((0xAA, 0x55))
+
+
+def test_parola_modules_are_mirrored() -> None:
+    chain = Chain(mirrored=1)
+    chain.switch_on()
+    chain.load(0x0103)
+    assert chain.last().data[0] == 0xC0
+
+
+def test_digits_are_decoded_as_code_b_or_as_segments() -> None:
+    chain = Chain(digits=8)
+    chain.switch_on()
+    chain.load(0x097F)
+    # Digit 7, on the left, is not decoded: A, B and C.
+    for digit, code in enumerate((0x01, 0x02, 0x83, 0x0A, 0x0F, 0x0F, 0x0F, 0x70), 1):
+        chain.load(digit << 8 | code)
+    screen = chain.last()
+    assert (screen.kind, screen.width, screen.height, screen.mark) == ("digits", 8, 1, ".")
+    assert screen.data == bytes((0x07, 0, 0, 0, 0x40, 0x4F | 0x80, 0x5B, 0x06))
+
+
+def test_a_max7219_takes_nothing_before_load_rises() -> None:
+    chain = Chain()
+    chain.switch_on()
+    chain.load(0x01FF)
+    before = chain.last()
+    chain.set(CS, 0)
+    for _ in range(16):
+        chain.set(SCK, 0)
+        chain.set(SCK, 1)
+    assert chain.last() == before

@@ -152,7 +152,7 @@ def _attributes(part: DiagramPart, facts: Part) -> dict[str, float]:
     values = {**facts.measures, **facts.inputs}
     ranges = {**values, **facts.attributes}
     names = {**dict(zip(values, values, strict=True)), **facts.wokwi_facts.attributes}
-    attributes: dict[str, float] = {}
+    attributes = _attributes_of_texts(part, facts)
     for theirs, ours in names.items():
         text = part.attribute(theirs)
         if ours not in ranges or text is None:
@@ -160,6 +160,15 @@ def _attributes(part: DiagramPart, facts: Part) -> dict[str, float]:
         number = _number(text)
         if number is not None:
             attributes[ours] = _within(number, ranges[ours])
+    return attributes
+
+
+def _attributes_of_texts(part: DiagramPart, facts: Part) -> dict[str, float]:
+    """Return the attributes that follow from words, such as "anode"; an unknown word says nothing."""
+    attributes: dict[str, float] = {}
+    for theirs, meanings in facts.wokwi_facts.texts.items():
+        text = part.attribute(theirs) or ""
+        attributes.update(meanings.get(text, {}))
     return attributes
 
 

@@ -124,7 +124,8 @@ class WokwiFacts(Struct, frozen=True, forbid_unknown_fields=True):
 
     `joined`: pins that are one inside the part. `chained`: the output that feeds the next part's input. `lit_by_low`:
     pins which make low mean "on" if they are on the GPIO. `common`: a pin that makes low mean "on" if it is on the
-    supply. `low_if`: attributes, each with the text that makes low mean "on".
+    supply. `low_if`: attributes, each with the text that makes low mean "on". `texts`: attributes with words, each
+    word with our attributes that follow from it; "" stands for a diagram without the attribute.
     """
 
     types: tuple[str, ...]
@@ -135,6 +136,7 @@ class WokwiFacts(Struct, frozen=True, forbid_unknown_fields=True):
     lit_by_low: tuple[str, ...] = ()
     common: str | None = None
     low_if: Mapping[str, str] = {}
+    texts: Mapping[str, Mapping[str, Mapping[str, float]]] = {}
 
 
 class Part(Struct, frozen=True, forbid_unknown_fields=True):
