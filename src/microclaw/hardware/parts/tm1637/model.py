@@ -36,8 +36,9 @@ class Model(Display, PinDevice):
         self._end_transfer()
         self._seen = self.screen()
         # The pull-ups of the module.
-        self.bench.drive(self._clk, 1)
-        self.bench.drive(self._dio, 1)
+        self.bench.pull(self._clk, 1)
+        self.bench.pull(self._dio, 1)
+        self.bench.drive(self._dio, None)
 
     def edge(self, role: str, level: int) -> None:
         if role == "dio":
@@ -100,7 +101,7 @@ class Model(Display, PinDevice):
         elif self._bit_count > _BYTE_BITS:
             self._bit_count = 0
             self._byte = 0
-            self.bench.drive(self._dio, 1)
+            self.bench.drive(self._dio, None)
 
     def _take_byte(self, byte: int) -> None:
         if self._is_first_byte:
