@@ -241,3 +241,125 @@ def test_a_max7219_takes_nothing_before_load_rises() -> None:
         chain.set(SCK, 0)
         chain.set(SCK, 1)
     assert chain.last() == before
+
+
+SEGMENT_PINS: Final = {"a": 4, "b": 5, "c": 6, "d": 7, "e": 15, "f": 16, "g": 17, "dp": 8}
+DIGIT_PINS: Final = {"dig1": 18, "dig2": 21, "dig3": 38, "dig4": 39}
+
+
+class Multiplexed(Desk):
+    """Digits on pins, which a test lights one after the other."""
+
+    def __init__(self, digit_count: int, **attributes: float) -> None:
+        self.digit_pins = list(DIGIT_PINS.values())[:digit_count]
+        used = dict(list(DIGIT_PINS.items())[:digit_count])
+        super().__init__("seven_segment", {**SEGMENT_PINS, **used}, digits=max(digit_count, 1), **attributes)
+        is_anode = bool(attributes.get("common_anode"))
+        has_transistors = bool(attributes.get("transistors"))
+        self.on = int(not is_anode)
+        self.digit_on = int(is_anode != has_transistors)
+        for pin in self.digit_pins:
+            self.set(pin, 1 - self.digit_on)
+
+    def set_segments(self, segments: int) -> None:
+        for bit, pin in enumerate(SEGMENT_PINS.values()):
+            self.set(pin, self.on if segments >> bit & 1 else 1 - self.on)
+
+    def turn(self, place: int, segments: int, ms: float, *, ghost_ms: float = 0.0) -> None:
+        """Light a digit for a time; until `ghost_ms` of it the digit before shows these segments, too."""
+        self.set_segments(segments)
+        self.wait(ghost_ms)
+        for other, pin in enumerate(self.digit_pins):
+            self.set(pin, self.digit_on if other == place else 1 - self.digit_on)
+        self.wait(ms - ghost_ms)
+
+    def show(self, text: str, *, rounds: int, turn_ms: float, ghost_ms: float = 0.0) -> None:
+        for _ in range(rounds):
+            for place, segments in enumerate(digits(text)):
+                self.turn(place, segments, turn_ms, ghost_ms=ghost_ms)
+
+
+def pictures(desk: Desk) -> list[bytes]:
+    desk.wait(200)
+    return [screen.data for screen in desk.screens()]
+
+
+def test_digits_that_are_lit_in_turn_are_seen_together() -> None:
+    for attributes in ({}, {"common_anode": 1}, {"transistors": 1}, {"common_anode": 1, "transistors": 1}):
+        desk = Multiplexed(4, **attributes)
+        desk.show("1234", rounds=50, turn_ms=2)
+        desk.show("1243", rounds=50, turn_ms=2)
+        assert [screen.data for screen in desk.screens()] == [digits("1234"), digits("1243")]
+
+
+def test_segments_that_are_lit_for_a_moment_by_mistake_are_not_seen() -> None:
+    desk = Multiplexed(4)
+    desk.show("1234", rounds=50, turn_ms=2, ghost_ms=0.3)
+    assert [screen.data for screen in desk.screens()] == [digits("1234")]
+
+
+def test_digits_that_come_back_too_late_are_seen_one_by_one() -> None:
+    desk = Multiplexed(4)
+    desk.show("1234", rounds=10, turn_ms=25)
+    seen = {screen.data for screen in desk.screens()}
+    assert seen == {digits("1   "), digits(" 2  "), digits("  3 "), digits("   4")}
+
+
+def test_one_digit_stands_as_it_was_left() -> None:
+    desk = Multiplexed(0, common_anode=1)
+    for character in "1234":
+        desk.set_segments(SEGMENTS[character])
+        desk.wait(1_000)
+    assert pictures(desk) == [digits(character) for character in "1234"]
+    desk.set_segments(0)
+    assert desk.last().is_blank
+
+
+def test_a_multiplexed_display_that_goes_dark_is_blank() -> None:
+    desk = Multiplexed(2)
+    desk.show("12", rounds=20, turn_ms=5)
+    for pin in desk.digit_pins:
+        desk.set(pin, 1 - desk.digit_on)
+    assert [screen.is_blank for screen in (desk.last(), desk.screens()[0])] == [True, False]
+
+
+class Shifted(Desk):
+    """Digits over shift registers."""
+
+    def __init__(self, **attributes: float) -> None:
+        super().__init__("seven_segment_595", {"ds": 4, "shcp": 5, "stcp": 6}, **attributes)
+
+    def store(self, *data: int) -> None:
+        for byte in data:
+            for bit in range(7, -1, -1):
+                self.set(4, byte >> bit & 1)
+                self.set(5, 1)
+                self.set(5, 0)
+        self.set(6, 1)
+        self.set(6, 0)
+
+
+def test_each_digit_can_have_a_shift_register_of_its_own() -> None:
+    desk = Shifted(digits=2)
+    desk.store(SEGMENTS["1"], SEGMENTS["2"])
+    assert pictures(desk) == [digits("12")]
+
+
+def test_outputs_of_a_shift_register_can_switch_the_digits() -> None:
+    segments = {role: 8 + place for place, role in enumerate(SEGMENT_PINS)}
+    desk = Shifted(digits=4, common_anode=1, q1=0, q2=1, q3=2, q4=3, **segments)
+    for _ in range(50):
+        for place, character in enumerate("4321"):
+            desk.store(~SEGMENTS[character] & 0xFF, 1 << place)
+            desk.wait(2)
+    assert [screen.data for screen in desk.screens()] == [digits("4321")]
+
+
+def test_what_is_shifted_is_seen_when_it_is_stored() -> None:
+    desk = Shifted()
+    desk.store(SEGMENTS["3"])
+    desk.wait(100)
+    for _ in range(8):
+        desk.set(5, 1)
+        desk.set(5, 0)
+    assert pictures(desk) == [digits("3")]
