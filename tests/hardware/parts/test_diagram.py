@@ -10,8 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from microclaw.errors import ConfigError
+from microclaw.hardware.boards.reader import load_board
 from microclaw.hardware.parts.diagram import read_diagram
-from microclaw.hardware.parts.wiring import Wiring
+from microclaw.hardware.parts.wiring import Wiring, check_wiring
 
 ESP = {"type": "board-esp32-devkit-c-v4", "id": "esp"}
 
@@ -265,3 +266,48 @@ def test_a_character_display_is_on_i2c_or_on_pins_as_it_is_drawn() -> None:
     roles = {"rs": 4, "e": 5, "d4": 13, "d5": 14, "d6": 18, "d7": 19, "backlight": 23}
     assert (first.part, first.address, first.pins) == ("lcd1602", None, roles)
     assert (second.part, second.address, second.pins) == ("lcd2004", 0x3F, {"sda": 21, "scl": 22})
+
+
+SEGMENT_PINS = ("A", "B", "C", "D", "E", "F", "G", "DP")
+
+
+def test_words_of_an_attribute_and_their_absence_say_how_a_display_is_made() -> None:
+    gpios = (4, 5, 13, 14, 15, 16, 17, 18)
+    wires = [(f"seg:{pin}", f"esp:{gpio}") for pin, gpio in zip(SEGMENT_PINS, gpios, strict=True)]
+    for attributes, is_anode in (({}, 1), ({"common": "anode"}, 1), ({"common": "cathode"}, 0)):
+        parts = [part("wokwi-7segment", "seg", **attributes)]
+        (digit,) = diagram(parts, [*wires, ("seg:COM", "esp:3V3")]).parts
+        assert (digit.part, digit.attributes["common_anode"]) == ("seven_segment", is_anode)
+        assert digit.pins["dp"] == 18
+        assert "dig1" not in digit.pins
+
+
+def registers(*wires: tuple[str, str]) -> Wiring:
+    """Return the wiring of a display with two digits whose segments are at the second of two registers in a chain."""
+    parts = [part("wokwi-74hc595", "sr1"), part("wokwi-74hc595", "sr2"), part("wokwi-resistor", "r1")]
+    parts.append(part("wokwi-7segment", "seg", digits="2", common="cathode"))
+    chain = [("sr1:DS", "esp:4"), ("sr1:Q7S", "sr2:DS")]
+    for register in ("sr1", "sr2"):
+        chain += [(f"{register}:SHCP", "esp:5"), (f"{register}:STCP", "esp:13")]
+    segments = [(f"sr2:Q{bit}", f"seg:{pin}") for bit, pin in enumerate(SEGMENT_PINS[1:])]
+    return diagram(parts, [*chain, *segments, ("sr2:Q7", "r1:1"), ("r1:2", "seg:A"), *wires])
+
+
+def test_a_display_at_the_outputs_of_shift_registers_is_on_the_pins_of_the_first_one() -> None:
+    wiring = registers(("seg:DIG1", "sr1:Q3"), ("seg:DIG2", "esp:18"))
+    display = wiring.find("seg")
+    assert display is not None
+    assert display.part == "seven_segment_595"
+    assert display.pins == {"ds": 4, "shcp": 5, "stcp": 13, "dig2": 18}
+    outputs = {"a": 15, "b": 8, "c": 9, "d": 10, "e": 11, "f": 12, "g": 13, "dp": 14, "q1": 3}
+    assert display.attributes == {"digits": 2, "common_anode": 0, **outputs}
+    # The registers are still there, on the same pins.
+    register = wiring.find("sr1")
+    assert register is not None
+    assert register.attributes == {"count": 2}
+    check_wiring(wiring, load_board("esp32-devkitc-v4"))
+
+
+def test_registers_that_feed_each_other_in_a_ring_end_nothing() -> None:
+    wiring = registers(("sr2:Q7S", "sr1:DS"))
+    assert wiring.find("seg") is not None

@@ -51,7 +51,10 @@ def read_diagram(text: str) -> Wiring:
         if _is_in_chain(diagram, part):
             continue
         try:
-            wired[part.id] = _wire(diagram, part, ids[part.id])
+            wired_part = _wire_at_outputs(diagram, part, ids[part.id])
+            if wired_part is None:
+                wired_part = _wire(diagram, part, ids[part.id])
+            wired[part.id] = wired_part
         except ConfigError:
             not_simulated.append(part.id)
     renamed = renamed_ids({name: ids[name] for name in wired})
@@ -77,11 +80,8 @@ def _wire(diagram: Diagram, part: DiagramPart, part_id: str) -> WiredPart:
     pins: dict[str, int] = {}
     active: Active | None = None
     attributes = _attributes(part, facts)
-    for pin in diagram.pins_of(part.id):
-        role = facts.wokwi_facts.pins.get(pin)
+    for role, pin in _pins_by_role(diagram, part).items():
         net = diagram.net(part.id, pin)
-        if role is None or role in pins or not net.gpios:
-            continue
         pins[role] = min(net.gpios)
         active = _active_level(diagram, part, pin, net)
         if "resistor" in facts.attributes and diagram.pulls(net):
@@ -98,6 +98,77 @@ def _wire(diagram: Diagram, part: DiagramPart, part_id: str) -> WiredPart:
         active=active,
         attributes=attributes,
     )
+
+
+def _wire_at_outputs(diagram: Diagram, part: DiagramPart, part_id: str) -> WiredPart | None:
+    """Return the part that stands for one at the outputs of shift registers, on the pins of the first register.
+
+    None if no pin of the part is at such an output. Raises ConfigError if its pins are at several chains of registers.
+    """
+    facts = _facts(part)
+    over = facts.wokwi_facts.over_outputs
+    if over is None:
+        return None
+    chains: dict[str, DiagramPart] = {}
+    attributes = _attributes(part, facts)
+    for pin in diagram.pins_of(part.id):
+        place = _output_at(diagram, diagram.net(part.id, pin))
+        if place is not None and pin in over.attributes:
+            register, number = place
+            chains[register.id] = register
+            attributes[over.attributes[pin]] = number
+    if not chains:
+        return None
+    if len(chains) > 1:
+        raise ConfigError(f"{part.id}: its pins are at {len(chains)} chains of registers")
+    (register,) = chains.values()
+    roles = part_roles(parts()[over.part])
+    pins = _gpios_by_role(diagram, register) | _gpios_by_role(diagram, part)
+    pins = {role: gpio for role, gpio in pins.items() if role in roles}
+    return make_part(part_id, over.part, pins=pins, attributes=attributes)
+
+
+def _output_at(diagram: Diagram, net: Net) -> tuple[DiagramPart, int] | None:
+    """Return the first register of the chain whose output is at a net, and the output's number in the chain."""
+    for end in sorted(net.ends):
+        other_id, _, pin = end.partition(":")
+        register = diagram.parts.get(other_id)
+        if register is None or register.type not in _parts_by_type():
+            continue
+        outputs = _facts(register).wokwi_facts.outputs
+        if pin in outputs:
+            first, chip_count = _first_of_chain(diagram, register)
+            return first, outputs.index(pin) + chip_count * len(outputs)
+    return None
+
+
+def _first_of_chain(diagram: Diagram, part: DiagramPart) -> tuple[DiagramPart, int]:
+    """Return the part that feeds the whole chain, and how many parts are before this one."""
+    seen = [part.id]
+    feeder = _feeder(diagram, part)
+    while feeder is not None and feeder.id not in seen:
+        seen.append(feeder.id)
+        part = feeder
+        feeder = _feeder(diagram, part)
+    return part, len(seen) - 1
+
+
+def _gpios_by_role(diagram: Diagram, part: DiagramPart) -> dict[str, int]:
+    """Return the GPIOs that a part's pins lead to, by its roles."""
+    gpios = {}
+    for role, pin in _pins_by_role(diagram, part).items():
+        gpios[role] = min(diagram.net(part.id, pin).gpios)
+    return gpios
+
+
+def _pins_by_role(diagram: Diagram, part: DiagramPart) -> dict[str, str]:
+    """Return the pins of a part that lead to a GPIO, by its roles; of several for a role the first."""
+    pins: dict[str, str] = {}
+    for pin in diagram.pins_of(part.id):
+        role = _facts(part).wokwi_facts.pins.get(pin)
+        if role is not None and role not in pins and diagram.net(part.id, pin).gpios:
+            pins[role] = pin
+    return pins
 
 
 def _active_level(diagram: Diagram, part: DiagramPart, pin: str, net: Net) -> Active | None:

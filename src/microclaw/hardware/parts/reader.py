@@ -119,13 +119,24 @@ class Serves(Struct, frozen=True, forbid_unknown_fields=True):
     class_attributes: Mapping[str, Mapping[str, float]] = {}
 
 
+class OutputFacts(Struct, frozen=True, forbid_unknown_fields=True):
+    """The part that stands for a part whose pins are at the outputs of shift registers.
+
+    `attributes` are those of that part, each of which is the number of an output, by the pins.
+    """
+
+    part: str
+    attributes: Mapping[str, str]
+
+
 class WokwiFacts(Struct, frozen=True, forbid_unknown_fields=True):
     """How the part stands in a diagram.json: its types, their pins by our role, attributes by ours.
 
     `joined`: pins that are one inside the part. `chained`: the output that feeds the next part's input. `lit_by_low`:
     pins which make low mean "on" if they are on the GPIO. `common`: a pin that makes low mean "on" if it is on the
     supply. `low_if`: attributes, each with the text that makes low mean "on". `texts`: attributes with words, each
-    word with our attributes that follow from it; "" stands for a diagram without the attribute.
+    word with our attributes that follow from it; "" stands for a diagram without the attribute. `outputs`: the outputs
+    of a shift register, in their order.
     """
 
     types: tuple[str, ...]
@@ -137,6 +148,8 @@ class WokwiFacts(Struct, frozen=True, forbid_unknown_fields=True):
     common: str | None = None
     low_if: Mapping[str, str] = {}
     texts: Mapping[str, Mapping[str, Mapping[str, float]]] = {}
+    outputs: tuple[str, ...] = ()
+    over_outputs: OutputFacts | None = None
 
 
 class Part(Struct, frozen=True, forbid_unknown_fields=True):

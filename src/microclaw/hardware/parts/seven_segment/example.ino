@@ -28,7 +28,7 @@ void loop() {
   Serial.print("count ");
   Serial.println(count);
   unsigned long begin = millis();
-  while (millis() - begin < 1000) {
+  while (millis() - begin < 500) {
     light(0, count / 10);
     delay(5);
     light(1, count % 10);

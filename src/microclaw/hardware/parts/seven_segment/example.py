@@ -19,7 +19,7 @@ count = 41
 while True:
     print("count", count)
     begin = ticks_ms()
-    while ticks_diff(ticks_ms(), begin) < 1000:
+    while ticks_diff(ticks_ms(), begin) < 500:
         light(0, count // 10)
         sleep_ms(5)
         light(1, count % 10)

@@ -23,15 +23,15 @@ void loop() {
   Serial.print("count ");
   Serial.println(count);
   unsigned long begin = millis();
-  while (millis() - begin < 1000) {
+  while (millis() - begin < 500) {
     light(0, count / 1000);
-    delay(2);
+    delay(3);
     light(1, count / 100 % 10);
-    delay(2);
+    delay(3);
     light(2, count / 10 % 10);
-    delay(2);
+    delay(3);
     light(3, count % 10);
-    delay(2);
+    delay(3);
   }
   count++;
 }

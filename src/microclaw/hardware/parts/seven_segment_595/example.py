@@ -26,8 +26,8 @@ count = 1241
 while True:
     print("count", count)
     begin = ticks_ms()
-    while ticks_diff(ticks_ms(), begin) < 1000:
+    while ticks_diff(ticks_ms(), begin) < 500:
         for place, digit in enumerate(str(count)):
             light(place, int(digit))
-            sleep_ms(2)
+            sleep_ms(3)
     count += 1
