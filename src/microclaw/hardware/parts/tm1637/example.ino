@@ -7,10 +7,11 @@
 TM1637Display display(CLK, DIO);
 const uint8_t cool[] = {
     SEG_A | SEG_D | SEG_E | SEG_F,
-    SEG_A | SEG_B | SEG_C | SEG_D | SEG_E | SEG_F,
-    SEG_A | SEG_B | SEG_C | SEG_D | SEG_E | SEG_F,
+    SEG_C | SEG_D | SEG_E | SEG_G,
+    SEG_C | SEG_D | SEG_E | SEG_G,
     SEG_D | SEG_E | SEG_F,
 };
+const uint8_t celsius[] = {SEG_A | SEG_B | SEG_F | SEG_G, SEG_A | SEG_D | SEG_E | SEG_F};
 int count = 40;
 
 void setup() {
@@ -21,6 +22,7 @@ void setup() {
   display.setSegments(cool);
   delay(1000);
   display.showNumberDec(-5, false, 2, 0);
+  display.setSegments(celsius, 2, 2);
   delay(1000);
   display.setBrightness(2);
 }
