@@ -6,7 +6,7 @@
 class LedControl {
   public:
     LedControl(int mosi, int sck, int cs, int count = 1)
-        MICROCLAW_OUTPUT_PIN(mosi) MICROCLAW_OUTPUT_PIN(sck) MICROCLAW_OUTPUT_PIN(cs);
+        MICROCLAW_OUTPUT_PIN(mosi) MICROCLAW_OUTPUT_PIN(sck) MICROCLAW_OUTPUT_PIN(cs) MICROCLAW_ATTRIBUTE(count);
     int getDeviceCount() { return count_; }
     void shutdown(int addr, bool is_off);
     void setScanLimit(int addr, int limit); /* digits 0 to `limit` are shown */
