@@ -21,7 +21,7 @@ from microclaw.virtual.bench import BoardParts
 from microclaw.virtual.bus_time import UartQueue
 from microclaw.virtual.clock import Clock
 from microclaw.virtual.line_buffers import LineBuffer
-from microclaw.virtual.pin_state import PinState
+from microclaw.virtual.pin_state import PinJoins, PinState
 from microclaw.virtual.pwm_channels import PwmChannels
 from microclaw.wire.board_replies import ABSENT, GPIO_ERROR, EdgeRow, LedRow, LogRow, PinRow, PwmRow
 from microclaw.wire.fair_ring import FairPage, FairRing
@@ -63,15 +63,13 @@ class Board:
         self.switching = threading.RLock()  # while it is held, no other thread switches the power
         self._pwm_channels = PwmChannels(profile.pwm)
         self._pins = {number: PinState(number) for number in sorted(profile.pins)}
-        self._joins: dict[int, int] = {}
+        self._joins = PinJoins()
         self.adc = AdcInputs(profile)
         self.boot_edge = 0  # number of the first edge since the last boot
         self._edges: FairRing[EdgeRow] = FairRing(EDGE_RING, lambda _: None)
         self._pwm: FairRing[PwmRow] = FairRing(PWM_RING, lambda _: None)
         self._leds: FairRing[LedRow] = FairRing(LED_RING_BYTES, lambda _: None, lambda row: len(row.data) // 2 + 32)
-        self._log: FairRing[LogRow] = FairRing(
-            LOG_RING_BYTES, lambda record: record.app, lambda record: len(record.text) + 32
-        )
+        self._log: FairRing[LogRow] = FairRing(LOG_RING_BYTES, lambda row: row.app, lambda row: len(row.text) + 32)
         self._lines = LineBuffer()
         self._absent: set[str] = set()
         self._claims: dict[int | str, str] = {}
@@ -145,10 +143,7 @@ class Board:
         """Connect a pin with another one from outside, as a closed switch does; None opens it again."""
         with self.lock:
             before = self._joined(pin)
-            if other is None:
-                self._joins.pop(pin, None)
-            else:
-                self._joins[pin] = self._pin(other).pin
+            self._joins.join(pin, other)
             self._update(self._pin(pin))
             for state in before:
                 self._settle(state)
@@ -440,15 +435,7 @@ class Board:
 
     def _joined(self, pin: int) -> list[PinState]:
         """Return the pins that are joined with this one, whichever of them the switch belongs to."""
-        if not self._joins:
-            return []
-        states = []
-        for first, second in self._joins.items():
-            if first == pin:
-                states.append(self._pins[second])
-            elif second == pin:
-                states.append(self._pins[first])
-        return states
+        return [self._pins[number] for number in self._joins.joined_with(pin)]
 
     def _update(self, state: PinState) -> None:
         """Give a pin, and those that are joined with it, the levels that follow from what drives them."""

@@ -75,3 +75,28 @@ class PinState(Struct):
         if self.pull is not None:
             return self.pull
         return self.resistor
+
+
+class PinJoins:
+    """The pins that closed switches connect from outside."""
+
+    def __init__(self) -> None:
+        # The pin of the switch, and the one that it leads to.
+        self._others: dict[int, int] = {}
+
+    def join(self, pin: int, other: int | None) -> None:
+        """Close the switch at a pin; None opens it."""
+        if other is None:
+            self._others.pop(pin, None)
+        else:
+            self._others[pin] = other
+
+    def joined_with(self, pin: int) -> list[int]:
+        """Return the pins that are connected with this one, whichever of them the switch belongs to."""
+        pins = []
+        for first, second in self._others.items():
+            if first == pin:
+                pins.append(second)
+            elif second == pin:
+                pins.append(first)
+        return pins

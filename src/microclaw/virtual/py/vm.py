@@ -99,7 +99,6 @@ class Vm:
         engine = image_engine()
         self._module = load_image(engine, cache)
         self._wasm = WasmRun(engine, memory_size=MAX_MEMORY_BYTES, tables=8, table_elements=10_000)
-        self._define_wasi()
         self._thread = threading.Thread(target=self._run, name="app-py", daemon=True)
 
     def _new_chip(self) -> PythonChip:
@@ -168,6 +167,7 @@ class Vm:
             self._clock.end(self._task)
 
     def _live(self) -> None:
+        self._define_wasi()
         # The image asks before each call how large a buffer it is to make.
         functions: Mapping[str, Callable[..., int]] = {
             **self._wasi.functions,
