@@ -12,7 +12,7 @@ from microclaw.errors import ConfigError
 from microclaw.hardware.boards.micropython.stock import stock_image
 from microclaw.hardware.boards.profile import BoardProfile
 from microclaw.hardware.parts.reader import Part, parts
-from microclaw.hardware.parts.wiring import WiredPart, make_part, next_part_id, part_roles
+from microclaw.hardware.parts.wiring import WiredPart, is_on_i2c, make_part, next_part_id, part_roles
 from microclaw.programs.py.callgraph import PyCallGraph
 from microclaw.programs.py.pins import find_argument, pin_numbers
 
@@ -172,7 +172,9 @@ def _make(facts: Part, values: Mapping[str, int], wired: Sequence[WiredPart]) ->
     """Return the part with these pins, or None if a pin is unknown or the part is there already."""
     roles = part_roles(facts)
     pins = {role: number for role, number in values.items() if role in roles}
-    address = values.get(_ADDRESS)
+    address = None
+    if is_on_i2c(facts, pins):
+        address = values.get(_ADDRESS)
     attributes = {name: number for name, number in values.items() if name in facts.attributes}
     part_id = next_part_id(facts.name, wired)
     try:
