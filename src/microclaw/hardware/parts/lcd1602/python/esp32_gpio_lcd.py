@@ -1,7 +1,7 @@
 """The driver of gpio_lcd.py under another name that people know."""
 
-from gpio_lcd import GpioLcd as PinDisplay
+import gpio_lcd
 
 
-class GpioLcd(PinDisplay):
+class GpioLcd(gpio_lcd.GpioLcd):
     pass

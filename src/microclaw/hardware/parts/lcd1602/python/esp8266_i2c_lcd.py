@@ -1,7 +1,7 @@
 """The driver of i2c_lcd.py under another name that people know."""
 
-from i2c_lcd import I2cLcd as I2cDisplay
+import i2c_lcd
 
 
-class I2cLcd(I2cDisplay):
+class I2cLcd(i2c_lcd.I2cLcd):
     pass
