@@ -217,3 +217,13 @@ def test_of_ten_thousand_pictures_the_first_ones_are_read() -> None:
 
 def test_of_a_long_line_of_one_row_each_character_is_read() -> None:
     assert texts(screen_of("count 12,345 of 6.7k")) == ["count 12,345 of 6.7k"]
+
+
+@pytest.mark.parametrize("name", [name for name, font in FONTS.items() if font.height <= 10])
+@pytest.mark.parametrize("word", ["40", "HE", "LIT"])
+def test_the_strokes_of_letters_on_a_small_display_are_no_lines(name: str, word: str) -> None:
+    canvas = Canvas(32, 10)
+    canvas.text(0, 0, word, FONTS[name])
+    reading = read(canvas.screen())
+    assert [line.text for line in reading.lines] == [word]
+    assert reading.is_whole

@@ -18,6 +18,8 @@ MAX_COLORS: Final = 6
 """The most usual colors of a picture in which text is looked for, beside that of the background."""
 _LONG_SHARE: Final = 3
 """A straight line of a third of the width or of the height is no part of a letter."""
+_LEAST_LINE: Final = 21
+"""On a small display a letter has strokes that long, too."""
 _MARGIN: Final = 4
 _ROW_END: Final = b"\3"
 _MARKED: Final = bytes([0, 2, *range(2, 256)])
@@ -233,7 +235,7 @@ def _joined_pixels(begin: int, pixels: int, width: int) -> int:
 
 def _long_lines(layer: Layer) -> Layer:
     """Return the pixels that are in a long level line."""
-    least = layer.width // _LONG_SHARE
+    least = max(layer.width // _LONG_SHARE, _LEAST_LINE)
     long_line = re.compile(rb"\x01{%d,}" % least)
     rows = []
     for begin in range(0, len(layer.pixels), layer.width):

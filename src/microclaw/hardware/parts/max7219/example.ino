@@ -1,4 +1,4 @@
-// Shows a word on four LED matrices, and then counts.
+// Shows a word on four LED matrices, and then two numbers in turn.
 #include <LedControl.h>
 
 const int dataPin = 5;
@@ -7,21 +7,21 @@ const int loadPin = 6;
 const int matrixCount = 4;
 
 LedControl matrices(dataPin, clockPin, loadPin, matrixCount);
-const byte letterC[8] = {0x3C, 0x66, 0x60, 0x60, 0x60, 0x66, 0x3C, 0x00};
-const byte letterO[8] = {0x00, 0x00, 0x3C, 0x66, 0x66, 0x66, 0x3C, 0x00};
-const byte letterL[8] = {0x38, 0x18, 0x18, 0x18, 0x18, 0x18, 0x3C, 0x00};
-const byte numbers[3][8] = {
-    {0x3C, 0x66, 0x6E, 0x76, 0x66, 0x66, 0x3C, 0x00},
-    {0x18, 0x18, 0x38, 0x18, 0x18, 0x18, 0x7E, 0x00},
-    {0x3C, 0x66, 0x06, 0x0C, 0x30, 0x60, 0x7E, 0x00},
-};
-const byte number4[8] = {0x06, 0x0E, 0x1E, 0x66, 0x7F, 0x06, 0x06, 0x00};
+// Each number is a row of 32 LEDs.
+const uint32_t cool[8] = {0x70001800, 0x88000800, 0x81C70800, 0x82288800,
+                         0x82288800, 0x8A288800, 0x71C71C00, 0x00000000};
+const uint32_t forty[8] = {0x11C00000, 0x32200000, 0x52600000, 0x92A00000,
+                          0xFB200000, 0x12200000, 0x11C00000, 0x00000000};
+const uint32_t fortyOne[8] = {0x10800000, 0x31800000, 0x50800000, 0x90800000,
+                             0xF8800000, 0x10800000, 0x11C00000, 0x00000000};
 int count = 40;
 
-// The first matrix of the chain is the one on the right.
-void show(int place, const byte rows[8]) {
+void show(const uint32_t picture[8]) {
   for (int row = 0; row < 8; row++) {
-    matrices.setRow(matrixCount - 1 - place, row, rows[row]);
+    for (int i = 0; i < matrixCount; i++) {
+      // The first matrix of the chain is the one on the right.
+      matrices.setRow(i, row, picture[row] >> 8 * i & 0xFF);
+    }
   }
 }
 
@@ -32,22 +32,17 @@ void setup() {
     matrices.setIntensity(i, 8);
     matrices.shutdown(i, false);
   }
-  show(0, letterC);
-  show(1, letterO);
-  show(2, letterO);
-  show(3, letterL);
+  show(cool);
   delay(2000);
   for (int i = 0; i < matrixCount; i++) {
     matrices.setIntensity(i, 5);
-    matrices.clearDisplay(i);
   }
 }
 
 void loop() {
-  show(0, number4);
-  show(1, numbers[count % 10]);
+  show(count == 40 ? forty : fortyOne);
   Serial.print("count ");
   Serial.println(count);
-  count = count < 42 ? count + 1 : 40;
+  count = 81 - count;
   delay(1000);
 }
