@@ -42,7 +42,7 @@ LITTLE_MS: Final = 0.5
 INSTALL_MS: Final = 4.0
 """Board time from an installation to the program's start, the same for every program."""
 READING_MS: Final = 0.001
-"""The sleep with which a program's reading of the clock begins (guest/time.py)."""
+"""The sleep with which a program's reading of the clock begins (guest/program_time.py)."""
 FREE_READS: Final = 64
 """Readings of the clock since the last rest that cost nothing: the event loop's own."""
 FLASH_BYTES: Final = 2 * 1024 * 1024

@@ -22,7 +22,9 @@ import time  # noqa: E402
 from binascii import a2b_base64  # noqa: E402
 
 import _board  # noqa: E402
+import modules  # noqa: E402
 import program  # noqa: E402
+import program_time  # noqa: E402
 from board import Board  # noqa: E402
 from errors import CallError  # noqa: E402
 from runner import Runner  # noqa: E402
@@ -71,6 +73,19 @@ class SimulatedBoard(Board):
             time.sleep_ms(1000)
 
 
+_module = modules.module
+
+
+def module(env, name):
+    """Return the module as programs get it; raises ImportError for a module that is not for programs."""
+    if name == "time":
+        return program_time
+    return _module(env, name)
+
+
+modules.module = module
+
+
 def emit(kind, data):
     _board.call("emit", kind, data)
 
@@ -106,7 +121,6 @@ def begin():
         asyncio.create_task(runner.boot())
 
 
-time.tell_readings()
 begin()
 must_collect = True
 while True:

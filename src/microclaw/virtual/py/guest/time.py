@@ -18,25 +18,6 @@ def time_ns():
     return ns
 
 
-def tell_readings():
-    """Tell the board from now on when a program reads the clock: a loop that does so waits.
-
-    The firmware's guards, which keep the functions of before, read it at each turn of any loop.
-    """
-    global ticks_ms, ticks_us, time_ns
-    ticks_ms = _told(ticks_ms)
-    ticks_us = _told(ticks_us)
-    time_ns = _told(time_ns)
-
-
-def _told(read):
-    def told():
-        utime.sleep_us(1)  # which a reading costs at least
-        return read()
-
-    return told
-
-
 def gmtime(seconds=None):
     return utime.gmtime((time() if seconds is None else int(seconds)) + _EPOCH_S)[:8]
 
