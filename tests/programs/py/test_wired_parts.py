@@ -117,6 +117,8 @@ async def test_a_part_is_at_the_address_that_its_driver_takes(source: str, addre
 NO_PARTS = {
     "imu.Vector3d": "an axis triple that MPU6050 makes",
     "lcd_api.LcdApi": "the half of I2cLcd and GpioLcd that has neither a bus nor pins",
+    "ssd1306.SSD1306": "the half of SSD1306_I2C that has no bus",
+    "sh1106.SH1106": "the half of SH1106_I2C that has no bus",
     "rotary.Rotary": "the counting half of RotaryIRQ, which has no pins",
     "hx711.HX711Exception": "an error",
     "hx711.InvalidMode": "an error",
