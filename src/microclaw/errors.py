@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Final, Literal, TypeAlias, TypeVar
+from typing import Any, Final, Literal, TypeAlias, TypeVar
 
 from msgspec import Struct
 from msgspec.structs import asdict
@@ -94,6 +94,8 @@ class MicroclawError(Exception):
     exit_code: int = 1
     foreign: bool | None = None
     diagnostics: tuple[Diagnostic, ...] = ()
+    # The pictures of displays (events.ScreenPicture), of a failed trial.
+    screens: tuple[Any, ...] = ()
 
     def __init_subclass__(cls, *, code: str = "", exit_code: int = 0, foreign: bool | None = None) -> None:
         """Set the class's code, exit code and `foreign`; a value that is left out is inherited."""
@@ -235,11 +237,19 @@ class BuildError(MicroclawError, code="build_error"):
 
 
 class TrialFailed(MicroclawError, code="trial_failed"):
-    """The program compiled but failed on the virtual board; `diagnostics` describe how."""
+    """The program compiled but failed on the virtual board; `diagnostics` say how, `screens` what displays show."""
 
-    def __init__(self, message: str, *, next_step: str | None = None, diagnostics: tuple[Diagnostic, ...] = ()) -> None:
+    def __init__(
+        self,
+        message: str,
+        *,
+        next_step: str | None = None,
+        diagnostics: tuple[Diagnostic, ...] = (),
+        screens: tuple[Any, ...] = (),
+    ) -> None:
         super().__init__(message, next_step=next_step)
         self.diagnostics = diagnostics
+        self.screens = screens
 
 
 class ExpectationNotMet(TrialFailed, code="expectation_not_met"):

@@ -80,8 +80,27 @@ class Evidence(Struct, frozen=True):
     edges: tuple[Edge, ...] = ()
 
 
+class ScreenPicture(Struct, frozen=True):
+    """The last picture of a display in a trial, of `count` pictures.
+
+    `t_ms` counts from the program's start. `kind`, `width` and `height` are those of the screen
+    (hardware/screens/screen.py). `lines` draw it as text, `png` as an image (in JSON base64). `text` is what a model
+    without eyes gets: what it shows in words, as far as that is known.
+    """
+
+    part: str
+    t_ms: float
+    count: int
+    kind: str
+    width: int
+    height: int
+    lines: tuple[str, ...]
+    text: str
+    png: bytes
+
+
 class Step(Struct, frozen=True, tag="step", rename={"next_step": "next"}):
-    """One line of progress: the stage, what happened, and lines to show below it (a program's source).
+    """One line of progress: the stage, what happened, and lines to show below it (a program's source), then pictures.
 
     Three spaces in `text` part what happened from a side note, which a terminal may set flush right.
     """
@@ -92,6 +111,7 @@ class Step(Struct, frozen=True, tag="step", rename={"next_step": "next"}):
     detail: tuple[str, ...] = ()
     took_ms: float | None = None
     next_step: str | None = None
+    screens: tuple[ScreenPicture, ...] = ()
 
 
 Report: TypeAlias = Callable[[Step], None]
@@ -227,7 +247,8 @@ class Answer(Struct, frozen=True):
 
     `outbound_id` is its place in the outbox, where its delivery is reported (agent.outbox). `tainted_s` is when the
     text was read that it may repeat and that is untrusted (agent.history). `question` is the question of the offline
-    dialogue, with its last act. `files` are the files that tasks of the turn left for the person.
+    dialogue, with its last act. `files` are the files that tasks of the turn left for the person, `screens` the
+    last pictures of displays in the turn's trials.
     """
 
     text: str
@@ -240,6 +261,7 @@ class Answer(Struct, frozen=True):
     tainted_s: int | None = None
     question: str | None = None
     files: tuple[ResultFile, ...] = ()
+    screens: tuple[ScreenPicture, ...] = ()
 
     @property
     def waits_for_yes(self) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from microclaw.errors import BuildError, Diagnostic, ProtocolError
-from microclaw.events import Action, Answer, Delta, Edge, Evidence, Step, Usage
+from microclaw.events import Action, Answer, Delta, Edge, Evidence, ScreenPicture, Step, Usage
 from microclaw.wire.host_api import (
     MAX_LINE_BYTES,
     MAX_SHOWN_ARGUMENTS,
@@ -20,11 +20,14 @@ from microclaw.wire.host_api import (
 
 SEEN = (Evidence("counted", "8 edges", (Edge(1.5, 2, 1),)),)
 ACT = Action("deploy-wasm-app", '{"appName":"blink"}', "once", "done", (Evidence("counted", "8 edges"),), "")
+SCREEN = ScreenPicture("oled1", 7.25, 3, "pixels", 8, 4, ("┌┐", "└┘"), "22", b"\x89PNG\xff\x00")
 EVENTS: list[StreamEvent] = [
     Step("compile", "zig -> 756 B", took_ms=51.5),
     Step("code", "x", "failed", ("  1  a\tb", "ü\u2028"), next_step="mend it"),
     Delta("a piece\nof text"),
     Answer("it blinks", (ACT,), SEEN, Usage(10, 20, None), "cancelled", "look"),
+    Step("try", "oled1: 3 pictures", screens=(SCREEN,)),
+    Answer("it is shown", screens=(SCREEN,)),
     StreamResult({"a": [1, None, {"b": "c"}]}),
     StreamFailure("build_error", "no", "yes", ({"text": "d1", "line": 3}, {"text": "d2", "line": None}), 4),
     failure_of(BuildError((Diagnostic("error", "expected ';'", "blink.c", 5, 31, "int x = 1", "add it"),))),
@@ -42,6 +45,11 @@ def test_an_event_survives_its_one_line() -> None:
         assert (line.count(b"\n"), line[-1:]) == (1, b"\n")
         assert decode_event(line) == event
     assert decode_event(encode_event(Delta("a\ud800b"))) == Delta("a?b")
+
+
+def test_an_event_without_pictures_is_as_it_was() -> None:
+    for event in (Step("try", "20 edges"), Answer("done")):
+        assert b"screens" not in encode_event(event)
 
 
 def test_a_line_that_is_no_event_is_refused() -> None:

@@ -25,6 +25,7 @@ from microclaw.events import (
     Evidence,
     EvidenceKind,
     ResultFile,
+    ScreenPicture,
     Step,
     ToolRun,
     TurnEvent,
@@ -124,6 +125,7 @@ class _AnswerLine(Struct, tag="answer", rename={"error_code": "error", "next_ste
     next_step: str | None
     outbound_id: int | None = None
     files: tuple[ResultFile, ...] = ()
+    screens: tuple[ScreenPicture, ...] = ()
 
 
 class _ErrorLine(Struct, tag="error"):
@@ -158,7 +160,13 @@ def event_object(event: StreamEvent) -> JsonObject:
     if isinstance(event, Answer):
         return {"type": "answer", **answer_object(event)}
     line = _LINES.get(type(event))
-    return _builtins(event if line is None else msgspec.convert(event, line, from_attributes=True))
+    if line is None:
+        value = _builtins(event)
+    else:
+        value = _builtins(msgspec.convert(event, line, from_attributes=True))
+    if isinstance(event, Step) and not event.screens:
+        del value["screens"]
+    return value
 
 
 def answer_object(answer: Answer) -> JsonObject:
@@ -168,6 +176,8 @@ def answer_object(answer: Answer) -> JsonObject:
     value["actions"] = [_shown(action) for action in value["actions"]]
     if not answer.files:
         del value["files"]
+    if not answer.screens:
+        del value["screens"]
     return value
 
 

@@ -15,7 +15,7 @@ from tests.interfaces.channels.telegram_server import BOT_ID, TOKEN, USERNAME, T
 
 from microclaw.agent.turn.inbox import SHARE
 from microclaw.errors import StoreError, UnknownName
-from microclaw.events import Answer, Inbound, ResultFile, TurnEvent
+from microclaw.events import Answer, Inbound, ResultFile, ScreenPicture, TurnEvent
 from microclaw.host.config.settings import AgentSettings
 from microclaw.interfaces.channels.telegram.api import Timing
 from microclaw.interfaces.channels.telegram.channel import UNKNOWN_SENDER_BURST
@@ -178,6 +178,21 @@ async def test_a_file_follows_the_text(server: TelegramServer, tmp_path: Path) -
                 assert name in sent.text
             else:
                 assert sent.file[:2] == (name.rpartition("/")[2], kind)
+
+
+async def test_what_a_display_showed_follows_as_a_photo(server: TelegramServer, tmp_path: Path) -> None:
+    async def draws(_: Inbound) -> AsyncIterator[TurnEvent]:
+        picture = ScreenPicture("oled1", 9_000.0, 12, "pixels", 8, 4, ("x",), "", PNG)
+        yield Answer("it is shown", screens=(picture,))
+
+    async with telegram_of(server, tmp_path, draws) as bot:
+        await server.say("show hello on the display")
+        await bot.inbox.until(lambda: len(bot.inbox.done) == 1)
+        *_, text, sent = server.chat(100)
+        assert text.text == "it is shown"
+        assert sent.file == ("oled1.png", "image/png", PNG)
+        captions = [fields.get("caption") for method, fields in server.calls if method == "sendPhoto"]
+        assert captions == ["oled1: the last of 12 pictures in the trial"]
 
 
 TOPIC: dict[str, Any] = {"message_thread_id": 42, "is_topic_message": True}

@@ -14,7 +14,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from microclaw.errors import DeviceUnreachable
-from microclaw.events import Answer, ApprovalAsked, ApprovalSettled, Delta, Edge, Step, ToolRun, TurnEvent
+from microclaw.events import (
+    Answer,
+    ApprovalAsked,
+    ApprovalSettled,
+    Delta,
+    Edge,
+    ScreenPicture,
+    Step,
+    ToolRun,
+    TurnEvent,
+)
 from microclaw.interfaces.terminal.page import (
     MIN_CELL,
     WIDTH,
@@ -49,6 +59,22 @@ def test_a_long_name_leaves_a_space_before_its_text_and_the_line_on_the_page() -
     assert lines[1].startswith(" " * 9 + "values")
     assert max(map(len, lines)) < WIDTH
     assert len(lines[-1]) == WIDTH - 1
+
+
+def test_a_picture_of_a_display_stands_below_its_step_and_never_breaks_in_a_narrow_terminal() -> None:
+    lines = (f"┌{'─' * 64}┐", f"│{'⣿' * 64}│", f"└{'─' * 64}┘")
+    picture = ScreenPicture("oled1", 9_322.0, 12, "pixels", 128, 4, lines, "", b"")
+    step = Step("try", "oled1: 12 pictures", screens=(picture,))
+    terminal, out = page()
+    terminal.step(step)
+    assert out.getvalue().splitlines()[1:] == [
+        "oled1    12 pictures, the last at 9.322 s",
+        *(" " * 9 + line for line in lines),
+    ]
+    terminal, out = page(Look(colour=False, live=False, columns=60))
+    terminal.step(step)
+    assert "⣿" not in out.getvalue()
+    assert max(map(len, out.getvalue().splitlines())) < 60
 
 
 def test_what_a_board_only_accepted_is_not_called_ok() -> None:

@@ -10,6 +10,8 @@ from microclaw.agent.models.protocol import Message, ModelRequest, ToolReturn, U
 CHARS_A_TOKEN: Final = 4
 # Roughly the tokens that providers count for a photo.
 IMAGE_TOKENS: Final = 1500
+# Of a display's picture, which is enlarged to about 540 x 280 pixels.
+SCREEN_TOKENS: Final = 500
 
 
 def tokens(text: str) -> int:
@@ -51,7 +53,7 @@ def _tokens_of(message: Message) -> int:
         case UserText():
             return tokens(message.note) + tokens(message.text) + IMAGE_TOKENS * len(message.images)
         case ToolReturn():
-            return tokens(message.content)
+            return tokens(message.content) + SCREEN_TOKENS * len(message.images)
         case _ if message.provider_parts:
             return tokens(message.provider_parts) + sum(tokens(call.arguments) for call in message.calls)
         case _:

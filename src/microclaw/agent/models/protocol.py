@@ -101,12 +101,13 @@ class AssistantReply(Struct, frozen=True):
 
 
 class ToolReturn(Struct, frozen=True):
-    """A tool's answer to the model: JSON text."""
+    """A tool's answer to the model: JSON text. A model that sees gets its `images`, too."""
 
     call_id: str
     name: str
     content: str
     failed: bool = False
+    images: tuple[ImageInput, ...] = ()
 
 
 OnText: TypeAlias = Callable[[str], None]

@@ -47,21 +47,26 @@ MAX_IMAGE_BYTES = 3 << 20
 IMAGE_TYPES = frozenset({"image/jpeg", "image/png", "image/gif", "image/webp"})
 
 
-def history_of(messages: Sequence[Message], origin: str) -> list[wire.ModelMessage]:
+def history_of(messages: Sequence[Message], origin: str, *, sees: bool = False) -> list[wire.ModelMessage]:
     """Return the messages in pydantic-ai's form; neighbours of one side become one message.
 
-    Parts that only the model `origin` understands are sent back to no other model.
+    Parts that only the model `origin` understands are sent back to no other model. A model that `sees` gets the
+    pictures of the newest result with any: those of earlier trials cost tokens in each request.
     """
     from pydantic_ai import messages as wire
 
     history: list[wire.ModelMessage] = []
+    pictured = newest_with_images(messages)
     for message in messages:
         match message:
             case UserText():
                 parts: list[Any] = [wire.UserPromptPart(_content(message))]
             case ToolReturn():
                 # Its content says that it failed; the library would put a failed one as text into JSON of its own.
-                parts = [wire.ToolReturnPart(message.name, name_tools(message.content), message.call_id)]
+                content: Any = name_tools(message.content)
+                if sees and message is pictured:
+                    content = [content, *map(_picture, message.images)]
+                parts = [wire.ToolReturnPart(message.name, content, message.call_id)]
             case AssistantReply():
                 history.append(_response_of(message, origin))
                 continue
@@ -74,6 +79,14 @@ def history_of(messages: Sequence[Message], origin: str) -> list[wire.ModelMessa
         else:
             history.append(wire.ModelRequest(parts))
     return history
+
+
+def newest_with_images(messages: Sequence[Message]) -> ToolReturn | None:
+    """Return the newest result of a tool with pictures; None without any."""
+    for message in reversed(messages):
+        if isinstance(message, ToolReturn) and message.images:
+            return message
+    return None
 
 
 @lru_cache(maxsize=64)

@@ -17,9 +17,18 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from microclaw.agent.models.protocol import ModelReply, ModelRequest, OnText
 from microclaw.agent.models.provider_errors import cleaned, cut_off, shown_address, translated
-from microclaw.agent.models.provider_wire import MAX_REPLY_CHARS, check_size, history_of, raw_text, reply_of, tools_of
+from microclaw.agent.models.provider_wire import (
+    MAX_REPLY_CHARS,
+    check_size,
+    history_of,
+    newest_with_images,
+    raw_text,
+    reply_of,
+    tools_of,
+)
 from microclaw.agent.models.reply_text import OPENS_IN_THOUGHT, VisiblePieces, has_lone_end
 from microclaw.agent.models.server_window import first_chat_model, model_rows
+from microclaw.agent.models.vision import openai_sees, server_sees
 from microclaw.errors import ModelError, error_below
 from microclaw.host.config.settings import Provider
 from microclaw.text import encodable
@@ -114,10 +123,11 @@ class _DirectModel:
             model_settings["tool_choice"] = "none"
         if request.max_tokens is not None:
             model_settings["max_tokens"] = request.max_tokens
+        sees = newest_with_images(request.messages) is not None and await self._sees()
         try:
             arguments: dict[str, Any] = {
                 "model": model,
-                "messages": history_of(request.messages, self._origin),
+                "messages": history_of(request.messages, self._origin, sees=sees),
                 "model_settings": model_settings,
                 "model_request_parameters": ModelRequestParameters(
                     function_tools=list(tools_of(request.tools)), instruction_parts=self._instructions(request)
@@ -129,6 +139,10 @@ class _DirectModel:
         if has_lone_end(raw_text(response)):
             self._is_opened_in_thought = True
         return reply_of(response, self.name, self._origin, time.perf_counter() - began)
+
+    async def _sees(self) -> bool:
+        """Return True if the model takes pictures: all of Anthropic's and Google's models for chats do."""
+        return True
 
     def _time_limits(self) -> httpx2.Timeout | float:
         """Return how long its service may be silent, and how long connecting may take."""
@@ -242,6 +256,8 @@ class OpenAIProviderModel(_DirectModel):
 
     provider = "openai"
     library = "microclaw.agent.models.dialects"
+    # None: its server was not asked.
+    _is_seeing: bool | None = None
 
     async def _build(self) -> ProviderModel:
         from openai import AsyncOpenAI
@@ -253,6 +269,14 @@ class OpenAIProviderModel(_DirectModel):
         if self._name is None:
             self._name = await self._first_model()
         return chat_model(self._name, self._client, self._base_url)
+
+    async def _sees(self) -> bool:
+        """Return True if the model takes pictures: by its name at OpenAI, else as its server says, asked once."""
+        if self._base_url is None:
+            return openai_sees(self.name)
+        if self._is_seeing is None:
+            self._is_seeing = await server_sees(self._base_url, self.name, api_key=self._api_key, proxy=self._proxy)
+        return self._is_seeing
 
     async def _first_model(self) -> str:
         """Return the server's first model for chats. Raises ModelError if it lists none."""

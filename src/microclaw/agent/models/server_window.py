@@ -11,7 +11,8 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import Iterable, Iterator
-from typing import Any, Final
+from functools import partial
+from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
 
 from msgspec import Struct
@@ -21,8 +22,11 @@ from microclaw.errors import ModelError
 from microclaw.findings import Finding, problem
 from microclaw.host.config.settings import Settings
 
+if TYPE_CHECKING:
+    import httpx2
+
 ANSWER_S: Final = 5.0
-_MAX_BYTES: Final = 1 << 20
+MAX_BYTES: Final = 1 << 20
 _TOLD: Final = (("/props", "n_ctx"), ("/api/v0/models", "loaded_context_length"), ("/api/ps", "context_length"))
 _OLLAMA_SET: Final = re.compile(r"^num_ctx\s+(\d+)", re.MULTILINE)
 _MIN_WINDOW: Final = 256
@@ -92,17 +96,8 @@ async def served_model(base_url: str, model: str | None = None, *, api_key: str 
 
     parts = urlsplit(base_url)
     root = f"{parts.scheme}://{parts.netloc}"
-    headers = {"Authorization": f"Bearer {api_key}"} if api_key else {}
-    async with bounded_client(_MAX_BYTES, base_url=base_url) as client:
-
-        async def ask(method: str, url: str, body: Any = None) -> dict[str, Any]:
-            """Return the object of the answer; an empty object for any other answer."""
-            try:
-                answer = await client.request(method, url, json=body, headers=headers, timeout=ANSWER_S)
-                return _object(answer.json() if answer.status_code == 200 else None)
-            except (ValueError, RecursionError):
-                return {}
-
+    async with bounded_client(MAX_BYTES, base_url=base_url) as client:
+        ask = partial(ask_server, client, api_key=api_key)
         try:
             models = await ask("GET", f"{base_url.rstrip('/')}/models")
             name = model or first_chat_model(model_rows(models))
@@ -126,6 +121,22 @@ async def served_model(base_url: str, model: str | None = None, *, api_key: str 
             ) from exc
 
 
+async def ask_server(
+    client: httpx2.AsyncClient, method: str, url: str, body: Any = None, *, api_key: str | None = None
+) -> dict[str, Any]:
+    """Return the object of a server's answer; an empty object for any other answer. Raises httpx2.HTTPError."""
+    headers = {}
+    if api_key:
+        headers["Authorization"] = f"Bearer {api_key}"
+    try:
+        answer = await client.request(method, url, json=body, headers=headers, timeout=ANSWER_S)
+        if answer.status_code != 200:
+            return {}
+        return object_of(answer.json())
+    except (ValueError, RecursionError):
+        return {}
+
+
 def model_rows(document: Any) -> list[dict[str, Any]]:
     """Return the models of a list: OpenAI's and Ollama's objects, or the bare array of some servers."""
     rows = document
@@ -139,14 +150,14 @@ def model_rows(document: Any) -> list[dict[str, Any]]:
 def _whole(document: dict[str, Any], key: str, name: str | None) -> int | None:
     """Return the window below this key: in the server's settings, in the document, or in the model's row of a list."""
     rows = [row for row in model_rows(document) if name in (None, row.get("id"), row.get("name"), row.get("model"))]
-    for row in (_object(document.get("default_generation_settings")), document, *rows):
+    for row in (object_of(document.get("default_generation_settings")), document, *rows):
         value = row.get(key)
         if isinstance(value, int) and not isinstance(value, bool) and _MIN_WINDOW <= value <= _MAX_WINDOW:
             return value
     return None
 
 
-def _object(value: Any) -> dict[str, Any]:
+def object_of(value: Any) -> dict[str, Any]:
     if isinstance(value, dict):
         return value
     return {}

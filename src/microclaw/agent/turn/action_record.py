@@ -9,10 +9,11 @@ from collections.abc import Mapping, Sequence
 from operator import attrgetter
 from typing import Any, Final, Literal
 
-from microclaw.agent.models.protocol import ModelReply, ToolCall
+from microclaw.agent.models.protocol import ImageInput, ModelReply, ToolCall, ToolReturn
 from microclaw.agent.turn.tool_selection import MORE_TOOLS
 from microclaw.agent.turn.toolbox import INTERNAL, short_value
-from microclaw.events import Action, ActOutcome, Evidence, Step, Usage
+from microclaw.events import Action, ActOutcome, Evidence, ScreenPicture, Step, Usage
+from microclaw.hardware.screens.picture import PNG
 from microclaw.host.operations.operation import Effect
 from microclaw.host.operations.tool import ToolResult, bounded_json
 from microclaw.host.operations.validation import read_object
@@ -70,6 +71,20 @@ def action_of(call: ToolCall, effect: Effect, result: ToolResult) -> Action:
         changes = _changes_of(fields)
     outcome = _outcome_of(effect, result)
     return Action(call.name, call.arguments, effect.value, outcome, result.evidence, reason, changes)
+
+
+def message_of(call: ToolCall, result: ToolResult) -> ToolReturn:
+    """Return the result of a call as the model gets it, with the pictures of displays."""
+    images = tuple(ImageInput(PNG, picture.png) for picture in result.screens)
+    return ToolReturn(call.call_id, call.name, result.content, failed=not result.ok, images=images)
+
+
+def newest_screens(results: Sequence[ToolResult]) -> tuple[ScreenPicture, ...]:
+    """Return the pictures of the newest result with any, also of a failed one: what is wrong there is to be seen."""
+    for result in reversed(results):
+        if result.screens:
+            return result.screens
+    return ()
 
 
 def notes_of(actions: Sequence[Action]) -> str | None:

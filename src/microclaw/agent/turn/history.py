@@ -144,7 +144,7 @@ def _cut_results(messages: list[Message], excess_tokens: int) -> None:
             return
         if isinstance(message, ToolReturn) and len(message.content) > 2 * _SHORT_RESULT_CHARS:
             content = {"cut": "this result was longer", "begins": message.content[:_SHORT_RESULT_CHARS]}
-            shorter = replace(message, content=json.dumps(content, ensure_ascii=False))
+            shorter = replace(message, content=json.dumps(content, ensure_ascii=False), images=())
             messages[index] = shorter
             excess_tokens -= messages_tokens([message]) - messages_tokens([shorter])
 

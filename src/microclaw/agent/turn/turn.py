@@ -30,7 +30,9 @@ from microclaw.agent.turn.action_record import (
     call_step,
     code_step,
     draft_step,
+    message_of,
     model_step,
+    newest_screens,
     proof_note,
     repetition_answer,
     shown_call,
@@ -366,7 +368,7 @@ class Turn:
 
     def _note_result(self, call: ToolCall, effect: Effect, result: ToolResult) -> None:
         """Add a call and its result to the record of the turn."""
-        self._messages.append(ToolReturn(call.call_id, call.name, result.content, failed=not result.ok))
+        self._messages.append(message_of(call, result))
         self._actions.append(action_of(call, effect, result))
         self._results.append(result)
         if effect is not Effect.READ:
@@ -462,6 +464,7 @@ class Turn:
             tainted_s=self._tainted_s,
             question=question,
             files=tuple(self._files),
+            screens=newest_screens(self._results),
         )
 
 

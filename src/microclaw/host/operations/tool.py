@@ -11,7 +11,7 @@ from msgspec import Struct
 from msgspec.structs import asdict
 
 from microclaw.errors import BuildError, MicroclawError, ToolRetry, UndoElsewhere
-from microclaw.events import Evidence, ResultFile
+from microclaw.events import Evidence, ResultFile, ScreenPicture
 from microclaw.host.operations.forms import ToolForm
 from microclaw.host.operations.operation import (
     Approve,
@@ -86,13 +86,15 @@ class ToolOutput(Struct, frozen=True):
     """A tool's result: JSON fields for the model, evidence for the person.
 
     `foreign`: not only this host, its person or their own program wrote these fields. None: as the tool declares, and
-    also True if a device wrote in them. `files` are sent to the chat with the answer.
+    also True if a device wrote in them. `files` are sent to the chat with the answer. `screens` are what displays
+    showed in a trial: their pictures go to models that see, their texts to all.
     """
 
     fields: Mapping[str, Any]
     evidence: tuple[Evidence, ...] = ()
     foreign: bool | None = None
     files: tuple[ResultFile, ...] = ()
+    screens: tuple[ScreenPicture, ...] = ()
 
 
 class PlannedCall(Struct, frozen=True):
@@ -227,6 +229,7 @@ class ToolResult(Struct, frozen=True):
     next_step: str | None = None
     foreign: bool = False
     files: tuple[ResultFile, ...] = ()
+    screens: tuple[ScreenPicture, ...] = ()
 
     @property
     def person_step(self) -> str | None:
@@ -244,12 +247,21 @@ def result_of(output: ToolOutput, device_texts: Sequence[str] = (), *, may_quote
     fields = dict(output.fields)
     if output.evidence:
         fields["evidence"] = [{"kind": item.kind, "text": item.text} for item in output.evidence]
+    if output.screens:
+        fields["screens"] = list(map(_screen_fields, output.screens))
     if device_texts:
         fields = _fence(fields, tuple(map(_beginning, device_texts)))
     foreign = output.foreign
     if foreign is None:
         foreign = may_quote or bool(device_texts)
-    return ToolResult(bounded_json(fields), ok=True, evidence=output.evidence, foreign=foreign, files=output.files)
+    return ToolResult(
+        bounded_json(fields),
+        ok=True,
+        evidence=output.evidence,
+        foreign=foreign,
+        files=output.files,
+        screens=output.screens,
+    )
 
 
 def result_of_error(error: MicroclawError, device_texts: Sequence[str] = (), *, may_quote: bool = False) -> ToolResult:
@@ -272,8 +284,29 @@ def result_of_error(error: MicroclawError, device_texts: Sequence[str] = (), *, 
         fields["changes"] = list(error.changes)
     if error.next_step:
         fields["next"] = error.next_step
-    content = bounded_json(fields)
-    return ToolResult(content, ok=False, error_code=error.code, next_step=error.next_step, foreign=foreign)
+    if error.screens:
+        fields["screens"] = list(map(_screen_fields, error.screens))
+    return ToolResult(
+        bounded_json(fields),
+        ok=False,
+        error_code=error.code,
+        next_step=error.next_step,
+        foreign=foreign,
+        screens=error.screens,
+    )
+
+
+def _screen_fields(picture: ScreenPicture) -> dict[str, Any]:
+    """Return what every model gets of a display's last picture; a picture without a text has none."""
+    fields: dict[str, Any] = {
+        "display": picture.part,
+        "pictures": picture.count,
+        "last_ms": picture.t_ms,
+        "size": f"{picture.width} x {picture.height}",
+    }
+    if picture.text:
+        fields["shows"] = picture.text
+    return fields
 
 
 def bounded_json(fields: Mapping[str, Any]) -> str:

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from functools import partial
 from typing import Annotated, Any
 
+import msgspec
 from msgspec import Meta, Struct, field
 from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -228,9 +229,9 @@ async def end_mcp(app: ASGIApp, asked: RouteRequest) -> Response:
 def _result(result: ToolResult, act: Action) -> dict[str, Any]:
     """Return the result as an object: `content` is for a model; the rest is for programs.
 
-    `act` is the action of the call, also if it only read.
+    `act` is the action of the call, also if it only read. `screens` are the last pictures of displays in a trial.
     """
-    return {
+    value = {
         "ok": result.ok,
         "content": json.loads(result.content),
         "evidence": [evidence_object(evidence) for evidence in result.evidence],
@@ -239,3 +240,6 @@ def _result(result: ToolResult, act: Action) -> dict[str, Any]:
         "foreign": result.foreign,
         "act": action_object(act),
     }
+    if result.screens:
+        value["screens"] = msgspec.to_builtins(result.screens)
+    return value

@@ -5,11 +5,14 @@ from __future__ import annotations
 import asyncio
 import base64
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any, Final
 
 from click.exceptions import Exit
 
-from microclaw.events import PROGRAM_KINDS, Step
+from microclaw.durable import write_given
+from microclaw.errors import ConfigError
+from microclaw.events import PROGRAM_KINDS, ScreenPicture, Step
 from microclaw.hardware.boards.profile import BoardProfile
 from microclaw.hardware.parts.wiring import check_wiring
 from microclaw.hardware.parts.wiring_file import read_wiring_text
@@ -34,9 +37,18 @@ _AGAIN: Final = "(the same traceback again)"
 
 
 def try_program(
-    options: GlobalOptions, values: Mapping[str, Any], board: BoardProfile, duration: str, inputs: Sequence[str]
+    options: GlobalOptions,
+    values: Mapping[str, Any],
+    board: BoardProfile,
+    duration: str,
+    inputs: Sequence[str],
+    *,
+    screen: str | None = None,
 ) -> None:
-    """Build a program and try it on a virtual board. Exit code 1 if the trial failed."""
+    """Build a program and try it on a virtual board. Exit code 1 if the trial failed.
+
+    `screen` is the file for a display's last picture, as FILE or ID=FILE.
+    """
     times = run_times(values.get("every_ms"), values.get("stop_after_ms"))
     heap_bytes, timers = fit_limits(board, values["heap_bytes"], DEFAULT_TIMERS)
     expectations = None
@@ -61,8 +73,35 @@ def try_program(
     diagnostics = [diagnostic.to_json() for diagnostic in image.warnings]
     if not options.wrote_json("try", {**trial.to_json(), "diagnostics": diagnostics}):
         _show_trial(options.terminal(), trial)
+    if screen is not None:
+        for path in write_pictures(screen, trial.pictures):
+            options.say(f"written: {path}")
     if not trial.ok:
         raise Exit(FAILED)
+
+
+def write_pictures(screen: str, pictures: Sequence[ScreenPicture]) -> list[Path]:
+    """Write the displays' pictures to the file that `screen` names, and return the paths.
+
+    ID=FILE writes the picture of one display. Of several displays, FILE.png becomes FILE-ID.png for each. Raises
+    ConfigError if there is no such display, or none at all.
+    """
+    part, is_chosen, name = screen.rpartition("=")
+    path = Path(name)
+    chosen = [picture for picture in pictures if not is_chosen or picture.part == part]
+    if not chosen:
+        text = "no display showed a picture in this trial"
+        if pictures:
+            text = f"no display {part[:40]!r} showed a picture, only {', '.join(picture.part for picture in pictures)}"
+        raise ConfigError(text, next_step="wire a display (docs/screens.md), and draw on it")
+    paths = []
+    for picture in chosen:
+        target = path
+        if len(chosen) > 1:
+            target = path.with_name(f"{path.stem}-{picture.part}{path.suffix}")
+        write_given(target, [picture.png], replace=True, next_step="give another path with --screen")
+        paths.append(target)
+    return paths
 
 
 def build_program(options: GlobalOptions, values: Mapping[str, Any], board: BoardProfile) -> ProgramImage:

@@ -65,8 +65,8 @@ _State: TypeAlias = tuple[tuple[int, int], ...]
 """Modification times (ns) and sizes (bytes) of files."""
 _MEANINGLESS: Final = {
     "--try": ("replace", "force", "when_back"),
-    "-d HOST:PORT": ("duration", "inputs", "every", "stop_after", "when_back"),
-    "a host": ("duration", "inputs", "board", "firmware"),
+    "-d HOST:PORT": ("duration", "inputs", "screen", "every", "stop_after", "when_back"),
+    "a host": ("duration", "inputs", "screen", "board", "firmware"),
 }
 """Parameters of `run` that have no effect, by the way to run a program."""
 
@@ -89,6 +89,7 @@ _MEANINGLESS: Final = {
 @click.option(
     "--set", "inputs", multiple=True, metavar="PIN=LEVEL[@TIME]", help="--try input: 14=1@2s, ADC 1=3V@2s; repeatable."
 )
+@click.option("--screen", metavar="[ID=]FILE", help="With --try: write a display's last picture as a PNG.")
 @board_option
 @firmware_option
 def run(
@@ -111,6 +112,7 @@ def run(
     check_app_name(name)
     times = times_body(terms.pop("every"), terms.pop("stop_after"))
     wiring: Path | None = terms.pop("wiring")
+    screen: str | None = terms.pop("screen")
     typed_board = terms.pop("board")
     board_name = _board_of(file, wiring, typed_board)
     board = load_described_board(board_name, terms.pop("firmware"))
@@ -125,7 +127,7 @@ def run(
         # Imported here, because it brings the compiler, which runs in the host otherwise.
         from microclaw.interfaces.cli.direct_programs import try_program
 
-        try_program(options, values, board, duration, inputs)
+        try_program(options, values, board, duration, inputs, screen=screen)
 
     if watches:
         run_at_each_save(options, file, (expect, wiring or find_wiring_file(file)), run_once)

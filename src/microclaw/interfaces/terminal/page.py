@@ -12,9 +12,20 @@ from typing import Final, Literal, TextIO
 from msgspec import Struct
 
 from microclaw.errors import MicroclawError
-from microclaw.events import Answer, ApprovalAsked, ApprovalSettled, Delta, Edge, Stage, Step, ToolRun, TurnEvent
+from microclaw.events import (
+    Answer,
+    ApprovalAsked,
+    ApprovalSettled,
+    Delta,
+    Edge,
+    ScreenPicture,
+    Stage,
+    Step,
+    ToolRun,
+    TurnEvent,
+)
 from microclaw.programs.proof.pin_track import CELLS, draw_track
-from microclaw.text import clean_text, format_duration, wrap_code, wrap_text
+from microclaw.text import clean_text, count_text, format_duration, time_text, wrap_code, wrap_text
 
 WIDTH = 80
 STAGE_COLUMNS = 9
@@ -151,8 +162,20 @@ class Terminal:
         if details[:1] == (step.text,):
             details = details[1:]
         self._show_details(details)
+        for picture in step.screens:
+            self._show_picture(picture)
         if step.next_step:
             self.row("next", step.next_step)
+
+    def _show_picture(self, picture: ScreenPicture) -> None:
+        """Show what a display showed last, if its lines fit into the width."""
+        count = count_text(picture.count, "picture")
+        self.row(picture.part, f"{count}, the last at {time_text(picture.t_ms)}")
+        if max(map(len, picture.lines)) > self._text_columns:
+            self.line(" " * STAGE_COLUMNS + "it is wider than this terminal")
+            return
+        for line in picture.lines:
+            self.line(" " * STAGE_COLUMNS + clean_text(line))
 
     def _show_details(self, lines: Sequence[str]) -> None:
         for line in lines:

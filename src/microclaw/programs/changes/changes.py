@@ -272,7 +272,7 @@ class ProgramChanges:
         )
         trial = await self._try_image(image, board, options)
         if trial.ok:
-            report(Step("try", trial.summary(), detail=trial_detail(trial)))
+            report(Step("try", trial.summary(), detail=trial_detail(trial), screens=trial.pictures))
             return trial
         if not request.force:
             raise trial_error(trial)

@@ -9,7 +9,7 @@ import logging
 from collections.abc import Callable, Sequence
 from typing import Final
 
-from msgspec import Struct, structs
+from msgspec import Struct, structs, to_builtins
 
 from microclaw.devices.registry.device import Device
 from microclaw.errors import StoreError
@@ -179,6 +179,7 @@ async def keep_proof(log: ChangeLog, made: Deployment) -> None:
         "proof": proof_of(made.expected, made.trial.untried),
         "expected": [result.to_json() for result in made.expected],
         "trial": {"edges": _edge_rows(made.trial.edges), "board_ms": round(made.trial.board_ms, 3)},
+        "screens": to_builtins(made.trial.pictures),
         "evidence": {"kind": made.evidence.kind, "text": made.evidence.text, "edges": _edge_rows(made.evidence.edges)},
         "verified": made.verified,
     }

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from msgspec import UNSET, Meta, Struct, UnsetType, structs
 
@@ -232,10 +232,20 @@ def trial_step(trial: Trial) -> Step:
     """Return a trial's result as a stage."""
     from microclaw.programs.changes.stage_text import trial_detail
 
-    if trial.ok:
-        return Step("try", trial.summary(), detail=trial_detail(trial), took_ms=trial.took_ms)
-    why = trial.error or trial.summary()
-    return Step("try", why, "failed", trial_detail(trial), took_ms=trial.took_ms, next_step=trial.next_step)
+    text = trial.summary()
+    state: Literal["done", "failed"] = "done"
+    if not trial.ok:
+        text = trial.error or text
+        state = "failed"
+    return Step(
+        "try",
+        text,
+        state,
+        trial_detail(trial),
+        took_ms=trial.took_ms,
+        next_step=trial.next_step,
+        screens=trial.pictures,
+    )
 
 
 def _shown(trial: Trial, image: ProgramImage) -> dict[str, Any]:

@@ -166,8 +166,9 @@ def kilobytes(size_bytes: int) -> str:
 
 
 def report_failure(report: Report, stage: Stage, error: MicroclawError) -> None:
-    """Report a failed stage: one line, what is wrong in detail below it, the next step."""
-    report(Step(stage, error.message, "failed", _rendered(error.diagnostics), next_step=error.next_step))
+    """Report a failed stage: one line, what is wrong in detail below it, the displays' pictures, the next step."""
+    detail = _rendered(error.diagnostics)
+    report(Step(stage, error.message, "failed", detail, next_step=error.next_step, screens=error.screens))
 
 
 def fail(report: Report, stage: Stage, error: MicroclawError) -> NoReturn:

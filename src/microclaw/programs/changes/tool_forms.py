@@ -91,7 +91,8 @@ async def _deployed(use: ProgramUse, deployment: Deployment) -> ToolOutput:
         "warnings": warnings_of(image, trial),
     }
     what = "replaced" if deployment.replaced else "deployed"
-    return _changed(deployment, f"{what} {deployment.name} on {deployment.device_name}", **fields)
+    output = _changed(deployment, f"{what} {deployment.name} on {deployment.device_name}", **fields)
+    return replace(output, screens=trial.pictures)
 
 
 async def _keep_draft(use: ProgramUse, error: MicroclawError) -> None:

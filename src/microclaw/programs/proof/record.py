@@ -6,7 +6,7 @@ Judges nothing. Times are in ms since the program's installation.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
 from typing import Final, TypeVar
 
@@ -189,6 +189,15 @@ def lines_left_out(text: str) -> tuple[int, str | None]:
     if note is None:
         return 0, text
     return int(note[1]), note[2]
+
+
+def shown_texts(rows: Sequence[ShownRow]) -> list[str]:
+    """Return what each part shows at the end, if it changed: "motor1: steps 200"."""
+    last_rows: dict[tuple[str, str], ShownRow] = {}
+    for row in rows:
+        if row.t_ms > 0:
+            last_rows[row.part, row.name] = row
+    return [f"{row.part}: {row.name} {row.value:g}" for row in last_rows.values()]
 
 
 def by_pin(changes: Iterable[E]) -> dict[int, list[E]]:

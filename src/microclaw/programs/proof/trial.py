@@ -8,14 +8,15 @@ import math
 import time
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from datetime import tzinfo
+from functools import cached_property
 from typing import Any, Final, TypeAlias, TypeVar
 
-from msgspec import Struct, structs
+from msgspec import Struct, structs, to_builtins
 
 from microclaw.devices.registry.calls import LedChange, LogLine, PwmChange
 from microclaw.devices.virtual_boards.trial_board import trial_board
 from microclaw.errors import BuildError, DeviceError, TrialFailed
-from microclaw.events import Edge
+from microclaw.events import Edge, ScreenPicture
 from microclaw.hardware.boards.firmware import for_trial
 from microclaw.hardware.boards.profile import BoardProfile
 from microclaw.hardware.parts.wiring import check_wiring
@@ -42,7 +43,8 @@ from microclaw.programs.proof.expectation_result import (
 )
 from microclaw.programs.proof.framebuf_font import with_framebuf_font
 from microclaw.programs.proof.part_stimuli import with_settings
-from microclaw.programs.proof.record import Record
+from microclaw.programs.proof.record import Record, shown_texts
+from microclaw.programs.proof.screen_pictures import draw_pictures, picture_texts
 from microclaw.programs.proof.stimuli import PinStimulus
 from microclaw.programs.proof.traps import with_array_name
 from microclaw.programs.proof.trial_plan import Run, plan
@@ -54,7 +56,6 @@ from microclaw.programs.py.py_image import PyImage
 from microclaw.programs.run_times import RunTimes
 from microclaw.programs.wasm.wasm_image import WasmImage
 from microclaw.text import count_text, format_duration
-from microclaw.wire.board_replies import ShownRow
 from microclaw.wire.check_lines import LINE_SAID
 
 SCHEMA: Final = "microclaw.try/1"
@@ -107,6 +108,11 @@ class Trial(Record, frozen=True, kw_only=True):
     def log(self) -> tuple[str, ...]:
         return tuple(line.text for line in self.lines if line.app is not None)
 
+    @cached_property
+    def pictures(self) -> tuple[ScreenPicture, ...]:
+        """The last picture of each display that the program drew on."""
+        return draw_pictures(self.screens)
+
     def free(self, changes: tuple[E, ...]) -> tuple[E, ...]:
         """Return the changes and lines before the first input from outside: a board gets no such input by itself."""
         until_ms = self.first_input_ms
@@ -120,7 +126,8 @@ class Trial(Record, frozen=True, kw_only=True):
         changes = describe(self.edges, self.pwm, self.leds)
         if changes:
             parts.append(changes)
-        parts += _shown_texts(self.shown)
+        parts += shown_texts(self.shown)
+        parts += picture_texts(self.screens)
         if self.log:
             parts.append(f"{count_text(len(self.log), 'line')} printed")
         if not parts:
@@ -156,6 +163,7 @@ class Trial(Record, frozen=True, kw_only=True):
             "pwm": [[round(change.t_ms, 3), change.pin, change.duty, change.frequency_hz] for change in self.pwm],
             "leds": [[round(change.t_ms, 3), change.pin, list(map(list, change.colors))] for change in self.leds],
             "shown": [[round(row.t_ms, 3), row.part, row.name, row.value] for row in self.shown],
+            "screens": [to_builtins(picture) for picture in self.pictures],
             "ended": self.ended,
             "untried": self.untried,
             "error": self.error,
@@ -242,15 +250,6 @@ def _complete_options(options: TrialOptions, image: ProgramImage, board: BoardPr
         stated=stated,
         expectations=expectations,
     )
-
-
-def _shown_texts(rows: Sequence[ShownRow]) -> list[str]:
-    """Return what each part shows at the end, if it changed: "motor1: steps 200"."""
-    last_rows: dict[tuple[str, str], ShownRow] = {}
-    for row in rows:
-        if row.t_ms > 0:
-            last_rows[row.part, row.name] = row
-    return [f"{row.part}: {row.name} {row.value:g}" for row in last_rows.values()]
 
 
 class _Outcome(Struct, frozen=True):

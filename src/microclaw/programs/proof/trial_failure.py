@@ -7,6 +7,7 @@ from typing import Final
 
 from microclaw.errors import Diagnostic, ExpectationNotMet, TrialFailed
 from microclaw.programs.proof.pin_track import spans_text
+from microclaw.programs.proof.screen_pictures import picture_texts
 from microclaw.programs.proof.trial import Trial
 from microclaw.programs.proof.verdict import describe
 from microclaw.text import time_text
@@ -22,7 +23,12 @@ def trial_error(trial: Trial) -> TrialFailed:
     kind = TrialFailed
     if trial.expected and not trial.is_broken:
         kind = ExpectationNotMet
-    return kind(trial.error or "the trial failed", next_step=trial.next_step, diagnostics=_diagnostics(trial))
+    return kind(
+        trial.error or "the trial failed",
+        next_step=trial.next_step,
+        diagnostics=_diagnostics(trial),
+        screens=trial.pictures,
+    )
 
 
 def _diagnostics(trial: Trial) -> tuple[Diagnostic, ...]:
@@ -40,6 +46,7 @@ def _diagnostics(trial: Trial) -> tuple[Diagnostic, ...]:
     notes = {
         "met": "; ".join(met),
         "edges": _edges_text(trial),
+        "shown": "; ".join(picture_texts(trial.screens)),
         "printed": "\n    ".join(_last_lines(trial)),
     }
     for subject, text in notes.items():

@@ -420,13 +420,14 @@ class TelegramChannel:
             self._slots.release()
 
     async def _send(self, address: Address, answer: Answer) -> None:
-        """Send an answer and its files; notify the owners if the chat cannot be written to."""
+        """Send an answer, its files and pictures; notify the owners if the chat cannot be written to."""
         # In a group the word of a keyboard would not be addressed to the bot.
         is_yes_or_no = answer.waits_for_yes and address.chat > 0
         keyboard = YES_OR_NO if is_yes_or_no else None
         try:
             await self._sender.send_all(address, answer_markdown(answer), keyboard)
             await self._sender.send_files(address, answer.files, self.read_file)
+            await self._sender.send_pictures(address, answer.screens)
         except TelegramError as exc:
             # The answer stays in the outbox until there is a bot that may send it.
             if exc.is_bot_refused:

@@ -10,16 +10,22 @@ from typing import Any, Final, TypeVar
 from msgspec import Struct
 
 from microclaw.errors import MicroclawError
-from microclaw.events import ResultFile
+from microclaw.events import ResultFile, ScreenPicture
+from microclaw.hardware.screens.picture import PNG
 from microclaw.interfaces.channels.delivery import ReadFile
 from microclaw.interfaces.channels.telegram.api import Address, BotApi, TelegramError, Timing
 from microclaw.interfaces.channels.telegram.markup import split, telegram_html
-from microclaw.text import clean_text
+from microclaw.text import clean_text, count_text
 
 T = TypeVar("T")
 MAX_MIGRATIONS: Final = 1024
 _PHOTOS: Final = frozenset({"image/png", "image/jpeg", "image/webp"})
 _log = logging.getLogger(__name__)
+
+
+def picture_caption(picture: ScreenPicture) -> str:
+    """Return "oled1: the last of 12 pictures in the trial"."""
+    return f"{picture.part}: the last of {count_text(picture.count, 'picture')} in the trial"
 
 
 class _SentMessage(Struct, frozen=True):
@@ -75,19 +81,24 @@ class TelegramSender:
             else:
                 await self._send_file(address, (name, content, file.media_type))
 
-    async def _send_file(self, address: Address, file: tuple[str, bytes, str]) -> None:
+    async def send_pictures(self, address: Address, pictures: Sequence[ScreenPicture]) -> None:
+        """Send the pictures of displays as photos, each with the name of its display."""
+        for picture in pictures:
+            await self._send_file(address, (f"{picture.part}.png", picture.png, PNG), picture_caption(picture))
+
+    async def _send_file(self, address: Address, file: tuple[str, bytes, str], caption: str | None = None) -> None:
         """Send a file's name, content and media type."""
-        topic = address.topic
+        fields: dict[str, Any] = {"message_thread_id": address.topic, "caption": caption}
         if file[2] in _PHOTOS:
             try:
-                await self._call("sendPhoto", address.chat, object, message_thread_id=topic, files={"photo": file})
+                await self._call("sendPhoto", address.chat, object, files={"photo": file}, **fields)
                 return
             except TelegramError as exc:
                 # Telegram refuses photos that are too wide or have too many pixels.
                 if exc.status != 400:
                     raise
                 _log.info("telegram: %s; the picture is sent as a document", exc.message)
-        await self._call("sendDocument", address.chat, object, message_thread_id=topic, files={"document": file})
+        await self._call("sendDocument", address.chat, object, files={"document": file}, **fields)
 
     async def _write(self, method: str, chat_id: int, kind: type[T], markdown: str, **fields: object) -> T:
         """Send a text with markup, or without if Telegram refuses the markup."""

@@ -16,6 +16,7 @@ from pydantic import ValidationError
 
 from microclaw.errors import MicroclawError
 from microclaw.events import ApprovalAsked, ApprovalSettled, Step
+from microclaw.hardware.screens.picture import PNG
 from microclaw.host.operations.operation import Permission
 from microclaw.host.operations.tool import Tool
 from microclaw.interfaces.api.jobs import Feed, with_keepalives
@@ -128,12 +129,15 @@ class CallFollower:
         structured = {**content, "evidence": result["evidence"], "act": act_object(result["act"])}
         if not result["ok"]:
             message = str(content.get("message") or content.get("error") or "it failed")
-            return failed_result(message, result["next"], content.get("diagnostics", ()), structured)
+            failure = failed_result(message, result["next"], content.get("diagnostics", ()), structured)
+            failure.content += _images(result)
+            return failure
         text = json.dumps(content, ensure_ascii=False, separators=(",", ":"))
         blocks: list[types.ContentBlock] = [types.TextContent(type="text", text=text)]
         trial = self.resources.keep_trial(self.tool.name, result)
         if trial is not None:
             blocks.append(trial)
+        blocks += _images(result)
         # A trial that ran may have shown that the program is wrong.
         is_error = content.get("success") is False
         return types.CallToolResult(content=blocks, structured_content=structured, is_error=is_error)
@@ -164,6 +168,12 @@ class CallFollower:
     async def _report(self, text: str) -> None:
         self._report_count += 1
         await self.context.report_progress(self._report_count, message=text)
+
+
+def _images(result: dict[str, Any]) -> list[types.ImageContent]:
+    """Return the displays' pictures of a result; their PNG is base64 already."""
+    pictures = result.get("screens", ())
+    return [types.ImageContent(type="image", data=picture["png"], mime_type=PNG) for picture in pictures]
 
 
 def _can_ask(context: Context[Any, Any]) -> bool:

@@ -100,7 +100,12 @@ class Resources:
         """Show its source, expectations, proof, state, error and crashes."""
         session = SESSION.get()
         is_own = await self._has_own_words(session, name, program)
-        return _document(await self._read(show, self._programs, is_own=is_own, device=name, name=program))
+        shown = await self._read(show, self._programs, is_own=is_own, device=name, name=program)
+        document: dict[str, Any] = msgspec.to_builtins(shown)
+        for picture in (document["proof"] or {}).get("screens", ()):
+            # A model that reads a document sees nothing in base64.
+            del picture["png"]
+        return _document(document)
 
     async def _has_own_words(self, session: Session, device: str, program: str) -> bool:
         """Return True if only this session's person wrote the source, or can have written its output."""

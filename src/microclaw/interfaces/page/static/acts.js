@@ -89,6 +89,13 @@ const MAX_NAMED = 48;
 /** @type {Record<string, string>} */
 const MARKS = { running: "…", done: "✓", failed: "✗" };
 
+/** What the displays of a trial showed last. @param {{screens?: any[]}} given */
+export function Screens({ screens = [] }) {
+  return screens.map((one) => html`<figure class="screen" key=${one.part}>
+    <img src=${`data:image/png;base64,${one.png}`} alt=${one.text || `what ${one.part} showed`} />
+    <figcaption class="quiet">${one.part}: the last of ${one.count} ${one.count === 1 ? "picture" : "pictures"} in the trial</figcaption></figure>`);
+}
+
 /** @param {{step: any}} given */
 function StepLine({ step }) {
   const isOpen = step.state === "failed";
@@ -100,6 +107,7 @@ function StepLine({ step }) {
     ${detail.length > 0
       ? html`<details open=${isOpen}><summary>${head}</summary><pre>${detail.join("\n")}</pre></details>`
       : head}
+    <${Screens} screens=${step.screens} />
     ${step.next && html`<p class="next">next: ${prose(step.next)}</p>`}
   </li>`;
 }

@@ -1,6 +1,6 @@
 // The chat: a sentence, the answer with its evidence, the steps that led to it, questions; cancel and undo. Home has its field.
 
-import { Act, ActView, Question, mayDecide, run, useAct } from "./acts.js";
+import { Act, ActView, Question, Screens, mayDecide, run, useAct } from "./acts.js";
 import { part, send } from "./api.js";
 import { useReloaded } from "./lists.js";
 import { Evidence, Heading, Link, Problem, go, prose } from "./parts.js";
@@ -147,6 +147,7 @@ function TurnView({ turn, isNewest }) {
       <p>${prose(answer.text)}</p>
       ${answer.next && html`<p class="next">next: ${prose(answer.next)}</p>`}
       ${answer.evidence.map((/** @type {any} */ one) => html`<${Evidence} evidence=${one} />`)}
+      <${Screens} screens=${answer.screens} />
       ${changed && isNewest && may("act") && undoing === null && html`<p><button onClick=${() => undo("POST", "/v1/undo", {})}>Undo</button></p>`}
       <${ActView} act=${undoing} />
     </div>`}

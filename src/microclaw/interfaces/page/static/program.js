@@ -1,6 +1,6 @@
 // One program on one board: what it is, what it was expected to do, what ran and how it is known; stop, start, remove, undo.
 
-import { ActView, useAct } from "./acts.js";
+import { ActView, Screens, useAct } from "./acts.js";
 import { Change } from "./activity.js";
 import { part } from "./api.js";
 import { Diff } from "./asked.js";
@@ -73,6 +73,7 @@ function Proof({ proof }) {
     <ul class="rows">${proof.expected.map((/** @type {any} */ one) => html`<li key=${one.line}>
       <${Badge} state=${one.answer.split(";")[0]} text=${one.answer} /> ${prose(one.text)} <span class="quiet">in the trial: ${prose(one.found)}</span></li>`)}</ul>
     <${Evidence} evidence=${proof.evidence} />
+    <${Screens} screens=${proof.screens} />
     <p class="legend"><i class="counted"></i> counted by the board <i class="expected"></i> seen in the trial</p>
     <${TrialView} trial=${proof.trial.edges} board=${proof.evidence.edges} />`;
 }

@@ -90,7 +90,8 @@ class _Looking(Struct, frozen=True):
         }
         if not trial.ok:
             fields |= {"error": trial.error, "next": trial.next_step}
-        return ToolOutput(fields, (Evidence("counted", f"on a virtual board: {trial.summary()}", tuple(edges)),))
+        evidence = Evidence("counted", f"on a virtual board: {trial.summary()}", tuple(edges))
+        return ToolOutput(fields, (evidence,), screens=trial.pictures)
 
     async def read_logs(self, device: Device, asked: LogParameters, context: ToolContext) -> ToolOutput:
         lines = await self.apps.source_log.read_kept(device, asked.app)

@@ -1,0 +1,84 @@
+"""The last picture of each display in a trial, drawn for people and models. Judges nothing."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from typing import Final
+
+from microclaw.events import ScreenPicture
+from microclaw.hardware.screens.braille import NO_DOTS, braille_lines, printable, screen_lines
+from microclaw.hardware.screens.picture import draw_png
+from microclaw.hardware.screens.screen import Screen, ShownScreen
+from microclaw.text import count_text
+
+MAX_DISPLAYS: Final = 4
+"""The displays whose picture is drawn; a PNG has at most picture.MAX_PNG_BYTES."""
+MAX_TEXT_CHARS: Final = 400
+"""Of a picture in braille, for a model."""
+
+
+def draw_pictures(screens: Sequence[ShownScreen]) -> tuple[ScreenPicture, ...]:
+    """Return the last picture of each display that the program drew on, of at most MAX_DISPLAYS displays."""
+    counts = count_pictures(screens)
+    pictures = []
+    for part, last in _last_screens(screens).items():
+        screen = last.screen
+        picture = ScreenPicture(
+            part=part,
+            t_ms=round(last.t_ms, 3),
+            count=counts[part],
+            kind=screen.kind,
+            width=screen.width,
+            height=screen.height,
+            lines=screen_lines(screen),
+            text=_text_of(screen),
+            png=draw_png(screen),
+        )
+        pictures.append(picture)
+        if len(pictures) == MAX_DISPLAYS:
+            break
+    return tuple(pictures)
+
+
+def count_pictures(screens: Sequence[ShownScreen]) -> Counter[str]:
+    """Return the number of pictures of each part, without what it showed at the program's start."""
+    return Counter(shown.part for shown in screens if shown.t_ms > 0)
+
+
+def picture_texts(screens: Sequence[ShownScreen]) -> list[str]:
+    """Return "oled1: 12 pictures" for each display that the program drew on."""
+    return [f"{part}: {count_text(count, 'picture')}" for part, count in count_pictures(screens).items()]
+
+
+def _text_of(screen: Screen) -> str:
+    """Return the characters of a display, the digits as segments, or the lit part of a picture as braille.
+
+    A picture with more than MAX_TEXT_CHARS is left out: in braille it costs a model many tokens.
+    """
+    if screen.kind == "text":
+        return "\n".join(printable(line).rstrip() for line in screen.lines).strip("\n")
+    if screen.kind == "digits":
+        return "\n".join(screen_lines(screen))
+    text = "\n".join(_lit_part(braille_lines(screen)))
+    if len(text) > MAX_TEXT_CHARS:
+        return ""
+    return text
+
+
+def _lit_part(lines: Sequence[str]) -> list[str]:
+    """Return lines of braille without the dark lines and columns around what is lit."""
+    texts = [line.replace(NO_DOTS, " ").rstrip() for line in lines]
+    lit_texts = [text for text in texts if text]
+    margin = min((len(text) - len(text.lstrip()) for text in lit_texts), default=0)
+    cropped = "\n".join(text[margin:] for text in texts).strip("\n")
+    return cropped.split("\n")
+
+
+def _last_screens(screens: Sequence[ShownScreen]) -> dict[str, ShownScreen]:
+    """Return the last picture of each part that shows one after the program's start."""
+    last_screens: dict[str, ShownScreen] = {}
+    for shown in screens:
+        if shown.t_ms > 0:
+            last_screens[shown.part] = shown
+    return last_screens

@@ -1,0 +1,124 @@
+"""Pictures of displays in tool results: models that see get them, in each provider's form; others get only the text."""
+
+from __future__ import annotations
+
+import base64
+import json
+from typing import Any
+
+import pytest
+from tests.agent.models.asking import anthropic, closing, openai, request
+from tests.agent.models.model_server import anthropic_reply, openai_reply, server
+
+from microclaw.agent.models.protocol import AssistantReply, ImageInput, ToolCall, ToolReturn, UserText
+from microclaw.agent.models.provider_wire import history_of
+from microclaw.agent.models.vision import openai_sees, server_sees
+
+PNG = b"\x89PNG\r\n\x1a\npicture"
+ENCODED = base64.b64encode(PNG).decode()
+CONTENT = '{"success":true,"screens":[{"display":"oled1"}]}'
+NONE: tuple[int, Any] = (404, {})
+ON = {"type": "text", "text": "on"}
+
+
+def trial(number: int, png: bytes = PNG) -> tuple[AssistantReply, ToolReturn]:
+    call = ToolCall(f"id-{number}", "try-program", "{}")
+    result = ToolReturn(call.call_id, call.name, CONTENT, images=(ImageInput("image/png", png),))
+    return AssistantReply("", (call,)), result
+
+
+SEEN = request(UserText("what does it show"), *trial(1))
+
+
+async def test_anthropic_gets_the_picture_within_the_tools_result() -> None:
+    async with server((200, anthropic_reply(ON))) as s, closing(anthropic(s.url)) as model:
+        await model.respond(SEEN)
+    (result,) = s.bodies[0]["messages"][-1]["content"]
+    assert result["type"] == "tool_result"
+    text, picture = result["content"]
+    assert text["text"] == CONTENT
+    assert picture["source"] == {"type": "base64", "media_type": "image/png", "data": ENCODED}
+
+
+SAYS: dict[str, list[tuple[int, Any]]] = {
+    "ollama": [(200, {"data": [{"id": "test-model"}]}), NONE, NONE, (200, {"capabilities": ["completion", "vision"]})],
+    "llama.cpp": [(200, {"data": [{"id": "test-model"}]}), (200, {"modalities": {"vision": True, "audio": False}})],
+    "lm studio": [NONE, NONE, (200, {"data": [{"id": "test-model", "type": "vlm"}]})],
+    "openrouter": [
+        (200, {"data": [{"id": "test-model", "architecture": {"input_modalities": ["text", "image"]}}]}),
+    ],
+    "mistral": [(200, {"data": [{"id": "test-model", "capabilities": {"vision": True, "completion_chat": True}}]})],
+}
+BLIND: list[list[tuple[int, Any]]] = [
+    [],
+    [(200, {"data": [{"id": "other", "type": "vlm"}]})],
+    [(200, {"data": [{"id": "test-model", "capabilities": {"vision": False}}]})],
+    [(200, {"data": [{"id": "test-model"}]}), (200, {"modalities": {"vision": False}})],
+    [(200, b"[" * 200_000)],
+    [(200, {"data": 3, "capabilities": 7, "architecture": "x"})],
+]
+
+
+@pytest.mark.parametrize("kind", SAYS)
+async def test_each_kind_of_server_says_that_its_model_sees(kind: str) -> None:
+    async with server(*SAYS[kind]) as s:
+        assert await server_sees(f"{s.url}/v1", "test-model")
+
+
+@pytest.mark.parametrize("answers", BLIND)
+async def test_a_server_that_does_not_say_it_has_a_blind_model(answers: list[tuple[int, Any]]) -> None:
+    async with server(*answers, *[NONE] * (4 - len(answers))) as s:
+        assert not await server_sees(f"{s.url}/v1", "test-model")
+
+
+async def test_a_server_that_does_not_answer_has_a_blind_model() -> None:
+    assert not await server_sees("http://127.0.0.1:1/v1", "test-model")
+
+
+async def test_a_seeing_model_of_a_compatible_server_gets_the_picture_and_its_server_is_asked_once() -> None:
+    reply = (200, openai_reply("on"))
+    async with server(*SAYS["mistral"], reply, reply) as s, closing(openai(s.url)) as model:
+        await model.respond(SEEN)
+        await model.respond(SEEN)
+    assert s.paths == ["/v1/models", "/v1/chat/completions", "/v1/chat/completions"]
+    for sent in s.bodies[-2:]:
+        roles = [message["role"] for message in sent["messages"]]
+        assert roles[:4] == ["system", "user", "assistant", "tool"]
+        assert sent["messages"][3]["tool_call_id"] == "id-1"
+        assert f"data:image/png;base64,{ENCODED}" in json.dumps(sent["messages"])
+
+
+async def test_a_blind_model_gets_the_text_alone_and_nothing_is_asked_without_a_picture() -> None:
+    reply = (200, openai_reply("on"))
+    async with server(reply, NONE, NONE, NONE, NONE, reply) as s, closing(openai(s.url)) as model:
+        await model.respond(request(UserText("hello")))
+        await model.respond(SEEN)
+    assert s.paths[0] == "/v1/chat/completions"
+    assert s.bodies[-1]["messages"][3]["content"] == CONTENT
+    assert "image_url" not in json.dumps(s.bodies[-1])
+
+
+def test_only_the_newest_pictures_are_sent() -> None:
+    messages = (UserText("draw"), *trial(1, b"older"), *trial(2))
+    first, second = [message.parts[0] for message in history_of(messages, "", sees=True)[2::2]]
+    assert first.content == CONTENT
+    assert isinstance(second.content, list)
+    blind = [message.parts[0] for message in history_of(messages, "")[2::2]]
+    assert [part.content for part in blind] == [CONTENT, CONTENT]
+
+
+@pytest.mark.parametrize(
+    ("name", "sees"),
+    [
+        ("gpt-4o", True),
+        ("gpt-4.1-mini", True),
+        ("gpt-5.2", True),
+        ("o3", True),
+        ("o4-mini", True),
+        ("gpt-4-turbo", True),
+    ]
+    + [("gpt-3.5-turbo", False), ("gpt-4", False), ("gpt-4-0613", False), ("o3-mini", False), ("o1-mini", False)]
+    + [("gpt-4o-audio-preview", False), ("gpt-4o-search-preview", False)],
+)
+def test_openais_own_models_see_but_for_the_old_ones(name: str, sees: bool) -> None:
+    assert openai_sees(name) is sees

@@ -1,0 +1,74 @@
+"""What a trial says of displays: the number of pictures, and the last picture of each."""
+
+from __future__ import annotations
+
+import base64
+import json
+
+from microclaw.hardware.screens.picture import draw_png
+from microclaw.hardware.screens.screen import Screen, ScreenKind, ShownScreen, blank_pixels, text_screen
+from microclaw.programs.proof.screen_pictures import MAX_DISPLAYS, MAX_TEXT_CHARS, draw_pictures
+from microclaw.programs.proof.trial import Trial
+from microclaw.programs.proof.trial_failure import trial_error
+
+DOT = Screen("pixels", 8, 4, b"\x80\0\0\0")
+
+
+def trial_with(*screens: ShownScreen, ok: bool = True) -> Trial:
+    return Trial(ok=ok, ended="running", screens=screens, board_ms=10_000)
+
+
+def test_the_summary_counts_the_pictures_after_the_programs_start() -> None:
+    trial = trial_with(
+        ShownScreen(0.0, "oled1", blank_pixels(8, 4)),
+        ShownScreen(0.0, "lcd1", text_screen(2, ("ab",))),
+        ShownScreen(12.5, "oled1", DOT),
+        ShownScreen(99.0, "oled1", blank_pixels(8, 4)),
+    )
+    assert trial.summary().endswith(": oled1: 2 pictures")
+    assert trial.moved
+    assert [picture.part for picture in trial.pictures] == ["oled1"]
+
+
+def test_the_document_has_the_last_picture_of_each_display_as_lines_and_as_an_image() -> None:
+    clock = Screen("digits", 2, 1, b"\x06\x5b")
+    trial = trial_with(
+        ShownScreen(5.0, "oled1", blank_pixels(8, 4)),
+        ShownScreen(7.25, "oled1", DOT),
+        ShownScreen(9.0, "clock1", clock),
+    )
+    oled, digits = json.loads(json.dumps(trial.to_json()))["screens"]
+    png = oled.pop("png")
+    assert base64.b64decode(png) == draw_png(DOT)
+    assert oled == {
+        "part": "oled1",
+        "t_ms": 7.25,
+        "count": 2,
+        "kind": "pixels",
+        "width": 8,
+        "height": 4,
+        "lines": ["┌────┐", "│⠁⠀⠀⠀│", "└────┘"],
+        "text": "⠁",
+    }
+    assert (digits["part"], digits["kind"], digits["count"]) == ("clock1", "digits", 1)
+
+
+def test_ten_thousand_pictures_of_a_dozen_displays_are_four_images() -> None:
+    screens = [ShownScreen(1.0 + number, f"oled{number % 12}", DOT) for number in range(10_000)]
+    assert len(draw_pictures(screens)) == MAX_DISPLAYS
+
+
+def test_a_model_gets_characters_in_words_and_no_long_drawing() -> None:
+    noise = Screen("pixels", 128, 64, bytes(range(256)) * 4)
+    kinds: list[tuple[ScreenKind, str]] = []
+    for screen in (text_screen(4, ("22  ", "  \ue001 ")), noise):
+        (picture,) = draw_pictures([ShownScreen(1.0, "part1", screen)])
+        assert len(picture.text) <= MAX_TEXT_CHARS
+        kinds.append((screen.kind, picture.text))
+    assert kinds == [("text", "22\n  ▯"), ("pixels", "")]
+
+
+def test_the_error_of_a_failed_trial_has_the_pictures() -> None:
+    error = trial_error(trial_with(ShownScreen(7.0, "oled1", DOT), ok=False))
+    assert [picture.part for picture in error.screens] == ["oled1"]
+    assert "shown: oled1: 1 picture" in [note.message for note in error.diagnostics]
