@@ -30,7 +30,7 @@ from microclaw.agent.turn.model_requests import TurnLimits
 from microclaw.agent.turn.outbox import Outbox
 from microclaw.agent.turn.toolbox import Toolbox
 from microclaw.errors import BuildError, Diagnostic, ExpectationNotMet, TrialFailed
-from microclaw.events import Answer, Evidence, EvidenceKind, Inbound, Step, TurnEvent
+from microclaw.events import Answer, Evidence, EvidenceKind, Inbound, ScreenPicture, Step, TurnEvent
 from microclaw.host.auth.approvals import Approvals
 from microclaw.host.auth.gate import Gate
 from microclaw.host.config.settings import AgentSettings
@@ -57,6 +57,9 @@ class DeployParameters(Parameters, kw_only=True, rename="camel"):
     app_name: Annotated[str, Meta(pattern=r"^[a-z]+$")]
     device: str | None = None
     expect: str | None = None
+
+
+SCREEN = ScreenPicture("oled1", 7.0, 3, "pixels", 8, 4, ("x",), "22", b"\x89PNG")
 
 
 class NoParameters(Parameters):
@@ -99,11 +102,15 @@ class Workshop:
         if "UNMET" in asked.source_code:
             raise ExpectationNotMet("expected, line 1: pin 2: period 1 s; the trial shows: period 1.08 s")
         if "STUCK" in asked.source_code:
-            raise TrialFailed("it never gave up the CPU", next_step="use every()")
+            raise TrialFailed("it never gave up the CPU", next_step="use every()", screens=(SCREEN,))
         context.report(Step("deploy", f"{asked.app_name} -> virtual-1, accepted"))
         self.done.append(f"deploy {asked.app_name}")
         seen = NO_READ_BACK if self.evidence == "accepted" else "seen"
-        return ToolOutput({"success": True, "appName": asked.app_name}, (Evidence(self.evidence, seen),))
+        screens: tuple[ScreenPicture, ...] = ()
+        if "DRAWS" in asked.source_code:
+            screens = (SCREEN,)
+        fields = {"success": True, "appName": asked.app_name}
+        return ToolOutput(fields, (Evidence(self.evidence, seen),), screens=screens)
 
     async def _set(self, asked: PinParameters, context: ToolContext) -> ToolOutput:
         if self.hold is not None:

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from msgspec.structs import replace
-from tests.agent.turn.conftest import MakeAgent, PinParameters, Workshop
+from tests.agent.turn.conftest import SCREEN, MakeAgent, PinParameters, Workshop
 
 from microclaw.agent.models.protocol import ModelReply, ModelRequest, ReplyEnd, ToolCall, ToolReturn, UserText
 from microclaw.agent.models.scripted import Scripted, call, say
@@ -44,6 +44,19 @@ async def test_a_tools_result_goes_back_to_the_model_and_its_evidence_to_the_per
         assert [(a.tool, a.effect, a.outcome) for a in answer.actions] == [("gpio-set", "idempotent", "done")]
         assert answer.error_code is None
         assert answer.usage == Usage(15, 3, None), "an unknown cost stays unknown"
+
+
+async def test_a_displays_picture_goes_to_the_model_as_an_image_and_to_the_person_with_the_answer(
+    make_agent: MakeAgent,
+) -> None:
+    for source, is_failed in (("DRAWS", False), ("STUCK", True)):
+        async with make_agent([deploy(source), say("it shows 22")]) as agent:
+            answer = await agent.answer("show 22 on the display")
+            result = returned(agent.script.requests[1])
+        assert ([image.data for image in result.images], result.failed) == ([SCREEN.png], is_failed)
+        (shown,) = json.loads(result.content)["screens"]
+        assert shown == {"display": "oled1", "pictures": 3, "last_ms": 7.0, "size": "8 x 4", "shows": "22"}
+        assert answer.screens == (SCREEN,)
 
 
 async def test_diagnostics_reach_the_model_and_the_mended_program_is_deployed(make_agent: MakeAgent) -> None:

@@ -110,7 +110,8 @@ def test_characters_stand_in_a_frame_and_what_has_no_printed_form_is_a_box() -> 
 
 def test_digits_are_drawn_by_their_segments() -> None:
     twelve_thirty = Screen("digits", 4, 1, bytes([0x06, 0x5B | 0x80, 0x4F, 0x3F]), ":")
-    assert [line.rstrip() for line in screen_lines(twelve_thirty)] == [
+    lines = [line.rstrip() for line in screen_lines(twelve_thirty)]
+    assert lines == [
         "     _   _   _",
         "  |  _|. _| | |",
         "  | |_ . _| |_|",
