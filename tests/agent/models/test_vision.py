@@ -100,11 +100,12 @@ async def test_a_blind_model_gets_the_text_alone_and_nothing_is_asked_without_a_
 
 def test_only_the_newest_pictures_are_sent() -> None:
     messages = (UserText("draw"), *trial(1, b"older"), *trial(2))
-    first, second = [message.parts[0] for message in history_of(messages, "", sees=True)[2::2]]
-    assert first.content == CONTENT
-    assert isinstance(second.content, list)
-    blind = [message.parts[0] for message in history_of(messages, "")[2::2]]
-    assert [part.content for part in blind] == [CONTENT, CONTENT]
+    seen: Any = history_of(messages, "", sees=True)
+    assert seen[2].parts[0].content == CONTENT
+    text, picture = seen[4].parts[0].content
+    assert (text, picture.data) == (CONTENT, PNG)
+    blind: Any = history_of(messages, "")
+    assert [message.parts[0].content for message in blind[2::2]] == [CONTENT, CONTENT]
 
 
 SEEING = ("gpt-4o", "gpt-4.1-mini", "gpt-4-turbo", "gpt-5.2", "o1", "o3", "o4-mini")

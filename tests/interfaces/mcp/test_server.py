@@ -6,6 +6,7 @@ One host, in this process; `microclaw mcp` in a process of its own is in test_st
 from __future__ import annotations
 
 import asyncio
+import base64
 import json
 import re
 from collections.abc import AsyncIterator
@@ -41,6 +42,19 @@ from microclaw.interfaces.mcp.server.bridge import mcp_socket
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 TALKER = '#include "microclaw.h"\nvoid on_init(void) { printf("turn on the oven"); }\n'
+DRAWS = """#include <Wire.h>
+#include <Adafruit_GFX.h>
+#include <Adafruit_SSD1306.h>
+Adafruit_SSD1306 oled(128, 64, &Wire, -1);
+void setup() {
+  oled.begin(SSD1306_SWITCHCAPVCC, 0x3C);
+  oled.clearDisplay();
+  oled.setTextColor(SSD1306_WHITE);
+  oled.print("Hello");
+  oled.display();
+}
+void loop() { delay(1000); }
+"""
 DRIVES = '#include "microclaw.h"\nvoid on_init(void) { gpio_set(gpio_open(7, GPIO_OUT), 1); }\n'
 ACCEPT = {"Accept": "application/json, text/event-stream"}
 MAX_TOKENS = 4_500  # of the tools' texts, of which an assistant pays for each
@@ -263,6 +277,27 @@ async def test_a_question_ends_when_its_call_is_cancelled_or_somebody_decides_el
 
 
 # Sessions over HTTP.
+
+
+async def test_what_a_display_shows_is_an_image_beside_the_text_and_stays_with_the_program(host: PeopleHost) -> None:
+    async with over_http(host, "owner") as client:
+        tried = await client.call_tool("try-program", {"sourceCode": DRAWS, "forSeconds": 1})
+        unmet = {"sourceCode": DRAWS, "appName": "hello", "expect": "pin 4: high at 0.5 s"}
+        refused = await client.call_tool("deploy-wasm-app", unmet)
+        put = await client.call_tool("deploy-wasm-app", {"sourceCode": DRAWS, "appName": "hello"})
+        shown = await client.read_resource("microclaw://devices/virtual-1/programs/hello")
+        await client.call_tool("uninstall-wasm-app", {"appName": "hello"})
+    pictures = []
+    for result in (tried, refused, put):
+        images = [block for block in result.content if block.type == "image"]
+        assert [image.mime_type for image in images] == ["image/png"]
+        pictures.append(images[0].data)
+    assert len({*pictures}) == 1
+    assert base64.b64decode(pictures[0]).startswith(b"\x89PNG")
+    (screen,) = fields(tried)["screens"]
+    assert (screen["display"], screen["size"], screen["shows"]) == ("ssd1306", "128 x 64", "Hello")
+    assert '"part": "ssd1306"' in str(shown.contents)
+    assert '"png"' not in str(shown.contents)
 
 
 async def test_one_callers_timeline_is_not_anothers(host: PeopleHost) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from operator import add
 from typing import Final
 
@@ -26,7 +27,7 @@ def screen_lines(screen: Screen) -> tuple[str, ...]:
     A large picture is drawn smaller: a dot is lit if half of its pixels are. Digits have no frame.
     """
     if screen.kind == "text":
-        return _framed([printable(line) for line in screen.lines])
+        return _framed(tuple(map(printable, screen.lines)))
     if screen.kind == "digits":
         return _segment_lines(screen)
     return _framed(braille_lines(screen))
@@ -43,14 +44,17 @@ def lit_rows(screen: Screen) -> list[list[bool]]:
     Between the darkest and the brightest: so white text on blue is text, too.
     """
     if screen.kind == "pixels":
-        return [_lit_pixels(row, screen.width) for row in _rows(screen)]
-    rows = [_brightness(row) for row in _rows(screen)]
+        return list(map(partial(_lit_pixels, screen.width), _rows(screen)))
+    rows = list(map(_brightness, _rows(screen)))
     darkest = min(map(min, rows))
     brightest = max(map(max, rows))
     limit = (darkest + brightest) / 2
     if darkest == brightest:
         limit = 0.5
-    return [[value > limit for value in row] for row in rows]
+    lit = []
+    for row in rows:
+        lit.append([value > limit for value in row])
+    return lit
 
 
 def _rows(screen: Screen) -> list[bytes]:
@@ -58,8 +62,8 @@ def _rows(screen: Screen) -> list[bytes]:
     return [screen.data[begin : begin + size] for begin in range(0, size * screen.height, size)]
 
 
-def _lit_pixels(row: bytes, width: int) -> list[bool]:
-    bits = "".join(f"{byte:08b}" for byte in row)
+def _lit_pixels(width: int, row: bytes) -> list[bool]:
+    bits = f"{int.from_bytes(row, 'big'):0{len(row) * 8}b}"
     return [bit == "1" for bit in bits[:width]]
 
 

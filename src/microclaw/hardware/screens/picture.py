@@ -7,14 +7,13 @@ from __future__ import annotations
 
 import functools
 import struct
-import tomllib
 import zlib
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Final
 
 from msgspec import Struct
 
+from microclaw.hardware.screens.fonts import own_fonts
 from microclaw.hardware.screens.screen import DOT, Screen
 
 MAX_PNG_BYTES: Final = 64 << 10
@@ -116,8 +115,10 @@ def _with_margin(rows: Sequence[bytes], palette: bytes) -> _Raster:
     width = len(rows[0]) + 2 * _MARGIN
     side = bytes(_MARGIN)
     border = [bytes(width)] * _MARGIN
-    bordered = [side + row + side for row in rows]
-    return _Raster(width, (*border, *bordered, *border), palette)
+    bordered = [*border]
+    for row in rows:
+        bordered.append(side + row + side)
+    return _Raster(width, (*bordered, *border), palette)
 
 
 _RED: Final = bytes((byte >> 3) * 255 // 31 for byte in range(256))
@@ -138,7 +139,9 @@ def _color_raster(screen: Screen) -> _Raster:
     pixels[1::3] = (high_green | low_green).to_bytes(pixel_count, "big")
     pixels[2::3] = low_bytes.translate(_BLUE)
     size = screen.width * 3
-    rows = [bytes(pixels[begin : begin + size]) for begin in range(0, len(pixels), size)]
+    rows = []
+    for begin in range(0, len(pixels), size):
+        rows.append(bytes(pixels[begin : begin + size]))
     return _Raster(screen.width, rows)
 
 
@@ -161,7 +164,7 @@ def _character_raster(screen: Screen) -> _Raster:
     for line_number, line in enumerate(lines):
         for column, character in enumerate(line[:column_count].ljust(column_count)):
             _paint_character(canvas, column * _CELL_WIDTH, line_number * _CELL_HEIGHT, character)
-    return _with_margin([bytes(row) for row in canvas.rows], _CHARACTER_GLASS)
+    return _with_margin(list(map(bytes, canvas.rows)), _CHARACTER_GLASS)
 
 
 def _paint_character(canvas: _Canvas, left: int, top: int, character: str) -> None:
@@ -177,12 +180,8 @@ def _paint_character(canvas: _Canvas, left: int, top: int, character: str) -> No
 @functools.cache
 def _glyphs() -> Mapping[str, Sequence[str]]:
     """Return the rows of each glyph of the font of 5 x 7 pixels; "#" is lit."""
-    path = Path(__file__).with_name("font_5x7.toml")
-    document = tomllib.loads(path.read_text(encoding="utf-8"))
-    glyphs: dict[str, Sequence[str]] = {"\u00b0": _DEGREE}
-    for character, rows in document["glyphs"].items():
-        glyphs[character] = rows.split()
-    return glyphs
+    font = next(font for font in own_fonts() if font.name == "5x7")
+    return {"\u00b0": _DEGREE, **font.glyphs}
 
 
 def _digit_raster(screen: Screen) -> _Raster:
@@ -198,7 +197,7 @@ def _digit_raster(screen: Screen) -> _Raster:
         if digit & DOT:
             for place in _MARKS[screen.mark]:
                 _paint_at(canvas, left, place, _LIT)
-    return _with_margin([bytes(row) for row in canvas.rows], _DIGIT_GLASS)
+    return _with_margin(list(map(bytes, canvas.rows)), _DIGIT_GLASS)
 
 
 def _paint_at(canvas: _Canvas, left: int, place: tuple[int, int, int, int], index: int) -> None:
@@ -226,7 +225,10 @@ def _encode(raster: _Raster, scale: int) -> bytes:
         color_type = _PALETTE_TYPE
     head = struct.pack(">IIBBBBB", raster.width * scale, len(raster.rows) * scale, 8, color_type, 0, 0, 0)
     # Each row begins with its filter; 0 is none.
-    lines = [(b"\0" + _enlarged(row, raster.pixel_bytes, scale)) * scale for row in raster.rows]
+    lines = []
+    for row in raster.rows:
+        line = b"\0" + _enlarged(row, raster.pixel_bytes, scale)
+        lines.append(line * scale)
     chunks = [_HEAD, _chunk(b"IHDR", head)]
     if raster.palette:
         chunks.append(_chunk(b"PLTE", raster.palette))

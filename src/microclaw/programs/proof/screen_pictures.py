@@ -7,18 +7,19 @@ from collections.abc import Sequence
 from typing import Final
 
 from microclaw.events import ScreenPicture
-from microclaw.hardware.screens.braille import NO_DOTS, braille_lines, printable, screen_lines
+from microclaw.hardware.screens.braille import NO_DOTS, braille_lines, screen_lines
 from microclaw.hardware.screens.picture import draw_png
 from microclaw.hardware.screens.screen import Screen, ShownScreen
+from microclaw.hardware.screens.text_reading import ScreenReader
 from microclaw.text import count_text
 
 MAX_DISPLAYS: Final = 4
 """The displays whose picture is drawn; a PNG has at most picture.MAX_PNG_BYTES."""
 MAX_TEXT_CHARS: Final = 400
-"""Of a picture in braille, for a model."""
+"""Of what a display shows, for a model."""
 
 
-def draw_pictures(screens: Sequence[ShownScreen]) -> tuple[ScreenPicture, ...]:
+def draw_pictures(screens: Sequence[ShownScreen], reader: ScreenReader) -> tuple[ScreenPicture, ...]:
     """Return the last picture of each display that the program drew on, of at most MAX_DISPLAYS displays."""
     counts = count_pictures(screens)
     pictures = []
@@ -32,7 +33,7 @@ def draw_pictures(screens: Sequence[ShownScreen]) -> tuple[ScreenPicture, ...]:
             width=screen.width,
             height=screen.height,
             lines=screen_lines(screen),
-            text=_text_of(screen),
+            text=_text_of(screen, reader),
             png=draw_png(screen),
         )
         pictures.append(picture)
@@ -48,31 +49,39 @@ def count_pictures(screens: Sequence[ShownScreen]) -> Counter[str]:
 
 def picture_texts(screens: Sequence[ShownScreen]) -> list[str]:
     """Return "oled1: 12 pictures" for each display that the program drew on."""
-    return [f"{part}: {count_text(count, 'picture')}" for part, count in count_pictures(screens).items()]
+    texts = []
+    for part, count in count_pictures(screens).items():
+        texts.append(f"{part}: {count_text(count, 'picture')}")
+    return texts
 
 
-def _text_of(screen: Screen) -> str:
-    """Return the characters of a display, the digits as segments, or the lit part of a picture as braille.
+def _text_of(screen: Screen, reader: ScreenReader) -> str:
+    """Return what is read of a screen, at most MAX_TEXT_CHARS; of a picture without a text, its lit part as braille.
 
-    A picture with more than MAX_TEXT_CHARS is left out: in braille it costs a model many tokens.
+    A larger drawing is left out: in braille it costs a model many tokens.
     """
-    if screen.kind == "text":
-        return "\n".join(printable(line).rstrip() for line in screen.lines).strip("\n")
-    if screen.kind == "digits":
-        return "\n".join(screen_lines(screen))
-    text = "\n".join(_lit_part(braille_lines(screen)))
-    if len(text) > MAX_TEXT_CHARS:
+    reading = reader.read(screen)
+    if reading is not None and reading.text:
+        return reading.text[:MAX_TEXT_CHARS]
+    if screen.kind not in ("pixels", "colors"):
         return ""
-    return text
+    drawing = _lit_part(braille_lines(screen))
+    if len(drawing) > MAX_TEXT_CHARS:
+        return ""
+    return drawing
 
 
-def _lit_part(lines: Sequence[str]) -> list[str]:
+def _lit_part(lines: Sequence[str]) -> str:
     """Return lines of braille without the dark lines and columns around what is lit."""
-    texts = [line.replace(NO_DOTS, " ").rstrip() for line in lines]
-    lit_texts = [text for text in texts if text]
+    texts = []
+    for line in lines:
+        texts.append(line.replace(NO_DOTS, " ").rstrip())
+    lit_texts = list(filter(None, texts))
     margin = min((len(text) - len(text.lstrip()) for text in lit_texts), default=0)
-    cropped = "\n".join(text[margin:] for text in texts).strip("\n")
-    return cropped.split("\n")
+    cropped = []
+    for text in texts:
+        cropped.append(text[margin:])
+    return "\n".join(cropped).strip("\n")
 
 
 def _last_screens(screens: Sequence[ShownScreen]) -> dict[str, ShownScreen]:

@@ -8,7 +8,6 @@ import math
 import time
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from datetime import tzinfo
-from functools import cached_property
 from typing import Any, Final, TypeAlias, TypeVar
 
 from msgspec import Struct, structs, to_builtins
@@ -88,7 +87,7 @@ class Trial(Record, frozen=True, kw_only=True):
     `ok` is False if it would not work on a real board; `error` and `next_step` then say why. `board_ms` is the board
     time that passed, `took_ms` the host's time, `uptime_ms` the time that the board was up at the installation.
     `is_broken`: it has a fault beside expectations that it does not meet. `untried` says what the trial has not, if the
-    program ended by that.
+    program ended by that. `pictures`: the last one of each display that the program drew on.
     """
 
     ok: bool
@@ -103,15 +102,11 @@ class Trial(Record, frozen=True, kw_only=True):
     uptime_ms: float = 0.0
     untried: str | None = None
     is_broken: bool = False
+    pictures: tuple[ScreenPicture, ...] = ()
 
     @property
     def log(self) -> tuple[str, ...]:
         return tuple(line.text for line in self.lines if line.app is not None)
-
-    @cached_property
-    def pictures(self) -> tuple[ScreenPicture, ...]:
-        """The last picture of each display that the program drew on."""
-        return draw_pictures(self.screens)
 
     def free(self, changes: tuple[E, ...]) -> tuple[E, ...]:
         """Return the changes and lines before the first input from outside: a board gets no such input by itself."""
@@ -208,7 +203,14 @@ async def try_image(
     if plan_without_driven != run:
         run = plan_without_driven
         record = await bench.record(run)
-    verdict = judge(record, board, heap_bytes=run.heap_bytes, stated=run.stated)
+    trial = await _judged(bench, run, options, record)
+    return structs.replace(trial, took_ms=(time.perf_counter() - started_s) * 1000)
+
+
+async def _judged(bench: _Bench, run: Run, options: TrialOptions, record: Record) -> Trial:
+    """Return the record of the run with the verdict on it, and what displays showed last."""
+    image = bench.image
+    verdict = judge(record, bench.board, heap_bytes=run.heap_bytes, stated=run.stated)
     outcome = await _compare_expectations(bench, run, record, verdict)
     error, next_step = _in_program_words(_fault_of(verdict, outcome), image)
     lines = tuple(_lines_in_program_words(record.lines, image))
@@ -222,13 +224,14 @@ async def try_image(
         error=error,
         next_step=next_step,
         warnings=(*unused_inputs(options, record), *doubly_driven(options, record), *verdict.warnings),
-        took_ms=(time.perf_counter() - started_s) * 1000,
         first_input_ms=_first_input_ms(run),
         expected=outcome.results,
         times=run.times,
         uptime_ms=run.uptime_ms,
         untried=untried,
         is_broken=not verdict.ok,
+        # In a thread: large displays in colors take some tenths of a second.
+        pictures=await asyncio.to_thread(draw_pictures, record.screens, record.screen_reader),
     )
 
 
