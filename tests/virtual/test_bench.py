@@ -14,15 +14,8 @@ from microclaw.hardware.boards import load_board
 from microclaw.hardware.parts import reader
 from microclaw.hardware.parts.models import OneWireDevice, PinDevice, SpiBus, SpiDevice
 from microclaw.hardware.parts.reader import parts
-from microclaw.hardware.parts.wiring import (
-    WiredPart,
-    Wiring,
-    check_wiring,
-    make_part,
-    parse_wiring,
-    read_wiring,
-    wiring_tables,
-)
+from microclaw.hardware.parts.wiring import WiredPart, Wiring, make_part, parse_wiring, read_wiring, wiring_tables
+from microclaw.hardware.parts.wiring_check import check_wiring
 from microclaw.virtual import bench
 from microclaw.virtual.bench import load_model
 from microclaw.virtual.board import Board

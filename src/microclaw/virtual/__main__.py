@@ -23,7 +23,8 @@ from microclaw.errors import ConfigError, MicroclawError
 from microclaw.hardware.boards.firmware import parse_firmware
 from microclaw.hardware.boards.profile import BoardProfile
 from microclaw.hardware.boards.reader import load_board
-from microclaw.hardware.parts.wiring import MAX_WIRING_BYTES, Wiring, check_wiring, parse_wiring
+from microclaw.hardware.parts.wiring import MAX_WIRING_BYTES, Wiring, parse_wiring
+from microclaw.hardware.parts.wiring_check import check_wiring
 from microclaw.virtual.board import Board
 from microclaw.virtual.clock import Clock
 from microclaw.virtual.firmware.program_runners import ProgramRunners

@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar, assert_never
 
 from microclaw.errors import CallRejected, MicroclawError, Overloaded
-from microclaw.hardware.parts.wiring import check_wiring, read_wiring
+from microclaw.hardware.parts.wiring import read_wiring
+from microclaw.hardware.parts.wiring_check import check_wiring
 from microclaw.virtual.board import PowerEvent
 from microclaw.virtual.clock import ClockTimer
 from microclaw.virtual.firmware.program_runners import ProgramRunners

@@ -11,7 +11,6 @@ from tests.stores import new_store
 from microclaw.devices.registry.device import Device
 from microclaw.devices.registry.device_entry import differences, read_record
 from microclaw.errors import ConfigError, UnknownName
-from microclaw.hardware.boards.reader import load_board
 from microclaw.hardware.parts.named_parts import parse_part_line, part_line, with_part, without_part
 from microclaw.hardware.parts.wiring import Wiring, parse_wiring, soldered_parts
 from microclaw.host.store.database import Database
@@ -89,10 +88,20 @@ async def test_two_entries_of_one_board_have_the_parts_of_both(tmp_path: Path) -
         assert lines(net) == [*SOLDERED, "lamp=led pin=5 active=high label=lamp"]
 
 
-def test_a_part_that_this_version_does_not_know_is_left_out() -> None:
-    row = DeviceRow("d1", "desk", "virtual", wiring={"x": {"part": "of-later"}, "lamp": {"part": "led", "pin": 5}})
-    assert [part.id for part in read_record(row).parts] == ["lamp"]
-    assert soldered_parts(load_board("virtual")).parts
+async def test_what_a_later_version_recorded_stays_until_it_is_removed(tmp_path: Path) -> None:
+    later = {"part": "of-later", "pin": 7}
+    async with Database.open(new_store(tmp_path / "microclaw.db")) as database:
+        await DeviceTable(database).put(DeviceRow("d1", "desk", "virtual", wiring={"x": later}))
+        async with new_registry(DeviceTable(database)) as registry:
+            await registry.change_labels("desk", ["pin-5=lamp"], [])
+            await registry.change_wiring("desk", lambda wiring: with_part(wiring, LAMP))
+        (row,) = await DeviceTable(database).list()
+        assert row.wiring["x"] == later
+        assert read_record(row).find("lamp") is not None
+        async with new_registry(DeviceTable(database)) as registry:
+            await registry.change_wiring("desk", lambda wiring: without_part(wiring, "x"))
+        (row,) = await DeviceTable(database).list()
+        assert "x" not in row.wiring
 
 
 async def test_what_follows_the_wiring_is_called_after_each_change(tmp_path: Path) -> None:

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from microclaw.errors import ConfigError
 from microclaw.hardware.boards.reader import load_board
 from microclaw.hardware.parts.diagram import read_diagram
-from microclaw.hardware.parts.wiring import Wiring, check_wiring
+from microclaw.hardware.parts.wiring import NO_MODEL, Wiring
+from microclaw.hardware.parts.wiring_check import check_wiring
 
 ESP = {"type": "board-esp32-devkit-c-v4", "id": "esp"}
 
@@ -34,7 +35,7 @@ def test_an_led_behind_its_resistor_is_on_the_gpio() -> None:
     led = wiring.find("led1")
     assert led is not None
     assert (led.part, led.pins, led.active) == ("led", {"pin": 21}, "high")
-    assert wiring.not_simulated == ()
+    assert wiring.not_simulated == {}
 
 
 def test_an_led_with_its_cathode_on_the_gpio_lights_when_the_pin_is_low() -> None:
@@ -175,7 +176,7 @@ def test_unknown_parts_are_named_and_never_refuse_the_file() -> None:
         [("servo1:PWM", "esp:18"), ("chip1:OUT", "esp:19")],
     )
     assert [wired.id for wired in wiring.parts] == ["servo1"]
-    assert wiring.not_simulated == ("chip1", "loose")
+    assert wiring.not_simulated == {"chip1": NO_MODEL, "loose": "its PWM leads to no GPIO"}
 
 
 def test_pins_of_a_board_are_read_as_its_type_names_them() -> None:
@@ -243,6 +244,7 @@ def test_any_diagram_gives_a_wiring_or_is_refused(
 def test_ids_with_other_characters_get_ids_that_sentences_can_name_no_two_alike() -> None:
     names = ["ledRed", "LedRed", "ledred", "btn 1", "LCD", "7", "Привет"]
     wires = [(f"esp:{pin}", f"{name}:A") for pin, name in zip((4, 5, 16, 17, 18, 19, 21), names, strict=True)]
+    wires += [(f"{name}:C", "esp:GND.1") for name in names]
     wiring = diagram([part("wokwi-led", name) for name in names], wires)
     assert [wired.id for wired in wiring.parts] == ["ledred-2", "ledred-3", "ledred", "btn-1", "lcd", "part-7", "part"]
     assert wiring.renamed == {
@@ -261,7 +263,7 @@ def test_a_character_display_is_on_i2c_or_on_pins_as_it_is_drawn() -> None:
     on_bus = [("esp:21", "lcd2:SDA"), ("esp:22", "lcd2:SCL"), ("esp:GND.1", "lcd1:RW"), ("esp:3V3", "lcd2:VCC")]
     parts = [part("wokwi-lcd1602", "lcd1"), part("wokwi-lcd2004", "lcd2", pins="i2c", i2cAddress="0x3f")]
     wiring = diagram(parts, [*on_pins, *on_bus])
-    assert wiring.not_simulated == ()
+    assert wiring.not_simulated == {}
     first, second = wiring.parts
     roles = {"rs": 4, "e": 5, "d4": 13, "d5": 14, "d6": 18, "d7": 19, "backlight": 23}
     assert (first.part, first.address, first.pins) == ("lcd1602", None, roles)

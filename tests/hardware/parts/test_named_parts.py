@@ -25,7 +25,6 @@ from microclaw.hardware.parts.wiring import (
     MAX_PARTS,
     WiredPart,
     Wiring,
-    check_wiring,
     make_part,
     parse_wiring,
     part_id_of,
@@ -34,6 +33,7 @@ from microclaw.hardware.parts.wiring import (
     wiring_of_board,
     wiring_tables,
 )
+from microclaw.hardware.parts.wiring_check import check_wiring
 
 BOARD = load_board("virtual")
 LINE = 'lamp=led pin=5 active=low label="fish tank light"'
@@ -130,7 +130,7 @@ def test_the_last_words_of_a_name_choose_the_part() -> None:
         ("fish tank light", 4),
         ("fan", 6),
         ("front push button", 7),
-        ("led strip", 9),
+        ("led strip", 15),
         ("door sensor", 10),
         ("DHT22", 12),
     )
@@ -249,3 +249,13 @@ def test_a_wiring_has_a_bound() -> None:
     many = [WiredPart(id=f"x{number}", part="bme280", address=0x76) for number in range(MAX_PARTS + 1)]
     with pytest.raises(ConfigError):
         check_wiring(Wiring(tuple(many)), BOARD)
+
+
+def test_long_names_with_one_beginning_are_two_parts() -> None:
+    first = "the left front window of the living room"
+    second = "the left front window of the living area"
+    wiring = _named((first, 4), (second, 5))
+    assert [(part.label, part.pins) for part in wiring.parts] == [(first, {"pin": 4}), (second, {"pin": 5})]
+    assert len({part.id for part in wiring.parts}) == 2
+    moved = name_pin(wiring, BOARD, second, 6)
+    assert [tuple(part.pins.values()) for part in moved.parts] == [(4,), (6,)]

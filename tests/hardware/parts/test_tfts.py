@@ -10,7 +10,8 @@ from microclaw.errors import ConfigError
 from microclaw.hardware.boards import load_board
 from microclaw.hardware.parts.diagram import read_diagram
 from microclaw.hardware.parts.models import Display, SpiBus
-from microclaw.hardware.parts.wiring import Wiring, check_wiring, make_part
+from microclaw.hardware.parts.wiring import Wiring, make_part
+from microclaw.hardware.parts.wiring_check import check_wiring
 from microclaw.hardware.screens.screen import Screen
 from microclaw.virtual.board import Board
 from microclaw.virtual.virtual_clock import VirtualClock
@@ -191,7 +192,7 @@ def test_a_matrix_of_a_diagram_is_one(board: Board) -> None:
     pairs = (("4", "m1:DIN"), ("18", "d1:SCK"), ("23", "d1:MOSI"), ("2", "d1:D/C"), ("15", "d1:CS"))
     connections = [[f"esp:{pin}", end, "", []] for pin, end in pairs]
     wiring = read_diagram(json.dumps({"version": 1, "parts": parts, "connections": connections}))
-    assert wiring.not_simulated == ()
+    assert wiring.not_simulated == {}
     matrix, display = wiring.parts
     assert matrix.attributes == {"width": 8, "height": 4, "count": 32}
     assert display.pins == {"sck": 18, "mosi": 23, "dc": 2, "cs": 15}

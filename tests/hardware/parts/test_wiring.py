@@ -8,8 +8,10 @@ import pytest
 
 from microclaw.errors import ConfigError, MicroclawError
 from microclaw.hardware.boards.reader import load_board
-from microclaw.hardware.parts.wiring import check_wiring, parse_wiring, wiring_of_board
-from microclaw.hardware.parts.wiring_file import find_wiring_file, read_wiring_file
+from microclaw.hardware.parts.named_parts import parse_part_lines, part_line
+from microclaw.hardware.parts.wiring import NO_MODEL, parse_wiring, wiring_of_board, wiring_text
+from microclaw.hardware.parts.wiring_check import check_wiring
+from microclaw.hardware.parts.wiring_file import find_wiring_file, read_wiring_file, read_wiring_text
 
 KITCHEN = """
 [dht1]
@@ -126,7 +128,7 @@ def test_the_wiring_of_a_program_lies_beside_it_or_beside_its_src_folder(tmp_pat
     assert find_wiring_file(program) is None
     (tmp_path / "diagram.json").write_text('{"parts": [{"id": "x", "type": "own"}]}')
     assert find_wiring_file(program) == tmp_path / "diagram.json"
-    assert read_wiring_file(tmp_path / "diagram.json").not_simulated == ("x",)
+    assert read_wiring_file(tmp_path / "diagram.json").not_simulated == {"x": NO_MODEL}
     (source / "wiring.toml").write_text(KITCHEN)
     assert find_wiring_file(source) == source / "wiring.toml"
     assert len(read_wiring_file(source / "wiring.toml").parts) == 4
@@ -145,3 +147,53 @@ def test_the_ids_of_a_file_follow_the_rule_of_a_diagram() -> None:
     wiring = parse_wiring('[LCD]\npart = "led"\npin = 5\n["btn 1"]\npart = "button"\npin = 4\n')
     assert [part.id for part in wiring.parts] == ["lcd", "btn-1"]
     assert wiring.renamed == {"LCD": "lcd", "btn 1": "btn-1"}
+
+
+_I2C = '[a]\npart = "bme280"\nsda = 4\nscl = 5\n'
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ('[a]\npart = "bme280"\nsda = 4\nscl = 4\n', "a: sda and scl are both on pin 4"),
+        (_I2C + '[b]\npart = "ds18b20"\ndata = 4\n', "pin 4 has a (sda) and b (data)"),
+        (_I2C + '[b]\npart = "bmp180"\nsda = 5\nscl = 4\n', "pin 5 has a (scl) and b (sda)"),
+        ('[a]\npart = "hcsr04"\ntrig = 4\necho = 4\n', "a: trig and echo are both on pin 4"),
+        ('[a]\npart = "led"\npin = 8\n', "pin 8 has bme280 (sda) and a (pin)"),
+        ('[b]\npart = "bmp180"\n[a]\npart = "led"\npin = 9\n', "pin 9 has bme280 (scl) and a (pin)"),
+    ],
+)
+def test_pins_that_cannot_share_a_gpio_are_refused(text: str, words: str) -> None:
+    with pytest.raises(ConfigError) as refused:
+        check_wiring(parse_wiring(text), load_board("virtual"))
+    assert refused.value.message == words
+
+
+def test_half_a_bus_and_a_value_that_follows_are_refused() -> None:
+    with pytest.raises(ConfigError, match="which pin is its scl wired to"):
+        parse_wiring('[a]\npart = "bme280"\nsda = 4\n')
+    with pytest.raises(ConfigError, match="has no 'power'"):
+        parse_wiring('[a]\npart = "ina219"\npower = 5\n')
+
+
+def test_the_text_of_a_wiring_has_all_its_keys() -> None:
+    text = '[kp]\npart = "keypad"\nr1 = 4\nr2 = 5\nr3 = 6\nr4 = 7\nc1 = 15\nc2 = 16\nc3 = 17\n"#" = 1\n"*" = 1\n'
+    text += '[m]\npart = "mq2"\nao = 1\nr0_kohm = 3.3333333333333335\n[b]\npart = "bh1750"\nlight = 1e-05\n'
+    wiring = parse_wiring(text)
+    assert parse_wiring(wiring_text(wiring)) == wiring
+    assert parse_part_lines([part_line(part) for part in wiring.parts]) == wiring
+
+
+def test_a_wiring_with_a_byte_order_mark_is_read_and_one_that_is_too_large_says_so(tmp_path: Path) -> None:
+    file = tmp_path / "wiring.toml"
+    file.write_text("\ufeff" + KITCHEN, encoding="utf-8")
+    assert len(read_wiring_file(file).parts) == 4
+    file.write_text("é" * 600_000, encoding="utf-8")
+    with pytest.raises(ConfigError, match="larger than a wiring may be"):
+        read_wiring_file(file)
+
+
+def test_json_that_is_no_diagram_is_named_so() -> None:
+    for text in ("[]", ' [{"id": 1}]'):
+        with pytest.raises(ConfigError, match=r"no diagram\.json"):
+            read_wiring_text(text)

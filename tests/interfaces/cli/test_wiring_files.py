@@ -187,7 +187,9 @@ CYCLE = diagram(
     ("r1 resistor", "r2 resistor", "n1 neopixel", "n2 neopixel"),
     ("r1:1 r2:2", "r1:2 r2:1", "r1:1 r1:2", "n1:DOUT n2:DIN", "n2:DOUT n1:DIN"),
 )
-TWICE = diagram(("led1 led", "btn1 pushbutton"), ("led1:A esp:5", *BUTTON, "btn1:1.r esp:4", "btn2:1.l esp:4"))
+TWICE = diagram(
+    ("led1 led", "btn1 pushbutton"), ("led1:A esp:5", "led1:C esp:GND.1", *BUTTON, "btn1:1.r esp:4", "btn2:1.l esp:4")
+)
 SHARED = diagram(("dht1 dht22", "btn1 pushbutton"), ("dht1:SDA esp:4", *BUTTON))
 RESERVED = diagram(("btn1 pushbutton",), ("btn1:1.l esp:33", "btn1:2.l esp:GND.1"))
 OTHER_BOARD = diagram(("dht1 dht22",), ("dht1:SDA esp:D25",), "wokwi-esp32-devkit-v1")

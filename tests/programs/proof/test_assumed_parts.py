@@ -8,7 +8,8 @@ import pytest
 
 from microclaw.errors import ConfigError
 from microclaw.hardware.boards.reader import load_board
-from microclaw.hardware.parts.wiring import Wiring, check_wiring, parse_wiring, soldered_parts
+from microclaw.hardware.parts.wiring import Wiring, parse_wiring, soldered_parts
+from microclaw.hardware.parts.wiring_check import check_wiring
 from microclaw.programs.builds.cache import BuildCache
 from microclaw.programs.proof.assumed_parts import with_assumed
 from microclaw.programs.proof.expectation_text import parse_expectations

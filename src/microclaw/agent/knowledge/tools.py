@@ -17,10 +17,10 @@ from microclaw.agent.knowledge.skills import Skills
 from microclaw.agent.knowledge.wired_facts import stated_pin
 from microclaw.devices.registry.device_entry import wiring_differences
 from microclaw.devices.registry.registry import Registry
-from microclaw.errors import MicroclawError, PinClaimed
+from microclaw.errors import ConfigError, MicroclawError, PinClaimed
 from microclaw.events import VOICE_CHANNEL, Evidence
 from microclaw.hardware.parts.named_parts import name_pin, without_part
-from microclaw.hardware.parts.wiring import part_id_of, wiring_tables
+from microclaw.hardware.parts.wiring import wiring_tables
 from microclaw.host.operations.operation import Effect, Permission
 from microclaw.host.operations.tool import Parameters, Tool, ToolContext, ToolOutput
 
@@ -130,8 +130,8 @@ class _MemoryTools:
     async def _record_pin(self, line: str, device: str | None, context: ToolContext) -> dict[str, Any]:
         """Record the part of a fact as "the lamp is on pin 4" as wired to its device.
 
-        Return a field with what is another now, or with the reason if the board cannot have it so: the fact is
-        remembered all the same. Raises PinClaimed for a pin that has another part.
+        Return a field with what is another now, or with the reason if nothing is recorded: the fact is remembered all
+        the same. Raises PinClaimed for a pin that has another part, and ConfigError if the board cannot have it so.
         """
         pin = stated_pin(line, device)
         if pin is None or pin.device is None:
@@ -144,7 +144,7 @@ class _MemoryTools:
                 lambda wiring: name_pin(wiring, target.board, pin.name, pin.pin, device=target.name),
                 by=self.name_of(context.person_id),
             )
-        except PinClaimed:
+        except (PinClaimed, ConfigError):
             raise
         except MicroclawError as exc:
             return {"not_wired": exc.message}
@@ -159,15 +159,14 @@ class _MemoryTools:
             pin = stated_pin(line, None)
             if pin is None or pin.device is None:
                 continue
-            part_id = part_id_of(pin.name)
             with suppress(MicroclawError):
                 target = self.devices.get(pin.device)
-                part = target.record.find(part_id)
+                part = target.record.called(pin.name)
                 # Another sentence, or a person at the command line, may have wired it elsewhere since.
                 if part is not None and tuple(part.pins.values()) == (pin.pin,):
                     await self.devices.change_wiring(
                         target.device_id,
-                        lambda wiring, part_id=part_id: without_part(wiring, part_id),  # type: ignore[misc]
+                        lambda wiring, part_id=part.id: without_part(wiring, part_id),  # type: ignore[misc]
                         by=self.name_of(context.person_id),
                     )
 

@@ -10,7 +10,7 @@ from microclaw.agent.language.pin_names import named_pins
 from microclaw.devices.registry.device import Device
 from microclaw.errors import MicroclawError
 from microclaw.hardware.parts.named_parts import NamedPin
-from microclaw.hardware.parts.wiring import WiredPart, Wiring, part_id_of
+from microclaw.hardware.parts.wiring import WiredPart, Wiring
 
 _log = logging.getLogger(__name__)
 
@@ -53,5 +53,5 @@ def _called(wiring: Wiring, name: str) -> Iterator[WiredPart]:
     """Yield the parts that have this name as their label, or that have its id."""
     for part in wiring.parts:
         label = part.label or ""
-        if part.id == part_id_of(name) or label.lower() == name:
+        if part is wiring.called(name) or label.lower() == name:
             yield part

@@ -17,7 +17,6 @@ from microclaw.hardware.parts.named_parts import name_pin, part_line, without_pa
 from microclaw.hardware.parts.wiring import (
     WiredPart,
     Wiring,
-    part_id_of,
     read_wiring,
     wiring_of_board,
     wiring_tables,
@@ -70,19 +69,21 @@ def check_labels(labels: Iterable[str]) -> tuple[str, ...]:
 
 
 def read_record(row: DeviceRow) -> Wiring:
-    """Return the recorded parts of a device. Parts that this version does not know are left out, with a warning."""
+    """Return the recorded parts of a device. What this version cannot read is `unread`, with a warning."""
     parts: list[WiredPart] = []
+    unread: dict[str, Any] = {}
     for part_id, table in row.wiring.items():
         try:
             parts += read_wiring({part_id: table}).parts
         except MicroclawError as exc:
             _log.warning("%s: a part of its wiring cannot be read: %s", row.name, exc.message)
-    return Wiring(tuple(parts))
+            unread[part_id] = table
+    return Wiring(tuple(parts), unread=unread)
 
 
 def with_wiring(row: DeviceRow, wiring: Wiring) -> DeviceRow:
-    """Return the row with these parts as its record."""
-    return replace(row, wiring=wiring_tables(wiring))
+    """Return the row with these parts as its record, and with those that a later version wrote."""
+    return replace(row, wiring={**wiring.unread, **wiring_tables(wiring)})
 
 
 def with_labels(row: DeviceRow, labels: Iterable[str], board: BoardProfile) -> DeviceRow:
@@ -122,10 +123,9 @@ def without_labels(row: DeviceRow, removed: Iterable[str], board: BoardProfile) 
 
 def _without_named_pin(row: DeviceRow, name: str, gpio: int, board: BoardProfile) -> DeviceRow:
     wiring = wiring_of_board(read_record(row), board)
-    part_id = part_id_of(name)
-    for part in wiring.on_pin(gpio):
-        if part.id == part_id:
-            return with_wiring(row, without_part(wiring, part_id))
+    part = wiring.called(name)
+    if part is not None and gpio in part.pins.values():
+        return with_wiring(row, without_part(wiring, part.id))
     step = f"see what is wired: microclaw device wiring {row.name}"
     raise UnknownName(f"{row.name} has no {name[:40]!r} on pin {gpio}", next_step=step)
 

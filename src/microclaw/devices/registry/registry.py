@@ -25,7 +25,8 @@ from microclaw.hardware.boards import load_board
 from microclaw.hardware.boards.firmware import FirmwareDescription, parse_firmware
 from microclaw.hardware.boards.profile import BoardProfile
 from microclaw.hardware.parts.named_parts import joined_wiring
-from microclaw.hardware.parts.wiring import Wiring, check_wiring
+from microclaw.hardware.parts.wiring import Wiring
+from microclaw.hardware.parts.wiring_check import check_wiring
 from microclaw.host.audit.event import AuditEvent, AuditKind, Record, no_record
 from microclaw.host.store.devices import DeviceRow, DeviceTable
 

@@ -3,14 +3,38 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Final
 
 from microclaw.errors import ConfigError
+from microclaw.hardware.parts.diagram_circuit import (
+    RAIL_NAMES,
+    PartFault,
+    check_levels,
+    common_rail,
+    find_legs,
+    level_warnings,
+    unconnected_fault,
+    unlit_fault,
+    wired_roles,
+)
 from microclaw.hardware.parts.diagram_nets import Diagram, DiagramPart, Net
-from microclaw.hardware.parts.reader import Active, Part, ValueRange, parts
-from microclaw.hardware.parts.wiring import WiredPart, Wiring, is_on_i2c, make_part, part_ids, part_roles, renamed_ids
+from microclaw.hardware.parts.reader import Active, Part, ValueRange, find_part, parts
+from microclaw.hardware.parts.wiring import (
+    NO_MODEL,
+    DrawnBoard,
+    WiredPart,
+    Wiring,
+    check_count,
+    is_on_i2c,
+    make_part,
+    part_ids,
+    part_roles,
+    renamed_ids,
+)
 
+_FIXED_LEVEL: Final = "digital_input"
+"""The part that stands for a GPIO which the diagram connects with ground or the supply."""
 # These connect or only draw: nothing of them is missing in a simulation.
 _PASSIVE: Final = frozenset(
     {
@@ -28,37 +52,55 @@ _PASSIVE: Final = frozenset(
 
 
 def read_diagram(text: str) -> Wiring:
-    """Return the wiring of a diagram.json. Raises ConfigError for text that is none.
+    """Return the wiring of a diagram.json. Raises ConfigError for text that is none, and for too many parts.
 
-    Parts that nothing here knows, or that lead to no GPIO, are listed in `not_simulated`; they never refuse the file.
+    Parts that nothing here knows, or that do not work as they are connected, are listed in `not_simulated` with the
+    reason; they never refuse the file.
     """
-    diagram = Diagram(text)
+    diagram = Diagram(text, _joined_pins())
+    not_simulated: dict[str, str] = {}
     known: list[DiagramPart] = []
-    not_simulated: list[str] = []
     for part in diagram.parts.values():
         if part is diagram.board or part.type in _PASSIVE:
             continue
         if part.type in _parts_by_type():
             known.append(part)
         else:
-            not_simulated.append(part.id)
-    for part in known:
-        for first, second in _facts(part).wokwi_facts.joined:
-            diagram.join_pins(part.id, first, second)
+            not_simulated[part.id] = NO_MODEL
+    chains = _Chains(diagram, known)
+    outputs = _RegisterOutputs(diagram, known, chains)
+    heads = [part for part in known if part.id not in chains.fed_ids]
     ids = part_ids([part.id for part in known])
     wired: dict[str, WiredPart] = {}
-    for part in known:
-        if _is_in_chain(diagram, part):
-            continue
+    warnings: list[str] = []
+    for part in heads:
+        chain = chains.begin_at(part)
         try:
-            wired_part = _wire_at_outputs(diagram, part, ids[part.id])
-            if wired_part is None:
-                wired_part = _wire(diagram, part, ids[part.id])
-            wired[part.id] = wired_part
-        except ConfigError:
-            not_simulated.append(part.id)
-    renamed = renamed_ids({name: ids[name] for name in wired})
-    return Wiring(tuple(wired.values()), tuple(not_simulated), diagram.board_profile, renamed)
+            wired[part.id] = _wire(diagram, chain, ids[part.id], outputs)
+        except PartFault as fault:
+            not_simulated[part.id] = str(fault)
+            not_simulated |= {follower.id: f"it is behind {part.id}" for follower in chain[1:]}
+            continue
+        for member in chain:
+            warnings += level_warnings(diagram, member, _facts(member))
+        if wired[part.id].part == _FIXED_LEVEL:
+            warnings.append(f"{part.id}: its pin {min(wired[part.id].pins.values())} is always on one level")
+    check_count(len(wired))
+    warnings += [f"a wire leads to {name[:40]}, and no part has this id" for name in diagram.unknown_parts()]
+    return Wiring(
+        tuple(wired.values()),
+        not_simulated,
+        diagram.board_profile,
+        renamed_ids({name: ids[name] for name in wired}),
+        warnings=tuple(warnings),
+        drawn_for=_drawn_for(diagram),
+    )
+
+
+def _drawn_for(diagram: Diagram) -> DrawnBoard | None:
+    if diagram.board is None:
+        return None
+    return DrawnBoard(diagram.board.type, diagram.board_chip)
 
 
 @functools.cache
@@ -74,145 +116,144 @@ def _facts(part: DiagramPart) -> Part:
     return _parts_by_type()[part.type]
 
 
-def _wire(diagram: Diagram, part: DiagramPart, part_id: str) -> WiredPart:
-    """Return the part as it is wired. Raises ConfigError if a pin that it needs leads to no GPIO."""
+@functools.cache
+def _joined_pins() -> Mapping[str, Sequence[tuple[str, str]]]:
+    return {name: part.wokwi_facts.joined for name, part in _parts_by_type().items()}
+
+
+def _wire(diagram: Diagram, chain: Sequence[DiagramPart], part_id: str, outputs: _RegisterOutputs) -> WiredPart:
+    """Return the first part of a chain as it is wired. Raises PartFault if a part of it cannot work so."""
+    part = chain[0]
     facts = _facts(part)
-    pins: dict[str, int] = {}
-    active: Active | None = None
+    for member in chain:
+        check_levels(diagram, member, _facts(member))
+    if facts.wokwi_facts.legs:
+        return _wire_legs(diagram, part, facts, part_id)
+    display = _wire_at_outputs(diagram, part, part_id, outputs)
+    if display is not None:
+        return display
+    pins = _gpios_by_role(diagram, part)
     attributes = _attributes(part, facts)
-    for role, pin in _pins_by_role(diagram, part).items():
-        net = diagram.net(part.id, pin)
-        pins[role] = min(net.gpios)
-        active = _active_level(diagram, part, pin, net)
-        if "resistor" in facts.attributes and diagram.pulls(net):
-            attributes["resistor"] = 1
-    if is_on_i2c(facts, pins) and not {"sda", "scl"} <= pins.keys():
-        raise ConfigError(f"{part.id}: it is on no I2C bus")
     if "count" in facts.attributes:
-        attributes["count"] = _chain_length(diagram, part, facts)
-    return make_part(
-        part_id,
-        facts.name,
-        pins=pins,
-        address=_address(part, facts, pins),
-        active=active,
-        attributes=attributes,
-    )
+        total = sum(_own_count(member, facts) for member in chain)
+        attributes["count"] = _within(total, facts.attributes["count"])
+    active = _active_level(diagram, part, facts)
+    return _make(part_id, facts, pins, active, attributes, address=_address(part, facts, pins))
 
 
-def _wire_at_outputs(diagram: Diagram, part: DiagramPart, part_id: str) -> WiredPart | None:
+def _gpios_by_role(diagram: Diagram, part: DiagramPart) -> dict[str, int]:
+    """Return the GPIOs that a part's pins lead to, by its roles. Raises PartFault if one that it needs leads to none."""
+    facts = _facts(part)
+    gpios = wired_roles(diagram, part, facts)
+    has_i2c = is_on_i2c(facts, gpios)
+    missing = []
+    for role, pin in part_roles(facts).items():
+        is_needed = not pin.optional and not (pin.instead_of_i2c and has_i2c)
+        is_of_bus = pin.use == "i2c" and has_i2c
+        if role not in gpios and (is_needed or is_of_bus):
+            missing.append(role)
+    if missing:
+        raise PartFault(unconnected_fault(facts, diagram.pins_of(part.id), missing))
+    return gpios
+
+
+def _wire_at_outputs(diagram: Diagram, part: DiagramPart, part_id: str, outputs: _RegisterOutputs) -> WiredPart | None:
     """Return the part that stands for one at the outputs of shift registers, on the pins of the first register.
 
-    None if no pin of the part is at such an output. Raises ConfigError if its pins are at several chains of registers.
+    None if no pin of the part is at such an output. Raises PartFault if its pins are at several chains of registers, or
+    at registers that do not work as they are connected.
     """
     facts = _facts(part)
     over = facts.wokwi_facts.over_outputs
     if over is None:
         return None
-    chains: dict[str, DiagramPart] = {}
+    chains: dict[str, Sequence[DiagramPart]] = {}
     attributes = _attributes(part, facts)
     for pin in diagram.pins_of(part.id):
-        place = _output_at(diagram, diagram.net(part.id, pin))
+        place = outputs.at(diagram.net(part.id, pin))
         if place is not None and pin in over.attributes:
-            register, number = place
-            chains[register.id] = register
+            registers, number = place
+            chains[registers[0].id] = registers
             attributes[over.attributes[pin]] = number
     if not chains:
         return None
     if len(chains) > 1:
-        raise ConfigError(f"{part.id}: its pins are at {len(chains)} chains of registers")
-    (register,) = chains.values()
-    roles = part_roles(parts()[over.part])
-    pins = _gpios_by_role(diagram, register) | _gpios_by_role(diagram, part)
+        raise PartFault(f"its pins are at {len(chains)} chains of registers")
+    (registers,) = chains.values()
+    display = find_part(over.part)
+    roles = part_roles(display)
+    pins = _register_gpios(diagram, registers) | wired_roles(diagram, part, facts)
     pins = {role: gpio for role, gpio in pins.items() if role in roles}
-    return make_part(part_id, over.part, pins=pins, attributes=attributes)
+    return _make(part_id, display, pins, None, attributes)
 
 
-def _output_at(diagram: Diagram, net: Net) -> tuple[DiagramPart, int] | None:
-    """Return the first register of the chain whose output is at a net, and the output's number in the chain."""
-    for end in sorted(net.ends):
-        other_id, _, pin = end.partition(":")
-        register = diagram.parts.get(other_id)
-        if register is None or register.type not in _parts_by_type():
-            continue
-        outputs = _facts(register).wokwi_facts.outputs
-        if pin in outputs:
-            first, chip_count = _first_of_chain(diagram, register)
-            return first, outputs.index(pin) + chip_count * len(outputs)
-    return None
+def _register_gpios(diagram: Diagram, registers: Sequence[DiagramPart]) -> dict[str, int]:
+    """Return the GPIOs of a chain's first register. Raises PartFault if one of the chain does not work."""
+    for register in registers:
+        try:
+            check_levels(diagram, register, _facts(register))
+        except PartFault as fault:
+            raise PartFault(f"it is behind {register.id}: {fault}") from fault
+    first = registers[0]
+    try:
+        return _gpios_by_role(diagram, first)
+    except PartFault as fault:
+        raise PartFault(f"it is behind {first.id}: {fault}") from fault
 
 
-def _first_of_chain(diagram: Diagram, part: DiagramPart) -> tuple[DiagramPart, int]:
-    """Return the part that feeds the whole chain, and how many parts are before this one."""
-    seen = [part.id]
-    feeder = _feeder(diagram, part)
-    while feeder is not None and feeder.id not in seen:
-        seen.append(feeder.id)
-        part = feeder
-        feeder = _feeder(diagram, part)
-    return part, len(seen) - 1
+def _make(
+    part_id: str,
+    facts: Part,
+    pins: Mapping[str, int],
+    active: Active | None,
+    attributes: Mapping[str, float],
+    *,
+    address: int | None = None,
+) -> WiredPart:
+    """Return the part. Raises PartFault with the reason for which there is no such one."""
+    try:
+        return make_part(part_id, facts.name, pins=pins, address=address, active=active, attributes=attributes)
+    except ConfigError as exc:
+        raise PartFault(exc.message.removeprefix(f"{part_id}: ")) from exc
 
 
-def _gpios_by_role(diagram: Diagram, part: DiagramPart) -> dict[str, int]:
-    """Return the GPIOs that a part's pins lead to, by its roles."""
-    gpios = {}
-    for role, pin in _pins_by_role(diagram, part).items():
-        gpios[role] = min(diagram.net(part.id, pin).gpios)
-    return gpios
+def _wire_legs(diagram: Diagram, part: DiagramPart, facts: Part, part_id: str) -> WiredPart:
+    """Return a part with two legs, one on a GPIO and the other on a rail. Raises PartFault if that is not so.
 
-
-def _pins_by_role(diagram: Diagram, part: DiagramPart) -> dict[str, str]:
-    """Return the pins of a part that lead to a GPIO, by its roles; of several for a role the first."""
-    pins: dict[str, str] = {}
-    for pin in diagram.pins_of(part.id):
-        role = _facts(part).wokwi_facts.pins.get(pin)
-        if role is not None and role not in pins and diagram.net(part.id, pin).gpios:
-            pins[role] = pin
-    return pins
-
-
-def _active_level(diagram: Diagram, part: DiagramPart, pin: str, net: Net) -> Active | None:
-    """Return the level at which the part is on or closed, by what its other side is on; None if that says nothing.
-
-    A contact between its GPIO and ground reads low when it is closed. An LED whose cathode is on the GPIO lights when
-    the GPIO is low, and a buzzer between the supply and the GPIO sounds then.
+    An input whose own GPIO is on a rail has a fixed level, whatever its contact does: it is a generic input.
     """
-    facts = _facts(part)
-    role = facts.wokwi_facts.pins[pin]
-    role_facts = part_roles(facts)[role]
-    if not role_facts.polarity:
+    wokwi = facts.wokwi_facts
+    legs = find_legs(diagram, part, wokwi)
+    role = wokwi.pins[legs.leg]
+    is_input = part_roles(facts)[role].use == "input"
+    closed_level: Active = "low" if legs.rail == "ground" else "high"
+    if legs.is_fixed and not is_input:
+        raise PartFault(f"its {legs.leg} is on pin {legs.gpio} and on {RAIL_NAMES[legs.rail]}")
+    if legs.is_fixed:
+        return _make(part_id, find_part(_FIXED_LEVEL), {"pin": legs.gpio}, closed_level, {"on": 1})
+    if is_input:
+        attributes = _attributes(part, facts)
+        if "resistor" in facts.attributes and diagram.net(part.id, legs.leg).pulls:
+            attributes["resistor"] = 1
+        return _make(part_id, facts, {role: legs.gpio}, closed_level, attributes)
+    fault = unlit_fault(wokwi, legs)
+    if fault is not None:
+        raise PartFault(fault)
+    # An output that sinks the current from the supply is on while it is low.
+    active: Active = "high" if legs.rail == "ground" else "low"
+    return _make(part_id, facts, {role: legs.gpio}, active, _attributes(part, facts))
+
+
+def _active_level(diagram: Diagram, part: DiagramPart, facts: Part) -> Active | None:
+    """Return the level at which a part is on, by its common pin or its attributes; None if it has only one way."""
+    wokwi = facts.wokwi_facts
+    if not any(pin.polarity for pin in facts.pins):
         return None
-    if role_facts.use in ("output", "pwm"):
-        if _is_lit_by_low(diagram, part, pin) or "power" in _opposite_powers(diagram, part, pin, net):
-            return "low"
-        return "high"
-    powers = _opposite_powers(diagram, part, pin, net)
-    if "ground" in powers:
+    if wokwi.common is not None and common_rail(diagram, part, wokwi.common) == "power":
         return "low"
-    if "power" in powers:
-        return "high"
-    return None
-
-
-def _opposite_powers(diagram: Diagram, part: DiagramPart, pin: str, net: Net) -> frozenset[str]:
-    """Return the supplies at the other pins that have the role of this one: those of a contact's or buzzer's end."""
-    roles = _facts(part).wokwi_facts.pins
-    powers = frozenset[str]()
-    for other_pin in diagram.pins_of(part.id):
-        other = diagram.net(part.id, other_pin)
-        if roles.get(other_pin) == roles[pin] and other.ends != net.ends:
-            powers |= other.powers
-    return powers
-
-
-def _is_lit_by_low(diagram: Diagram, part: DiagramPart, pin: str) -> bool:
-    """Return True if the part is on while the GPIO at this pin is low."""
-    wokwi = _facts(part).wokwi_facts
-    if pin in wokwi.lit_by_low:
-        return True
-    if wokwi.common is not None and "power" in diagram.net(part.id, wokwi.common).powers:
-        return True
-    return any(part.attribute(name) == text for name, text in wokwi.low_if.items())
+    if any(part.attribute(name) == text for name, text in wokwi.low_if.items()):
+        return "low"
+    return "high"
 
 
 def _attributes(part: DiagramPart, facts: Part) -> dict[str, float]:
@@ -220,7 +261,8 @@ def _attributes(part: DiagramPart, facts: Part) -> dict[str, float]:
 
     Text that is no number is left out.
     """
-    values = {**facts.measures, **facts.inputs}
+    measured = {name: value for name, value in facts.measures.items() if not value.follows}
+    values = {**measured, **facts.inputs}
     ranges = {**values, **facts.attributes}
     names = {**dict(zip(values, values, strict=True)), **facts.wokwi_facts.attributes}
     attributes = _attributes_of_texts(part, facts)
@@ -256,38 +298,71 @@ def _address(part: DiagramPart, facts: Part, roles: Iterable[str]) -> int | None
     return None
 
 
-def _is_in_chain(diagram: Diagram, part: DiagramPart) -> bool:
-    """Return True if the part's input is fed by the output of another part of its kind."""
-    return _feeder(diagram, part) is not None
+class _Chains:
+    """The parts of a diagram that are fed by the output of another part of their kind."""
+
+    def __init__(self, diagram: Diagram, parts: Sequence[DiagramPart]) -> None:
+        feeders: dict[tuple[int, str], DiagramPart] = {}
+        for part in parts:
+            for output in _facts(part).wokwi_facts.chained:
+                # The ends of one net have the same object, and the diagram holds it.
+                net = diagram.net(part.id, output)
+                if not net.is_open:
+                    feeders[id(net), _facts(part).name] = part
+        self._followers: dict[str, DiagramPart] = {}
+        self._feeders: dict[str, DiagramPart] = {}
+        for part in parts:
+            for input_pin in _facts(part).wokwi_facts.chained.values():
+                feeder = feeders.get((id(diagram.net(part.id, input_pin)), _facts(part).name))
+                if feeder is not None and feeder is not part:
+                    self._followers[feeder.id] = part
+                    self._feeders[part.id] = feeder
+
+    @property
+    def fed_ids(self) -> Collection[str]:
+        """The ids of the parts that another one feeds."""
+        return self._feeders.keys()
+
+    def begin_at(self, part: DiagramPart) -> list[DiagramPart]:
+        """Return the part and all that it feeds, one after the other."""
+        return _follow(part, self._followers)
+
+    def end_at(self, part: DiagramPart) -> list[DiagramPart]:
+        """Return the parts that feed this one, the first of the chain first, and the part itself."""
+        return _follow(part, self._feeders)[::-1]
 
 
-def _feeder(diagram: Diagram, part: DiagramPart) -> DiagramPart | None:
-    for output, input_pin in _facts(part).wokwi_facts.chained.items():
-        for end in diagram.net(part.id, input_pin).ends:
-            other_id, _, pin = end.partition(":")
-            other = diagram.parts.get(other_id)
-            is_feeder = other is not None and other is not part and pin == output and other.type in _parts_by_type()
-            if is_feeder:
-                return other
-    return None
+def _follow(part: DiagramPart, links: Mapping[str, DiagramPart]) -> list[DiagramPart]:
+    """Return the part and those that the links lead to, one after the other. It ends before a part comes again."""
+    chain = [part]
+    seen = {part.id}
+    following = links.get(part.id)
+    while following is not None and following.id not in seen:
+        chain.append(following)
+        seen.add(following.id)
+        following = links.get(following.id)
+    return chain
 
 
-def _chain_length(diagram: Diagram, part: DiagramPart, facts: Part) -> float:
-    """Return the number of LEDs of this part and of all that it feeds, one after the other."""
-    followers: dict[str, DiagramPart] = {}
-    for other in diagram.parts.values():
-        if _parts_by_type().get(other.type) is facts:
-            feeder = _feeder(diagram, other)
-            if feeder is not None:
-                followers[feeder.id] = other
-    total = 0.0
-    seen = set[str]()
-    current: DiagramPart | None = part
-    while current is not None and current.id not in seen:
-        seen.add(current.id)
-        total += _own_count(current, facts)
-        current = followers.get(current.id)
-    return _within(total, facts.attributes["count"])
+class _RegisterOutputs:
+    """The outputs of a diagram's shift registers, each with the registers up to its own and its number in the chain."""
+
+    def __init__(self, diagram: Diagram, parts: Sequence[DiagramPart], chains: _Chains) -> None:
+        self._places: dict[int, tuple[Sequence[DiagramPart], int]] = {}
+        for part in parts:
+            outputs = _facts(part).wokwi_facts.outputs
+            if not outputs:
+                continue
+            registers = chains.end_at(part)
+            first_number = (len(registers) - 1) * len(outputs)
+            for number, output in enumerate(outputs, start=first_number):
+                net = diagram.net(part.id, output)
+                if not net.is_open:
+                    self._places.setdefault(id(net), (registers, number))
+
+    def at(self, net: Net) -> tuple[Sequence[DiagramPart], int] | None:
+        """Return the registers and the number of the output that is at a net; None if none is."""
+        return self._places.get(id(net))
 
 
 def _own_count(part: DiagramPart, facts: Part) -> float:

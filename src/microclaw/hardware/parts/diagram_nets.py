@@ -7,7 +7,7 @@ holes of a half column are one net ("bb1:6t.a"), and so is a rail ("bb1:tp.3").
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any, Final, Literal, TypeAlias
 
 import msgspec
@@ -19,7 +19,6 @@ from microclaw.tables import read_table
 MAX_DIAGRAM_BYTES: Final = 1_048_576
 MAX_DIAGRAM_PARTS: Final = 500
 MAX_WIRES: Final = 4_000
-MAX_RESISTORS_IN_A_ROW: Final = 20
 
 Power: TypeAlias = Literal["ground", "power"]
 
@@ -55,20 +54,31 @@ class _DiagramFile(Struct, frozen=True):
 
 
 class Net(Struct, frozen=True):
-    """The ends that are connected: the board's GPIOs, ground and power, and every end as "id:pin"."""
+    """The ends that are connected: the board's GPIOs, ground and power, and every end as "id:pin".
+
+    `pulls`: where resistors pull it to.
+    """
 
     gpios: frozenset[int]
     powers: frozenset[Power]
     ends: frozenset[str]
+    pulls: frozenset[Power] = frozenset()
+
+    @property
+    def is_open(self) -> bool:
+        """True if no wire leads there: all its ends are of one part."""
+        part_id, colon, _ = next(iter(self.ends)).partition(":")
+        return all(end.startswith(part_id + colon) for end in self.ends)
 
 
 class Diagram:
     """The parts and nets of a diagram. Raises ConfigError for text that is none, or is too large.
 
-    Nets do not pass through resistors, except through those that only carry a signal on: see `_join_series_resistors`.
+    `joined` has the pins that are one inside a part, by the part's type. Nets do not pass through resistors, except
+    through those that only carry a signal on: see `_join_series_resistors`.
     """
 
-    def __init__(self, text: str) -> None:
+    def __init__(self, text: str, joined: Mapping[str, Sequence[tuple[str, str]]]) -> None:
         file = _parse(text)
         self.parts: Mapping[str, DiagramPart] = {part.id: part for part in file.parts}
         if len(self.parts) < len(file.parts):
@@ -77,7 +87,12 @@ class Diagram:
         self._sets = _DisjointSets()
         for first, second in _wires(file):
             self._sets.join(self._end(first), self._end(second))
+        for part in self.parts.values():
+            for first, second in joined.get(part.type, ()):
+                self._sets.join(f"{part.id}:{first}", f"{part.id}:{second}")
         self._join_series_resistors()
+        self._nets = self._make_nets()
+        self._pins = self._pins_by_part()
 
     @property
     def board_profile(self) -> str | None:
@@ -87,58 +102,89 @@ class Diagram:
         profile: str | None = _boards()[self.board.type].get("profile")
         return profile
 
+    @property
+    def board_chip(self) -> str | None:
+        """The chip of the board, as our profiles name it; None if it has none that they know."""
+        if self.board is None:
+            return None
+        chip: str | None = _boards()[self.board.type].get("chip")
+        return chip
+
     def net(self, part_id: str, pin: str) -> Net:
         """Return the net of a part's pin; it has that end alone if no wire leads there."""
-        return self._net_of(self._sets.members(f"{part_id}:{pin}"))
+        end = f"{part_id}:{pin}"
+        net = self._nets.get(end)
+        if net is None:
+            return Net(frozenset(), frozenset(), frozenset({end}))
+        return net
 
-    def pins_of(self, part_id: str) -> list[str]:
+    def pins_of(self, part_id: str) -> Sequence[str]:
         """Return the pins of a part that wires name, sorted."""
-        prefix = f"{part_id}:"
-        return sorted(end.removeprefix(prefix) for end in self._sets.ends() if end.startswith(prefix))
+        return self._pins.get(part_id, ())
 
-    def join_pins(self, part_id: str, first: str, second: str) -> None:
-        """Connect two pins that are one inside the part."""
-        self._sets.join(f"{part_id}:{first}", f"{part_id}:{second}")
+    def unknown_parts(self) -> list[str]:
+        """Return the ids that wires name and that no part has, sorted. Wokwi's own begin with $ ("$serialMonitor")."""
+        return sorted(name for name in self._pins if name not in self.parts and not name.startswith("$"))
 
-    def pulls(self, net: Net) -> frozenset[Power]:
-        """Return where resistors pull this net to: ground, power, both or nowhere."""
-        pulls = set[Power]()
-        for other in self._behind_resistors(net):
-            pulls |= other.powers
-        return frozenset(pulls)
+    def _make_nets(self) -> dict[str, Net]:
+        """Return the net of each end; the ends of one net have the same object."""
+        nets: dict[str, Net] = {}
+        pulls = self._pulls()
+        for ends in self._sets.sets():
+            gpios, powers = self._places(ends)
+            net = Net(gpios, powers, frozenset(ends), frozenset(pulls.get(id(ends), ())))
+            for end in ends:
+                nets[end] = net
+        return nets
 
-    def _behind_resistors(self, net: Net) -> Iterator[Net]:
-        """Yield the net at the other side of each resistor at this net."""
-        for part in self.parts.values():
-            if part.type != _RESISTOR:
-                continue
-            first = self.net(part.id, "1")
-            second = self.net(part.id, "2")
-            if first.ends == net.ends and second.ends != net.ends:
-                yield second
-            elif second.ends == net.ends and first.ends != net.ends:
-                yield first
+    def _pulls(self) -> dict[int, set[Power]]:
+        """Return where resistors pull each set of ends to, by the identity of the set."""
+        powers: dict[int, frozenset[Power]] = {}
+        for ends in self._sets.sets():
+            powers[id(ends)] = self._places(ends)[1]
+        pulls: dict[int, set[Power]] = {}
+        for part in self._resistors():
+            first = id(self._sets.find(f"{part.id}:1"))
+            second = id(self._sets.find(f"{part.id}:2"))
+            if first != second:
+                pulls.setdefault(first, set()).update(powers.get(second, ()))
+                pulls.setdefault(second, set()).update(powers.get(first, ()))
+        return pulls
+
+    def _pins_by_part(self) -> dict[str, list[str]]:
+        pins: dict[str, list[str]] = {}
+        for end in sorted(self._nets):
+            part_id, _, pin = end.partition(":")
+            pins.setdefault(part_id, []).append(pin)
+        return pins
+
+    def _resistors(self) -> list[DiagramPart]:
+        return [part for part in self.parts.values() if part.type == _RESISTOR]
 
     def _join_series_resistors(self) -> None:
         """Join the two sides of a resistor if one of them has neither a GPIO nor power.
 
         Such a resistor limits a current, and the part behind it hangs on the GPIO. One between a GPIO and power pulls
-        the GPIO, and joining it would make one net of everything.
+        the GPIO, and joining it would make one net of everything. A side never loses what it has: one pass is enough.
         """
-        resistors = [part for part in self.parts.values() if part.type == _RESISTOR]
-        for _ in range(MAX_RESISTORS_IN_A_ROW):
-            pulling = [part for part in resistors if not self._join_if_in_series(part)]
-            if len(pulling) == len(resistors):
-                return
-            resistors = pulling
-
-    def _join_if_in_series(self, resistor: DiagramPart) -> bool:
-        for pin in ("1", "2"):
-            side = self.net(resistor.id, pin)
-            if not side.gpios and not side.powers:
-                self.join_pins(resistor.id, "1", "2")
-                return True
-        return False
+        for part in self._resistors():
+            self._sets.find(f"{part.id}:1")
+            self._sets.find(f"{part.id}:2")
+        # Held until the end: the identity of a set that is gone could be that of another one.
+        sets = self._sets.sets()
+        has_level: dict[int, bool] = {}
+        for ends in sets:
+            gpios, powers = self._places(ends)
+            has_level[id(ends)] = bool(gpios or powers)
+        for part in self._resistors():
+            first = self._sets.find(f"{part.id}:1")
+            second = self._sets.find(f"{part.id}:2")
+            is_first_level = has_level[id(first)]
+            is_second_level = has_level[id(second)]
+            if is_first_level and is_second_level:
+                continue
+            both = self._sets.join(f"{part.id}:1", f"{part.id}:2")
+            has_level[id(both)] = is_first_level or is_second_level
 
     def _find_board(self) -> DiagramPart | None:
         for part in self.parts.values():
@@ -154,7 +200,8 @@ class Diagram:
             return f"{part_id}:{match[1]}"
         return end
 
-    def _net_of(self, ends: frozenset[str]) -> Net:
+    def _places(self, ends: Collection[str]) -> tuple[frozenset[int], frozenset[Power]]:
+        """Return the GPIOs of the board and the supplies that these ends have."""
         gpios = set[int]()
         powers = set[Power]()
         for end in ends:
@@ -171,7 +218,7 @@ class Diagram:
                     gpios.add(gpio)
                 elif power is not None:
                     powers.add(power)
-        return Net(frozenset(gpios), frozenset(powers), ends)
+        return frozenset(gpios), frozenset(powers)
 
 
 def _parse(text: str) -> _DiagramFile:
@@ -229,19 +276,24 @@ class _DisjointSets:
     def __init__(self) -> None:
         self._sets: dict[str, set[str]] = {}
 
-    def join(self, first: str, second: str) -> None:
-        larger = self._sets.setdefault(first, {first})
-        smaller = self._sets.setdefault(second, {second})
+    def join(self, first: str, second: str) -> set[str]:
+        """Join the sets of two ends, and return the set that both are in."""
+        larger = self.find(first)
+        smaller = self.find(second)
         if larger is smaller:
-            return
+            return larger
         if len(larger) < len(smaller):
             larger, smaller = smaller, larger
         larger |= smaller
         for end in smaller:
             self._sets[end] = larger
+        return larger
 
-    def members(self, end: str) -> frozenset[str]:
-        return frozenset(self._sets.get(end, {end}))
+    def find(self, end: str) -> set[str]:
+        """Return the set of an end, which is the same object for all its ends."""
+        return self._sets.setdefault(end, {end})
 
-    def ends(self) -> Iterator[str]:
-        yield from self._sets
+    def sets(self) -> list[set[str]]:
+        """Return each set once."""
+        by_identity = {id(ends): ends for ends in self._sets.values()}
+        return list(by_identity.values())

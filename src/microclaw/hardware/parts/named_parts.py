@@ -10,7 +10,7 @@ import difflib
 import functools
 import re
 import shlex
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any, Final
 
 from msgspec import Struct
@@ -24,20 +24,20 @@ from microclaw.hardware.parts.wiring import (
     NEEDED_USE,
     WiredPart,
     Wiring,
-    check_wiring,
     checked_label,
+    free_id,
     make_part,
-    part_id_of,
     part_roles,
     read_wiring,
     wiring_tables,
 )
+from microclaw.hardware.parts.wiring_check import check_wiring
 
 MAX_LINE_CHARS: Final = 500
 LINE_EXAMPLE: Final = 'lamp=led pin=5 active=low label="fish tank light"'
 _STEP: Final = f"as in: {LINE_EXAMPLE}"
 _TEXT_KEYS: Final = ("part", "label", "active")
-_NUMBER: Final = re.compile(r"-?[0-9]{1,9}(\.[0-9]{1,9})?|0x[0-9a-f]{1,4}", re.IGNORECASE)
+_NUMBER: Final = re.compile(r"-?[0-9]{1,16}(\.[0-9]{1,20})?(e[+-]?[0-9]{1,3})?|0x[0-9a-f]{1,4}", re.IGNORECASE)
 
 
 class SwitchedPin(Struct, frozen=True):
@@ -89,7 +89,7 @@ def with_part(wiring: Wiring, part: WiredPart) -> Wiring:
     """Return the wiring with this part; a part with the same id is replaced in its place."""
     changed = {other.id: other for other in wiring.parts}
     changed[part.id] = part
-    return replace(wiring, parts=tuple(changed.values()))
+    return replace(wiring, parts=tuple(changed.values()), unread=_unread_without(wiring, [part.id]))
 
 
 def without_part(wiring: Wiring, part_id: str) -> Wiring:
@@ -97,7 +97,7 @@ def without_part(wiring: Wiring, part_id: str) -> Wiring:
     rest = _without(wiring, [part_id])
     if rest != wiring:
         return rest
-    ids = [part.id for part in wiring.parts]
+    ids = [*(part.id for part in wiring.parts), *wiring.unread]
     near = difflib.get_close_matches(part_id, ids, n=1)
     if near:
         step = f"did you mean {near[0]}?"
@@ -108,8 +108,9 @@ def without_part(wiring: Wiring, part_id: str) -> Wiring:
 
 def joined_wiring(wiring: Wiring, other: Wiring, board: BoardProfile) -> Wiring:
     """Return the wiring with the parts of another record of this board that do not contradict it."""
+    wiring = replace(wiring, unread={**other.unread, **wiring.unread})
     for part in other.parts:
-        joined = Wiring((*wiring.parts, part))
+        joined = replace(wiring, parts=(*wiring.parts, part))
         try:
             check_wiring(joined, board)
         except ConfigError:
@@ -124,9 +125,12 @@ def name_pin(wiring: Wiring, board: BoardProfile, name: str, gpio: int, *, devic
     A part of that name moves to the pin. A part that is there already gets the name, if the name can mean such a part.
     Raises PinClaimed if the pin has another part, and ConfigError for what the board cannot have.
     """
-    part_id = part_id_of(name)
+    same = wiring.called(name)
+    if same is not None:
+        part_id = same.id
+    else:
+        part_id = free_id(name, {part.id for part in wiring.parts} | wiring.unread.keys())
     checked_label(part_id, name)
-    same = wiring.find(part_id)
     if same is not None and gpio in same.pins.values():
         return _checked(with_part(wiring, replace(same, label=name)), board)
     if same is not None and len(same.pins) != 1:
@@ -258,7 +262,12 @@ def _fits(part: Part, board: BoardProfile, gpio: int) -> bool:
 
 def _without(wiring: Wiring, part_ids: Iterable[str]) -> Wiring:
     ids = set(part_ids)
-    return replace(wiring, parts=tuple(part for part in wiring.parts if part.id not in ids))
+    parts_left = tuple(part for part in wiring.parts if part.id not in ids)
+    return replace(wiring, parts=parts_left, unread=_unread_without(wiring, ids))
+
+
+def _unread_without(wiring: Wiring, part_ids: Collection[str]) -> Mapping[str, Any]:
+    return {part_id: table for part_id, table in wiring.unread.items() if part_id not in part_ids}
 
 
 def _checked(wiring: Wiring, board: BoardProfile) -> Wiring:
@@ -295,8 +304,8 @@ def _value(key: str, text: str) -> str | int | float:
     """Return a value of a line: a number, unless the key has words."""
     if key in _TEXT_KEYS or not _NUMBER.fullmatch(text):
         return text
-    if "." in text:
-        return float(text)
     if text.lower().startswith("0x"):
         return int(text, 16)
-    return int(text)
+    if text.lstrip("-").isdigit():
+        return int(text)
+    return float(text)

@@ -15,6 +15,7 @@ from microclaw.errors import ConfigError, UnknownName
 
 PartKind: TypeAlias = Literal["sensor", "actuator", "leds", "input", "display", "clock", "expander"]
 PartPinUse: TypeAlias = Literal["input", "output", "pwm", "adc", "one-wire", "single-wire", "i2c"]
+Rail: TypeAlias = Literal["ground", "power"]
 Active: TypeAlias = Literal["high", "low"]
 
 FOLDER: Final = Path(__file__).parent
@@ -132,11 +133,16 @@ class OutputFacts(Struct, frozen=True, forbid_unknown_fields=True):
 class WokwiFacts(Struct, frozen=True, forbid_unknown_fields=True):
     """How the part stands in a diagram.json: its types, their pins by our role, attributes by ours.
 
-    `joined`: pins that are one inside the part. `chained`: the output that feeds the next part's input. `lit_by_low`:
-    pins which make low mean "on" if they are on the GPIO. `common`: a pin that makes low mean "on" if it is on the
-    supply. `low_if`: attributes, each with the text that makes low mean "on". `texts`: attributes with words, each
-    word with our attributes that follow from it; "" stands for a diagram without the attribute. `outputs`: the outputs
-    of a shift register, in their order.
+    `joined`: pins that are one inside the part. `chained`: the output that feeds the next part's input. `low_if`:
+    attributes, each with the text that makes low mean "on". `texts`: attributes with words, each word with our
+    attributes that follow from it; "" stands for a diagram without the attribute. `outputs`: the outputs of a shift
+    register, in their order.
+    `supply`: the pins of its supply, each with its rail; names of one rail stand for each other. `levels`: pins that
+    need a rail, or a GPIO. `pulled`: pins that the part itself holds there, if they are open. `others`: pins that do
+    nothing in a simulation.
+    `legs`: its two ends, one of them on a GPIO, the other on a rail. `anode`: the leg through which the current comes.
+    `throw`: the third contact of a switch, which closes when the second leg opens. `common`: the pin that several LEDs
+    share; on the supply it makes low mean "on".
     """
 
     types: tuple[str, ...]
@@ -144,12 +150,45 @@ class WokwiFacts(Struct, frozen=True, forbid_unknown_fields=True):
     attributes: Mapping[str, str] = {}
     joined: tuple[tuple[str, str], ...] = ()
     chained: Mapping[str, str] = {}
-    lit_by_low: tuple[str, ...] = ()
-    common: str | None = None
     low_if: Mapping[str, str] = {}
     texts: Mapping[str, Mapping[str, Mapping[str, float]]] = {}
     outputs: tuple[str, ...] = ()
     over_outputs: OutputFacts | None = None
+    supply: Mapping[str, Rail] = {}
+    levels: Mapping[str, Rail] = {}
+    pulled: Mapping[str, Rail] = {}
+    others: tuple[str, ...] = ()
+    legs: tuple[str, ...] = ()
+    anode: str | None = None
+    throw: str | None = None
+    common: str | None = None
+
+    @property
+    def all_pins(self) -> tuple[str, ...]:
+        """The names of all its pins."""
+        names = [*self.pins, *self.supply, *self.levels, *self.pulled, *self.chained, *self.others]
+        if self.common is not None:
+            names.append(self.common)
+        return tuple(dict.fromkeys(names))
+
+    @property
+    def leg_pins(self) -> tuple[str, ...]:
+        """The names of its legs, also those that are one inside the part."""
+        if not self.legs:
+            return ()
+        names = [*self.legs]
+        if self.throw is not None:
+            names.append(self.throw)
+        for first, second in self.joined:
+            names += (first, second)
+        return tuple(names)
+
+    def other_leg(self, leg: str) -> str:
+        """Return the other one of its two legs."""
+        first, second = self.legs
+        if leg == first:
+            return second
+        return first
 
 
 class Part(Struct, frozen=True, forbid_unknown_fields=True):

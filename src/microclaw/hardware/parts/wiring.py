@@ -26,22 +26,25 @@ import json
 import math
 import re
 import tomllib
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any, Final
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from microclaw.errors import ConfigError
-from microclaw.hardware.boards.pins import refusal
 from microclaw.hardware.boards.profile import BoardProfile, PinUse
 from microclaw.hardware.parts.reader import Active, Part, PartPin, PartPinUse, ValueRange, find_part, parts
 
 MAX_PARTS: Final = 64
 MAX_WIRING_BYTES: Final = 65_536
 MAX_ID_CHARS: Final = 32
+MAX_FAULTS: Final = 20
 
 _NOT_IN_IDS: Final = re.compile(r"[^a-z0-9_]+")
 _ID: Final = re.compile(rf"[a-z][a-z0-9_-]{{0,{MAX_ID_CHARS - 1}}}")
+# The keys of a keypad "#" and "*" are not among these.
+_BARE_KEY: Final = re.compile(r"[A-Za-z0-9_-]+")
 NEEDED_USE: Final[Mapping[PartPinUse, PinUse]] = {
     "input": "input",
     "output": "output",
@@ -51,9 +54,12 @@ NEEDED_USE: Final[Mapping[PartPinUse, PinUse]] = {
     "single-wire": "output",
     "i2c": "i2c",
 }
+NO_MODEL: Final = "this part has no model here"
+"""Why a diagram's part of an unknown type is not simulated."""
 _BUS_PINS: Final = tuple(PartPin(role=role, use="i2c", shared=True, optional=True) for role in ("sda", "scl"))
+_BUS_ROLES: Final = frozenset(pin.role for pin in _BUS_PINS)
 _OTHER_KEYS: Final = ("part", "address", "active", "label")
-_STEP: Final = "docs/wiring.md has the form of a wiring"
+WIRING_STEP: Final = "docs/wiring.md has the form of a wiring"
 
 
 class WiredPart(Struct, frozen=True):
@@ -81,22 +87,62 @@ class WiredPart(Struct, frozen=True):
         return find_part(self.part)
 
 
-class Wiring(Struct, frozen=True):
-    """The parts on one board. `not_simulated` are the ids of parts that nothing here knows, for a person to read.
+class DrawnBoard(Struct, frozen=True):
+    """The board of a diagram: its type there ("wokwi-arduino-uno"), and our chip, None for a chip without a model."""
 
-    `board` is the profile of the board that a diagram is drawn for, if we have one. `renamed` has our ids by those of
-    the file that have capitals or other characters.
+    type: str
+    chip: str | None = None
+
+
+class Wiring(Struct, frozen=True):
+    """The parts on one board. `not_simulated` has the ids of a diagram's other parts, each with the reason.
+
+    `warnings` are about parts that are taken as wired. `board` is the profile of the board that a diagram is drawn for,
+    if we have one, and `drawn_for` its board in any case. `renamed` has our ids by those of the file that have capitals
+    or other characters. `unread` are the tables of a record that a later version wrote; they stay in the record.
     """
 
     parts: tuple[WiredPart, ...] = ()
-    not_simulated: tuple[str, ...] = ()
+    not_simulated: Mapping[str, str] = {}
     board: str | None = None
     renamed: Mapping[str, str] = {}
+    warnings: tuple[str, ...] = ()
+    drawn_for: DrawnBoard | None = None
+    unread: Mapping[str, Any] = {}
+
+    @property
+    def diagram_faults(self) -> tuple[str, ...]:
+        """What is wrong with the circuit of a diagram, each with the id of its part, up to MAX_FAULTS of them.
+
+        A part without a model is not wrong.
+        """
+        faults = []
+        for part_id, reason in self.not_simulated.items():
+            if reason != NO_MODEL:
+                faults.append(f"{part_id}: {reason}")
+        faults += self.warnings
+        if len(faults) > MAX_FAULTS:
+            return (*faults[:MAX_FAULTS], f"{len(faults) - MAX_FAULTS} more of the diagram")
+        return tuple(faults)
 
     def find(self, part_id: str) -> WiredPart | None:
         """Return the part of that id, or None."""
         for part in self.parts:
             if part.id == part_id:
+                return part
+        return None
+
+    def called(self, name: str) -> WiredPart | None:
+        """Return the part that has this name: as its label, or as its id. None if there is none.
+
+        An id is cut, so the id of a long name can be that of a part with another label.
+        """
+        part = self.find(part_id_of(name))
+        whole_id = _whole_id(name)
+        if part is not None and len(whole_id) <= MAX_ID_CHARS:
+            return part
+        for part in self.parts:
+            if part.label is not None and _whole_id(part.label) == whole_id:
                 return part
         return None
 
@@ -141,17 +187,17 @@ def is_on_i2c(facts: Part, roles: Iterable[str]) -> bool:
 def parse_wiring(text: str) -> Wiring:
     """Read a wiring's file. Raises ConfigError or UnknownName that names the part and the key."""
     if len(text.encode()) > MAX_WIRING_BYTES:
-        raise ConfigError(f"a wiring has at most {MAX_WIRING_BYTES} bytes", next_step=_STEP)
+        raise ConfigError(f"a wiring has at most {MAX_WIRING_BYTES} bytes", next_step=WIRING_STEP)
     try:
         tables = tomllib.loads(text)
     except (tomllib.TOMLDecodeError, RecursionError) as exc:
-        raise ConfigError(f"the wiring is no TOML: {exc}", next_step=_STEP) from exc
+        raise ConfigError(f"the wiring is no TOML: {exc}", next_step=WIRING_STEP) from exc
     return read_wiring(tables)
 
 
 def read_wiring(tables: Mapping[str, Any]) -> Wiring:
     """Read a wiring from its tables, by the ids of the parts. Raises ConfigError or UnknownName."""
-    _check_count(len(tables))
+    check_count(len(tables))
     ids = part_ids(tables)
     wired = tuple(_read_part(ids[name], table) for name, table in tables.items())
     return Wiring(wired, renamed=renamed_ids(ids))
@@ -159,10 +205,15 @@ def read_wiring(tables: Mapping[str, Any]) -> Wiring:
 
 def part_id_of(name: str) -> str:
     """Return the id that a name gives: "Fish tank light" becomes fish-tank-light, "ledRed" ledred."""
+    return _whole_id(name)[:MAX_ID_CHARS].rstrip("-_")
+
+
+def _whole_id(name: str) -> str:
+    """Return the id that a name gives, which can be longer than an id may be."""
     part_id = _NOT_IN_IDS.sub("-", name.lower()).strip("-_")
     if not part_id[:1].isalpha():
         part_id = f"part-{part_id}".strip("-")
-    return part_id[:MAX_ID_CHARS].rstrip("-_")
+    return part_id
 
 
 def part_ids(names: Iterable[str]) -> dict[str, str]:
@@ -172,15 +223,20 @@ def part_ids(names: Iterable[str]) -> dict[str, str]:
     for name in names:
         if name in ids:
             continue
-        part_id = part_id_of(name)
-        number = 2
-        while part_id in taken:
-            ending = f"-{number}"
-            part_id = part_id_of(name)[: MAX_ID_CHARS - len(ending)] + ending
-            number += 1
-        ids[name] = part_id
-        taken.add(part_id)
+        ids[name] = free_id(name, taken)
+        taken.add(ids[name])
     return ids
+
+
+def free_id(name: str, taken: Collection[str]) -> str:
+    """Return the id that a name gives, with a number at its end if that is taken."""
+    part_id = part_id_of(name)
+    number = 2
+    while part_id in taken:
+        ending = f"-{number}"
+        part_id = part_id_of(name)[: MAX_ID_CHARS - len(ending)] + ending
+        number += 1
+    return part_id
 
 
 def renamed_ids(ids: Mapping[str, str]) -> dict[str, str]:
@@ -210,7 +266,10 @@ def wiring_text(wiring: Wiring) -> str:
         lines.append(f"[{part_id}]")
         for key, value in table.items():
             # A text of JSON is a text of TOML: a label has no character that one of them cannot have.
-            lines.append(f"{key} = {json.dumps(value, ensure_ascii=False)}")
+            text = json.dumps(value, ensure_ascii=False)
+            if not _BARE_KEY.fullmatch(key):
+                key = json.dumps(key)
+            lines.append(f"{key} = {text}")
         lines.append("")
     return "\n".join(lines)
 
@@ -226,7 +285,7 @@ def wiring_of_board(record: Wiring, board: BoardProfile) -> Wiring:
     for part in soldered_parts(board).parts:
         if part.id not in ids and (bus_pins(part, board), part.address) not in addresses:
             soldered.append(part)
-    return Wiring((*soldered, *record.parts), record.not_simulated)
+    return replace(record, parts=(*soldered, *record.parts))
 
 
 def soldered_parts(board: BoardProfile) -> Wiring:
@@ -257,7 +316,7 @@ def make_part(
     facts = find_part(name)
     if not _ID.fullmatch(part_id):
         text = f"{part_id[:40]!r} is no id of a part: small letters, digits, - and _, at most {MAX_ID_CHARS}"
-        raise ConfigError(text, next_step=_STEP)
+        raise ConfigError(text, next_step=WIRING_STEP)
     attributes = attributes or {}
     _check_keys(part_id, facts, (*pins, *attributes))
     _check_roles(part_id, facts, pins)
@@ -272,43 +331,18 @@ def make_part(
     )
 
 
-def check_wiring(wiring: Wiring, board: BoardProfile) -> None:
-    """Raise ConfigError for a wiring that this board cannot have.
-
-    That is: more than MAX_PARTS, an id twice, a GPIO that the board lacks, reserves or cannot use so, a GPIO with two
-    parts that cannot share it, an I2C address twice on one bus, an I2C part without pins on a board without I2C, and
-    two parts on one SPI bus if one of them has no CS.
-    """
-    _check_count(len(wiring.parts))
-    ids: set[str] = set()
-    labels: dict[str, str] = {}
-    users: dict[int, tuple[WiredPart, PartPin]] = {}
-    addresses: dict[tuple[int, int], WiredPart] = {}
-    for part in wiring.parts:
-        if part.id in ids:
-            raise ConfigError(f"the wiring has two parts named {part.id}", next_step="give each its own id")
-        ids.add(part.id)
-        if part.label is not None and labels.setdefault(part.label.lower(), part.id) != part.id:
-            text = f"{labels[part.label.lower()]} and {part.id} are both called {part.label!r}"
-            raise ConfigError(text, next_step="give each part its own label")
-        _check_address(part, addresses, board)
-        for role, gpio in part.pins.items():
-            _check_gpio(part, role, gpio, users, board)
-    _check_selection(wiring)
-
-
 def checked_label(part_id: str, label: object) -> str | None:
     """Return the label of a part. Raises ConfigError if it is no text of 1 to 60 visible characters."""
     if label is None:
         return None
     if not isinstance(label, str) or not 0 < len(label) <= 60 or not label.isprintable():
-        raise ConfigError(f"{part_id}: a label is 1 to 60 characters", next_step=_STEP)
+        raise ConfigError(f"{part_id}: a label is 1 to 60 characters", next_step=WIRING_STEP)
     return label
 
 
-def _check_count(part_count: int) -> None:
+def check_count(part_count: int) -> None:
     if part_count > MAX_PARTS:
-        raise ConfigError(f"{part_count} parts, and a wiring has at most {MAX_PARTS}", next_step=_STEP)
+        raise ConfigError(f"{part_count} parts, and a wiring has at most {MAX_PARTS}", next_step=WIRING_STEP)
 
 
 def bus_pins(part: WiredPart, board: BoardProfile) -> tuple[int, int] | None:
@@ -340,54 +374,10 @@ def next_part_id(name: str, wired: Iterable[WiredPart]) -> str:
     return f"{name}-{number}"
 
 
-def _check_address(part: WiredPart, addresses: dict[tuple[int, int], WiredPart], board: BoardProfile) -> None:
-    if part.address is None:
-        return
-    bus = bus_pins(part, board)
-    if bus is None:
-        raise ConfigError(
-            f"{part.id}: {board.title} has no I2C pins of its own", next_step="add sda = PIN and scl = PIN"
-        )
-    other = addresses.setdefault((bus[0], part.address), part)
-    if other is not part:
-        text = f"{other.id} and {part.id} are both at 0x{part.address:02x}"
-        raise ConfigError(text, next_step="set another address with the part's address pins")
-
-
-def _check_gpio(
-    part: WiredPart, role: str, gpio: int, users: dict[int, tuple[WiredPart, PartPin]], board: BoardProfile
-) -> None:
-    pin = part_roles(part.facts)[role]
-    reason = refusal(board, gpio, NEEDED_USE[pin.use])
-    if reason is not None:
-        raise ConfigError(f"{part.id}: {role} on pin {gpio}: {reason}", next_step=_STEP)
-    if gpio in users:
-        other, other_pin = users[gpio]
-        if not (pin.shared and other_pin.shared):
-            text = f"pin {gpio} has two parts: {other.id} and {part.id}"
-            raise ConfigError(text, next_step="wire one of them to another pin")
-    users[gpio] = (part, pin)
-
-
-def _check_selection(wiring: Wiring) -> None:
-    """Raise ConfigError for a part that takes what is sent to another one on its SPI bus."""
-    buses: dict[tuple[int, int], WiredPart] = {}
-    for part in wiring.parts:
-        sck = part.pins.get("sck")
-        mosi = part.pins.get("mosi")
-        if sck is None or mosi is None:
-            continue
-        other = buses.setdefault((sck, mosi), part)
-        is_selected = "cs" in part.pins and "cs" in other.pins
-        if other is not part and not is_selected:
-            text = f"{other.id} and {part.id} are on one SPI bus, and one of them has no cs"
-            raise ConfigError(text, next_step="wire the cs of each to its own pin")
-
-
 def _read_part(part_id: str, table: Any) -> WiredPart:
     name = table.get("part") if isinstance(table, dict) else None
     if not isinstance(name, str):
-        raise ConfigError(f'{part_id[:40]}: a part is a table with part = "NAME"', next_step=_STEP)
+        raise ConfigError(f'{part_id[:40]}: a part is a table with part = "NAME"', next_step=WIRING_STEP)
     facts = find_part(name)
     _check_keys(part_id, facts, table)
     roles = part_roles(facts)
@@ -427,26 +417,29 @@ def _check_keys(part_id: str, facts: Part, keys: Iterable[str]) -> None:
 
 def _settable(facts: Part) -> dict[str, ValueRange]:
     """Return the values of a part that a wiring can set: attributes, and what it measures at first."""
-    return {**facts.measures, **facts.inputs, **facts.attributes}
+    values = {**facts.measures, **facts.inputs, **facts.attributes}
+    return {name: value for name, value in values.items() if not value.follows}
 
 
 def _checked_gpio(part_id: str, key: str, value: object) -> int:
     if type(value) is not int:
-        raise ConfigError(f"{part_id}: {key} is the number of a pin", next_step=_STEP)
+        raise ConfigError(f"{part_id}: {key} is the number of a pin", next_step=WIRING_STEP)
     return value
 
 
 def _checked_number(part_id: str, key: str, value: object) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-        raise ConfigError(f"{part_id}: {key[:40]} is no number", next_step=_STEP)
+        raise ConfigError(f"{part_id}: {key[:40]} is no number", next_step=WIRING_STEP)
     return value
 
 
 def _check_roles(part_id: str, facts: Part, pins: Mapping[str, int]) -> None:
     has_i2c = is_on_i2c(facts, pins)
     for role, pin in part_roles(facts).items():
+        # SDA and SCL are left out together, or not at all.
+        is_half_a_bus = pin in _BUS_PINS and bool(_BUS_ROLES & pins.keys())
         is_needed = not pin.optional and not (pin.instead_of_i2c and has_i2c)
-        if role not in pins and is_needed:
+        if role not in pins and (is_half_a_bus or is_needed):
             raise ConfigError(f"{part_id}: which pin is its {role} wired to?", next_step=f"add {role} = PIN")
         if role in pins and pin.use == "i2c" and not has_i2c:
             raise ConfigError(f"{part_id}: it has {role}, and pins instead of I2C", next_step="leave one of them out")
@@ -456,13 +449,13 @@ def _checked_address(part_id: str, facts: Part, address: object, roles: Iterable
     """Return the address, or the part's usual one. Raises ConfigError if the part cannot have it."""
     if facts.i2c is None or not is_on_i2c(facts, roles):
         if address is not None:
-            raise ConfigError(f"{part_id}: {facts.name} has no I2C address", next_step=_STEP)
+            raise ConfigError(f"{part_id}: {facts.name} has no I2C address", next_step=WIRING_STEP)
         return None
     if address is None:
         return facts.i2c.addresses[0]
     if address not in facts.i2c.addresses or not isinstance(address, int):
         possible = ", ".join(f"0x{known:02x}" for known in facts.i2c.addresses)
-        raise ConfigError(f"{part_id}: {facts.name} can be at {possible}", next_step=_STEP)
+        raise ConfigError(f"{part_id}: {facts.name} can be at {possible}", next_step=WIRING_STEP)
     return address
 
 
@@ -473,12 +466,12 @@ def _checked_active(part_id: str, facts: Part, active: object) -> Active:
     if active is None or active == usual:
         return usual
     if not polar_pins:
-        raise ConfigError(f"{part_id}: {facts.name} has no active level", next_step=_STEP)
+        raise ConfigError(f"{part_id}: {facts.name} has no active level", next_step=WIRING_STEP)
     if active == "low":
         return "low"
     if active == "high":
         return "high"
-    raise ConfigError(f"{part_id}: active is high or low", next_step=_STEP)
+    raise ConfigError(f"{part_id}: active is high or low", next_step=WIRING_STEP)
 
 
 def _checked_attributes(part_id: str, facts: Part, attributes: Mapping[str, float]) -> Mapping[str, float]:
@@ -486,8 +479,8 @@ def _checked_attributes(part_id: str, facts: Part, attributes: Mapping[str, floa
         allowed = _settable(facts)[key]
         if not allowed.least <= value <= allowed.most:
             text = f"{part_id}: {key} is {allowed.least:g} to {allowed.most:g}, not {value:g}"
-            raise ConfigError(text, next_step=_STEP)
+            raise ConfigError(text, next_step=WIRING_STEP)
         if allowed.choices and value not in allowed.choices:
             choices = ", ".join(f"{choice:g}" for choice in allowed.choices)
-            raise ConfigError(f"{part_id}: {key} is one of {choices}, not {value:g}", next_step=_STEP)
+            raise ConfigError(f"{part_id}: {key} is one of {choices}, not {value:g}", next_step=WIRING_STEP)
     return dict(attributes)

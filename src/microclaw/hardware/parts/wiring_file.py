@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Final
 
@@ -14,6 +15,10 @@ WIRING_FILE: Final = "wiring.toml"
 DIAGRAM_FILE: Final = "diagram.json"
 # PlatformIO has programs in src/, ESP-IDF in main/; the diagram lies beside that folder.
 _INNER_FOLDERS: Final = ("src", "main")
+
+
+# A brace, or a list of objects or of nothing: no table's name is that.
+_JSON: Final = re.compile(r"\s*(\{|\[\s*[{\]])")
 
 
 def find_wiring_file(program: Path) -> Path | None:
@@ -41,9 +46,12 @@ def read_wiring_file(file: Path) -> Wiring:
 
 
 def read_text(file: Path) -> str:
-    """Return the text of a wiring's file, cut behind the most that one may have. Raises OSError or ConfigError."""
+    """Return the text of a wiring's file. Raises OSError; ConfigError if it is too large, or is no text."""
     with file.open("rb") as stream:
         data = stream.read(MAX_DIAGRAM_BYTES + 1)
+    if len(data) > MAX_DIAGRAM_BYTES:
+        text = f"{file.name} is larger than a wiring may be: at most {MAX_DIAGRAM_BYTES} bytes"
+        raise ConfigError(text, next_step="give the file of a wiring")
     try:
         return data.decode("utf-8")
     except UnicodeDecodeError as exc:
@@ -51,7 +59,12 @@ def read_text(file: Path) -> str:
 
 
 def read_wiring_text(text: str) -> Wiring:
-    """Read a wiring's text: a diagram.json begins with a brace, TOML never does. Raises ConfigError or UnknownName."""
-    if text.lstrip("\ufeff \t\r\n").startswith("{"):
+    """Read a wiring's text: a diagram.json, or what is JSON as it is, begins as TOML never does.
+
+    Raises ConfigError or UnknownName.
+    """
+    # Some editors put a byte order mark before the text.
+    text = text.removeprefix("\ufeff")
+    if _JSON.match(text):
         return read_diagram(text)
     return parse_wiring(text)

@@ -14,7 +14,7 @@ from microclaw.durable import write_given
 from microclaw.errors import ConfigError
 from microclaw.events import PROGRAM_KINDS, ScreenPicture, Step
 from microclaw.hardware.boards.profile import BoardProfile
-from microclaw.hardware.parts.wiring import check_wiring
+from microclaw.hardware.parts.wiring_check import check_wiring
 from microclaw.hardware.parts.wiring_file import read_wiring_text
 from microclaw.interfaces.cli.operation_commands import show_stages
 from microclaw.interfaces.cli.options import FAILED, GlobalOptions

@@ -20,7 +20,8 @@ from microclaw.devices.registry.device import Device
 from microclaw.errors import DeployRejected, DeviceError, MicroclawError
 from microclaw.events import Evidence, Report, Stage, Step
 from microclaw.hardware.boards.pins import check_pin
-from microclaw.hardware.parts.wiring import WiredPart, Wiring, check_wiring
+from microclaw.hardware.parts.wiring import WiredPart, Wiring
+from microclaw.hardware.parts.wiring_check import check_wiring
 from microclaw.programs.board_list import removal_text
 from microclaw.programs.building import (
     Compile,

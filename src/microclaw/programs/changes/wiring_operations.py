@@ -61,7 +61,8 @@ class WiredPartRow(Struct, frozen=True, kw_only=True):
 class DeviceWiring(Listing, frozen=True, kw_only=True):
     """What is wired to a device. `file` is the record as a wiring.toml; `not_simulated` are a diagram's other parts.
 
-    `renamed` are our ids by those of a file that have capitals or other characters.
+    `renamed` are our ids by those of a file that have capitals or other characters. `unread` are the ids of recorded
+    parts that a later version wrote. `warnings` say what is wrong with a diagram's circuit.
     """
 
     document: ClassVar = "wiring"
@@ -79,12 +80,17 @@ class DeviceWiring(Listing, frozen=True, kw_only=True):
     file: str
     not_simulated: list[str]
     renamed: dict[str, str]
+    unread: list[str]
+    warnings: list[str]
 
     @property
     def note(self) -> str:
         notes = [f"{name} is {part_id} here" for name, part_id in self.renamed.items()]
+        if self.unread:
+            notes.append(f"not readable for this version: {', '.join(self.unread)}")
         if self.not_simulated:
             notes.append(f"not simulated: {', '.join(self.not_simulated)}")
+        notes += self.warnings
         return "; ".join(notes)
 
 
@@ -124,8 +130,10 @@ async def set_wiring(service: DeviceService, call: OperationCall, device: Device
 
     wiring = read_wiring_text(file)
     if not wiring.parts and wiring.not_simulated:
-        text = f"the file has no part that is known: {', '.join(wiring.not_simulated)[:200]}"
+        reasons = [f"{part_id} ({reason})" for part_id, reason in wiring.not_simulated.items()]
+        text = f"the file has no part that can be recorded: {', '.join(reasons)[:200]}"
         raise ConfigError(text, next_step="docs/reference/parts.md has the known parts")
+    _check_chip(wiring, service.registry.get(device))
     lines = [part_line(part) for part in wiring.parts]
     return await _change_record(service, call, device, lambda _: wiring, lines, given=wiring)
 
@@ -153,6 +161,7 @@ async def wire(
     if not add and not remove:
         raise ConfigError("no part to add or to remove", next_step=f"add one, as: {LINE_EXAMPLE}")
     added = parse_part_lines(add)
+    _check_removable(service.registry.get(device), remove)
 
     def change(wiring: Wiring) -> Wiring:
         for part_id in remove:
@@ -165,6 +174,26 @@ async def wire(
     return await _change_record(service, call, device, change, [*add, *removed_lines], given=added)
 
 
+def _check_chip(wiring: Wiring, device: Device) -> None:
+    """Raise ConfigError for a diagram of a board with another chip: its pin numbers mean other pins."""
+    drawn = wiring.drawn_for
+    if drawn is None or drawn.chip == device.board.chip:
+        return
+    text = f"the diagram is drawn for {drawn.type}, and {device.name} has an {device.board.chip}"
+    raise ConfigError(text, next_step="draw it with the board of the device, or write a wiring.toml")
+
+
+def _check_removable(device: Device, part_ids: Sequence[str]) -> None:
+    """Raise ConfigError for a part that the board has soldered on."""
+    from microclaw.hardware.parts.wiring import soldered_parts
+
+    soldered = soldered_parts(device.board).parts
+    for part_id in part_ids:
+        if device.wiring.find(part_id) in soldered:
+            text = f"{part_id} is soldered on {device.board.title}"
+            raise ConfigError(text, next_step=f"microclaw device wiring {device.name} has what is recorded")
+
+
 async def _change_record(
     service: DeviceService,
     call: OperationCall,
@@ -175,7 +204,7 @@ async def _change_record(
     given: Wiring,
 ) -> DeviceWiring:
     """Change what is recorded of a device and return it, after a person approved `lines`. `given`: what they gave."""
-    from microclaw.hardware.parts.wiring import check_wiring
+    from microclaw.hardware.parts.wiring_check import check_wiring
 
     found = service.registry.get(device)
     # Nobody is asked for what is refused.
@@ -196,6 +225,8 @@ def _wiring_of(device: Device, given: Wiring | None = None) -> DeviceWiring:
         file=wiring_text(device.wiring),
         not_simulated=list(given.not_simulated),
         renamed=dict(given.renamed),
+        unread=list(device.record.unread),
+        warnings=list(given.diagram_faults),
     )
 
 

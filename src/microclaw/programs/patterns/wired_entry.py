@@ -9,7 +9,7 @@ from microclaw.errors import ConfigError
 from microclaw.hardware.boards.profile import PinUse
 from microclaw.hardware.parts.named_parts import needed_pins, part_of_words, with_part
 from microclaw.hardware.parts.reader import Active, Part, parts
-from microclaw.hardware.parts.wiring import WiredPart, Wiring, make_part, part_id_of
+from microclaw.hardware.parts.wiring import WiredPart, Wiring, free_id, make_part
 from microclaw.programs.patterns.catalog import Entry
 from microclaw.programs.patterns.expected import Value
 from microclaw.programs.patterns.wiring import CatalogPart, CatalogWire
@@ -55,7 +55,7 @@ def _part(entry: Entry, drawn: CatalogPart, values: Mapping[str, Value], ids: Co
         address = int(values[_ADDRESS])
     try:
         return make_part(
-            _free_id(drawn.name, ids),
+            free_id(drawn.name, ids),
             kind.name,
             pins=_roles(kind, wires, values),
             address=address,
@@ -113,12 +113,3 @@ def _active_level(kind: Part, drawn: CatalogPart, wires: list[CatalogWire]) -> A
     if pins[0].active == "high":
         return "low"
     return "high"
-
-
-def _free_id(name: str, ids: Collection[str]) -> str:
-    part_id = part_id_of(name)
-    number = 2
-    while part_id in ids:
-        part_id = f"{part_id_of(name)[:28]}-{number}"
-        number += 1
-    return part_id

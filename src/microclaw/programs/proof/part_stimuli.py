@@ -13,7 +13,7 @@ from msgspec import structs
 from microclaw.errors import ConfigError
 from microclaw.hardware.parts.reader import Part, ValueRange, parts, quantities
 from microclaw.hardware.parts.reader import Stimulus as Verb
-from microclaw.hardware.parts.wiring import WiredPart, Wiring, part_roles
+from microclaw.hardware.parts.wiring import WiredPart, Wiring, part_id_of, part_roles
 from microclaw.programs.proof.expectations import Check, ExpectationLine, Expectations, PartShows, ScreenMoments
 from microclaw.programs.proof.screen_checks import ScreenShows
 from microclaw.programs.proof.stimuli import PartSetting, PartStimulus, Stimulus
@@ -76,7 +76,7 @@ def _checked_shown(line: ExpectationLine, shown: PartShows, wiring: Wiring) -> P
     where = f"expectations, line {line.number}"
     wired = wiring.find(shown.part)
     if wired is None:
-        raise ConfigError(f"{where}: no part {shown.part} is wired to the board", next_step=_wired_ids(wiring))
+        raise ConfigError(f"{where}: {_absence(shown.part, wiring)}", next_step=_wired_ids(wiring))
     values = wired.facts.shows
     value = values.get(shown.name)
     if value is None:
@@ -111,7 +111,15 @@ def _find_part(stimulus: PartStimulus, wiring: Wiring) -> WiredPart:
         if same_kind:
             return same_kind[0]
         return WiredPart(id=facts.name, part=facts.name, address=facts.i2c.addresses[0])
-    raise _error(stimulus, f"no part {stimulus.part} is wired to the board", _wired_ids(wiring))
+    raise _error(stimulus, _absence(stimulus.part, wiring), _wired_ids(wiring))
+
+
+def _absence(part_id: str, wiring: Wiring) -> str:
+    """Return why the trial's board has no such part: a diagram may have it, connected so that it cannot work."""
+    for name, reason in wiring.not_simulated.items():
+        if part_id_of(name) == part_id:
+            return f"{name} is not simulated: {reason}"
+    return f"no part {part_id} is wired to the board"
 
 
 def _wired_ids(wiring: Wiring) -> str:

@@ -18,7 +18,8 @@ from microclaw.errors import BuildError, DeviceError, TrialFailed
 from microclaw.events import Edge, ScreenPicture
 from microclaw.hardware.boards.firmware import for_trial
 from microclaw.hardware.boards.profile import BoardProfile
-from microclaw.hardware.parts.wiring import check_wiring
+from microclaw.hardware.parts.wiring import Wiring
+from microclaw.hardware.parts.wiring_check import check_wiring
 from microclaw.programs.building import ProgramImage, fit_claim
 from microclaw.programs.builds.cache import BuildCache
 from microclaw.programs.proof.assumed_parts import with_assumed
@@ -49,7 +50,13 @@ from microclaw.programs.proof.traps import with_array_name
 from microclaw.programs.proof.trial_plan import Run, plan
 from microclaw.programs.proof.trial_plan import TrialOptions as TrialOptions
 from microclaw.programs.proof.trial_run import BoardRun
-from microclaw.programs.proof.trial_wiring import doubly_driven, stated_wiring, trial_wiring, unused_inputs
+from microclaw.programs.proof.trial_wiring import (
+    doubly_driven,
+    stated_wiring,
+    trial_wiring,
+    unused_inputs,
+    wiring_warnings,
+)
 from microclaw.programs.proof.verdict import Ended, Verdict, describe, judge
 from microclaw.programs.py.py_image import PyImage
 from microclaw.programs.run_times import RunTimes
@@ -223,7 +230,12 @@ async def _judged(bench: _Bench, run: Run, options: TrialOptions, record: Record
         ended=verdict.ended,
         error=error,
         next_step=next_step,
-        warnings=(*unused_inputs(options, record), *doubly_driven(options, record), *verdict.warnings),
+        warnings=(
+            *wiring_warnings(options.wiring or Wiring(), bench.board),
+            *unused_inputs(options, record),
+            *doubly_driven(options, record),
+            *verdict.warnings,
+        ),
         first_input_ms=_first_input_ms(run),
         expected=outcome.results,
         times=run.times,

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Final
+
+from msgspec.structs import replace
 
 from microclaw.errors import ConfigError
 from microclaw.hardware.boards.profile import BoardProfile
 from microclaw.hardware.parts.named_parts import inputs_on
-from microclaw.hardware.parts.wiring import WiredPart, Wiring, bus_pins, check_wiring, wiring_of_board
+from microclaw.hardware.parts.wiring import WiredPart, Wiring, bus_pins, wiring_of_board
+from microclaw.hardware.parts.wiring_check import check_wiring
 from microclaw.programs.building import ProgramImage
 from microclaw.programs.proof.record import Record
 from microclaw.programs.proof.stimuli import PinStimulus
@@ -23,19 +26,28 @@ _ABSENT_PART: Final = re.compile(rf"I2C device at (?P<address>0x[0-9a-f]+)|(?P<w
 def trial_wiring(program: ProgramImage, board: BoardProfile, own: Wiring | None, record: Wiring | None) -> Wiring:
     """Return the parts of the trial's board: what is soldered on, and the program's own wiring or the device's record.
 
-    A wiring of the program's own is the whole circuit. A record may lack parts: those that the program names are added,
-    unless the record has a part of that kind. So a program that names another pin than the recorded one gets no
-    answer, as on the board. A part that the board cannot have beside the others is left out.
+    A wiring of the program's own is the whole circuit, unless it has only parts without a model. A record may lack
+    parts: those that the program names are added, unless the record has a part of that kind. So a program that names
+    another pin than the recorded one gets no answer, as on the board. A part that the board cannot have beside the
+    others is left out.
     """
-    if own is not None and own.parts:
+    if own is not None and _is_whole_circuit(own):
         return wiring_of_board(own, board)
-    record = record or Wiring()
+    record = record or own or Wiring()
     recorded_kinds = {part.part for part in record.parts}
     wired = list(wiring_of_board(record, board).parts)
     for part in program.wired:
         if part.part not in recorded_kinds and _may_have(board, (*wired, part)):
             wired.append(part)
-    return Wiring(tuple(wired))
+    return replace(record, parts=tuple(wired))
+
+
+def wiring_warnings(wiring: Wiring, board: BoardProfile) -> Iterator[str]:
+    """Yield what a person should know of a diagram: that it has another chip, and what is wrong with its circuit."""
+    drawn = wiring.drawn_for
+    if drawn is not None and drawn.chip != board.chip:
+        yield f"the diagram is drawn for {drawn.type}; its pins are taken as those of {board.title}"
+    yield from wiring.diagram_faults
 
 
 def unused_inputs(options: TrialOptions, record: Record) -> list[str]:
@@ -64,7 +76,7 @@ def stated_wiring(options: TrialOptions) -> Wiring:
     What is soldered on, or read out of the program, does not say where the others are.
     """
     stated = options.record or Wiring()
-    if options.wiring is not None and options.wiring.parts:
+    if options.wiring is not None and _is_whole_circuit(options.wiring):
         stated = options.wiring
     if options.expectations is None:
         return stated
@@ -115,6 +127,11 @@ def _place_of(part: WiredPart, board: BoardProfile) -> str:
         pins = bus_pins(part, board) or ()
     noun = "pin" if len(pins) == 1 else "pins"
     return f"{text} on {noun} {', '.join(map(str, pins))}"
+
+
+def _is_whole_circuit(own: Wiring) -> bool:
+    """Return True for a wiring of a program's own that has more than parts without a model."""
+    return bool(own.parts or own.diagram_faults)
 
 
 def _may_have(board: BoardProfile, wired: Sequence[WiredPart]) -> bool:
