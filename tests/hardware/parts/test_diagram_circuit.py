@@ -38,7 +38,7 @@ def test_a_button_wired_to_one_contact_only_is_a_fixed_level() -> None:
     fixed = wiring.find("b")
     assert fixed is not None
     assert (fixed.part, fixed.pins, fixed.active, fixed.attributes) == ("digital_input", {"pin": 4}, "low", {"on": 1})
-    assert wiring.warnings == ("b: its pin 4 is always on one level",)
+    assert wiring.warnings == ("b: its pin 4 is always low, it is connected with that rail",)
 
 
 @pytest.mark.parametrize(

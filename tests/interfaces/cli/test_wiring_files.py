@@ -188,7 +188,7 @@ CYCLE = diagram(
     ("r1:1 r2:2", "r1:2 r2:1", "r1:1 r1:2", "n1:DOUT n2:DIN", "n2:DOUT n1:DIN"),
 )
 TWICE = diagram(
-    ("led1 led", "btn1 pushbutton"), ("led1:A esp:5", "led1:C esp:GND.1", *BUTTON, "btn1:1.r esp:4", "btn2:1.l esp:4")
+    ("led1 led", "btn1 pushbutton"), (*LED[2:], *BUTTON, "led1:A esp:5", "btn1:1.r esp:4", "btn2:1.l esp:4")
 )
 SHARED = diagram(("dht1 dht22", "btn1 pushbutton"), ("dht1:SDA esp:4", *BUTTON))
 RESERVED = diagram(("btn1 pushbutton",), ("btn1:1.l esp:33", "btn1:2.l esp:GND.1"))

@@ -84,7 +84,9 @@ def read_diagram(text: str) -> Wiring:
         for member in chain:
             warnings += level_warnings(diagram, member, _facts(member))
         if wired[part.id].part == _FIXED_LEVEL:
-            warnings.append(f"{part.id}: its pin {min(wired[part.id].pins.values())} is always on one level")
+            fixed = wired[part.id]
+            gpio = min(fixed.pins.values())
+            warnings.append(f"{part.id}: its pin {gpio} is always {fixed.active}, it is connected with that rail")
     check_count(len(wired))
     warnings += [f"a wire leads to {name[:40]}, and no part has this id" for name in diagram.unknown_parts()]
     return Wiring(
@@ -142,7 +144,7 @@ def _wire(diagram: Diagram, chain: Sequence[DiagramPart], part_id: str, outputs:
 
 
 def _gpios_by_role(diagram: Diagram, part: DiagramPart) -> dict[str, int]:
-    """Return the GPIOs that a part's pins lead to, by its roles. Raises PartFault if one that it needs leads to none."""
+    """Return the GPIOs that a part's pins lead to, by its roles. Raises PartFault if a needed one is open."""
     facts = _facts(part)
     gpios = wired_roles(diagram, part, facts)
     has_i2c = is_on_i2c(facts, gpios)

@@ -93,7 +93,7 @@ def _checked_shown(line: ExpectationLine, shown: PartShows, wiring: Wiring) -> P
 def _settings_of(stimulus: PartStimulus, wiring: Wiring) -> list[PartSetting]:
     wired = _find_part(stimulus, wiring)
     if stimulus.verb is not None:
-        return _act(stimulus, wired)
+        return _act(stimulus, wired, wiring)
     name = _value_name(stimulus, wired.facts)
     allowed = _settable(wired.facts)[name]
     number = _in_unit(stimulus, name, allowed)
@@ -127,13 +127,17 @@ def _wired_ids(wiring: Wiring) -> str:
     return f"wired parts: {ids}"
 
 
-def _act(stimulus: PartStimulus, wired: WiredPart) -> list[PartSetting]:
+def _act(stimulus: PartStimulus, wired: WiredPart, wiring: Wiring) -> list[PartSetting]:
     """Return what a verb sets, and what it sets back later."""
     facts = wired.facts
     verb = facts.stimuli.get(stimulus.verb or "")
     if verb is None:
         known = ", ".join(facts.stimuli) or "none"
         text = f"{wired.id} ({facts.name}) has nothing to {stimulus.verb}"
+        for warning in wiring.warnings:
+            name, _, fault = warning.partition(": ")
+            if part_id_of(name) == wired.id:
+                text += f": {fault}"
         raise _error(stimulus, text, f"what it can do: {known}")
     name, number = _target(stimulus, verb, facts)
     _check_range(stimulus, name, number, facts.inputs[name])

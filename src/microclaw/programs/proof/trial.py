@@ -56,6 +56,7 @@ from microclaw.programs.proof.trial_wiring import (
     trial_wiring,
     unused_inputs,
     wiring_warnings,
+    with_absent_leds,
 )
 from microclaw.programs.proof.verdict import Ended, Verdict, describe, judge
 from microclaw.programs.py.py_image import PyImage
@@ -287,6 +288,7 @@ async def _compare_expectations(bench: _Bench, run: Run, record: Record, verdict
     if expectations is None:
         return _Outcome()
     results = await asyncio.to_thread(evaluate, expectations, record)
+    results = with_absent_leds(results, run.wiring or Wiring(), bench.board)
     if verdict.untried is not None:
         results = without_part(results, verdict.untried)
     if verdict.floating is not None:

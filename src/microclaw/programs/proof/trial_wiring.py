@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from typing import Final
 
 from msgspec.structs import replace
@@ -14,6 +14,8 @@ from microclaw.hardware.parts.named_parts import inputs_on
 from microclaw.hardware.parts.wiring import WiredPart, Wiring, bus_pins, wiring_of_board
 from microclaw.hardware.parts.wiring_check import check_wiring
 from microclaw.programs.building import ProgramImage
+from microclaw.programs.proof.expectation_result import ExpectationResult
+from microclaw.programs.proof.expectations import LedColor
 from microclaw.programs.proof.record import Record
 from microclaw.programs.proof.stimuli import PinStimulus
 from microclaw.programs.proof.trial_plan import TrialOptions
@@ -48,6 +50,38 @@ def wiring_warnings(wiring: Wiring, board: BoardProfile) -> Iterator[str]:
     if drawn is not None and drawn.chip != board.chip:
         yield f"the diagram is drawn for {drawn.type}; its pins are taken as those of {board.title}"
     yield from wiring.diagram_faults
+
+
+def with_absent_leds(
+    results: Sequence[ExpectationResult], wiring: Wiring, board: BoardProfile
+) -> tuple[ExpectationResult, ...]:
+    """Return the results; those about LEDs that a faulty diagram does not have on their pin are untried."""
+    faults = wiring.diagram_faults
+    if not faults:
+        return tuple(results)
+    lit_pins = set[int]()
+    if board.led is not None:
+        lit_pins.add(board.led.pin)
+    for part in wiring.parts:
+        if part.facts.kind == "leds":
+            lit_pins.update(part.pins.values())
+    changed = []
+    for result in results:
+        unlit_pin = _unlit_pin(result, lit_pins)
+        if unlit_pin is not None:
+            text = f"the diagram has no LEDs at pin {unlit_pin}; {faults[0]}"
+            result = replace(result, trial="untried", found=text)
+        changed.append(result)
+    return tuple(changed)
+
+
+def _unlit_pin(result: ExpectationResult, lit_pins: Collection[int]) -> int | None:
+    """Return the pin of a result's line that should have LEDs and has none."""
+    for check in result.asked.checks:
+        subject = getattr(check, "subject", None)
+        if isinstance(subject, LedColor) and subject.pin not in lit_pins:
+            return subject.pin
+    return None
 
 
 def unused_inputs(options: TrialOptions, record: Record) -> list[str]:
