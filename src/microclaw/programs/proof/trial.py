@@ -258,14 +258,8 @@ def _complete_options(options: TrialOptions, image: ProgramImage, board: BoardPr
     check_wiring(wiring, board)
     if expectations is not None:
         expectations = with_settings(expectations, wiring)
-    heap_bytes = fit_claim(image, options.heap_bytes)
-    return structs.replace(
-        options,
-        heap_bytes=heap_bytes,
-        wiring=wiring,
-        stated=stated,
-        expectations=expectations,
-    )
+    options = structs.replace(options, wiring=wiring, stated=stated, expectations=expectations)
+    return structs.replace(options, heap_bytes=fit_claim(image, options.heap_bytes))
 
 
 class _Outcome(Struct, frozen=True):
