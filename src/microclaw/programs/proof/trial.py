@@ -50,14 +50,7 @@ from microclaw.programs.proof.traps import with_array_name
 from microclaw.programs.proof.trial_plan import Run, plan
 from microclaw.programs.proof.trial_plan import TrialOptions as TrialOptions
 from microclaw.programs.proof.trial_run import BoardRun
-from microclaw.programs.proof.trial_wiring import (
-    doubly_driven,
-    stated_wiring,
-    trial_wiring,
-    unused_inputs,
-    wiring_warnings,
-    with_absent_leds,
-)
+from microclaw.programs.proof.trial_wiring import stated_wiring, trial_warnings, trial_wiring, with_absent_leds
 from microclaw.programs.proof.verdict import Ended, Verdict, describe, judge
 from microclaw.programs.py.py_image import PyImage
 from microclaw.programs.run_times import RunTimes
@@ -231,12 +224,7 @@ async def _judged(bench: _Bench, run: Run, options: TrialOptions, record: Record
         ended=verdict.ended,
         error=error,
         next_step=next_step,
-        warnings=(
-            *wiring_warnings(options.wiring or Wiring(), bench.board),
-            *unused_inputs(options, record),
-            *doubly_driven(options, record),
-            *verdict.warnings,
-        ),
+        warnings=(*trial_warnings(options, record, bench.board), *verdict.warnings),
         first_input_ms=_first_input_ms(run),
         expected=outcome.results,
         times=run.times,

@@ -44,12 +44,11 @@ def trial_wiring(program: ProgramImage, board: BoardProfile, own: Wiring | None,
     return replace(record, parts=tuple(wired))
 
 
-def wiring_warnings(wiring: Wiring, board: BoardProfile) -> Iterator[str]:
-    """Yield what a person should know of a diagram: that it has another chip, and what is wrong with its circuit."""
-    drawn = wiring.drawn_for
-    if drawn is not None and drawn.chip != board.chip:
-        yield f"the diagram is drawn for {drawn.type}; its pins are taken as those of {board.title}"
-    yield from wiring.diagram_faults
+def trial_warnings(options: TrialOptions, record: Record, board: BoardProfile) -> Iterator[str]:
+    """Yield the faults of the trial's circuit, and the pins whose level does not matter or has two sources."""
+    yield from _diagram_warnings(options.wiring or Wiring(), board)
+    yield from _unused_inputs(options, record)
+    yield from _doubly_driven(options, record)
 
 
 def with_absent_leds(
@@ -73,35 +72,6 @@ def with_absent_leds(
             result = replace(result, trial="untried", found=text)
         changed.append(result)
     return tuple(changed)
-
-
-def _unlit_pin(result: ExpectationResult, lit_pins: Collection[int]) -> int | None:
-    """Return the pin of a result's line that should have LEDs and has none."""
-    for check in result.asked.checks:
-        subject = getattr(check, "subject", None)
-        if isinstance(subject, LedColor) and subject.pin not in lit_pins:
-            return subject.pin
-    return None
-
-
-def unused_inputs(options: TrialOptions, record: Record) -> list[str]:
-    """Return a warning for each pin that gets a level, and that the program never opened."""
-    warnings: dict[str, None] = {}
-    for stimulus in options.inputs:
-        # An ADC pin needs no opening.
-        if isinstance(stimulus, PinStimulus) and stimulus.pin not in record.roles:
-            warnings[f"pin {stimulus.pin} was set from outside, and the program never opened it"] = None
-    return list(warnings)
-
-
-def doubly_driven(options: TrialOptions, record: Record) -> list[str]:
-    """Return a warning for each pin that the program and a part, of the trial or recorded, drive against each other."""
-    warnings: dict[str, None] = {}
-    for wiring in (options.wiring, options.record):
-        for pin in sorted(record.driven):
-            for part in inputs_on(wiring or Wiring(), pin):
-                warnings[f"pin {pin} has {part.id}, which drives it too"] = None
-    return list(warnings)
 
 
 def stated_wiring(options: TrialOptions) -> Wiring:
@@ -134,6 +104,43 @@ def misplaced_part(absent: str, stated: Wiring, board: BoardProfile) -> str | No
     if not places:
         return None
     return f"the wiring has {', '.join(places)}"
+
+
+def _diagram_warnings(wiring: Wiring, board: BoardProfile) -> Iterator[str]:
+    """Yield what a person should know of a diagram: that it has another chip, and what is wrong with its circuit."""
+    drawn = wiring.drawn_for
+    if drawn is not None and drawn.chip != board.chip:
+        yield f"the diagram is drawn for {drawn.type}; its pins are taken as those of {board.title}"
+    yield from wiring.diagram_faults
+
+
+def _unused_inputs(options: TrialOptions, record: Record) -> list[str]:
+    """Return a warning for each pin that gets a level, and that the program never opened."""
+    warnings: dict[str, None] = {}
+    for stimulus in options.inputs:
+        # An ADC pin needs no opening.
+        if isinstance(stimulus, PinStimulus) and stimulus.pin not in record.roles:
+            warnings[f"pin {stimulus.pin} was set from outside, and the program never opened it"] = None
+    return list(warnings)
+
+
+def _doubly_driven(options: TrialOptions, record: Record) -> list[str]:
+    """Return a warning for each pin that the program and a part, of the trial or recorded, drive against each other."""
+    warnings: dict[str, None] = {}
+    for wiring in (options.wiring, options.record):
+        for pin in sorted(record.driven):
+            for part in inputs_on(wiring or Wiring(), pin):
+                warnings[f"pin {pin} has {part.id}, which drives it too"] = None
+    return list(warnings)
+
+
+def _unlit_pin(result: ExpectationResult, lit_pins: Collection[int]) -> int | None:
+    """Return the pin of a result's line that should have LEDs and has none."""
+    for check in result.asked.checks:
+        subject = getattr(check, "subject", None)
+        if isinstance(subject, LedColor) and subject.pin not in lit_pins:
+            return subject.pin
+    return None
 
 
 def _is_at_address(part: WiredPart, address: str | None) -> bool:
