@@ -9,9 +9,9 @@ import pytest
 from microclaw.errors import ConfigError, MicroclawError
 from microclaw.hardware.boards.reader import load_board
 from microclaw.hardware.parts.named_parts import parse_part_lines, part_line
-from microclaw.hardware.parts.wiring import NO_MODEL, parse_wiring, wiring_of_board, wiring_text
+from microclaw.hardware.parts.wiring import NO_MODEL, parse_wiring, wiring_of_board
 from microclaw.hardware.parts.wiring_check import check_wiring
-from microclaw.hardware.parts.wiring_file import find_wiring_file, read_wiring_file, read_wiring_text
+from microclaw.hardware.parts.wiring_file import find_wiring_file, read_wiring_file, read_wiring_text, wiring_text
 
 KITCHEN = """
 [dht1]

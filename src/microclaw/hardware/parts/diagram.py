@@ -58,15 +58,9 @@ def read_diagram(text: str) -> Wiring:
     reason; they never refuse the file.
     """
     diagram = Diagram(text, _joined_pins())
-    not_simulated: dict[str, str] = {}
-    known: list[DiagramPart] = []
-    for part in diagram.parts.values():
-        if part is diagram.board or part.type in _PASSIVE:
-            continue
-        if part.type in _parts_by_type():
-            known.append(part)
-        else:
-            not_simulated[part.id] = NO_MODEL
+    active_parts = _active_parts(diagram)
+    known = [part for part in active_parts if part.type in _parts_by_type()]
+    not_simulated = {part.id: NO_MODEL for part in active_parts if part.type not in _parts_by_type()}
     chains = _Chains(diagram, known)
     outputs = _RegisterOutputs(diagram, known, chains)
     heads = [part for part in known if part.id not in chains.fed_ids]
@@ -83,8 +77,8 @@ def read_diagram(text: str) -> Wiring:
             continue
         for member in chain:
             warnings += level_warnings(diagram, member, _facts(member))
-        if wired[part.id].part == _FIXED_LEVEL:
-            fixed = wired[part.id]
+        fixed = wired[part.id]
+        if fixed.part == _FIXED_LEVEL:
             gpio = min(fixed.pins.values())
             warnings.append(f"{part.id}: its pin {gpio} is always {fixed.active}, it is connected with that rail")
     check_count(len(wired))
@@ -97,6 +91,11 @@ def read_diagram(text: str) -> Wiring:
         warnings=tuple(warnings),
         drawn_for=_drawn_for(diagram),
     )
+
+
+def _active_parts(diagram: Diagram) -> list[DiagramPart]:
+    """Return the parts beside the board that do more than connect or draw."""
+    return [part for part in diagram.parts.values() if part is not diagram.board and part.type not in _PASSIVE]
 
 
 def _drawn_for(diagram: Diagram) -> DrawnBoard | None:

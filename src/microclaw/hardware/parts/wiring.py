@@ -22,7 +22,6 @@ Any other key is an attribute that the part's file names, or the value at first 
 
 from __future__ import annotations
 
-import json
 import math
 import re
 import tomllib
@@ -43,8 +42,6 @@ MAX_FAULTS: Final = 20
 
 _NOT_IN_IDS: Final = re.compile(r"[^a-z0-9_]+")
 _ID: Final = re.compile(rf"[a-z][a-z0-9_-]{{0,{MAX_ID_CHARS - 1}}}")
-# The keys of a keypad "#" and "*" are not among these.
-_BARE_KEY: Final = re.compile(r"[A-Za-z0-9_-]+")
 NEEDED_USE: Final[Mapping[PartPinUse, PinUse]] = {
     "input": "input",
     "output": "output",
@@ -257,21 +254,6 @@ def wiring_tables(wiring: Wiring) -> dict[str, dict[str, Any]]:
             table["label"] = part.label
         tables[part.id] = table
     return tables
-
-
-def wiring_text(wiring: Wiring) -> str:
-    """Return the wiring as its file, which `parse_wiring` reads."""
-    lines = []
-    for part_id, table in wiring_tables(wiring).items():
-        lines.append(f"[{part_id}]")
-        for key, value in table.items():
-            # A text of JSON is a text of TOML: a label has no character that one of them cannot have.
-            text = json.dumps(value, ensure_ascii=False)
-            if not _BARE_KEY.fullmatch(key):
-                key = json.dumps(key)
-            lines.append(f"{key} = {text}")
-        lines.append("")
-    return "\n".join(lines)
 
 
 def wiring_of_board(record: Wiring, board: BoardProfile) -> Wiring:

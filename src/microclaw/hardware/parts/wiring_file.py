@@ -1,7 +1,8 @@
-"""Finds and reads the wiring that lies beside a program: our own wiring.toml, else Wokwi's diagram.json."""
+"""Finds, reads and writes the file of a wiring: our own wiring.toml, or to read only, Wokwi's diagram.json."""
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 from typing import Final
@@ -9,14 +10,14 @@ from typing import Final
 from microclaw.errors import ConfigError
 from microclaw.hardware.parts.diagram import read_diagram
 from microclaw.hardware.parts.diagram_nets import MAX_DIAGRAM_BYTES
-from microclaw.hardware.parts.wiring import Wiring, parse_wiring
+from microclaw.hardware.parts.wiring import Wiring, parse_wiring, wiring_tables
 
 WIRING_FILE: Final = "wiring.toml"
 DIAGRAM_FILE: Final = "diagram.json"
 # PlatformIO has programs in src/, ESP-IDF in main/; the diagram lies beside that folder.
 _INNER_FOLDERS: Final = ("src", "main")
-
-
+# The keys of a keypad "#" and "*" are not among these.
+_BARE_KEY: Final = re.compile(r"[A-Za-z0-9_-]+")
 # A brace, or a list of objects or of nothing: no table's name is that.
 _JSON: Final = re.compile(r"\s*(\{|\[\s*[{\]])")
 
@@ -68,3 +69,18 @@ def read_wiring_text(text: str) -> Wiring:
     if _JSON.match(text):
         return read_diagram(text)
     return parse_wiring(text)
+
+
+def wiring_text(wiring: Wiring) -> str:
+    """Return the wiring as its file, which `parse_wiring` reads."""
+    lines = []
+    for part_id, table in wiring_tables(wiring).items():
+        lines.append(f"[{part_id}]")
+        for key, value in table.items():
+            # A text of JSON is a text of TOML: a label has no character that one of them cannot have.
+            text = json.dumps(value, ensure_ascii=False)
+            if not _BARE_KEY.fullmatch(key):
+                key = json.dumps(key)
+            lines.append(f"{key} = {text}")
+        lines.append("")
+    return "\n".join(lines)

@@ -215,7 +215,8 @@ async def _change_record(
 
 
 def _wiring_of(device: Device, given: Wiring | None = None) -> DeviceWiring:
-    from microclaw.hardware.parts.wiring import Wiring, wiring_text
+    from microclaw.hardware.parts.wiring import Wiring
+    from microclaw.hardware.parts.wiring_file import wiring_text
 
     given = given or Wiring()
     rows = [_row(device, part) for part in device.wiring.parts]
