@@ -212,7 +212,7 @@ class BoardParts:
         devices: list[SpiDevice] = []
         for part_id in self._wired:
             device = self._working(part_id)
-            if isinstance(device, SpiDevice) and device.is_on(bus) and device.is_selected_by(bus):
+            if isinstance(device, SpiDevice) and device.hangs_at(bus) and device.is_selected_by(bus):
                 devices.append(device)
         return devices
 

@@ -191,7 +191,7 @@ class SpiDevice(PinDevice, ABC):
         cs = self.wired.pins.get("cs")
         return cs is None or not self.bench.level(cs)
 
-    def is_on(self, bus: SpiBus) -> bool:
+    def hangs_at(self, bus: SpiBus) -> bool:
         """Return True if its clock and data pins are those of the bus."""
         return (self.wired.pins.get("sck"), self.wired.pins.get("mosi")) == (bus.sck, bus.mosi)
 

@@ -20,8 +20,8 @@ _HALF: Final = LINES // 2
 _DIGITS: Final = b"01"
 
 
-class OledController(BusDevice, Display, ABC):
-    """A controller of up to 64 lines with pages of 8 lines, behind the control byte of its I2C transfers.
+class OledPanel(Display, ABC):
+    """A controller of up to 64 lines with pages of 8 lines, whatever brings its commands and its picture.
 
     `COLUMNS`: its columns. `ARGUMENTS`: how many bytes follow a command; none of a command that is missing. The panel
     is `width` x `height` of the wired part, in the middle of the columns, and turned by 180 degrees, as modules have
@@ -50,27 +50,11 @@ class OledController(BusDevice, Display, ABC):
         self._command: list[int] = []
         self._is_changed = False
 
-    def write(self, data: bytes) -> None:
-        """Take a transfer: a control byte for each byte that follows it, or one for all the rest."""
-        position = 0
-        while position < len(data):
-            control = data[position]
-            end = len(data)
-            if control & _SINGLE_BYTE:
-                end = min(position + 2, end)
-            for byte in data[position + 1 : end]:
-                if control & _IS_DATA:
-                    self.store(byte)
-                else:
-                    self.take_command(byte)
-            position = end
+    def finish(self) -> None:
+        """Tell the board at the end of a transfer if something else is seen now."""
         if self._is_changed:
             self._is_changed = False
             self.bench.screen_changed()
-
-    def read(self, size: int) -> bytes:
-        """Return the status: bit 6 says that the display is off."""
-        return bytes([0 if self.is_on else 0x40]) * size
 
     def store(self, byte: int) -> None:
         """Take a byte of the picture: 8 pixels of a column, the highest the lowest bit."""
@@ -225,6 +209,30 @@ class OledController(BusDevice, Display, ABC):
         if scan >= self.line_count:
             return None
         return (scan + self.start_line) % LINES
+
+
+class OledController(OledPanel, BusDevice, ABC):
+    """Such a controller behind the control bytes of its I2C transfers."""
+
+    def write(self, data: bytes) -> None:
+        """Take a transfer: a control byte for each byte that follows it, or one for all the rest."""
+        position = 0
+        while position < len(data):
+            control = data[position]
+            end = len(data)
+            if control & _SINGLE_BYTE:
+                end = min(position + 2, end)
+            for byte in data[position + 1 : end]:
+                if control & _IS_DATA:
+                    self.store(byte)
+                else:
+                    self.take_command(byte)
+            position = end
+        self.finish()
+
+    def read(self, size: int) -> bytes:
+        """Return the status: bit 6 says that the display is off."""
+        return bytes([0 if self.is_on else 0x40]) * size
 
 
 @functools.cache

@@ -71,3 +71,33 @@ class SSD1306_I2C(SSD1306):
     def write_data(self, buf):
         self.write_list[1] = buf
         self.i2c.writevto(self.addr, self.write_list)
+
+
+class SSD1306_SPI(SSD1306):
+    def __init__(self, width, height, spi, dc, res, cs, external_vcc=False):
+        self.rate = 10 * 1024 * 1024
+        dc.init(dc.OUT, value=0)
+        res.init(res.OUT, value=0)
+        cs.init(cs.OUT, value=1)
+        self.spi = spi
+        self.dc = dc
+        self.res = res
+        self.cs = cs
+        # At least 3 us, without a wait: no __init__ of a FrameBuffer can wait.
+        for _ in range(8):
+            res(0)
+        res(1)
+        super().__init__(width, height, external_vcc)
+
+    def write_cmd(self, cmd):
+        self._write(0, bytes((cmd,)))
+
+    def write_data(self, buf):
+        self._write(1, buf)
+
+    def _write(self, is_picture, data):
+        self.spi.init(baudrate=self.rate, polarity=0, phase=0)
+        self.dc(is_picture)
+        self.cs(0)
+        self.spi.write(data)
+        self.cs(1)
