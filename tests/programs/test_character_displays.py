@@ -59,7 +59,7 @@ PROGRAMS: list[tuple[str, str, str, tuple[str, ...]]] = [
     ),
     (
         "eight.ino",
-        PINS + "LiquidCrystal lcd(4, 5, 6, 7, 15, 16, 17, 18, 8, 9);\n"
+        PINS + "LiquidCrystal lcd(4, 5, 6, 7, 15, 16, 17, 18, 10, 11);\n"
         'void setup() { lcd.begin(16, 2); lcd.rightToLeft(); lcd.setCursor(5, 0); lcd.print("eight"); }\n' + LOOP,
         "lcd1602",
         (" thgie          ", NARROW),
@@ -81,7 +81,7 @@ PROGRAMS: list[tuple[str, str, str, tuple[str, ...]]] = [
     (
         "pins.py",
         "from machine import Pin\nfrom time import sleep_ms\nfrom gpio_lcd import GpioLcd\n"
-        "lcd = GpioLcd(Pin(4), Pin(5), Pin(6), Pin(7), Pin(15), Pin(16), Pin(17), Pin(18), Pin(8), Pin(9),"
+        "lcd = GpioLcd(Pin(4), Pin(5), Pin(6), Pin(7), Pin(15), Pin(16), Pin(17), Pin(18), Pin(11), Pin(12),"
         " backlight_pin=Pin(10))\n"
         'lcd.putstr("8 wires")' + FOREVER,
         "lcd1602",

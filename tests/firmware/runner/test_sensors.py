@@ -32,7 +32,8 @@ ASKED = {"bme280": (0xD0, 0x88, 0xE1, 0xF7), "ina219": (1, 2)}
 
 def registers() -> dict[int, dict[int, str]]:
     """Address to register to the bytes from there on."""
-    board = Board(load_board("virtual"), VirtualClock())
+    clock = VirtualClock()
+    board = Board(load_board("virtual"), clock)
     addresses = {wired.part: wired.address for wired in board.parts.wiring().parts}
     found: dict[int, dict[int, str]] = {}
     for name, values in MEASURED.items():
@@ -43,6 +44,7 @@ def registers() -> dict[int, dict[int, str]]:
         for register in ASKED[name]:
             if name == "bme280":
                 own_bus(board).write(address, b"\xf2\x01\xf4\x25")
+                clock.advance(10)
             own_bus(board).write(address, bytes([register]))
             data = own_bus(board).read(address, 26)
             assert data is not None

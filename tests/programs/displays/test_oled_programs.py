@@ -296,7 +296,7 @@ async def test_a_program_with_a_wrong_address_gets_an_error(run: Run) -> None:
     trial = await run(source, ".py", OLED_64)
     assert trial.state == "trapped"
     assert "OSError: 19" in str(trial.trap)
-    assert trial.untried == "this trial has no I2C device at 0x3d"
+    assert "no I2C device at 0x3d; the wiring has oled1 (ssd1306) at 0x3c" in str(trial.error)
 
 
 async def test_what_is_drawn_and_never_sent_is_not_seen(run: Run) -> None:

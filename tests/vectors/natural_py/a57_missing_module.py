@@ -1,7 +1,7 @@
 from machine import Pin, I2C
-from ssd1306 import SSD1306_I2C
+from ssd1309 import Display
 
 i2c = I2C(0, scl=Pin(22), sda=Pin(21))
-oled = SSD1306_I2C(128, 64, i2c)
-oled.text("hi", 0, 0)
-oled.show()
+oled = Display(i2c=i2c, rst=Pin(16))
+oled.draw_text8x8(0, 0, "hi")
+oled.present()
