@@ -65,14 +65,20 @@ def test_a_part_of_the_board_at_the_same_place_gets_the_id() -> None:
     assert (btn1.active, dict(btn1.attributes)) == ("high", {"bounce_ms": 0})
 
 
-@pytest.mark.parametrize(
-    ("line", "difference"),
-    [("pin 6, active high", "active is low on the board, not high"), ("pin 6, bounce_ms 0", "bounce_ms is 2 on")],
-)
-def test_a_key_that_the_board_contradicts_is_refused(line: str, difference: str) -> None:
-    wiring = parse_wiring('[bell]\npart = "button"\npin = 6\nactive = "low"\nbounce_ms = 2\n')
-    with pytest.raises(ConfigError, match=difference):
-        with_assumed(wiring, parse_expectations(f"wired btn1 = button: {line}\n{CHECK}").wired, BOARD)
+BELL = '[bell]\npart = "button"\npin = 6\nactive = "low"\nbounce_ms = 2\n'
+
+
+def test_a_level_that_the_board_contradicts_is_refused() -> None:
+    assumed = parse_expectations(f"wired btn1 = button: pin 6, active high\n{CHECK}").wired
+    with pytest.raises(ConfigError, match="active is low on the board, not high"):
+        with_assumed(parse_wiring(BELL), assumed, BOARD)
+
+
+def test_a_recorded_part_is_tried_with_the_attributes_of_the_expectations() -> None:
+    assumed = parse_expectations(f"wired btn1 = button: pin 6, bounce_ms 0\n{CHECK}").wired
+    bell = with_assumed(parse_wiring(BELL), assumed, BOARD).find("btn1")
+    assert bell is not None
+    assert (bell.active, dict(bell.attributes)) == ("low", {"bounce_ms": 0})
 
 
 def test_a_part_on_the_pins_of_the_boards_own_bus_is_the_soldered_one() -> None:

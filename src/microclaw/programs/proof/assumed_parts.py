@@ -80,21 +80,21 @@ def _all_pins(part: WiredPart, board: BoardProfile) -> dict[str, int]:
 
 
 def _joined(recorded: WiredPart, assumed: AssumedPart) -> WiredPart:
-    """Return the recorded part with the id of the expectations, and with the attributes that only they give.
+    """Return the recorded part with the id and the attributes of the expectations, which may try it with others.
 
-    Raises ConfigError if a key that the expectations give has another value on the board.
+    Raises ConfigError if its pins, its address or its active level are others on the board.
     """
     if recorded.part != assumed.wired.part:
         # A generic part stands for the one of the expectations.
         return replace(assumed.wired, active=recorded.active)
     recorded_table = _table(recorded)
     assumed_table = _table(assumed.wired)
-    for key in sorted(assumed.keys - {"part"}):
+    for key in sorted(assumed.keys - {"part"} - assumed.wired.attributes.keys()):
         value = assumed_table[key]
         if recorded_table.get(key, value) != value:
             text = f"{assumed.wired.id}: {key} is {recorded_table[key]} on the board, not {value}"
             raise ConfigError(text, next_step="correct the expectations or the wiring")
-    attributes = {**assumed.wired.attributes, **recorded.attributes}
+    attributes = {**recorded.attributes, **assumed.wired.attributes}
     return replace(recorded, id=assumed.wired.id, attributes=attributes)
 
 

@@ -332,6 +332,11 @@ class BoardRun:
         for stimulus in self._run.stimuli:
             if isinstance(stimulus, PartSetting):
                 given.update(stimulus.pins)
+        if self._run.wiring is not None:
+            for part in self._run.wiring.parts:
+                # What nobody presses drives its pins itself, as a sonar its echo.
+                if not part.facts.stimuli:
+                    given.update(part.pins.values())
         probed = set(row.pins) - given
         pins = (await self._control.request(wire.Pins())).pins
         for pin in pins:
