@@ -177,3 +177,84 @@ def test_a_diagram_knows_the_chip_of_its_board() -> None:
     uno = {"type": "wokwi-arduino-uno", "id": "uno"}
     assert diagram([], [], uno).drawn_for == DrawnBoard("wokwi-arduino-uno")
     assert diagram([], []).drawn_for == DrawnBoard(ESP["type"], "ESP32")
+
+
+CHARACTER_PINS = {"RS": "4", "E": "5", "D4": "13", "D5": "14", "D6": "18", "D7": "19"}
+
+
+def _character_display(**places: str) -> list[tuple[str, str]]:
+    wires = {**CHARACTER_PINS, "VSS": "GND.1", "VDD": "5V", "RW": "GND.1", "K": "GND.1", "A": "5V", "V0": "GND.1"}
+    wires |= places
+    return [(f"lcd1:{pin}", f"esp:{place}") for pin, place in wires.items() if place]
+
+
+def test_a_character_display_on_pins_has_its_supply_and_is_written_while_rw_is_low() -> None:
+    display = [part("wokwi-lcd1602", "lcd1")]
+    assert diagram(display, _character_display()).diagram_faults == ()
+    assert diagram(display, _character_display(RW="", VDD="")).warnings == (
+        "lcd1: its VDD is connected to nothing, taken as on the supply",
+        "lcd1: its RW is connected to nothing, taken as on ground",
+    )
+    assert reason(display, _character_display(RW="3V3"), "lcd1") == "its RW is on the supply"
+    assert reason(display, _character_display(E=""), "lcd1") == "its E leads to no GPIO"
+    assert reason(display, _character_display(SDA="21"), "lcd1") == "it has sda, and pins instead of I2C"
+
+
+def test_a_character_display_on_i2c_lacks_none_of_the_pins_that_it_has_instead() -> None:
+    wires = [("lcd1:SDA", "esp:21"), ("lcd1:SCL", "esp:22"), ("lcd1:VCC", "esp:5V"), ("lcd1:GND", "esp:GND.1")]
+    display = [part("wokwi-lcd2004", "lcd1")]
+    assert diagram(display, wires).diagram_faults == ()
+    assert reason(display, wires[1:], "lcd1") == "its SDA leads to no GPIO"
+
+
+@pytest.mark.parametrize(
+    ("part_type", "pins", "fault", "words"),
+    [
+        ("board-ssd1306", {"SDA": "21", "SCL": "22"}, {"GND": "3V3"}, "its GND is on the supply"),
+        ("wokwi-sh1106", {"SDA": "21", "SCL": "22"}, {"VCC": "GND.1"}, "its VCC is on ground"),
+        ("wokwi-tm1637-7segment", {"CLK": "4", "DIO": "5"}, {"VCC": "GND.1"}, "its VCC is on ground"),
+        ("wokwi-max7219-matrix", {"CLK": "18", "DIN": "23", "CS": "5"}, {"CS": "3V3"}, "its CS is on pin 5 and on"),
+        (
+            "board-st7789",
+            {"SCL": "18", "SDA": "23", "DC": "4", "CS": "GND.1"},
+            {"RST": "GND.1"},
+            "its RST is on ground",
+        ),
+        (
+            "wokwi-ili9341",
+            {"SCK": "18", "MOSI": "23", "D/C": "4", "CS": "15"},
+            {"LED": "GND.2"},
+            "its LED is on ground",
+        ),
+    ],
+)
+def test_displays_have_a_supply_and_no_pin_on_the_wrong_rail(
+    part_type: str, pins: dict[str, str], fault: dict[str, str], words: str
+) -> None:
+    display = [part(part_type, "d1")]
+    wires = [(f"d1:{pin}", f"esp:{place}") for pin, place in {"VCC": "3V3", "GND": "GND.1", **pins}.items()]
+    wiring = diagram(display, wires)
+    assert (len(wiring.parts), wiring.diagram_faults) == (1, ())
+    wrong = [(f"d1:{pin}", f"esp:{place}") for pin, place in fault.items()]
+    right = [wire for wire in wires if wire[0] != wrong[0][0] or part_type == "wokwi-max7219-matrix"]
+    assert reason(display, [*right, *wrong], "d1").startswith(words)
+
+
+def test_a_chain_of_matrices_gets_its_wires_through_the_one_before() -> None:
+    wires = [("a:V+", "esp:5V"), ("a:GND", "esp:GND.1"), ("a:DIN", "esp:23"), ("a:CLK", "esp:18"), ("a:CS", "esp:5")]
+    wires += [("a:DOUT", "b:DIN"), ("a:CLK.2", "b:CLK"), ("a:CS.2", "b:CS"), ("a:V+.2", "b:V+"), ("a:GND.2", "b:GND")]
+    wiring = diagram([part("wokwi-max7219-matrix", "a", chain="4"), part("wokwi-max7219-matrix", "b")], wires)
+    (chain,) = wiring.parts
+    assert chain.attributes == {"count": 5, "mirrored": 1}
+    assert wiring.diagram_faults == ()
+
+
+def test_a_display_behind_a_register_that_does_not_work_is_not_simulated() -> None:
+    parts = [part("wokwi-74hc595", "sr"), part("wokwi-7segment", "seg")]
+    segments = [(f"sr:Q{number}", f"seg:{pin}") for number, pin in enumerate("ABCDEFG")]
+    common = ("seg:COM", "esp:3V3")
+    assert [wired.id for wired in diagram(parts, [*_register(), *segments, common]).parts] == ["sr", "seg"]
+    off = [*_register(OE="3V3"), *segments, common]
+    assert reason(parts, off, "seg") == "it is behind sr: its OE is on the supply"
+    open_input = [*_register(DS=""), *segments, common]
+    assert reason(parts, open_input, "seg") == "it is behind sr: its DS leads to no GPIO"

@@ -111,6 +111,16 @@ def test_parts_at_one_address_may_be_on_two_buses_and_one_wire_parts_may_share_a
     check_wiring(parse_wiring(text), load_board("virtual"))
 
 
+def test_a_shift_register_may_be_on_the_data_and_the_clock_of_an_spi_bus() -> None:
+    display = '[a]\npart = "st7789"\nsck = 12\nmosi = 11\ndc = 4\ncs = 10\n'
+    register = '[b]\npart = "hc595"\nshcp = 12\nds = 11\nstcp = 5\n'
+    check_wiring(parse_wiring(display + register), load_board("virtual"))
+    crossed = '[b]\npart = "hc595"\nshcp = 11\nds = 12\nstcp = 5\n'
+    with pytest.raises(MicroclawError) as refused:
+        check_wiring(parse_wiring(display + crossed), load_board("virtual"))
+    assert refused.value.message == "pin 11 has two parts: a and b"
+
+
 def test_a_board_has_its_record_and_what_is_soldered_on() -> None:
     board = load_board("virtual")
     lamp = parse_wiring('[lamp]\npart = "led"\npin = 5')
