@@ -75,7 +75,7 @@ PROJECTS = [
         "DHT22 and a warning light",
         "main.py",
         "import dht, time\nfrom machine import Pin\nair = dht.DHT22(Pin(15))\nled = Pin(5, Pin.OUT)\nwhile True:\n"
-        "    air.measure()\n    led.value(air.temperature() > 30)\n    print(air.temperature())\n    time.sleep(1)\n",
+        "    air.measure()\n    led.value(air.temperature() > 30)\n    print(air.temperature())\n    time.sleep(2.1)\n",
         ("dht1 dht22", "led1 led", "r1 resistor"),
         ("dht1:VCC esp:3V3.1", "dht1:SDA esp:15", "dht1:GND esp:GND.1", *LED),
         "wired by diagram.json: dht1, led1",
@@ -129,9 +129,9 @@ PROJECTS = [
         "parts that nothing here knows beside a DHT11",
         "main.py",
         "import dht, time\nfrom machine import Pin\nair = dht.DHT11(Pin(15))\nwhile True:\n    air.measure()\n"
-        "    print(air.humidity())\n    time.sleep(1)\n",
+        "    print(air.humidity())\n    time.sleep(2.1)\n",
         ("dht1 dht11", "q1 npn-transistor", "scope1 logic-analyzer"),
-        ("dht1:SDA esp:15", "q1:B esp:5"),
+        ("dht1:SDA esp:15", "dht1:VCC esp:3V3.1", "dht1:GND esp:GND.1", "q1:B esp:5"),
         "wired by diagram.json: dht1; not simulated: q1",
         'dht1.humidity = 70 % at 1.5 s\nlog ~ "70" within 3 s\n',
     ),
@@ -150,9 +150,12 @@ PROJECTS = [
         "main/main.py",
         "import dht, time\nfrom machine import Pin\nrooms = [dht.DHT22(Pin(p)) for p in (15, 16)]\nwhile True:\n"
         "    for room in rooms:\n        room.measure()\n    print(rooms[0].temperature(), rooms[1].temperature())\n"
-        "    time.sleep(1)\n",
+        "    time.sleep(2.1)\n",
         ("inside dht22", "Outside dht22 temperature=-4"),
-        ("inside:SDA esp:15", "Outside:SDA esp:16"),
+        (
+            *("inside:SDA esp:15", "inside:VCC esp:3V3.1", "inside:GND esp:GND.1"),
+            *("Outside:SDA esp:16", "Outside:VCC esp:3V3.1", "Outside:GND esp:GND.2"),
+        ),
         "wired by diagram.json: inside, outside (Outside)",
         'Outside.temperature = -9 at 1.5 s\nlog ~ "22.5 -9.0" within 3 s\n',
     ),
