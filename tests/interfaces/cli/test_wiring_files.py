@@ -157,7 +157,7 @@ PROJECTS = [
             *("Outside:SDA esp:16", "Outside:VCC esp:3V3.1", "Outside:GND esp:GND.2"),
         ),
         "wired by diagram.json: inside, outside (Outside)",
-        'Outside.temperature = -9 at 1.5 s\nlog ~ "22.5 -9.0" within 3 s\n',
+        'Outside.temperature = -9 at 1.5 s\nlog ~ "22.5 -9.0" within 3.5 s\n',
     ),
 ]
 
