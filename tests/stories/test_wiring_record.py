@@ -167,8 +167,8 @@ def test_a_diagram_is_the_record_and_the_board_has_its_parts(home: Home, tmp_pat
 def test_a_program_of_the_catalogue_records_its_drawing_and_replaces_nothing(home: Home) -> None:
     host = home.host
     words = ("app", "install", "button_counter", "-d", BOARD)
-    # The button of the record bounces as the expectations of the program say, and the program is tried with it.
-    host.run("device", "wiring", BOARD, "--add", "push=button pin=7 bounce_ms=15", "--remove", "btn1")
+    # The button of the record bounces in another way than the expectations of the program say.
+    host.run("device", "wiring", BOARD, "--add", "push=button pin=7 bounce_ms=5", "--remove", "btn1")
     assert host.run(*words, "--set", "pin=7").code == 0
     before = home.wiring()
     assert (before["push"]["pins"], "button" in before) == ({"pin": 7}, False)
