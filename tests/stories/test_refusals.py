@@ -73,7 +73,7 @@ def refused(host: Host, *words: str) -> tuple[int, str]:
         ("device label virtual-1 Room:kitchen", 1, "config_error"),
         ("device label virtual-1 --remove nothing", 1, "unknown_name"),
         ("device wiring virtual-1 no-such-file.toml", 2, "usage"),
-        ("device wiring virtual-1 /dev/zero", 2, "usage"),
+        ("device wiring virtual-1 /dev/zero", 1, "config_error"),
         ("device wiring virtual-1 --add lamp", 1, "config_error"),
         ("device wiring virtual-1 --add lamp=led --remove lamp", 1, "config_error"),
         ("device wiring virtual-1 --add lamp=lde", 1, "unknown_name"),

@@ -286,7 +286,6 @@ async def test_what_a_display_shows_is_an_image_beside_the_text_and_stays_with_t
         refused = await client.call_tool("deploy-wasm-app", unmet)
         put = await client.call_tool("deploy-wasm-app", {"sourceCode": DRAWS, "appName": "hello"})
         shown = await client.read_resource("microclaw://devices/virtual-1/programs/hello")
-        await client.call_tool("uninstall-wasm-app", {"appName": "hello"})
     pictures = []
     for result in (tried, refused, put):
         images = [block for block in result.content if block.type == "image"]
