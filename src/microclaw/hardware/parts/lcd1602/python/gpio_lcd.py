@@ -43,14 +43,7 @@ class GpioLcd(LcdApi):
         LcdApi.__init__(self, num_lines, num_columns)
 
     def _start(self, num_lines):
-        sleep_ms(50)
-        # HD44780U, figures 23 and 24: three times 8 bits, which it understands in every state.
-        self.hal_write_init_nibble(self.LCD_FUNCTION_RESET)
-        sleep_ms(5)
-        self.hal_write_init_nibble(self.LCD_FUNCTION_RESET)
-        sleep_ms(1)
-        self.hal_write_init_nibble(self.LCD_FUNCTION_RESET)
-        sleep_ms(1)
+        self.hal_reset()
         cmd = self.LCD_FUNCTION
         if self._low_pins:
             cmd |= self.LCD_FUNCTION_8BIT

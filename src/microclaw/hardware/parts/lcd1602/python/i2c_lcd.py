@@ -17,14 +17,7 @@ class I2cLcd(LcdApi):
         self.i2c = i2c
         self.i2c_addr = i2c_addr
         self.i2c.writeto(i2c_addr, b"\0")
-        sleep_ms(50)
-        # HD44780U, figure 24: three times 8 bits, which it understands in every state, and then 4.
-        self.hal_write_init_nibble(self.LCD_FUNCTION_RESET)
-        sleep_ms(5)
-        self.hal_write_init_nibble(self.LCD_FUNCTION_RESET)
-        sleep_ms(1)
-        self.hal_write_init_nibble(self.LCD_FUNCTION_RESET)
-        sleep_ms(1)
+        self.hal_reset()
         self.hal_write_init_nibble(self.LCD_FUNCTION)
         sleep_ms(1)
         cmd = self.LCD_FUNCTION

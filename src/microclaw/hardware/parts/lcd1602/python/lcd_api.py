@@ -1,9 +1,10 @@
 """What drivers of character displays have in common, with the names of the driver that people know (HD44780U).
 
-A subclass has `hal_write_command`, `hal_write_data` and, if it can switch the light, `hal_backlight_on` and `_off`.
+A subclass has `hal_write_init_nibble`, `hal_write_command`, `hal_write_data` and, if it can switch the light,
+`hal_backlight_on` and `_off`.
 """
 
-from time import sleep_us
+from time import sleep_ms, sleep_us
 
 
 class LcdApi:
@@ -26,6 +27,16 @@ class LcdApi:
     LCD_FUNCTION_RESET = 0x30
     LCD_CGRAM = 0x40
     LCD_DDRAM = 0x80
+
+    def hal_reset(self):
+        """Say three times that 8 bits come, which the chip understands in every state (figures 23 and 24)."""
+        sleep_ms(50)
+        self.hal_write_init_nibble(self.LCD_FUNCTION_RESET)
+        sleep_ms(5)
+        self.hal_write_init_nibble(self.LCD_FUNCTION_RESET)
+        sleep_ms(1)
+        self.hal_write_init_nibble(self.LCD_FUNCTION_RESET)
+        sleep_ms(1)
 
     def __init__(self, num_lines, num_columns):
         self.num_lines = min(num_lines, 4)
