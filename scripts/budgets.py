@@ -50,7 +50,7 @@ def figures(root: Path) -> dict[str, Figures]:
         source_work[name] = sum(_work(file) for file in (root / name).rglob("*.py"))
     rooms = {name: (source_work[name], test_work[name]) for name in sorted({*source_work, *test_work})}
     everything = (python, sum(test_work.values()))
-    scripts = (path for path in (source / "interfaces/page").rglob("*.js") if "vendor" not in path.parts)
+    scripts = (path for path in source.rglob("*.js") if "vendor" not in path.parts)
     c_code = (path for path in source.rglob("*") if path.suffix in C_SUFFIXES)
     return {"all": everything, "javascript": (_lines(scripts), 0), "c": (_lines(c_code), 0), **rooms}
 

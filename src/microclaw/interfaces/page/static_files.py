@@ -18,6 +18,8 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
+from microclaw.hardware.parts.reader import part_folders
+
 STATIC: Final = Path(__file__).parent / "static"
 POLICY: Final = (
     "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self' data: blob:; "
@@ -44,6 +46,7 @@ VIEWS: Final = (
 FILES: Final = "/page/{name:path}"
 _DOCUMENT: Final = "index.html"
 _FIRST_SCRIPT: Final = "app.js"
+_DRAWING: Final = "draw.js"
 _IMPORTED: Final = re.compile(rb'^(?:import|\} from|export) .*?"\./([^"]+)";$', re.MULTILINE)
 _NO_WEIGHT: Final = re.compile(r"q\s*=\s*0(\.0{0,3})?")
 _DEEPEST: Final = 6  # folders of a view's path
@@ -99,9 +102,27 @@ def accepts_gzip(accept_encoding: str) -> bool:
 
 @cache
 def page_files() -> Mapping[str, PageFile]:
-    """Every file that may be sent, by its path below `static`. What is added there later is not known."""
-    found = sorted(path for path in STATIC.rglob("*") if path.suffix in _MEDIA_TYPES and path.is_file())
-    return {one.relative_to(STATIC).as_posix(): _made(one.read_bytes(), _MEDIA_TYPES[one.suffix]) for one in found}
+    """Return every file that may be sent, by its path: those below `static`, and `parts/NAME/draw.js` of the parts.
+
+    A file that is added later is not known.
+    """
+    files: dict[str, PageFile] = {}
+    for path in sorted(STATIC.rglob("*")):
+        if path.suffix in _MEDIA_TYPES and path.is_file():
+            files[path.relative_to(STATIC).as_posix()] = _page_file(path)
+    for path in part_drawings():
+        files[f"parts/{path.parent.name}/{path.name}"] = _page_file(path)
+    return files
+
+
+def part_drawings() -> tuple[Path, ...]:
+    """Return the drawings of the parts that have one."""
+    drawings = [folder / _DRAWING for folder in part_folders()]
+    return tuple(path for path in drawings if path.is_file())
+
+
+def _page_file(path: Path) -> PageFile:
+    return _made(path.read_bytes(), _MEDIA_TYPES[path.suffix])
 
 
 def _first_scripts(files: Mapping[str, PageFile]) -> tuple[str, ...]:

@@ -1,0 +1,101 @@
+// What a hand can do to a drawing, the same with mouse, finger and keyboard. Drawings of parts use these two.
+
+import { s, set } from "./svg.js";
+
+/** @typedef {[number, number, number, number]} Box x, y, width and height, in the part's units */
+/** @typedef {{least: number, most: number, step: number, value: number | null, text: (value: number) => string}} Range */
+
+/** @type {Record<string, number>} */
+const STEPS = { ArrowUp: 1, ArrowRight: 1, ArrowDown: -1, ArrowLeft: -1, PageUp: 10, PageDown: -10 };
+
+/** @param {Box} box */
+function reach([x, y, width, height]) {
+  return s("rect", { class: "reach", x, y, width, height, rx: 8 });
+}
+
+/**
+ * Add something to hold down: a button's cap, a key. `box` is where a finger meets it, 40 units at least.
+ * @param {SVGElement} group @param {string} label @param {Box} box @param {(isDown: boolean) => void} onChange
+ */
+export function press(group, label, box, onChange) {
+  let isDown = false;
+  const hand = s("g", { class: "hand", role: "button", tabindex: 0, "aria-label": label, "aria-pressed": false }, reach(box));
+  /** @param {boolean} isNow */
+  const change = (isNow) => {
+    if (isNow === isDown) return;
+    isDown = isNow;
+    set(hand, "aria-pressed", isNow);
+    onChange(isNow);
+  };
+  hand.addEventListener("pointerdown", (event) => {
+    hand.setPointerCapture(event.pointerId);
+    change(true);
+  });
+  for (const end of ["pointerup", "pointercancel", "blur"]) hand.addEventListener(end, () => change(false));
+  hand.addEventListener("keydown", (event) => {
+    if (event.key !== " " && event.key !== "Enter") return;
+    event.preventDefault();
+    change(true);
+  });
+  hand.addEventListener("keyup", () => change(false));
+  group.append(hand);
+  return hand;
+}
+
+/**
+ * Add something with a value: a knob, a slider, a switch. `valueAt(x, y)` turns a place in the part's units into a
+ * value; the arrow keys step. Returns a function that shows a value which came from elsewhere, null if not known.
+ * @param {SVGElement} group @param {string} label @param {Range} range @param {Box} box
+ * @param {(x: number, y: number, value: number | null) => number} valueAt @param {(value: number) => void} onChange
+ */
+export function slide(group, label, range, box, valueAt, onChange) {
+  const { least, most, step, text } = range;
+  /** @type {number | null} */
+  let value = null;
+  const hand = s("g", { class: "hand", role: "slider", tabindex: 0, "aria-label": label, "aria-valuemin": least, "aria-valuemax": most }, reach(box));
+  /** @param {number | null} shown */
+  const show = (shown) => {
+    value = shown;
+    set(hand, "aria-valuenow", shown ?? least);
+    set(hand, "aria-valuetext", shown === null ? "not known" : text(shown));
+  };
+  /** @param {number} wanted */
+  const change = (wanted) => {
+    const steps = Math.round((wanted - least) / step);
+    const next = Number(Math.min(most, Math.max(least, least + steps * step)).toFixed(3));
+    if (next === value) return;
+    show(next);
+    onChange(next);
+  };
+  /** @param {PointerEvent} event */
+  const move = (event) => {
+    const matrix = /** @type {SVGGraphicsElement} */ (/** @type {unknown} */ (hand)).getScreenCTM();
+    if (matrix === null) return;
+    const place = new DOMPoint(event.clientX, event.clientY).matrixTransform(matrix.inverse());
+    change(valueAt(place.x, place.y, value));
+  };
+  hand.addEventListener("pointerdown", (event) => {
+    hand.setPointerCapture(event.pointerId);
+    move(event);
+  });
+  hand.addEventListener("pointermove", (event) => {
+    if (event.buttons) move(event);
+  });
+  hand.addEventListener("keydown", (event) => {
+    const wanted = wantedBy(event.key, value ?? least, range);
+    if (wanted === null) return;
+    event.preventDefault();
+    change(wanted);
+  });
+  show(range.value);
+  group.append(hand);
+  return show;
+}
+
+/** The value that a key asks for, or null. @param {string} key @param {number} value @param {Range} range */
+function wantedBy(key, value, { least, most, step }) {
+  if (key === "Home") return least;
+  if (key === "End") return most;
+  const count = STEPS[key];
+  return count === undefined ? null : value + count * step;
+}
