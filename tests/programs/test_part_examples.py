@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 
 from microclaw.events import ProgramKind
-from microclaw.hardware.boards.firmware import with_micropython
+from microclaw.hardware.boards.firmware import parse_firmware, with_micropython
 from microclaw.hardware.boards.profile import BoardProfile
 from microclaw.hardware.boards.reader import load_board
-from microclaw.hardware.parts.reader import part_folders
+from microclaw.hardware.parts.reader import part_folders, parts
 from microclaw.hardware.parts.wiring import Wiring
 from microclaw.hardware.parts.wiring_file import DIAGRAM_FILE, read_wiring_file
 from microclaw.programs.building import cached_compiler, program_language
@@ -40,6 +40,9 @@ def read_wiring(example: Path) -> Wiring | None:
 async def test_the_example_of_a_part_does_what_stands_beside_it(example: Path, build_cache: Path) -> None:
     source, expected = read_example(example)
     board: BoardProfile = BOARD
+    if "<SPI.h>" in source and parts()[example.parent.name].pin("sck") is not None:
+        # Stock builds of the firmware have no /dev/spi, and refuse such a sketch.
+        board = parse_firmware(("nodes=+spi",)).applied(BOARD)
     kinds: tuple[ProgramKind, ...] = ("wasm",)
     if example.suffix == ".py":
         board = with_micropython(BOARD)

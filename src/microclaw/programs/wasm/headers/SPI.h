@@ -33,6 +33,7 @@ class SPIClass {
                int ss DEFAULT_(BOARD_SPI_SS))
         MICROCLAW_INPUT_PIN(sck) MICROCLAW_INPUT_PIN(miso) MICROCLAW_INPUT_PIN(mosi);
     void end();
+    int pinSS() { return ss_; } /* -1 before begin() */
     void beginTransaction(SPISettings settings);
     void endTransaction() {}
     void setFrequency(uint32_t clock_hz) { beginTransaction(SPISettings(clock_hz, settings_.order_, settings_.mode_)); }

@@ -15,17 +15,31 @@
 #define MICROCLAW_PULLUP_PIN(p) MICROCLAW_PIN_MARKS(p, MICROCLAW_ROLE("gpio", p)) MICROCLAW_MARK(true, MICROCLAW_ROLE("gpio", p) " pull")
 #define MICROCLAW_OUTPUT_PIN(p) MICROCLAW_PIN_MARKS(p, MICROCLAW_ROLE("gpio", p)) MICROCLAW_MARK(true, MICROCLAW_ROLE("gpio", p) " output")
 #define MICROCLAW_PWM_PIN(p) MICROCLAW_PIN_MARKS(p, MICROCLAW_ROLE("pwm", p))
+/* A pin that may be -1: not connected. */
+#define MICROCLAW_MARK_IF_CONNECTED(p, bit, text) MICROCLAW_MARK((p) >= 0 && ((p) & bit), MICROCLAW_ROLE("gpio", p) " " text)
+#define MICROCLAW_OPTIONAL_PIN(p) MICROCLAW_MARK((p) >= 0, MICROCLAW_ROLE("gpio", p) " known") \
+    MICROCLAW_MARK((p) >= 0, MICROCLAW_ROLE("gpio", p) " output") MICROCLAW_MARK((p) < -1 || (p) > 63, MICROCLAW_ROLE("gpio", p) " outside") \
+    MICROCLAW_MARK_IF_CONNECTED(p, 1, "1") MICROCLAW_MARK_IF_CONNECTED(p, 2, "2") MICROCLAW_MARK_IF_CONNECTED(p, 4, "4") \
+    MICROCLAW_MARK_IF_CONNECTED(p, 8, "8") MICROCLAW_MARK_IF_CONNECTED(p, 16, "16") MICROCLAW_MARK_IF_CONNECTED(p, 32, "32")
 /* Of a constructor: the parameter is an attribute of the part, such as the width of a display. */
 #define MICROCLAW_ATTRIBUTE(p) MICROCLAW_PIN_MARKS(p, MICROCLAW_ROLE("value", p)) \
-    MICROCLAW_MARK((p) & 64, MICROCLAW_ROLE("value", p) " 64") MICROCLAW_MARK((p) & 128, MICROCLAW_ROLE("value", p) " 128")
+    MICROCLAW_MARK((p) & 64, MICROCLAW_ROLE("value", p) " 64") MICROCLAW_MARK((p) & 128, MICROCLAW_ROLE("value", p) " 128") \
+    MICROCLAW_MARK((p) & 256, MICROCLAW_ROLE("value", p) " 256")
 /* The board's own I2C pins, of a begin() that opens the bus if the program did not. */
 #if defined BOARD_I2C_SDA && !defined MICROCLAW_OWN_WIRE_PINS
 #define MICROCLAW_I2C_PINS MICROCLAW_PIN_MARKS(BOARD_I2C_SDA, "sda") MICROCLAW_PIN_MARKS(BOARD_I2C_SCL, "scl")
 #else
 #define MICROCLAW_I2C_PINS
 #endif
-/* For a library's begin(), which must be in its header: only a program knows its board's pins. Both leave a bus as it is that
- * the program opened: the first returns what i2c_open returned, or -1; the second makes a TwoWire ready. */
+/* The board's own SPI pins, of a constructor that names the part's other pins. */
+#ifdef BOARD_SPI_SCK
+#define MICROCLAW_SPI_PINS \
+    MICROCLAW_PIN_MARKS(BOARD_SPI_SCK, "gpio:sck@" __FILE_NAME__) MICROCLAW_PIN_MARKS(BOARD_SPI_MOSI, "gpio:mosi@" __FILE_NAME__)
+#else
+#define MICROCLAW_SPI_PINS
+#endif
+/* For a library's begin(), which must be in its header: only a program knows its board's pins. They leave a bus as it is that
+ * the program opened: the first returns what i2c_open returned, or -1; the second makes a TwoWire ready, the third the SPI bus. */
 #pragma clang diagnostic push
 #pragma clang diagnostic ignored "-Wuser-defined-warnings" /* the pins are marked where a program calls begin() */
 static inline __attribute__((always_inline)) int microclaw_board_i2c() {
@@ -41,6 +55,15 @@ template <typename Bus> static inline __attribute__((always_inline)) bool microc
 #else
     (void)wire;
     return microclaw_board_i2c() >= 0;
+#endif
+}
+template <typename Bus> static inline __attribute__((always_inline)) void microclaw_begin_spi(Bus *spi) {
+#ifdef BOARD_SPI_SCK
+    if (spi->pinSS() < 0) {
+        spi->begin();
+    }
+#else
+    (void)spi;
 #endif
 }
 #pragma clang diagnostic pop
