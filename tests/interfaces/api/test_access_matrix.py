@@ -60,6 +60,8 @@ BODIES: dict[str, Any] = {
     "PATCH /v1/devices/{device}/labels": {"labels": ["taken"]},
     "PUT /v1/devices/{device}/wiring": {"file": '[x]\npart = "led"\npin = 5'},
     "PATCH /v1/devices/{device}/wiring": {"add": ["x=led pin=5"]},
+    "PATCH /v1/devices/{device}/parts/{part}": {"values": {"pressed": 1}},
+    "POST /v1/devices/{device}/parts/{part}/do": {"verb": "press"},
     "POST /v1/devices/{device}/merge": {"other": "lamp-2"},
     "POST /v1/devices/{device}/notify": {"text": "hello"},
     "POST /v1/devices/{device}/apps": {"name": "x", "source": "void on_init(void) {}"},

@@ -8,7 +8,7 @@ from typing import Final
 MODULES: Final = {
     "fleet": "microclaw.programs.changes.fleet_operations",
     "catalog": "microclaw.programs.patterns.operations",
-    "device": "microclaw.programs.changes.device_calls",
+    "device": "microclaw.programs.bench.hand_operations",
     "app": "microclaw.programs.changes.operations",
     "pin": "microclaw.programs.changes.pin_operations",
     "program": "microclaw.programs.changes.program_operations",

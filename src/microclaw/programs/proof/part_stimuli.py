@@ -31,7 +31,7 @@ def with_settings(expectations: Expectations, wiring: Wiring) -> Expectations:
     stimuli: list[Stimulus] = []
     for stimulus in expectations.stimuli:
         if isinstance(stimulus, PartStimulus):
-            stimuli += _settings_of(stimulus, wiring)
+            stimuli += _settings_of_line(stimulus, wiring)
         else:
             stimuli.append(stimulus)
     stimuli.sort(key=lambda stimulus: stimulus.at_ms)
@@ -90,7 +90,19 @@ def _checked_shown(line: ExpectationLine, shown: PartShows, wiring: Wiring) -> P
     return shown
 
 
-def _settings_of(stimulus: PartStimulus, wiring: Wiring) -> list[PartSetting]:
+def _settings_of_line(stimulus: PartStimulus, wiring: Wiring) -> list[PartSetting]:
+    try:
+        return settings_of(stimulus, wiring)
+    except ConfigError as exc:
+        text = f"expectations, line {stimulus.line}: {exc.message}"
+        raise ConfigError(text, next_step=exc.next_step) from exc
+
+
+def settings_of(stimulus: PartStimulus, wiring: Wiring) -> list[PartSetting]:
+    """Return the settings that a stimulus makes of the wired parts, in the order of their times.
+
+    Raises ConfigError for a part that is not wired, and for a value or a verb that it does not have.
+    """
     wired = _find_part(stimulus, wiring)
     if stimulus.verb is not None:
         return _act(stimulus, wired, wiring)
@@ -111,7 +123,7 @@ def _find_part(stimulus: PartStimulus, wiring: Wiring) -> WiredPart:
         if same_kind:
             return same_kind[0]
         return WiredPart(id=facts.name, part=facts.name, address=facts.i2c.addresses[0])
-    raise _error(stimulus, _absence(stimulus.part, wiring), _wired_ids(wiring))
+    raise ConfigError(_absence(stimulus.part, wiring), next_step=_wired_ids(wiring))
 
 
 def _absence(part_id: str, wiring: Wiring) -> str:
@@ -138,7 +150,7 @@ def _act(stimulus: PartStimulus, wired: WiredPart, wiring: Wiring) -> list[PartS
             name, _, fault = warning.partition(": ")
             if part_id_of(name) == wired.id:
                 text += f": {fault}"
-        raise _error(stimulus, text, f"what it can do: {known}")
+        raise ConfigError(text, next_step=f"what it can do: {known}")
     name, number = _target(stimulus, verb, facts)
     _check_range(stimulus, name, number, facts.inputs[name])
     settings = [_setting(wired, {name: number}, stimulus.at_ms)]
@@ -148,7 +160,7 @@ def _act(stimulus: PartStimulus, wired: WiredPart, wiring: Wiring) -> list[PartS
     if verb.back is not None and hold_ms is not None:
         settings.append(_setting(wired, {name: verb.back}, stimulus.at_ms + hold_ms))
     elif stimulus.hold_ms is not None:
-        raise _error(stimulus, f"{stimulus.verb} does not end by itself", f"write it as: {verb.example}")
+        raise ConfigError(f"{stimulus.verb} does not end by itself", next_step=f"write it as: {verb.example}")
     return settings
 
 
@@ -160,11 +172,11 @@ def _target(stimulus: PartStimulus, verb: Verb, facts: Part) -> tuple[str, float
         return verb.sets, argument
     if verb.argument == "key" and isinstance(argument, str):
         if argument not in facts.inputs:
-            raise _error(stimulus, f"{facts.name} has no key {argument!r}", f"its keys: {', '.join(facts.inputs)}")
+            raise ConfigError(f"{facts.name} has no key {argument!r}", next_step=f"its keys: {', '.join(facts.inputs)}")
         return argument, _number_of(verb)
     if verb.argument is None and argument is None:
         return verb.sets, _number_of(verb)
-    raise _error(stimulus, f"this is not how to {stimulus.verb} a {facts.name}", step)
+    raise ConfigError(f"this is not how to {stimulus.verb} a {facts.name}", next_step=step)
 
 
 def _number_of(verb: Verb) -> float:
@@ -182,8 +194,8 @@ def _value_name(stimulus: PartStimulus, facts: Part) -> str:
         return names[0]
     step = f"its values: {', '.join(names) or 'none'}"
     if stimulus.value is None:
-        raise _error(stimulus, f"{stimulus.part} ({facts.name}): which value?", step)
-    raise _error(stimulus, f"{stimulus.part} ({facts.name}) has no value {stimulus.value!r}", step)
+        raise ConfigError(f"{stimulus.part} ({facts.name}): which value?", next_step=step)
+    raise ConfigError(f"{stimulus.part} ({facts.name}) has no value {stimulus.value!r}", next_step=step)
 
 
 def _settable(facts: Part) -> dict[str, ValueRange]:
@@ -206,7 +218,7 @@ def _in_unit(stimulus: PartStimulus, name: str, allowed: ValueRange) -> float:
         return number
     if stimulus.unit == "%" and not own_unit:
         return allowed.least + (allowed.most - allowed.least) * number / 100
-    raise _error(stimulus, f"{name} is not in {stimulus.unit}", _unit_step(own_unit))
+    raise ConfigError(f"{name} is not in {stimulus.unit}", next_step=_unit_step(own_unit))
 
 
 def _unit_step(unit: str) -> str:
@@ -218,7 +230,7 @@ def _unit_step(unit: str) -> str:
 def _check_range(stimulus: PartStimulus, name: str, number: float, allowed: ValueRange) -> None:
     if not allowed.least <= number <= allowed.most:
         step = f"choose {allowed.least:g} to {allowed.most:g}"
-        raise _error(stimulus, f"{name} {number:g} is out of the range of {stimulus.part}", step)
+        raise ConfigError(f"{name} {number:g} is out of the range of {stimulus.part}", next_step=step)
 
 
 def _setting(wired: WiredPart, values: Mapping[str, float], at_ms: float) -> PartSetting:
@@ -245,7 +257,3 @@ def bounces_ms(wiring: Wiring | None) -> dict[int, float]:
         for pin in _moved_pins(part):
             bounces[pin] = part.attributes.get(_BOUNCE, usual_ms)
     return bounces
-
-
-def _error(stimulus: PartStimulus, problem: str, step: str) -> ConfigError:
-    return ConfigError(f"expectations, line {stimulus.line}: {problem}", next_step=step)

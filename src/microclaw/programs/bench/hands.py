@@ -1,0 +1,158 @@
+"""Hands on the parts of a virtual board: they set inputs and measured values, and do a part's verbs. No real board."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import ClassVar, Final
+
+from microclaw.devices.registry.device import Device
+from microclaw.devices.transports.virtual_board import SCHEME, VirtualBoardTransport
+from microclaw.errors import ConfigError, NotSupported
+from microclaw.hardware.parts.wiring import WiredPart
+from microclaw.host.operations.result import Result
+from microclaw.programs.proof.expectation_values import VALUES
+from microclaw.programs.proof.part_stimuli import settings_of
+from microclaw.programs.proof.stimuli import PartSetting, PartStimulus
+from microclaw.wire.board_control import SetSensor
+
+NO_HANDS: Final = "the parts of a real board are moved by hand"
+MAX_HOLD_MS: Final = 600_000
+_NUMBER: Final = VALUES["NUMBER"][0]
+_UNIT: Final = VALUES["UNIT"][0]
+_SETTING: Final = re.compile(rf"(?:([^=\s]{{1,32}})\s*=\s*)?{_NUMBER}\s*{_UNIT}")
+
+
+class MovedPart(Result, frozen=True, kw_only=True):
+    """What hands did with a part: the values that it got, at which time of the board, and for how long."""
+
+    document: ClassVar = "moved"
+
+    device: str
+    part: str
+    values: dict[str, float]
+    now_ms: float
+    for_ms: float | None = None
+
+    @property
+    def text(self) -> str:
+        """What the part has now, in a line."""
+        values = ", ".join(f"{name} {number:g}" for name, number in self.values.items())
+        if self.for_ms is None:
+            return f"{self.part} of {self.device}: {values}"
+        return f"{self.part} of {self.device}: {values} for {self.for_ms:g} ms"
+
+
+def has_hands(device: Device) -> bool:
+    """Return True for a virtual board whose control socket this host opens."""
+    return any(isinstance(transport, VirtualBoardTransport) for transport in device.transports)
+
+
+def board_control(device: Device) -> VirtualBoardTransport:
+    """Return the control of a virtual board. Raises NotSupported for a board without hands."""
+    for transport in device.transports:
+        if isinstance(transport, VirtualBoardTransport):
+            return transport
+    if any(endpoint.startswith(SCHEME) for endpoint in device.endpoints):
+        text = f"{device.name} is on the machine of the host {device.host}"
+        raise NotSupported(text, next_step="move its parts at that host")
+    step = f"move it at {device.name} itself; a virtual board to try it on: microclaw up --virtual 1"
+    raise NotSupported(NO_HANDS, next_step=step)
+
+
+async def set_values(
+    device: Device, part_id: str, values: Mapping[str, float], settings: Sequence[str] = ()
+) -> MovedPart:
+    """Set values of a part now: `values` by their names, `settings` as "70 %" or "temperature=25".
+
+    Raises NotSupported for a real board, ConfigError for a part that is not wired, and for a wrong name or number.
+    """
+    control = board_control(device)
+    stimuli = []
+    for name, number in values.items():
+        stimuli.append(PartStimulus(part_id, 0.0, float(number), value=name))
+    for text in settings:
+        stimuli.append(_read_setting(part_id, text))
+    if not stimuli:
+        raise ConfigError("no value to set", next_step=f"give one: {_abilities(device, part_id)}")
+    numbers: dict[str, float] = {}
+    for stimulus in stimuli:
+        for setting in _settings_of(device, stimulus):
+            numbers.update(setting.values)
+    done = await control.request(SetSensor(part_id, numbers))
+    return MovedPart(device=device.name, part=part_id, values=numbers, now_ms=done.now_ms)
+
+
+async def do_verb(
+    device: Device, part_id: str, verb: str, argument: str | None = None, hold_ms: float | None = None
+) -> MovedPart:
+    """Do a verb of a part's [stimuli], as "press"; without a time it lasts as long as the part says.
+
+    Raises NotSupported for a real board, ConfigError for a part that is not wired, and for another verb or argument.
+    """
+    control = board_control(device)
+    stimulus = PartStimulus(
+        part_id,
+        0.0,
+        _typed_argument(device.wiring.find(part_id), verb, argument),
+        verb=verb,
+        hold_ms=hold_ms,
+    )
+    first, *later = _settings_of(device, stimulus)
+    done = await control.request(SetSensor(part_id, first.values))
+    held_ms = None
+    for setting in later:
+        held_ms = setting.at_ms
+        await control.request(SetSensor(part_id, setting.values, done.now_ms + setting.at_ms))
+    return MovedPart(
+        device=device.name,
+        part=part_id,
+        values=dict(first.values),
+        now_ms=done.now_ms,
+        for_ms=held_ms,
+    )
+
+
+def _settings_of(device: Device, stimulus: PartStimulus) -> list[PartSetting]:
+    """Return the settings of a stimulus. ConfigError also has what else the part can do."""
+    try:
+        return settings_of(stimulus, device.wiring)
+    except ConfigError as exc:
+        if device.wiring.find(stimulus.part) is None:
+            raise
+        step = f"{exc.next_step}; {_abilities(device, stimulus.part)}"
+        raise ConfigError(exc.message, next_step=step) from exc
+
+
+def _abilities(device: Device, part_id: str) -> str:
+    """Return the values and the verbs of a part in a line."""
+    wired = device.wiring.find(part_id)
+    if wired is None:
+        return f"microclaw device wiring {device.name}"
+    facts = wired.facts
+    names = [name for name, allowed in {**facts.measures, **facts.inputs}.items() if not allowed.follows]
+    values = ", ".join(names) or "none"
+    verbs = ", ".join(facts.stimuli) or "none"
+    return f"{part_id} has the values: {values}; the verbs: {verbs}"
+
+
+def _read_setting(part_id: str, text: str) -> PartStimulus:
+    """Read "temperature=25 °C" or, for a part's only value, "70%". Raises ConfigError for anything else."""
+    match = _SETTING.fullmatch(text.strip())
+    if match is None:
+        raise ConfigError(f"{text[:40]!r} is no value", next_step="write it as: 70%, or temperature=25")
+    name, number, unit = match.groups()
+    return PartStimulus(part_id, 0.0, float(number), value=name, unit=unit)
+
+
+def _typed_argument(wired: WiredPart | None, verb: str, argument: str | None) -> float | str | None:
+    """Return the argument of a verb as the verb takes it. Raises ConfigError for a text in place of a number."""
+    if wired is None or argument is None:
+        return argument
+    stimulus = wired.facts.stimuli.get(verb)
+    if stimulus is None or stimulus.argument != "number":
+        return argument
+    match = re.fullmatch(_NUMBER, argument)
+    if match is None:
+        raise ConfigError(f"{argument[:40]!r} is no number to {verb}", next_step=f"as in: {stimulus.example}")
+    return float(argument)
