@@ -139,6 +139,9 @@ def _document(depth: int) -> PageFile:
     """With the files' addresses from `depth` folders below the host's root: the root may be a path of a proxy."""
     files = page_files()
     early = "".join(f'<link rel="modulepreload" href="page/{name}">\n' for name in _first_scripts(files))
+    # The scripts fetch the drawings of wired parts, and ask for no file that is not there.
+    drawn_parts = " ".join(path.parent.name for path in part_drawings())
+    early += f'<meta name="drawings" content="{drawn_parts}">\n'
     text = files[_DOCUMENT].content.replace(b"</head>", early.encode() + b"</head>")
     return _made(text.replace(b'="page/', b'="' + b"../" * depth + b"page/"), files[_DOCUMENT].media_type)
 
