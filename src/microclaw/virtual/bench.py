@@ -30,6 +30,7 @@ from microclaw.hardware.parts.wiring import WiredPart, Wiring, bus_pins, make_pa
 from microclaw.hardware.screens.screen import Screen
 from microclaw.text import clean_text
 from microclaw.virtual.part_bench import PartBench
+from microclaw.virtual.part_states import PartState
 from microclaw.virtual.parts_clock import PartsClock
 from microclaw.virtual.screens import BoardScreens
 from microclaw.wire.board_replies import BROKEN_PART, FLOATING_PIN, PART_NOTE, EdgeRow, ScreenRow, ShownRow
@@ -59,6 +60,7 @@ class BoardParts:
         self._read: dict[int, str] = {}  # pin -> id of the part whose level a program reads there
         self._floating: set[int] = set()
         self._shown: FairRing[ShownRow] = FairRing(SHOWN_RING, lambda _: None)
+        self._shown_now: dict[str, dict[str, float]] = {}  # the last value of each name, by the part's id
         self._screens = BoardScreens(board.clock, board.lock)
 
     def wire(self, wiring: Wiring) -> None:
@@ -103,6 +105,7 @@ class BoardParts:
     def show(self, part_id: str, name: str, value: float) -> None:
         """Note that a part shows this value until the next."""
         self._shown.append(ShownRow(self._board.clock.now_ms(), part_id, name, value))
+        self._shown_now.setdefault(part_id, {})[name] = value
 
     def warn(self, part_id: str, text: str) -> None:
         """Say on the console what the program asks of the part, and what a real one does instead."""
@@ -112,6 +115,28 @@ class BoardParts:
         """Return the values that parts showed."""
         with self._board.lock:
             return self._shown.since(since, limit)
+
+    def states(self) -> dict[str, PartState]:
+        """Return the present state of each part, by its id."""
+        with self._board.lock:
+            return {part_id: self._state(part_id) for part_id in self._wired}
+
+    def _state(self, part_id: str) -> PartState:
+        """Return the present state of a part; an empty one if nothing of it reacts, or if it failed."""
+        model = self._working(part_id)
+        if model is None:
+            return PartState({})
+        answer = self._call(part_id, model.present_values)
+        if answer is None:
+            return PartState({})
+        values = {**answer[0], **self._shown_now.get(part_id, {})}
+        screen = None
+        if isinstance(model, Display):
+            screen = self._screens.present(part_id, lambda: self._screen(part_id))
+        colors = None
+        if isinstance(model, LedChain):
+            colors = model.colors()
+        return PartState(values, screen, colors)
 
     # Displays.
     def screen_changed(self, part_id: str) -> None:
@@ -344,6 +369,7 @@ class BoardParts:
     def _remove(self, part_id: str) -> None:
         wired = self._wired.pop(part_id)
         self._models.pop(part_id, None)
+        self._shown_now.pop(part_id, None)
         self._broken.discard(part_id)
         bench = self._benches.pop(part_id, None)
         if bench is None:

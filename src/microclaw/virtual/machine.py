@@ -17,6 +17,7 @@ from microclaw.hardware.parts.wiring_check import check_wiring
 from microclaw.virtual.board import PowerEvent
 from microclaw.virtual.clock import ClockTimer
 from microclaw.virtual.firmware.program_runners import ProgramRunners
+from microclaw.virtual.part_states import PartStates
 from microclaw.virtual.ports.serial_port import SerialPty, SerialTcp
 from microclaw.virtual.ports.wasmachine import Faults, WasmachinePort
 from microclaw.virtual.virtual_clock import VirtualClock
@@ -45,6 +46,7 @@ class VirtualMachine:
         self.board = runners.board
         self.runners = runners
         self.faults = Faults()
+        self._part_states = PartStates(runners.board)
         self.ports: list[WasmachinePort | SerialTcp | SerialPty] = []
         self.link: LinkPort | None = None
         self.addresses: dict[str, Any] = {"wasmachine": 0, "serial": None, "pty": None}
@@ -80,6 +82,8 @@ class VirtualMachine:
                 return replies.PinTable(tuple(self.board.pins()))
             case wire.Edges() | wire.ReadLog() | wire.Pwm() | wire.Leds() | wire.Shown() | wire.Screens():
                 return self._read_history(request)
+            case wire.Parts(since=since):
+                return self._part_states.since(since)
             case wire.Py(method=method, params=params):
                 return replies.PyAnswer(self.runners.py.call(method, params))
             case wire.Apps():

@@ -47,6 +47,7 @@ class BoardScreens:
         self._lock = lock
         self._refreshes: dict[str, _Refresh] = {}
         self._last: dict[str, Screen] = {}
+        self._first: dict[str, Screen] = {}  # what a display shows of which no picture was taken yet
         self._rows: FairRing[ScreenRow] = FairRing(RING_BYTES, lambda row: row.part, _size)
 
     def changed(self, part_id: str, take: Callable[[], Screen | None]) -> None:
@@ -69,6 +70,16 @@ class BoardScreens:
         """Leave out what is not settled: the part is gone, or the power."""
         self._refreshes.pop(part_id, None)
         self._last.pop(part_id, None)
+        self._first.pop(part_id, None)
+
+    def present(self, part_id: str, take: Callable[[], Screen | None]) -> Screen | None:
+        """Return the last picture of a display, or what it showed when this was first asked; None if it failed."""
+        screen = self._last.get(part_id) or self._first.get(part_id)
+        if screen is None:
+            screen = take()
+            if screen is not None:
+                self._first[part_id] = screen
+        return screen
 
     def take_all(self) -> None:
         """Take the pictures that are due later now: the clock is about to begin again."""

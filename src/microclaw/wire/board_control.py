@@ -83,6 +83,12 @@ class Screens(Request[replies.ScreenPage], frozen=True, tag="screens"):
     since: replies.Whole = 0
 
 
+class Parts(Request[replies.PartPage], frozen=True, tag="parts"):
+    """The present states of the wired parts and of the pins that changed from number `since` on."""
+
+    since: replies.Whole = 0
+
+
 class Py(Request[replies.PyAnswer], frozen=True, tag="py"):
     """Call the firmware's runner of `py` programs: begin, write, commit, start, stop, remove, undo, list.
 
@@ -186,6 +192,7 @@ AnyRequest: TypeAlias = (
     | Leds
     | Shown
     | Screens
+    | Parts
     | Py
     | Apps
     | SetInput

@@ -6,6 +6,7 @@ ask again from `next`, and the rest comes at once. board_control.py has the requ
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated, Any, Generic, Literal, NamedTuple, TypeAlias, TypeVar
 
 from msgspec import Meta, Struct, field
@@ -150,12 +151,15 @@ class ShownRow(NamedTuple):
     value: Number
 
 
+ScreenKind: TypeAlias = Literal["pixels", "colors", "text", "digits"]
+
+
 class ScreenRow(NamedTuple):
     """A picture that a display shows from then on, as hardware/screens/screen.py has it; `data`: zlib in base64."""
 
     t_ms: Number
     part: str
-    kind: Literal["pixels", "colors", "text", "digits"]
+    kind: ScreenKind
     width: Whole
     height: Whole
     data: str
@@ -176,6 +180,41 @@ PwmPage: TypeAlias = ChangePage[PwmRow]
 LedPage: TypeAlias = ChangePage[LedRow]
 ShownPage: TypeAlias = ChangePage[ShownRow]
 ScreenPage: TypeAlias = ChangePage[ScreenRow]
+
+
+class PartScreen(Struct, frozen=True):
+    """The picture that a display shows now, as hardware/screens/screen.py has it; `data`: zlib in base64."""
+
+    kind: ScreenKind
+    width: Whole
+    height: Whole
+    data: str
+    mark: str
+
+
+class PartStateRow(Struct, frozen=True, omit_defaults=True):
+    """The present state of a wired part: what is set from outside, what it measures and what it shows, by name.
+
+    A value that nothing knows is left out: all of them if the part failed. `colors` are those of addressable LEDs, in
+    hex: red, green, blue of each.
+    """
+
+    part: str
+    values: Mapping[str, Number] = {}
+    screen: PartScreen | None = None
+    colors: str | None = None
+
+
+class PartPage(Struct, frozen=True):
+    """The states of parts and pins that changed; the pins come with the last page. `boot_id` is that of the boot."""
+
+    parts: tuple[PartStateRow, ...]
+    pins: tuple[PinRow, ...]
+    next: Whole
+    now_ms: Number
+    powered: bool
+    boot_id: str
+    more: bool = False
 
 
 class PyAnswer(Struct, frozen=True):

@@ -389,7 +389,7 @@ class LinkTransport(Transport):
         return pages.log()
 
 
-_OTHERS: Final = {"apps.install", "apps.states", "apps.request", "logs.read", "console.read", "pwm.read"}
+_OTHERS: Final = {"apps.install", "apps.states", "apps.request", "logs.read", "console.read", "pwm.read", "parts.read"}
 _CALLS: Final = calls.CALLS.keys() - _OTHERS
 
 

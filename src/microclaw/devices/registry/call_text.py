@@ -28,6 +28,7 @@ from microclaw.errors import ConfigError, UnknownName
 NOT_DIRECT = {
     "apps.install": "microclaw run",
     "apps.remove": "microclaw app uninstall",
+    "parts.read": "microclaw device bench NAME",
     "wifi.list": "microclaw device wifi NAME",
     "wifi.set": "microclaw device wifi NAME SSID",
     "wifi.forget": "microclaw device wifi NAME SSID --forget",

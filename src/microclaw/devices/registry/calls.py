@@ -12,6 +12,7 @@ from typing import Any, ClassVar, Final, Generic, TypeVar, get_args
 from msgspec import Struct
 
 from microclaw.events import Edge, ProgramKind
+from microclaw.wire.board_replies import PartPage
 from microclaw.wire.wasmachine.request import DEFAULT_HEAP_BYTES, DEFAULT_TIMERS, DEFAULT_WATCHDOG_MS
 
 MAX_DUTY: Final = 255
@@ -376,6 +377,13 @@ class PwmRead(Call[PwmLog], frozen=True):
     """Read the PWM changes that the board noted since `cursor`; only boards that report pins offer it."""
 
     method = "pwm.read"
+    cursor: int = 0
+
+
+class PartsRead(Call[PartPage], frozen=True):
+    """Read the states of wired parts and of pins that changed since `cursor`; only virtual boards offer it."""
+
+    method = "parts.read"
     cursor: int = 0
 
 

@@ -26,6 +26,7 @@ from microclaw.devices.registry.calls import (
     EdgesRead,
     GpioGet,
     GpioSet,
+    PartsRead,
     PwmRead,
     PwmSet,
 )
@@ -83,7 +84,7 @@ FURTHER_FACTS_S = 3.0
 # A real board takes a large image at some 100 KB/s over a poor Wi-Fi; the answer comes after it was loaded.
 _INSTALL_BYTES_A_SECOND = 50_000
 _OF_BOARDS = frozenset({"apps", "logs", "edges", "gpio", "pwm", "adc", "i2c"})
-_COUNTED = frozenset({GpioGet.method, EdgesRead.method, PwmRead.method})
+_COUNTED = frozenset({GpioGet.method, EdgesRead.method, PartsRead.method, PwmRead.method})
 # On stock firmware a program answers these, so their answers are its own report.
 _REPORTED = frozenset({"gpio", "pwm", "i2c", "logs"})
 _BEST_EVIDENCE_FIRST: tuple[EvidenceKind, ...] = ("counted", "reported", "accepted")

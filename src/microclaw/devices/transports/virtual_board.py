@@ -27,6 +27,7 @@ from microclaw.devices.registry.calls import (
     GpioGet,
     LogLine,
     LogsRead,
+    PartsRead,
     PinLevel,
     PwmChange,
     PwmLog,
@@ -57,7 +58,7 @@ class VirtualBoardTransport(Transport):
     """One connection to a virtual board's control socket; requests queue up."""
 
     capabilities: Final = frozenset(
-        {"edges.read", "pwm.read", "logs.read", "apps.states", "gpio.get", "device.info", "device.status"}
+        {"edges.read", "pwm.read", "parts.read", "logs.read", "apps.states", "gpio.get", "device.info", "device.status"}
     )
     evidence: Final[EvidenceKind] = "counted"
 
@@ -114,6 +115,17 @@ class VirtualBoardTransport(Transport):
         page = await self.pages(wire.ReadLog, since)
         return ConsoleLines(tuple(LogLine(*row) for row in page.rows), page.next, page.dropped)
 
+    async def part_states(self, since: int) -> replies.PartPage:
+        """Return the states of parts and pins that changed from `since` on, all pages as one page."""
+        parts: list[replies.PartStateRow] = []
+        for _ in range(MAX_PAGES):
+            page = await self.request(wire.Parts(since))
+            parts += page.parts
+            since = page.next
+            if not page.more:
+                break
+        return replace(page, parts=tuple(parts))
+
     async def install_py(
         self,
         name: str,
@@ -151,6 +163,8 @@ class VirtualBoardTransport(Transport):
             case PwmRead(cursor=cursor):
                 page = await self.pages(wire.Pwm, cursor)
                 return PwmLog(tuple(PwmChange(*row) for row in page.rows), page.next)
+            case PartsRead(cursor=cursor):
+                return await self.part_states(cursor)
             case LogsRead(cursor=cursor):
                 return await self.log(cursor)
             case AppStates():

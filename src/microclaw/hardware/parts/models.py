@@ -93,12 +93,16 @@ class PartModel:
 
     def readings(self) -> dict[str, float]:
         """Return what it measures, by the field of a reading: {"temperature_c": 22.5}."""
-        measured = {**self.values, **self.computed()}
+        measured = self.present_values()
         return {quantities()[name].reading: measured[name] for name in self.facts.measures}
 
     def attribute(self, name: str) -> float:
         """Return an attribute of the wired part, or the part's usual one."""
         return self.wired.attributes.get(name, self.facts.attributes[name].default)
+
+    def present_values(self) -> dict[str, float]:
+        """Return what is set from outside and what follows from it, by name."""
+        return {**self.values, **self.computed()}
 
     def computed(self) -> Mapping[str, float]:
         """Return the values that follow from others."""
@@ -279,6 +283,10 @@ class LedChain(PartModel, ABC):
     @abstractmethod
     def lit(self, data: bytes) -> bytes:
         """Return as much of the data as the chain has LEDs for."""
+
+    @abstractmethod
+    def colors(self) -> bytes:
+        """Return the red, green and blue of each LED as they are lit now, three bytes for each."""
 
 
 class AnalogDevice(PartModel, ABC):

@@ -52,10 +52,15 @@ class ValueRange(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class ShownValue(Struct, frozen=True, forbid_unknown_fields=True):
-    """A value that the part shows, as where a motor stands. `slack`: two values that differ by it are the same."""
+    """A value that the part shows, as where a motor stands. `slack`: two values that differ by it are the same.
+
+    `least` and `most` are the ends of its range, None if it has none.
+    """
 
     unit: str = ""
     slack: float = 0.0
+    least: float | None = None
+    most: float | None = None
 
 
 class I2cFacts(Struct, frozen=True, forbid_unknown_fields=True):

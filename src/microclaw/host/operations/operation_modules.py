@@ -8,7 +8,7 @@ from typing import Final
 MODULES: Final = {
     "fleet": "microclaw.programs.changes.fleet_operations",
     "catalog": "microclaw.programs.patterns.operations",
-    "device": "microclaw.programs.bench.hand_operations",
+    "device": "microclaw.programs.bench.operations",
     "app": "microclaw.programs.changes.operations",
     "pin": "microclaw.programs.changes.pin_operations",
     "program": "microclaw.programs.changes.program_operations",

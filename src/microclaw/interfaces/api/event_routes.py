@@ -24,7 +24,7 @@ from microclaw.host.operations.operation import Access
 from microclaw.host.store.people import person_behind
 from microclaw.interfaces.api.custom_routes import RouteRequest, custom_route
 from microclaw.interfaces.api.jobs import stream
-from microclaw.interfaces.api.live_pins import MAX_BOARDS, EdgeReader, LivePins
+from microclaw.interfaces.api.live_pins import MAX_BENCHES, MAX_BOARDS, BoardNews, LivePins
 
 RING_EVENTS = 1_024
 # A quarter of the connections that the listener takes.
@@ -121,14 +121,15 @@ class LiveFeed:
         gap: bool = False,
         pins: LivePins | None = None,
         boards: Sequence[str] = (),
+        benches: Sequence[str] = (),
         person_id: str = "",
     ) -> AsyncGenerator[str, None]:
-        """Yield the event stream after this number; the edges of `boards` (ids) come between the events.
+        """Yield the event stream after this number; the edges of `boards` and the parts of `benches` come between.
 
-        `lost` comes if the ring was too short, and first if there is a `gap`.
+        Both are ids. `lost` comes if the ring was too short, and first if there is a `gap`.
         """
         news = asyncio.Event()
-        with _watch_pins(pins, boards, news) as edges:
+        with _watch_pins(pins, boards, benches, news) as board_news:
             self._readers[news] = person_behind(person_id)
             try:
                 # It is sent at once, so that the client knows that it is connected.
@@ -146,10 +147,10 @@ class LiveFeed:
                         after += 1
                         if sees(event):
                             yield _block(event.kind, _facts(event, _NOT_SENT), f"{self.run}-{after}")
-                    if edges is not None:
-                        # Edges have no id: a client reads missed ones from GET /v1/devices/{name}/edges.
-                        for edge_news in edges.take():
-                            yield _block("edges", edge_news)
+                    if board_news is not None:
+                        # These have no id: a client reads missed ones from GET /v1/devices/{name}/edges, or bench.
+                        for board_kind, facts in board_news.take():
+                            yield _block(board_kind, facts)
                     if after < self.last:
                         continue
                     if self._ended:
@@ -164,11 +165,11 @@ class LiveFeed:
 
 
 def _watch_pins(
-    pins: LivePins | None, boards: Sequence[str], news: asyncio.Event
-) -> AbstractContextManager[EdgeReader | None]:
-    if pins is None or not boards:
+    pins: LivePins | None, boards: Sequence[str], benches: Sequence[str], news: asyncio.Event
+) -> AbstractContextManager[BoardNews | None]:
+    if pins is None or not (boards or benches):
         return nullcontext()
-    return pins.watch(boards, news.set)
+    return pins.watch(boards, news.set, benches=benches)
 
 
 def _block(kind: str, facts: Mapping[str, Any], number: str = "") -> str:
@@ -213,9 +214,11 @@ class EventService(Struct, frozen=True):
 async def events(
     service: EventService,
     asked: RouteRequest,
+    *,
     device: Annotated[str | None, Meta(max_length=64, description="Only this device's.")] = None,
     kind: Annotated[list[str], Meta(max_length=16, description="Only these kinds.")] = [],  # noqa: B006
     edges: Annotated[list[str], Meta(max_length=MAX_BOARDS, description="Also the edges of these.")] = [],  # noqa: B006
+    bench: Annotated[list[str], Meta(max_length=MAX_BENCHES, description="Also the parts of these.")] = [],  # noqa: B006
 ) -> Response:
     """Stream live events as Server-Sent Events after `Last-Event-ID`; `lost` comes first if some are missing."""
     unknown_kinds = sorted(set(kind) - KINDS)
@@ -228,6 +231,7 @@ async def events(
     kinds = frozenset(kind or KINDS)
     feed.check_room(by.person_id, is_owner=is_owner(roles, by.person_id))
     boards = service.pins.check(list(dict.fromkeys(edges)))
+    benches = service.pins.find(list(dict.fromkeys(bench)))
     if asked.request.method == "HEAD":
         return Response(media_type=MEDIA_TYPE)
     after, gap = feed.place(asked.request.headers.get("last-event-id", "")[:MAX_ID_CHARS])
@@ -235,7 +239,15 @@ async def events(
     def sees(event: LiveEvent) -> bool:
         return event.kind in kinds and device in (None, event.device) and may_see(roles, by.person_id, event)
 
-    blocks = feed.read(after, sees, gap=gap, pins=service.pins, boards=boards, person_id=by.person_id)
+    blocks = feed.read(
+        after,
+        sees,
+        gap=gap,
+        pins=service.pins,
+        boards=boards,
+        benches=benches,
+        person_id=by.person_id,
+    )
     return stream(blocks, str.encode, service.keepalive_s, keepalive=b": nothing new\n\n", media_type=MEDIA_TYPE)
 
 

@@ -9,6 +9,7 @@ from microclaw.hardware.screens.screen import Screen
 
 _BYTES_AN_LED: Final = 3
 _COUNT: Final = "count"
+_MOST_BYTES: Final = 3 * 1024
 _WIDTH: Final = "width"
 
 
@@ -21,16 +22,29 @@ class Model(LedChain, Display):
     def lit(self, data: bytes) -> bytes:
         count = self._count()
         if count is None:
+            self._light(data[:_MOST_BYTES])
             return data
         sent_count = len(data) // _BYTES_AN_LED
         if sent_count > count:
             self.bench.warn(f"it has {count} LEDs, and the program sends colors for {sent_count}")
         shown = data[: _BYTES_AN_LED * count]
+        self._light(shown)
         if _WIDTH in self.wired.attributes:
-            # The LEDs that get no color keep theirs.
-            self._colors = shown + self._colors[len(shown) :]
             self.bench.screen_changed()
         return shown
+
+    def colors(self) -> bytes:
+        """Return the colors of as many LEDs as the wiring has, or as the program ever sent colors for."""
+        sent = self._colors.ljust(_BYTES_AN_LED * (self._count() or 1), b"\0")
+        colors = bytearray(sent)
+        colors[0::_BYTES_AN_LED] = sent[1::_BYTES_AN_LED]
+        colors[1::_BYTES_AN_LED] = sent[0::_BYTES_AN_LED]
+        return bytes(colors)
+
+    def _light(self, data: bytes) -> None:
+        """Light the first LEDs; those that get no color keep theirs."""
+        whole = data[: len(data) - len(data) % _BYTES_AN_LED]
+        self._colors = whole + self._colors[len(whole) :]
 
     def screen(self) -> Screen:
         """Return the matrix: the chain begins at the upper left and goes through each row to the right."""

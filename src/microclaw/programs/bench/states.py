@@ -1,0 +1,89 @@
+"""The states of a board's parts and pins at one moment, each with how it is known. Asks no board."""
+
+from __future__ import annotations
+
+from typing import Final, Literal, TypeAlias
+
+from msgspec import Struct
+
+from microclaw.devices.registry.calls import MAX_DUTY
+from microclaw.hardware.parts.reader import Part
+from microclaw.hardware.parts.wiring import WiredPart
+from microclaw.wire.board_replies import PartScreen, PartStateRow, PinRow
+
+StateSource: TypeAlias = Literal["counted", "reported", "ordered", "trial", "unknown"]
+"""How a state is known: the board itself says it, a reading or telemetry, an order of this host that nobody saw done,
+the trial of the program that runs there; or it is not known."""
+
+_HEX_OF_A_COLOR: Final = 6
+
+
+class BenchState(Struct, frozen=True, kw_only=True):
+    """The state of a part: its values by name, None for those that are not known.
+
+    `at_ms` is when it was known, in Unix time; None: now, or never. `screen` is what a display shows, `colors` those
+    of addressable LEDs as "rrggbb". `says` is the text that was read from the screen.
+    """
+
+    source: StateSource
+    at_ms: int | None
+    state: dict[str, float | None]
+    screen: PartScreen | None = None
+    colors: list[str] | None = None
+    says: str | None = None
+
+
+class BenchPin(Struct, frozen=True, kw_only=True):
+    """The state of a pin. `duty` is 0 to 255, also that of a steady level; `program` is the one that drives it."""
+
+    gpio: int
+    level: int | None
+    duty: int | None
+    frequency_hz: float
+    source: StateSource
+    program: str | None
+
+
+def value_names(facts: Part) -> tuple[str, ...]:
+    """Return the names of all values of a part: those set from outside, measured and shown."""
+    return tuple(dict.fromkeys([*facts.inputs, *facts.measures, *facts.shows]))
+
+
+def unknown_state(wired: WiredPart) -> BenchState:
+    """Return the state of a part of which nothing is known."""
+    return BenchState(source="unknown", at_ms=None, state=dict.fromkeys(value_names(wired.facts)))
+
+
+def counted_state(wired: WiredPart, row: PartStateRow) -> BenchState:
+    """Return the state that a virtual board tells of a part."""
+    state = {name: row.values.get(name) for name in value_names(wired.facts)}
+    is_known = bool(row.values) or row.screen is not None or row.colors is not None
+    if not is_known:
+        return unknown_state(wired)
+    return BenchState(source="counted", at_ms=None, state=state, screen=row.screen, colors=_colors(row.colors))
+
+
+def counted_pin(row: PinRow) -> BenchPin:
+    """Return the state that a virtual board tells of a pin."""
+    duty = row.duty
+    if row.role != "pwm":
+        duty = row.level * MAX_DUTY
+    return BenchPin(
+        gpio=row.pin,
+        level=row.level,
+        duty=duty,
+        frequency_hz=row.frequency_hz,
+        source="counted",
+        program=row.app,
+    )
+
+
+def unknown_pin(gpio: int) -> BenchPin:
+    """Return the state of a pin of which nothing is known."""
+    return BenchPin(gpio=gpio, level=None, duty=None, frequency_hz=0, source="unknown", program=None)
+
+
+def _colors(text: str | None) -> list[str] | None:
+    if text is None:
+        return None
+    return [text[start : start + _HEX_OF_A_COLOR] for start in range(0, len(text), _HEX_OF_A_COLOR)]
