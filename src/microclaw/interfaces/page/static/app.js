@@ -46,7 +46,7 @@ function partsOf(path) {
 
 /** What the browser's tab is called. @param {string} path */
 function titleOf(path) {
-  const [first, one, tab = "pins", program] = partsOf(path);
+  const [first, one, tab = "bench", program] = partsOf(path);
   if (first === "boards" && one) return program ? `${program} on ${one}` : `${one}: ${tab}`;
   if (first === "editor" && one) return `Editor: ${tab} on ${one}`;
   return VIEWS.find((known) => known.path === `/${first ?? ""}`)?.title ?? "no such view";
@@ -66,7 +66,7 @@ function View({ path }) {
       <button onClick=${reset}>Try again</button>`;
   }
   if (first === undefined || (first === "boards" && rest.length === 0)) return html`<${Home} />`;
-  if (first === "boards") return html`<${Board} key=${rest[0]} name=${rest[0]} tab=${rest[1] ?? "pins"} program=${rest[2]} />`;
+  if (first === "boards") return html`<${Board} key=${rest[0]} name=${rest[0]} tab=${rest[1] ?? "bench"} program=${rest[2]} />`;
   if (first === "chat") return null; // it is kept, also while another view is shown
   const found = VIEWS.find((one) => one.path === `/${first}`);
   if (found?.view) return may(found.access) ? html`<${found.view} key=${rest.join("/")} rest=${rest} />` : html`<${Heading}>${found.title}<//><p>Your role may not look at this. An owner of this host may.</p>`;

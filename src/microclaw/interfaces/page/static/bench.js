@@ -63,9 +63,9 @@ function drawingOf(part) {
   return drawings.get(part.part) ?? plainDrawing(part);
 }
 
-/** @param {WiredPart} part */
-function attributesOf(part) {
-  return { ...part.attributes, label: part.id };
+/** What a drawing knows of its part besides the state. @param {WiredPart} part */
+function attributesOf({ attributes, id, title, values }) {
+  return { ...attributes, label: id, title, values };
 }
 
 /** @param {WiredPart} part @param {PartDrawing} drawing @returns {[number, number]} */

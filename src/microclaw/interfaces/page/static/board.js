@@ -2,6 +2,7 @@
 
 import { Absence, Presence, firmwareText, memoryText, placeText } from "./home.js";
 import { part, send } from "./api.js";
+import { BenchView } from "./bench_view.js";
 import { BoardDrawing } from "./drawing.js";
 import { OrderState, Table, useOrders } from "./lists.js";
 import { Logs } from "./logs.js";
@@ -12,7 +13,7 @@ import { Telemetry } from "./telemetry.js";
 import { LivePins } from "./timeline.js";
 import { html, useState } from "./vendor/htm-preact.module.js";
 
-const TABS = ["pins", "programs", "log", "telemetry", "facts"];
+const TABS = ["bench", "pins", "programs", "log", "telemetry", "facts"];
 
 /** @param {{name: string, tab: string, program?: string}} given */
 export function Board({ name, tab, program }) {
@@ -29,6 +30,7 @@ export function Board({ name, tab, program }) {
     <${Absence} device=${device} />
     <nav class="tabs" aria-label=${`Parts of ${name}`}>${TABS.map((one) => html`<${Link} key=${one} to=${boardPath(name, one)}
       current=${one === tab}>${one}<//>`)}</nav>
+    ${tab === "bench" && html`<${BenchView} device=${device} apps=${apps} />`}
     ${tab === "pins" && html`<${Pins} device=${device} apps=${apps} />`}
     ${tab === "programs" && (program ? html`<${Program} key=${program} device=${name} name=${program} />`
       : html`<${Programs} device=${device} apps=${apps} />`)}

@@ -72,6 +72,22 @@ function keepDraft(key, draft) {
   }
 }
 
+/** The draft of a program as it is installed. @param {string} device @param {string} name @param {AbortSignal} [signal] @returns {Promise<Draft>} */
+async function installedDraft(device, name, signal) {
+  const app = await get(`/v1/devices/${part(device)}/apps/${part(name)}`, signal);
+  if (app.source === null) throw new ApiError(404, { code: "no_source", message: `this host has no source of ${name}`, next: "it was not installed from source here; begin a new program" });
+  const expected = (app.proof?.expected ?? []).map((/** @type {any} */ one) => one.text);
+  return { source: app.source, language: app.kind === "py" ? "python" : "", name, device, expect: expected.join("\n") };
+}
+
+/** Put lines at the end of the expectations of an installed program's draft. @param {string} device @param {string} name @param {string[]} lines */
+export async function addExpectations(device, name, lines) {
+  const key = draftKey([device, name]);
+  const draft = keptDraft(key) ?? await installedDraft(device, name);
+  const expect = [draft.expect, ...lines].filter(Boolean).join("\n");
+  keepDraft(key, { ...draft, expect });
+}
+
 /** The view at /editor, and at /editor/BOARD/PROGRAM for one that is installed. @param {{rest: string[]}} given */
 export function Editor({ rest }) {
   const store = useStore();
@@ -88,10 +104,7 @@ export function Editor({ rest }) {
       return undefined;
     }
     const stop = new AbortController();
-    get(`/v1/devices/${part(device)}/apps/${part(name)}`, stop.signal).then((app) => {
-      if (app.source === null) throw new ApiError(404, { code: "no_source", message: `this host has no source of ${name}`, next: "it was not installed from source here; begin a new program" });
-      setFirst({ source: app.source, language: app.kind === "py" ? "python" : "", name, device, expect: (app.proof?.expected ?? []).map((/** @type {any} */ one) => one.text).join("\n") });
-    }).catch((problem) => {
+    installedDraft(device, name, stop.signal).then(setFirst).catch((problem) => {
       if (stop.signal.aborted) return;
       if (!(problem instanceof ApiError || problem instanceof HostAway)) throw problem;
       setError(problem);

@@ -21,8 +21,8 @@ export class LiveStream {
   /** @param {Handlers} handlers */
   constructor(handlers) {
     this.handlers = handlers;
-    /** @type {string[]} */
-    this.boards = [];
+    /** @type {Record<"edges" | "bench", string[]>} */
+    this.boards = { edges: [], bench: [] };
     this.lastId = "";
     this.failures = 0;
     this.stopped = false;
@@ -32,11 +32,11 @@ export class LiveStream {
     this.wake = null;
   }
 
-  /** Whose edges the stream carries besides. @param {string[]} names */
-  follow(names) {
+  /** Whose edges, or whose parts, the stream carries besides. @param {"edges" | "bench"} what @param {string[]} names */
+  follow(what, names) {
     const wanted = [...names].sort();
-    if (wanted.join("\n") === this.boards.join("\n")) return;
-    this.boards = wanted;
+    if (wanted.join("\n") === this.boards[what].join("\n")) return;
+    this.boards[what] = wanted;
     this.open?.abort("other boards");
     this.wake?.();
   }
@@ -62,7 +62,9 @@ export class LiveStream {
   async readOnce() {
     const open = new AbortController();
     this.open = open;
-    const query = new URLSearchParams([...this.handlers.kinds.map((kind) => ["kind", kind]), ...this.boards.map((name) => ["edges", name])]);
+    const { edges, bench } = this.boards;
+    const query = new URLSearchParams([...this.handlers.kinds.map((kind) => ["kind", kind]), ...edges.map((name) => ["edges", name]),
+      ...bench.map((name) => ["bench", name])]);
     const path = `/v1/events?${query}`;
     let alarm = setTimeout(() => open.abort("quiet"), FIRST_BYTES_MS);
     let heard = false;

@@ -1,6 +1,8 @@
 // Home below its field: each board as it is now: its pins, what runs there, its last edge and readings, what waits for a yes.
 
 import { part } from "./api.js";
+import { MAX_BENCHES } from "./bench_state.js";
+import { MovedParts } from "./bench_view.js";
 import { useReloaded } from "./lists.js";
 import { LiveRow, MAX_LIVE, useLive } from "./live.js";
 import { Badge, Heading, Link, Problem, boardPath, prose, size, useTick } from "./parts.js";
@@ -36,23 +38,25 @@ export function Home() {
     ${isMany && counting.length > 0 && html`<p class="buttons"><label><input type="checkbox" checked=${isWanted}
       onChange=${(/** @type {any} */ e) => setWanted(e.currentTarget.checked)} /> live pins</label>
       ${isLive && counting.length > MAX_LIVE && html`<span class="quiet">of the first ${MAX_LIVE} boards: more cannot be read at once</span>`}</p>`}
-    <ul class=${isDense ? "boards dense" : "boards"}>${store.devices.map((device) => html`<${BoardCard} key=${device.device_id} device=${device}
-      isLive=${live.includes(device.name)} isDense=${isDense} isAlone=${!isMany} />`)}</ul>`;
+    <ul class=${isDense ? "boards dense" : "boards"}>${store.devices.map((device, i) => html`<${BoardCard} key=${device.device_id} device=${device}
+      isLive=${live.includes(device.name)} isDense=${isDense} isAlone=${!isMany} hasBench=${!isMany && i < MAX_BENCHES} />`)}</ul>`;
 }
 
-/** @param {{device: any, isLive: boolean, isDense: boolean, isAlone: boolean}} given */
-function BoardCard({ device, isLive, isDense, isAlone }) {
+/** `hasBench`: its parts are shown, too. @param {{device: any, isLive: boolean, isDense: boolean, isAlone: boolean, hasBench: boolean}} given */
+function BoardCard({ device, isLive, isDense, isAlone, hasBench }) {
   const store = useStore();
   const apps = store.apps.filter((app) => app.device === device.name);
-  const row = store.status?.devices?.find((/** @type {any} */ one) => one.name === device.name);
+  const status = store.status?.devices?.find((/** @type {any} */ one) => one.name === device.name);
+  const row = isLive && html`<${LiveRow} device=${device.name} />`;
   const head = html`<h2><${Link} to=${boardPath(device.name)}>${device.name}<//> <${Presence} device=${device} /></h2>`;
   if (isDense) return html`<li class="card">${head}${isLive && html`<${LiveRow} device=${device.name} />`}</li>`;
   return html`<li class="card">
     ${head}
     <p class="quiet">${device.title} · ${firmwareText(device)}</p>
-    ${isLive && html`<${LiveRow} device=${device.name} /><${LastEdge} device=${device.name} />`}
+    ${hasBench ? html`<${MovedParts} device=${device}>${row}<//>` : row}
+    ${isLive && html`<${LastEdge} device=${device.name} />`}
     <${Absence} device=${device} />
-    ${row?.problem && html`<p class="warning">${prose(row.problem)}</p>`}
+    ${status?.problem && html`<p class="warning">${prose(status.problem)}</p>`}
     ${apps.length === 0
       ? html`<p class="quiet">no program</p>`
       : html`<ul class="rows">${apps.map((app) => html`<li key=${app.name}>

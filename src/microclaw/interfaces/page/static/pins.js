@@ -49,9 +49,12 @@ export class BoardPins {
   }
 }
 
-class Pins {
-  constructor() {
-    /** @type {Map<string, BoardPins>} */
+/** What is known of the boards that somebody watches. @template {{isLost: boolean}} B */
+export class Watched {
+  /** @param {(name: string) => B} begin what is known of a board at first */
+  constructor(begin) {
+    this.begin = begin;
+    /** @type {Map<string, B>} */
     this.boards = new Map();
     /** @type {Map<string, number>} */
     this.watchers = new Map();
@@ -63,13 +66,13 @@ class Pins {
   of(name) {
     let board = this.boards.get(name);
     if (board === undefined) {
-      board = new BoardPins();
+      board = this.begin(name);
       this.boards.set(name, board);
     }
     return board;
   }
 
-  /** From now on the edges of these boards come; call the answer to end it. @param {string[]} names */
+  /** From now on the news of these boards come; call the answer to end it. @param {string[]} names */
   watch(names) {
     for (const name of names) this.watchers.set(name, (this.watchers.get(name) ?? 0) + 1);
     this.onWatched([...this.watchers.keys()]);
@@ -89,6 +92,13 @@ class Pins {
   /** Nothing is read any more: the host is away. */
   lost() {
     for (const board of this.boards.values()) board.isLost = true;
+  }
+}
+
+/** @extends {Watched<BoardPins>} */
+class Pins extends Watched {
+  constructor() {
+    super(() => new BoardPins());
   }
 
   /** Whether the last reading failed. @param {string} name */

@@ -19,19 +19,8 @@ export function Program({ device, name }) {
   const path = `/v1/devices/${part(device)}/apps/${part(name)}`;
   const listed = store.apps.find((app) => app.device === device && app.name === name);
   const [shown, error] = useFetched(mayRead ? path : `/v1/devices/${part(device)}`, [store.changed]);
-  const [history, historyError] = useFetched(mayRead ? `/v1/changes?device=${part(device)}&limit=200` : "/v1/me", [store.changed]);
-  const [act, begin] = useAct();
-  const [doing, setDoing] = useState("");
+  const [changes, historyError] = useChanges(device, name);
   const app = listed ?? null;
-  const changes = (history?.changes ?? []).filter((/** @type {any} */ one) => one.summary.split(" ").includes(name));
-
-  /** @param {string} what @param {string} method @param {string} to @param {unknown} [body] */
-  const order = (what, method, to, body) => {
-    setDoing(what);
-    void begin(method, to, body).then(() => setDoing(""));
-  };
-  const isOff = app?.condition === "stopped";
-  const last = changes.find((/** @type {any} */ one) => one.state === "done" && one.undone_by === null && one.undoes === null);
 
   return html`<section aria-label=${`program ${name}`}>
     <h2>${name} ${app && html`<${Badge} state=${app.condition} />`}</h2>
@@ -40,14 +29,7 @@ export function Program({ device, name }) {
         ${app.installed_ms && html` · since <${Time} at=${app.installed_ms} />`}</p>`
       : html`<p>There is no program ${name} on ${device} now.</p>`}
     ${app?.error && html`<p class="warning">${prose(app.error)}</p>`}
-    ${may("act") && html`<p class="buttons">
-      ${app && (isOff ? html`<button disabled=${doing} onClick=${() => order("start", "POST", `${path}/start`)}>Start</button>`
-        : html`<button disabled=${doing} onClick=${() => order("stop", "POST", `${path}/stop`)}>Stop</button>`)}
-      ${app && html`<button disabled=${doing} onClick=${() => order("remove", "DELETE", path)}>Remove</button>`}
-      ${last && html`<button disabled=${doing} onClick=${() => order("undo", "POST", "/v1/undo", { change_id: last.change_id })}>
-        Undo: ${last.summary}</button>`}
-    </p>`}
-    <${ActView} act=${act} />
+    <${ProgramActs} device=${device} name=${name} app=${app} changes=${changes} />
     ${app && html`<${Problem} error=${error} />`}
     ${app && shown?.proof && html`<${Proof} proof=${shown.proof} />`}
     ${app && shown?.source && html`<h3>Source</h3><p><${Link} to=${`/editor/${part(device)}/${part(name)}`}>Edit<//></p><pre class="source" tabindex="0">${shown.source}</pre>`}
@@ -56,6 +38,40 @@ export function Program({ device, name }) {
     ${mayRead && html`<h3>What was changed</h3><${Problem} error=${historyError} />
       <ul class="rows">${changes.map((/** @type {any} */ one) => html`<li key=${one.change_id}><${Change} change=${one} /></li>`)}</ul>`}
   </section>`;
+}
+
+/** The changes of a program, newest first. @param {string} device @param {string} name @returns {[any[], any]} */
+export function useChanges(device, name) {
+  const { changed } = useStore();
+  const [history, error] = useFetched(may("ask") ? `/v1/changes?device=${part(device)}&limit=200` : "/v1/me", [changed]);
+  return [(history?.changes ?? []).filter((/** @type {any} */ one) => one.summary.split(" ").includes(name)), error];
+}
+
+/** Stop, start, remove, undo, and how that goes on. @param {{device: string, name: string, app: any, changes: any[], children?: any}} given */
+export function ProgramActs({ device, name, app, changes, children }) {
+  const [act, begin] = useAct();
+  const [doing, setDoing] = useState("");
+  const path = `/v1/devices/${part(device)}/apps/${part(name)}`;
+  /** @param {string} what @param {string} method @param {string} to @param {unknown} [body] */
+  const order = (what, method, to, body) => {
+    setDoing(what);
+    void begin(method, to, body).then(() => setDoing(""));
+  };
+  const isOff = app?.condition === "stopped";
+  const last = changes.find((one) => one.state === "done" && one.undone_by === null && one.undoes === null);
+  return html`<p class="buttons">${may("act") && html`
+      ${app && (isOff ? html`<button disabled=${doing} onClick=${() => order("start", "POST", `${path}/start`)}>Start</button>`
+        : html`<button disabled=${doing} onClick=${() => order("stop", "POST", `${path}/stop`)}>Stop</button>`)}
+      ${app && html`<button disabled=${doing} onClick=${() => order("remove", "DELETE", path)}>Remove</button>`}
+      ${last && html`<button disabled=${doing} onClick=${() => order("undo", "POST", "/v1/undo", { change_id: last.change_id })}>
+        Undo: ${last.summary}</button>`}`}${children}</p>
+    <${ActView} act=${act} />`;
+}
+
+/** Expectations with how they were met. @param {{expected: any[]}} given */
+export function Expected({ expected }) {
+  return html`<ul class="rows">${expected.map((one) => html`<li key=${one.line}>
+    <${Badge} state=${one.answer.split(";")[0]} text=${one.answer} /> ${prose(one.text)} <span class="quiet">in the trial: ${prose(one.found)}</span></li>`)}</ul>`;
 }
 
 /** @param {{before: any, name: string}} given */
@@ -70,8 +86,7 @@ function Before({ before, name }) {
 function Proof({ proof }) {
   return html`<h3>Expected and seen</h3>
     ${proof.expected.length === 0 && html`<p class="quiet">No expectation was given: this is what it did.</p>`}
-    <ul class="rows">${proof.expected.map((/** @type {any} */ one) => html`<li key=${one.line}>
-      <${Badge} state=${one.answer.split(";")[0]} text=${one.answer} /> ${prose(one.text)} <span class="quiet">in the trial: ${prose(one.found)}</span></li>`)}</ul>
+    <${Expected} expected=${proof.expected} />
     <${Evidence} evidence=${proof.evidence} />
     <${Screens} screens=${proof.screens} />
     <p class="legend"><i class="counted"></i> counted by the board <i class="expected"></i> seen in the trial</p>

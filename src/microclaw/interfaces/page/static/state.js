@@ -1,6 +1,7 @@
 // What the page knows of the host: fetched once, kept new by the event stream. Views read it, and none of them fetches it.
 
 import { ApiError, HostAway, OtherPerson, get, onOtherPerson, onSessionOver, whoAmI } from "./api.js";
+import { benches } from "./bench_state.js";
 import { LiveStream } from "./events.js";
 import { pins } from "./pins.js";
 import { useLayoutEffect, useState } from "./vendor/htm-preact.module.js";
@@ -149,7 +150,7 @@ async function refreshApprovals() {
 
 /** Everything, once; also what the stream would have told, while it is blocked. */
 async function refresh() {
-  await Promise.all([refreshBoards(), refreshApprovals(), ...(state.live === "stream" ? [] : [pins.poll()])]);
+  await Promise.all([refreshBoards(), refreshApprovals(), ...(state.live === "stream" ? [] : [pins.poll(), benches.poll()])]);
 }
 
 /**
@@ -199,7 +200,10 @@ export const stream = new LiveStream({ kinds: KINDS, event: heard, state: liveIs
 function liveIs(live, liveWhy) {
   const before = state.live;
   update({ live, liveWhy });
-  if (live === "away") pins.lost();
+  if (live === "away") {
+    pins.lost();
+    benches.lost();
+  }
   if (live === "stream" && before !== "stream") {
     boardsSoon();
     approvalsSoon();
@@ -210,7 +214,8 @@ function liveIs(live, liveWhy) {
 function heard(kind, data) {
   if (kind === "edges") {
     if (pins.take(data)) boardsSoon(); // whether the board is there may have changed
-  } else if (kind === "approval") approvalIs(data);
+  } else if (kind === "bench") benches.take(data);
+  else if (kind === "approval") approvalIs(data);
   else if (kind === "lost") {
     boardsSoon();
     approvalsSoon();
@@ -235,7 +240,8 @@ function begin() {
   setInterval(() => {
     if (state.phase === "in" && !state.isOver && state.live === "stream" && !document.hidden) boardsSoon();
   }, REFRESH_MS);
-  pins.onWatched = (names) => stream.follow(names);
+  pins.onWatched = (names) => stream.follow("edges", names);
+  benches.onWatched = (names) => stream.follow("bench", names);
   void stream.run();
 }
 

@@ -1,0 +1,167 @@
+// What is known of boards' parts, as the event stream brings it; asked for where the stream is blocked. It draws nothing.
+
+import { ApiError, HostAway, get, part } from "./api.js";
+import { Watched } from "./pins.js";
+
+/** @typedef {import("./bench.js").PartState} PartState */
+/** @typedef {import("./bench.js").WiredPart} WiredPart */
+/** @typedef {{gpio: number, level: number | null, duty: number | null, source: string, program: string | null}} PinState */
+/** @typedef {{device: string, wiring: string, fault: string | null, parts: Record<string, PartState>, pins: PinState[], begins?: boolean}} News */
+
+export const MAX_BENCHES = 8; // the host takes no more of one page
+const LATE_NEWS_MS = 6_000; // the host tells of each board every second, polling takes 2
+/** @type {PartState} */
+const NOT_READ = { state: {}, source: "unknown" };
+
+export class BoardBench {
+  /** @param {string} device */
+  constructor(device) {
+    this.device = device;
+    /** The answer of GET bench, with everything that does not move; null before the first. @type {any} */
+    this.answer = null;
+    /** @type {Record<string, PartState>} */
+    this.states = {};
+    /** @type {Map<number, PinState>} */
+    this.pins = new Map();
+    /** When a part or a pin moved last while this page looked: performance.now() by id. @type {Map<string, number>} */
+    this.movedAt = new Map();
+    this.heardAt = 0; // performance.now(); 0: never
+    this.readAt = 0; // Unix ms of the last reading
+    /** @type {string | null} */
+    this.fault = null;
+    /** @type {any} */
+    this.error = null;
+    this.isLost = false; // nothing came since the host was away
+    this.isAsked = false;
+  }
+
+  /** Why the state is not known now; "" while it is read. */
+  unreadText() {
+    if (this.fault) return this.fault;
+    const isOld = this.isLost || this.heardAt === 0 || performance.now() - this.heardAt > LATE_NEWS_MS;
+    return isOld ? "nothing is read of it now" : "";
+  }
+
+  /** The wired parts, and the pins that moved and have none. @returns {WiredPart[]} */
+  parts() {
+    const wired = /** @type {WiredPart[]} */ (this.answer?.parts ?? []);
+    const wiredPins = new Set(wired.flatMap((one) => one.pins.map((pin) => pin.gpio)));
+    const bare = [...this.pins.keys()].filter((gpio) => !wiredPins.has(gpio)).sort((a, b) => a - b);
+    return [...wired, ...bare.map(barePin)];
+  }
+
+  /** The state of each part by id, and the level of each pin, 0 to 1. @param {string} unread see `unreadText` */
+  shown(unread) {
+    /** @type {Map<number, number | null>} */
+    const levels = new Map();
+    /** @type {Record<string, PartState>} */
+    const states = unread ? {} : { ...this.states };
+    for (const one of this.answer?.parts ?? []) {
+      if (unread) for (const { gpio } of one.pins) levels.set(gpio, null);
+    }
+    for (const pin of this.pins.values()) {
+      levels.set(pin.gpio, unread ? null : levelOf(pin));
+      if (unread) continue;
+      states[pinId(pin.gpio)] = pinStates.get(pin) ?? NOT_READ;
+    }
+    return { states, levels };
+  }
+
+  /** @param {News} news */
+  take(news) {
+    const now = performance.now();
+    this.heardAt = now;
+    this.isLost = false;
+    this.fault = news.fault;
+    if (!news.fault) this.readAt = Date.now();
+    if (news.begins) this.pins.clear();
+    for (const [id, state] of Object.entries(news.parts)) {
+      this.states[id] = { ...this.states[id], ...state };
+      if (!news.begins) this.movedAt.set(id, now);
+    }
+    for (const pin of news.pins) {
+      this.pins.set(pin.gpio, pin);
+      pinStates.set(pin, { state: { level: levelOf(pin) }, source: pin.source });
+      if (!news.begins) this.movedAt.set(pinId(pin.gpio), now);
+    }
+  }
+}
+
+/** The state of a pin as that of a part, made once for each reading. @type {WeakMap<PinState, PartState>} */
+const pinStates = new WeakMap();
+
+/** @param {number} gpio */
+function pinId(gpio) {
+  return `pin ${gpio}`;
+}
+
+/** @param {PinState} pin */
+function levelOf({ level, duty }) {
+  if (level === null) return null;
+  return duty === null || duty === undefined ? level : duty / 255;
+}
+
+/** A pin without a part, drawn as a lamp. @param {number} gpio @returns {WiredPart} */
+function barePin(gpio) {
+  return { id: pinId(gpio), part: "", title: "without a part", attributes: {}, values: {}, pins: [{ role: "pin", use: "output", gpio }] };
+}
+
+/** @extends {Watched<BoardBench>} */
+class Benches extends Watched {
+  constructor() {
+    super((name) => new BoardBench(name));
+    /** Called when a wiring is another one. @type {Set<() => void>} */
+    this.readers = new Set();
+  }
+
+  /** @param {News} news */
+  take(news) {
+    const board = this.of(news.device);
+    const count = board.pins.size;
+    board.take(news);
+    if (news.wiring !== board.answer?.wiring) this.ask(news.device);
+    else if (count !== board.pins.size) this.tell();
+  }
+
+  tell() {
+    for (const reader of [...this.readers]) reader();
+  }
+
+  /** Ask for everything of a board, unless that is under way. @param {string} name */
+  ask(name) {
+    const board = this.of(name);
+    if (board.isAsked) return;
+    board.isAsked = true;
+    this.read(name).catch((error) => {
+      if (!(error instanceof HostAway)) throw error;
+      board.isLost = true;
+    }).finally(() => {
+      board.isAsked = false;
+    });
+  }
+
+  /** Everything of a board; HostAway is the caller's. @param {string} name */
+  async read(name) {
+    const board = this.of(name);
+    try {
+      const answer = await get(`/v1/devices/${part(name)}/bench`);
+      const isOther = board.answer?.wiring !== answer.wiring;
+      board.error = null;
+      board.answer = answer;
+      const parts = Object.fromEntries(answer.parts.map((/** @type {any} */ one) => [one.id, one]));
+      board.take({ ...answer, parts, begins: true });
+      if (isOther) this.tell();
+    } catch (error) {
+      if (!(error instanceof ApiError)) throw error;
+      board.error = error;
+      this.tell();
+    }
+  }
+
+  /** What the stream would bring, asked for. */
+  async poll() {
+    await Promise.all([...this.watchers.keys()].map((name) => this.read(name)));
+  }
+}
+
+export const benches = new Benches();

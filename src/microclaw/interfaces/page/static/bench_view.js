@@ -1,0 +1,179 @@
+// The bench of a board: its drawing alive, with hands, sound and recording; beside it programs and proof, below it time.
+
+import { part } from "./api.js";
+import { SOURCES, bench, loadDrawings } from "./bench.js";
+import { BoardHands } from "./bench_hands.js";
+import { useRecording } from "./bench_record.js";
+import { useSound } from "./bench_sound.js";
+import { benches } from "./bench_state.js";
+import { Badge, Link, Problem, boardPath, prose, useFetched, useTick } from "./parts.js";
+import { Expected, ProgramActs, useChanges } from "./program.js";
+import { may, useStore } from "./state.js";
+import { LivePins } from "./timeline.js";
+import { html, useEffect, useRef, useState } from "./vendor/htm-preact.module.js";
+
+/** @typedef {import("./bench_state.js").BoardBench} BoardBench */
+/** @typedef {(id: string, values: Record<string, number>) => void} SetValues */
+
+const FRAME_MS = 50; // 20 updates a second, of what changed
+const CALM_MS = 250; // for people who want little motion
+const LINE_MS = 1_000;
+const NARROW = matchMedia("(max-width: 44rem)");
+const MOVED_COUNT = 4; // parts and pins on a card
+const CHOOSE_AGAIN_MS = 10_000;
+
+/** What is known of a board's parts while the view is shown; the view is drawn again if other parts are wired. @param {string} device */
+export function useBench(device) {
+  const [, again] = useState(0);
+  useEffect(() => {
+    const reader = () => again((count) => count + 1);
+    benches.readers.add(reader);
+    const unwatch = benches.watch([device]);
+    benches.ask(device);
+    return () => {
+      benches.readers.delete(reader);
+      unwatch();
+    };
+  }, [device]);
+  return benches.of(device);
+}
+
+function useNarrow() {
+  const [isNarrow, setNarrow] = useState(NARROW.matches);
+  useEffect(() => {
+    const change = () => setNarrow(NARROW.matches);
+    NARROW.addEventListener("change", change);
+    return () => NARROW.removeEventListener("change", change);
+  }, []);
+  return isNarrow;
+}
+
+/**
+ * The drawing, alive. `ids`: only these parts; `onShow` is called with what is drawn, 20 times a second.
+ * @param {{known: BoardBench, board: any, label: string, isStrip: boolean, ids?: string[] | null, hands?: BoardHands | null, onShow?: (states: Record<string, import("./bench.js").PartState>) => void}} given
+ */
+export function LiveBench({ known, board, label, isStrip, ids = null, hands = null, onShow }) {
+  const place = useRef(/** @type {HTMLElement | null} */ (null));
+  const show = useRef(onShow);
+  show.current = onShow;
+  const parts = known.parts().filter((one) => ids === null || ids.includes(one.id));
+  const [error, setError] = useState(/** @type {any} */ (null));
+  const look = [known.answer?.wiring, parts.map((one) => one.id), isStrip, hands !== null, board?.name].join(" ");
+  useEffect(() => {
+    if (known.answer === null || !board) return undefined;
+    let timer = 0;
+    let isOver = false;
+    const begin = () => {
+      if (isOver) return;
+      /** @type {SetValues | null} */
+      const setValues = hands && ((id, values) => hands.set(id, values, isPress(parts.find((one) => one.id === id), values)));
+      const drawing = bench({ board, parts, label, hands: setValues, isStrip, isMarked: !known.answer.virtual });
+      const draw = () => {
+        if (document.hidden) return;
+        const { states, levels } = known.shown(known.unreadText());
+        hands?.putOver(states);
+        drawing.update(states, levels);
+        show.current?.(states);
+      };
+      place.current?.replaceChildren(drawing.node);
+      draw();
+      timer = setInterval(draw, matchMedia("(prefers-reduced-motion: reduce)").matches ? CALM_MS : FRAME_MS);
+    };
+    loadDrawings(parts).then(begin, (/** @type {Error} */ problem) => setError({ message: `the drawings of the parts did not come: ${problem.message}`, next: "load the page again" }));
+    return () => {
+      isOver = true;
+      clearInterval(timer);
+    };
+  }, [look, known]);
+  return html`<${Problem} error=${error ?? known.error} /><div class="stage" ref=${place}></div>`;
+}
+
+/** Whether a move is a button's, of which none may be left out. @param {import("./bench.js").WiredPart | undefined} wired @param {Record<string, number>} values */
+function isPress(wired, values) {
+  return Object.keys(values).every((name) => wired?.values[name]?.least === 0 && wired.values[name].most === 1);
+}
+
+/** @param {{device: any, apps: any[]}} given */
+export function BenchView({ device, apps }) {
+  const known = useBench(device.name);
+  const isNarrow = useNarrow();
+  const [board, error] = useFetched(`/v1/devices/${part(device.name)}`);
+  const [refusal, setRefusal] = useState(/** @type {any} */ (null));
+  const hands = useRef(/** @type {BoardHands | null} */ (null));
+  const [sound, play] = useSound();
+  const [record, recorded] = useRecording(device.name, apps);
+  const mayMove = known.answer?.hands && may("act");
+  if (mayMove && hands.current?.device !== device.name) hands.current = new BoardHands(device.name, setRefusal);
+  const parts = known.parts();
+  const hasTone = parts.some((one) => "tone" in one.values);
+  const names = new Map(parts.flatMap((one) => one.pins.map((pin) => [pin.gpio, one.part ? one.id : ""])));
+  const used = new Map(apps.flatMap((app) => app.pins.map((/** @type {number} */ pin) => [pin, app.name])));
+  return html`<div class="benchview">
+    <section class="mat" aria-label="Bench">
+      <${StateLine} known=${known} isNarrow=${isNarrow} mayMove=${mayMove}>
+        ${hasTone && sound}${mayMove && record}<//>
+      <${Problem} error=${refusal ?? error} />
+      <${LiveBench} known=${known} board=${board} label=${`the bench of ${device.name}`} isStrip=${isNarrow} hands=${mayMove ? hands.current : null}
+        onShow=${(/** @type {any} */ states) => play(toneOf(states))} />
+    </section>
+    <aside class="panel">${recorded}${apps.length === 0 ? html`<section class="card"><p class="quiet">No program is on ${device.name}. Ask for one: <${Link} to="/chat">chat<//>.</p></section>`
+      : apps.map((app) => html`<${ProgramCard} key=${app.name} device=${device.name} app=${app} />`)}</aside>
+    <section class="card time" aria-label="Timeline"><h2>Timeline</h2>
+      ${device.capabilities.includes("edges.read") ? html`<${LivePins} device=${device.name} names=${names} used=${used} />`
+        : html`<p class="quiet">This board counts no edges: its firmware takes orders and does not report its pins.</p>`}</section>
+  </div>`;
+}
+
+/** The frequency that a buzzer has now, 0 if none sounds. @param {Record<string, import("./bench.js").PartState>} states */
+function toneOf(states) {
+  const tones = Object.values(states).map(({ state, source }) => (source === "counted" ? state.tone ?? 0 : 0));
+  return Math.max(0, ...tones);
+}
+
+/** What one sees here, and what one can do. @param {{known: BoardBench, isNarrow: boolean, mayMove: boolean, children?: any}} given */
+function StateLine({ known, isNarrow, mayMove, children }) {
+  useTick(LINE_MS);
+  if (known.answer === null) return html`<p class="line">One moment.</p>`;
+  const unread = known.unreadText();
+  if (unread) {
+    const since = known.readAt === 0 ? "Not read." : `Not read since ${new Date(known.readAt).toLocaleTimeString()}.`;
+    return html`<p class="line warn" role="status"><span><b>${since}</b> The drawing shows the wiring, not the state: ${prose(unread)}. It is read again by itself.</span></p>`;
+  }
+  const { virtual, hands, no_hands: noHands } = known.answer;
+  if (!virtual) {
+    return html`<p class="line"><span><b>A real board:</b> press its buttons with your own hand.</span>
+      ${[["counted", "by the board"], ["ordered", "nobody saw it"], ["trial", "of the program"], ["unknown", ""]].map(([source = "", meaning]) =>
+        html`<span key=${source}><span class=${`state ${SOURCES[source]?.[0]}`}>${SOURCES[source]?.[1]}</span> ${meaning}</span>`)}</p>`;
+  }
+  const how = isNarrow ? "Press, turn, slide." : "Press, turn and slide: mouse, finger, or Tab with Space and the arrows.";
+  const why = hands ? "Your role may look at the parts, and not move them." : prose(noHands);
+  return html`<div class="line"><span>${mayMove ? how : why}</span><span class="buttons">${children}</span></div>`;
+}
+
+/** @param {{device: string, app: any}} given */
+function ProgramCard({ device, app }) {
+  const store = useStore();
+  const [shown] = useFetched(may("ask") ? `/v1/devices/${part(device)}/apps/${part(app.name)}` : "/v1/me", [store.changed]);
+  const [changes] = useChanges(device, app.name);
+  const expected = shown?.proof?.expected ?? [];
+  const met = expected.filter((/** @type {any} */ one) => !/^(not met|untried)/.test(one.answer)).length;
+  return html`<section class="card" aria-label=${`program ${app.name}`}>
+    <div class="cardhead"><h2><${Link} to=${boardPath(device, "programs", app.name)}>${app.name}<//></h2><${Badge} state=${app.condition} /></div>
+    <${ProgramActs} device=${device} name=${app.name} app=${app} changes=${changes}>
+      ${shown?.source && html`<${Link} class="button" to=${`/editor/${part(device)}/${part(app.name)}`}>Edit<//>`}<//>
+    ${expected.length > 0 && html`<div class="cardhead"><h3>Proof</h3><span class="quiet">${met} of ${expected.length} met</span></div><${Expected} expected=${expected} />`}
+  </section>`;
+}
+
+/** What a card shows of a board: the parts and pins that moved last, as a strip; `children` if there are none. @param {{device: any, children?: any}} given */
+export function MovedParts({ device, children }) {
+  const known = useBench(device.name);
+  useTick(CHOOSE_AGAIN_MS);
+  const parts = known.parts();
+  if (parts.length === 0) return children;
+  const moved = (/** @type {{id: string}} */ one) => known.movedAt.get(one.id) ?? 0;
+  const ids = [...parts].sort((a, b) => moved(b) - moved(a)).slice(0, MOVED_COUNT).map((one) => one.id);
+  const pins = parts.flatMap((one) => one.pins).map((pin) => ({ pin: pin.gpio, refused: null }));
+  const board = { name: device.name, chip: device.chip, pins, layout: null };
+  return html`<div class="mat small"><${LiveBench} known=${known} board=${board} label=${`parts of ${device.name} that moved last`} isStrip=${true} ids=${ids} /></div>`;
+}
