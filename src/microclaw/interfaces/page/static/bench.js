@@ -14,7 +14,7 @@
 //   single(part)                           one part alone, {node, update({...state, screen, colors})}: for a palette
 
 import { FIRST_ROW, ROW, layout, wirePath } from "./bench_layout.js";
-import { plainDrawing } from "./plain_part.js";
+import plainPart from "./plain_part.js";
 import { s, say, set } from "./svg.js";
 
 /** @typedef {import("./bench_layout.js").WiredPart} WiredPart */
@@ -44,6 +44,20 @@ export const SOURCES = {
 /** @type {PartState} */
 export const UNKNOWN = { state: {}, source: "unknown" };
 
+/** A pin without a part: a lamp for its level, 0 to 1. @type {PartDrawing} */
+const pinLamp = {
+  size: [24, 24],
+  draw(group) {
+    const light = s("circle", { class: "glow", cx: 12, cy: 12, r: 7, opacity: 0 });
+    group.append(s("g", { class: "c-yellow" }, s("rect", { class: "m-black", width: 24, height: 24, rx: 5 }), s("circle", { class: "lens", cx: 12, cy: 12, r: 7 }), light));
+    return ({ level = null }) => set(light, "opacity", level ?? 0);
+  },
+  says({ level = null }) {
+    if (level === null) return "not known";
+    if (level === 0 || level === 1) return level ? "high" : "low";
+    return `high ${Math.round(level * 100)} %`;
+  },
+};
 /** Parts that have a drawing: the server names them in the document. */
 const drawn = new Set(document.querySelector('meta[name="drawings"]')?.getAttribute("content")?.split(" "));
 /** @type {Map<string, PartDrawing>} */
@@ -60,7 +74,7 @@ export async function loadDrawings(parts) {
 
 /** @param {WiredPart} part @returns {PartDrawing} */
 function drawingOf(part) {
-  return drawings.get(part.part) ?? plainDrawing(part);
+  return part.part ? drawings.get(part.part) ?? plainPart : pinLamp;
 }
 
 /** What a drawing knows of its part besides the state. @param {WiredPart} part */
@@ -125,8 +139,8 @@ export function single(part) {
 }
 
 /** @param {PartState} known @returns {any} */
-function stateOf(known) {
-  return { ...known.state, screen: known.screen ?? null, colors: known.colors ?? null };
+function stateOf({ state, screen = null, colors = null, says = null }) {
+  return { ...state, screen, colors, text: says };
 }
 
 /** @param {DrawnPart} part @param {PartState} known @param {{now: number, isSpoken: boolean, isMarked: boolean}} when */
@@ -149,7 +163,7 @@ function showPart(part, known, { now, isSpoken, isMarked }) {
   set(part.frame, "class", `frame ${kind}`);
   set(part.group, "class", part.group.classList.contains("on") ? `part ${kind} on` : `part ${kind}`);
   if (!isSpoken) return;
-  const spoken = kind === "calm" ? sourceWords : [sourceWords, known.says ?? state].filter(Boolean).join(", ");
+  const spoken = kind === "calm" ? sourceWords : [sourceWords, state].filter(Boolean).join(", ");
   set(part.group, "aria-label", `${part.wired.id}, ${part.wired.title} ${part.where}: ${spoken}`);
 }
 

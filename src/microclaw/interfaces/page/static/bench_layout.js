@@ -1,7 +1,7 @@
 // Where everything on a bench stands: each part beside its pins, one line a signal without crossings. It draws nothing.
 
 /** @typedef {"left" | "right"} Side */
-/** A part of GET /v1/devices/{device}/bench, as the bench needs it; `side` is chosen if it is not given. @typedef {{id: string, part: string, title: string, attributes: Record<string, any>, values: Record<string, any>, pins: {role: string, use: string, gpio: number | null}[], side?: Side}} WiredPart */
+/** A part of GET /v1/devices/{device}/bench, as the bench needs it; `side` is chosen if it is not given. @typedef {{id: string, part: string, title: string, attributes: Record<string, any>, values: Record<string, any>, pins: {role: string, use: string, gpio: number | null}[], soldered?: boolean, side?: Side}} WiredPart */
 /** A hole of a header. @typedef {{side: Side, row: number, label: string, gpio: number | null, refused: string | null}} Pad */
 /** @typedef {{role: string, use: string, gpio: number, pad: Pad, x: number, y: number, padY: number}} Terminal */
 /** `high` has room for the terminals, `body` is the drawing's own height. @typedef {{wired: WiredPart, wide: number, high: number, body: number, terminals: Terminal[], row: number, side: Side, x: number, y: number}} Place */
@@ -15,6 +15,7 @@ const BOARD = 178;
 const STRIP = 84; // the board of a strip
 const GAP = 18; // between terminals
 const LABEL = 26; // below a part
+const SPACE = 14; // between parts of a strip
 const LANE = 9;
 const STRAIGHT = 14; // a wire that is so nearly straight becomes straight
 const MIDDLE_ROW = 8; // of a part without wires
@@ -31,7 +32,10 @@ export function layout(board, parts, sizeOf, isStrip) {
   const places = parts.map((part) => placeOf(part, pads, sizeOf(part)));
   /** @type {Columns} */
   const columns = { left: [], right: [] };
-  for (const place of places) columns[place.side].push(place);
+  for (const place of places) {
+    place.side = sideOf(place, columns);
+    columns[place.side].push(place);
+  }
   if (isStrip) balance(columns);
   for (const side of SIDES) columns[side].sort((a, b) => a.row - b.row);
 
@@ -79,22 +83,32 @@ function placeOf(wired, pads, [wide, body]) {
     const pad = pads.find((candidate) => gpio !== null && candidate.gpio === gpio);
     if (gpio !== null && pad !== undefined) terminals.push({ role, use, gpio, pad, x: 0, y: 0, padY: 0 });
   }
-  const right = terminals.filter((terminal) => terminal.pad.side === "right").length;
-  const side = wired.side ?? (right * 2 > terminals.length ? "right" : "left");
   terminals.sort((a, b) => a.pad.row - b.pad.row);
   const rowSum = terminals.reduce((sum, terminal) => sum + terminal.pad.row, 0);
   const row = terminals.length > 0 ? rowSum / terminals.length : MIDDLE_ROW;
-  return { wired, wide, high: Math.max(body, terminals.length * GAP), body, terminals, row, side, x: 0, y: 0 };
+  return { wired, wide, high: Math.max(body, terminals.length * GAP), body, terminals, row, side: "left", x: 0, y: 0 };
+}
+
+/** The side of most of its pins, else the emptier one. @param {Place} place @param {Columns} columns @returns {Side} */
+function sideOf({ wired, terminals }, columns) {
+  if (wired.side) return wired.side;
+  const right = terminals.filter((terminal) => terminal.pad.side === "right").length;
+  if (right * 2 === terminals.length) return highOf(columns.left) > highOf(columns.right) ? "right" : "left";
+  return right * 2 > terminals.length ? "right" : "left";
+}
+
+/** @param {Place[]} column */
+function highOf(column) {
+  return column.reduce((sum, place) => sum + place.high + LABEL + SPACE, 0);
 }
 
 /** Move parts to the shorter column: a strip keeps no sides. @param {Columns} columns */
 function balance(columns) {
-  const highOf = (/** @type {Place[]} */ places) => places.reduce((sum, place) => sum + place.high + LABEL + 14, 0);
   for (;;) {
     const isLeftLong = highOf(columns.left) >= highOf(columns.right);
     const [long, short] = isLeftLong ? [columns.left, columns.right] : [columns.right, columns.left];
     const last = long.at(-1);
-    if (last === undefined || last.wired.side || highOf(short) + last.high + LABEL + 14 >= highOf(long)) return;
+    if (last === undefined || last.wired.side || highOf(short) + last.high + LABEL + SPACE >= highOf(long)) return;
     long.pop();
     last.side = isLeftLong ? "right" : "left";
     short.push(last);
@@ -106,7 +120,7 @@ function stack(column, top) {
   let y = top;
   for (const place of column) {
     place.y = y;
-    y += place.high + LABEL + 14;
+    y += place.high + LABEL + SPACE;
   }
 }
 

@@ -169,9 +169,9 @@ function ProgramCard({ device, app }) {
 export function MovedParts({ device, children }) {
   const known = useBench(device.name);
   useTick(CHOOSE_AGAIN_MS);
-  const parts = known.parts();
-  if (parts.length === 0) return children;
   const moved = (/** @type {{id: string}} */ one) => known.movedAt.get(one.id) ?? 0;
+  const parts = known.parts().filter((one) => !one.soldered || moved(one) > 0);
+  if (parts.length === 0) return children;
   const ids = [...parts].sort((a, b) => moved(b) - moved(a)).slice(0, MOVED_COUNT).map((one) => one.id);
   const pins = parts.flatMap((one) => one.pins).map((pin) => ({ pin: pin.gpio, refused: null }));
   const board = { name: device.name, chip: device.chip, pins, layout: null };

@@ -1,71 +1,140 @@
-// The drawing of a part that has none of its own: a module with its title, its values, and a slider for each that hands can set.
+// The drawing of a sensor: its picture, and below it each value as a number and as a slider. A part without a drawing
+// of its own is a plain board with its title.
 
 import { slide } from "./hands.js";
 import { add, s, say, set } from "./svg.js";
 
-/** @typedef {{least: number, most: number, unit: string, step: number, sets: boolean}} ValueRange */
+/** @typedef {import("./svg.js").Attributes} Attributes */
+/** @typedef {import("./svg.js").Value} Value */
+/** @typedef {{height: number, shapes: (attributes: Attributes) => any[]}} Picture what stands above the sliders, WIDTH wide */
 
-const WIDE = 164;
-const HEAD = 26;
-const ROW = 30;
-const RAIL = { x: 12, wide: WIDE - 24 };
-const MAX_TITLE = 20;
+export const WIDTH = 148;
+const UNKNOWN = "–";
+const NUMBER_ROW = 20;
+const SLIDER_ROW = 36;
+const THUMB = 7;
+const BOARD = 30;
+const MOST_LETTERS = 19;
+// A range this long is drawn with most room for its small values, as light is.
+const LONG_RANGE = 5000;
 
-/** @param {string} title */
-function shortTitle(title) {
-  const name = (title.split(/[:(]/, 1)[0] ?? "").trim().replace(/^an? /, "");
-  return name.length > MAX_TITLE ? `${name.slice(0, MAX_TITLE - 1)}…` : name;
+/** A value as it is read, with its unit; a dash if it is not known. @param {number | null} value @param {Value} facts */
+export function reading(value, { step, unit }) {
+  if (value === null) return UNKNOWN;
+  let decimals = 0;
+  if (step < 1) decimals = 1;
+  if (step < 0.1) decimals = 2;
+  return `${value.toFixed(decimals)} ${unit}`.trim();
 }
 
-/** A value with its unit. @param {number | null | undefined} value @param {string} unit */
-export function valueText(value, unit) {
-  if (value === null || value === undefined) return "–";
-  const number = Number(value.toFixed(Math.abs(value) < 100 ? 1 : 0));
-  return unit ? `${number} ${unit}` : String(number);
-}
-
-/** @param {{title: string, values: Record<string, ValueRange>}} part @returns {import("./svg.js").PartDrawing} */
-export function plainDrawing({ title, values }) {
-  const names = Object.keys(values);
-  return {
-    size: [WIDE, HEAD + names.length * ROW + 6],
-    draw(group, { label }, hands) {
-      add(group, s("rect", { class: "m-dark", width: WIDE, height: HEAD + names.length * ROW + 6, rx: 6 }),
-        s("text", { class: "title", x: RAIL.x, y: 18 }, shortTitle(title)));
-      const rows = names.map((name, i) => drawRow(group, HEAD + i * ROW, { name, label, range: /** @type {ValueRange} */ (values[name]), hands }));
-      return (state) => names.forEach((name, i) => rows[i]?.(/** @type {number | null} */ (state[name] ?? null)));
-    },
-    says(state) {
-      const known = names.filter((name) => typeof state[name] === "number");
-      if (known.length === 0) return names.length === 0 ? "" : "not known";
-      return known.map((name) => `${names.length > 1 ? `${name} ` : ""}${valueText(state[name], values[name]?.unit ?? "")}`).join(", ");
-    },
-  };
-}
-
-/** @param {SVGElement} group @param {number} y @param {{name: string, label: string, range: ValueRange, hands: import("./svg.js").Hands | null}} row @returns {(value: number | null) => void} */
-function drawRow(group, y, { name, label, range, hands }) {
-  const { least, most, unit } = range;
-  const share = (/** @type {number} */ value) => Math.min(1, Math.max(0, (value - least) / (most - least || 1)));
-  const number = s("text", { class: "plainvalue", x: WIDE - 12, y: y + 12 });
-  add(group, s("text", { class: "plainname", x: RAIL.x, y: y + 12 }, name), number);
-  if (!range.sets) return (value) => say(number, valueText(value, unit));
-
-  const done = s("path", { class: "rail done" });
-  const thumb = s("circle", { class: hands ? "thumb" : "thumb still", cy: y + 21, r: 6 });
-  add(group, s("path", { class: "rail", d: `M${RAIL.x} ${y + 21}h${RAIL.wide}` }), done, thumb);
-  const show = (/** @type {number | null} */ value) => {
-    say(number, valueText(value, unit));
-    const x = RAIL.x + RAIL.wide * share(value ?? least);
-    set(thumb, "cx", x.toFixed(1));
-    set(thumb, "opacity", value === null ? 0 : 1);
-    set(done, "d", value === null ? "" : `M${RAIL.x} ${y + 21}H${x.toFixed(1)}`);
-  };
-  if (hands === null) return show;
-  const showHand = slide(group, `${label}: ${name}`, { ...range, value: null, text: (value) => valueText(value, unit) }, [4, y, WIDE - 8, ROW],
-    (x) => least + ((x - RAIL.x) / RAIL.wide) * (most - least), (value) => hands({ [name]: value }));
+/**
+ * Add a slider. Returns a function that shows a value; what is not known has no thumb. Without hands it stands still.
+ * @param {SVGElement} group @param {[number, number, number]} place x, y and width @param {string} label @param {Value} facts
+ * @param {((value: number) => void) | null} onChange
+ */
+export function slider(group, [x, y, width], label, facts, onChange) {
+  const { least, most } = facts;
+  const begin = x + THUMB;
+  const length = width - 2 * THUMB;
+  const bend = least >= 0 && most >= LONG_RANGE ? 3 : 1;
+  const full = s("path", { class: "rail full", d: "" });
+  const thumb = s("circle", { class: onChange ? "thumb" : "thumb still", cx: begin, cy: y, r: THUMB, opacity: 0 });
+  const drawing = [s("path", { class: "rail", d: `M${begin} ${y}h${length}` }), full, thumb];
+  /** @param {number} at */
+  const valueAt = (at) => least + (most - least) * Math.min(1, Math.max(0, (at - begin) / length)) ** bend;
+  let showHand = (/** @type {number | null} */ _value) => {};
+  if (onChange) {
+    showHand = slide(group, label, { ...facts, value: null, text: (value) => reading(value, facts) }, [x, y - 12, width, 24], valueAt, onChange);
+    add(/** @type {SVGElement} */ (group.lastChild), drawing);
+  } else {
+    add(group, drawing);
+  }
+  /** @param {number | null} value */
   return (value) => {
-    show(value);
     showHand(value);
+    set(thumb, "opacity", value === null ? 0 : 1);
+    if (value === null) {
+      set(full, "d", "");
+      return;
+    }
+    const share = Math.min(1, Math.max(0, (value - least) / (most - least)));
+    const at = (begin + length * share ** (1 / bend)).toFixed(1);
+    set(thumb, "cx", at);
+    set(full, "d", `M${begin} ${y}H${at}`);
   };
 }
+
+/** The name of a value in words. @param {string} name */
+function wordsOf(name) {
+  return name.replaceAll("_", " ");
+}
+
+/** @param {Value} facts */
+function rowHeight(facts) {
+  return facts.sets ? SLIDER_ROW : NUMBER_ROW;
+}
+
+/**
+ * Add a row with a value. Returns a function that shows it.
+ * @param {SVGElement} group @param {number} y @param {string} name @param {Value} facts @param {Attributes} attributes
+ * @param {import("./svg.js").Hands | null} hands
+ */
+function addRow(group, y, name, facts, attributes, hands) {
+  const number = s("text", { class: "value end", x: WIDTH, y: y + 14 });
+  add(group, s("text", { class: "name", x: 0, y: y + 14 }, wordsOf(name)), number);
+  let show = (/** @type {number | null} */ _value) => {};
+  if (facts.sets) {
+    const label = `${attributes.label ?? attributes.title}: ${wordsOf(name)}`;
+    const onChange = hands && ((/** @type {number} */ value) => hands({ [name]: value }));
+    show = slider(group, [0, y + 25, WIDTH], label, facts, onChange);
+  }
+  /** @param {number | null} value */
+  return (value) => {
+    say(number, reading(value, facts));
+    show(value);
+  };
+}
+
+/** Return the drawing of a sensor. @param {Picture} picture @returns {import("./svg.js").PartDrawing} */
+export function sensor(picture) {
+  return {
+    sizeOf({ values = {} }) {
+      let height = picture.height;
+      for (const facts of Object.values(values)) height += rowHeight(facts);
+      return [WIDTH, height];
+    },
+    draw(group, attributes, hands) {
+      add(group, picture.shapes(attributes));
+      /** @type {[string, (value: number | null) => void][]} */
+      const rows = [];
+      let y = picture.height;
+      for (const [name, facts] of Object.entries(attributes.values ?? {})) {
+        rows.push([name, addRow(group, y, name, facts, attributes, hands)]);
+        y += rowHeight(facts);
+      }
+      return (state) => {
+        for (const [name, show] of rows) show(state[name] ?? null);
+      };
+    },
+    says(state, { values = {} }) {
+      const known = Object.entries(values).filter(([name]) => (state[name] ?? null) !== null);
+      const phrases = known.map(([name, facts]) => `${wordsOf(name)} ${reading(state[name] ?? null, facts)}`);
+      return phrases.join(", ") || "not known";
+    },
+  };
+}
+
+export default sensor({
+  height: BOARD,
+  shapes({ title = "" }) {
+    const [name = ""] = title.split(/[:(]/);
+    let words = name.trim();
+    if (words.length > MOST_LETTERS) words = `${words.slice(0, MOST_LETTERS - 1)}…`;
+    return [
+      s("rect", { class: "m-violet", width: WIDTH, height: BOARD - 2, rx: 4 }),
+      s("rect", { class: "m-metal", x: 8, y: 8, width: 12, height: 12, rx: 2 }),
+      s("circle", { class: "bore", cx: 12, cy: 12, r: 1.5 }),
+      s("text", { class: "print", x: 27, y: 18.5 }, words),
+    ];
+  },
+});

@@ -4,9 +4,10 @@
 const SVG = "http://www.w3.org/2000/svg";
 
 /** What a display shows, as hardware/screens/screen.py has it; `data` is zlib in base64. @typedef {{kind: "pixels" | "colors" | "text" | "digits", width: number, height: number, data: string, mark: string}} Screen */
-/** The values of a part by their names in its part.toml, null if not known; `screen` of a display, `colors` of addressable LEDs. @typedef {Record<string, number | null> & {screen?: Screen | null, colors?: string[] | null}} State */
+/** The values of a part by their names in its part.toml, null if not known; `screen` of a display and its content in words as `text`, `colors` ("ff0000") of addressable LEDs. @typedef {Record<string, number | null> & {screen?: Screen | null, text?: string | null, colors?: string[] | null}} State */
+/** A value of a part: its range, and whether hands can set it. @typedef {{least: number, most: number, unit: string, step: number, sets: boolean, choices?: number[]}} Value */
 /** Sets inputs of a part by their names. @typedef {(values: Record<string, number>) => void} Hands */
-/** @typedef {Record<string, any>} Attributes the part's attributes, and its id as `label` */
+/** The part's attributes; besides its label or id as `label`, its `title`, and its values by name. @typedef {Record<string, any> & {label?: string, title?: string, values?: Record<string, Value>}} Attributes */
 /**
  * `hardware/parts/NAME/draw.js` exports one of these. `draw` gets an empty group at 0,0 in the part's own units (a unit
  * is a pixel at full size), and returns a function that shows a state. `says` is the state in words.
