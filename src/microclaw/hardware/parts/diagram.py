@@ -6,6 +6,8 @@ import functools
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Final
 
+from msgspec.structs import replace
+
 from microclaw.errors import ConfigError
 from microclaw.hardware.parts.diagram_circuit import (
     RAIL_NAMES,
@@ -18,7 +20,7 @@ from microclaw.hardware.parts.diagram_circuit import (
     unlit_fault,
     wired_roles,
 )
-from microclaw.hardware.parts.diagram_nets import Diagram, DiagramPart, Net
+from microclaw.hardware.parts.diagram_nets import MATRIX_SIDES, OWN_PREFIX, RESISTOR_TYPE, Diagram, DiagramPart, Net
 from microclaw.hardware.parts.reader import Active, Part, ValueRange, find_part, parts
 from microclaw.hardware.parts.wiring import (
     NO_MODEL,
@@ -26,6 +28,7 @@ from microclaw.hardware.parts.wiring import (
     WiredPart,
     Wiring,
     check_count,
+    checked_label,
     is_on_i2c,
     make_part,
     part_ids,
@@ -45,7 +48,7 @@ _PASSIVE: Final = frozenset(
         "wokwi-vcc",
         "wokwi-junction",
         "wokwi-text",
-        "wokwi-resistor",
+        RESISTOR_TYPE,
         "wokwi-logic-analyzer",
     }
 )
@@ -70,7 +73,8 @@ def read_diagram(text: str) -> Wiring:
     for part in heads:
         chain = chains.begin_at(part)
         try:
-            wired[part.id] = _wire(diagram, chain, ids[part.id], outputs)
+            wired_part = _wire(diagram, chain, ids[part.id], outputs)
+            wired[part.id] = replace(wired_part, label=_free_label(part, wired.values()))
         except PartFault as fault:
             not_simulated[part.id] = str(fault)
             not_simulated |= {follower.id: f"it is behind {part.id}" for follower in chain[1:]}
@@ -139,7 +143,19 @@ def _wire(diagram: Diagram, chain: Sequence[DiagramPart], part_id: str, outputs:
         total = sum(_own_count(member, facts) for member in chain)
         attributes["count"] = _within(total, facts.attributes["count"])
     active = _active_level(diagram, part, facts)
-    return _make(part_id, facts, pins, active, attributes, address=_address(part, facts, pins))
+    address = _address(diagram, part, facts, pins)
+    return _make(part_id, facts, pins, active, attributes, address=address)
+
+
+def _free_label(part: DiagramPart, wired: Iterable[WiredPart]) -> str | None:
+    """Return the label that we wrote of a part; None if it has none, or if a copy of the part has it already."""
+    try:
+        label = checked_label(part.id, part.attribute(f"{OWN_PREFIX}label"))
+    except ConfigError:
+        return None
+    if label is None or any(other.label == label for other in wired):
+        return None
+    return label
 
 
 def _gpios_by_role(diagram: Diagram, part: DiagramPart) -> dict[str, int]:
@@ -265,7 +281,8 @@ def _attributes(part: DiagramPart, facts: Part) -> dict[str, float]:
     measured = {name: value for name, value in facts.measures.items() if not value.follows}
     values = {**measured, **facts.inputs}
     ranges = {**values, **facts.attributes}
-    names = {**dict(zip(values, values, strict=True)), **facts.wokwi_facts.attributes}
+    own_names = {f"{OWN_PREFIX}{name}": name for name in ranges}
+    names = {**dict(zip(values, values, strict=True)), **facts.wokwi_facts.attributes, **own_names}
     attributes = _attributes_of_texts(part, facts)
     for theirs, ours in names.items():
         text = part.attribute(theirs)
@@ -286,11 +303,14 @@ def _attributes_of_texts(part: DiagramPart, facts: Part) -> dict[str, float]:
     return attributes
 
 
-def _address(part: DiagramPart, facts: Part, roles: Iterable[str]) -> int | None:
+def _address(diagram: Diagram, part: DiagramPart, facts: Part, roles: Iterable[str]) -> int | None:
     """Return the I2C address that the diagram gives the part, or None for its usual one."""
     if facts.i2c is None or not is_on_i2c(facts, roles):
         return None
-    for theirs, ours in facts.wokwi_facts.attributes.items():
+    wokwi = facts.wokwi_facts
+    if wokwi.address_pin is not None and diagram.net(part.id, wokwi.address_pin).powers == {"power"}:
+        return facts.i2c.addresses[1]
+    for theirs, ours in {**wokwi.attributes, f"{OWN_PREFIX}address": "address"}.items():
         text = part.attribute(theirs)
         if ours == "address" and text is not None:
             number = _number(text)
@@ -368,8 +388,7 @@ class _RegisterOutputs:
 
 def _own_count(part: DiagramPart, facts: Part) -> float:
     """Return how many LEDs the part has itself; a matrix has rows and columns."""
-    rows = _number(part.attribute("rows") or "")
-    columns = _number(part.attribute("cols") or "")
+    rows, columns = (_number(part.attribute(name) or "") for name in MATRIX_SIDES)
     if rows is not None and columns is not None:
         return rows * columns
     return _attributes(part, facts).get("count", 1)

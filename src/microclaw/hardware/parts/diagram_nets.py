@@ -19,6 +19,11 @@ from microclaw.tables import read_table
 MAX_DIAGRAM_BYTES: Final = 1_048_576
 MAX_DIAGRAM_PARTS: Final = 500
 MAX_WIRES: Final = 4_000
+RESISTOR_TYPE: Final = "wokwi-resistor"
+MATRIX_SIDES: Final = ("rows", "cols")
+"""The attributes of a matrix whose product is the number of its LEDs."""
+OWN_PREFIX: Final = "microclaw:"
+"""The beginning of the attributes that a written diagram has for what the format has no attribute for."""
 
 Power: TypeAlias = Literal["ground", "power"]
 
@@ -28,7 +33,6 @@ _GPIO: Final = re.compile(r"(?:GPIO|IO|GP)?(\d{1,2})(?:\.\d+)?")
 _D_GPIO: Final = re.compile(r"D(\d{1,2})")
 _GROUND: Final = re.compile(r"(?:GND|VSS)(?:[._]?\w+)?", re.IGNORECASE)
 _POWER: Final = re.compile(r"(?:VCC|VDD|3V3|5V|VIN|VBUS|3\.3V|VSYS|3V|V\+)(?:[._]\w+)?", re.IGNORECASE)
-_RESISTOR: Final = "wokwi-resistor"
 _SYMBOLS: Final[Mapping[str, Power]] = {"wokwi-gnd": "ground", "wokwi-vcc": "power"}
 _NEXT: Final = "docs/wiring.md has what a diagram may have"
 
@@ -99,7 +103,7 @@ class Diagram:
         """The name of our profile of the board, or None if there is none."""
         if self.board is None:
             return None
-        profile: str | None = _boards()[self.board.type].get("profile")
+        profile: str | None = diagram_boards()[self.board.type].get("profile")
         return profile
 
     @property
@@ -107,7 +111,7 @@ class Diagram:
         """The chip of the board, as our profiles name it; None if it has none that they know."""
         if self.board is None:
             return None
-        chip: str | None = _boards()[self.board.type].get("chip")
+        chip: str | None = diagram_boards()[self.board.type].get("chip")
         return chip
 
     def net(self, part_id: str, pin: str) -> Net:
@@ -159,7 +163,7 @@ class Diagram:
         return pins
 
     def _resistors(self) -> list[DiagramPart]:
-        return [part for part in self.parts.values() if part.type == _RESISTOR]
+        return [part for part in self.parts.values() if part.type == RESISTOR_TYPE]
 
     def _join_series_resistors(self) -> None:
         """Join the two sides of a resistor if one of them has neither a GPIO nor power.
@@ -188,7 +192,7 @@ class Diagram:
 
     def _find_board(self) -> DiagramPart | None:
         for part in self.parts.values():
-            if part.type in _boards():
+            if part.type in diagram_boards():
                 return part
         return None
 
@@ -243,14 +247,15 @@ def _wires(file: _DiagramFile) -> Iterator[tuple[str, str]]:
         yield ends[0], ends[1]
 
 
-def _boards() -> Mapping[str, Mapping[str, Any]]:
+def diagram_boards() -> Mapping[str, Mapping[str, Any]]:
+    """Return what diagram_boards.toml says of each board, by its type."""
     boards: Mapping[str, Mapping[str, Any]] = read_table(__package__, "diagram_boards")
     return boards
 
 
 def _gpio_of(board_type: str, pin: str) -> int | None:
     """Return the GPIO that a pin of the board is, or None."""
-    board = _boards()[board_type]
+    board = diagram_boards()[board_type]
     named = board["names"].get(pin)
     if named is not None:
         return int(named)

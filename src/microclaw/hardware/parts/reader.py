@@ -135,9 +135,28 @@ class OutputFacts(Struct, frozen=True, forbid_unknown_fields=True):
     attributes: Mapping[str, str]
 
 
+class WokwiForm(Struct, frozen=True, forbid_unknown_fields=True):
+    """How a part is written to a diagram.json, if it is in a certain form.
+
+    That is: it is on I2C (`if_i2c`), this attribute is not the usual one (`if_changed`), or its LEDs are the product of
+    its width and height (`is_matrix`). `type` is its type, if it is not the first of its types. `names` are the pins
+    that this type has, where other types have other names for the same role or rail. `attributes` are those of the
+    diagram, beside the part's own.
+    """
+
+    if_i2c: bool = False
+    if_changed: str | None = None
+    is_matrix: bool = False
+    type: str | None = None
+    names: tuple[str, ...] = ()
+    attributes: Mapping[str, str] = {}
+
+
 class WokwiFacts(Struct, frozen=True, forbid_unknown_fields=True):
     """How the part stands in a diagram.json: its types, their pins by our role, attributes by ours.
 
+    A part is written with the first type, and the first of several names for a role or a rail; else the first of
+    `forms` says how.
     `joined`: pins that are one inside the part. `chained`: the output that feeds the next part's input. `low_if`:
     attributes, each with the text that makes low mean "on". `texts`: attributes with words, each word with our
     attributes that follow from it; "" stands for a diagram without the attribute. `outputs`: the outputs of a shift
@@ -147,7 +166,8 @@ class WokwiFacts(Struct, frozen=True, forbid_unknown_fields=True):
     nothing in a simulation.
     `legs`: its two ends, one of them on a GPIO, the other on a rail. `anode`: the leg through which the current comes.
     `throw`: the third contact of a switch, which closes when the second leg opens. `common`: the pin that several LEDs
-    share; on the supply it makes low mean "on".
+    share; on the supply it makes low mean "on". `rails`: pins without a GPIO, which are on the supply if that attribute
+    of ours is 1, else on ground. `address_pin`: on the supply it gives the part its second address.
     """
 
     types: tuple[str, ...]
@@ -167,6 +187,9 @@ class WokwiFacts(Struct, frozen=True, forbid_unknown_fields=True):
     anode: str | None = None
     throw: str | None = None
     common: str | None = None
+    rails: Mapping[str, str] = {}
+    address_pin: str | None = None
+    forms: tuple[WokwiForm, ...] = ()
 
     @property
     def all_pins(self) -> tuple[str, ...]:

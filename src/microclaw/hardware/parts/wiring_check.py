@@ -60,9 +60,17 @@ def check_wiring(wiring: Wiring, board: BoardProfile) -> None:
             text = f"{labels[part.label.lower()]} and {part.id} are both called {part.label!r}"
             raise ConfigError(text, next_step="give each part its own label")
         _check_address(part, addresses, board)
-        for role, gpio in _pins_on(part, board).items():
+        for role, gpio in pins_on(part, board).items():
             _check_gpio(PinUser(part, part_roles(part.facts)[role]), gpio, users, board)
     _check_selection(parts)
+
+
+def pins_on(part: WiredPart, board: BoardProfile) -> Mapping[str, int]:
+    """Return the GPIOs of a part by its roles; a part on the board's own I2C bus has the pins of that bus."""
+    bus = bus_pins(part, board)
+    if part.address is None or bus is None:
+        return part.pins
+    return {**part.pins, "sda": bus[0], "scl": bus[1]}
 
 
 def _check_address(part: WiredPart, addresses: dict[tuple[int, int], WiredPart], board: BoardProfile) -> None:
@@ -77,14 +85,6 @@ def _check_address(part: WiredPart, addresses: dict[tuple[int, int], WiredPart],
     if other is not part:
         text = f"{other.id} and {part.id} are both at 0x{part.address:02x}"
         raise ConfigError(text, next_step="set another address with the part's address pins")
-
-
-def _pins_on(part: WiredPart, board: BoardProfile) -> Mapping[str, int]:
-    """Return the GPIOs of a part by its roles; one on the board's own I2C bus has its pins."""
-    bus = bus_pins(part, board)
-    if part.address is None or bus is None:
-        return part.pins
-    return {**part.pins, "sda": bus[0], "scl": bus[1]}
 
 
 def _check_gpio(user: PinUser, gpio: int, users: dict[int, PinUser], board: BoardProfile) -> None:
