@@ -1,0 +1,197 @@
+"""The bench of a board: parts that one moves, what they show, and what it says if nothing is read."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+import pytest
+from playwright.sync_api import Locator, Page, expect
+from tests.interfaces.page.conftest import OpenPage, PageHost, go
+from tests.interfaces.page.test_views import check_and_picture
+
+from microclaw.programs.changes.wiring_operations import wire
+from microclaw.wire.host_api import StreamResult
+
+BOARD = "virtual-1"
+PARTS = ["btn1=button pin=5", "led1=led pin=42", "pot1=potentiometer pin=4"]
+TOGGLE = """
+#include "microclaw.h"
+
+static int button, led, was_up = 1;
+
+static void look(void) {
+    int is_up = gpio_get(button);
+    if (was_up && !is_up)
+        gpio_toggle(led);
+    was_up = is_up;
+}
+
+void on_init(void) {
+    button = gpio_open(5, GPIO_IN | GPIO_PULLUP);
+    led = gpio_open(42, GPIO_OUT);
+    every(10, look);
+}
+"""
+DARK = "0"
+LIT = "1"
+
+
+@pytest.fixture(scope="module")
+def bench_host(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PageHost]:
+    """A host whose board has a button, an LED and a knob; a press toggles the LED."""
+    host = PageHost(tmp_path_factory.mktemp("bench") / "home")
+    with host.running():
+        host.client.call(wire, device=BOARD, add=PARTS)
+        *_, end = host.client.stream(f"/v1/devices/{BOARD}/apps", {"name": "toggle", "source": TOGGLE})
+        assert isinstance(end, StreamResult), end
+        yield host
+
+
+def open_bench(host: PageHost, open_page: OpenPage, board: str = BOARD, **options: object) -> Page:
+    page = open_page(host.link(), **options)
+    go(page, "Home")
+    page.get_by_role("link", name=board, exact=True).click()
+    expect(page.get_by_role("link", name="bench", exact=True)).to_have_attribute("aria-current", "page")
+    return page
+
+
+def drawn(page: Page, part: str) -> Locator:
+    return page.locator(f"svg.bench g.part[data-id='{part}']")
+
+
+def glow(page: Page) -> Locator:
+    return drawn(page, "led1").locator(".glow")
+
+
+def press(page: Page) -> None:
+    """Hold the button down with the keyboard until the board shows it, and let it go."""
+    button = drawn(page, "btn1")
+    button.locator(".hand").focus()
+    page.keyboard.down(" ")
+    expect(button.locator(".words")).to_have_text("pressed")
+    page.keyboard.up(" ")
+    expect(button.locator(".words")).to_have_text("released")
+
+
+def test_a_press_by_mouse_keyboard_and_finger_moves_the_led_and_a_reload_keeps_it(
+    bench_host: PageHost, open_page: OpenPage
+) -> None:
+    page = open_bench(bench_host, open_page, has_touch=True)
+    hand = drawn(page, "btn1").locator(".hand")
+    expect(glow(page)).to_have_attribute("opacity", DARK)
+    expect(drawn(page, "led1")).to_have_attribute("aria-label", "led1, an LED on pin 42: off")
+
+    hand.hover()
+    page.mouse.down()
+    expect(drawn(page, "btn1").locator(".words")).to_have_text("pressed")
+    expect(glow(page)).to_have_attribute("opacity", LIT)
+    page.mouse.up()
+    expect(drawn(page, "led1")).to_have_attribute("aria-label", "led1, an LED on pin 42: on")
+    press(page)
+    expect(glow(page)).to_have_attribute("opacity", DARK)
+    hand.tap()
+    expect(glow(page)).to_have_attribute("opacity", LIT)
+
+    page.reload()
+    expect(glow(page)).to_have_attribute("opacity", LIT)
+    expect(page.locator(".wire.n-out.high")).to_have_count(1)
+    press(page)
+    expect(glow(page)).to_have_attribute("opacity", DARK)
+    expect(page.locator(".wire.n-out.high")).to_have_count(0)
+
+
+def test_a_knob_is_turned_by_arrow_keys(bench_host: PageHost, open_page: OpenPage) -> None:
+    page = open_bench(bench_host, open_page)
+    hand = drawn(page, "pot1").get_by_role("slider")
+    hand.focus()
+    page.keyboard.press("End")
+    expect(drawn(page, "pot1").locator(".words")).to_have_text("100 %")
+    for _ in range(20):
+        page.keyboard.press("ArrowDown")
+    expect(drawn(page, "pot1").locator(".words")).to_have_text("80 %")
+    page.reload()
+    expect(drawn(page, "pot1").locator(".words")).to_have_text("80 %")
+
+
+def test_a_pin_that_direct_io_set_is_a_lamp_also_after_a_reload(bench_host: PageHost, open_page: OpenPage) -> None:
+    page = open_bench(bench_host, open_page)
+    call = {"method": "gpio.set", "arguments": {"pin": 17, "level": 1}}
+    bench_host.client.post(f"/v1/devices/{BOARD}/call", call)
+    lamp = drawn(page, "pin 17")
+    expect(lamp.locator(".glow")).to_have_attribute("opacity", LIT)
+    page.reload()
+    expect(lamp.locator(".words")).to_have_text("high")
+    call["arguments"] = {"pin": 17, "level": 0}
+    bench_host.client.post(f"/v1/devices/{BOARD}/call", call)
+    expect(lamp.locator(".glow")).to_have_attribute("opacity", DARK)
+
+
+def test_a_refused_move_is_said_once(bench_host: PageHost, open_page: OpenPage) -> None:
+    page = open_bench(bench_host, open_page)
+    hand = drawn(page, "btn1").locator(".hand")
+    expect(hand).to_be_visible()
+    page.route("**/parts/btn1", lambda route: route.fulfill(status=409, json={"error": REFUSAL}))
+    hand.click()
+    expect(page.get_by_role("alert")).to_have_count(1)
+    expect(page.get_by_role("alert")).to_contain_text("the board has no power")
+    expect(drawn(page, "btn1").locator(".words")).to_have_text("released")
+
+
+REFUSAL = {"code": "not_possible", "message": "the board has no power", "next": "give it power"}
+
+
+def test_who_may_not_act_has_no_hands(bench_host: PageHost, open_page: OpenPage) -> None:
+    bench_host.client.post("/v1/people", {"name": "guest", "role": "guest"})
+    page = open_page(bench_host.link("guest"))
+    page.get_by_role("link", name=BOARD, exact=True).click()
+    expect(drawn(page, "btn1").locator(".words")).to_have_text("released")
+    expect(page.locator("svg.bench .hand")).to_have_count(0)
+    expect(page.locator(".mat .line")).to_contain_text("Your role may look at the parts")
+
+
+def test_a_real_board_says_how_each_state_is_known_and_takes_no_hands(
+    bench_host: PageHost, open_page: OpenPage
+) -> None:
+    body = {"name": "garage", "board": "esp32-devkitc-v4", "transports": ["wasmachine://127.0.0.1:9"]}
+    bench_host.client.post("/v1/devices", body)
+    bench_host.client.call(wire, device="garage", add=["lamp1=led pin=25", "door1=button pin=27"])
+    page = open_bench(bench_host, open_page, "garage")
+    for part in ("lamp1", "door1"):
+        expect(drawn(page, part)).to_have_class(re.compile("calm"))
+        expect(drawn(page, part).locator(".words")).to_have_text("not read")
+    expect(page.locator("svg.bench .hand")).to_have_count(0)
+    expect(page.get_by_role("button", name="Record")).to_have_count(0)
+    bench_host.client.delete("/v1/devices/garage")
+
+
+def test_home_shows_what_moved_last_as_a_strip(bench_host: PageHost, open_page: OpenPage) -> None:
+    page = open_page(bench_host.link())
+    strip = page.locator("svg.bench.strip")
+    expect(strip.locator("g.part[data-id='btn1'] .words")).to_have_text("released")
+    expect(strip).to_have_attribute("aria-label", f"parts of {BOARD} that moved last")
+
+
+def test_the_bench_is_readable_for_everybody_and_a_strip_on_a_phone(bench_host: PageHost, open_page: OpenPage) -> None:
+    page = open_bench(bench_host, open_page)
+    expect(drawn(page, "led1").locator(".words")).to_have_text("off")
+    check_and_picture(page, "bench")
+    expect(page.locator("svg.bench.strip")).to_be_visible()
+    for part in ("btn1", "led1", "pot1"):
+        expect(drawn(page, part)).to_have_attribute("aria-label", re.compile(rf"^{part}, .* on pin \d+: ."))
+    assert page.locator("[style]:not(canvas)").count() == 0
+
+
+def test_while_the_host_is_away_the_drawing_is_the_wiring_alone(bench_host: PageHost, open_page: OpenPage) -> None:
+    page = open_bench(bench_host, open_page)
+    press(page)
+    expect(glow(page)).to_have_attribute("opacity", LIT)
+    bench_host.kill()
+    expect(page.locator(".mat .line.warn")).to_contain_text("The drawing shows the wiring, not the state")
+    expect(glow(page)).to_have_attribute("opacity", DARK)
+    for part in ("btn1", "led1", "pot1"):
+        expect(drawn(page, part).locator(".words")).to_have_text("not read")
+    expect(page.locator(".wire.high")).to_have_count(0)
+    bench_host.start()
+    expect(drawn(page, "btn1").locator(".words")).to_have_text("released")
+    expect(page.locator(".mat .line.warn")).to_have_count(0)
