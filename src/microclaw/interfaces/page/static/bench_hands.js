@@ -3,7 +3,7 @@
 import { ApiError, HostAway, part, send } from "./api.js";
 
 const PAUSE_MS = 50; // between two orders: 20 a second
-const SHOWN_MS = 400; // a hand's own value is drawn until the host's news can have it
+const NEWS_MS = 2_000; // after an order is done, the host's news have its values
 
 /** @typedef {{id: string, values: Record<string, number>}} Move */
 
@@ -15,16 +15,16 @@ export class BoardHands {
     /** No maximum: it grows by a person's presses alone. @type {Move[]} */
     this.queue = [];
     this.isSending = false;
-    /** What was set just now, by part. @type {Map<string, {values: Record<string, number>, until: number}>} */
+    /** What was set and is not in the host's news yet, by part. @type {Map<string, {values: Record<string, number>, until: number}>} */
     this.latest = new Map();
   }
 
-  /** @param {string} id @param {Record<string, number>} values @param {boolean} isPress every one counts, as a press and its release do */
-  set(id, values, isPress) {
+  /** @param {string} id @param {Record<string, number>} values @param {boolean} isQuantity only the newest counts */
+  set(id, values, isQuantity) {
     const before = this.latest.get(id)?.values;
-    this.latest.set(id, { values: { ...before, ...values }, until: performance.now() + SHOWN_MS });
+    this.latest.set(id, { values: { ...before, ...values }, until: Infinity });
     const last = this.queue.at(-1);
-    if (last?.id === id && !isPress) last.values = { ...last.values, ...values };
+    if (last?.id === id && isQuantity) last.values = { ...last.values, ...values };
     else this.queue.push({ id, values });
     if (!this.isSending) void this.sendAll();
   }
@@ -36,7 +36,8 @@ export class BoardHands {
         await send("PATCH", `/v1/devices/${part(this.device)}/parts/${part(move.id)}`, { values: move.values });
         this.onError(null);
         const latest = this.latest.get(move.id);
-        if (latest) latest.until = performance.now() + SHOWN_MS;
+        const isLast = !this.queue.some((next) => next.id === move.id);
+        if (latest && isLast) latest.until = performance.now() + NEWS_MS;
       } catch (error) {
         if (!(error instanceof ApiError || error instanceof HostAway)) throw error;
         this.queue = [];
@@ -48,14 +49,18 @@ export class BoardHands {
     this.isSending = false;
   }
 
-  /** Put what the hands hold over what the host told. @param {Record<string, import("./bench.js").PartState>} states */
+  /** Put what the hands hold over what the host told. What the host never tells, as the turns of an encoder, stays. @param {Record<string, import("./bench.js").PartState>} states */
   putOver(states) {
     const now = performance.now();
     for (const [id, { values, until }] of this.latest) {
-      const state = states[id];
-      if (now > until || state === undefined) this.latest.delete(id);
-      else if (Object.entries(values).some(([name, value]) => state.state[name] !== value)) {
-        states[id] = { ...state, state: { ...state.state, ...values } };
+      const known = states[id];
+      const newer = Object.entries(values).filter(([name, value]) => typeof known?.state[name] === "number" && known.state[name] !== value);
+      if (known === undefined || newer.length === 0) {
+        if (until < Infinity) this.latest.delete(id);
+      } else if (now > until) {
+        this.latest.delete(id);
+      } else {
+        states[id] = { ...known, state: { ...known.state, ...Object.fromEntries(newer) } };
       }
     }
   }

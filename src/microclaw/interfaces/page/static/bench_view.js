@@ -66,7 +66,7 @@ export function LiveBench({ known, board, label, isStrip, ids = null, hands = nu
     const begin = () => {
       if (isOver) return;
       /** @type {SetValues | null} */
-      const setValues = hands && ((id, values) => hands.set(id, values, isPress(parts.find((one) => one.id === id), values)));
+      const setValues = hands && ((id, values) => hands.set(id, values, isQuantity(parts.find((one) => one.id === id), values)));
       const drawing = bench({ board, parts, label, hands: setValues, isStrip, isMarked: !known.answer.virtual });
       const draw = () => {
         if (document.hidden) return;
@@ -88,9 +88,9 @@ export function LiveBench({ known, board, label, isStrip, ids = null, hands = nu
   return html`<${Problem} error=${error ?? known.error} /><div class="stage" ref=${place}></div>`;
 }
 
-/** Whether a move is a button's, of which none may be left out. @param {import("./bench.js").WiredPart | undefined} wired @param {Record<string, number>} values */
-function isPress(wired, values) {
-  return Object.keys(values).every((name) => wired?.values[name]?.least === 0 && wired.values[name].most === 1);
+/** Whether a newer move makes this one superfluous: a quantity has a unit; presses and detents have none, and all of them count. @param {import("./bench.js").WiredPart | undefined} wired @param {Record<string, number>} values */
+function isQuantity(wired, values) {
+  return Object.keys(values).every((name) => wired?.values[name]?.unit);
 }
 
 /** @param {{device: any, apps: any[]}} given */
