@@ -45,7 +45,13 @@ from microclaw.interfaces.api.pending_requests import WaitingRequests
 from microclaw.interfaces.api.results import HostStatus
 from microclaw.interfaces.api.status import StatusReader, costs_and_copies
 from microclaw.interfaces.mcp.server.service import McpService
-from microclaw.programs.changes import crash_operations, device_operations, fleet_operations, program_operations
+from microclaw.programs.changes import (
+    crash_operations,
+    device_operations,
+    fleet_operations,
+    part_operations,
+    program_operations,
+)
 from microclaw.programs.changes.claims import free_output_pins
 from microclaw.programs.changes.queues import CompileQueue, trial_turns
 from microclaw.programs.changes.services import AppServices
@@ -105,6 +111,7 @@ def _serve_devices(host: HostBuilder) -> None:
     host.offer(devices)
     programs = program_operations.BuildContext(apps, CompileQueue(apps.compile), trial_turns())
     host.serves(device_operations.list_devices, devices)
+    host.serves(part_operations.list_parts, None)
     host.serves(crash_operations.list_crashes, crash_operations.CrashService(registry, CrashTable(host.database)))
     host.serves(fleet_operations.diff, apps)
     host.serves(program_operations.check, programs)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 
 from msgspec import Struct
@@ -63,6 +63,15 @@ def check_wiring(wiring: Wiring, board: BoardProfile) -> None:
         for role, gpio in pins_on(part, board).items():
             _check_gpio(PinUser(part, part_roles(part.facts)[role]), gpio, users, board)
     _check_selection(parts)
+
+
+def pin_users(parts: Iterable[WiredPart], board: BoardProfile) -> dict[int, list[PinUser]]:
+    """Return the pins of wired parts, by the GPIOs that they use."""
+    users: dict[int, list[PinUser]] = {}
+    for part in parts:
+        for role, gpio in pins_on(part, board).items():
+            users.setdefault(gpio, []).append(PinUser(part, part_roles(part.facts)[role]))
+    return users
 
 
 def pins_on(part: WiredPart, board: BoardProfile) -> Mapping[str, int]:

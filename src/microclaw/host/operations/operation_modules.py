@@ -11,6 +11,7 @@ MODULES: Final = {
     "device": "microclaw.programs.bench.operations",
     "app": "microclaw.programs.changes.operations",
     "pin": "microclaw.programs.changes.pin_operations",
+    "part": "microclaw.programs.changes.part_operations",
     "program": "microclaw.programs.changes.program_operations",
     "approval": "microclaw.host.auth.questions",
     "person": "microclaw.host.auth.operations",

@@ -18,16 +18,17 @@ from microclaw.devices.transports.open import tcp_address
 from microclaw.devices.transports.serial_survey import survey_ports
 from microclaw.devices.transports.subnet_probe import PORTS, parse_subnet, probe_subnet
 from microclaw.devices.transports.wasmachine import SCHEME
-from microclaw.durable import write_private
+from microclaw.durable import write_given, write_private
 from microclaw.errors import NoHost
 from microclaw.hardware.parts.wiring_file import read_text
 from microclaw.host.config.places import cache_folder
-from microclaw.interfaces.cli.operation_commands import perform, show
+from microclaw.interfaces.cli.operation_commands import perform, run_act, show
 from microclaw.interfaces.cli.options import GlobalOptions, command, secret_value
 from microclaw.interfaces.cli.program_files import firmware_option, firmware_words
 from microclaw.interfaces.cli.targets import known_devices
 from microclaw.programs.changes import device_operations as devices
 from microclaw.programs.changes import wiring_operations as wirings
+from microclaw.programs.changes.wiring_places import export_diagram
 from microclaw.text import one_line
 
 device_group = click.Group(no_args_is_help=True)
@@ -149,11 +150,23 @@ def wifi(
 @click.argument("file", required=False, type=Path, help="A wiring.toml or a diagram.json: it replaces what is wired.")
 @click.option("--add", multiple=True, metavar="LINE", help='A part: lamp=led pin=5 active=low label="tank light".')
 @click.option("--remove", multiple=True, metavar="ID", help="A part that is gone.")
+@click.option("--diagram", type=Path, metavar="PATH", help="Write it there as a diagram.json of Wokwi.")
 def wiring(
-    options: GlobalOptions, *, name: str, file: Path | None, add: tuple[str, ...], remove: tuple[str, ...]
+    options: GlobalOptions,
+    *,
+    name: str,
+    file: Path | None,
+    add: tuple[str, ...],
+    remove: tuple[str, ...],
+    diagram: Path | None,
 ) -> None:
     """Show what is wired to a device and what it is called; FILE, --add and --remove change it."""
     is_changed = bool(add or remove)
+    if diagram is not None:
+        if file is not None or is_changed:
+            raise click.BadParameter("--diagram changes nothing: give it without FILE, --add and --remove")
+        _write_diagram(options, name, diagram)
+        return
     if file is None and not is_changed:
         perform(options, wirings.show_wiring, {"device": name})
         return
@@ -167,6 +180,17 @@ def wiring(
     except OSError as exc:
         raise click.BadParameter(f"cannot read {file}: {exc.strerror}") from exc
     perform(options, wirings.set_wiring, {"device": name, "file": text})
+
+
+def _write_diagram(options: GlobalOptions, name: str, path: Path) -> None:
+    """Write what is wired to a device as a diagram.json, and say which parts that cannot have."""
+    result = run_act(options, options.host(), export_diagram, {"device": name})
+    write_given(path, [result.file.encode()])
+    lines = [f"{path}: the wiring of {result.device}, drawn for {result.board}"]
+    for part_id, reason in result.left_out.items():
+        lines.append(f"left out: {part_id} ({reason})")
+    document = {"file": str(path), "board": result.board, "left_out": result.left_out}
+    options.report(result.document, document, "\n".join(lines))
 
 
 @command(device_group, "provision")

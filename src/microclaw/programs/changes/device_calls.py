@@ -25,6 +25,7 @@ from microclaw.host.operations.operation import Access, Effect, OperationCall, P
 from microclaw.host.operations.result import Result
 from microclaw.host.operations.views import shown_as
 from microclaw.programs.changes import wiring_operations as wiring_operations  # its acts are of this noun, too
+from microclaw.programs.changes import wiring_places as wiring_places  # the same
 from microclaw.programs.changes.device_forms import CHECK, EDGES
 from microclaw.programs.changes.device_operations import DeviceService
 from microclaw.wire.host_api import EvidenceObject
