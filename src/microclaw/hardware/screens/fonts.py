@@ -21,6 +21,8 @@ FIRST_CODE: Final = 32
 LAST_CODE: Final = 126
 FRAMEBUF_CELL: Final = 8
 """The pixels of a cell of framebuf's font, and the bytes: a row is a byte, the leftmost pixel is the highest bit."""
+_DEGREE_CELL: Final = b"\x30\x48\x48\x30\0\0\0\0"
+"""The degree sign, which framebuf's font lacks, as microclaw.screen draws it (python/screen_pixels.py)."""
 _LIT: Final = "#"
 _DARK: Final = "."
 
@@ -79,6 +81,7 @@ def framebuf_font(cells: bytes) -> Font:
         begin = number * FRAMEBUF_CELL
         cell = cells[begin : begin + FRAMEBUF_CELL]
         glyphs[chr(FIRST_CODE + number)] = tuple(map(_row_text, cell))
+    glyphs["°"] = tuple(map(_row_text, _DEGREE_CELL))
     return Font("framebuf", 0, glyphs)
 
 

@@ -9,7 +9,7 @@ the program's import as a negative number (source.py).
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -28,6 +28,10 @@ from microclaw.programs.py.formats import Simplifier
 from microclaw.programs.py.scopes import Binding, Scopes
 from microclaw.programs.py.source import Findings
 
+_LOOKUPS: Final = frozenset({"getattr", "hasattr", "dir", "vars"})
+"""Functions to which an attribute's name may be given."""
+_PASSIVE_BASES: Final = frozenset({"object", "FrameBuffer", "Exception"})
+"""Native classes that call no method of a class that inherits from them."""
 _TESTS: Final = (ast.Compare, ast.BoolOp, ast.UnaryOp, ast.If, ast.IfExp, ast.While)
 
 
@@ -319,8 +323,35 @@ def _mark_lines(statement: ast.stmt, place: ast.stmt) -> list[ast.stmt]:
 
 
 def _needed(statements: list[ast.stmt], program: ast.Module) -> list[ast.stmt]:
-    """Return the statements of drivers without the definitions that nothing uses."""
+    """Return the statements of drivers without the definitions that nothing uses; their classes lose such methods."""
     needed = set(_used(program))
+    waiting: list[ast.stmt] = []
+    methods: list[tuple[ast.ClassDef, ast.stmt]] = []
+    class_names = {statement.name for statement in (*statements, *program.body) if isinstance(statement, ast.ClassDef)}
+    for statement in statements:
+        waiting.append(statement)
+        if isinstance(statement, ast.ClassDef) and _has_known_bases(statement, class_names):
+            methods += [(statement, method) for method in statement.body if _is_plain_method(method)]
+    for owner, method in methods:
+        owner.body.remove(method)
+    unused = _without_used(waiting, needed)
+    while methods:
+        reached = [(owner, method) for owner, method in methods if _is_reached(owner, method, unused, needed)]
+        if not reached:
+            break
+        for owner, method in reached:
+            methods.remove((owner, method))
+            owner.body.append(method)
+            needed.update(_used(method))
+        unused = _without_used(unused, needed)
+    for statement in statements:
+        if isinstance(statement, ast.ClassDef) and not statement.body:
+            statement.body = _located((), statement)
+    return [statement for statement in statements if statement not in unused]
+
+
+def _without_used(statements: list[ast.stmt], needed: set[str]) -> list[ast.stmt]:
+    """Return the definitions that nothing uses, and add what the other statements use to `needed`."""
     waiting = list(statements)
     is_growing = True
     while is_growing:
@@ -331,7 +362,27 @@ def _needed(statements: list[ast.stmt], program: ast.Module) -> list[ast.stmt]:
                 waiting.remove(statement)
                 needed.update(_used(statement))
                 is_growing = True
-    return [statement for statement in statements if statement not in waiting]
+    return waiting
+
+
+def _is_reached(owner: ast.ClassDef, method: ast.stmt, unused: Sequence[ast.stmt], needed: set[str]) -> bool:
+    """Return True if the class of a method is used, and some text has its name or may look it up by any name."""
+    is_named = f".{_defined(method)}" in needed or not needed.isdisjoint(_LOOKUPS)
+    return is_named and owner not in unused
+
+
+def _has_known_bases(defined: ast.ClassDef, class_names: Collection[str]) -> bool:
+    """Return True if no native class calls the methods of a class by their names."""
+    for base in defined.bases:
+        name = ast.unparse(base).rpartition(".")[2]
+        if name not in class_names and name not in _PASSIVE_BASES:
+            return False
+    return True
+
+
+def _is_plain_method(statement: ast.stmt) -> bool:
+    is_function = isinstance(statement, ast.FunctionDef | ast.AsyncFunctionDef)
+    return is_function and not statement.name.startswith("__")
 
 
 def _defined(statement: ast.stmt) -> str | None:
@@ -348,6 +399,12 @@ def _defined(statement: ast.stmt) -> str | None:
 
 
 def _used(tree: ast.AST) -> Iterator[str]:
+    """Yield the names that a text uses, those of attributes with a point; a text may be the name of an attribute."""
     for node in ast.walk(tree):
-        if isinstance(node, ast.Name):
-            yield node.id
+        match node:
+            case ast.Name(id=name):
+                yield name
+            case ast.Attribute(attr=name) | ast.Constant(value=str(name)):
+                yield f".{name}"
+            case _:
+                continue

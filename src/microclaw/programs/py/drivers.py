@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import ast
 import functools
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Final, TypeAlias
 
 from msgspec import Struct
 
+from microclaw.hardware import screens
 from microclaw.hardware.boards.micropython.stock import stock_image
 from microclaw.hardware.parts.reader import part_folders
 from microclaw.programs.py.scopes import Binding, canonical
 
+PACKAGE: Final = "microclaw"
 _READING: Final = "reading"
 _DRIVERS: Final = "python"
+_OWN_MODULES: Final = Path(screens.__file__).parent / _DRIVERS
+"""The modules of `microclaw` that no firmware has: they go into the programs that import them."""
 ImportNode: TypeAlias = ast.Import | ast.ImportFrom
 
 
@@ -40,6 +44,10 @@ def driver_modules() -> tuple[str, ...]:
 def driver_file(module: str, part: Path | None = None) -> Path | None:
     """Return the file of a driver, or None; `part` is the folder of the driver that imports it."""
     name = canonical(module)
+    package, _, own_name = name.rpartition(".")
+    if package == PACKAGE:
+        path = _OWN_MODULES / f"{own_name}.py"
+        return path if path.exists() else None
     if name in stock_image().modules or not name.isidentifier():
         return None
     if part is not None and name == _READING:
@@ -49,6 +57,19 @@ def driver_file(module: str, part: Path | None = None) -> Path | None:
         if path.exists():
             return path
     return None
+
+
+@functools.cache
+def functions_of(module: str) -> Mapping[str, tuple[str, ...]]:
+    """Return the parameters of each function that a driver offers."""
+    path = driver_file(module)
+    if path is None:
+        return {}
+    functions = {}
+    for statement in ast.parse(path.read_text(encoding="utf-8")).body:
+        if isinstance(statement, ast.FunctionDef) and not statement.name.startswith("_"):
+            functions[statement.name] = tuple(parameter.arg for parameter in statement.args.args)
+    return functions
 
 
 def part_of(path: Path) -> Path:

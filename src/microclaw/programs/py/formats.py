@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 
 from microclaw.hardware.boards.micropython.stock import stock_image
+from microclaw.programs.py.drivers import PACKAGE, driver_file
 from microclaw.programs.py.scopes import canonical
 
 # MicroPython has no !a; its repr is ASCII but for printable characters.
@@ -36,7 +37,9 @@ class Simplifier(ast.NodeTransformer):
             return ast.copy_location(ast.Pass(), node)
         return self.generic_visit(ast.copy_location(ast.Assign([node.target], node.value), node))
 
-    def visit_ImportFrom(self, node: ast.ImportFrom) -> ast.AST:
+    def visit_ImportFrom(self, node: ast.ImportFrom) -> ast.AST | list[ast.stmt]:
+        if node.module == PACKAGE and not node.level:
+            return _without_own_modules(node)
         star = node.names[0]
         names = stock_image().modules.get(canonical(node.module or ""))
         if star.name != "*" or names is None:
@@ -45,6 +48,22 @@ class Simplifier(ast.NodeTransformer):
         if not node.names:
             return ast.copy_location(ast.Pass(), node)
         return node
+
+
+def _without_own_modules(node: ast.ImportFrom) -> list[ast.stmt]:
+    """Return `from microclaw import pin, screen` as an import of pin and one of the module microclaw.screen."""
+    statements: list[ast.stmt] = []
+    names = []
+    for alias in node.names:
+        module = f"{PACKAGE}.{alias.name}"
+        if driver_file(module) is None:
+            names.append(alias)
+        else:
+            own = ast.Import([ast.copy_location(ast.alias(module, alias.asname or alias.name), alias)])
+            statements.append(ast.copy_location(own, node))
+    if names:
+        statements.append(ast.copy_location(ast.ImportFrom(node.module, names, 0), node))
+    return statements
 
 
 def as_format_call(node: ast.JoinedStr) -> ast.Call | ast.Constant:

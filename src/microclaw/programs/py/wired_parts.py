@@ -14,6 +14,7 @@ from microclaw.hardware.boards.profile import BoardProfile
 from microclaw.hardware.parts.reader import Part, parts
 from microclaw.hardware.parts.wiring import WiredPart, is_on_i2c, make_part, next_part_id, part_roles
 from microclaw.programs.py.callgraph import PyCallGraph
+from microclaw.programs.py.drivers import functions_of
 from microclaw.programs.py.pins import find_argument, pin_numbers
 
 _BUS: Final = "bus"
@@ -21,6 +22,9 @@ _BUS: Final = "bus"
 _ADDRESS: Final = "address"
 _OFFSET: Final = "address offset"
 """The role of a number that a driver adds to its usual address."""
+_SCREEN: Final = "microclaw.screen"
+"""Its functions are named as the displays that they open, their parameters as roles and attributes."""
+_ON_PINS: Final = "_pins"
 _BUS_CLASSES: Final[Mapping[str, Mapping[str, int]]] = {
     "machine.I2C": {"scl": -1, "sda": -1},
     "machine.SoftI2C": {"scl": 0, "sda": 1},
@@ -71,6 +75,14 @@ def _constructors() -> dict[str, list[_Constructor]]:
         for name, parameters in part.serves.constructors.items():
             address = part.serves.addresses.get(name, usual)
             table.setdefault(name, []).append(_Constructor(part, parameters, address))
+    for name, parameters in functions_of(_SCREEN).items():
+        display = parts().get(name.removesuffix(_ON_PINS))
+        if display is not None:
+            roles = {parameter: parameter for parameter in parameters}
+            address = None
+            if display.i2c is not None:
+                address = display.i2c.addresses[0]
+            table[f"{_SCREEN}.{name}"] = [_Constructor(display, roles, address)]
     return table
 
 
