@@ -110,6 +110,14 @@ def test_an_error_shows_the_form_that_was_meant_and_where_all_are(line: str, mea
     assert name_tools(caught.value.next_step).endswith("all forms: skill expectations")
 
 
+@pytest.mark.parametrize("key", ["5", "*", "A"])
+def test_a_key_without_quotes_is_refused_with_the_form_of_its_line(key: str) -> None:
+    for line in (f"press kp {key} at 1 s", f"press kp {key} at 1 s, 3 s for 20 ms"):
+        with pytest.raises(ConfigError) as caught:
+            parse_expectations(line)
+        assert caught.value.next_step == f'write it as: press kp "{key}" at 2 s for 100 ms'
+
+
 @pytest.mark.parametrize(
     "pattern",
     [

@@ -13,6 +13,7 @@ from typing import Any, Final
 
 from msgspec import Struct
 
+from microclaw.errors import ConfigError
 from microclaw.hardware.parts.reader import parts, quantities
 from microclaw.programs.proof.assumed_parts import AssumedKey
 from microclaw.programs.proof.checks import At, Count, EdgeAt, Hold, Period, Phase, Within
@@ -288,13 +289,19 @@ def all_examples() -> list[str]:
 def _verb_kinds() -> dict[str, Kind]:
     """Return the kinds of lines that begin with a verb of a part, as `press btn1 at 2 s`."""
     examples: dict[str, list[str]] = {}
+    key_verbs = set[str]()
     for part in parts().values():
         for verb, stimulus in part.stimuli.items():
             examples.setdefault(verb, []).append(stimulus.example)
-    return {verb: _verb_kind(verb, verb_examples) for verb, verb_examples in examples.items()}
+            if stimulus.argument == "key":
+                key_verbs.add(verb)
+    kinds: dict[str, Kind] = {}
+    for verb, verb_examples in examples.items():
+        kinds[verb] = _verb_kind(verb, verb_examples, has_keys=verb in key_verbs)
+    return kinds
 
 
-def _verb_kind(verb: str, examples: Sequence[str]) -> Kind:
+def _verb_kind(verb: str, examples: Sequence[str], *, has_keys: bool) -> Kind:
     def make(part: str, argument: float | str | None, at_ms: float, hold_ms: float | None) -> PartStimulus:
         return PartStimulus(part, at_ms, argument, verb=verb, hold_ms=hold_ms)
 
@@ -303,4 +310,11 @@ def _verb_kind(verb: str, examples: Sequence[str]) -> Kind:
         "by NUMBER at TIMES HOLD": make,
         "KEY at TIMES HOLD": make,
     }
+    if has_keys:
+        forms["BARE_KEY at TIMES HOLD"] = lambda part, key, *_: _refuse_bare_key(verb, part, key)
     return Kind(tuple(examples), f"{verb} PART", forms, many=False)
+
+
+def _refuse_bare_key(verb: str, part: str, key: str) -> PartStimulus:
+    """Raise ConfigError with the form of the line in which the key stands in quotes."""
+    raise ConfigError("a key stands in quotes", next_step=f'write it as: {verb} {part} "{key}" at 2 s for 100 ms')

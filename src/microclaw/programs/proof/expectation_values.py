@@ -198,6 +198,7 @@ VALUES: Final[dict[str, tuple[str, Callable[..., Any]]]] = {
     "UNIT": (r"((?!at\b)[%°A-Za-zµ/²]+)?", _text_or_none),
     "SLACK": (rf"(?:(?:\+-|±)\s*+{_N})?", _slack),
     "KEY": (r'"([^"]{1,16})"', str),
+    "BARE_KEY": (r"([0-9A-Za-z*]{1,16})(?=\s)", str),
     "SETTING": (rf"(?:(0x[0-9a-fA-F]{{1,4}}\b)|{_N}|(high|low)\b)", _setting),
     "HOLD": (rf"(?:for\b\s*+{_TIME})?", _hold),
     "PULSE": (_N, _number("pulse of a servo in us", 0.001, 20_000)),
