@@ -76,6 +76,47 @@ WIRED = parse_wiring(
     data = 9
     """
 )
+BENCH = parse_wiring(
+    """
+    [motion1]
+    part = "pir"
+    out = 6
+    [lamp]
+    part = "led"
+    pin = 5
+    [sonar1]
+    part = "hcsr04"
+    trig = 15
+    echo = 16
+    [buz1]
+    part = "buzzer"
+    pin = 17
+    [arm1]
+    part = "servo"
+    signal = 14
+    label = "arm"
+    [btn1]
+    part = "button"
+    pin = 4
+    [knob1]
+    part = "potentiometer"
+    pin = 1
+    label = "knob"
+    [dht1]
+    part = "dht22"
+    data = 7
+    """
+)
+TWO_BUTTONS = parse_wiring(
+    """
+    [btn1]
+    part = "button"
+    pin = 4
+    [door-bell]
+    part = "button"
+    pin = 9
+    """
+)
 _MAX_STEPS = 12
 _DEFINED = re.compile(r'^(?:#define )?([A-Z][A-Z0-9_]+)(?: = |[ \t]+)"?([\w.-]+)"?$', re.MULTILINE)
 
@@ -126,6 +167,8 @@ def _worlds() -> dict[str, World]:
     numbered = (KnownDevice("board-1", virtual), KnownDevice("board-2", virtual))
     led = KnownApp("led", (38,))
     wired = replace(bare, record=WIRED)
+    by_name = replace(bare, record=BENCH, kinds=("py", "wasm"))
+    buttons = replace(bare, record=TWO_BUTTONS)
     return {
         "one board": World(DeviceContext((bare,), bare), (BLINK, FADE)),
         "one board that nobody named": World(DeviceContext((bare,))),
@@ -134,6 +177,8 @@ def _worlds() -> dict[str, World]:
         "40 pins": World(DeviceContext((bench,), bench), APPS),
         "names of pins": World(DeviceContext((waterfall, shelf), waterfall, named_pins(FACTS))),
         "wired parts": World(DeviceContext((wired, shelf), wired, wired_names(WIRED, wired.name))),
+        "parts by their names": World(DeviceContext((by_name,), by_name, wired_names(BENCH, by_name.name))),
+        "two buttons": World(DeviceContext((buttons,), buttons, wired_names(TWO_BUTTONS, buttons.name))),
         "virtual-1 and desk": World(DeviceContext((first, desk))),
         "virtual-1, desk, shelf and a voice device": World(DeviceContext((first, desk, shelf, voice))),
         "blink on virtual-1 and stopped on desk": World(

@@ -11,7 +11,7 @@ from typing import Final
 
 from microclaw.agent.language.quantities import normalize_quantities
 from microclaw.hardware.parts.named_parts import NamedPin
-from microclaw.hardware.parts.wiring import Wiring
+from microclaw.hardware.parts.wiring import WiredPart, Wiring
 
 _WORDS: Final = r"(?P<name>[a-z][a-z0-9'-]*(?: [a-z0-9'-]+){0,3}?)"
 # A name without an article is one word: "stop whatever is on pin 5" names nothing.
@@ -85,13 +85,22 @@ def wired_names(record: Wiring, device: str) -> tuple[NamedPin, ...]:
         if len(part.pins) != 1:
             continue
         (gpio,) = part.pins.values()
-        texts = list[str]()
-        if any(pin.polarity for pin in part.facts.pins):
-            texts.append(re.sub(r"[-_]+", " ", part.id))
-        if part.label is not None:
-            texts.append(part.label)
-        for text in texts:
-            name = normalize_quantities(text)
-            if _NAME.fullmatch(name) and _NO_NAME.isdisjoint(name.split()):
-                names.append(NamedPin(name, gpio, device.lower()))
+        has_level = any(pin.polarity for pin in part.facts.pins)
+        for name in spoken_names(part, with_id=has_level):
+            names.append(NamedPin(name, gpio, device.lower()))
     return tuple(dict.fromkeys(names))
+
+
+def spoken_names(part: WiredPart, *, with_id: bool = True) -> list[str]:
+    """Return the names of a part as a sentence has them: its id in words, then what a person calls it."""
+    texts = list[str]()
+    if with_id:
+        texts.append(re.sub(r"[-_]+", " ", part.id))
+    if part.label is not None:
+        texts.append(part.label)
+    names = list[str]()
+    for text in texts:
+        name = normalize_quantities(text)
+        if _NAME.fullmatch(name) and _NO_NAME.isdisjoint(name.split()):
+            names.append(name)
+    return names

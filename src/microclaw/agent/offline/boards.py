@@ -14,7 +14,8 @@ from msgspec import Struct
 
 from microclaw.agent.language.quantities import ONES
 from microclaw.agent.models.protocol import DeviceContext, KnownDevice
-from microclaw.agent.offline.decision import CannotDo, Context, Say, Slot, ask, number_sentences
+from microclaw.agent.offline.decision import CannotDo, Context, Say, Slot, ask, capitalize, number_sentences
+from microclaw.agent.offline.recorded_parts import recorded_pins
 from microclaw.agent.offline.sentences import english
 from microclaw.hardware.boards.profile import BoardProfile
 from microclaw.hardware.parts.named_parts import switched_pins
@@ -256,7 +257,11 @@ def pin_target(context: Context, slot: Slot = "pin") -> PinTarget:
         if pin in (None, led_pin):
             return _led_target(context, board)
     if pin is None:
-        raise ask(_PIN_QUESTIONS.get(slot, "Which pin?"), "name it, as in: pin 4", slot)
+        question = _PIN_QUESTIONS.get(slot, "Which pin?")
+        places = [f"{part.id} is on pin {next(iter(part.pins.values()))}" for part in recorded_pins(context, slot)]
+        if places:
+            question = f"{question} {capitalize(', '.join(places))}."
+        raise ask(question, "name it, as in: pin 4", slot)
     if pin not in board.pins:
         raise ask(f"The {board.chip} has no pin {pin}. Which pin do you mean?", "which pins are free", slot)
     # "Set pin 5 high" says the level, whatever is wired there.

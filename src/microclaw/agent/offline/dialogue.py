@@ -35,6 +35,7 @@ from microclaw.agent.offline.dialogue_state import DialogueState, Question, act_
 from microclaw.agent.offline.memory import MEMORY
 from microclaw.agent.offline.programs import PROGRAMS, as_light
 from microclaw.agent.offline.reading import find_device, read
+from microclaw.agent.offline.recorded_parts import with_recorded_pins
 from microclaw.agent.offline.sentences import MAX_SENTENCE_CHARS, REMINDER, english
 from microclaw.errors import UndoElsewhere
 
@@ -79,7 +80,7 @@ def understand(request: ModelRequest) -> ParsedSentence:
     if isinstance(reading, Say):
         decision = reading
     else:
-        context = _ask_about_undo(replace(reading, results=results))
+        context = with_recorded_pins(_ask_about_undo(replace(reading, results=results)))
         decision = _decide(context)
     next_state = DialogueState()
     if isinstance(decision, Say):
@@ -301,7 +302,7 @@ def _schedule_act(context: Context, when: When, what: str, task: str) -> Decisio
         time = spoken_duration(when.delay_ms)
         text = f'"In {time}" can be how long it takes, or a wait before it begins, so I did nothing.'
         return Say(text, "ambiguous", f"to wait say: in {time} {task}")
-    decision = _decide(replace(context, parse=parse))
+    decision = _decide(with_recorded_pins(replace(context, parse=parse)))
     if isinstance(decision, Say):
         if decision.code is not None:
             return decision

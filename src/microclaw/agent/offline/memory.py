@@ -13,6 +13,8 @@ from typing import Any, Final
 from microclaw.agent.language.pin_names import parse_pin_name
 from microclaw.agent.models.protocol import DeviceContext, KnownDevice
 from microclaw.agent.offline.decision import Act, Context, Decider, Decision, Parse, Say, capitalize, plain_line
+from microclaw.agent.offline.recorded_parts import with_part_names
+from microclaw.agent.offline.sentences import english
 from microclaw.hardware.parts.named_parts import NamedPin
 
 _SHOWN: Final = 30
@@ -143,8 +145,24 @@ def names_to_pins(
 ) -> tuple[str, KnownDevice | None]:
     """Replace the names in a sentence by their pins. Return it with the device that they are on, if a name has one.
 
-    `named_device`: the device that the sentence names, or None.
+    `named_device`: the device that the sentence names, or None. A sentence that no template fits then is read with the
+    names of recorded parts as their kinds and pins.
     """
+    pinned = _write_pins(text, device_context, named_device)
+    if english().parse(pinned[0]) is not None:
+        return pinned
+    renamed = with_part_names(text, named_device or device_context.meant)
+    if renamed != text:
+        renamed_pinned = _write_pins(renamed, device_context, named_device)
+        if english().parse(renamed_pinned[0]) is not None:
+            return renamed_pinned
+    return pinned
+
+
+def _write_pins(
+    text: str, device_context: DeviceContext, named_device: KnownDevice | None
+) -> tuple[str, KnownDevice | None]:
+    """Return the sentence with pins in the place of their names, and the device that they are on."""
     device = named_device or device_context.meant
     for pin in _pins_of(device_context, device):
         if named_device is not None and pin.device not in (None, named_device.name.lower()):

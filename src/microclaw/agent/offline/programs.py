@@ -38,6 +38,7 @@ from microclaw.hardware.parts.named_parts import inputs_on, part_line
 from microclaw.hardware.parts.wiring import Wiring
 from microclaw.programs.patterns.expected import Value
 from microclaw.programs.patterns.library import fill, pattern_kinds
+from microclaw.programs.patterns.recorded_ids import with_recorded_ids
 
 _TRIED_BEFORE: Final = "soak 0 s\nuptime 1 min\n"
 """Each pattern was tried for minutes and across the wrap of millis() by tests/programs/patterns."""
@@ -350,7 +351,8 @@ def _decide(context: Context) -> Decision:
     name = context.parse.replaces or _free_name(context, app_name, _load_pin(values))
     arguments = context.on_device(appName=name, sourceCode=program.source)
     if program.expect:
-        arguments["expect"] = f"{program.expect}{_TRIED_BEFORE}"
+        expect = with_recorded_ids(program.expect, device_of(context).wiring)
+        arguments["expect"] = f"{expect}{_TRIED_BEFORE}"
     return Act("deploy-wasm-app", arguments, words, f"{program.origin}   (a pattern: no model wrote this)")
 
 

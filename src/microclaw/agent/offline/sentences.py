@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 import tomllib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cache, lru_cache
 from importlib import resources
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -82,11 +82,14 @@ class Sentences:
         self.answers = {name: Say(**answer) for name, answer in merged["answers"].items()}
         self.examples: dict[str, str] = {}
         self.paces: dict[str, Sequence[int]] = {}
+        # Sentences about recorded parts, with the kinds of the parts in braces.
+        self.recorded: list[str] = []
         for kind, intent in intents.items():
             if "answer" in intent:
                 self.answers.setdefault(kind, Say(**intent["answer"]))
             if "example" in intent:
                 self.examples[kind] = intent["example"]
+            self.recorded += intent.get("recorded", ())
             if "paces_ms" in intent:
                 self.paces[kind] = intent["paces_ms"]
         self.answers["help"] = self._help(merged["after_an_act"])
@@ -188,31 +191,54 @@ class Sentences:
                 values[slot.name] = int(slot.value)
         return Parse(match.intent.name, values)
 
-    def nearest(self, text: str) -> Nearest:
-        """Return the known sentences that look most like this text; none for a text with a "not"."""
-        # It takes 3.5 MB, which a host saves that understands all its sentences.
-        from rapidfuzz import fuzz, process
+    def nearest(
+        self,
+        text: str,
+        named_text: str = "",
+        recorded: Iterable[str] = (),
+        may_suggest: Callable[[str], bool] = bool,
+    ) -> Nearest:
+        """Return the known sentences that look most like this text; none for a text with a "not".
 
-        tagged = _tag_numbers(self._filler.sub(" ", text.lower()[:MAX_SENTENCE_CHARS]))
-        shapes = [wording.shape for wording, _ in self._known_sentences]
-        scorer = fuzz.token_sort_ratio
-        matches = process.extract(tagged.shape, shapes, scorer=scorer, score_cutoff=_REMOTE, limit=_MAX_COMPARED)
+        `named_text` is the text with the names of parts, and `recorded` are more known sentences with such names.
+        `may_suggest` is False for sentences that do not fit what is wired.
+        """
+        tagged = self._tag_text(text)
+        alike = self._alike(tagged, self._known_sentences)
+        tagged_sentences = [_tag_numbers(sentence) for sentence in recorded]
+        alike += self._alike(self._tag_text(named_text), [(sentence, sentence) for sentence in tagged_sentences])
+        alike.sort(key=lambda row: -row.score)
         if _NOT.search(text.lower()):
-            return Nearest(is_remote=not matches)
-        alike = [(score, *self._known_sentences[index]) for _, score, index in matches if score >= _ALIKE]
+            return Nearest(is_remote=not alike)
         # Digits that are not a number by themselves, as in "4x4".
         has_stray_digits = re.search(r"\d", self._names.sub("", tagged.shape)) is not None
         is_clear = not has_stray_digits and split_when(normalize_quantities(text)) is None
-        for score, wording, meaning in alike:
-            is_sure = score >= _SURE and is_clear and self._is_same(wording, tagged)
-            sentence = _readable(meaning.with_numbers(tagged))
-            if is_sure and self.parse(sentence) is not None:
-                return Nearest((sentence,), is_same=True, is_remote=False)
+        near = [row for row in alike if row.score >= _ALIKE]
+        for row in near:
+            is_sure = row.score >= _SURE and is_clear and self._is_same(row.wording, row.text)
+            if is_sure and self.parse(row.sentence) is not None and may_suggest(row.sentence):
+                return Nearest((row.sentence,), is_same=True, is_remote=False)
         # Sentences that need no number which the text does not have come first.
-        meanings = [meaning for *_, meaning in alike[:_MAX_ALIKE]]
-        meanings.sort(key=lambda meaning: not set(meaning.units) <= set(tagged.units))
-        sentences = dict.fromkeys(_readable(meaning.with_numbers(tagged)) for meaning in meanings)
-        return Nearest(tuple(sentences)[:_MAX_SUGGESTED], is_remote=not matches)
+        near = near[:_MAX_ALIKE]
+        near.sort(key=lambda row: not set(row.meaning.units) <= set(row.text.units))
+        sentences: dict[str, None] = {}
+        for row in near:
+            if may_suggest(row.sentence):
+                sentences[row.sentence] = None
+        return Nearest(tuple(sentences)[:_MAX_SUGGESTED], is_remote=not alike)
+
+    def _tag_text(self, text: str) -> _TaggedText:
+        return _tag_numbers(self._filler.sub(" ", text.lower()[:MAX_SENTENCE_CHARS]))
+
+    def _alike(self, text: _TaggedText, known: Sequence[tuple[_TaggedText, _TaggedText]]) -> list[_Likeness]:
+        """Return the known wordings that are at least remotely like the text, with their meanings."""
+        # It takes 3.5 MB, which a host saves that understands all its sentences.
+        from rapidfuzz import fuzz, process
+
+        shapes = [wording.shape for wording, _ in known]
+        scorer = fuzz.token_sort_ratio
+        matches = process.extract(text.shape, shapes, scorer=scorer, score_cutoff=_REMOTE, limit=_MAX_COMPARED)
+        return [_Likeness(score, text, *known[index]) for _, score, index in matches]
 
     def _is_same(self, wording: _TaggedText, tagged: _TaggedText) -> bool:
         """Return True if the texts have the same words that matter, and numbers of the same units."""
@@ -259,6 +285,20 @@ class _TaggedText(Struct, frozen=True):
             return digits
 
         return re.sub("[A-Z]+", next_number, self.shape)
+
+
+class _Likeness(NamedTuple):
+    """How much a text is like a known wording, in percent, and the sentence that the wording means."""
+
+    score: float
+    text: _TaggedText
+    wording: _TaggedText
+    meaning: _TaggedText
+
+    @property
+    def sentence(self) -> str:
+        """The meaning with the numbers of the text."""
+        return _readable(self.meaning.with_numbers(self.text))
 
 
 def _tag_numbers(text: str) -> _TaggedText:

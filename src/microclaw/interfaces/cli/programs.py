@@ -299,10 +299,27 @@ def install(
         # Without a host only wasm programs can be installed.
         kinds &= {"wasm"}
     values = {"name": app or entry.app_name, **terms, **_entry_values(options, entry, params, kinds)}
+    if address is None and values["expect"]:
+        values["expect"] = _with_recorded_ids(options, values["expect"])
     options.say(entry.diagram(params))
     perform(options, programs.install, values, load_board(board))
     if address is None:
         _record_wiring(options, entry, params)
+
+
+def _with_recorded_ids(options: GlobalOptions, expect: str) -> str:
+    """Return the expectations with the ids of the parts that are recorded for the chosen device.
+
+    For several devices they stay as they are: each has its own record.
+    """
+    from microclaw.programs.patterns.recorded_ids import with_recorded_ids
+
+    host = options.host()
+    names = _chosen(options)
+    if len(names) != 1:
+        return expect
+    (name,) = names
+    return with_recorded_ids(expect, parse_wiring(host.call(wirings.show_wiring, device=name).file))
 
 
 def _record_wiring(options: GlobalOptions, entry: Entry, params: Mapping[str, Value]) -> None:
