@@ -114,7 +114,7 @@ TWO_BUTTONS = parse_wiring(
     pin = 4
     [door-bell]
     part = "button"
-    pin = 9
+    pin = 12
     """
 )
 _MAX_STEPS = 12
