@@ -29,6 +29,7 @@ from microclaw.agent.offline.decision import (
     ask,
     capitalize,
 )
+from microclaw.agent.offline.display_programs import DISPLAY_FILLERS, NOTES, display_app, needs_time
 from microclaw.agent.offline.part_programs import PART_FILLERS, fill_reading
 from microclaw.agent.offline.pattern_values import Filled, PatternValues, pace_ms
 from microclaw.agent.offline.sentences import english
@@ -42,7 +43,7 @@ from microclaw.programs.patterns.recorded_ids import with_recorded_ids
 
 _TRIED_BEFORE: Final = "soak 0 s\nuptime 1 min\n"
 """Each pattern was tried for minutes and across the wrap of millis() by tests/programs/patterns."""
-_ENDING: Final = frozenset({"led_color", "blink_times", "pulse", "melody", "stepper"})
+_ENDING: Final = frozenset({"led_color", "blink_times", "pulse", "melody", "stepper", "show_text", "clear_display"})
 """Patterns whose programs end by themselves."""
 _LOAD_PINS: Final = ("PIN", "LED_PIN", "ALARM_PIN", "SERVO_PIN", "BUZZER_PIN", "PUMP_PIN")
 _SWING_MILLI: Final = 500
@@ -319,6 +320,7 @@ _FILLERS: Final[Mapping[str, Callable[[Context], Filled]]] = {
     "traffic_light": _traffic_light,
     "read_sensor_every": fill_reading,
     **PART_FILLERS,
+    **DISPLAY_FILLERS,
     **dict.fromkeys(("fade", "servo_sweep", "pulse", "servo"), _on_pin),
     **dict.fromkeys(("threshold", "threshold_pulse", "thermostat"), _rule),
     **dict.fromkeys(("led_color", "led_blink", "rainbow"), _led),
@@ -327,9 +329,16 @@ _FILLERS: Final[Mapping[str, Callable[[Context], Filled]]] = {
 
 def _decide(context: Context) -> Decision:
     """Call the tool that installs the filled pattern, then answer. Raises CannotDo if a value is not allowed."""
+    time_call = needs_time(context)
+    if time_call is not None:
+        return time_call
     pattern, exact_values, words = _FILLERS[context.parse.kind](context)
-    if context.results:
-        return _answer_deployment(context.results[-1], once=pattern in _ENDING)
+    if context.results and context.results[-1].tool == "deploy-wasm-app":
+        answer = _answer_deployment(context.results[-1], once=pattern in _ENDING)
+        note = NOTES.get(pattern)
+        if note is None:
+            return answer
+        return replace(answer, text=f"{answer.text} {note}")
     # Raises CannotDo, with the question which device, if there are several.
     board_of(context)
     exact: dict[str, Fraction] = {}
@@ -348,6 +357,8 @@ def _decide(context: Context) -> Decision:
     app_name = program.app_name
     if pattern == "read_sensor":
         app_name = str(values["QUANTITY"])
+    if "DISPLAY" in values:
+        app_name = display_app(context, app_name, str(values["DISPLAY"]))
     name = context.parse.replaces or _free_name(context, app_name, _load_pin(values))
     arguments = context.on_device(appName=name, sourceCode=program.source)
     if program.expect:

@@ -128,6 +128,8 @@ def recorded_sentences(device: KnownDevice | None) -> Iterator[str]:
         part_names = spoken_names(part)
         if part_names:
             names[part.part] = part_names[-1]
+        if part.facts.kind == "display":
+            names["display"] = "display"
     for sentence in english().recorded:
         holes = re.findall(r"\{(\w+)\}", sentence)
         if holes and names.keys() >= set(holes):

@@ -78,12 +78,18 @@ class Sentences:
 
         merged = _read_data(_TEMPLATES)
         about_last_act = _read_data(("words", "references"))
+        on_display = _read_data(("words", "displays"))
         intents = merged["intents"]
         self.answers = {name: Say(**answer) for name, answer in merged["answers"].items()}
         self.examples: dict[str, str] = {}
         self.paces: dict[str, Sequence[int]] = {}
+        self.display_examples: list[str] = []
         # Sentences about recorded parts, with the kinds of the parts in braces.
         self.recorded: list[str] = []
+        for kind, intent in on_display["intents"].items():
+            self.display_examples.append(intent["example"])
+            self.paces[kind] = intent.get("paces_ms", ())
+            self.recorded += intent.get("recorded", ())
         for kind, intent in intents.items():
             if "answer" in intent:
                 self.answers.setdefault(kind, Say(**intent["answer"]))
@@ -96,6 +102,7 @@ class Sentences:
         self.colors: Mapping[str, tuple[int, int, int]] = merged["colors"]
         self._intents = Intents.from_dict(merged)
         self._references = Intents.from_dict(about_last_act)
+        self._on_display = Intents.from_dict(on_display)
         self._refused = {reason: _any_of(phrases) for reason, phrases in merged["dangers"].items()}
         self._names = re.compile(rf"\b(?:{'|'.join([_NAMES, *map(re.escape, parts())])})(?![\w.])")
         self._filler = _any_of(map(re.escape, sorted(merged["filler"], key=len, reverse=True)))
@@ -106,8 +113,9 @@ class Sentences:
         self.parse = lru_cache(64)(self.parse_anew)
 
     def _help(self, next_step: str) -> Say:
-        title = f"Without a model I know {len(self.examples)} kinds of sentence, in many wordings:"
-        return Say("\n  ".join([title, *self.examples.values()]), next_step=next_step)
+        examples = [*self.examples.values(), *self.display_examples]
+        title = f"Without a model I know {len(examples)} kinds of sentence, in many wordings:"
+        return Say("\n  ".join([title, *examples]), next_step=next_step)
 
     def _tag_known(self, near: Mapping[str, Sequence[str]]) -> list[tuple[_TaggedText, _TaggedText]]:
         """Return each known wording with the sentence that it means: of `near` and of the examples."""
@@ -168,6 +176,10 @@ class Sentences:
     def reference(self, normal: str) -> Parse | None:
         """Parse a sentence in its normal form about the last act. Return None if no template fits (references.toml)."""
         return self._recognize(normal, self._references)
+
+    def on_display(self, text: str) -> Parse | None:
+        """Parse what a display shall show. Return None if it is a text, or not understood (displays.toml)."""
+        return self._recognize(normalize_quantities(text), self._on_display)
 
     def _recognize(self, normal: str, intents: Intents | None = None) -> Parse | None:
         """Parse a sentence by a template, first without its polite words, then as it stands ("hello")."""

@@ -122,7 +122,7 @@ class Entry(Struct, frozen=True):
 
 def _parse_value(parameter: PatternParameter, text: str) -> Value:
     """Return the word or the number of a parameter. Raises ConfigError."""
-    if parameter.choices:
+    if parameter.choices or parameter.form:
         return text
     try:
         return int(text[:20], 0)

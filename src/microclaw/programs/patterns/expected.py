@@ -13,6 +13,7 @@ parameters there are:
 - EFFECT_CHASE: 1 if the word of a parameter EFFECT is "chase", else 0; so for each parameter that is a word.
 - SENSOR, SAMPLE: the part that measures QUANTITY, and a whole value that is not its default; MEASURED: 1 if a trial can
   set it.
+- DISPLAY_ID, DISPLAY_WIRED, TEXT_SHOWN, ...: for a display and for a text that is shown (displays.py).
 - START_MS: how long after its installation a program begins.
 - SIDE, BEYOND, WITHIN, BETWEEN: for a limit in thousandths. -1 if below switches on; a value that switches on, a value
   that switches off, a value in the hysteresis. REACHED: 1 if the sensor measures the first two, and ten readings fit

@@ -22,7 +22,9 @@ from msgspec.structs import replace
 
 from microclaw.errors import ConfigError, UnknownName
 from microclaw.events import PROGRAM_KINDS, ProgramKind
+from microclaw.hardware.parts.named_parts import part_line
 from microclaw.hardware.parts.reader import i2c_quantities
+from microclaw.programs.patterns.displays import display_words, opening_call, parse_display, text_words
 from microclaw.programs.patterns.expected import Value, expected_text
 from microclaw.text import clean_text
 from microclaw.wire.board_control import MAX_PIN
@@ -32,6 +34,9 @@ _LINES: Final[Mapping[ProgramKind, re.Pattern[str]]] = {
     "wasm": re.compile(r"^(#define[ \t]+)(\w+)([ \t]+)([^\n]*?)([ \t]*(?:/\*[^\n]*)?)$", re.MULTILINE),
     "py": re.compile(r"^()(\w+)( = )([^\n#]*?)([ \t]*(?:#[^\n]*)?)$", re.MULTILINE),
 }
+MAX_SHOWN_CHARS: Final = 100
+# Such a text stands in quotes in C and in Python.
+_SHOWN_TEXT: Final = re.compile(rf"[ !#-\[\]-~]{{1,{MAX_SHOWN_CHARS}}}")
 # The virtual board's interpreter begins a program 5.1 to 5.6 ms after its installation, and a wait of 1 ms ends with
 # the board's next millisecond.
 _PY_START_MS: Final = Fraction(53, 10)
@@ -41,7 +46,8 @@ _Words: TypeAlias = Annotated[str, Meta(pattern=r"^[ -~]{1,60}\Z")]
 class PatternParameter(Struct, frozen=True, forbid_unknown_fields=True):
     """A parameter of a pattern: a whole number from `min` to `max`, or one of `choices`.
 
-    `pin_use` is set if the number is a pin: "output", "input", "pwm".
+    `pin_use` is set if the number is a pin: "output", "input", "pwm". `form` is set for a text that is shown, and for a
+    display, whose value is its line of a wiring (displays.py).
     """
 
     name: str
@@ -52,6 +58,7 @@ class PatternParameter(Struct, frozen=True, forbid_unknown_fields=True):
     unit: _Words | None = None
     choices: tuple[Annotated[str, Meta(pattern=r"^[A-Za-z_][A-Za-z0-9_]{0,63}\Z")], ...] = ()
     pin_use: Literal["output", "input", "pwm"] | None = None
+    form: Literal["text", "display"] | None = None
 
 
 class Pattern(Struct, frozen=True):
@@ -210,10 +217,17 @@ def fill_pattern(pattern: Pattern, params: Mapping[str, Value], asked: Mapping[s
         raise ConfigError(text, next_step=f"its parameters: {', '.join(parameters)}")
     values: dict[str, Value] = {}
     words: dict[str, Value | Fraction] = {}
+    calls: dict[str, str] = {}
     pins = []
     for name, parameter in parameters.items():
         value = _checked(parameter, params.get(name, parameter.default))
         values[name] = value
+        if parameter.form == "display":
+            display = parse_display(str(value))
+            words |= display_words(name, display)
+            calls[name] = opening_call(display, pattern.kind)
+        elif parameter.form == "text":
+            words |= text_words(name, str(value))
         for choice in parameter.choices:
             words[f"{name}_{choice.upper()}"] = int(value == choice)
         if parameter.pin_use:
@@ -225,18 +239,23 @@ def fill_pattern(pattern: Pattern, params: Mapping[str, Value], asked: Mapping[s
         start_ms = _PY_START_MS
     return replace(
         pattern,
-        source=_LINES[pattern.kind].sub(lambda line: _define(line, values), pattern.source),
+        source=_LINES[pattern.kind].sub(lambda line: _define(line, values, calls), pattern.source),
         expect=expected_text(pattern.name, pattern.expect, words, start_ms),
         pins=tuple(pins),
     )
 
 
-def _define(line: re.Match[str], values: Mapping[str, Value]) -> str:
-    """Return a parameter's line with its new value, in the notation (hexadecimal, quotes) of the old value."""
+def _define(line: re.Match[str], values: Mapping[str, Value], calls: Mapping[str, str]) -> str:
+    """Return a parameter's line with its new value, in the notation (hexadecimal, quotes) of the old value.
+
+    `calls` has the calls that open displays, by their parameters.
+    """
     value = values.get(line[2])
     if value is None:
         return line[0]
-    if isinstance(value, str):
+    if line[2] in calls:
+        text = calls[line[2]]
+    elif isinstance(value, str):
         text = f'"{value}"'
     elif line[4].startswith("0x"):
         text = f"0x{value:02x}"
@@ -253,6 +272,8 @@ def _read_parameter(name: str, row: Mapping[str, Any]) -> PatternParameter:
     fields.pop("pin_use", None)
     if kind == "pin":
         fields = {"min": 0, "max": MAX_PIN, **fields, "pin_use": use}
+    if kind in ("text", "display"):
+        fields["form"] = kind
     if kind == "quantity":
         fields["choices"] = i2c_quantities()
     try:
@@ -266,9 +287,11 @@ def _read_parameter(name: str, row: Mapping[str, Any]) -> PatternParameter:
         "pin": use is not None and not has_choices,
         "word": has_choices,
         "quantity": "choices" not in row,
+        "text": not has_limits and not has_choices,
+        "display": not has_limits and not has_choices,
     }
     if not fits.get(str(kind)):
-        text = "type is int (min, max), pin (use: output, input, pwm), word (choices) or quantity"
+        text = "type is int (min, max), pin (use: output, input, pwm), word (choices), quantity, text or display"
         raise ValueError(f"parameters.{name}: {text}")
     _checked(parameter, parameter.default)
     return parameter
@@ -277,6 +300,13 @@ def _read_parameter(name: str, row: Mapping[str, Any]) -> PatternParameter:
 def _checked(parameter: PatternParameter, value: Value) -> Value:
     """Return the value if it may be put into the source. Raises ConfigError."""
     title = parameter.title
+    if parameter.form == "text":
+        if not isinstance(value, str) or not _SHOWN_TEXT.fullmatch(value):
+            step = f'1 to {MAX_SHOWN_CHARS} letters, digits and signs of ASCII, without " and \\'
+            raise ConfigError(f"{title} cannot be {value!r:.80}", next_step=step)
+        return value
+    if parameter.form == "display":
+        return part_line(parse_display(str(value)))
     if parameter.choices:
         if value not in parameter.choices:
             raise ConfigError(f"{title} cannot be {value!r}", next_step=f"one of: {', '.join(parameter.choices)}")

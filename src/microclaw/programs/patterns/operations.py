@@ -207,6 +207,8 @@ def parameter_rows(
             allowed = ", ".join(parameter.choices)
         elif parameter.pin_use:
             allowed = "a pin"
+        elif parameter.form:
+            allowed = f"a {parameter.form}"
         else:
             allowed = f"{parameter.min} to {parameter.max}{unit}"
         value = values.get(parameter.name, parameter.default)

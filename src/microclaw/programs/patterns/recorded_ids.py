@@ -21,7 +21,7 @@ def with_recorded_ids(expect: str, wiring: Wiring) -> str:
     taken = {part.id for part in wiring.parts}
     for match in _WIRED.finditer(expect):
         gpios = {key["role"]: int(key["gpio"]) for key in _GPIO.finditer(match["keys"])}
-        recorded_id = _recorded_id(wiring, match["part"], gpios)
+        recorded_id = _recorded_id(wiring, match["id"], match["part"], gpios)
         if recorded_id is None:
             recorded_id = free_id(match["id"], taken)
             taken.add(recorded_id)
@@ -30,11 +30,16 @@ def with_recorded_ids(expect: str, wiring: Wiring) -> str:
     return "".join(_with_ids(line, ids) for line in lines)
 
 
-def _recorded_id(wiring: Wiring, kind: str, gpios: Mapping[str, int]) -> str | None:
-    """Return the id of the recorded part of this kind on these pins, or None."""
+def _recorded_id(wiring: Wiring, own_id: str, kind: str, gpios: Mapping[str, int]) -> str | None:
+    """Return the id of the recorded part of this kind on these pins, or None.
+
+    A part without pins is on the board's own bus; of several it is the one with this id.
+    """
     for part in wiring.parts:
         is_of_kind = part.part == kind or part.facts.generic
-        if is_of_kind and part.pins and set(part.pins.values()) <= set(gpios.values()):
+        is_on_bus = not part.pins and (part.id == own_id or len(wiring.of_part(kind)) == 1)
+        is_there = is_on_bus or set(part.pins.values()) <= set(gpios.values())
+        if is_of_kind and is_there and (part.pins or is_on_bus):
             return part.id
     return None
 
