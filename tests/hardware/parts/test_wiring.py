@@ -54,7 +54,7 @@ def test_a_wiring_is_read_and_asked_by_pin_address_kind_and_quantity() -> None:
         ("[a]\npin = 4", "a:"),
         ('[a]\npart = "nothing-like-it"', "nothing-like-it"),
         ('[a]\npart = "led"', "pin"),
-        ('[a]\npart = "led"\npin = 4\ncolor = 3', "color"),
+        ('[a]\npart = "led"\npin = 4\nshade = 3', "shade"),
         ('[a]\npart = "led"\npin = "four"', "pin"),
         ('[a]\npart = "led"\npin = true', "pin"),
         ('[a]\npart = "led"\npin = 4\nactive = "maybe"', "active"),
@@ -150,7 +150,7 @@ def test_an_unknown_key_is_named_with_the_keys_that_the_part_has(key: str) -> No
         parse_wiring(f'[lamp]\npart = "led"\npin = 5\n{key}\n')
     assert "lamp" in raised.value.message
     assert repr(key.split()[0]) in raised.value.message
-    assert raised.value.next_step == "its keys: pin, label, active"
+    assert raised.value.next_step == "its keys: pin, color, label, active"
 
 
 def test_the_ids_of_a_file_follow_the_rule_of_a_diagram() -> None:

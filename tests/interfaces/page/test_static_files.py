@@ -17,7 +17,8 @@ from microclaw.interfaces.api.operation_routes import by_hand_routes
 from microclaw.interfaces.page.static_files import POLICY, STATIC, VIEWS, page_files, part_drawings
 
 OWN = (*sorted(STATIC.glob("*.js")), *part_drawings())
-KIT = ("../../svg.js", "../../hands.js", "../../pixels.js")  # all that a part's drawing knows of the page
+KIT_MODULES = ("svg", "hands", "shapes", "pixels", "segments", "characters", "plain_part")
+KIT = tuple(f"../../{name}.js" for name in KIT_MODULES)  # all that a part's drawing knows of the page
 VENDORED = (STATIC / "vendor", Path(__file__).parent / "vendor")
 SVG_NAME = "http://www.w3.org/2000/svg"  # the namespace of SVG elements: a name, not an address
 MAX_LINES = 6_000

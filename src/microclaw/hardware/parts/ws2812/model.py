@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from microclaw.hardware.parts.models import Display, LedChain
-from microclaw.hardware.screens.screen import Screen
+from microclaw.hardware.screens.screen import MAX_WIDTH, Screen
 
 _BYTES_AN_LED: Final = 3
 _COUNT: Final = "count"
@@ -29,7 +29,7 @@ class Model(LedChain, Display):
             self.bench.warn(f"it has {count} LEDs, and the program sends colors for {sent_count}")
         shown = data[: _BYTES_AN_LED * count]
         self._light(shown)
-        if _WIDTH in self.wired.attributes:
+        if self.attribute(_WIDTH):
             self.bench.screen_changed()
         return shown
 
@@ -48,7 +48,7 @@ class Model(LedChain, Display):
 
     def screen(self) -> Screen:
         """Return the matrix: the chain begins at the upper left and goes through each row to the right."""
-        width = round(self.attribute(_WIDTH))
+        width = self._width()
         height = self._height(width)
         colors = self._colors.ljust(_BYTES_AN_LED * width * height, b"\0")
         picture = bytearray()
@@ -60,7 +60,13 @@ class Model(LedChain, Display):
             picture += b"".join(leds)
         return Screen("colors", width, height, bytes(picture))
 
+    def _width(self) -> int:
+        """Return the number of LEDs in a row; a strip is a matrix of one row."""
+        return round(self.attribute(_WIDTH)) or min(self._count() or 1, MAX_WIDTH)
+
     def _height(self, width: int) -> int:
+        if not self.attribute(_WIDTH):
+            return 1
         height = round(self.attribute("height"))
         if _COUNT in self.wired.attributes:
             # Matrices in a chain are one below the other.
@@ -71,7 +77,7 @@ class Model(LedChain, Display):
         """Return how many LEDs the wiring says that there are, or None."""
         if _COUNT in self.wired.attributes:
             return round(self.attribute(_COUNT))
-        if _WIDTH in self.wired.attributes:
+        if self.attribute(_WIDTH):
             return round(self.attribute(_WIDTH)) * round(self.attribute("height"))
         return None
 

@@ -6,12 +6,11 @@ import { add, s, say, set } from "./svg.js";
 
 /** @typedef {import("./svg.js").Attributes} Attributes */
 /** @typedef {import("./svg.js").Value} Value */
-/** @typedef {{height: number, shapes: (attributes: Attributes) => any[]}} Picture what stands above the sliders, WIDTH wide */
 
 export const WIDTH = 148;
 const UNKNOWN = "–";
 const NUMBER_ROW = 20;
-const SLIDER_ROW = 36;
+const SLIDER_ROW = 38;
 const THUMB = 7;
 const BOARD = 30;
 const MOST_LETTERS = 19;
@@ -86,7 +85,7 @@ function addRow(group, y, name, facts, attributes, hands) {
   if (facts.sets) {
     const label = `${attributes.label ?? attributes.title}: ${wordsOf(name)}`;
     const onChange = hands && ((/** @type {number} */ value) => hands({ [name]: value }));
-    show = slider(group, [0, y + 25, WIDTH], label, facts, onChange);
+    show = slider(group, [0, y + 27, WIDTH], label, facts, onChange);
   }
   /** @param {number | null} value */
   return (value) => {
@@ -95,19 +94,18 @@ function addRow(group, y, name, facts, attributes, hands) {
   };
 }
 
-/** Return the drawing of a sensor. @param {Picture} picture @returns {import("./svg.js").PartDrawing} */
-export function sensor(picture) {
+/**
+ * Return the drawing of a sensor. Its picture stands above its values, and is WIDTH wide.
+ * @param {number} pictureHeight @param {(attributes: Attributes) => any[]} drawPicture @returns {import("./svg.js").PartDrawing}
+ */
+export function sensor(pictureHeight, drawPicture) {
   return {
-    sizeOf({ values = {} }) {
-      let height = picture.height;
-      for (const facts of Object.values(values)) height += rowHeight(facts);
-      return [WIDTH, height];
-    },
+    sizeOf: ({ values = {} }) => [WIDTH, Object.values(values).reduce((height, facts) => height + rowHeight(facts), pictureHeight)],
     draw(group, attributes, hands) {
-      add(group, picture.shapes(attributes));
+      add(group, drawPicture(attributes));
       /** @type {[string, (value: number | null) => void][]} */
       const rows = [];
-      let y = picture.height;
+      let y = pictureHeight;
       for (const [name, facts] of Object.entries(attributes.values ?? {})) {
         rows.push([name, addRow(group, y, name, facts, attributes, hands)]);
         y += rowHeight(facts);
@@ -124,17 +122,14 @@ export function sensor(picture) {
   };
 }
 
-export default sensor({
-  height: BOARD,
-  shapes({ title = "" }) {
-    const [name = ""] = title.split(/[:(]/);
-    let words = name.trim();
-    if (words.length > MOST_LETTERS) words = `${words.slice(0, MOST_LETTERS - 1)}…`;
-    return [
-      s("rect", { class: "m-violet", width: WIDTH, height: BOARD - 2, rx: 4 }),
-      s("rect", { class: "m-metal", x: 8, y: 8, width: 12, height: 12, rx: 2 }),
-      s("circle", { class: "bore", cx: 12, cy: 12, r: 1.5 }),
-      s("text", { class: "print", x: 27, y: 18.5 }, words),
-    ];
-  },
+export default sensor(BOARD, ({ title = "" }) => {
+  const [name = ""] = title.split(/[:(]/);
+  let words = name.trim();
+  if (words.length > MOST_LETTERS) words = `${words.slice(0, MOST_LETTERS - 1)}…`;
+  return [
+    s("rect", { class: "m-violet", width: WIDTH, height: BOARD - 2, rx: 4 }),
+    s("rect", { class: "m-metal", x: 8, y: 8, width: 12, height: 12, rx: 2 }),
+    s("circle", { class: "bore", cx: 12, cy: 12, r: 1.5 }),
+    s("text", { class: "print", x: 27, y: 18.5 }, words),
+  ];
 });

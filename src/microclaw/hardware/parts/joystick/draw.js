@@ -1,0 +1,32 @@
+// A joystick: its stick is pressed, and a slider for each direction moves it.
+
+import { press } from "../../hands.js";
+import { reading, slider } from "../../plain_part.js";
+import { add, s, set } from "../../svg.js";
+
+const PERCENT = { least: 0, most: 100, step: 1, unit: "%", sets: true };
+
+/** @type {import("../../svg.js").PartDrawing} */
+export default {
+  size: [148, 112],
+  draw(group, { label, values }, hands) {
+    add(group, s("rect", { class: "m-board", x: 36, width: 76, height: 76, rx: 4 }), s("circle", { class: "m-black", cx: 74, cy: 38, r: 34 }));
+    const stick = s("g", {}, s("circle", { class: "m-knob", r: 18 }), s("circle", { class: "m-knob top", r: 12 }));
+    const place = hands ? press(group, `${label}: hold down`, [48, 12, 52, 52], (isDown) => hands({ pressed: isDown ? 1 : 0 })) : group;
+    add(place, stick);
+    add(group, s("text", { class: "name", x: 0, y: 90 }, "x"), s("text", { class: "name", x: 0, y: 108 }, "y"));
+    const showX = slider(group, [12, 86, 136], `${label}: x`, values?.x ?? PERCENT, hands && ((x) => hands({ x })));
+    const showY = slider(group, [12, 104, 136], `${label}: y`, values?.y ?? PERCENT, hands && ((y) => hands({ y })));
+    return ({ x = null, y = null, pressed = null }) => {
+      const right = ((x ?? 50) - 50) * 0.3;
+      const up = ((y ?? 50) - 50) * 0.3;
+      set(stick, "transform", `translate(${(74 + right).toFixed(1)} ${(38 - up).toFixed(1)}) scale(${pressed ? 0.88 : 1})`);
+      showX(x);
+      showY(y);
+    };
+  },
+  says({ x = null, y = null, pressed = null }) {
+    if (x === null && y === null && pressed === null) return "not known";
+    return `x ${reading(x, PERCENT)}, y ${reading(y, PERCENT)}, ${pressed ? "pressed" : "released"}`;
+  },
+};

@@ -1,0 +1,45 @@
+// A potentiometer: turned by dragging around it, or with the arrow keys.
+
+import { slide } from "../../hands.js";
+import { add, s, set } from "../../svg.js";
+
+const MIDDLE = 34;
+const LEFT_END = -135;
+const RIGHT_END = 135;
+
+/** A line of the scale. @param {number} degrees */
+function tick(degrees) {
+  const turn = (degrees * Math.PI) / 180;
+  const [sine, cosine] = [Math.sin(turn), Math.cos(turn)];
+  return `M${(MIDDLE + 28 * sine).toFixed(1)} ${(MIDDLE - 28 * cosine).toFixed(1)}L${(MIDDLE + 32 * sine).toFixed(1)} ${(MIDDLE - 32 * cosine).toFixed(1)}`;
+}
+
+/** @type {import("../../svg.js").PartDrawing} */
+export default {
+  size: [68, 68],
+  draw(group, { label, values }, hands) {
+    const { least = 0, most = 100, step = 1 } = values?.position ?? {};
+    const ticks = Array.from({ length: 11 }, (_, place) => tick(LEFT_END + place * 27));
+    const pointer = s("path", { class: "pointer", d: "M0-10v-11" });
+    const knob = s("g", {}, s("circle", { class: "m-knob", r: 23 }), s("circle", { class: "m-knob top", r: 17 }), pointer);
+    add(group, s("path", { class: "ticks", d: ticks.join("") }));
+    /** @param {number} x @param {number} y */
+    const valueAt = (x, y) => {
+      const degrees = (Math.atan2(x - MIDDLE, MIDDLE - y) * 180) / Math.PI;
+      const share = (Math.max(LEFT_END, Math.min(RIGHT_END, degrees)) - LEFT_END) / (RIGHT_END - LEFT_END);
+      return least + share * (most - least);
+    };
+    const range = { least, most, step, value: null, text: (/** @type {number} */ value) => `${value} %` };
+    const show = hands && slide(group, label ?? "knob", range, [2, 2, 64, 64], valueAt, (position) => hands({ position }));
+    add(hands ? /** @type {SVGElement} */ (group.lastChild) : group, s("g", { transform: `translate(${MIDDLE} ${MIDDLE})` }, knob));
+    return ({ position = null }) => {
+      const share = ((position ?? least) - least) / (most - least);
+      set(pointer, "opacity", position === null ? 0 : 1);
+      set(knob, "transform", `rotate(${(LEFT_END + share * (RIGHT_END - LEFT_END)).toFixed(1)})`);
+      if (show) show(position);
+    };
+  },
+  says({ position = null }) {
+    return position === null ? "not known" : `${Math.round(position)} %`;
+  },
+};

@@ -1,0 +1,80 @@
+// Shapes that several parts have.
+
+import { slide } from "./hands.js";
+import { s, set } from "./svg.js";
+
+/**
+ * Return an LED's body around `cx`, and a function that lets it glow: `share` is 0 to 1. Without `color` the color is
+ * that of the class around it.
+ * @param {number} cx
+ */
+export function bulb(cx) {
+  const lens = `M${cx - 11} 30V18a11 11 0 0 1 22 0v12z`;
+  const outer = s("circle", { class: "halo", cx, cy: 18, r: 24, opacity: 0 });
+  const inner = s("circle", { class: "halo", cx, cy: 18, r: 17, opacity: 0 });
+  const light = s("path", { class: "glow", d: lens, opacity: 0 });
+  const shapes = [
+    outer, inner,
+    s("path", { class: "lens", d: lens }), light,
+    s("path", { class: "lens rim", d: `M${cx - 14} 30h28v4.5a1 1 0 0 1-1 1h-26a1 1 0 0 1-1-1z` }),
+    s("path", { class: "shine", d: `M${cx - 6.5} 25v-7a6.5 6.5 0 0 1 4-6` }),
+  ];
+  /** @param {number} share @param {string} [color] */
+  const glow = (share, color) => {
+    set(light, "opacity", share);
+    set(outer, "opacity", share * 0.16);
+    set(inner, "opacity", share * 0.3);
+    if (color === undefined) return;
+    for (const node of [light, outer, inner]) set(node, "fill", color);
+  };
+  return { shapes, glow };
+}
+
+/** Set a small light: on, off, or not known. @param {Element} node @param {number | null} value */
+export function light(node, value) {
+  if (value === null) set(node, "class", "indicator unknown");
+  else set(node, "class", value ? "indicator lit" : "indicator");
+}
+
+/**
+ * Add something with two places, 0 on the left and 1 on the right. Returns its group, and a function that shows a value.
+ * @param {SVGElement} group @param {string} label @param {[number, number]} size @param {[string, string]} words
+ * @param {((value: number) => void) | null} onChange
+ */
+export function toggle(group, label, [width, height], words, onChange) {
+  if (onChange === null) return { hand: group, show: (/** @type {number | null} */ _value) => {} };
+  const range = { least: 0, most: 1, step: 1, value: null, text: (/** @type {number} */ value) => words[value === 0 ? 0 : 1] };
+  const show = slide(group, label, range, [0, 0, width, height], (x) => (x > width / 2 ? 1 : 0), onChange);
+  return { hand: /** @type {SVGElement} */ (group.lastChild), show };
+}
+
+/** A value of 0 or 1 in words. @param {number | null} value @param {[string, string]} words */
+export function either(value, words) {
+  if (value === null) return "not known";
+  return value ? words[1] : words[0];
+}
+
+/** A stepper motor seen along its shaft, around 39, 39. Returns its shapes, and a function that turns it to an angle in degrees. */
+export function shaft() {
+  const pointer = s("g", {}, s("path", { class: "m-black", d: "M-4-15h8v9h-8z" }), s("path", { class: "hand-mark", d: "M0-27v-6" }));
+  const shapes = [
+    s("path", { class: "m-metal dim", d: "M3 33h72v12H3z" }),
+    s("circle", { class: "m-metal", cx: 39, cy: 39, r: 36 }),
+    s("circle", { class: "ringline dark", cx: 39, cy: 39, r: 25 }),
+    s("circle", { class: "m-metal dim", cx: 39, cy: 39, r: 10 }),
+    s("g", { transform: "translate(39 39)" }, pointer, s("circle", { class: "screw", r: 4.5 })),
+  ];
+  /** @param {number | null} angle */
+  const turn = (angle) => {
+    set(pointer, "opacity", angle === null ? 0.35 : 1);
+    if (angle !== null) set(pointer, "transform", `rotate(${angle.toFixed(1)})`);
+  };
+  return { shapes, turn };
+}
+
+/** Where a motor stands, in words. @param {import("./svg.js").State} state */
+export function motorSays({ angle = null, lost = null }) {
+  if (angle === null) return "not known";
+  const place = `${Math.round(angle)}°`;
+  return lost ? `${place}, ${Math.round(lost)} steps lost` : place;
+}
