@@ -186,29 +186,29 @@ function drawPads(plan, padClass, onPad) {
   const { x, wide } = plan;
   if (plan.isStrip) {
     return plan.wires.map(({ terminal, isLeft }) => drawPad({ x: isLeft ? x + 9 : x + wide - 9, y: terminal.y, isLeft,
-      label: String(terminal.gpio), gpio: terminal.gpio, isRefused: false, kind: `used n-${netOf(terminal.use)}` }));
+      label: String(terminal.gpio), gpio: terminal.gpio, isReserved: false, kind: `used n-${netOf(terminal.use)}` }));
   }
   const nets = new Map(plan.wires.map(({ terminal }) => [terminal.gpio, netOf(terminal.use)]));
-  return plan.pads.map(({ side, row, label, gpio, refused }) => {
+  return plan.pads.map(({ side, row, label, gpio, isReserved }) => {
     const isLeft = side === "left";
     const net = gpio === null ? undefined : nets.get(gpio);
-    const kinds = [gpio === null && "power", refused !== null && "refused", net && `used n-${net}`, gpio !== null && padClass?.(gpio)];
+    const kinds = [gpio === null && "power", isReserved && "reserved", net && `used n-${net}`, gpio !== null && padClass?.(gpio)];
     const pad = drawPad({ x: isLeft ? x + 9 : x + wide - 9, y: plan.top + FIRST_ROW + row * ROW, isLeft, label, gpio,
-      isRefused: refused !== null, kind: kinds.filter(Boolean).join(" ") });
+      isReserved, kind: kinds.filter(Boolean).join(" ") });
     if (gpio !== null) onPad?.(pad, gpio);
     return pad;
   });
 }
 
-/** @param {{x: number, y: number, isLeft: boolean, label: string, gpio: number | null, isRefused: boolean, kind: string}} pad */
-function drawPad({ x, y, isLeft, label, gpio, isRefused, kind }) {
+/** @param {{x: number, y: number, isLeft: boolean, label: string, gpio: number | null, isReserved: boolean, kind: string}} pad */
+function drawPad({ x, y, isLeft, label, gpio, isReserved, kind }) {
   const inner = isLeft ? x + 14 : x - 14;
   const away = isLeft ? 1 : -1;
   const strike = s("path", { class: "strike", d: `M${inner - away * 3} ${y}h${away * (label.length * 7 + 6)}` });
   return s("g", { class: `pad ${kind}`, "data-gpio": gpio },
     s("rect", { class: "reach", x: isLeft ? x - 10 : x - 34, y: y - 11, width: 44, height: 22, rx: 5 }),
     s("circle", { class: "ringpad", cx: x, cy: y, r: 5.5 }), s("circle", { class: "bore", cx: x, cy: y, r: 2.2 }),
-    s("text", { class: isLeft ? "number" : "number end", x: inner, y: y + 4 }, label), isRefused && strike);
+    s("text", { class: isLeft ? "number" : "number end", x: inner, y: y + 4 }, label), isReserved && strike);
 }
 
 /** @param {Place} place @param {BenchOptions["hands"]} hands @param {boolean} isStrip @returns {DrawnPart} */

@@ -2,7 +2,7 @@
 
 /** @typedef {"left" | "right"} Side */
 /** A part of GET /v1/devices/{device}/bench, as the bench needs it; `side` is chosen if it is not given. @typedef {{id: string, part: string, title: string, attributes: Record<string, any>, values: Record<string, any>, pins: {role: string, use: string, gpio: number | null}[], soldered?: boolean, side?: Side}} WiredPart */
-/** A hole of a header. @typedef {{side: Side, row: number, label: string, gpio: number | null, refused: string | null}} Pad */
+/** A hole of a header. @typedef {{side: Side, row: number, label: string, gpio: number | null, isReserved: boolean}} Pad */
 /** @typedef {{role: string, use: string, gpio: number, pad: Pad, x: number, y: number, padY: number}} Terminal */
 /** `high` has room for the terminals, `body` is the drawing's own height. @typedef {{wired: WiredPart, wide: number, high: number, body: number, terminals: Terminal[], row: number, side: Side, x: number, y: number}} Place */
 /** @typedef {{terminal: Terminal, place: Place, isLeft: boolean, edge: number, lane: number}} Wire */
@@ -61,9 +61,9 @@ function padsOf(board, wired) {
   /** @type {Record<Side, Pad[]>} */
   const columns = { left: [], right: [] };
   const addPad = (/** @type {Side} */ side, /** @type {string} */ label, /** @type {number | null} */ gpio) => {
-    const refused = gpio === null ? null : facts.get(gpio)?.refused ?? null;
+    const isReserved = gpio !== null && Boolean(facts.get(gpio)?.reserved);
     const isNumber = label === `IO${gpio}` || label === `GPIO${gpio}`;
-    columns[side].push({ side, row: columns[side].length, label: isNumber ? String(gpio) : label, gpio, refused });
+    columns[side].push({ side, row: columns[side].length, label: isNumber ? String(gpio) : label, gpio, isReserved });
   };
   const headers = board.layout?.headers ?? [];
   for (const header of headers) {

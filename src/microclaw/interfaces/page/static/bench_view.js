@@ -173,7 +173,7 @@ export function MovedParts({ device, children }) {
   const parts = known.parts().filter((one) => !one.soldered || moved(one) > 0);
   if (parts.length === 0) return children;
   const ids = [...parts].sort((a, b) => moved(b) - moved(a)).slice(0, MOVED_COUNT).map((one) => one.id);
-  const pins = parts.flatMap((one) => one.pins).map((pin) => ({ pin: pin.gpio, refused: null }));
+  const pins = parts.flatMap((one) => one.pins).map((pin) => ({ pin: pin.gpio }));
   const board = { name: device.name, chip: device.chip, pins, layout: null };
   return html`<div class="mat small"><${LiveBench} known=${known} board=${board} label=${`parts of ${device.name} that moved last`} isStrip=${true} ids=${ids} /></div>`;
 }
