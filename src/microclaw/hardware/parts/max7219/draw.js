@@ -22,10 +22,7 @@ const matrix = {
     const rows = Array.from({ length: SIDE }, (_, row) => line(0, row, SIDE * attributes.count));
     add(group, s("rect", { class: "m-black", width, height, rx: 3 }));
     add(group, s("path", { class: "pixels matrix dark", d: rows.join(""), transform: `translate(${MARGIN} ${MARGIN}) scale(${scale})` }));
-    const show = screenPicture(group, [MARGIN, MARGIN, width - 2 * MARGIN, height - 2 * MARGIN], "matrix");
-    return ({ screen = null }) => {
-      show(screen);
-    };
+    return screenPicture(group, [MARGIN, MARGIN, width - 2 * MARGIN, height - 2 * MARGIN], "matrix");
   },
   says: screenSays,
 };

@@ -7,22 +7,14 @@ const MIDDLE = 34;
 const LEFT_END = -135;
 const RIGHT_END = 135;
 
-/** A line of the scale. @param {number} degrees */
-function tick(degrees) {
-  const turn = (degrees * Math.PI) / 180;
-  const [sine, cosine] = [Math.sin(turn), Math.cos(turn)];
-  return `M${(MIDDLE + 28 * sine).toFixed(1)} ${(MIDDLE - 28 * cosine).toFixed(1)}L${(MIDDLE + 32 * sine).toFixed(1)} ${(MIDDLE - 32 * cosine).toFixed(1)}`;
-}
-
 /** @type {import("../../svg.js").PartDrawing} */
 export default {
   size: [68, 68],
   draw(group, { label, values }, hands) {
     const { least = 0, most = 100, step = 1 } = values?.position ?? {};
-    const ticks = Array.from({ length: 11 }, (_, place) => tick(LEFT_END + place * 27));
     const pointer = s("path", { class: "pointer", d: "M0-10v-11" });
     const knob = s("g", {}, s("circle", { class: "m-knob", r: 23 }), s("circle", { class: "m-knob top", r: 17 }), pointer);
-    add(group, s("path", { class: "ticks", d: ticks.join("") }));
+    add(group, s("path", { class: "ticks", d: "M12.79 55.21A30 30 0 1 1 55.21 55.21" }));
     /** @param {number} x @param {number} y */
     const valueAt = (x, y) => {
       const degrees = (Math.atan2(x - MIDDLE, MIDDLE - y) * 180) / Math.PI;

@@ -1,7 +1,7 @@
 // An RGB LED: one color, mixed from the brightness of three.
 
 import { add, s } from "../../svg.js";
-import { bulb } from "../../shapes.js";
+import { bulb, mixColor } from "../../shapes.js";
 
 /** @type {import("../../svg.js").PartDrawing} */
 export default {
@@ -11,10 +11,8 @@ export default {
     const legs = s("path", { class: "lead", d: "M17 34v12M23 34v14M29 34v12M35 34v12" });
     add(group, s("g", { class: "c-white" }, legs, shapes));
     return ({ red = null, green = null, blue = null }) => {
-      const shares = [red ?? 0, green ?? 0, blue ?? 0];
-      const most = Math.max(...shares);
-      const levels = shares.map((share) => Math.round((share / (most || 1)) * 255));
-      glow(most / 100, `rgb(${levels.join(" ")})`);
+      const { share, mixed } = mixColor([(red ?? 0) / 100, (green ?? 0) / 100, (blue ?? 0) / 100]);
+      glow(share, mixed);
     };
   },
   says({ red = null, green = null, blue = null }) {

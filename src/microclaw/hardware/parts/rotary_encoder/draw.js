@@ -8,12 +8,6 @@ const DETENTS = 20;
 // At once: half a turn, as farther ones cannot be told from the other direction.
 const MOST_DETENTS = DETENTS / 2;
 
-/** A tooth of the knob. @param {number} turn */
-function tooth(turn) {
-  const [sine, cosine] = [Math.sin(turn), Math.cos(turn)];
-  return `M${(30 * sine).toFixed(1)} ${(-30 * cosine).toFixed(1)}L${(33 * sine).toFixed(1)} ${(-33 * cosine).toFixed(1)}`;
-}
-
 /** The detents at a place around the knob that are nearest to `detents`. @param {number} x @param {number} y @param {number} detents */
 function detentsAt(x, y, detents) {
   const place = (Math.atan2(x - MIDDLE, MIDDLE - y) / (2 * Math.PI)) * DETENTS;
@@ -24,8 +18,7 @@ function detentsAt(x, y, detents) {
 export default {
   size: [80, 80],
   draw(group, { label }, hands) {
-    const teeth = Array.from({ length: 24 }, (_, place) => tooth((place * Math.PI) / 12));
-    const knob = s("g", {}, s("circle", { class: "m-metal", r: 32 }), s("path", { class: "teeth", d: teeth.join("") }), s("circle", { class: "hand-mark", cy: -26, r: 2.6 }));
+    const knob = s("g", {}, s("circle", { class: "m-metal", r: 32 }), s("circle", { class: "teeth", r: 31.5 }), s("circle", { class: "hand-mark", cy: -26, r: 2.6 }));
     const top = s("circle", { class: "m-metal dim", cx: MIDDLE, cy: MIDDLE, r: 19 });
     add(group, s("rect", { class: "m-board", x: 2, y: 2, width: 76, height: 76, rx: 4 }));
     // The part says nothing about where its knob stands: it is drawn as it was turned here.

@@ -9,7 +9,7 @@ const LINE = 15.5;
 const LEFT = 12;
 const TOP = 18;
 const SPACES = / /g;
-// Characters that the program itself defined: their dots are not known.
+// Characters that the program itself defined: their dots are not known, and they are drawn as a filled cell.
 const CUSTOM = /[\ue000-\ue007]/g;
 
 /** @param {import("./svg.js").Attributes} attributes */
@@ -30,29 +30,20 @@ export const characterDisplay = {
     const pitch = pitchOf(attributes);
     const [width, height] = sizeOf(attributes);
     const light = s("rect", { class: "lcd off", x: 8, y: 12, width: width - 16, height: height - 24, rx: 2 });
-    /** @param {number} column @param {number} row */
-    const cell = (column, row) => `M${(LEFT + column * pitch).toFixed(1)} ${TOP + row * LINE}h${(pitch - 1).toFixed(1)}v13.5h${(1 - pitch).toFixed(1)}z`;
-    const starts = Array.from({ length: columns }, (_, column) => (LEFT + column * pitch + pitch / 2 - 0.5).toFixed(1));
-    const cells = Array.from({ length: columns * rows }, (_, place) => cell(place % columns, Math.floor(place / columns)));
-    const lines = Array.from({ length: rows }, (_, row) => s("text", { class: "ink", x: starts.join(" "), y: TOP + row * LINE + 10.5 }));
-    const custom = s("path", { class: "ink", d: "" });
+    const middles = Array.from({ length: columns }, (_, column) => (LEFT + (column + 0.5) * pitch).toFixed(1));
+    const lines = Array.from({ length: rows }, (_, row) => s("text", { class: "ink", x: middles.join(" "), y: TOP + row * LINE + 10.5 }));
+    const cells = lines.map((_, row) => middles.map((middle) => `M${middle} ${TOP + row * LINE}v13.5`));
     add(group, s("rect", { class: "m-green", width, height, rx: 4 }));
     add(group, s("rect", { class: "m-black", x: 4, y: 8, width: width - 8, height: height - 16, rx: 3 }), light);
-    add(group, s("path", { class: "cell", d: cells.join("") }), lines, custom);
+    add(group, s("path", { class: "cell", d: cells.flat().join(""), "stroke-width": pitch - 1 }), lines);
     const show = unpackScreens((_, bytes) => {
-      const text = new TextDecoder().decode(bytes).split("\n");
-      let filled = "";
-      lines.forEach((line, row) => {
-        const characters = text[row] ?? "";
-        for (const match of characters.matchAll(CUSTOM)) filled += cell(match.index, row);
-        // SVG draws several spaces as one, but not these.
-        say(line, characters.replace(CUSTOM, " ").replace(SPACES, "\u00a0"));
-      });
-      set(custom, "d", filled);
+      const texts = new TextDecoder().decode(bytes).split("\n");
+      // SVG draws several spaces as one, but not these.
+      lines.forEach((line, row) => say(line, (texts[row] ?? "").replace(CUSTOM, "█").replace(SPACES, "\u00a0")));
     });
-    return ({ screen = null, backlight = null }) => {
-      set(light, "class", backlight ? "lcd" : "lcd off");
-      show(screen);
+    return (state) => {
+      set(light, "class", state.backlight ? "lcd" : "lcd off");
+      show(state);
     };
   },
   says: screenSays,

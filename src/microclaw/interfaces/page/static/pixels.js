@@ -5,10 +5,10 @@ import { add, s, set } from "./svg.js";
 /** @typedef {import("./svg.js").Screen} Screen */
 /** @typedef {import("./hands.js").Box} Box */
 
-// Of a BMP file: the number that says that masks follow the two headers, where they are, and where the picture is.
-const MASKS = 3;
-const MASKS_AT = 54;
-const PICTURE_AT = 66;
+// A BMP file up to its picture: 16 bits a pixel, with masks for red, green and blue.
+const BMP_BEGIN = [0x4d42, 0, 0, 0, 0, 66, 0, 40, 0, 0, 0, 0, 0, 1, 16, 3, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xf800, 0, 0x7e0, 0, 0x1f, 0];
+const BMP_WIDTH_AT = 9;
+const BMP_HEIGHT_AT = 11;
 const MOST_WIDTH = 128;
 const MOST_HEIGHT = 160;
 
@@ -19,23 +19,21 @@ export function screenSays({ screen = null, text = null }) {
 }
 
 /**
- * Return a function that takes screens, unpacks each new one and calls `show`; an older one that is unpacked later is
- * left out. Without a screen `show` gets null.
+ * Return an update that unpacks each new screen and calls `show`; an older one that is unpacked later is left out.
+ * Without a screen `show` gets null.
  * @param {(screen: Screen | null, bytes: Uint8Array<ArrayBuffer>) => void} show
  */
 export function unpackScreens(show) {
-  /** @type {string | null | undefined} */
-  let data;
+  let data = "";
   let taken = 0;
   let shown = 0;
-  /** @param {Screen | null} screen */
-  return async (screen) => {
-    const next = screen?.data ?? null;
+  return async (/** @type {import("./svg.js").State} */ { screen = null }) => {
+    const next = screen?.data ?? "";
     if (next === data) return;
     data = next;
     taken += 1;
     const number = taken;
-    const bytes = await unpack(next ?? "");
+    const bytes = await unpack(next);
     if (number < shown) return;
     shown = number;
     show(screen, bytes);
@@ -51,7 +49,7 @@ async function unpack(data) {
 }
 
 /**
- * Add a place for pictures of pixels or colors. Returns a function that shows a screen there; it is dark without one.
+ * Add a place for pictures of pixels or colors. Returns an update; without a screen the place is dark.
  * @param {SVGElement} group @param {Box} box @param {string} look the class of lit pixels: "oled" or "matrix"
  */
 export function screenPicture(group, [x, y, width, height], look) {
@@ -59,12 +57,8 @@ export function screenPicture(group, [x, y, width, height], look) {
   const pictures = s("g");
   add(group, pixels, pictures);
   return unpackScreens((screen, bytes) => {
-    if (screen?.kind === "pixels") {
-      set(pixels, "transform", `translate(${x} ${y}) scale(${width / screen.width} ${height / screen.height})`);
-      set(pixels, "d", litPixels(screen, bytes));
-    } else {
-      set(pixels, "d", "");
-    }
+    set(pixels, "transform", `translate(${x} ${y}) scale(${width / (screen?.width ?? 1)} ${height / (screen?.height ?? 1)})`);
+    set(pixels, "d", screen?.kind === "pixels" ? litPixels(screen, bytes) : "");
     if (screen?.kind !== "colors") {
       pictures.replaceChildren();
       return;
@@ -106,30 +100,19 @@ export function line(column, row, count) {
 }
 
 /**
- * Return colors as a BMP file of 16 bits, whose rows are those of a Screen but for their padding and the order of bytes.
- * (Bitmap Storage, in the documentation of Windows GDI.)
+ * Return colors as a BMP file, which is made of the same numbers of 16 bits; each of its rows has an even count of them.
  * @param {Screen} screen @param {Uint8Array} bytes
  */
 function bitmap({ width, height }, bytes) {
-  const rowBytes = width * 2;
-  const paddedBytes = Math.ceil(rowBytes / 4) * 4;
-  const file = new DataView(new ArrayBuffer(PICTURE_AT + paddedBytes * height));
-  file.setUint16(0, 0x424d);
-  file.setUint32(2, file.byteLength, true);
-  file.setUint32(10, PICTURE_AT, true);
-  file.setUint32(14, 40, true);
-  file.setInt32(18, width, true);
-  // A negative height: the first row is the upper one.
-  file.setInt32(22, -height, true);
-  file.setUint16(26, 1, true);
-  file.setUint16(28, 16, true);
-  file.setUint32(30, MASKS, true);
-  [0xf800, 0x07e0, 0x001f].forEach((mask, place) => file.setUint32(MASKS_AT + 4 * place, mask, true));
-  for (let row = 0; row < height; row += 1) {
-    for (let column = 0; column < width; column += 1) {
-      const at = row * rowBytes + column * 2;
-      file.setUint16(PICTURE_AT + row * paddedBytes + column * 2, ((bytes[at] ?? 0) << 8) | (bytes[at + 1] ?? 0), true);
-    }
+  const rowLength = width + (width % 2);
+  const file = new Uint16Array(BMP_BEGIN.length + rowLength * height);
+  file.set(BMP_BEGIN);
+  file[BMP_WIDTH_AT] = width;
+  // A negative height, of 32 bits: the first row is the upper one.
+  file.set([-height, -1], BMP_HEIGHT_AT);
+  for (let pixel = 0; pixel < width * height; pixel += 1) {
+    const place = Math.floor(pixel / width) * rowLength + (pixel % width);
+    file[BMP_BEGIN.length + place] = ((bytes[2 * pixel] ?? 0) << 8) | (bytes[2 * pixel + 1] ?? 0);
   }
   return file.buffer;
 }
@@ -154,10 +137,7 @@ export function pixelDisplay(material, panel = [0, 0]) {
         for (const cy of [7, height - 7]) add(group, s("circle", { class: "hole", cx, cy, r: 3.2 }));
       }
       add(group, s("rect", { class: "glass", x: 6, y: 12, width: width - 12, height: height - 24, rx: 2 }));
-      const show = screenPicture(group, [10, 16, width - 20, height - 32], "oled");
-      return ({ screen = null }) => {
-        show(screen);
-      };
+      return screenPicture(group, [10, 16, width - 20, height - 32], "oled");
     },
     says: screenSays,
   };

@@ -38,12 +38,9 @@ export function digitDisplay(countOf) {
       add(group, s("rect", { class: "m-dark", width, height, rx: 4 }));
       add(group, s("rect", { class: "glass", x: 7, y: 7, width: width - 14, height: height - 14, rx: 2 }));
       const digits = Array.from({ length: countOf(attributes) }, (_, place) => addDigit(group, place, scale));
-      const show = unpackScreens((screen, bytes) => {
+      return unpackScreens((screen, bytes) => {
         digits.forEach((light, place) => light(bytes[place] ?? 0, screen?.mark ?? "."));
       });
-      return ({ screen = null }) => {
-        show(screen);
-      };
     },
     says: screenSays,
   };

@@ -3,11 +3,7 @@
 import { slide } from "./hands.js";
 import { s, set } from "./svg.js";
 
-/**
- * Return an LED's body around `cx`, and a function that lets it glow: `share` is 0 to 1. Without `color` the color is
- * that of the class around it.
- * @param {number} cx
- */
+/** Return an LED's body around `cx`, and a function that lets it glow, in the color of the class around it if none is given. @param {number} cx */
 export function bulb(cx) {
   const lens = `M${cx - 11} 30V18a11 11 0 0 1 22 0v12z`;
   const outer = s("circle", { class: "halo", cx, cy: 18, r: 24, opacity: 0 });
@@ -28,6 +24,13 @@ export function bulb(cx) {
     for (const node of [light, outer, inner]) set(node, "fill", color);
   };
   return { shapes, glow };
+}
+
+/** Return the color of three brightnesses of 0 to 1, as bright as it can be, and the largest of them as `share`. @param {number[]} levels */
+export function mixColor(levels) {
+  const share = Math.max(...levels);
+  const parts = levels.map((level) => Math.round((level / (share || 1)) * 255));
+  return { share, mixed: `rgb(${parts.join(" ")})` };
 }
 
 /** Set a small light: on, off, or not known. @param {Element} node @param {number | null} value */
