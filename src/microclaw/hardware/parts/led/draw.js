@@ -11,7 +11,7 @@ export default {
   draw(group, { color = 0 }) {
     const { shapes, glow } = bulb(22);
     const legs = s("path", { class: "lead", d: "M17 34v14M27 34v14" });
-    add(group, s("g", { class: `single c-${COLORS[color] ?? "red"}` }, legs, shapes));
+    add(group, s("g", { class: `c-${COLORS[color] ?? "red"}` }, legs, shapes));
     return ({ brightness = null }) => glow((brightness ?? 0) / 100);
   },
   says({ brightness = null }) {

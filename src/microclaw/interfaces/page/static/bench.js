@@ -78,8 +78,8 @@ function drawingOf(part) {
 }
 
 /** What a drawing knows of its part besides the state. @param {WiredPart} part */
-function attributesOf({ attributes, id, title, values }) {
-  return { ...attributes, label: id, title, values };
+function attributesOf({ attributes, id, label, title, values }) {
+  return { ...attributes, label: label ?? id, title, values };
 }
 
 /** @param {WiredPart} part @param {PartDrawing} drawing @returns {[number, number]} */
@@ -104,7 +104,7 @@ export function bench({ board, parts, label, hands = null, isStrip = false, isMa
   const wires = plan.wires.map((wire) => drawWire(wireLayer, wire));
   const pads = s("g", { class: "pads" }, drawPads(plan, padClass, onPad));
   const front = s("g", { class: "parts" });
-  const node = s("svg", { class: isStrip ? "bench strip" : "bench", viewBox: `0 0 ${plan.width} ${plan.height}`, role: "group", "aria-label": label,
+  const node = s("svg", { class: isStrip ? "bench squeezed" : "bench", viewBox: `0 0 ${plan.width} ${plan.height}`, role: "group", "aria-label": label,
     width: Math.round(plan.width * enlarged), height: Math.round(plan.height * enlarged) }, back, wireLayer, pads, front);
   const drawnParts = plan.places.map((place) => drawPart(place, hands, isStrip));
   for (const part of drawnParts) {
@@ -161,7 +161,7 @@ function showPart(part, known, { now, isSpoken, isMarked }) {
   say(part.words, words.length > part.room ? "" : words);
   set(part.words, "class", sourceWords ? `words ${kind}` : "words");
   set(part.frame, "class", `frame ${kind}`);
-  set(part.group, "class", part.group.classList.contains("on") ? `part ${kind} on` : `part ${kind}`);
+  part.group.classList.toggle("unknown", kind === "calm");
   if (!isSpoken) return;
   const spoken = kind === "calm" ? sourceWords : [sourceWords, state].filter(Boolean).join(", ");
   set(part.group, "aria-label", `${part.wired.id}, ${part.wired.title} ${part.where}: ${spoken}`);
