@@ -8,6 +8,7 @@
 /** @typedef {{terminal: Terminal, place: Place, isLeft: boolean, edge: number, lane: number}} Wire */
 /** @typedef {{pads: Pad[], places: Place[], wires: Wire[], isStrip: boolean, x: number, wide: number, top: number, high: number, width: number, height: number}} Plan */
 /** @typedef {Record<Side, Place[]>} Columns */
+/** @typedef {(part: WiredPart) => [number, number]} SizeOf a part's own units */
 
 export const ROW = 22; // of a header
 export const FIRST_ROW = 20; // from the board's upper end
@@ -24,11 +25,11 @@ const SIDES = ["left", "right"];
 
 /**
  * Lay out a board with its parts. `isStrip`: the board has only its wired pins, between the parts (phones, cards, the
- * editor). `board` is a device with `pins` and `layout`, `sizeOf` gives a part's own units.
- * @param {any} board @param {WiredPart[]} parts @param {(part: WiredPart) => [number, number]} sizeOf @param {boolean} isStrip @returns {Plan}
+ * editor). `board` is a device with `pins` and `layout`.
+ * @param {any} board @param {WiredPart[]} parts @param {SizeOf} sizeOf @param {boolean} isStrip @returns {Plan}
  */
 export function layout(board, parts, sizeOf, isStrip) {
-  const pads = padsOf(board, new Set(parts.flatMap((part) => part.pins.map((pin) => pin.gpio))));
+  const pads = padsOf(board, parts, sizeOf);
   const places = parts.map((part) => placeOf(part, pads, sizeOf(part)));
   /** @type {Columns} */
   const columns = { left: [], right: [] };
@@ -54,8 +55,8 @@ export function layout(board, parts, sizeOf, isStrip) {
   return { pads, places: [...columns.left, ...columns.right], wires, isStrip, x, wide, top, high, width, height };
 }
 
-/** Every hole of the headers; without a known order the pins by number. A wired pin that is on no header stands below. @param {any} board @param {Set<number | null>} wired @returns {Pad[]} */
-function padsOf(board, wired) {
+/** Every hole of the headers; without a known order the pins by number. A wired pin that is on no header stands below. @param {any} board @param {WiredPart[]} parts @param {SizeOf} sizeOf @returns {Pad[]} */
+function padsOf(board, parts, sizeOf) {
   /** @type {Map<number, any>} */
   const facts = new Map(board.pins.map((/** @type {any} */ pin) => [pin.pin, pin]));
   /** @type {Record<Side, Pad[]>} */
@@ -70,9 +71,24 @@ function padsOf(board, wired) {
     for (const place of header.pins) addPad(header.side, place.label, place.gpio);
   }
   const placed = new Set([...columns.left, ...columns.right].map((pad) => pad.gpio));
+  const wired = new Set(parts.flatMap((part) => part.pins.map((pin) => pin.gpio)));
   const others = [...facts.keys()].filter((gpio) => !placed.has(gpio) && (headers.length === 0 || wired.has(gpio)));
-  others.forEach((gpio, i) => addPad(i < others.length / 2 ? "left" : "right", String(gpio), gpio));
+  const leftCount = divide(others, parts, sizeOf);
+  others.forEach((gpio, i) => addPad(i < leftCount ? "left" : "right", String(gpio), gpio));
   return [...columns.left, ...columns.right];
+}
+
+/** How many of these pins stand on the left, so that neither their parts nor the board are higher than they must be. @param {number[]} gpios @param {WiredPart[]} parts @param {SizeOf} sizeOf */
+function divide(gpios, parts, sizeOf) {
+  const half = Math.ceil(gpios.length / 2);
+  const steps = parts.map((part) => ({ from: Math.max(-1, ...part.pins.map((pin) => gpios.indexOf(pin.gpio ?? -1))), high: sizeOf(part)[1] + LABEL + SPACE }));
+  const heightAt = (/** @type {number} */ count) => {
+    const left = steps.reduce((sum, step) => (step.from < count ? sum + step.high : sum), 0);
+    const right = steps.reduce((sum, step) => (step.from < count ? sum : sum + step.high), 0);
+    return Math.max(left, right, count * ROW, (gpios.length - count) * ROW);
+  };
+  const counts = gpios.map((_, i) => i).sort((a, b) => Math.abs(a - half) - Math.abs(b - half));
+  return counts.reduce((best, count) => (heightAt(count) < heightAt(best) ? count : best), half);
 }
 
 /** Its terminals in the order of their pins, so that no wire crosses another. @param {WiredPart} wired @param {Pad[]} pads @param {[number, number]} size @returns {Place} */
