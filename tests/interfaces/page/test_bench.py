@@ -158,7 +158,7 @@ def test_a_real_board_says_how_each_state_is_known_and_takes_no_hands(
     bench_host.client.call(wire, device="garage", add=["lamp1=led pin=25", "door1=button pin=27"])
     page = open_bench(bench_host, open_page, "garage")
     for part in ("lamp1", "door1"):
-        expect(drawn(page, part)).to_have_class(re.compile("calm"))
+        expect(drawn(page, part)).to_have_class(re.compile("unknown"))
         expect(drawn(page, part).locator(".words")).to_have_text("not read")
     expect(page.locator("svg.bench .hand")).to_have_count(0)
     expect(page.get_by_role("button", name="Record")).to_have_count(0)
@@ -167,7 +167,7 @@ def test_a_real_board_says_how_each_state_is_known_and_takes_no_hands(
 
 def test_home_shows_what_moved_last_as_a_strip(bench_host: PageHost, open_page: OpenPage) -> None:
     page = open_page(bench_host.link())
-    strip = page.locator("svg.bench.strip")
+    strip = page.locator("svg.bench.squeezed")
     expect(strip.locator("g.part[data-id='btn1'] .words")).to_have_text("released")
     expect(strip).to_have_attribute("aria-label", f"parts of {BOARD} that moved last")
 
@@ -176,7 +176,7 @@ def test_the_bench_is_readable_for_everybody_and_a_strip_on_a_phone(bench_host: 
     page = open_bench(bench_host, open_page)
     expect(drawn(page, "led1").locator(".words")).to_have_text("off")
     check_and_picture(page, "bench")
-    expect(page.locator("svg.bench.strip")).to_be_visible()
+    expect(page.locator("svg.bench.squeezed")).to_be_visible()
     for part in ("btn1", "led1", "pot1"):
         expect(drawn(page, part)).to_have_attribute("aria-label", re.compile(rf"^{part}, .* on pin \d+: ."))
     assert page.locator("[style]:not(canvas)").count() == 0
