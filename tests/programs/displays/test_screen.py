@@ -33,6 +33,28 @@ display.icon("sun", "Sunny")
 sleep(1)
 display.clear()
 """
+C: Final = """
+#include "microclaw.h"
+
+static int display, step;
+static screen_hour hour;
+
+static void show(void) {{
+    if (++step == 1) screen_number(display, 21.5, "°C", "Room");
+    if (step == 2) screen_bar(display, 70, "Knob");
+    if (step == 3) screen_graph(display, hour.values, hour.count, "°C", "Room");
+    if (step == 4) screen_icon(display, "sun", "Sunny");
+    if (step == 5) screen_clear(display);
+}}
+
+void on_init(void) {{
+    screen_hour_add(&hour, 20.5f);
+    screen_hour_add(&hour, 22.0f);
+    display = screen_{display};
+    screen_text(display, "Hello\\n7 cups");
+    every(1000, show);
+}}
+"""
 WORDS: Final = """
 screen: "Hello" at 900 ms, "7 cups" at 900 ms
 screen: "21.5" at 1900 ms
@@ -62,6 +84,16 @@ PIXEL_DISPLAYS: Final = {
     "lcd2004": "lcd2004(sda=8, scl=9, address=0x3F)",
     "lcd2004 on pins": "lcd2004_pins(rs=4, e=5, d4=6, d5=7, d6=15, d7=16)",
 }
+C_DISPLAYS: Final = {
+    "ssd1306": "ssd1306(8, 9, 128, 64, 0x3c)",
+    "ssd1306 128x32": "ssd1306(8, 9, 128, 32, 0x3d)",
+    "ssd1306 64x48": "ssd1306(8, 9, 64, 48, 0x3c)",
+    "sh1106": "sh1106(8, 9, 128, 64, 0x3c)",
+    "lcd1602": "lcd1602(8, 9, 16, 2, 0x27)",
+    "lcd1602 on pins": "lcd1602_pins(4, 5, 6, 7, 15, 16, 16, 2)",
+    "lcd2004": "lcd2004(8, 9, 20, 4, 0x3f)",
+    "lcd2004 on pins": "lcd2004_pins(4, 5, 6, 7, 15, 16, 20, 4)",
+}
 DIGIT_WORDS: Final = """
 display: {words[0]} at 900 ms
 display: {words[1]} at 1900 ms
@@ -75,9 +107,11 @@ DIGIT_DISPLAYS: Final = {
     "max7219 digits": ("max7219(sck=4, mosi=5, cs=6, digits=8)", ('~ "--------"', '"21.5"', '"22.0"')),
     "max7219 digits in a chain": ("max7219(sck=4, mosi=5, cs=6, count=2, digits=6)", ('"7"', '"21.5"', '"22.0"')),
 }
-MATRICES: Final = {
-    "max7219": "max7219(sck=4, mosi=5, cs=6, count={count})",
-    "max7219 mirrored": "max7219(sck=4, mosi=5, cs=6, count={count}, mirrored=1)",
+C_DIGIT_DISPLAYS: Final = {
+    "tm1637": ("tm1637(4, 5, 4, 1)", ('~ "----"', '"22"', '"22"')),
+    "tm1637 with points": ("tm1637(4, 5, 6, 0)", ('~ "------"', '"21.5"', '"22.0"')),
+    "max7219 digits": ("max7219(4, 5, 6, 1, 8, 0)", ('~ "--------"', '"21.5"', '"22.0"')),
+    "max7219 digits in a chain": ("max7219(4, 5, 6, 2, 6, 0)", ('"7"', '"21.5"', '"22.0"')),
 }
 
 
@@ -106,6 +140,75 @@ async def test_digits_show_what_they_can(name: str, build_cache: Path) -> None:
     display, words = DIGIT_DISPLAYS[name]
     source = PYTHON.format(display=display)
     await try_program(source, DIGIT_WORDS.format(words=words), build_cache)
+
+
+@pytest.mark.parametrize("name", C_DISPLAYS)
+async def test_a_display_shows_the_same_in_c(name: str, build_cache: Path) -> None:
+    source = C.format(display=C_DISPLAYS[name])
+    await try_program(source, WORDS + LABELS, build_cache, ".c")
+
+
+@pytest.mark.parametrize("name", C_DIGIT_DISPLAYS)
+async def test_digits_show_the_same_in_c(name: str, build_cache: Path) -> None:
+    display, words = C_DIGIT_DISPLAYS[name]
+    source = C.format(display=display)
+    await try_program(source, DIGIT_WORDS.format(words=words), build_cache, ".c")
+
+
+MATRIX_PYTHON: Final = """
+from microclaw import screen
+
+screen.max7219(sck=4, mosi=5, cs=6, count=4, mirrored={mirrored}).number(42)
+"""
+MATRIX_C: Final = """
+#include "microclaw.h"
+
+void on_init(void) {{
+    screen_number(screen_max7219(4, 5, 6, 4, 0, {mirrored}), 42, "", "");
+}}
+"""
+
+
+@pytest.mark.parametrize("mirrored", [0, 1])
+@pytest.mark.parametrize(("program", "ending"), [(MATRIX_PYTHON, ".py"), (MATRIX_C, ".c")])
+async def test_matrices_of_both_kinds_show_a_number(
+    program: str, ending: str, mirrored: int, build_cache: Path
+) -> None:
+    await try_program(program.format(mirrored=mirrored), 'screen: "42" within 900 ms\n', build_cache, ending)
+
+
+SCROLL_PYTHON: Final = """
+from time import sleep_ms
+from microclaw import screen
+
+display = screen.max7219(sck=4, mosi=5, cs=6, count=4)
+while True:
+    display.scroll("It has 1250 steps")
+    sleep_ms(200)
+"""
+SCROLL_C: Final = """
+#include "microclaw.h"
+
+static int display;
+
+static void step(void) { screen_scroll(display, "It has 1250 steps, and 37 rooms"); }
+
+void on_init(void) {
+    display = screen_lcd1602(8, 9, 16, 2, 0x27);
+    every(200, step);
+}
+"""
+SCROLLED: Final = """
+screen: "has" within 5 s
+screen: "1250" within 5 s
+screen: never "250", never "125", never "50"
+for 8 s
+"""
+
+
+@pytest.mark.parametrize(("program", "ending"), [(SCROLL_PYTHON, ".py"), (SCROLL_C, ".c")])
+async def test_a_text_moves_and_no_number_is_cut(program: str, ending: str, build_cache: Path) -> None:
+    await try_program(program, SCROLLED, build_cache, ending)
 
 
 def test_each_display_is_tried() -> None:

@@ -381,8 +381,9 @@ def _has_known_bases(defined: ast.ClassDef, class_names: Collection[str]) -> boo
 
 
 def _is_plain_method(statement: ast.stmt) -> bool:
-    is_function = isinstance(statement, ast.FunctionDef | ast.AsyncFunctionDef)
-    return is_function and not statement.name.startswith("__")
+    if not isinstance(statement, ast.FunctionDef | ast.AsyncFunctionDef):
+        return False
+    return not statement.name.startswith("__")
 
 
 def _defined(statement: ast.stmt) -> str | None:

@@ -47,7 +47,9 @@ def driver_file(module: str, part: Path | None = None) -> Path | None:
     package, _, own_name = name.rpartition(".")
     if package == PACKAGE:
         path = _OWN_MODULES / f"{own_name}.py"
-        return path if path.exists() else None
+        if path.exists():
+            return path
+        return None
     if name in stock_image().modules or not name.isidentifier():
         return None
     if part is not None and name == _READING:

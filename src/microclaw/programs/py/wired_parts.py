@@ -69,21 +69,21 @@ def _constructors() -> dict[str, list[_Constructor]]:
     """
     table: dict[str, list[_Constructor]] = {}
     for part in parts().values():
-        usual = None
-        if part.i2c is not None:
-            usual = part.i2c.addresses[0]
         for name, parameters in part.serves.constructors.items():
-            address = part.serves.addresses.get(name, usual)
+            address = part.serves.addresses.get(name, _usual_address(part))
             table.setdefault(name, []).append(_Constructor(part, parameters, address))
-    for name, parameters in functions_of(_SCREEN).items():
+    for name, roles in functions_of(_SCREEN).items():
         display = parts().get(name.removesuffix(_ON_PINS))
         if display is not None:
-            roles = {parameter: parameter for parameter in parameters}
-            address = None
-            if display.i2c is not None:
-                address = display.i2c.addresses[0]
-            table[f"{_SCREEN}.{name}"] = [_Constructor(display, roles, address)]
+            parameters = {role: role for role in roles}
+            table[f"{_SCREEN}.{name}"] = [_Constructor(display, parameters, _usual_address(display))]
     return table
+
+
+def _usual_address(part: Part) -> int | None:
+    if part.i2c is None:
+        return None
+    return part.i2c.addresses[0]
 
 
 def _make_all(

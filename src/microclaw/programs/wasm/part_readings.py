@@ -14,6 +14,7 @@ from msgspec.structs import replace
 from microclaw.hardware.parts import reader
 from microclaw.hardware.parts.reader import Part, quantities
 from microclaw.programs.wasm.part_libraries import Library, libraries_for, library_at
+from microclaw.programs.wasm.part_screens import screen_headers
 from microclaw.programs.wasm.source_text import SourceText
 
 SENSOR_READ: Final = "sensor_read"
@@ -34,14 +35,14 @@ def parts_with_reading() -> Mapping[str, Part]:
 
 
 def program_libraries(text: SourceText, others: Iterable[str] = ()) -> tuple[Library, ...]:
-    """Return the libraries of parts that a program needs: those of its headers, then the readings that are called.
+    """Return the libraries of parts that a program needs: of its headers and displays, then the readings it calls.
 
     The sources of a part's Arduino library may call that part's reading. `others` are more parts that are read.
     """
     readable = parts_with_reading()
     wanted = {*others, *_called_parts(text)}
     libraries = []
-    for library in libraries_for(text.headers):
+    for library in libraries_for({*text.headers, *screen_headers(text)}):
         name = library.root.parent.name
         if name in readable:
             wanted.add(name)

@@ -12,6 +12,7 @@ from microclaw.programs.wasm.asyncify import find_binaryen
 from microclaw.programs.wasm.callgraph import reached
 from microclaw.programs.wasm.llmos import llmos_defines
 from microclaw.programs.wasm.part_readings import reading_defines
+from microclaw.programs.wasm.part_screens import screen_defines
 from microclaw.programs.wasm.source_language import has_setup_and_loop
 from microclaw.programs.wasm.source_text import SourceText
 from microclaw.programs.wasm.tables import words_of
@@ -30,6 +31,7 @@ def text_defines(text: SourceText, board: BoardProfile) -> tuple[str, ...]:
         *entry_defines(text),
         *llmos_defines(text, board),
         *reading_defines(text),
+        *screen_defines(text),
         *wire_defines(text),
     )
 

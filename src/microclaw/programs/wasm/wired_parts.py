@@ -11,6 +11,7 @@ from microclaw.hardware.parts.reader import I2cFacts, Part, parts
 from microclaw.hardware.parts.wiring import WiredPart, make_part, next_part_id
 from microclaw.programs.wasm.diagnostics import PinMark, ValueMark
 from microclaw.programs.wasm.part_libraries import library_headers
+from microclaw.programs.wasm.part_screens import screen_headers
 from microclaw.programs.wasm.source_text import SourceText
 
 
@@ -38,7 +39,7 @@ def find_bus_parts(
     the pins of the bus that the sketch opens. Its attributes are those of the class, and the values that the sketch
     gives to the part's library. Of several parts with the same class it is the first that can have them.
     """
-    if text.headers.isdisjoint(library_headers()):
+    if text.headers.isdisjoint(library_headers()) and not screen_headers(text):
         return ()
     names = {token.text for token in text.tokens if token.kind == "name"}
     pins = _bus_pins(marks, board)

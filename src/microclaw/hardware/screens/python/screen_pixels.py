@@ -1,4 +1,4 @@
-"""The layouts of microclaw.screen on pixels, drawn with framebuf's font in sizes 1 to 4, and how each display gets them."""
+"""The layouts of microclaw.screen on pixels, drawn with framebuf's font in sizes 1 to 4; how each display gets them."""
 
 import framebuf
 from microclaw.screen_icons import ICONS
@@ -166,7 +166,7 @@ class PagedOled(Oled):
 
 
 class Colors(Pixels):
-    """White on black: a small picture of which each pixel is shown as a square, as a whole one has no room in a program."""
+    """White on black: a small picture whose pixels are shown as squares, as a whole one has no room in a program."""
 
     def __init__(self, blit, further, width, height):
         scale = 1

@@ -24,13 +24,19 @@ class Layout:
         self._end()
 
     def text(self, *lines):
-        """Show the lines wrapped, centred and as large as they fit; what does not fit at size 1 is left out."""
+        """Show the lines centred and as large as they fit; what does not fit at size 1 is left out.
+
+        A single line is wrapped. Several lines stay as they are if they fit so.
+        """
         text = "\n".join(lines)
-        size = self._sizes + 1
         rows = None
-        while size > 1 and (rows is None or len(rows) * self._cell * size > self._height):
-            size -= 1
-            rows = wrapped(text, self._width // (self._cell * size), size == 1)
+        if len(lines) > 1:
+            rows, size = self._fitted(text, len(lines))
+        if rows is None:
+            rows, size = self._fitted(text, self._height)
+        if rows is None:
+            size = 1
+            rows = wrapped(text, self._width // self._cell, True)
         edge = self._cell * size
         rows = rows[: self._height // edge]
         y = (self._height - len(rows) * edge) // 2
@@ -39,6 +45,15 @@ class Layout:
             self._put_centred(row, y, size)
             y += edge
         self._end()
+
+    def _fitted(self, text, most_rows):
+        """Return the rows of a text with its largest size in which it fits; None if there is none."""
+        for size in range(self._sizes, 0, -1):
+            edge = self._cell * size
+            rows = wrapped(text, self._width // edge, False)
+            if rows is not None and len(rows) <= min(most_rows, self._height // edge):
+                return rows, size
+        return None, 0
 
     def scroll(self, text):
         """Show the next step of a text that moves to the left; a text that fits stands still."""

@@ -80,6 +80,15 @@ int i2c_write_reg(int i2c, int address, int reg, const void *data, int size); /*
 MICROCLAW_READINGS
 #endif
 
+/* Displays: screen_NAME opens one by the name of its part, screen_text and others draw on it (microclaw_screen.h). Only the
+ * displays that a program opens are here (screens.py). */
+#ifdef MICROCLAW_SCREEN_1
+#include MICROCLAW_SCREEN_1
+#endif
+#ifdef MICROCLAW_SCREEN_2
+#include MICROCLAW_SCREEN_2
+#endif
+
 /* A line for the log is printed: log("pin is %d\n", level). The logarithm is log as well, in math.h. */
 #ifndef MICROCLAW_OWN_log
 #pragma push_macro("__asm__")

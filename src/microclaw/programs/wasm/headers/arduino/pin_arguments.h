@@ -25,6 +25,8 @@
 #define MICROCLAW_ATTRIBUTE(p) MICROCLAW_PIN_MARKS(p, MICROCLAW_ROLE("value", p)) \
     MICROCLAW_MARK((p) & 64, MICROCLAW_ROLE("value", p) " 64") MICROCLAW_MARK((p) & 128, MICROCLAW_ROLE("value", p) " 128") \
     MICROCLAW_MARK((p) & 256, MICROCLAW_ROLE("value", p) " 256")
+/* The pins of an I2C bus that the call opens. */
+#define MICROCLAW_BUS_PINS(sda, scl) MICROCLAW_PIN_MARKS(sda, "sda") MICROCLAW_PIN_MARKS(scl, "scl")
 /* The board's own I2C pins, of a begin() that opens the bus if the program did not. */
 #if defined BOARD_I2C_SDA && !defined MICROCLAW_OWN_WIRE_PINS
 #define MICROCLAW_I2C_PINS MICROCLAW_PIN_MARKS(BOARD_I2C_SDA, "sda") MICROCLAW_PIN_MARKS(BOARD_I2C_SCL, "scl")
@@ -40,6 +42,7 @@
 #endif
 /* For a library's begin(), which must be in its header: only a program knows its board's pins. They leave a bus as it is that
  * the program opened: the first returns what i2c_open returned, or -1; the second makes a TwoWire ready, the third the SPI bus. */
+#ifdef __cplusplus
 #pragma clang diagnostic push
 #pragma clang diagnostic ignored "-Wuser-defined-warnings" /* the pins are marked where a program calls begin() */
 static inline __attribute__((always_inline)) int microclaw_board_i2c() {
@@ -67,3 +70,4 @@ template <typename Bus> static inline __attribute__((always_inline)) void microc
 #endif
 }
 #pragma clang diagnostic pop
+#endif

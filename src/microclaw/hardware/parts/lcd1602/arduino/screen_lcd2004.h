@@ -1,0 +1,15 @@
+/* screen_lcd2004.h: opens a character display of four lines, as screen_lcd1602.h does one of two. */
+#pragma once
+#include <arduino/pin_arguments.h>
+#include <microclaw_screen.h>
+#ifdef __cplusplus
+extern "C" {
+#endif
+int screen_lcd2004(int sda, int scl, int columns, int rows, int address) MICROCLAW_BUS_PINS(sda, scl)
+    MICROCLAW_ATTRIBUTE(columns) MICROCLAW_ATTRIBUTE(rows);
+int screen_lcd2004_pins(int rs, int e, int d4, int d5, int d6, int d7, int columns, int rows)
+    MICROCLAW_OUTPUT_PIN(rs) MICROCLAW_OUTPUT_PIN(e) MICROCLAW_OUTPUT_PIN(d4) MICROCLAW_OUTPUT_PIN(d5)
+    MICROCLAW_OUTPUT_PIN(d6) MICROCLAW_OUTPUT_PIN(d7) MICROCLAW_ATTRIBUTE(columns) MICROCLAW_ATTRIBUTE(rows);
+#ifdef __cplusplus
+}
+#endif
