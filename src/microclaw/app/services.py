@@ -45,6 +45,7 @@ from microclaw.interfaces.api.pending_requests import WaitingRequests
 from microclaw.interfaces.api.results import HostStatus
 from microclaw.interfaces.api.status import StatusReader, costs_and_copies
 from microclaw.interfaces.mcp.server.service import McpService
+from microclaw.programs.bench.trial_play import play_of
 from microclaw.programs.changes import (
     crash_operations,
     device_operations,
@@ -109,7 +110,7 @@ def _serve_devices(host: HostBuilder) -> None:
         last=host.need(LastValues),
     )
     host.offer(devices)
-    programs = program_operations.BuildContext(apps, CompileQueue(apps.compile), trial_turns())
+    programs = program_operations.BuildContext(apps, CompileQueue(apps.compile), trial_turns(), play_of)
     host.serves(device_operations.list_devices, devices)
     host.serves(part_operations.list_parts, None)
     host.serves(crash_operations.list_crashes, crash_operations.CrashService(registry, CrashTable(host.database)))

@@ -60,6 +60,7 @@ class BoardParts:
         self._read: dict[int, str] = {}  # pin -> id of the part whose level a program reads there
         self._floating: set[int] = set()
         self._shown: FairRing[ShownRow] = FairRing(SHOWN_RING, lambda _: None)
+        self._values: FairRing[ShownRow] = FairRing(SHOWN_RING, lambda _: None)
         self._shown_now: dict[str, dict[str, float]] = {}  # the last value of each name, by the part's id
         self._screens = BoardScreens(board.clock, board.lock)
 
@@ -97,10 +98,21 @@ class BoardParts:
             named_values = {_value_name(name): number for name, number in values.items()}
             try:
                 model.set_values(named_values)
+                self._note_values(part_id, {**named_values, **model.computed()})
             except MicroclawError:
                 raise
             except Exception as exc:
                 self._break(part_id, exc)
+
+    def _note_values(self, part_id: str, values: Mapping[str, float]) -> None:
+        """Note the inputs and measured values that a part has from now on."""
+        for name, number in values.items():
+            self._values.append(ShownRow(self._board.clock.now_ms(), part_id, name, number))
+
+    def values(self, since: int = 0, limit: int | None = None) -> FairPage[ShownRow]:
+        """Return the inputs and measured values that parts had."""
+        with self._board.lock:
+            return self._values.since(since, limit)
 
     def show(self, part_id: str, name: str, value: float) -> None:
         """Note that a part shows this value until the next."""
@@ -362,6 +374,7 @@ class BoardParts:
             if roles[role].use == "input" or roles[role].passive:
                 self._read[pin] = wired.id
         self._call(wired.id, model.reset)
+        self._call(wired.id, lambda: self._note_values(wired.id, model.present_values()))
         if isinstance(model, PinDevice):
             for role, pin in wired.pins.items():
                 self._watched.setdefault(pin, []).append((wired.id, role))

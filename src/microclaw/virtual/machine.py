@@ -35,7 +35,7 @@ MAX_LATE_MS = 1000.0
 LOOP_BOOTS = 5
 LOOP_S = 10.0
 
-_HistoryRequest: TypeAlias = wire.Edges | wire.ReadLog | wire.Pwm | wire.Leds | wire.Shown | wire.Screens
+_HistoryRequest: TypeAlias = wire.Edges | wire.ReadLog | wire.Pwm | wire.Leds | wire.Shown | wire.Values | wire.Screens
 R = TypeVar("R", replies.EdgeRow, replies.PwmRow, replies.LedRow, replies.ShownRow, replies.ScreenRow, replies.LogRow)
 
 
@@ -80,7 +80,9 @@ class VirtualMachine:
                 return self._info()
             case wire.Pins():
                 return replies.PinTable(tuple(self.board.pins()))
-            case wire.Edges() | wire.ReadLog() | wire.Pwm() | wire.Leds() | wire.Shown() | wire.Screens():
+            case wire.Edges() | wire.ReadLog() | wire.Pwm() | wire.Leds():
+                return self._read_history(request)
+            case wire.Shown() | wire.Values() | wire.Screens():
                 return self._read_history(request)
             case wire.Parts(since=since):
                 return self._part_states.since(since)
@@ -119,6 +121,8 @@ class VirtualMachine:
                 return replies.LedPage(*self._page(self.board.led_changes, since, wire.MAX_LED_CHANGES_A_PAGE))
             case wire.Shown(since=since):
                 return replies.ShownPage(*self._page(self.board.parts.shown, since, wire.MAX_SHOWN_A_PAGE))
+            case wire.Values(since=since):
+                return replies.ShownPage(*self._page(self.board.parts.values, since, wire.MAX_SHOWN_A_PAGE))
             case wire.Screens(since=since):
                 return self._screen_page(since)
 

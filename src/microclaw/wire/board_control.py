@@ -77,6 +77,12 @@ class Shown(Request[replies.ShownPage], frozen=True, tag="shown"):
     since: replies.Whole = 0
 
 
+class Values(Request[replies.ShownPage], frozen=True, tag="values"):
+    """The inputs and measured values that wired parts had, from number `since` on."""
+
+    since: replies.Whole = 0
+
+
 class Screens(Request[replies.ScreenPage], frozen=True, tag="screens"):
     """The pictures that displays showed, from number `since` on."""
 
@@ -191,6 +197,7 @@ AnyRequest: TypeAlias = (
     | Pwm
     | Leds
     | Shown
+    | Values
     | Screens
     | Parts
     | Py

@@ -7,7 +7,7 @@ from typing import ClassVar, Final
 from msgspec import Struct
 from msgspec.structs import asdict
 
-from microclaw.devices.registry.device import Device
+from microclaw.hardware.boards.profile import BoardProfile
 from microclaw.hardware.parts.reader import Part, PartKind, ValueRange, quantities
 from microclaw.hardware.parts.wiring import WiredPart, bus_pins, part_roles, soldered_parts
 from microclaw.host.operations.result import Listing
@@ -120,10 +120,9 @@ class DeviceBench(Listing, frozen=True, kw_only=True):
 def bench_of(bench: BoardBench, reading: BenchReading) -> DeviceBench:
     """Return a reading of a board with the facts of its parts."""
     device = bench.device
-    soldered = soldered_parts(device.board).parts
     parts = []
     for wired in bench.wiring.parts:
-        parts.append(_bench_part(device, wired, reading.parts[wired.id], is_soldered=wired in soldered))
+        parts.append(bench_part(device.board, wired, reading.parts[wired.id]))
     no_hands = None
     if not bench.is_virtual:
         no_hands = NO_HANDS
@@ -141,7 +140,8 @@ def bench_of(bench: BoardBench, reading: BenchReading) -> DeviceBench:
     )
 
 
-def _bench_part(device: Device, wired: WiredPart, state: BenchState, *, is_soldered: bool) -> BenchPart:
+def bench_part(board: BoardProfile, wired: WiredPart, state: BenchState) -> BenchPart:
+    """Return a part that is wired to a board, with its state."""
     facts = wired.facts
     attributes = {}
     for name, attribute in facts.attributes.items():
@@ -154,15 +154,15 @@ def _bench_part(device: Device, wired: WiredPart, state: BenchState, *, is_solde
         label=wired.label,
         active=wired.active,
         address=wired.address,
-        soldered=is_soldered,
+        soldered=wired in soldered_parts(board).parts,
         attributes=attributes,
-        pins=_pin_uses(device, wired),
+        pins=_pin_uses(board, wired),
         values=_values(facts),
         **asdict(state),
     )
 
 
-def _pin_uses(device: Device, wired: WiredPart) -> list[BenchPinUse]:
+def _pin_uses(board: BoardProfile, wired: WiredPart) -> list[BenchPinUse]:
     """Return the pins of a part in the order of its file, then those of its bus."""
     uses = []
     for role, pin in part_roles(wired.facts).items():
@@ -170,7 +170,7 @@ def _pin_uses(device: Device, wired: WiredPart) -> list[BenchPinUse]:
             uses.append(BenchPinUse(role=role, use=pin.use, gpio=wired.pins[role]))
     bus = None
     if wired.address is not None:
-        bus = bus_pins(wired, device.board)
+        bus = bus_pins(wired, board)
     if bus is not None:
         for role, gpio in zip(_BUS_USES, bus, strict=True):
             uses.append(BenchPinUse(role=role, use=_BUS_USES[role], gpio=gpio))

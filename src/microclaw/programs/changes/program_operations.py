@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from msgspec import UNSET, Meta, Struct, UnsetType, structs
+from msgspec import UNSET, Meta, Struct, UnsetType, structs, to_builtins
 
 from microclaw.errors import BuildError, ConfigError, MicroclawError
 from microclaw.events import PROGRAM_KINDS, Evidence, ProgramKind, Step
@@ -31,11 +32,12 @@ VIRTUAL = "virtual"
 
 
 class BuildContext(Struct, frozen=True):
-    """The parts that the acts work with."""
+    """The parts that the acts work with. `play_of` makes of a trial what the bench plays (programs/bench)."""
 
     apps: AppServices
     compiling: CompileQueue
     trials: Turns
+    play_of: Callable[[Trial, BoardProfile], Struct]
 
 
 Text = Annotated[str, Meta(min_length=1, max_length=MAX_PROGRAM_CHARS, description="The program.")]
@@ -129,6 +131,7 @@ async def try_out(  # noqa: PLR0913, RUF100 - one parameter for each field of th
     every_ms: Annotated[Whole | None, Meta(description="Start it again at this interval.")] = None,
     stop_after_ms: Annotated[Whole | None, Meta(description="Of each run.")] = None,
     wiring: WiringText = None,
+    play: Annotated[bool, Meta(description="With `play`: the states of parts and pins over the trial's time.")] = False,
 ) -> dict[str, Any]:
     """Build, check and try a program on a throw-away virtual board: `ok`, `edges`, `log`, `evidence`, and `error`."""
     from microclaw.programs.changes.stage_text import built, check_text, fail
@@ -151,7 +154,11 @@ async def try_out(  # noqa: PLR0913, RUF100 - one parameter for each field of th
         call.report(Step("try", "on a throw-away virtual board", "running"))
         trial = await _try_in_turn(workshop, call, image, profile, options)
     call.report(trial_step(trial))
-    return _shown(trial, image)
+    document = _shown(trial, image)
+    if play:
+        # In a thread: hundreds of changes and pictures take some tenths of a second.
+        document["play"] = to_builtins(await asyncio.to_thread(workshop.play_of, trial, profile))
+    return document
 
 
 async def _try_in_turn(

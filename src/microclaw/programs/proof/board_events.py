@@ -35,6 +35,7 @@ class BoardEvents:
         self.pwm: list[PwmRow] = []
         self.leds: list[LedRow] = []
         self.shown: list[ShownRow] = []
+        self.values: list[ShownRow] = []
         self.screens: list[ShownScreen] = []
         self.lines: list[LogLine] = []
         self.now_ms = 0.0
@@ -44,6 +45,7 @@ class BoardEvents:
         self._pwm_cursor = 0
         self._led_cursor = 0
         self._shown_cursor = 0
+        self._value_cursor = 0
         self._screen_cursor = 0
         self._log_cursor = 0
 
@@ -66,20 +68,23 @@ class BoardEvents:
         pwm = await self._control.pages(wire.Pwm, self._pwm_cursor)
         leds = await self._control.pages(wire.Leds, self._led_cursor)
         shown = await self._control.pages(wire.Shown, self._shown_cursor)
+        values = await self._control.pages(wire.Values, self._value_cursor)
         screens = await self._control.pages(wire.Screens, self._screen_cursor)
         log = await self._control.log(self._log_cursor)
         self.edges += edges.edges
         self.pwm += pwm.rows
         self.leds += leds.rows
         self.shown += shown.rows
+        self.values += values.rows
         self.screens += map(_shown_screen, screens.rows)
         self.lines += log.lines
-        pages = (edges, pwm, leds, shown, screens, log)
+        pages = (edges, pwm, leds, shown, values, screens, log)
         self.lost = self.lost or any(page.dropped for page in pages)
         self._edge_cursor = edges.cursor
         self._pwm_cursor = pwm.next
         self._led_cursor = leds.next
         self._shown_cursor = shown.next
+        self._value_cursor = values.next
         self._screen_cursor = screens.next
         self._log_cursor = log.cursor
         self.now_ms = edges.now_ms
@@ -94,7 +99,8 @@ class BoardEvents:
             "edges": tuple(self._edges_between(start_ms, end_ms, outside)),
             "pwm": tuple(self._pwm_between(start_ms, end_ms)),
             "leds": led_changes([row for row in self.leds if start_ms <= row.t_ms < end_ms], start_ms),
-            "shown": tuple(self._shown_between(start_ms, end_ms)),
+            "shown": tuple(_rows_between(self.shown, start_ms, end_ms)),
+            "values": tuple(_rows_between(self.values, start_ms, end_ms)),
             "screens": tuple(self._screens_between(start_ms, end_ms)),
         }
 
@@ -112,18 +118,6 @@ class BoardEvents:
         for row in self.pwm:
             if start_ms <= row.t_ms < end_ms:
                 yield PwmChange(row.t_ms - start_ms, row.pin, row.duty, row.frequency_hz, row.pulse_us)
-
-    def _shown_between(self, start_ms: float, end_ms: float) -> Iterator[ShownRow]:
-        """Yield what each part shows at the start, then each change."""
-        before: dict[tuple[str, str], ShownRow] = {}
-        changes: list[ShownRow] = []
-        for row in self.shown:
-            if row.t_ms < start_ms:
-                before[row.part, row.name] = row._replace(t_ms=0.0)
-            elif row.t_ms < end_ms:
-                changes.append(row._replace(t_ms=row.t_ms - start_ms))
-        yield from before.values()
-        yield from changes
 
     def _screens_between(self, start_ms: float, end_ms: float) -> Iterator[ShownScreen]:
         """Yield what each display shows at the start, then each picture."""
@@ -179,6 +173,19 @@ class TrialPins(Struct, frozen=True):
             if role == "input" or (role == "idle" and pin in stimulated):
                 outside.add(pin)
         return outside
+
+
+def _rows_between(rows: Iterable[ShownRow], start_ms: float, end_ms: float) -> Iterator[ShownRow]:
+    """Yield each value that parts have at the start, then each change."""
+    before: dict[tuple[str, str], ShownRow] = {}
+    changes: list[ShownRow] = []
+    for row in rows:
+        if row.t_ms < start_ms:
+            before[row.part, row.name] = row._replace(t_ms=0.0)
+        elif row.t_ms < end_ms:
+            changes.append(row._replace(t_ms=row.t_ms - start_ms))
+    yield from before.values()
+    yield from changes
 
 
 def _shown_screen(row: ScreenRow) -> ShownScreen:

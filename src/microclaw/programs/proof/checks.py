@@ -47,7 +47,7 @@ class At(Check, frozen=True):
             first_ms = self.subject.values(seen)[0][0]
             return CheckResult("not met", f"there is no value before {time_text(first_ms)}")
         text = f"{self.subject.describe(value)} then"
-        return met_if(self.subject.matches(value), text, self.subject.tolerance_text)
+        return met_if(self.subject.matches(value), text, self.subject.tolerance_text, at_ms=self.moment_ms)
 
 
 class Within(Check, frozen=True):
@@ -63,7 +63,7 @@ class Within(Check, frozen=True):
         if not spans:
             return CheckResult("not met", f"LED never {name}")
         first_ms = spans[0][0]
-        return met_if(first_ms <= self.moment_ms, f"{name} at {time_text(first_ms)}")
+        return met_if(first_ms <= self.moment_ms, f"{name} at {time_text(first_ms)}", at_ms=first_ms)
 
 
 class EdgeAt(Check, frozen=True):
@@ -83,7 +83,7 @@ class EdgeAt(Check, frozen=True):
             return CheckResult("not met", f"pin {self.subject.pin} has no {self.subject.noun}")
         text = f"{self.subject.noun} at {time_text(nearest_ms)}"
         is_near = abs(nearest_ms - self.at_ms) <= self.slack_ms
-        return met_if(is_near, text, f"± {time_text(self.slack_ms)}")
+        return met_if(is_near, text, f"± {time_text(self.slack_ms)}", at_ms=nearest_ms)
 
 
 class Windowed(Check, frozen=True, kw_only=True):
@@ -172,10 +172,10 @@ class Period(Windowed, frozen=True):
         noun = self.subject.noun
         latest_ms = self.period_ms + max(self.tolerance * self.period_ms, JITTER_MS)
         if times[0] - self.window.from_ms > latest_ms + START_MS:
-            return CheckResult("not met", f"the first {noun} at {time_text(times[0])}")
+            return CheckResult("not met", f"the first {noun} at {time_text(times[0])}", at_ms=times[0])
         if until_ms - times[-1] > latest_ms:
             text = f"the last {noun} at {time_text(times[-1])}, then none until {time_text(until_ms)}"
-            return CheckResult("not met", text)
+            return CheckResult("not met", text, at_ms=times[-1])
         return None
 
 
@@ -273,8 +273,8 @@ class Hold(Windowed, frozen=True):
         if self.condition is not None and self.condition.level == self._unwanted.level:
             text = f"both {text}"
         if length_ms < 1.0:
-            return CheckResult("not met", text, _MOMENT)
-        return CheckResult("not met", text)
+            return CheckResult("not met", text, _MOMENT, at_ms=start_ms)
+        return CheckResult("not met", text, at_ms=start_ms)
 
     def _instants(self, seen: Record) -> list[tuple[float, float]]:
         """Return when the program itself brought about the unwanted level, and ended it within one time stamp.
@@ -304,13 +304,13 @@ class Hold(Windowed, frozen=True):
         return instants
 
 
-def met_if(right: bool, text: str, tolerance: str = "") -> CheckResult:
+def met_if(right: bool, text: str, tolerance: str = "", *, at_ms: float | None = None) -> CheckResult:
     """Return the finding; one that is not met says which `tolerance` it had."""
     if right:
-        return CheckResult("met", text)
+        return CheckResult("met", text, at_ms=at_ms)
     if tolerance:
         text = f"{text} ({tolerance} allowed)"
-    return CheckResult("not met", text)
+    return CheckResult("not met", text, at_ms=at_ms)
 
 
 def _uneven(phases: Sequence[tuple[float, float]], want_ms: float, share: float, what: str) -> CheckResult | None:
@@ -319,7 +319,7 @@ def _uneven(phases: Sequence[tuple[float, float]], want_ms: float, share: float,
     for start_ms, length_ms in phases:
         if abs(length_ms - want_ms) > slack_ms:
             text = f"{what} {time_text(length_ms)} at {time_text(start_ms)}"
-            return met_if(right=False, text=text, tolerance=f"± {time_text(slack_ms)}")
+            return met_if(right=False, text=text, tolerance=f"± {time_text(slack_ms)}", at_ms=start_ms)
     mean_ms = fmean(length_ms for _, length_ms in phases)
     mean_slack_ms = max(share * want_ms, JITTER_MS / len(phases))
     if abs(mean_ms - want_ms) > mean_slack_ms:

@@ -43,13 +43,17 @@ BoardState: TypeAlias = Literal["seen on the board", "reported", "accepted only"
 
 
 class ExpectationResult(Struct, frozen=True):
-    """One line of the text: what the trial showed, and later what the board showed (None: not installed)."""
+    """One line of the text: what the trial showed, and later what the board showed (None: not installed).
+
+    `at_ms`: the moment in the trial that shows it, if there is one.
+    """
 
     asked: ExpectationLine
     trial: Answer
     found: str
     board: BoardState | None = None
     next_step: str | None = None
+    at_ms: float | None = None
 
     @property
     def trial_answer(self) -> str:
@@ -98,8 +102,11 @@ def _line_result(line: ExpectationLine, program: Sequence[Check], seen: Record) 
     """Return the first finding that is not met, else the first untried one, else all of them."""
     texts = []
     untried: CheckResult | None = None
+    at_ms: float | None = None
     for check in line.checks:
         finding = check.judge(seen, program)
+        if at_ms is None:
+            at_ms = finding.at_ms
         if finding.state == "not met":
             return _result_of(line, finding)
         if finding.state == "untried":
@@ -107,11 +114,11 @@ def _line_result(line: ExpectationLine, program: Sequence[Check], seen: Record) 
         texts.append(finding.text)
     if untried is not None:
         return _result_of(line, untried)
-    return ExpectationResult(line, "met", ", ".join(texts))
+    return ExpectationResult(line, "met", ", ".join(texts), at_ms=at_ms)
 
 
 def _result_of(line: ExpectationLine, finding: CheckResult) -> ExpectationResult:
-    return ExpectationResult(line, finding.state, finding.text, next_step=finding.next_step)
+    return ExpectationResult(line, finding.state, finding.text, next_step=finding.next_step, at_ms=finding.at_ms)
 
 
 def without_part(results: Sequence[ExpectationResult], untried: str) -> tuple[ExpectationResult, ...]:

@@ -340,11 +340,12 @@ def _within(values: list[tuple[float, V]], seen: Record, window: TrialWindow) ->
 
 
 class CheckResult(Struct, frozen=True):
-    """The answer for one check, and what was seen, in words."""
+    """The answer for one check, and what was seen, in words. `at_ms`: the moment in the trial that it is about."""
 
     state: Answer
     text: str
     next_step: str | None = None
+    at_ms: float | None = None
 
 
 class Check(Struct, frozen=True):

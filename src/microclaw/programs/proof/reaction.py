@@ -94,7 +94,7 @@ class Reaction(Check, frozen=True):
             if not any(start <= t_ms <= end for start, end in wanted):
                 input_text = _input_before(t_ms, seen)
                 text = f"{effect.noun} at {time_text(t_ms)} too, without a reason{input_text}"
-                return CheckResult("not met", text)
+                return CheckResult("not met", text, at_ms=t_ms)
         return None
 
     @property
@@ -135,11 +135,11 @@ class Reaction(Check, frozen=True):
             effect = self._effect(seen, first_ms, last_ms)
             if effect.problem:
                 text = f"{effect.problem} (when {self._name} at {time_text(first_ms)})"
-                return CheckResult("not met", text)
+                return CheckResult("not met", text, at_ms=first_ms)
             has_effect = has_effect or effect.has_happened
         if not has_effect:
             return CheckResult("not met", f"no effect in {len(triggers)} tries: it was so before")
-        return CheckResult("met", f"{len(triggers)} times")
+        return CheckResult("met", f"{len(triggers)} times", at_ms=triggers[0][0])
 
     def _effect(self, seen: Record, first_ms: float, last_ms: float) -> _Effect:
         subject = self.subject

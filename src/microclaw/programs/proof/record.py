@@ -40,7 +40,8 @@ class Record(Struct, frozen=True, kw_only=True, dict=True):
 
     `state` is the board's word for the app (loaded, running, returned, exited, trapped), None when the board does
     not list it, `trap` its word for how it failed. `lines` have no `app` where the firmware speaks. `shown` are the
-    values of wired parts, those of the start at 0, `screens` what displays show. `fonts` are those that the program
+    values of wired parts, those of the start at 0, `values` their inputs and what they measure, `screens` what displays
+    show. `fonts` are those that the program
     may draw with; none: the project's own. `refused` is the firmware's text when it did not take the
     program. `longest_call_ms`: what one call of a callback took at most, `longest_main_ms`: what main did between
     two waits. `roles`: input, output or pwm of each pin that the program opened, `opened`: when it opened it first
@@ -60,6 +61,7 @@ class Record(Struct, frozen=True, kw_only=True, dict=True):
     pwm: tuple[PwmChange, ...] = ()
     leds: tuple[LedChange, ...] = ()
     shown: tuple[ShownRow, ...] = ()
+    values: tuple[ShownRow, ...] = ()
     screens: tuple[ShownScreen, ...] = ()
     fonts: tuple[Font, ...] = ()
     roles: Mapping[int, str] = {}

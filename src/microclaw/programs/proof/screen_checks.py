@@ -155,7 +155,7 @@ class ScreenAt(Check, frozen=True):
         is_shown = self.subject.is_shown(seen, screen)
         if is_shown is None:
             return self.subject.untried(seen, screen)
-        return met_if(is_shown, f"{self.subject.shown_text(seen, screen)} then")
+        return met_if(is_shown, f"{self.subject.shown_text(seen, screen)} then", at_ms=self.moment_ms)
 
 
 class ScreenOnce(Windowed, frozen=True):
@@ -173,7 +173,7 @@ class ScreenOnce(Windowed, frozen=True):
         for picture in self.subject.in_window(seen, self.window):
             is_shown = self.subject.is_shown(seen, picture.screen)
             if is_shown:
-                return CheckResult("met", f"shown at {time_text(picture.from_ms)}")
+                return CheckResult("met", f"shown at {time_text(picture.from_ms)}", at_ms=picture.from_ms)
             if is_shown is None and unknown is None:
                 unknown = picture
             last = picture
@@ -182,7 +182,7 @@ class ScreenOnce(Windowed, frozen=True):
         if last is None:
             return CheckResult("untried", "the trial ends before")
         text = f"{self.subject.shown_text(seen, last.screen)} at {time_text(last.until_ms)}"
-        return CheckResult("not met", text)
+        return CheckResult("not met", text, at_ms=last.until_ms)
 
 
 class ScreenNever(Windowed, frozen=True):
@@ -207,7 +207,7 @@ class ScreenNever(Windowed, frozen=True):
             is_shown = self.subject.is_shown(seen, picture.screen)
             if is_shown and not is_first_dark:
                 text = f"{self.subject.shown_text(seen, picture.screen)} at {time_text(picture.from_ms)}"
-                return CheckResult("not met", text)
+                return CheckResult("not met", text, at_ms=picture.from_ms)
             if is_shown is None and unknown is None:
                 unknown = self.subject.untried(seen, picture.screen)
         return unknown or CheckResult("met", f"never in {count_text(count, 'picture')}")
@@ -257,4 +257,5 @@ class ScreenEvery(Windowed, frozen=True):
         text = "the display was sent nothing"
         if others:
             text = self.subject.shown_text(seen, others[-1].screen)
-        return CheckResult("not met", f"from {time_text(from_ms)} to {time_text(until_ms)} {text}")
+        text = f"from {time_text(from_ms)} to {time_text(until_ms)} {text}"
+        return CheckResult("not met", text, at_ms=from_ms)

@@ -88,7 +88,8 @@ class Trial(Record, frozen=True, kw_only=True):
     `ok` is False if it would not work on a real board; `error` and `next_step` then say why. `board_ms` is the board
     time that passed, `took_ms` the host's time, `uptime_ms` the time that the board was up at the installation.
     `is_broken`: it has a fault beside expectations that it does not meet. `untried` says what the trial has not, if the
-    program ended by that. `pictures`: the last one of each display that the program drew on.
+    program ended by that. `needed_ms` is the time that was asked for, without the soak after it, `wiring` the parts of
+    the trial's board. `pictures`: the last one of each display that the program drew on.
     """
 
     ok: bool
@@ -103,6 +104,8 @@ class Trial(Record, frozen=True, kw_only=True):
     uptime_ms: float = 0.0
     untried: str | None = None
     is_broken: bool = False
+    needed_ms: float = 0.0
+    wiring: Wiring = Wiring()
     pictures: tuple[ScreenPicture, ...] = ()
 
     @property
@@ -231,6 +234,8 @@ async def _judged(bench: _Bench, run: Run, options: TrialOptions, record: Record
         uptime_ms=run.uptime_ms,
         untried=untried,
         is_broken=not verdict.ok,
+        needed_ms=run.for_ms,
+        wiring=run.wiring or Wiring(),
         # In a thread: large displays in colors take some tenths of a second.
         pictures=await asyncio.to_thread(draw_pictures, record.screens, record.screen_reader),
     )
