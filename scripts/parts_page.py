@@ -44,11 +44,11 @@ def skill_page(text: str) -> str:
 
 def _part_table() -> str:
     rows = [
-        "| part | what it is | wired to | measures | set from outside | shows |",
-        "| --- | --- | --- | --- | --- | --- |",
+        "| part | what it is | wired to | measures | set from outside | shows | known from its pins |",
+        "| --- | --- | --- | --- | --- | --- | --- |",
     ]
     for part in parts().values():
-        values = (_measured_values(part), _input_values(part), _shown_values(part))
+        values = (_measured_values(part), _input_values(part), _shown_values(part), ", ".join(part.known))
         columns = (f"`{part.name}`", part.title, _wires(part), *values)
         rows.append(f"| {' | '.join(columns)} |")
     return "\n".join(rows) + "\n"

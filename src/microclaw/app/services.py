@@ -45,6 +45,8 @@ from microclaw.interfaces.api.pending_requests import WaitingRequests
 from microclaw.interfaces.api.results import HostStatus
 from microclaw.interfaces.api.status import StatusReader, costs_and_copies
 from microclaw.interfaces.mcp.server.service import McpService
+from microclaw.programs.bench.board_bench import BoardBench
+from microclaw.programs.bench.records import HostRecords
 from microclaw.programs.bench.trial_play import play_of
 from microclaw.programs.changes import (
     crash_operations,
@@ -136,7 +138,9 @@ def _serve_talk(host: HostBuilder, jobs: Jobs) -> None:
     keepalive_s = host.settings.limits.keepalive_s
     registry = host.need(Registry)
     sessions = host.need(Knowledge).sessions
-    pins = LivePins(host.need(asyncio.TaskGroup), registry)
+    apps = host.need(AppServices)
+    records = HostRecords(apps.change_log, apps.direct_io, host.need(LastValues))
+    pins = LivePins(host.need(asyncio.TaskGroup), registry, partial(BoardBench, records=records))
     events = event_routes.EventService(host.need(LiveFeed), host.admission.people, pins, keepalive_s)
     chats = chat_routes.ChatService(host.need(Inbox), sessions, registry, keepalive_s)
     host.serves(chat_routes.say, chats)

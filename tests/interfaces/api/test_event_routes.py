@@ -13,11 +13,13 @@ from tests.interfaces.api.people_host import PeopleHost
 from tests.interfaces.channels.conftest import GUEST, MEMBER, MemoryPeople
 
 from microclaw.devices.registry.calls import GpioSet
+from microclaw.devices.registry.device import Device
 from microclaw.errors import NotSupported, Overloaded
 from microclaw.events import Alarm, ApprovalChanged, DeviceEvent, DeviceLog, Edge, TaskChanged
 from microclaw.host.auth.people import OWNER
 from microclaw.interfaces.api.event_routes import LiveFeed, may_see
 from microclaw.interfaces.api.live_pins import MAX_EDGES, EdgeNews, EdgeReader, LivePins, WatchedBoard
+from microclaw.programs.bench.board_bench import BoardBench
 
 LOST = 'id: {}\nevent: lost\ndata: {{"count":{}}}\n\n'
 
@@ -168,10 +170,14 @@ def test_a_reader_that_does_not_keep_up_loses_the_oldest_and_is_told_how_many() 
     assert list(reader.take()) == []
 
 
+def no_bench(device: Device) -> BoardBench:
+    raise AssertionError(f"nobody watches the parts of {device.name}")
+
+
 @pytest.mark.asyncio(loop_scope="module")
 async def test_who_watches_gets_a_boards_edges_once_and_a_second_reader_begins_anew(host: PeopleHost) -> None:
     async with asyncio.TaskGroup() as group:
-        pins = LivePins(group, host.devices)
+        pins = LivePins(group, host.devices, open_bench=no_bench)
         board = host.device
 
         async def move(reader: EdgeReader, news: asyncio.Event, level: int) -> tuple[list[EdgeNews], list[int]]:

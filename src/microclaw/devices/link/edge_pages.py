@@ -16,7 +16,8 @@ from microclaw.events import Edge
 # Above every entry. A float of a device's language still counts up to it exactly.
 MAX_CURSOR: Final = 2**52
 # The evidence of pins of which edges may be missing (docs/protocols/link-methods.md).
-_INCOMPLETE: Final = ("at_least", "pwm")
+_PWM: Final = "pwm"
+_INCOMPLETE: Final = ("at_least", _PWM)
 
 
 class EdgesAnswer(Struct):
@@ -67,7 +68,16 @@ class EdgePages:
             by_pin.setdefault(edge.pin, []).append((index, edge))
         for pin, rows in by_pin.items():
             self._check_pin(pin, rows)
-        return EdgeLog(tuple(self._edges), self.cursor, self._dropped, self._page.now_ms)
+        return EdgeLog(tuple(self._edges), self.cursor, self._dropped, self._page.now_ms, self._pwm_pins())
+
+    def _pwm_pins(self) -> tuple[int, ...]:
+        """Return the pins that the board says to be driven by PWM."""
+        assert self._page is not None
+        pins = []
+        for key, kind in (self._page.evidence or {}).items():
+            if kind == _PWM and key.isdecimal():
+                pins.append(int(key))
+        return tuple(pins)
 
     def _check_page(self, page: EdgesAnswer, dropped_count: int) -> None:
         if not 0 <= page.cursor <= MAX_CURSOR:

@@ -78,13 +78,17 @@ class AppReply(Struct, frozen=True):
     values: Mapping[str, str | int | float | bool | bytes]
 
 
-class EdgeLog(Struct, frozen=True):
-    """Edges since a cursor; `dropped` counts the edges that the board's ring no longer held."""
+class EdgeLog(Struct, frozen=True, omit_defaults=True):
+    """Edges since a cursor; `dropped` counts the edges that the board's ring no longer held.
+
+    `pwm_pins` are pins that the board says to be driven by PWM: not every change of them is an edge.
+    """
 
     edges: tuple[Edge, ...]
     cursor: int
     dropped: int
     now_ms: float
+    pwm_pins: tuple[int, ...] = ()
 
 
 class PwmChange(Struct, frozen=True):

@@ -14,6 +14,7 @@ from typing import ClassVar, Final, Protocol
 from msgspec import Struct
 
 from microclaw.errors import CallRejected
+from microclaw.hardware.parts.known_values import PinSignal, known_value
 from microclaw.hardware.parts.reader import Part, ValueRange, quantities
 from microclaw.hardware.parts.wiring import WiredPart
 from microclaw.hardware.screens.screen import Screen
@@ -143,17 +144,37 @@ class PinDevice(PartModel, ABC):
     def pwm_changed(self, role: str) -> None:
         """React to PWM that begins, changes or ends on its pin; `bench.pwm` has it."""
 
-    def active_share(self, role: str) -> float:
-        """Return the share of the time in which its pin has the active level: 0 or 1, or the one of PWM."""
+    def signal(self, role: str) -> PinSignal:
+        """Return what is at its pin now: a level, or PWM."""
         pin = self.wired.pins[role]
         frequency_hz, pulse_us = self.bench.pwm(pin)
-        if frequency_hz:
-            high_share = pulse_us * frequency_hz / 1e6
-        else:
-            high_share = float(self.bench.level(pin))
-        if self.wired.active == "low":
-            return 1 - high_share
-        return high_share
+        return PinSignal(self.bench.level(pin), frequency_hz, pulse_us)
+
+    def active_share(self, role: str) -> float:
+        """Return the share of the time in which its pin has the active level: 0 or 1, or the one of PWM."""
+        return self.signal(role).active_share(self.wired.active)
+
+
+class PinShow(PinDevice):
+    """A part that shows what follows from its pins at once, as `known` of its part.toml says."""
+
+    def reset(self) -> None:
+        for role in self.wired.pins:
+            self._show(role)
+
+    def edge(self, role: str, _level: int) -> None:
+        self._show(role)
+
+    def pwm_changed(self, role: str) -> None:
+        self._show(role)
+
+    def _show(self, role: str) -> None:
+        for name, known in self.facts.known.items():
+            if known.role != role:
+                continue
+            value = known_value(self.wired, name, self.signal(role))
+            if value is not None:
+                self.bench.show(name, value)
 
 
 class SpiBus(Struct, frozen=True):

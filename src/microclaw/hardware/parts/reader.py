@@ -63,6 +63,23 @@ class ShownValue(Struct, frozen=True, forbid_unknown_fields=True):
     most: float | None = None
 
 
+class KnownValue(Struct, frozen=True, forbid_unknown_fields=True):
+    """How a value of the part follows from what is at its pin `role`, on any board.
+
+    `by` is "level" (1 while the pin is active for any of the time), "share" (of the time in which it is active; in
+    percent if that is the value's unit), "frequency" (of its PWM, 0 without) or "pulse": a pulse of the first or the
+    last of `pulses_us` is the first or the last of `values`, if there are as many pulses a second as `rates_hz` says.
+    `active` is the pin's active level, None if the wiring says it.
+    """
+
+    role: str
+    by: Literal["level", "share", "frequency", "pulse"]
+    active: Active | None = None
+    pulses_us: tuple[float, float] = (0.0, 0.0)
+    values: tuple[float, float] = (0.0, 0.0)
+    rates_hz: tuple[float, float] = (0.0, 0.0)
+
+
 class I2cFacts(Struct, frozen=True, forbid_unknown_fields=True):
     """Where the part answers: 7-bit addresses, the usual one first, and the highest clock of its bus."""
 
@@ -234,6 +251,7 @@ class Part(Struct, frozen=True, forbid_unknown_fields=True):
     inputs: Mapping[str, ValueRange] = {}
     attributes: Mapping[str, ValueRange] = {}
     shows: Mapping[str, ShownValue] = {}
+    known: Mapping[str, KnownValue] = {}
     stimuli: Mapping[str, Stimulus] = {}
     serves: Serves = Serves()
     wokwi: WokwiFacts | None = None
@@ -381,9 +399,25 @@ def _check(part: Part, where: str) -> None:
     for verb, stimulus in part.stimuli.items():
         if stimulus.argument != "key" and stimulus.sets not in part.inputs:
             raise ConfigError(f"{where}: stimuli.{verb}: it sets {stimulus.sets!r}, which is none of its inputs")
+    _check_known(part, where)
     _check_classes(part, where)
     if part.i2c is None and not part.pins:
         raise ConfigError(f"{where}: it has neither pins nor an I2C address")
+
+
+def _check_known(part: Part, where: str) -> None:
+    """Raise ConfigError for a value that cannot follow from a pin as it is said."""
+    for name, known in part.known.items():
+        if name not in part.shows and name not in part.inputs:
+            raise ConfigError(f"{where}: known.{name}: it shows no such value, and nobody sets it")
+        if known.by == "share" and name not in part.shows:
+            raise ConfigError(f"{where}: known.{name}: a share is a value that it shows")
+        if part.pin(known.role) is None:
+            raise ConfigError(f"{where}: known.{name}: it has no pin {known.role!r}")
+        is_pulse = known.by == "pulse"
+        has_ends = known.pulses_us[0] < known.pulses_us[1] and known.rates_hz[0] < known.rates_hz[1]
+        if is_pulse != has_ends:
+            raise ConfigError(f"{where}: known.{name}: only a pulse has pulses_us, values and rates_hz, two of each")
 
 
 def _check_classes(part: Part, where: str) -> None:

@@ -18,6 +18,7 @@ from microclaw.errors import MicroclawError, NotSupported
 from microclaw.events import Edge
 from microclaw.interfaces.api.live_bench import NEWS_S, BenchReader, WatchedBench
 from microclaw.programs.bench.board_bench import BoardBench
+from microclaw.programs.bench.source import FIRST_EDGES, read_edges
 from microclaw.text import clean_text
 
 # Boards of one stream, by their edges and by their parts.
@@ -31,14 +32,9 @@ LOCAL_S: Final = 0.05
 REMOTE_S: Final = 0.25
 # Of all boards together, so with many boards each is read less often.
 READINGS_A_SECOND: Final = 100
-_CALL_S: Final = 5.0
 # Until a board that did not answer is read again.
 _AWAY_S: Final = 2.0
 _LOCAL: Final = "virtual:"
-# A cursor past the end; the board answers with its real end.
-_NEWEST: Final = 2**52
-# Edges from before the watch began.
-_AT_FIRST: Final = 400
 
 
 class EdgeNews(TypedDict):
@@ -61,12 +57,12 @@ class WatchedBoard(Struct, eq=False):
     """The last edges of a board, and its parts if a reader watches them.
 
     `counted` includes the edges before. `news_number` is the number of its news, `boot` the number of its boots.
-    `cursor` is where its next edges begin; below 0: nothing was read yet. `edge_readers` counts the streams with its
+    `cursor` is where its next edges begin, None if nothing was read yet. `edge_readers` counts the streams with its
     edges.
     """
 
     name: str
-    cursor: int = -1
+    cursor: int | None = None
     told_s: float = 0.0
     edge_readers: int = 0
     bench: WatchedBench | None = None
@@ -130,7 +126,7 @@ class EdgeReader:
 
 
 def _board_news(board: WatchedBoard, *, begins: bool, new_count: int) -> EdgeNews:
-    limit = _AT_FIRST if begins else new_count
+    limit = FIRST_EDGES if begins else new_count
     first = max(0, len(board.edges) - limit)
     edges = list(board.edges)[first:]
     return EdgeNews(
@@ -162,8 +158,9 @@ class BoardNews:
 class LivePins:
     """Reads the watched boards, each once for all its readers, in tasks of `group`."""
 
-    def __init__(self, group: asyncio.TaskGroup, devices: Registry) -> None:
+    def __init__(self, group: asyncio.TaskGroup, devices: Registry, open_bench: Callable[[Device], BoardBench]) -> None:
         self._group = group
+        self._open_bench = open_bench
         self._devices = devices
         self._watched: dict[str, tuple[WatchedBoard, asyncio.Task[None]]] = {}
 
@@ -216,7 +213,7 @@ class LivePins:
 
     def _join_bench(self, device_id: str, board: WatchedBoard) -> WatchedBench:
         if board.bench is None:
-            board.bench = WatchedBench(BoardBench(self._devices.get(device_id)))
+            board.bench = WatchedBench(self._open_bench(self._devices.get(device_id)))
         board.bench.readers += 1
         return board.bench
 
@@ -244,7 +241,7 @@ class LivePins:
             if _wants_edges(device, board):
                 log = await _read_edges(device, board, began_s)
         except MicroclawError as exc:
-            board.cursor = -1
+            board.cursor = None
             problem = clean_text(exc.message, one_line=True, limit=200)
             if board.bench is not None:
                 board.bench.note_silence(problem, began_s)
@@ -272,11 +269,8 @@ def _wants_edges(device: Device, board: WatchedBoard) -> bool:
 
 async def _read_edges(device: Device, board: WatchedBoard, began_s: float) -> EdgeLog:
     """Read the edges since the last reading, and wake the readers if there are any or if it is time for news."""
-    begins = board.cursor < 0
-    if begins:
-        end = await device.call(EdgesRead(cursor=_NEWEST), _CALL_S, wait=False)
-        board.cursor = max(0, end.cursor - _AT_FIRST)
-    log = await device.call(EdgesRead(cursor=board.cursor), _CALL_S, wait=False)
+    begins = board.cursor is None
+    log = await read_edges(device, board.cursor)
     # An earlier time of the board means that it has started again.
     if begins or log.now_ms < board.now_ms:
         board.begin()

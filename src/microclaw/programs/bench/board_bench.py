@@ -12,6 +12,8 @@ from microclaw.devices.registry.calls import EdgeLog, PartsRead
 from microclaw.devices.registry.device import Device
 from microclaw.errors import MicroclawError
 from microclaw.hardware.parts.wiring import Wiring, wiring_tables
+from microclaw.programs.bench.real_source import RealSource
+from microclaw.programs.bench.records import HostRecords
 from microclaw.programs.bench.source import BoardSource, SourceReading
 from microclaw.programs.bench.states import BenchPin, BenchState
 from microclaw.programs.bench.virtual_source import VirtualSource
@@ -40,8 +42,9 @@ class BenchReading(Struct, frozen=True, kw_only=True):
 class BoardBench:
     """The parts of one board. One reading is under way at a time."""
 
-    def __init__(self, device: Device) -> None:
+    def __init__(self, device: Device, records: HostRecords) -> None:
         self.device = device
+        self._records = records
         self._last: BenchReading | None = None
         self._take_wiring()
 
@@ -93,7 +96,11 @@ class BoardBench:
         self._record = self.device.record
         wiring = self.device.wiring
         self._wiring_key = _wiring_key(wiring)
-        self._source: BoardSource = VirtualSource(self.device, wiring)
+        self._source: BoardSource
+        if self.is_virtual:
+            self._source = VirtualSource(self.device, wiring)
+        else:
+            self._source = RealSource(self.device, wiring, self._records)
 
 
 def _wiring_key(wiring: Wiring) -> str:

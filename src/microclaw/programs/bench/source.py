@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from typing import Final
 
 from msgspec import Struct
 
-from microclaw.devices.registry.calls import EdgeLog
+from microclaw.devices.registry.calls import EdgeLog, EdgesRead
 from microclaw.devices.registry.device import Device
 from microclaw.hardware.parts.wiring import Wiring, bus_pins
 from microclaw.programs.bench.states import BenchPin, BenchState, unknown_pin, unknown_state
+
+CALL_S: Final = 5.0
+NEWEST_EDGE: Final = 2**52
+"""A cursor past the end; the board answers with its real end."""
+FIRST_EDGES: Final = 400
+"""Edges from before the first reading."""
 
 
 class SourceReading(Struct, frozen=True, kw_only=True):
@@ -41,6 +48,14 @@ class BoardSource(ABC):
         parts = {part.id: unknown_state(part) for part in self.wiring.parts}
         pins = {gpio: unknown_pin(gpio) for gpio in self.wired_pins}
         return SourceReading(parts=parts, pins=pins, fault=fault)
+
+
+async def read_edges(device: Device, cursor: int | None) -> EdgeLog:
+    """Return the edges since a cursor; None: the last FIRST_EDGES. Raises MicroclawError."""
+    if cursor is None:
+        end = await device.call(EdgesRead(cursor=NEWEST_EDGE), CALL_S, wait=False)
+        cursor = max(0, end.cursor - FIRST_EDGES)
+    return await device.call(EdgesRead(cursor=cursor), CALL_S, wait=False)
 
 
 def _wired_pins(device: Device, wiring: Wiring) -> tuple[int, ...]:

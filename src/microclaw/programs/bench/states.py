@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Final, Literal, TypeAlias
 
 from msgspec import Struct
 
 from microclaw.devices.registry.calls import MAX_DUTY
+from microclaw.hardware.parts.known_values import PinSignal
 from microclaw.hardware.parts.reader import Part
 from microclaw.hardware.parts.wiring import WiredPart
 from microclaw.wire.board_replies import PartScreen, PartStateRow, PinRow
@@ -16,6 +18,26 @@ StateSource: TypeAlias = Literal["counted", "reported", "ordered", "trial", "unk
 the trial of the program that runs there; or it is not known."""
 
 _HEX_OF_A_COLOR: Final = 6
+
+
+_SUREST_FIRST: Final[tuple[StateSource, ...]] = ("counted", "reported", "ordered", "trial", "unknown")
+
+
+class KnownNumber(Struct, frozen=True):
+    """A value, how it is known, and when it was, in Unix time (None: now)."""
+
+    value: float
+    source: StateSource
+    at_ms: int | None
+
+
+class KnownSignal(Struct, frozen=True):
+    """What is at a pin, with its duty of 0 to 255, how it is known and when."""
+
+    signal: PinSignal
+    duty: int
+    source: StateSource
+    at_ms: int | None
 
 
 class BenchState(Struct, frozen=True, kw_only=True):
@@ -78,9 +100,36 @@ def counted_pin(row: PinRow) -> BenchPin:
     )
 
 
-def unknown_pin(gpio: int) -> BenchPin:
-    """Return the state of a pin of which nothing is known."""
-    return BenchPin(gpio=gpio, level=None, duty=None, frequency_hz=0, source="unknown", program=None)
+def unknown_pin(gpio: int, program: str | None = None) -> BenchPin:
+    """Return the state of a pin whose level is not known; a program may have it."""
+    return BenchPin(gpio=gpio, level=None, duty=None, frequency_hz=0, source="unknown", program=program)
+
+
+def joined_state(
+    numbers: Mapping[str, KnownNumber | None],
+    *,
+    screen: PartScreen | None,
+    colors: list[str] | None,
+    trial_ms: int | None,
+) -> BenchState:
+    """Return the state of a part: its values, and a picture and colors that are from a trial.
+
+    It has the source of the value that is known least surely.
+    """
+    known = [number for number in numbers.values() if number is not None]
+    if screen is not None or colors is not None:
+        known.append(KnownNumber(0.0, "trial", trial_ms))
+    source: StateSource = "unknown"
+    at_ms = None
+    if known:
+        weakest = max(known, key=lambda number: _SUREST_FIRST.index(number.source))
+        source = weakest.source
+        at_ms = weakest.at_ms
+    state: dict[str, float | None] = dict.fromkeys(numbers)
+    for name, number in numbers.items():
+        if number is not None:
+            state[name] = number.value
+    return BenchState(source=source, at_ms=at_ms, state=state, screen=screen, colors=colors)
 
 
 def _colors(text: str | None) -> list[str] | None:

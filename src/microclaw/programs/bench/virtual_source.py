@@ -8,7 +8,7 @@ from microclaw.devices.registry.calls import EdgeLog, PartsRead
 from microclaw.devices.registry.device import Device
 from microclaw.hardware.parts.wiring import WiredPart, Wiring
 from microclaw.programs.bench.screen_words import ScreenWords
-from microclaw.programs.bench.source import BoardSource, SourceReading
+from microclaw.programs.bench.source import CALL_S, BoardSource, SourceReading
 from microclaw.programs.bench.states import (
     BenchPin,
     BenchState,
@@ -20,7 +20,6 @@ from microclaw.programs.bench.states import (
 from microclaw.wire.board_replies import PartPage, PinRow
 
 NO_POWER: Final = "the board has no power"
-CALL_S: Final = 5.0
 
 
 class VirtualSource(BoardSource):

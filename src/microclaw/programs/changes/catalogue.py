@@ -111,7 +111,10 @@ class Catalogue:
             facts["before"] = await self._before(history, image)
             row = await self._change_log.proof(target.device_id, listing.sha256)
             if row is not None:
-                facts["proof"] = {"at_ms": row.at_ms, **json.loads(row.document)}
+                document = json.loads(row.document)
+                # They are for the bench alone, and pictures are long.
+                document.pop("parts", None)
+                facts["proof"] = {"at_ms": row.at_ms, **document}
         if history:
             facts["change"] = filled(NewestChange, history[0])
         return filled(AppWithSource, listing, crashes=await self._crashes(target, name), **facts)

@@ -23,6 +23,7 @@ from microclaw.programs.changes.change_log import AppVersion, ChangeLog, Origin
 from microclaw.programs.changes.program_state import Act, ProgramState
 from microclaw.programs.proof.expectation_result import ExpectationResult, proof_of
 from microclaw.programs.proof.expectations import Expectations
+from microclaw.programs.proof.last_states import last_states
 from microclaw.programs.proof.trial import Trial
 from microclaw.programs.run_times import RunTimes
 from microclaw.text import code_lines, count_text
@@ -180,6 +181,7 @@ async def keep_proof(log: ChangeLog, made: Deployment) -> None:
         "expected": [result.to_json() for result in made.expected],
         "trial": {"edges": _edge_rows(made.trial.edges), "board_ms": round(made.trial.board_ms, 3)},
         "screens": to_builtins(made.trial.pictures),
+        "parts": to_builtins(last_states(made.trial)),
         "evidence": {"kind": made.evidence.kind, "text": made.evidence.text, "edges": _edge_rows(made.evidence.edges)},
         "verified": made.verified,
     }

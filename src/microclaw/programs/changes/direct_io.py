@@ -81,6 +81,13 @@ class PinChange(Struct, frozen=True):
     warning: str | None = None
 
 
+class PinOrder(Struct, frozen=True):
+    """The action that set a pin, and when, in Unix time."""
+
+    action: SetLevel | SetPwm
+    at_ms: int
+
+
 class DirectIo:
     """A device has one change at a time, live or not."""
 
@@ -195,6 +202,27 @@ class DirectIo:
         if last is None and off_level == 1:
             return SetPwm(call.pin, MAX_DUTY, call.frequency_hz), seen
         return SetPwm(call.pin, 0, call.frequency_hz), seen
+
+    async def present_orders(self, device: Device) -> dict[int, PinOrder]:
+        """Return the last order for each pin that still counts.
+
+        It does not if a program that drives the pin was installed, started or stopped since, or the board restarted.
+        """
+        orders: dict[int, PinOrder] = {}
+        passed = set[int]()
+        for change in await self._change_log.changes(device.device_id, _LOOK_BACK, state="done"):
+            match change.forward:
+                case SetLevel(pin=pin) | SetPwm(pin=pin) as action if pin not in passed:
+                    passed.add(pin)
+                    orders[pin] = PinOrder(action, change.at_ms)
+                case PutApp(version=version) | StartApp(version=version) | StopApp(version=version):
+                    passed.update(version.pins)
+        boot_ms = None
+        if orders:
+            boot_ms = await booted_ms(device, self._change_log.now_ms)
+        if boot_ms is None:
+            return orders
+        return {pin: order for pin, order in orders.items() if order.at_ms >= boot_ms}
 
     async def _last(self, device: Device, pin: int) -> tuple[DeviceAction | None, int, bool]:
         """Return the last action on the pin, the number of the device's last change, and if nothing drove the pin.

@@ -4,14 +4,11 @@ from __future__ import annotations
 
 from typing import Final
 
+from microclaw.hardware.parts.known_values import known_value
 from microclaw.hardware.parts.models import Bench, PinDevice
 from microclaw.hardware.parts.wiring import WiredPart
 
-_ZERO_US: Final = 500.0
-_US_PER_DEGREE: Final = 1900.0 / 180
-_MOST_DEGREES: Final = 180.0
 _MS_PER_DEGREE: Final = 100.0 / 60
-_RATES_HZ: Final = range(40, 401)
 _FIRST_DEGREES: Final = 90.0  # nobody knows where the arm is at power on
 
 
@@ -34,14 +31,13 @@ class Model(PinDevice):
         pass
 
     def pwm_changed(self, role: str) -> None:
-        frequency_hz, pulse_us = self.bench.pwm(self.wired.pins[role])
-        if frequency_hz not in _RATES_HZ or not pulse_us:
+        degrees = known_value(self.wired, "angle", self.signal(role))
+        if degrees is None:
             return
         now_ms = self.bench.now_ms()
         self._from_degrees = self._degrees_at(now_ms)
         self._since_ms = now_ms
-        degrees = (pulse_us - _ZERO_US) / _US_PER_DEGREE
-        self._to_degrees = min(max(degrees, 0.0), _MOST_DEGREES)
+        self._to_degrees = degrees
         self._turn_count += 1
         self._arrive_at(now_ms + abs(self._to_degrees - self._from_degrees) * _MS_PER_DEGREE)
 

@@ -1,0 +1,121 @@
+"""What this host's own records say of a board: orders, the programs that it wants there, their trials, readings."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Final
+
+from msgspec import Struct, ValidationError, convert
+
+from microclaw.devices.link.device_facts import LastValues
+from microclaw.devices.registry.device import Device
+from microclaw.hardware.parts.reader import quantities
+from microclaw.hardware.parts.wiring import WiredPart
+from microclaw.programs.bench.states import KnownNumber
+from microclaw.programs.changes.change_log import ChangeLog, DesiredApp
+from microclaw.programs.changes.direct_io import DirectIo, PinOrder
+from microclaw.programs.proof.last_states import LastStates
+from microclaw.wire.board_replies import PartScreen
+
+READING_OLD_MS: Final = 600_000
+"""A reading that is older says nothing of now."""
+
+
+class HostRecords(Struct, frozen=True):
+    """The places where this host has something about boards."""
+
+    change_log: ChangeLog
+    direct_io: DirectIo
+    last: LastValues
+
+
+class TrialStates(Struct, frozen=True):
+    """What the trial of a program showed last, and when it was made, in Unix time."""
+
+    states: LastStates
+    at_ms: int
+
+
+class BoardRecord(Struct, frozen=True):
+    """The records of one board: the orders and the programs by the pins, the trials of programs, the newest first."""
+
+    orders: Mapping[int, PinOrder] = {}
+    programs: Mapping[int, str] = {}
+    trials: tuple[TrialStates, ...] = ()
+
+    def trial_number(self, wired: WiredPart, name: str) -> KnownNumber | None:
+        """Return the value that a part showed last in the trial of a program that the board has, or None."""
+        for trial in self.trials:
+            value = trial.states.values.get(wired.id, {}).get(name)
+            if value is not None:
+                return KnownNumber(value, "trial", trial.at_ms)
+        return None
+
+    def trial_screen(self, wired: WiredPart) -> tuple[PartScreen | None, int | None]:
+        """Return the picture that a display showed last in a trial, and when that was made."""
+        for trial in self.trials:
+            screen = trial.states.screens.get(wired.id)
+            if screen is not None:
+                return screen, trial.at_ms
+        return None, None
+
+    def trial_colors(self, wired: WiredPart) -> tuple[list[str] | None, int | None]:
+        """Return the colors that addressable LEDs had last in a trial, and when that was made."""
+        for trial in self.trials:
+            for pin in wired.pins.values():
+                colors = trial.states.colors.get(str(pin))
+                if colors is not None:
+                    return colors, trial.at_ms
+        return None, None
+
+
+async def read_record(records: HostRecords, device: Device) -> BoardRecord:
+    """Return what is recorded of a board. Raises MicroclawError if a board with orders does not say when it started."""
+    apps = await records.change_log.desired(device.device_id)
+    return BoardRecord(
+        orders=await records.direct_io.present_orders(device),
+        programs=_programs_by_pin(apps),
+        trials=await _trials(records, device, apps),
+    )
+
+
+def read_numbers(records: HostRecords, device: Device, wired: WiredPart) -> dict[str, KnownNumber]:
+    """Return what a sensor measured last, by the names of the quantities; old readings are left out."""
+    oldest_ms = records.change_log.now_ms() - READING_OLD_MS
+    values = {value.key: value for value in records.last.of(device.device_id)}
+    numbers = {}
+    for name in wired.facts.measures:
+        value = values.get(f"{wired.id}/{quantities()[name].reading}")
+        if value is not None and value.at_ms >= oldest_ms:
+            numbers[name] = KnownNumber(value.value, "reported", value.at_ms)
+    return numbers
+
+
+def _programs_by_pin(apps: tuple[DesiredApp, ...] | list[DesiredApp]) -> dict[int, str]:
+    """Return the program that has each pin; one that drives it before one that reads it."""
+    programs: dict[int, str] = {}
+    for app in apps:
+        for pin in (*app.claims.uses, *app.claims.reads):
+            programs.setdefault(pin, app.name)
+    for app in apps:
+        for pin in app.pins:
+            programs[pin] = app.name
+    return programs
+
+
+async def _trials(
+    records: HostRecords, device: Device, apps: tuple[DesiredApp, ...] | list[DesiredApp]
+) -> tuple[TrialStates, ...]:
+    trials = []
+    for app in sorted(apps, key=lambda app: app.since_ms, reverse=True):
+        row = await records.change_log.proof(device.device_id, app.sha256)
+        if row is None:
+            continue
+        try:
+            states = convert(json.loads(row.document).get("parts", {}), LastStates)
+        except ValidationError:
+            # Another version kept it in another form.
+            continue
+        trials.append(TrialStates(states, row.at_ms))
+    return tuple(trials)

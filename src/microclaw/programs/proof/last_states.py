@@ -1,0 +1,50 @@
+"""What the wired parts showed at the end of a trial, as far as the program moved them. Kept with the proof."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final
+
+from msgspec import Struct, field
+
+from microclaw.hardware.screens.screen import pack_data
+from microclaw.programs.proof.record import Record
+from microclaw.wire.board_replies import PartScreen
+
+MAX_SCREEN_BYTES: Final = 200_000
+"""Of all pictures of a proof; those that do not fit are left out."""
+MAX_LEDS: Final = 1_024
+
+
+class LastStates(Struct, frozen=True):
+    """The last values of parts by their ids and names, their last pictures, and the last colors by the chain's pin."""
+
+    values: dict[str, dict[str, float]] = field(default_factory=dict)
+    screens: dict[str, PartScreen] = field(default_factory=dict)
+    colors: dict[str, list[str]] = field(default_factory=dict)
+
+
+def last_states(record: Record) -> LastStates:
+    """Return what the parts showed last; what they showed before the program moved them is left out."""
+    states = LastStates()
+    for row in record.shown:
+        if row.t_ms > 0:
+            states.values.setdefault(row.part, {})[row.name] = row.value
+    last_changes = {change.pin: change for change in record.leds}
+    for pin, change in last_changes.items():
+        colors = [f"{red:02x}{green:02x}{blue:02x}" for red, green, blue in change.colors[:MAX_LEDS]]
+        states.colors[str(pin)] = colors
+    states.screens.update(_last_screens(record))
+    return states
+
+
+def _last_screens(record: Record) -> Mapping[str, PartScreen]:
+    last = {shown.part: shown.screen for shown in record.screens if shown.t_ms > 0}
+    screens = {}
+    left_bytes = MAX_SCREEN_BYTES
+    for part, screen in last.items():
+        data = pack_data(screen)
+        left_bytes -= len(data)
+        if left_bytes >= 0:
+            screens[part] = PartScreen(screen.kind, screen.width, screen.height, data, screen.mark)
+    return screens

@@ -1,0 +1,57 @@
+"""How the state of a part is put together from what is known of its values."""
+
+from __future__ import annotations
+
+from microclaw.hardware.parts.wiring import make_part
+from microclaw.programs.bench.states import (
+    KnownNumber,
+    StateSource,
+    counted_pin,
+    counted_state,
+    joined_state,
+    unknown_state,
+)
+from microclaw.wire.board_replies import PartScreen, PartStateRow, PinRow
+
+SCREEN = PartScreen("text", 2, 1, "", ".")
+LAMP = make_part("lamp", "led", pins={"pin": 5})
+
+
+def known(value: float, source: StateSource, at_ms: int | None = None) -> KnownNumber:
+    return KnownNumber(value, source, at_ms)
+
+
+def test_a_state_is_known_as_surely_as_its_least_sure_value() -> None:
+    state = joined_state(
+        {"on": known(1.0, "counted"), "tone": known(440.0, "ordered", 7), "angle": None},
+        screen=None,
+        colors=None,
+        trial_ms=None,
+    )
+    assert (state.source, state.at_ms, state.state) == ("ordered", 7, {"on": 1.0, "tone": 440.0, "angle": None})
+
+
+def test_a_picture_of_a_trial_is_no_more_than_that() -> None:
+    state = joined_state({"backlight": known(1.0, "counted")}, screen=SCREEN, colors=None, trial_ms=5)
+    assert (state.source, state.at_ms, state.screen) == ("trial", 5, SCREEN)
+
+
+def test_what_nobody_knows_is_null() -> None:
+    state = joined_state({"on": None}, screen=None, colors=None, trial_ms=None)
+    assert (state.source, state.state) == ("unknown", {"on": None})
+    assert unknown_state(LAMP).state == {"brightness": None}
+
+
+def test_a_virtual_board_counts_and_a_failed_part_is_not_known() -> None:
+    state = counted_state(LAMP, PartStateRow("lamp", {"brightness": 40.0}))
+    assert (state.source, state.state) == ("counted", {"brightness": 40.0})
+    assert counted_state(LAMP, PartStateRow("lamp")) == unknown_state(LAMP)
+    strip = make_part("strip", "ws2812", pins={"data": 7})
+    assert counted_state(strip, PartStateRow("strip", colors="ff000000ff00")).colors == ["ff0000", "00ff00"]
+
+
+def test_a_steady_pin_has_the_duty_of_its_level() -> None:
+    steady = counted_pin(PinRow(5, 1, "output", 0, 0, "blink"))
+    assert (steady.level, steady.duty, steady.program) == (1, 255, "blink")
+    dimmed = counted_pin(PinRow(5, 1, "pwm", 30, 1000, None))
+    assert (dimmed.duty, dimmed.frequency_hz) == (30, 1000)
