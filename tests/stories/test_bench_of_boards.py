@@ -74,12 +74,26 @@ def test_a_board_that_counts_edges(host: Host, tmp_path: Path) -> None:
             return levels == {0.0, 100.0}
 
         until(has_blinked)
+        events = host.client.events(["alarm"], bench=[desk])
+        seen = set[float]()
+        is_first = True
+        for event in events:
+            if event.kind != "bench":
+                continue
+            assert event.data["begins"] is is_first
+            is_first = False
+            beat = event.data["parts"].get("beat")
+            if beat is not None:
+                seen.add(beat["state"]["brightness"])
+            if seen == {0.0, 100.0}:
+                break
+        events.close()
         motor = tmp_path / "motor.py"
         motor.write_text(STEPPER)
         assert host.run("run", str(motor), "-d", desk, "-y").code == 0
         _, parts, _ = bench_of(host, desk)
-        source, state = known(parts["motor"])
-        assert (source, state["steps"]) == ("trial", 5)
+        motor_source, motor_state = known(parts["motor"])
+        assert (motor_source, motor_state["steps"]) == ("trial", 5)
         assert parts["motor"]["at_ms"] > 0
 
         table = host.run("device", "bench", desk)

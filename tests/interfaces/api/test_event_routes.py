@@ -194,12 +194,12 @@ async def test_who_watches_gets_a_boards_edges_once_and_a_second_reader_begins_a
         (device_id,) = pins.check(["virtual-1"])
         first_news = asyncio.Event()
         second_news = asyncio.Event()
-        with pins.watch([device_id], first_news.set) as board_news:
+        with pins.watch([device_id], (), first_news.set) as board_news:
             first = board_news.edges
             found, levels = await move(first, first_news, 1)
             assert (found[0]["begins"], levels) == (True, [1])
             assert not any(one["begins"] for one in found[1:])
-            with pins.watch([device_id], second_news.set) as second:
+            with pins.watch([device_id], (), second_news.set) as second:
                 found, levels = await move(second.edges, second_news, 0)
                 assert (found[0]["begins"], levels) == (True, [1, 0])  # with what was before
             assert [to for one in first.take() for _, _, to in one["edges"]] == [0]

@@ -209,14 +209,15 @@ class _Host:
         *,
         device: str | None = None,
         edges: Sequence[str] = (),
+        bench: Sequence[str] = (),
         reconnect_s: float = RECONNECT_S,
     ) -> AsyncGenerator[ReceivedEvent, None]:
-        """Yield live events from now on: of these kinds, of one device, with the edges of these devices.
+        """Yield live events from now on: of these kinds, of one device, with the edges or the parts of these devices.
 
         If the host disappears later, it reconnects for `reconnect_s`, then raises NoHost. After reconnecting it yields
         the missed events that the host still has.
         """
-        query: Query = {"kind": list(kinds), "device": device, "edges": list(edges)}
+        query: Query = {"kind": list(kinds), "device": device, "edges": list(edges), "bench": list(bench)}
         backoff = Backoff(max_s=10.0)
         lost_since = time.monotonic() - reconnect_s
         last_id: str | None = None

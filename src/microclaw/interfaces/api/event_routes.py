@@ -7,8 +7,8 @@ import json
 import logging
 import re
 from collections import deque
-from collections.abc import AsyncGenerator, Callable, Collection, Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import AsyncGenerator, Callable, Collection, Mapping
+from functools import partial
 from itertools import islice
 from typing import Annotated, Any
 
@@ -24,7 +24,7 @@ from microclaw.host.operations.operation import Access
 from microclaw.host.store.people import person_behind
 from microclaw.interfaces.api.custom_routes import RouteRequest, custom_route
 from microclaw.interfaces.api.jobs import stream
-from microclaw.interfaces.api.live_pins import MAX_BENCHES, MAX_BOARDS, BoardNews, LivePins
+from microclaw.interfaces.api.live_pins import MAX_BENCHES, MAX_BOARDS, LivePins, WatchBoards, watch_nothing
 
 RING_EVENTS = 1_024
 # A quarter of the connections that the listener takes.
@@ -119,17 +119,15 @@ class LiveFeed:
         sees: Callable[[LiveEvent], bool] = lambda _event: True,
         *,
         gap: bool = False,
-        pins: LivePins | None = None,
-        boards: Sequence[str] = (),
-        benches: Sequence[str] = (),
+        watch: WatchBoards = watch_nothing,
         person_id: str = "",
     ) -> AsyncGenerator[str, None]:
-        """Yield the event stream after this number; the edges of `boards` and the parts of `benches` come between.
+        """Yield the event stream after this number; what `watch` has of boards comes between the events.
 
-        Both are ids. `lost` comes if the ring was too short, and first if there is a `gap`.
+        `lost` comes if the ring was too short, and first if there is a `gap`.
         """
         news = asyncio.Event()
-        with _watch_pins(pins, boards, benches, news) as board_news:
+        with watch(news.set) as board_news:
             self._readers[news] = person_behind(person_id)
             try:
                 # It is sent at once, so that the client knows that it is connected.
@@ -147,10 +145,9 @@ class LiveFeed:
                         after += 1
                         if sees(event):
                             yield _block(event.kind, _facts(event, _NOT_SENT), f"{self.run}-{after}")
-                    if board_news is not None:
-                        # These have no id: a client reads missed ones from GET /v1/devices/{name}/edges, or bench.
-                        for board_kind, facts in board_news.take():
-                            yield _block(board_kind, facts)
+                    # These have no id: a client reads missed ones from GET /v1/devices/{name}/edges, or bench.
+                    for board_kind, facts in board_news.take():
+                        yield _block(board_kind, facts)
                     if after < self.last:
                         continue
                     if self._ended:
@@ -162,14 +159,6 @@ class LiveFeed:
     def _wake(self) -> None:
         for news in self._readers:
             news.set()
-
-
-def _watch_pins(
-    pins: LivePins | None, boards: Sequence[str], benches: Sequence[str], news: asyncio.Event
-) -> AbstractContextManager[BoardNews | None]:
-    if pins is None or not (boards or benches):
-        return nullcontext()
-    return pins.watch(boards, news.set, benches=benches)
 
 
 def _block(kind: str, facts: Mapping[str, Any], number: str = "") -> str:
@@ -239,15 +228,8 @@ async def events(
     def sees(event: LiveEvent) -> bool:
         return event.kind in kinds and device in (None, event.device) and may_see(roles, by.person_id, event)
 
-    blocks = feed.read(
-        after,
-        sees,
-        gap=gap,
-        pins=service.pins,
-        boards=boards,
-        benches=benches,
-        person_id=by.person_id,
-    )
+    watch = partial(service.pins.watch, boards, benches)
+    blocks = feed.read(after, sees, gap=gap, watch=watch, person_id=by.person_id)
     return stream(blocks, str.encode, service.keepalive_s, keepalive=b": nothing new\n\n", media_type=MEDIA_TYPE)
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from typing import Any, Final, TypedDict
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from typing import Any, Final, TypeAlias, TypedDict
 
 from msgspec import Struct, field
 
@@ -155,6 +155,15 @@ class BoardNews:
             yield "bench", bench_news
 
 
+WatchBoards: TypeAlias = Callable[[Callable[[], None]], AbstractContextManager[BoardNews]]
+"""Begins to read boards, and calls its argument after each reading with news."""
+
+
+def watch_nothing(_wake: Callable[[], None]) -> AbstractContextManager[BoardNews]:
+    """Watch no board."""
+    return nullcontext(BoardNews(EdgeReader(()), BenchReader(())))
+
+
 class LivePins:
     """Reads the watched boards, each once for all its readers, in tasks of `group`."""
 
@@ -177,9 +186,7 @@ class LivePins:
         return [self._devices.get(name).device_id for name in names]
 
     @contextmanager
-    def watch(
-        self, edges: Sequence[str], wake: Callable[[], None], *, benches: Sequence[str] = ()
-    ) -> Iterator[BoardNews]:
+    def watch(self, edges: Sequence[str], benches: Sequence[str], wake: Callable[[], None]) -> Iterator[BoardNews]:
         """Read the edges of some boards and the parts of others, by their ids, for the yielded reader.
 
         `wake` is called after each reading with news.

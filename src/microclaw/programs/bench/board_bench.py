@@ -62,7 +62,7 @@ class BoardBench:
         return self._note(reading)
 
     def lose(self, fault: str) -> BenchReading:
-        """Return the states of a board that does not answer; the next reading begins anew."""
+        """Return the states of a board that does not answer; the next reading asks it for everything."""
         self._take_wiring()
         return self._note(self._source.unknown(fault))
 
@@ -92,7 +92,7 @@ class BoardBench:
         return self._source.wiring
 
     def _take_wiring(self) -> None:
-        """Begin anew with what is wired to the board now."""
+        """Begin again with what is wired to the board now."""
         self._record = self.device.record
         wiring = self.device.wiring
         self._wiring_key = _wiring_key(wiring)

@@ -7,7 +7,8 @@ from typing import Final
 
 from msgspec import Struct, field
 
-from microclaw.hardware.screens.screen import pack_data
+from microclaw.devices.registry.calls import LedChange
+from microclaw.hardware.screens.screen import Screen, pack_data
 from microclaw.programs.proof.record import Record
 from microclaw.wire.board_replies import PartScreen
 
@@ -30,7 +31,9 @@ def last_states(record: Record) -> LastStates:
     for row in record.shown:
         if row.t_ms > 0:
             states.values.setdefault(row.part, {})[row.name] = row.value
-    last_changes = {change.pin: change for change in record.leds}
+    last_changes: dict[int, LedChange] = {}
+    for change in record.leds:
+        last_changes[change.pin] = change
     for pin, change in last_changes.items():
         colors = [f"{red:02x}{green:02x}{blue:02x}" for red, green, blue in change.colors[:MAX_LEDS]]
         states.colors[str(pin)] = colors
@@ -39,7 +42,10 @@ def last_states(record: Record) -> LastStates:
 
 
 def _last_screens(record: Record) -> Mapping[str, PartScreen]:
-    last = {shown.part: shown.screen for shown in record.screens if shown.t_ms > 0}
+    last: dict[str, Screen] = {}
+    for shown in record.screens:
+        if shown.t_ms > 0:
+            last[shown.part] = shown.screen
     screens = {}
     left_bytes = MAX_SCREEN_BYTES
     for part, screen in last.items():
