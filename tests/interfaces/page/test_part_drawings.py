@@ -162,7 +162,7 @@ def test_every_part_is_drawn_in_each_state_within_its_size(
         drawn.evaluate("([facts, theme]) => window.drawParts(facts, theme)", [facts(screens, hands=has_hands), theme])
         for state in ("unknown", "first", "least", "most", "moved"):
             show(drawn, state)
-            assert drawn.locator("svg.bench").count() == len(parts())
+            assert drawn.locator("svg.bench[data-part]").count() == len(parts())
         assert (drawn.locator(".hand").count() > 0) is has_hands
     unknown = drawn.evaluate("() => window.words('unknown')")
     assert set(unknown.values()) == {"not known"}
