@@ -21,6 +21,7 @@ from microclaw.programs.py.drivers import (
     driver_file,
     driver_imports,
     driver_key,
+    driver_text,
     imported_name,
     part_of,
 )
@@ -98,7 +99,7 @@ class DriverBundle:
             module = driver_key(path)
             if module not in self.places:
                 self.places[module] = place or node
-                driver = ast.parse(path.read_text(encoding="utf-8"))
+                driver = ast.parse(driver_text(path))
                 driver = Simplifier(driver).visit(driver)
                 self.drivers[module] = self.read(driver, part_of(path), place or node)
         used = {node.id for node in ast.walk(tree) if isinstance(node, ast.Name)}

@@ -20,6 +20,7 @@ _READING: Final = "reading"
 _DRIVERS: Final = "python"
 _OWN_MODULES: Final = Path(screens.__file__).parent / _DRIVERS
 """The modules of `microclaw` that no firmware has: they go into the programs that import them."""
+_SCREEN: Final = _OWN_MODULES / "screen.py"
 ImportNode: TypeAlias = ast.Import | ast.ImportFrom
 
 
@@ -68,10 +69,21 @@ def functions_of(module: str) -> Mapping[str, tuple[str, ...]]:
     if path is None:
         return {}
     functions = {}
-    for statement in ast.parse(path.read_text(encoding="utf-8")).body:
+    for statement in ast.parse(driver_text(path)).body:
         if isinstance(statement, ast.FunctionDef) and not statement.name.startswith("_"):
             functions[statement.name] = tuple(parameter.arg for parameter in statement.args.args)
     return functions
+
+
+def driver_text(path: Path) -> str:
+    """Return the text of a driver; that of microclaw.screen has the functions of the parts' screen.py too."""
+    texts = [path.read_text(encoding="utf-8")]
+    if path == _SCREEN:
+        for folder in part_folders():
+            screen = folder / _SCREEN.name
+            if screen.exists():
+                texts.append(screen.read_text(encoding="utf-8"))
+    return "\n".join(texts)
 
 
 def part_of(path: Path) -> Path:

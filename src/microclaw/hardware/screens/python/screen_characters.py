@@ -175,7 +175,7 @@ class Digits(Layout):
 
 
 class ChainDigits(Digits):
-    """Digits at a chain of MAX7219: the last chip is on the left, the first digit of a chip on the right."""
+    """Digits at a chain of chips: the last chip is on the left, the first digit of a chip on the right."""
 
     def __init__(self, driver, digits):
         self._digits = digits
