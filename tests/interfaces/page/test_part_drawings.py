@@ -227,7 +227,7 @@ def test_a_display_shows_the_picture_of_the_trial_and_is_dark_before(
         if screen.kind == "text":
             texts = display.locator("text.ink").all_text_contents()
             # A character of the program's own is a filled cell.
-            lines = [line.replace("\ue000", " ") for line in screen.lines]
+            lines = [line.replace("\ue000", "█") for line in screen.lines]
             assert [text.replace("\u00a0", " ") for text in texts] == lines
         elif screen.kind == "digits":
             lit_count = sum(byte.bit_count() for byte in screen.data)

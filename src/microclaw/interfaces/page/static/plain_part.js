@@ -116,7 +116,8 @@ export function sensor(pictureHeight, drawPicture) {
     },
     says(state, { values = {} }) {
       const known = Object.entries(values).filter(([name]) => (state[name] ?? null) !== null);
-      const phrases = known.map(([name, facts]) => `${wordsOf(name)} ${reading(state[name] ?? null, facts)}`);
+      const hasNames = Object.keys(values).length > 1;
+      const phrases = known.map(([name, facts]) => `${hasNames ? wordsOf(name) : ""} ${reading(state[name] ?? null, facts)}`.trim());
       return phrases.join(", ") || "not known";
     },
   };

@@ -1,7 +1,7 @@
 // Shapes that several parts have.
 
 import { slide } from "./hands.js";
-import { s, set } from "./svg.js";
+import { add, s, set } from "./svg.js";
 
 /** Return an LED's body around `cx`, and a function that lets it glow, in the color of the class around it if none is given. @param {number} cx */
 export function bulb(cx) {
@@ -40,15 +40,31 @@ export function light(node, value) {
 }
 
 /**
- * Add something with two places, 0 on the left and 1 on the right. Returns its group, and a function that shows a value.
- * @param {SVGElement} group @param {string} label @param {[number, number]} size @param {[string, string]} words
- * @param {((value: number) => void) | null} onChange
+ * Return the drawing of something with two places, 0 on the left and 1 on the right, for the input `name`.
+ * @param {string} name @param {[number, number]} size @param {[string, string]} words
+ * @param {() => {still: any[], moving: any[], show: (value: number | null) => void}} drawShapes what hands move is `moving`
+ * @returns {import("./svg.js").PartDrawing}
  */
-export function toggle(group, label, [width, height], words, onChange) {
-  if (onChange === null) return { hand: group, show: (/** @type {number | null} */ _value) => {} };
-  const range = { least: 0, most: 1, step: 1, value: null, text: (/** @type {number} */ value) => words[value === 0 ? 0 : 1] };
-  const show = slide(group, label, range, [0, 0, width, height], (x) => (x > width / 2 ? 1 : 0), onChange);
-  return { hand: /** @type {SVGElement} */ (group.lastChild), show };
+export function toggle(name, [width, height], words, drawShapes) {
+  return {
+    size: [width, height],
+    draw(group, { label }, hands) {
+      const { still, moving, show } = drawShapes();
+      add(group, still);
+      if (hands === null) {
+        add(group, moving);
+        return (state) => show(state[name] ?? null);
+      }
+      const range = { least: 0, most: 1, step: 1, value: null, text: (/** @type {number} */ value) => words[value === 0 ? 0 : 1] };
+      const showHand = slide(group, label ?? name, range, [0, 0, width, height], (x) => (x > width / 2 ? 1 : 0), (value) => hands({ [name]: value }));
+      add(/** @type {SVGElement} */ (group.lastChild), moving);
+      return (state) => {
+        show(state[name] ?? null);
+        showHand(state[name] ?? null);
+      };
+    },
+    says: (state) => either(state[name] ?? null, words),
+  };
 }
 
 /** A value of 0 or 1 in words. @param {number | null} value @param {[string, string]} words */
