@@ -127,6 +127,17 @@ def test_a_pin_that_direct_io_set_is_a_lamp_also_after_a_reload(bench_host: Page
     expect(lamp.locator(".glow")).to_have_attribute("opacity", DARK)
 
 
+def test_the_state_is_asked_for_where_a_proxy_blocks_events(bench_host: PageHost, open_page: OpenPage) -> None:
+    page = open_page(bench_host.link())
+    page.route("**/v1/events?*", lambda route: route.abort())
+    page.goto(f"{bench_host.url}/boards/{BOARD}")
+    expect(page.locator(".connection")).to_have_attribute("data-live", "polling")
+    press(page)
+    expect(glow(page)).to_have_attribute("opacity", LIT)
+    press(page)
+    expect(glow(page)).to_have_attribute("opacity", DARK)
+
+
 def test_a_refused_move_is_said_once(bench_host: PageHost, open_page: OpenPage) -> None:
     page = open_bench(bench_host, open_page)
     hand = drawn(page, "btn1").locator(".hand")

@@ -2,59 +2,70 @@
 
 import { ApiError, HostAway, get, part, send } from "./api.js";
 import { addExpectations } from "./editor.js";
-import { Problem, go } from "./parts.js";
+import { Problem, go, prose } from "./parts.js";
 import { html, useEffect, useState } from "./vendor/htm-preact.module.js";
 
-/** @typedef {{text: string, kind: "stimulus" | "followed"}} RecordedLine */
+/** @typedef {{running: boolean, length_ms: number, lines: {text: string, kind: "stimulus" | "followed"}[], note: string | null}} Recording */
 
 const AGAIN_MS = 1_000;
 
 /** The button, and the card with the lines. @param {string} device @param {any[]} apps those on the board @returns {[any, any]} */
 export function useRecording(device, apps) {
-  const [isOn, setOn] = useState(false);
-  const [lines, setLines] = useState(/** @type {RecordedLine[] | null} */ (null));
+  const [recording, setRecording] = useState(/** @type {Recording | null} */ (null));
+  const [isBusy, setBusy] = useState(false);
   const [error, setError] = useState(/** @type {any} */ (null));
   const path = `/v1/devices/${part(device)}/recording`;
+  const isOn = recording?.running === true && !isBusy;
 
   /** @param {() => Promise<unknown>} work */
   const attempt = async (work) => {
+    setError(null);
     try {
       await work();
-      setError(null);
     } catch (problem) {
       if (!(problem instanceof ApiError || problem instanceof HostAway)) throw problem;
       setError(problem);
     }
+    setBusy(false);
   };
   useEffect(() => {
     if (!isOn) return undefined;
-    const timer = setInterval(() => attempt(async () => setLines((await get(path)).lines)), AGAIN_MS);
+    const timer = setInterval(() => attempt(async () => setRecording(await get(path))), AGAIN_MS);
     return () => clearInterval(timer);
   }, [isOn, path]);
   const begin = async () => {
-    await send("POST", path);
-    setLines([]);
-    setOn(true);
+    try {
+      setRecording(await send("POST", path));
+    } catch (problem) {
+      // One that another page began can be ended here; else the refusal says all.
+      setRecording(await get(path).catch(() => null));
+      throw problem;
+    }
   };
-  const end = async () => {
-    setOn(false);
-    setLines((await send("DELETE", path)).lines);
+  const end = async () => setRecording(await send("DELETE", path));
+  const toggle = () => {
+    setBusy(true);
+    void attempt(isOn ? end : begin);
   };
   /** @param {string} name */
   const keep = async (name) => {
-    await addExpectations(device, name, (lines ?? []).map((line) => line.text));
+    await addExpectations(device, name, (recording?.lines ?? []).map((line) => line.text));
     go(`/editor/${part(device)}/${part(name)}`);
   };
 
-  const button = html`<button class="record" aria-pressed=${isOn} onClick=${() => attempt(isOn ? end : begin)}>${isOn ? "Stop recording" : "Record"}</button>`;
-  if (lines === null && error === null) return [button, null];
+  const button = html`<button class="record" aria-pressed=${isOn} disabled=${isBusy} onClick=${toggle}>${isOn ? "Stop recording" : "Record"}</button>`;
+  if (recording === null && error === null) return [button, null];
+  const lines = recording?.lines ?? [];
   const card = html`<section class="card" aria-label="Recorded"><div class="cardhead"><h2>Recorded</h2>
-      ${!isOn && html`<button onClick=${() => setLines(null)}>Discard</button>`}</div>
+      ${recording && html`<span class="quiet">${(recording.length_ms / 1000).toFixed(1)} s</span>`}</div>
     <${Problem} error=${error} />
-    ${lines?.length === 0 && html`<p class="quiet">Press and turn: each becomes a line, with what the board did then. Kept, they are the proof of the next version.</p>`}
-    ${lines !== null && lines.length > 0 && html`<ol class="recorded" aria-live="polite">${lines.map((line, i) => html`<li key=${i} class=${line.kind}><code>${line.text}</code></li>`)}</ol>`}
-    ${!isOn && lines !== null && lines.length > 0 && html`<p class="buttons">${apps.map((app) => html`<button key=${app.name} class="main"
-      onClick=${() => attempt(() => keep(app.name))}>Keep as expectations of ${app.name}</button>`)}</p>`}
+    ${isOn && lines.length === 0 && html`<p class="quiet">Press and turn: each becomes a line, with what the board did then. Kept, they are the proof of the next version.</p>`}
+    ${isBusy && recording?.running && html`<p class="quiet">One moment: these lines are tried.</p>`}
+    ${recording?.note && html`<p class="quiet">${prose(recording.note)}</p>`}
+    <ol class="recorded" aria-live="polite">${lines.map((line, i) => html`<li key=${i} class=${line.kind}><code>${line.text}</code></li>`)}</ol>
+    ${!isOn && !isBusy && html`<p class="buttons">${lines.length > 0 && apps.map((app) => html`<button key=${app.name} class="main"
+      onClick=${() => attempt(() => keep(app.name))}>Keep as expectations of ${app.name}</button>`)}
+      <button onClick=${() => attempt(async () => setRecording(null))}>Discard</button></p>`}
   </section>`;
   return [button, card];
 }

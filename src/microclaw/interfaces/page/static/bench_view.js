@@ -136,8 +136,8 @@ function StateLine({ known, isNarrow, mayMove, children }) {
   if (known.answer === null) return html`<p class="line">One moment.</p>`;
   const unread = known.unreadText();
   if (unread) {
-    const since = known.readAt === 0 ? "Not read." : `Not read since ${new Date(known.readAt).toLocaleTimeString()}.`;
-    return html`<p class="line warn" role="status"><span><b>${since}</b> The drawing shows the wiring, not the state: ${prose(unread)}. It is read again by itself.</span></p>`;
+    const since = known.readAt === 0 ? "Not read" : `Not read since ${new Date(known.readAt).toLocaleTimeString()}`;
+    return html`<p class="line warn" role="status"><span><b>${since}</b>: ${prose(unread)}. The drawing shows the wiring, not the state. It is read again by itself.</span></p>`;
   }
   const { virtual, hands, no_hands: noHands } = known.answer;
   if (!virtual) {
