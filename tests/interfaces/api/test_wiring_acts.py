@@ -93,7 +93,7 @@ def test_a_wired_part_is_moved_and_keeps_its_other_values(client: Client) -> Non
     add(client, 'lamp=led pin=5 active=low label="desk light"')
     found = client.call(find_places, device=DESK, id="lamp")
     assert found.line == "lamp=led pin=5 active=low label='desk light'"
-    assert found.roles[0].proposed == 5
+    assert (found.roles[0].proposed, found.active, found.label, found.attributes) == (5, "low", "desk light", {})
     add(client, found.line.replace("pin=5", "pin=6"))
     (row,) = recorded(client, DESK)
     assert (row.pins, row.label) == ({"pin": 6}, "desk light")

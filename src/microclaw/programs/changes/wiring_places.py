@@ -53,7 +53,11 @@ class AddressChoice(Struct, frozen=True, kw_only=True):
 
 
 class WiringPlaces(Result, frozen=True, kw_only=True):
-    """Where a part can be wired. `line` is the proposal as PATCH takes it; None if a pin must be chosen (`fault`)."""
+    """Where a part can be wired. `line` is the proposal as PATCH takes it; None if a pin must be chosen (`fault`).
+
+    `active`, `label` and `attributes` are the proposal's: of a wired part its own. `attributes` has those that a wiring
+    gives, no usual ones; `active` is None if the part has no such choice.
+    """
 
     device: str
     part: str
@@ -63,6 +67,9 @@ class WiringPlaces(Result, frozen=True, kw_only=True):
     fault: str | None
     address: int | None
     addresses: list[AddressChoice]
+    active: str | None
+    label: str | None
+    attributes: dict[str, float]
     roles: list[RoleChoices]
 
 
@@ -135,12 +142,17 @@ async def _board_use(service: DeviceService, device: Device) -> BoardUse:
 
 def _places_of(device: Device, found: PartPlaces) -> WiringPlaces:
     from microclaw.hardware.parts.named_parts import part_line
+    from microclaw.hardware.parts.wiring import WiredPart
 
     line = None
-    address = None
-    if found.proposal is not None:
-        line = part_line(found.proposal)
-        address = found.proposal.address
+    part = found.proposal
+    if part is None:
+        part = WiredPart(found.part_id, found.facts.name)
+    else:
+        line = part_line(part)
+    active = None
+    if any(pin.polarity for pin in found.facts.pins):
+        active = part.active
     return WiringPlaces(
         device=device.name,
         part=found.facts.name,
@@ -148,7 +160,10 @@ def _places_of(device: Device, found: PartPlaces) -> WiringPlaces:
         id=found.part_id,
         line=line,
         fault=found.fault,
-        address=address,
+        address=part.address,
+        active=active,
+        label=part.label,
+        attributes=dict(part.attributes),
         addresses=[AddressChoice(address=place.address, holder=place.holder) for place in found.addresses],
         roles=[_role(role) for role in found.roles],
     )

@@ -10,6 +10,7 @@ import { Badge, Link, Problem, boardPath, prose, useFetched, useTick } from "./p
 import { Expected, ProgramActs, useChanges } from "./program.js";
 import { may, useStore } from "./state.js";
 import { LivePins } from "./timeline.js";
+import { WiringCard } from "./wiring_files.js";
 import { html, useEffect, useRef, useState } from "./vendor/htm-preact.module.js";
 
 /** @typedef {import("./bench_state.js").BoardBench} BoardBench */
@@ -38,7 +39,8 @@ export function useBench(device) {
   return benches.of(device);
 }
 
-function useNarrow() {
+/** Whether the window is narrow, so that a board is drawn as a strip. */
+export function useNarrow() {
   const [isNarrow, setNarrow] = useState(NARROW.matches);
   useEffect(() => {
     const change = () => setNarrow(NARROW.matches);
@@ -117,7 +119,8 @@ export function BenchView({ device, apps }) {
         onShow=${(/** @type {any} */ states) => play(toneOf(states))} />
     </section>
     <aside class="panel">${recorded}${apps.length === 0 ? html`<section class="card"><p class="quiet">No program is on ${device.name}. Ask for one: <${Link} to="/chat">chat<//>.</p></section>`
-      : apps.map((app) => html`<${ProgramCard} key=${app.name} device=${device.name} app=${app} />`)}</aside>
+      : apps.map((app) => html`<${ProgramCard} key=${app.name} device=${device.name} app=${app} />`)}
+      <${WiringCard} device=${device.name} version=${known.answer?.wiring} /></aside>
     <section class="card time" aria-label="Timeline"><h2>Timeline</h2>
       ${device.capabilities.includes("edges.read") ? html`<${LivePins} device=${device.name} names=${names} used=${used} />`
         : html`<p class="quiet">This board counts no edges: its firmware takes orders and does not report its pins.</p>`}</section>

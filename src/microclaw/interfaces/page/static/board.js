@@ -1,6 +1,7 @@
 // One board: its live pins, its programs, its log, and facts about it.
 
 import { Absence, Presence, firmwareText, memoryText, placeText } from "./home.js";
+import { AddPart } from "./add_part.js";
 import { part, send } from "./api.js";
 import { BenchView } from "./bench_view.js";
 import { BoardDrawing } from "./drawing.js";
@@ -29,8 +30,9 @@ export function Board({ name, tab, program }) {
     <p class="quiet">${device.title} · ${device.chip} · ${firmwareText(device)}${placeText(device, store.status)}</p>
     <${Absence} device=${device} />
     <nav class="tabs" aria-label=${`Parts of ${name}`}>${TABS.map((one) => html`<${Link} key=${one} to=${boardPath(name, one)}
-      current=${one === tab}>${one}<//>`)}</nav>
+      current=${one === (tab === "add" ? "bench" : tab)}>${one}<//>`)}</nav>
     ${tab === "bench" && html`<${BenchView} device=${device} apps=${apps} />`}
+    ${tab === "add" && html`<${AddPart} key=${program} device=${device} id=${program} />`}
     ${tab === "pins" && html`<${Pins} device=${device} apps=${apps} />`}
     ${tab === "programs" && (program ? html`<${Program} key=${program} device=${name} name=${program} />`
       : html`<${Programs} device=${device} apps=${apps} />`)}

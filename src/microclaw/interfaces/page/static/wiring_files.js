@@ -1,0 +1,81 @@
+// The wiring of a board beside its bench: its parts to change, its files to take and to give, the last change to undo.
+
+import { part as quoted } from "./api.js";
+import { OrderState, useOrders } from "./lists.js";
+import { Link, Problem, boardPath, useFetched } from "./parts.js";
+import { may } from "./state.js";
+import { html, useEffect, useRef, useState } from "./vendor/htm-preact.module.js";
+
+/** @typedef {{what: string, method: string, body: any, notes: string[]}} Change */
+
+/** The last change of each board that this page made, with what takes it back. @type {Map<string, Change>} */
+const lastChanges = new Map();
+
+/** @param {string} device @param {string} what @param {string} method of the request that takes it back @param {any} body @param {string[]} notes */
+export function rememberChange(device, what, method, body, notes = []) {
+  lastChanges.set(device, { what, method, body, notes });
+}
+
+/** What the host did with a file, in sentences. @param {any} answer of PUT */
+function notesOf(answer) {
+  const renamed = Object.entries(answer.renamed).map(([theirs, ours]) => `${theirs} is ${ours} here.`);
+  const missing = answer.not_simulated.length > 0 ? [`Not simulated, and left out: ${answer.not_simulated.join(", ")}.`] : [];
+  return [...renamed, ...missing, ...answer.warnings.map((/** @type {string} */ text) => `${text}.`)];
+}
+
+/** Give the browser a file. @param {string} name @param {string} text */
+function download(name, text) {
+  const link = document.createElement("a");
+  link.href = URL.createObjectURL(new Blob([text]));
+  link.download = name;
+  link.click();
+  URL.revokeObjectURL(link.href);
+}
+
+/** `version` changes if something else is wired. @param {{device: string, version: string | undefined}} given */
+export function WiringCard({ device, version }) {
+  const path = `/v1/devices/${quoted(device)}/wiring`;
+  const [wiring, error] = useFetched(path, [version]);
+  const [notes, setNotes] = useState(/** @type {string[]} */ ([]));
+  const orders = useOrders(() => {});
+  const place = useRef(/** @type {HTMLElement | null} */ (null));
+  const change = lastChanges.get(device);
+  useEffect(() => place.current?.focus({ preventScroll: true }), [change]);
+  const undo = async () => {
+    if (change === undefined || (await orders.order("undo", change.method, path, change.body)) === null) return;
+    lastChanges.delete(device);
+    setNotes(["Undone."]);
+  };
+  /** @param {FileList | null | undefined} files */
+  const take = async (files) => {
+    const file = files?.[0];
+    if (file === undefined) return;
+    const text = await file.text();
+    const before = await orders.order("read", "GET", path);
+    const answer = before && (await orders.order("import", "PUT", path, { file: text }));
+    if (answer) rememberChange(device, `${file.name} is the wiring now: ${answer.parts.length} parts.`, "PUT", { file: before.file }, notesOf(answer));
+    setNotes([]);
+  };
+  const give = async () => {
+    const diagram = await orders.order("export", "GET", `${path}/diagram`);
+    if (diagram === null) return;
+    download("diagram.json", diagram.file);
+    setNotes(Object.entries(diagram.left_out).map(([id, reason]) => `${id} is not in the diagram: ${reason}.`));
+  };
+  if (wiring === null) return html`<${Problem} error=${error} />`;
+  const mayChange = may("act");
+  const drop = (/** @type {DragEvent} */ event) => {
+    event.preventDefault();
+    if (mayChange) void take(event.dataTransfer?.files);
+  };
+  return html`<section class="card wiring" aria-label="Wiring" onDragOver=${(/** @type {DragEvent} */ event) => event.preventDefault()} onDrop=${drop}>
+    <div class="cardhead"><h2>Wiring</h2>${mayChange && html`<${Link} class="action" to=${boardPath(device, "add")}>Add a part<//>`}</div>
+    <div role="status">${change && html`<p class="buttons" tabindex="-1" ref=${place}>${change.what} <button disabled=${Boolean(orders.busy)} onClick=${undo}>Undo</button></p>`}
+      ${[...(change?.notes ?? []), ...notes].map((note) => html`<p key=${note} class="warning">${note}</p>`)}</div>
+    <ul class="rows">${wiring.parts.map((/** @type {any} */ one) => html`<li key=${one.id}>${mayChange && one.origin === "recorded"
+      ? html`<${Link} to=${boardPath(device, "add", one.id)}>${one.id}<//>` : one.id} <span class="quiet">${one.label ?? one.title}${one.origin === "recorded" ? "" : `, ${one.origin}`}</span></li>`)}</ul>
+    <details><summary>Files</summary><p class="buttons">
+      ${mayChange && html`<label>Take a diagram.json or a wiring.toml: it replaces all parts <input type="file" accept=".json,.toml" onChange=${(/** @type {any} */ event) => take(event.currentTarget.files)} /></label>`}
+      <button disabled=${Boolean(orders.busy)} onClick=${give}>Save diagram.json</button><button onClick=${() => download("wiring.toml", wiring.file)}>Save wiring.toml</button></p></details>
+    <${OrderState} orders=${orders} /></section>`;
+}
