@@ -6,10 +6,12 @@ import json
 from collections.abc import Iterator
 
 import pytest
+from tests.hardware.parts.test_diagram_writer import whole
 from tests.host_process import HostProcess
 
-from microclaw.hardware.parts.named_parts import parse_part_line
+from microclaw.hardware.parts.named_parts import parse_part_lines
 from microclaw.hardware.parts.reader import FOLDER, parts
+from microclaw.hardware.parts.wiring import Wiring
 from microclaw.host.operations.client import Client
 from microclaw.host.operations.connection import HostError
 from microclaw.programs.changes.part_operations import PartRole, list_parts
@@ -46,6 +48,10 @@ def add(client: Client, *lines: str) -> None:
 
 def recorded(client: Client, device: str) -> list[WiredPartRow]:
     return [row for row in client.call(show_wiring, device=device).parts if row.origin == "recorded"]
+
+
+def wiring_of(client: Client, device: str) -> Wiring:
+    return parse_part_lines([row.line for row in recorded(client, device)])
 
 
 def test_every_part_is_listed_with_its_roles_values_and_words(client: Client) -> None:
@@ -126,8 +132,7 @@ def test_an_exported_diagram_is_the_same_wiring_on_another_board(client: Client)
     assert {exported.board, "wokwi-led", "board-ssd1306"} <= types
     answer = client.call(set_wiring, device=SHELF, file=exported.file)
     assert (answer.not_simulated, answer.renamed, answer.warnings) == ([], {}, [])
-    copies = [parse_part_line(row.line) for row in recorded(client, SHELF)]
-    assert copies == [parse_part_line(row.line) for row in recorded(client, DESK)]
+    assert whole(wiring_of(client, SHELF)) == whole(wiring_of(client, DESK))
 
 
 def test_a_part_that_the_format_lacks_is_named(client: Client) -> None:

@@ -1,9 +1,9 @@
 // Add a part to a board, or change a wired one: find it, drag it to its pin or choose it, choose its pins among those
 // that can do it. The host says which those are, and checks what is wired; the line is drawn at once.
 
-import { get, part as quoted } from "./api.js";
-import { bench, loadDrawings, single } from "./bench.js";
-import { useBench, useNarrow } from "./bench_view.js";
+import { part as quoted } from "./api.js";
+import { loadDrawings, single } from "./bench.js";
+import { LiveBench, useBench, useNarrow } from "./bench_view.js";
 import { OrderState, SureButton, useOrders } from "./lists.js";
 import { Link, Problem, boardPath, go, useFetched } from "./parts.js";
 import { may } from "./state.js";
@@ -15,7 +15,6 @@ import { rememberChange } from "./wiring_files.js";
 /** @typedef {{role: string, use: string, optional: boolean, instead_of_i2c: boolean, proposed: number | null, pins: PinChoice[]}} Role */
 /** What a person has chosen so far. @typedef {{id: string, was: string | null, part: string, title: string, roles: Role[], pins: Record<string, number | null>, addresses: {address: number, holder: string | null}[], address: number | null, active: string | null, label: string, attributes: Record<string, number>}} Draft */
 
-const FRAME_MS = 250;
 const PART = "application/x-microclaw-part"; // what is dragged
 /** @type {Record<string, string>} */
 const KINDS = { input: "For hands", actuator: "Lights and movers", leds: "Strips of LEDs", display: "Displays", sensor: "Sensors", clock: "Clocks", expander: "More pins" };
@@ -124,26 +123,39 @@ export function AddPart({ device, id }) {
   };
   /** @param {string} what @param {{add?: string[], remove?: string[]}} body */
   const change = async (what, body) => {
-    const before = await get(path);
+    const before = await orders.order("read", "GET", path);
+    if (before === null || (await orders.order("wire", "PATCH", path, body)) === null) return;
     const row = before.parts.find((/** @type {any} */ one) => one.id === draft?.was);
-    if ((await orders.order("wire", "PATCH", path, body)) === null) return;
     rememberChange(device.name, what, "PATCH", { add: row ? [row.line] : [], remove: body.add && draft?.id !== draft?.was ? [draft?.id] : [] });
     go(boardPath(device.name, "bench"));
   };
   const save = () => draft && facts && change(draft.was ? `Changed ${draft.id}.` : `Wired ${draft.id}.`,
     { add: [lineOf(draft, facts)], remove: draft.was && draft.was !== draft.id ? [draft.was] : [] });
-  const mine = draft && facts ? wiredOf(draft, facts) : null;
-  const isWhole = draft && rolesOf(draft).every((role) => !isNeeded(draft, role) || draft.pins[role.role] !== null);
+  const isTaken = draft && draft.id !== draft.was && known.parts().some((one) => one.id === draft.id);
+  const isWhole = draft && !isTaken && rolesOf(draft).every((role) => !isNeeded(draft, role) || draft.pins[role.role] !== null);
   const open = draft && (rolesOf(draft).find((role) => role.role === asked) ?? rolesOf(draft)[0] ?? null);
+  /** @param {number} gpio */
+  const padClass = (gpio) => {
+    const pin = open?.pins.find((one) => one.gpio === gpio);
+    if (!draft || !open || !pin) return "";
+    if (Object.values(draft.pins).includes(gpio)) return "picked";
+    return refusalOf(draft, open, pin) ? "cannot" : `can ${pin.care ? "care" : ""}`;
+  };
+  const choice = draft && facts && { part: wiredOf(draft, facts), was: draft.was, look: JSON.stringify([draft, asked]), padClass, onPin: (/** @type {number} */ gpio) => open && take(open.role, gpio) };
+  const drop = (/** @type {DragEvent} */ event) => {
+    event.preventDefault();
+    const [name, pad] = [event.dataTransfer?.getData(PART), /** @type {Element} */ (event.target).closest("[data-gpio]")];
+    if (name) void choose(name, pad && Number(pad.getAttribute("data-gpio")));
+  };
 
   if (!may("act")) return html`<p>Your role may look at the wiring, and not change it.</p>`;
   return html`<div class="benchview adding">
-    <section class="mat" aria-label="Bench"><p class="line">${draft ? "Free pins are chosen. Another one: click a bright pin, or its number." : "Drag a part to a pin, or choose it."}</p>
+    <section class="mat" aria-label="Bench" onDragOver=${(/** @type {DragEvent} */ event) => event.preventDefault()} onDrop=${drop}>
+      <p class="line">${draft ? "Free pins are chosen. Another one: click a bright pin, or its number." : "Drag a part to a pin, or choose it."}</p>
       <${Problem} error=${boardError ?? listError} />
-      <${Picture} known=${known} board=${board} mine=${mine} was=${draft?.was ?? ""} isStrip=${isNarrow} label=${`the bench of ${device.name}`} open=${open} onDrop=${choose}
-        refusal=${(/** @type {PinChoice} */ pin) => draft && open && refusalOf(draft, open, pin)} onPin=${(/** @type {number} */ gpio) => open && take(open.role, gpio)} /></section>
+      <${LiveBench} known=${known} board=${board} label=${`the bench of ${device.name}`} isStrip=${isNarrow} choice=${choice} /></section>
     <aside class="panel">
-      ${draft && facts ? html`<${PinsCard} draft=${draft} facts=${facts} asked=${asked === null ? null : open} setAsked=${setAsked} take=${take} said=${said} setDraft=${setDraft}>
+      ${draft && facts ? html`<${PinsCard} draft=${draft} facts=${facts} asked=${asked === null ? null : open} setAsked=${setAsked} take=${take} said=${isTaken ? `${draft.id} is another part.` : said} setDraft=${setDraft}>
           <button class="main" disabled=${!isWhole || Boolean(orders.busy)} onClick=${save}>${draft.was ? "Save" : "Wire it"}</button>
           ${draft.was && html`<${SureButton} what="Remove" label=${draft.was} onYes=${() => change(`Removed ${draft.was}.`, { remove: [draft.was ?? ""] })} />`}
           <button onClick=${() => (id ? go(boardPath(device.name, "bench")) : setDraft(null))}>${id ? "Cancel" : "Another part"}</button><//>`
@@ -176,52 +188,14 @@ function Palette({ device, kinds, choose }) {
 /** @param {{facts: PartFacts, choose: (name: string) => void}} given */
 function Tile({ facts, choose }) {
   const place = useRef(/** @type {HTMLElement | null} */ (null));
-  useEffect(() => place.current?.prepend(single(sampleOf(facts)).node), []);
+  useEffect(() => {
+    const { node, update } = single(sampleOf(facts));
+    const inputs = facts.values.filter(({ of }) => of === "input").map(({ name, default: usual }) => [name, usual]);
+    if (inputs.length > 0) update(Object.fromEntries(inputs));
+    place.current?.prepend(node);
+  }, []);
   return html`<button class="tile" ref=${place} data-part=${facts.name} draggable="true" onClick=${() => choose(facts.name)}
     onDragStart=${(/** @type {DragEvent} */ event) => event.dataTransfer?.setData(PART, facts.name)}><span>${facts.title}</span></button>`;
-}
-
-/** @param {{known: import("./bench_state.js").BoardBench, board: any, mine: import("./bench.js").WiredPart | null, was: string, isStrip: boolean, label: string, open: Role | null, onDrop: (name: string, gpio: number | null) => void, refusal: (pin: PinChoice) => string | null, onPin: (gpio: number) => void}} given */
-function Picture({ known, board, mine, was, isStrip, label, open, onDrop, refusal, onPin }) {
-  const place = useRef(/** @type {HTMLElement | null} */ (null));
-  const others = known.parts().filter((one) => one.part && one.id !== was);
-  const parts = mine ? [...others, mine] : others;
-  useEffect(() => {
-    if (!board || known.answer === null) return undefined;
-    let timer = 0;
-    const pins = new Map(open?.pins.map((pin) => [pin.gpio, pin]));
-    /** @param {number} gpio */
-    const padClass = (gpio) => {
-      const pin = pins.get(gpio);
-      if (mine?.pins.some((one) => one.gpio === gpio)) return "picked";
-      return pin ? (refusal(pin) ? "cannot" : pin.care ? "can care" : "can") : "";
-    };
-    const draw = () => {
-      const onPad = (/** @type {SVGElement} */ pad, /** @type {number} */ gpio) => pad.addEventListener("click", () => onPin(gpio));
-      const drawing = bench({ board, parts, label, isStrip, padClass, onPad });
-      const show = () => {
-        const { states, levels } = known.shown(known.unreadText());
-        drawing.update(mine ? { ...states, [mine.id]: { state: {}, source: "counted" } } : states, levels);
-      };
-      place.current?.replaceChildren(drawing.node);
-      drawing.node.classList.toggle("choosing", mine !== null);
-      if (mine) drawing.node.querySelector(`[data-id="${CSS.escape(mine.id)}"]`)?.classList.add("fresh");
-      show();
-      timer = setInterval(show, FRAME_MS);
-    };
-    let isOver = false;
-    loadDrawings(parts).then(() => isOver || draw());
-    return () => {
-      isOver = true;
-      clearInterval(timer);
-    };
-  }, [board, known.answer, isStrip, JSON.stringify([mine, open?.role, was])]);
-  const drop = (/** @type {DragEvent} */ event) => {
-    event.preventDefault();
-    const pad = /** @type {Element} */ (event.target).closest("[data-gpio]");
-    onDrop(event.dataTransfer?.getData(PART) ?? "", pad && Number(pad.getAttribute("data-gpio")));
-  };
-  return html`<div class="stage" ref=${place} onDragOver=${(/** @type {DragEvent} */ event) => event.preventDefault()} onDrop=${drop}></div>`;
 }
 
 /** The pins and values of the draft. @param {{draft: Draft, facts: PartFacts, asked: Role | null, setAsked: (role: string) => void, take: (role: string, gpio: number) => void, said: string, setDraft: (draft: Draft) => void, children?: any}} given */

@@ -16,6 +16,9 @@ import { html, useEffect, useRef, useState } from "./vendor/htm-preact.module.js
 /** @typedef {import("./bench_state.js").BoardBench} BoardBench */
 /** @typedef {(id: string, values: Record<string, number>) => void} SetValues */
 
+/** @typedef {{part: import("./bench.js").WiredPart, was: string | null, look: string, padClass: (gpio: number) => string, onPin: (gpio: number) => void}} Choice */
+
+const NEW = { state: {}, source: "counted" }; // a part that is not wired yet: it is drawn plainly, and nothing is lit
 const FRAME_MS = 50; // 20 updates a second, of what changed
 const CALM_MS = 250; // for people who want little motion
 const LINE_MS = 1_000;
@@ -51,16 +54,18 @@ export function useNarrow() {
 }
 
 /**
- * The drawing, alive. `ids`: only these parts; `onShow` is called with what is drawn, 20 times a second.
- * @param {{known: BoardBench, board: any, label: string, isStrip: boolean, ids?: string[] | null, hands?: BoardHands | null, onShow?: (states: Record<string, import("./bench.js").PartState>) => void}} given
+ * The drawing, alive. `ids`: only these parts; `onShow` is called with what is drawn, 20 times a second. `choice`: a part that
+ * is not wired so yet, in the place of `was`, and the pins that one can choose for it; `look` changes with these.
+ * @param {{known: BoardBench, board: any, label: string, isStrip: boolean, ids?: string[] | null, choice?: Choice | null, hands?: BoardHands | null, onShow?: (states: Record<string, import("./bench.js").PartState>) => void}} given
  */
-export function LiveBench({ known, board, label, isStrip, ids = null, hands = null, onShow }) {
+export function LiveBench({ known, board, label, isStrip, ids = null, choice = null, hands = null, onShow }) {
   const place = useRef(/** @type {HTMLElement | null} */ (null));
   const show = useRef(onShow);
   show.current = onShow;
-  const parts = known.parts().filter((one) => ids === null || ids.includes(one.id));
+  const parts = known.parts().filter((one) => (ids === null || ids.includes(one.id)) && one.id !== choice?.was);
+  if (choice) parts.push(choice.part);
   const [error, setError] = useState(/** @type {any} */ (null));
-  const look = [known.answer?.wiring, parts.map((one) => one.id), isStrip, hands !== null, board?.name].join(" ");
+  const look = [known.answer?.wiring, parts.map((one) => one.id), isStrip, hands !== null, board?.name, choice?.look].join(" ");
   useEffect(() => {
     if (known.answer === null || !board) return undefined;
     let timer = 0;
@@ -69,11 +74,13 @@ export function LiveBench({ known, board, label, isStrip, ids = null, hands = nu
       if (isOver) return;
       /** @type {SetValues | null} */
       const setValues = hands && ((id, values) => hands.set(id, values, isQuantity(parts.find((one) => one.id === id), values)));
-      const drawing = bench({ board, parts, label, hands: setValues, isStrip, isMarked: !known.answer.virtual });
+      const drawing = bench({ board, parts, label, hands: setValues, isStrip, isMarked: !known.answer.virtual,
+        padClass: choice && choice.padClass, onPad: choice && ((pad, gpio) => pad.addEventListener("click", () => choice.onPin(gpio))) });
       const draw = () => {
         if (document.hidden) return;
         const { states, levels } = known.shown(known.unreadText());
         hands?.putOver(states);
+        if (choice) states[choice.part.id] = NEW;
         drawing.update(states, levels);
         show.current?.(states);
       };

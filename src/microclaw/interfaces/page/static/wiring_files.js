@@ -46,14 +46,13 @@ export function WiringCard({ device, version }) {
     lastChanges.delete(device);
     setNotes(["Undone."]);
   };
-  /** @param {FileList | null | undefined} files */
-  const take = async (files) => {
-    const file = files?.[0];
+  /** @param {File | undefined} file */
+  const take = async (file) => {
     if (file === undefined) return;
     const text = await file.text();
     const before = await orders.order("read", "GET", path);
     const answer = before && (await orders.order("import", "PUT", path, { file: text }));
-    if (answer) rememberChange(device, `${file.name} is the wiring now: ${answer.parts.length} parts.`, "PUT", { file: before.file }, notesOf(answer));
+    if (answer) rememberChange(device, `${file.name} is the wiring now.`, "PUT", { file: before.file }, notesOf(answer));
     setNotes([]);
   };
   const give = async () => {
@@ -64,9 +63,13 @@ export function WiringCard({ device, version }) {
   };
   if (wiring === null) return html`<${Problem} error=${error} />`;
   const mayChange = may("act");
+  const chosen = (/** @type {any} */ event) => {
+    void take(event.currentTarget.files[0]);
+    event.currentTarget.value = ""; // so that the same file can be chosen again
+  };
   const drop = (/** @type {DragEvent} */ event) => {
     event.preventDefault();
-    if (mayChange) void take(event.dataTransfer?.files);
+    if (mayChange) void take(event.dataTransfer?.files[0]);
   };
   return html`<section class="card wiring" aria-label="Wiring" onDragOver=${(/** @type {DragEvent} */ event) => event.preventDefault()} onDrop=${drop}>
     <div class="cardhead"><h2>Wiring</h2>${mayChange && html`<${Link} class="action" to=${boardPath(device, "add")}>Add a part<//>`}</div>
@@ -75,7 +78,7 @@ export function WiringCard({ device, version }) {
     <ul class="rows">${wiring.parts.map((/** @type {any} */ one) => html`<li key=${one.id}>${mayChange && one.origin === "recorded"
       ? html`<${Link} to=${boardPath(device, "add", one.id)}>${one.id}<//>` : one.id} <span class="quiet">${one.label ?? one.title}${one.origin === "recorded" ? "" : `, ${one.origin}`}</span></li>`)}</ul>
     <details><summary>Files</summary><p class="buttons">
-      ${mayChange && html`<label>Take a diagram.json or a wiring.toml: it replaces all parts <input type="file" accept=".json,.toml" onChange=${(/** @type {any} */ event) => take(event.currentTarget.files)} /></label>`}
+      ${mayChange && html`<label>Take a diagram.json or a wiring.toml: it replaces all parts <input type="file" accept=".json,.toml" onChange=${chosen} /></label>`}
       <button disabled=${Boolean(orders.busy)} onClick=${give}>Save diagram.json</button><button onClick=${() => download("wiring.toml", wiring.file)}>Save wiring.toml</button></p></details>
     <${OrderState} orders=${orders} /></section>`;
 }
