@@ -152,3 +152,47 @@ async def test_every_driver_passes_the_checks_of_a_program(module: str, build_py
         else:
             uses += f"print({module}.{node.name})\n"
     assert (await build_py(f"import {module}\n{uses}", "hello")).warnings == ()
+
+
+SCREEN_IMPORTS = {
+    "word": "from microclaw import pin, screen\nshown = screen.ssd1306(sda=8, scl=9)\n",
+    "word_as": "from microclaw import screen as s\nshown = s.ssd1306(sda=8, scl=9)\n",
+    "module": "import microclaw.screen as s\nshown = s.ssd1306(sda=8, scl=9)\n",
+    "name": "from microclaw.screen import ssd1306\nshown = ssd1306(8, 9)\n",
+    "own_names": "from microclaw import screen\ndef wrapped():\n    return 1\nshown = screen.ssd1306(8, 9)\n",
+}
+
+
+@pytest.mark.parametrize("form", SCREEN_IMPORTS)
+async def test_a_module_of_microclaw_that_no_firmware_has_works_in_every_form_of_import(
+    form: str, tmp_path: Path
+) -> None:
+    trial = await tried(SCREEN_IMPORTS[form] + "shown.text('Hello')\nprint('shown')\n", tmp_path)
+    assert trial.ok, trial.error
+    assert trial.log == ("shown",)
+    assert [shown.part for shown in trial.screens][-1] == "ssd1306"
+
+
+async def test_a_name_that_the_module_lacks_is_refused_with_those_that_it_has(build_py: Build) -> None:
+    ((line, message, hint),) = await refusals(build_py, "from microclaw import screen\nscreen.oled(8, 9)\n")
+    assert (line, message) == (2, "the driver screen has no oled")
+    assert hint is not None
+    assert "ssd1306" in hint
+
+
+async def test_a_display_that_does_not_answer_ends_the_program(tmp_path: Path) -> None:
+    trial = await tried("from microclaw import screen\nscreen.ssd1306(sda=8, scl=9, address=0x11)\n", tmp_path)
+    assert trial.state == "trapped"
+    assert trial.untried == "this trial has no I2C device at 0x11"
+
+
+async def test_methods_of_a_driver_that_nothing_calls_stay_out(build_py: Build) -> None:
+    source = "import ssd1306\nfrom machine import I2C, Pin\noled = ssd1306.SSD1306_I2C(128, 64, I2C(0, scl=Pin(9), sda=Pin(8)))\noled.show()\n"
+    board = load_board("virtual")
+    small = await build_py(source, board=board)
+    assert "def poweron" in small.rewritten
+    assert "def invert" not in small.rewritten
+    named = await build_py(source + "oled.invert(1)\n", board=board)
+    assert "def invert" in named.rewritten
+    looked_up = await build_py(source + "name = 'inv' + 'ert'\ngetattr(oled, name)(1)\n", board=board)
+    assert "def invert" in looked_up.rewritten

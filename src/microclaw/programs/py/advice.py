@@ -7,7 +7,7 @@ import re
 from typing import Final
 
 from microclaw.hardware.boards.micropython.stock import stock_image
-from microclaw.programs.py.callgraph import run_by
+from microclaw.programs.py.callgraph import PyCallGraph, run_by
 from microclaw.programs.py.source import Findings
 from microclaw.programs.py.waits import Waits
 
@@ -28,7 +28,7 @@ def warn(waits: Waits, findings: Findings) -> None:
                     hint = "leave it out: whoever has the source or the board can read it"
                     findings.warn(node, f"{name} looks like a secret in the source", hint)
             case ast.While(test=ast.Constant(value=True | 1)):
-                _warn_growing(node, findings)
+                _warn_growing(node, waits.graph, findings)
             case ast.Call():
                 _warn_sleeping_task(node, waits, findings)
             case _:
@@ -51,15 +51,17 @@ def _warn_sleeping_task(call: ast.Call, waits: Waits, findings: Findings) -> Non
         findings.warn(call, "only this task waits here; plain MicroPython would hold up all of them", hint)
 
 
-def _warn_growing(loop: ast.While, findings: Findings) -> None:
-    """Warn about a list that an endless loop only adds to."""
+def _warn_growing(loop: ast.While, graph: PyCallGraph, findings: Findings) -> None:
+    """Warn about a list that an endless loop only adds to. An object of a class of the program is none."""
     grown: dict[str, ast.AST] = {}
     shrunk: set[str] = set()
     for node in run_by(loop):
         match node:
             case ast.Call(func=ast.Attribute(value=owner, attr=attr)) if attr in _SHRINK:
                 shrunk.add(ast.unparse(owner))
-            case ast.Call(func=ast.Attribute(value=owner, attr=attr)) if attr in _GROW:
+            case ast.Call(func=ast.Attribute(value=owner, attr=attr)) if (
+                attr in _GROW and graph.receiver(owner) is None
+            ):
                 grown.setdefault(ast.unparse(owner), node)
             case ast.Assign(targets=targets):
                 shrunk.update(map(ast.unparse, targets))
