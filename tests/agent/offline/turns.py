@@ -107,6 +107,41 @@ BENCH = parse_wiring(
     data = 7
     """
 )
+OLED = parse_wiring(
+    """
+    [oled1]
+    part = "ssd1306"
+    [btn1]
+    part = "button"
+    pin = 4
+    [sonar1]
+    part = "hcsr04"
+    trig = 15
+    echo = 16
+    """
+)
+DIGITS = parse_wiring(
+    """
+    [digits1]
+    part = "tm1637"
+    clk = 4
+    dio = 5
+    """
+)
+TWO_DISPLAYS = parse_wiring(
+    """
+    [oled1]
+    part = "ssd1306"
+    [lcd1]
+    part = "lcd1602"
+    label = "status display"
+    [dht1]
+    part = "dht22"
+    data = 7
+    [rtc1]
+    part = "ds3231"
+    """
+)
 TWO_BUTTONS = parse_wiring(
     """
     [btn1]
@@ -178,6 +213,12 @@ def _worlds() -> dict[str, World]:
         "names of pins": World(DeviceContext((waterfall, shelf), waterfall, named_pins(FACTS))),
         "wired parts": World(DeviceContext((wired, shelf), wired, wired_names(WIRED, wired.name))),
         "parts by their names": World(DeviceContext((by_name,), by_name, wired_names(BENCH, by_name.name))),
+        "an oled": World(DeviceContext((replace(by_name, record=OLED),), replace(by_name, record=OLED))),
+        "an oled, programs in C": World(DeviceContext((replace(bare, record=OLED),), replace(bare, record=OLED))),
+        "four digits": World(DeviceContext((replace(by_name, record=DIGITS),), replace(by_name, record=DIGITS))),
+        "two displays": World(
+            DeviceContext((replace(by_name, record=TWO_DISPLAYS),), replace(by_name, record=TWO_DISPLAYS))
+        ),
         "two buttons": World(DeviceContext((buttons,), buttons, wired_names(TWO_BUTTONS, buttons.name))),
         "virtual-1 and desk": World(DeviceContext((first, desk))),
         "virtual-1, desk, shelf and a voice device": World(DeviceContext((first, desk, shelf, voice))),

@@ -197,10 +197,10 @@ def needs_time(context: Context) -> Act | None:
     if parse.kind != "display_time" or context.results or _clock_of(context) is not None:
         return None
     # A question about the display comes before the call.
-    _display_of(context)
+    display = _display_of(context)
     if "py" not in device_of(context).kinds:
         return None
-    return Act("time", {})
+    return Act("time", {}, f"show the time {_on(context, display)}")
 
 
 def _time(context: Context) -> Filled:

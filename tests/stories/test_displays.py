@@ -1,0 +1,117 @@
+"""Sentences about a display: what is wired is recorded, said, proved in the trial, and seen on the board itself."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.stories.conftest import Host, running_board, running_host, until
+
+from microclaw.hardware.parts.wiring import parse_wiring, wiring_tables
+from microclaw.hardware.screens.screen import unpack_screen
+from microclaw.hardware.screens.text_reading import ScreenReader
+from microclaw.interfaces.cli.child import BoardControl
+from microclaw.wire import board_control as control
+
+WIRING = """
+[oled1]
+part = "ssd1306"
+[btn1]
+part = "button"
+pin = 4
+bounce_ms = 0
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class DisplayHome:
+    """A host whose board has an OLED and a button; `board` is the control socket of the board."""
+
+    host: Host
+    name: str
+    board: BoardControl
+
+    def say(self, sentence: str) -> dict[str, Any]:
+        ran = self.host.run("chat", "--json", sentence)
+        answer: dict[str, Any] = ran.json
+        return answer
+
+    def shown_texts(self) -> list[str]:
+        """The text in the last picture of the display."""
+        rows = self.board.ask(control.Screens()).rows
+        if not rows:
+            return []
+        row = rows[-1]
+        screen = unpack_screen(row.kind, row.width, row.height, row.data, row.mark)
+        return [line.text for line in ScreenReader().read(screen).lines]
+
+    def press(self) -> None:
+        """Press the button, and release it when the program has seen it."""
+        self.board.ask(control.SetSensor("btn1", {"pressed": 1}))
+        self.board.ask(control.SetSensor("btn1", {"pressed": 0}, self.now_ms() + 200))
+        until(lambda: self.now_ms() > 0)
+
+    def now_ms(self) -> float:
+        return float(self.board.ask(control.Edges()).now_ms)
+
+
+@pytest.fixture(scope="module", params=["wasm", "py"])
+def home(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[DisplayHome]:
+    folder = tmp_path_factory.mktemp("displays") / "home"
+    folder.mkdir(0o700)
+    with ExitStack() as stack:
+        if request.param == "wasm":
+            host = stack.enter_context(running_host(folder, "--virtual", "1"))
+            (row,) = host.facts["boards"]
+            name = row["name"]
+            path = next(text for text in row["transports"] if text.startswith("virtual:")).removeprefix("virtual:")
+        else:
+            host = stack.enter_context(running_host(folder))
+            name = "desk"
+            board = running_board(folder, "--join", "--name", name, "--wasmachine", "0", "--serial", "none")
+            path = stack.enter_context(board)["control"]
+            until(lambda: name in host.client.get("/v1/status")["link"]["connected"])
+        witness = stack.enter_context(BoardControl(Path(path)))
+        file = folder.with_name("wiring.toml")
+        file.write_text(WIRING)
+        assert host.run("device", "wiring", name, str(file), "--yes").code == 0
+        if request.param == "py":
+            witness.ask(control.Wire(wiring_tables(parse_wiring(WIRING))))
+        yield DisplayHome(host, name, witness)
+
+
+def test_presses_are_counted_on_the_display_and_proved(home: DisplayHome) -> None:
+    answer = home.say("count the presses on the display")
+    assert (answer["error"], answer["actions"][0]["outcome"]) == (None, "done"), answer["answer"]
+    program = home.host.program(home.name, "display")
+    proof = json.loads(json.dumps(program.proof, default=str))
+    assert "screen oled1" in str(proof)
+    until(lambda: "0" in home.shown_texts())
+    home.press()
+    until(lambda: "1" in home.shown_texts())
+    home.press()
+    until(lambda: "2" in home.shown_texts())
+
+
+def test_a_text_replaces_what_was_shown_and_is_cleared(home: DisplayHome) -> None:
+    assert home.say("show 'Good morning' on the oled")["error"] is None
+    until(lambda: {"Good", "morning"} <= set(" ".join(home.shown_texts()).split()))
+    assert list(home.host.conditions(home.name)) == ["display"]
+    assert home.say("clear the display")["error"] is None
+    until(lambda: home.shown_texts() == [])
+
+
+def test_a_sensor_is_shown(home: DisplayHome) -> None:
+    assert home.say("show temperature and humidity on the display")["error"] is None
+    until(lambda: "22.5" in " ".join(home.shown_texts()))
+
+
+def test_what_no_display_is_recorded_for_is_asked(home: DisplayHome) -> None:
+    answer = home.say("show hello on the lcd")
+    assert answer["error"] == "ambiguous"
+    assert answer["actions"] == []
