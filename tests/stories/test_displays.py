@@ -2,30 +2,18 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
-from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.stories.conftest import Host, running_board, running_host, until
+from tests.stories.conftest import Host, running_host, until
 
-from microclaw.hardware.parts.wiring import parse_wiring, wiring_tables
 from microclaw.hardware.screens.screen import unpack_screen
 from microclaw.hardware.screens.text_reading import ScreenReader
 from microclaw.interfaces.cli.child import BoardControl
 from microclaw.wire import board_control as control
-
-WIRING = """
-[oled1]
-part = "ssd1306"
-[btn1]
-part = "button"
-pin = 4
-bounce_ms = 0
-"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,46 +39,35 @@ class DisplayHome:
         return [line.text for line in ScreenReader().read(screen).lines]
 
     def press(self) -> None:
-        """Press the button, and release it when the program has seen it."""
-        self.board.ask(control.SetSensor("btn1", {"pressed": 1}))
-        self.board.ask(control.SetSensor("btn1", {"pressed": 0}, self.now_ms() + 200))
-        until(lambda: self.now_ms() > 0)
+        """Press the button for half a second of the board's time, and wait as long."""
+        begin_ms = self.now_ms() + 100
+        self.board.ask(control.SetSensor("btn1", {"pressed": 1}, begin_ms))
+        self.board.ask(control.SetSensor("btn1", {"pressed": 0}, begin_ms + 500))
+        until(lambda: self.now_ms() > begin_ms + 1000)
 
     def now_ms(self) -> float:
         return float(self.board.ask(control.Edges()).now_ms)
 
 
-@pytest.fixture(scope="module", params=["wasm", "py"])
-def home(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[DisplayHome]:
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DisplayHome]:
     folder = tmp_path_factory.mktemp("displays") / "home"
     folder.mkdir(0o700)
-    with ExitStack() as stack:
-        if request.param == "wasm":
-            host = stack.enter_context(running_host(folder, "--virtual", "1"))
-            (row,) = host.facts["boards"]
-            name = row["name"]
-            path = next(text for text in row["transports"] if text.startswith("virtual:")).removeprefix("virtual:")
-        else:
-            host = stack.enter_context(running_host(folder))
-            name = "desk"
-            board = running_board(folder, "--join", "--name", name, "--wasmachine", "0", "--serial", "none")
-            path = stack.enter_context(board)["control"]
-            until(lambda: name in host.client.get("/v1/status")["link"]["connected"])
-        witness = stack.enter_context(BoardControl(Path(path)))
-        file = folder.with_name("wiring.toml")
-        file.write_text(WIRING)
-        assert host.run("device", "wiring", name, str(file), "--yes").code == 0
-        if request.param == "py":
-            witness.ask(control.Wire(wiring_tables(parse_wiring(WIRING))))
-        yield DisplayHome(host, name, witness)
+    with running_host(folder, "--virtual", "1") as host:
+        (row,) = host.facts["boards"]
+        path = next(text for text in row["transports"] if text.startswith("virtual:")).removeprefix("virtual:")
+        wired = host.run("device", "wiring", row["name"], "--add", "oled1=ssd1306", "--add", "btn1=button pin=4")
+        assert wired.code == 0, wired.err
+        with BoardControl(Path(path)) as board:
+            yield DisplayHome(host, row["name"], board)
 
 
 def test_presses_are_counted_on_the_display_and_proved(home: DisplayHome) -> None:
     answer = home.say("count the presses on the display")
     assert (answer["error"], answer["actions"][0]["outcome"]) == (None, "done"), answer["answer"]
-    program = home.host.program(home.name, "display")
-    proof = json.loads(json.dumps(program.proof, default=str))
-    assert "screen oled1" in str(proof)
+    (shown, _) = home.host.program(home.name, "display").proof["expected"]
+    assert shown["text"] == 'screen oled1: "0" at 1500 ms, "1" at 3 s, "2" at 5 s'
+    assert (shown["trial"], shown["board"]) == ("met in the trial", "accepted only")
     until(lambda: "0" in home.shown_texts())
     home.press()
     until(lambda: "1" in home.shown_texts())

@@ -3,8 +3,10 @@
 
 #define DISPLAY screen_ssd1306(8, 9, 128, 64, 0x3c)
 
+static int display;
+
 void on_init(void) {
-    int display = DISPLAY;
+    display = DISPLAY;
     if (display < 0) {
         printf("the display does not answer\n");
         return;

@@ -4,8 +4,10 @@
 #define DISPLAY screen_ssd1306(8, 9, 128, 64, 0x3c)
 #define TEXT "Hello"
 
+static int display;
+
 void on_init(void) {
-    int display = DISPLAY;
+    display = DISPLAY;
     if (display < 0) {
         printf("the display does not answer\n");
         return;

@@ -83,10 +83,16 @@ MICROCLAW_READINGS
 /* Displays: screen_NAME opens one by the name of its part, screen_text and others draw on it (microclaw_screen.h). Only the
  * displays that a program opens are here (screens.py). */
 #ifdef MICROCLAW_SCREEN_1
-#include MICROCLAW_SCREEN_1
+#ifdef __cplusplus
+} /* their pins are marked with templates */
 #endif
+#include MICROCLAW_SCREEN_1
 #ifdef MICROCLAW_SCREEN_2
 #include MICROCLAW_SCREEN_2
+#endif
+#ifdef __cplusplus
+extern "C" {
+#endif
 #endif
 
 /* A line for the log is printed: log("pin is %d\n", level). The logarithm is log as well, in math.h. */
