@@ -37,6 +37,7 @@ from microclaw.errors import ConfigError
 from microclaw.events import ProgramKind
 from microclaw.hardware.parts.named_parts import inputs_on, part_line
 from microclaw.hardware.parts.wiring import Wiring
+from microclaw.programs.patterns.displays import display_kinds, parse_display
 from microclaw.programs.patterns.expected import Value
 from microclaw.programs.patterns.library import fill, pattern_kinds
 from microclaw.programs.patterns.recorded_ids import with_recorded_ids
@@ -349,7 +350,7 @@ def _decide(context: Context) -> Decision:
             values[name] = round(value)
         else:
             values[name] = value
-    kind = _choose_kind(context, pattern)
+    kind = _choose_kind(context, pattern, values)
     try:
         program = fill(pattern, values, kind=kind, asked=exact)
     except ConfigError as exc:
@@ -370,10 +371,13 @@ def _decide(context: Context) -> Decision:
 PROGRAMS: Final = dict.fromkeys(_FILLERS, _decide)
 
 
-def _choose_kind(context: Context, pattern: str) -> ProgramKind:
+def _choose_kind(context: Context, pattern: str, values: Mapping[str, Value]) -> ProgramKind:
     """Return the first kind of program of the device that the pattern has, or the device's first kind."""
     kinds = context.device.kinds if context.device else ("wasm",)
     possible_kinds = pattern_kinds(pattern)
+    if "DISPLAY" in values:
+        drawing_kinds = display_kinds(parse_display(str(values["DISPLAY"])))
+        possible_kinds = tuple(kind for kind in possible_kinds if kind in drawing_kinds)
     for kind in kinds:
         if kind in possible_kinds:
             return kind

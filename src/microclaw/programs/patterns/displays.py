@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from microclaw.errors import ConfigError
-from microclaw.events import ProgramKind
+from microclaw.events import PROGRAM_KINDS, ProgramKind
 from microclaw.hardware.parts.named_parts import parse_part_line, part_line
 from microclaw.hardware.parts.wiring import WiredPart
 
@@ -34,6 +34,7 @@ _ARGUMENTS: Final[Mapping[str, tuple[str, ...]]] = {
     "max7219": ("sck", "mosi", "cs", "count", "digits", "mirrored"),
 }
 """The arguments of the calls of microclaw.screen, in the order that they have in C."""
+_ONLY_IN_PYTHON: Final = frozenset({"ssd1306_spi", "st7789", "ili9341"})
 _PUNCTUATION: Final = ".,;:!?()'"
 _MAX_WORDS: Final = 8
 _NO_PIN: Final = -1
@@ -54,8 +55,14 @@ def parse_display(text: str) -> WiredPart:
 
 
 def opening_call(part: WiredPart, kind: ProgramKind) -> str:
-    """Return the call of microclaw.screen that opens the display: `screen.ssd1306(sda=8, scl=9)`."""
+    """Return the call of microclaw.screen that opens the display: `screen.ssd1306(sda=8, scl=9)`.
+
+    Raises ConfigError if a program of this kind cannot open it.
+    """
     name = _call_name(part)
+    if kind not in display_kinds(part):
+        step = "give a board our firmware: microclaw flash"
+        raise ConfigError(f"only programs in Python draw on a {part.part}", next_step=step)
     arguments: list[str] = []
     for argument in _ARGUMENTS[name]:
         if kind == "py":
@@ -68,6 +75,13 @@ def opening_call(part: WiredPart, kind: ProgramKind) -> str:
     if kind == "py":
         return f"screen.{name}({joined})"
     return f"screen_{name}({joined})"
+
+
+def display_kinds(part: WiredPart) -> tuple[ProgramKind, ...]:
+    """Return the kinds of programs that can open the display."""
+    if _call_name(part) in _ONLY_IN_PYTHON:
+        return ("py",)
+    return PROGRAM_KINDS
 
 
 def display_words(name: str, part: WiredPart) -> dict[str, int | str]:
