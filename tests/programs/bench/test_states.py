@@ -6,6 +6,7 @@ from microclaw.hardware.parts.wiring import make_part
 from microclaw.programs.bench.states import (
     KnownNumber,
     StateSource,
+    TrialView,
     counted_pin,
     counted_state,
     joined_state,
@@ -22,22 +23,17 @@ def known(value: float, source: StateSource, at_ms: int | None = None) -> KnownN
 
 
 def test_a_state_is_known_as_surely_as_its_least_sure_value() -> None:
-    state = joined_state(
-        {"on": known(1.0, "counted"), "tone": known(440.0, "ordered", 7), "angle": None},
-        screen=None,
-        colors=None,
-        trial_ms=None,
-    )
+    state = joined_state({"on": known(1.0, "counted"), "tone": known(440.0, "ordered", 7), "angle": None})
     assert (state.source, state.at_ms, state.state) == ("ordered", 7, {"on": 1.0, "tone": 440.0, "angle": None})
 
 
 def test_a_picture_of_a_trial_is_no_more_than_that() -> None:
-    state = joined_state({"backlight": known(1.0, "counted")}, screen=SCREEN, colors=None, trial_ms=5)
-    assert (state.source, state.at_ms, state.screen) == ("trial", 5, SCREEN)
+    state = joined_state({"backlight": known(1.0, "counted")}, TrialView(5, screen=SCREEN, text="Hello"))
+    assert (state.source, state.at_ms, state.screen, state.says) == ("trial", 5, SCREEN, "shows “Hello”")
 
 
 def test_what_nobody_knows_is_null() -> None:
-    state = joined_state({"on": None}, screen=None, colors=None, trial_ms=None)
+    state = joined_state({"on": None})
     assert (state.source, state.state) == ("unknown", {"on": None})
     assert unknown_state(LAMP).state == {"brightness": None}
 

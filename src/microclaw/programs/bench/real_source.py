@@ -15,7 +15,6 @@ from microclaw.errors import CallRejected, DeviceUnreachable, NotSupported, PinR
 from microclaw.hardware.parts.known_values import PinSignal, known_value
 from microclaw.hardware.parts.wiring import WiredPart, Wiring
 from microclaw.programs.bench.records import BoardRecord, HostRecords, read_numbers, read_record
-from microclaw.programs.bench.screen_words import ScreenWords
 from microclaw.programs.bench.source import CALL_S, BoardSource, SourceReading, read_edges
 from microclaw.programs.bench.states import (
     BenchPin,
@@ -54,7 +53,6 @@ class RealSource(BoardSource):
         self._pwm_pins: set[int] = set()
         self._pwm: dict[int, PwmChange] = {}
         self._pwm_cursor = 0
-        self._words = ScreenWords()
         self._known_pins = _known_pins(wiring)
 
     async def read(self, edges: EdgeLog | None = None) -> SourceReading:
@@ -67,9 +65,7 @@ class RealSource(BoardSource):
         await self._take_record(is_urgent=has_restarted)
         await self._read_levels()
         await self._read_pwm()
-        parts = {}
-        for wired in self.wiring.parts:
-            parts[wired.id] = await self._words.with_text(wired.id, self._part_state(wired))
+        parts = {wired.id: self._part_state(wired) for wired in self.wiring.parts}
         gpios = sorted({*self.wired_pins, *self._levels, *self._pwm})
         pins = {gpio: self._pin_state(gpio) for gpio in gpios}
         return SourceReading(parts=parts, pins=pins, now_ms=self._now_ms)
@@ -173,9 +169,7 @@ class RealSource(BoardSource):
         numbers: dict[str, KnownNumber | None] = {}
         for name in value_names(wired.facts):
             numbers[name] = readings.get(name) or self._shown_number(wired, name)
-        screen, screen_ms = self._record.trial_screen(wired)
-        colors, colors_ms = self._record.trial_colors(wired)
-        return joined_state(numbers, screen=screen, colors=colors, trial_ms=screen_ms or colors_ms)
+        return joined_state(numbers, self._record.trial_view(wired))
 
     def _shown_number(self, wired: WiredPart, name: str) -> KnownNumber | None:
         """Return a value by what is at the part's pins, else by the last trial."""

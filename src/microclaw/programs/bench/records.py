@@ -12,11 +12,10 @@ from microclaw.devices.link.device_facts import LastValues
 from microclaw.devices.registry.device import Device
 from microclaw.hardware.parts.reader import quantities
 from microclaw.hardware.parts.wiring import WiredPart
-from microclaw.programs.bench.states import KnownNumber
+from microclaw.programs.bench.states import KnownNumber, TrialView
 from microclaw.programs.changes.change_log import ChangeLog, DesiredApp
 from microclaw.programs.changes.direct_io import DirectIo, PinOrder
 from microclaw.programs.proof.last_states import LastStates
-from microclaw.wire.board_replies import PartScreen
 
 READING_OLD_MS: Final = 600_000
 """A reading that is older says nothing of now."""
@@ -36,6 +35,18 @@ class TrialStates(Struct, frozen=True):
     states: LastStates
     at_ms: int
 
+    def view(self, wired: WiredPart) -> TrialView | None:
+        """Return the picture or the colors that a part showed last, or None."""
+        states = self.states
+        screen = states.screens.get(wired.id)
+        if screen is not None:
+            return TrialView(self.at_ms, screen=screen, text=states.texts.get(wired.id))
+        for pin in wired.pins.values():
+            colors = states.colors.get(str(pin))
+            if colors is not None:
+                return TrialView(self.at_ms, colors=colors)
+        return None
+
 
 class BoardRecord(Struct, frozen=True):
     """The records of one board: the orders and the programs by the pins, the trials of programs, the newest first."""
@@ -52,22 +63,13 @@ class BoardRecord(Struct, frozen=True):
                 return KnownNumber(value, "trial", trial.at_ms)
         return None
 
-    def trial_screen(self, wired: WiredPart) -> tuple[PartScreen | None, int | None]:
-        """Return the picture that a display showed last in a trial, and when that was made."""
+    def trial_view(self, wired: WiredPart) -> TrialView | None:
+        """Return the picture or the colors that a part showed last in a trial, or None."""
         for trial in self.trials:
-            screen = trial.states.screens.get(wired.id)
-            if screen is not None:
-                return screen, trial.at_ms
-        return None, None
-
-    def trial_colors(self, wired: WiredPart) -> tuple[list[str] | None, int | None]:
-        """Return the colors that addressable LEDs had last in a trial, and when that was made."""
-        for trial in self.trials:
-            for pin in wired.pins.values():
-                colors = trial.states.colors.get(str(pin))
-                if colors is not None:
-                    return colors, trial.at_ms
-        return None, None
+            view = trial.view(wired)
+            if view is not None:
+                return view
+        return None
 
 
 async def read_record(records: HostRecords, device: Device) -> BoardRecord:

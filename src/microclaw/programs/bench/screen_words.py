@@ -11,12 +11,11 @@ from msgspec.structs import replace
 from microclaw.errors import ProtocolError
 from microclaw.hardware.screens.screen import Screen, unpack_screen
 from microclaw.hardware.screens.text_reading import ScreenReader
-from microclaw.programs.bench.states import BenchState
+from microclaw.programs.bench.states import BenchState, screen_sentence
 from microclaw.wire.board_replies import PartScreen
 
 READ_EVERY_S: Final = 0.5
 """Between two readings of a display: looking for letters in a picture takes some milliseconds."""
-MAX_TEXT_CHARS: Final = 200
 _DRAWN: Final = ("pixels", "colors")
 
 
@@ -61,9 +60,7 @@ async def _read(packed: PartScreen) -> str | None:
         text = await asyncio.to_thread(_find_text, screen)
     else:
         text = _find_text(screen)
-    if not text:
-        return None
-    return f"shows “{text[:MAX_TEXT_CHARS]}”"
+    return screen_sentence(text)
 
 
 def _find_text(screen: Screen) -> str:

@@ -17,6 +17,8 @@ StateSource: TypeAlias = Literal["counted", "reported", "ordered", "trial", "unk
 """How a state is known: the board itself says it, a reading or telemetry, an order of this host that nobody saw done,
 the trial of the program that runs there; or it is not known."""
 
+MAX_TEXT_CHARS: Final = 200
+"""Of the text on a screen."""
 _HEX_OF_A_COLOR: Final = 6
 
 
@@ -38,6 +40,18 @@ class KnownSignal(Struct, frozen=True):
     duty: int
     source: StateSource
     at_ms: int | None
+
+
+class TrialView(Struct, frozen=True):
+    """The last picture of a display in a trial with its text, or the last colors of LEDs, and when the trial was."""
+
+    at_ms: int | None
+    screen: PartScreen | None = None
+    colors: list[str] | None = None
+    text: str | None = None
+
+
+_NOTHING_SEEN: Final = TrialView(None)
 
 
 class BenchState(Struct, frozen=True, kw_only=True):
@@ -105,20 +119,16 @@ def unknown_pin(gpio: int, program: str | None = None) -> BenchPin:
     return BenchPin(gpio=gpio, level=None, duty=None, frequency_hz=0, source="unknown", program=program)
 
 
-def joined_state(
-    numbers: Mapping[str, KnownNumber | None],
-    *,
-    screen: PartScreen | None,
-    colors: list[str] | None,
-    trial_ms: int | None,
-) -> BenchState:
-    """Return the state of a part: its values, and a picture and colors that are from a trial.
+def joined_state(numbers: Mapping[str, KnownNumber | None], view: TrialView | None = None) -> BenchState:
+    """Return the state of a part: its values, and what a trial showed.
 
     It has the source of the value that is known least surely.
     """
     known = [number for number in numbers.values() if number is not None]
-    if screen is not None or colors is not None:
-        known.append(KnownNumber(0.0, "trial", trial_ms))
+    if view is None:
+        view = _NOTHING_SEEN
+    else:
+        known.append(KnownNumber(0.0, "trial", view.at_ms))
     source: StateSource = "unknown"
     at_ms = None
     if known:
@@ -129,7 +139,21 @@ def joined_state(
     for name, number in numbers.items():
         if number is not None:
             state[name] = number.value
-    return BenchState(source=source, at_ms=at_ms, state=state, screen=screen, colors=colors)
+    return BenchState(
+        source=source,
+        at_ms=at_ms,
+        state=state,
+        screen=view.screen,
+        colors=view.colors,
+        says=screen_sentence(view.text),
+    )
+
+
+def screen_sentence(text: str | None) -> str | None:
+    """Return the sentence about the text on a screen, or None if there is none."""
+    if not text:
+        return None
+    return f"shows “{text[:MAX_TEXT_CHARS]}”"
 
 
 def _colors(text: str | None) -> list[str] | None:

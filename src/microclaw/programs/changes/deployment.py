@@ -176,12 +176,14 @@ async def keep_proof(log: ChangeLog, made: Deployment) -> None:
 
     The program runs without it: an error of the store is logged.
     """
+    # Reading the text of a picture may take some ten milliseconds.
+    parts = await asyncio.to_thread(last_states, made.trial)
     document = {
         "proof": proof_of(made.expected, made.trial.untried),
         "expected": [result.to_json() for result in made.expected],
         "trial": {"edges": _edge_rows(made.trial.edges), "board_ms": round(made.trial.board_ms, 3)},
         "screens": to_builtins(made.trial.pictures),
-        "parts": to_builtins(last_states(made.trial)),
+        "parts": to_builtins(parts),
         "evidence": {"kind": made.evidence.kind, "text": made.evidence.text, "edges": _edge_rows(made.evidence.edges)},
         "verified": made.verified,
     }

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Final
 
 from msgspec import Struct, field
@@ -18,10 +17,14 @@ MAX_LEDS: Final = 1_024
 
 
 class LastStates(Struct, frozen=True):
-    """The last values of parts by their ids and names, their last pictures, and the last colors by the chain's pin."""
+    """The last values of parts by their ids and names, their last pictures, and the last colors by the chain's pin.
+
+    `texts` are those that were read from the pictures.
+    """
 
     values: dict[str, dict[str, float]] = field(default_factory=dict)
     screens: dict[str, PartScreen] = field(default_factory=dict)
+    texts: dict[str, str] = field(default_factory=dict)
     colors: dict[str, list[str]] = field(default_factory=dict)
 
 
@@ -37,20 +40,22 @@ def last_states(record: Record) -> LastStates:
     for pin, change in last_changes.items():
         colors = [f"{red:02x}{green:02x}{blue:02x}" for red, green, blue in change.colors[:MAX_LEDS]]
         states.colors[str(pin)] = colors
-    states.screens.update(_last_screens(record))
+    _add_screens(states, record)
     return states
 
 
-def _last_screens(record: Record) -> Mapping[str, PartScreen]:
+def _add_screens(states: LastStates, record: Record) -> None:
     last: dict[str, Screen] = {}
     for shown in record.screens:
         if shown.t_ms > 0:
             last[shown.part] = shown.screen
-    screens = {}
     left_bytes = MAX_SCREEN_BYTES
     for part, screen in last.items():
         data = pack_data(screen)
         left_bytes -= len(data)
-        if left_bytes >= 0:
-            screens[part] = PartScreen(screen.kind, screen.width, screen.height, data, screen.mark)
-    return screens
+        if left_bytes < 0:
+            continue
+        states.screens[part] = PartScreen(screen.kind, screen.width, screen.height, data, screen.mark)
+        reading = record.screen_reader.read(screen)
+        if reading is not None and reading.text:
+            states.texts[part] = reading.text
