@@ -18,6 +18,7 @@ const GAP = 18; // between terminals
 const LABEL = 26; // below a part
 const SPACE = 14; // between parts of a strip
 const LANE = 9;
+const LABELS = 28; // beside a terminal: the name of its role
 const STRAIGHT = 14; // a wire that is so nearly straight becomes straight
 const MIDDLE_ROW = 8; // of a part without wires
 /** @type {Side[]} */
@@ -188,7 +189,7 @@ function setColumns({ left, right }, isStrip) {
   const channel = (/** @type {Place[]} */ column) => {
     if (column.length === 0) return 16;
     const count = column.reduce((sum, place) => sum + place.terminals.length, 0);
-    return isStrip ? 9 : Math.max(60, (count + 3) * LANE);
+    return isStrip ? 9 : Math.max(60, LABELS + (count + 1) * LANE);
   };
   const leftWide = columnWide(left);
   const x = margin + leftWide + (left.length > 0 ? lead : 0) + channel(left);
@@ -221,7 +222,7 @@ function wiresOf(column, side, { x, wide, top, isStrip }) {
   const up = wires.filter(({ terminal }) => terminal.padY <= terminal.y).sort((a, b) => a.terminal.y - b.terminal.y);
   for (const group of [down, up]) {
     group.forEach((wire, i) => {
-      wire.lane = wire.terminal.x + (isLeft ? 1 : -1) * (14 + i * LANE);
+      wire.lane = wire.terminal.x + (isLeft ? 1 : -1) * (LABELS + i * LANE);
     });
   }
   return wires;
