@@ -148,6 +148,28 @@ def test_a_chain_is_as_many_parts_and_keeps_its_id() -> None:
     assert ["shift:Q7S", "shift-2:DS", "green", []] in diagram["connections"]
 
 
+SEGMENTS = "a=15 b=8 c=9 d=10 e=11 f=12 g=13 dp=14"
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        f"seg=seven_segment_595 ds=16 shcp=17 stcp=18 digits=2 common_anode=1 dig2=21 q1=3 {SEGMENTS}",
+        "seg=seven_segment_595 ds=16 shcp=17 stcp=18",
+        "seg=seven_segment_595 ds=16 shcp=17 stcp=18 digits=4 q1=8 q2=9 q3=10 q4=11 transistors=1",
+    ],
+)
+def test_a_display_behind_a_wired_register_comes_back(line: str) -> None:
+    assert_comes_back(parse_part_lines([line, "shift=hc595 ds=16 shcp=17 stcp=18 count=2"]))
+
+
+@pytest.mark.parametrize("values", ["digits=2", "digits=8 q1=8", "q1=16"])
+def test_a_display_behind_registers_that_the_format_lacks_is_named(values: str) -> None:
+    line = f"seg=seven_segment_595 ds=16 shcp=17 stcp=18 {values}"
+    diagram = written(parse_part_lines([line, "shift=hc595 ds=16 shcp=17 stcp=18 count=2"]))
+    assert list(diagram.left_out) == ["seg"]
+
+
 def test_an_led_has_a_resistor_and_the_rails_of_its_board() -> None:
     diagram = json.loads(write_diagram(parse_part_lines(["lamp=led pin=43"]), BOARD).text)
     ends = [tuple(wire[:2]) for wire in diagram["connections"]]

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import itertools
 import json
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any, Final
 
 from msgspec import Struct
@@ -16,7 +16,7 @@ from microclaw.errors import ConfigError
 from microclaw.hardware.boards.profile import BoardProfile
 from microclaw.hardware.parts.diagram_circuit import opposite
 from microclaw.hardware.parts.diagram_nets import MATRIX_SIDES, OWN_PREFIX, RESISTOR_TYPE, Power, diagram_boards
-from microclaw.hardware.parts.reader import Part, WokwiForm
+from microclaw.hardware.parts.reader import Part, WokwiForm, parts
 from microclaw.hardware.parts.wiring import WiredPart, Wiring, free_id, is_on_i2c, part_roles
 from microclaw.hardware.parts.wiring_check import pins_on
 
@@ -43,11 +43,14 @@ def write_diagram(wiring: Wiring, board: BoardProfile) -> WrittenDiagram:
     """Return the wiring as a diagram of this board. Raises ConfigError if no board of the format has its chip."""
     drawing = _Drawing(_board_type(board), [part.id for part in wiring.parts])
     left_out: dict[str, str] = {}
+    chains = {part.id: _chain_ids(drawing, part) for part in wiring.parts}
     for part in wiring.parts:
-        if part.facts.wokwi is None:
-            left_out[part.id] = f"no {part.part} in this format"
+        if part.facts.wokwi is not None:
+            _draw(drawing, part, chains[part.id], board)
             continue
-        _draw(drawing, part, board)
+        register = _register_before(part, wiring)
+        if register is None or not _draw_at_outputs(drawing, part, register, chains[register.id]):
+            left_out[part.id] = f"no {part.part} in this format"
     return WrittenDiagram(drawing.text(), drawing.board_type, left_out)
 
 
@@ -125,26 +128,97 @@ class _Drawing:
         self._wires.append([end, f"{self._board_id}:{pin}", _COLOURS[kind], []])
 
 
-def _draw(drawing: _Drawing, part: WiredPart, board: BoardProfile) -> None:
-    facts = part.facts
-    form = _form_of(part)
+def _chain_ids(drawing: _Drawing, part: WiredPart) -> list[str]:
+    """Return the ids of the diagram's parts for a part: parts that the format has only singly are a chain of them."""
     ids = [part.id]
-    # Parts that the format has only singly are a chain of them.
-    if _is_chain(facts):
+    if _is_chain(part.facts):
         for _ in range(int(_value(part, "count")) - 1):
             ids.append(drawing.new_id(part.id))
+    return ids
+
+
+def _draw(drawing: _Drawing, part: WiredPart, ids: Sequence[str], board: BoardProfile) -> None:
+    wokwi = part.facts.wokwi_facts
+    form = _form_of(part)
     attributes = _written_attributes(part, form)
     for part_id in ids:
-        drawing.add(part_id, form.type or facts.wokwi_facts.types[0], attributes)
+        drawing.add(part_id, form.type or wokwi.types[0], attributes)
         attributes = {}
-    if facts.wokwi_facts.legs:
+    if wokwi.legs:
         _wire_legs(drawing, part)
         return
     for part_id in ids:
         _wire_pins(drawing, part, part_id, form, board)
-    for output, input_pin in facts.wokwi_facts.chained.items():
+    for output, input_pin in wokwi.chained.items():
         for feeder, follower in itertools.pairwise(ids):
             drawing.wire_parts(f"{feeder}:{output}", f"{follower}:{input_pin}")
+
+
+def _register_before(part: WiredPart, wiring: Wiring) -> WiredPart | None:
+    """Return the shift register on the same pins, at whose outputs the part hangs, or None."""
+    for other in wiring.parts:
+        is_register = bool(other.facts.wokwi_facts.outputs)
+        if is_register and all(part.pins.get(role) == gpio for role, gpio in other.pins.items()):
+            return other
+    return None
+
+
+def _draw_at_outputs(drawing: _Drawing, part: WiredPart, register: WiredPart, register_ids: Sequence[str]) -> bool:
+    """Draw the part whose pins are at the outputs of registers; return False if the format has none like it."""
+    face = _face_of(part)
+    if face is None or face.wokwi_facts.over_outputs is None:
+        return False
+    meanings = face.wokwi_facts.over_outputs.attributes
+    outputs = register.facts.wokwi_facts.outputs
+    places = {name: int(_value(part, name)) for name in meanings.values()}
+    if max(places.values()) >= len(outputs) * len(register_ids) or not _is_one_display(part, face, places):
+        return False
+    display = _as_display(part, face)
+    form = _form_of(display)
+    drawing.add(part.id, face.wokwi_facts.types[0], _written_attributes(display, form))
+    for name, number in places.items():
+        chip, output = divmod(number, len(outputs))
+        if number >= 0:
+            drawing.wire_parts(
+                f"{register_ids[chip]}:{outputs[output]}", f"{part.id}:{_pin_name(form, meanings, name)}"
+            )
+    for role, gpio in display.pins.items():
+        drawing.wire_gpio(f"{part.id}:{_pin_name(form, face.wokwi_facts.pins, role)}", gpio)
+    if not _switches(display, places):
+        for pin, rail in _levels(display, form).items():
+            drawing.wire_rail(f"{part.id}:{pin}", rail)
+    return True
+
+
+def _is_one_display(part: WiredPart, face: Part, places: Mapping[str, int]) -> bool:
+    """Return False for digits that have a register each, and for more digits than a display has."""
+    digits = _value(part, "digits")
+    if digits > face.attributes["digits"].most:
+        return False
+    return digits == 1 or _switches(_as_display(part, face), places)
+
+
+def _switches(display: WiredPart, places: Mapping[str, int]) -> bool:
+    """Return True if a pin or an output switches a digit."""
+    is_at_output = any(number >= 0 for name, number in places.items() if name.startswith("q"))
+    return is_at_output or bool(display.pins)
+
+
+def _as_display(part: WiredPart, face: Part) -> WiredPart:
+    """Return the part with what it has in common with a display on pins: those of its digits, and its attributes."""
+    roles = [pin.role for pin in face.pins]
+    pins = {role: gpio for role, gpio in part.pins.items() if role in roles}
+    attributes = {name: value for name, value in part.attributes.items() if name in face.attributes}
+    return WiredPart(part.id, face.name, pins=pins, attributes=attributes, label=part.label)
+
+
+def _face_of(part: WiredPart) -> Part | None:
+    """Return the part that this one stands for behind shift registers, or None."""
+    for facts in parts().values():
+        over = facts.wokwi_facts.over_outputs
+        if over is not None and over.part == part.part:
+            return facts
+    return None
 
 
 def _is_chain(facts: Part) -> bool:

@@ -78,7 +78,7 @@ class PartList(Listing, frozen=True, kw_only=True):
 @operation("part.list", http="GET /v1/parts", access=Access.LOOK, command=NO_COMMAND)
 async def list_parts(_: None, __: OperationCall) -> PartList:
     """List the parts that can be wired to a board: their pins, their values, and words to find them."""
-    return PartList(parts=[_row(part) for part in parts().values()])
+    return PartList(parts=list(map(_row, parts().values())))
 
 
 def _row(part: Part) -> PartRow:

@@ -102,8 +102,8 @@ async def find_places(
         return _places_of(found, places_of_new_part(use, part))
     wired = found.wiring.find(id)
     if wired is None:
-        ids = ", ".join(other.id for other in found.wiring.parts)
-        raise ConfigError(f"{found.name} has no part {id[:40]!r}", next_step=f"its parts: {ids or 'none'}")
+        text = f"{found.name} has no part {id[:40]!r}"
+        raise ConfigError(text, next_step=f"microclaw device wiring {found.name} has its parts")
     if wired in soldered_parts(found.board).parts:
         raise ConfigError(f"{wired.id} is soldered on {found.board.title}", next_step="move another part")
     return _places_of(found, places_of_wired_part(use, wired))
@@ -119,7 +119,10 @@ async def export_diagram(service: DeviceService, _: OperationCall, device: Devic
 
     found = service.registry.get(device)
     soldered = soldered_parts(found.board).parts
-    wired = [part for part in found.wiring.parts if part not in soldered]
+    wired = []
+    for part in found.wiring.parts:
+        if part not in soldered:
+            wired.append(part)
     diagram = write_diagram(Wiring(tuple(wired)), found.board)
     return WiringDiagram(
         device=found.name, board=diagram.board_type, file=diagram.text, left_out=dict(diagram.left_out)
@@ -131,10 +134,13 @@ async def _board_use(service: DeviceService, device: Device) -> BoardUse:
 
     # A choice of pins is looked at often: the board itself is not asked.
     there = await recall_program(service.apps.change_log, device, "")
+    free = {}
+    for use in _USES:
+        free[use] = free_pins(there, use)
     return BoardUse(
         board=device.board,
         wiring=device.wiring,
-        free={use: free_pins(there, use) for use in _USES},
+        free=free,
         holders=taken_pins(there),
         taken_ids=frozenset(device.record.unread),
     )
@@ -165,7 +171,7 @@ def _places_of(device: Device, found: PartPlaces) -> WiringPlaces:
         label=part.label,
         attributes=dict(part.attributes),
         addresses=[AddressChoice(address=place.address, holder=place.holder) for place in found.addresses],
-        roles=[_role(role) for role in found.roles],
+        roles=list(map(_role, found.roles)),
     )
 
 
@@ -176,7 +182,7 @@ def _role(role: RolePlaces) -> RoleChoices:
         optional=role.pin.optional,
         instead_of_i2c=role.pin.instead_of_i2c,
         proposed=role.proposed,
-        pins=[_pin(place) for place in role.places],
+        pins=list(map(_pin, role.places)),
     )
 
 

@@ -178,11 +178,11 @@ function Palette({ device, kinds, choose }) {
   return html`<section class="card" aria-label="Add a part"><div class="cardhead"><h2>Add a part</h2><${Link} to=${boardPath(device, "bench")} class="button">Close<//></div>
     <input class="wide" type="search" ref=${field} aria-label="Find a part" placeholder="Find a part: lamp, knob, temperature …" value=${text}
       onInput=${(/** @type {any} */ event) => setText(event.currentTarget.value)} />
-    <div class="palette" role="group" aria-label="Parts" aria-live="polite">${isLoaded && Object.entries(KINDS).map(([kind, title]) => {
+    <div class="palette" role="group" aria-label="Parts">${isLoaded && Object.entries(KINDS).map(([kind, title]) => {
       const these = found.filter((one) => one.kind === kind);
       return these.length > 0 && html`<h3 key=${kind}>${title}</h3>${these.map((one) => html`<${Tile} key=${one.name} facts=${one} choose=${choose} />`)}`;
     })}
-    ${kinds.size > 0 && found.length === 0 && html`<p>No part is called “${text}”. A part is a folder of its own: docs/reference/parts.md has those that there are.</p>`}</div></section>`;
+    ${kinds.size > 0 && found.length === 0 && html`<p role="status">No part is called “${text}”. A part is a folder of its own: docs/reference/parts.md has those that there are.</p>`}</div></section>`;
 }
 
 /** @param {{facts: PartFacts, choose: (name: string) => void}} given */

@@ -80,7 +80,7 @@ export function LiveBench({ known, board, label, isStrip, ids = null, choice = n
         if (document.hidden) return;
         const { states, levels } = known.shown(known.unreadText());
         hands?.putOver(states);
-        if (choice) states[choice.part.id] = NEW;
+        if (choice && known.answer.virtual) states[choice.part.id] = NEW;
         drawing.update(states, levels);
         show.current?.(states);
       };
