@@ -46,6 +46,7 @@ from microclaw.interfaces.api.results import HostStatus
 from microclaw.interfaces.api.status import StatusReader, costs_and_copies
 from microclaw.interfaces.mcp.server.service import McpService
 from microclaw.programs.bench.board_bench import BoardBench
+from microclaw.programs.bench.draft_bench import draft_bench
 from microclaw.programs.bench.records import HostRecords
 from microclaw.programs.bench.trial_play import play_of
 from microclaw.programs.changes import (
@@ -112,7 +113,8 @@ def _serve_devices(host: HostBuilder) -> None:
         last=host.need(LastValues),
     )
     host.offer(devices)
-    programs = program_operations.BuildContext(apps, CompileQueue(apps.compile), trial_turns(), play_of)
+    bench = program_operations.TrialBench(draft_bench, play_of)
+    programs = program_operations.BuildContext(apps, CompileQueue(apps.compile), trial_turns(), bench)
     host.serves(device_operations.list_devices, devices)
     host.serves(part_operations.list_parts, None)
     host.serves(crash_operations.list_crashes, crash_operations.CrashService(registry, CrashTable(host.database)))

@@ -197,3 +197,31 @@ async def test_a_program_that_changes_every_5_ms_is_cut_and_says_where(
 async def test_nobody_pays_for_a_play_that_is_not_asked_for(host: PeopleHost) -> None:
     result = await play(host, STRIP, "python", STRIP_WIRING, for_ms=500, play=False)
     assert "play" not in result
+
+
+@pytest.mark.parametrize(
+    ("more", "ids", "problem"),
+    [
+        ({"wiring": SERVO_WIRING}, ["pot1", "servo1"], None),
+        (
+            {"device": "virtual-1", "language": "c", "source": "void on_init(void) {}"},
+            ["btn1", "pot1", "dht1", "enc1", "kp1"],
+            None,
+        ),
+        ({"wiring": "[led1]\npart = 'led'\npin = 99\n"}, [], "99"),
+        ({"wiring": "[led1"}, [], "TOML"),
+        ({"wiring": SERVO_WIRING, "source": "while"}, ["pot1", "servo1"], None),
+    ],
+)
+async def test_a_checked_draft_has_the_bench_of_its_trial(
+    host: PeopleHost, more: dict[str, Any], ids: list[str], problem: str | None
+) -> None:
+    body = {"source": "import time\n", "language": "python", "bench": True, **more}
+    status, checked = await host.ask("gus", "POST", "/v1/programs/check", body)
+    assert status == 200, checked
+    bench = checked["bench"]
+    assert [part["id"] for part in bench["parts"] if not part["soldered"]] == ids
+    assert (bench["message"] is None) == (problem is None)
+    assert problem is None or problem in bench["message"]
+    assert {"chip", "pins", "layout"} == set(bench["board"])
+    assert all(part["source"] == "unknown" for part in bench["parts"])

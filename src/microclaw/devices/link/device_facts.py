@@ -12,6 +12,7 @@ from microclaw.devices.link.results import DeviceDetails, LastValue, PairingSumm
 from microclaw.devices.registry.calls import AppInstall
 from microclaw.hardware.boards.firmware import firmware_object
 from microclaw.hardware.boards.pins import refusal
+from microclaw.hardware.boards.profile import BoardProfile
 from microclaw.hardware.boards.reader import VOICE
 from microclaw.hardware.parts.wiring import Wiring
 from microclaw.host.operations.result import filled
@@ -78,10 +79,8 @@ def is_voice_only(device: Device) -> bool:
     return bool(device.endpoints) and all(endpoint.startswith(xiaozhi.SCHEME) for endpoint in device.endpoints)
 
 
-def pin_facts(device: Device) -> list[PinFacts]:
-    """Describe each pin of the device's board, in the order of the numbers."""
-    board = device.board
-    wiring = device.wiring
+def pin_facts(board: BoardProfile, wiring: Wiring) -> list[PinFacts]:
+    """Describe each pin of a board with this wiring, in the order of the numbers."""
     names = {}
     if board.led is not None:
         names[board.led.pin] = "LED"

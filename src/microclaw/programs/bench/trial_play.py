@@ -90,15 +90,19 @@ _Moment: TypeAlias = _PartMoment | _PinMoment
 def play_of(trial: Trial, board: BoardProfile) -> TrialPlay:
     """Return the play of what the trial was to show, without the soak; all of it if the program has a fault."""
     for_ms = _played_ms(trial)
-    part_moments = _part_moments(trial)
-    first_moments = {moment.part: moment for moment in part_moments if moment.t_ms <= 0}
-    parts = [_part_at_start(part, first_moments.get(part.id), board) for part in trial.wiring.parts]
-    moments: list[_Moment] = [moment for moment in part_moments if 0 < moment.t_ms <= for_ms]
-    moments += [moment for moment in _pin_moments(trial, parts) if moment.t_ms <= for_ms]
+    starts: dict[str, _PartMoment] = {}
+    moments: list[_Moment] = []
+    for part_moment in _part_moments(trial):
+        if part_moment.t_ms > 0:
+            moments.append(part_moment)
+        else:
+            starts[part_moment.part] = part_moment
+    parts = [_part_at_start(part, starts.get(part.id), board) for part in trial.wiring.parts]
+    moments += _pin_moments(trial, parts)
     moments.sort(key=lambda moment: moment.t_ms)
     rows = _PlayRows()
     for moment in moments:
-        if not rows.add(moment):
+        if moment.t_ms > for_ms or not rows.add(moment):
             break
     return TrialPlay(
         for_ms=_rounded(for_ms),

@@ -109,7 +109,7 @@ async def show_device(service: DeviceService, _: OperationCall, device: DeviceNa
         OneDevice,
         revoked=device_id in await service.revoked(),
         today=today,
-        pins=pin_facts(found),
+        pins=pin_facts(board, found.wiring),
         layout=board.layout,
         led=board.led,
         problem=problem,

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
 
     from microclaw.hardware.boards.profile import BoardProfile
+    from microclaw.hardware.parts.wiring import Wiring
     from microclaw.programs.building import ProgramImage
     from microclaw.programs.changes.queues import CompileQueue, Turns
     from microclaw.programs.changes.services import AppServices
@@ -31,13 +32,20 @@ MAX_LOG_LINES = 200
 VIRTUAL = "virtual"
 
 
+class TrialBench(Struct, frozen=True):
+    """The functions of programs/bench that draw a program's bench, before its trial and over the trial's time."""
+
+    draft: Callable[[ProgramImage | None, BoardProfile, str | None, Wiring | None], Struct]
+    play: Callable[[Trial, BoardProfile], Struct]
+
+
 class BuildContext(Struct, frozen=True):
-    """The parts that the acts work with. `play_of` makes of a trial what the bench plays (programs/bench)."""
+    """The parts that the acts work with."""
 
     apps: AppServices
     compiling: CompileQueue
     trials: Turns
-    play_of: Callable[[Trial, BoardProfile], Struct]
+    bench: TrialBench
 
 
 Text = Annotated[str, Meta(min_length=1, max_length=MAX_PROGRAM_CHARS, description="The program.")]
@@ -50,7 +58,8 @@ Whole = Annotated[int, Meta(gt=-(2**53), lt=2**53)]
 class CheckedProgram(Result, frozen=True, kw_only=True):
     """`ok` false: it is no program for this board; `message` and `next` say why, `findings` where.
 
-    `pins` are those that the source names, `text` what the checks found, in one line.
+    `pins` are those that the source names, `text` what the checks found, in one line. `bench` has the board and the
+    parts that a trial of it would have, as GET bench has them; its `message` says what is wrong with the wiring.
     """
 
     ok: bool
@@ -63,6 +72,7 @@ class CheckedProgram(Result, frozen=True, kw_only=True):
     size_bytes: int | UnsetType = UNSET
     pins: list[int] | UnsetType = UNSET
     text: str | UnsetType = UNSET
+    bench: dict[str, Any] | UnsetType = UNSET
 
 
 @operation("program.check", http="POST /v1/programs/check")
@@ -77,22 +87,33 @@ async def check(  # noqa: PLR0913, RUF100 - one parameter for each field of the 
     board: Board = None,
     optimization: Optimization = "O3",
     heap_bytes: Heap = DEFAULT_HEAP_BYTES,
+    wiring: WiringText = None,
+    bench: Annotated[bool, Meta(description="With `bench`: the board and parts of its trial.")] = False,
 ) -> CheckedProgram:
     """Check a program, before anything is done."""
-    from microclaw.programs.building import fit_claim
-    from microclaw.programs.changes.stage_text import check_text
-
     profile, build = _building(workshop, call, device, board)
+    image = None
     try:
         image = await build(source, name=name, optimization=optimization, language=language)
+        checked = _checked(image, profile, heap_bytes)
     except BuildError as exc:
-        return CheckedProgram(
+        checked = CheckedProgram(
             ok=False,
             board=profile.board_id,
             findings=findings(exc.diagnostics),
             message=exc.message,
             next=exc.next_step,
         )
+    if not bench:
+        return checked
+    drawn = workshop.bench.draft(image, profile, wiring, _record_of(workshop, device))
+    return structs.replace(checked, bench=to_builtins(drawn))
+
+
+def _checked(image: ProgramImage, profile: BoardProfile, heap_bytes: int) -> CheckedProgram:
+    from microclaw.programs.building import fit_claim
+    from microclaw.programs.changes.stage_text import check_text
+
     return CheckedProgram(
         ok=True,
         board=profile.board_id,
@@ -134,7 +155,7 @@ async def try_out(  # noqa: PLR0913, RUF100 - one parameter for each field of th
     play: Annotated[bool, Meta(description="With `play`: the states of parts and pins over the trial's time.")] = False,
 ) -> dict[str, Any]:
     """Build, check and try a program on a throw-away virtual board: `ok`, `edges`, `log`, `evidence`, and `error`."""
-    from microclaw.programs.changes.stage_text import built, check_text, fail
+    from microclaw.programs.changes.stage_text import built, fail
 
     profile, build = _building(workshop, call, device, board)
     with workshop.trials.place(call.person_id):
@@ -145,33 +166,32 @@ async def try_out(  # noqa: PLR0913, RUF100 - one parameter for each field of th
                 image, profile, heap_bytes, for_ms=for_ms, inputs=inputs, expect=expect, every_ms=every_ms,
                 stop_after_ms=stop_after_ms,
             )  # fmt: skip
-            options = _with_wiring(options, wiring)
-            if device is not None:
-                options = structs.replace(options, record=workshop.apps.registry.get(device).record)
+            options = _with_wiring(options, wiring, _record_of(workshop, device))
         except MicroclawError as exc:
             fail(call.report, "check", exc)
-        call.report(Step("check", check_text(image, options.heap_bytes)))
-        call.report(Step("try", "on a throw-away virtual board", "running"))
         trial = await _try_in_turn(workshop, call, image, profile, options)
-    call.report(trial_step(trial))
-    document = _shown(trial, image)
-    if play:
-        # In a thread: hundreds of changes and pictures take some tenths of a second.
-        document["play"] = to_builtins(await asyncio.to_thread(workshop.play_of, trial, profile))
-    return document
+    if not play:
+        return _shown(trial, image)
+    # In a thread: hundreds of changes and pictures take some tenths of a second.
+    played = await asyncio.to_thread(workshop.bench.play, trial, profile)
+    return {**_shown(trial, image), "play": to_builtins(played)}
 
 
 async def _try_in_turn(
     workshop: BuildContext, call: OperationCall, image: ProgramImage, board: BoardProfile, options: TrialOptions
 ) -> Trial:
-    """Try the image in the caller's turn."""
-    from microclaw.programs.changes.stage_text import fail
+    """Try the image in the caller's turn, and report that."""
+    from microclaw.programs.changes.stage_text import check_text, fail
 
+    call.report(Step("check", check_text(image, options.heap_bytes)))
+    call.report(Step("try", "on a throw-away virtual board", "running"))
     try:
         async with workshop.trials.turn(call.person_id):
-            return await workshop.apps.try_image(image, board, options)
+            trial = await workshop.apps.try_image(image, board, options)
     except MicroclawError as exc:
         fail(call.report, "try", exc)
+    call.report(trial_step(trial))
+    return trial
 
 
 def _trial_options(
@@ -208,13 +228,20 @@ def _trial_options(
     )
 
 
-def _with_wiring(options: TrialOptions, text: str | None) -> TrialOptions:
+def _record_of(workshop: BuildContext, device: str | None) -> Wiring | None:
+    """Return what is recorded as wired to a device."""
+    if device is None:
+        return None
+    return workshop.apps.registry.get(device).record
+
+
+def _with_wiring(options: TrialOptions, text: str | None, record: Wiring | None) -> TrialOptions:
     """Return the options with the wiring of this text, if there is one. Raises ConfigError, UnknownName."""
     from microclaw.hardware.parts.wiring_file import read_wiring_text
 
     if text is None:
-        return options
-    return structs.replace(options, wiring=read_wiring_text(text))
+        return structs.replace(options, record=record)
+    return structs.replace(options, record=record, wiring=read_wiring_text(text))
 
 
 def _building(
