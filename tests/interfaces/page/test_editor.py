@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from playwright.sync_api import Page, expect
 from tests.interfaces.page.conftest import PageHost, go
 from tests.stories.conftest import until
@@ -105,3 +107,106 @@ def test_the_keyboard_leaves_the_text_and_a_superseded_check_is_ended(page: Page
     with page.expect_event("requestfailed", lambda request: request.url.endswith("/v1/programs/check")):
         write(page, WRONG)
     page.unroute_all(behavior="ignoreErrors")
+
+
+COUNTER = """from machine import I2C, Pin
+import ssd1306, time
+button = Pin(4, Pin.IN, Pin.PULL_UP)
+led = Pin(2, Pin.OUT)
+screen = ssd1306.SSD1306_I2C(128, 64, I2C(0, sda=Pin(8), scl=Pin(9)))
+count = 0
+before = 1
+while True:
+    now = button.value()
+    if before and not now:
+        count += 1
+        led.value(count % 2)
+    before = now
+    screen.fill(0)
+    screen.text("Presses %d" % count, 0, 0)
+    screen.show()
+    time.sleep_ms(20)
+"""
+COUNTER_WIRING = """[btn1]
+part = "button"
+pin = 4
+[led1]
+part = "led"
+pin = 2
+[oled1]
+part = "ssd1306"
+"""
+COUNTER_EXPECT = """for 10 s
+press btn1 at 2 s for 200 ms
+press btn1 at 4 s for 200 ms
+screen: "Presses 2" within 5 s
+pin 2: high at 7 s
+"""
+
+
+def seek(page: Page, ms: int) -> None:
+    page.get_by_role("slider", name="moment of the trial").fill(str(ms))
+
+
+def test_a_trial_is_played_on_the_bench_and_the_led_is_lit_when_its_time_says_so(page: Page) -> None:
+    go(page, "Editor")
+    page.get_by_role("combobox", name="Board").select_option("")
+    page.get_by_role("combobox", name="Language").select_option("python")
+    write(page, COUNTER)
+    page.get_by_role("textbox", name="Expected").fill(COUNTER_EXPECT)
+    page.locator("details.wiring > summary").click()
+    wiring = page.get_by_role("textbox", name="A wiring.toml")
+    wiring.fill("[led1]\npart = 'led'\npin = 99\n")
+    expect(page.get_by_role("alert")).to_contain_text("99")
+    wiring.fill(COUNTER_WIRING)
+    expect(page.get_by_role("alert")).to_have_count(0)
+    expect(page.locator("g.part[data-id=oled1]")).to_be_visible()
+    page.get_by_role("button", name="Try", exact=True).click()
+    player = page.get_by_role("group", name="player")
+    expect(player).to_be_visible()
+    light = page.locator("g.part[data-id=led1] path.glow").first
+    for ms, opacity, text in ((1500, "0", "Presses 0"), (3000, "1", "Presses 1"), (4500, "0", "Presses 2")):
+        seek(page, ms)
+        expect(light).to_have_attribute("opacity", opacity)
+        expect(page.locator("g.part[data-id=oled1]")).to_have_attribute("aria-label", re.compile(f"shows “{text}”"))
+    seek(page, 3000)
+    expect(light).to_have_attribute("opacity", "1")
+    answers = page.get_by_role("list", name="answers of the trial").get_by_role("listitem")
+    expect(answers.nth(0)).to_contain_text("met in the trial")
+    expect(answers.nth(1)).to_contain_text("not met")
+    answers.nth(1).get_by_role("button").click()
+    expect(player.locator("output")).to_have_attribute("data-ms", "7000.000")
+    expect(light).to_have_attribute("opacity", "0")
+
+
+def test_the_player_goes_by_the_keyboard_alone(page: Page) -> None:
+    open_editor(page)
+    write(page, RIGHT)
+    page.get_by_role("textbox", name="Expected").focus()
+    page.get_by_role("button", name="Try", exact=True).focus()
+    page.keyboard.press("Enter")
+    player = page.get_by_role("group", name="player")
+    expect(player).to_be_visible()
+    clock = player.locator("output")
+    player.get_by_role("button", name="To the begin").focus()
+    page.keyboard.press("Enter")
+    expect(clock).to_have_attribute("data-ms", "0.000")
+    page.keyboard.press("Tab")
+    page.keyboard.press("Tab")
+    page.keyboard.press("Tab")
+    expect(player.get_by_role("button", name="To the next edge")).to_be_focused()
+    page.keyboard.press("Space")
+    first = float(clock.get_attribute("data-ms") or 0)
+    page.keyboard.press("Space")
+    until(lambda: abs(float(clock.get_attribute("data-ms") or 0) - first - 100) < 1)
+    slider = player.get_by_role("slider", name="moment of the trial")
+    slider.focus()
+    page.keyboard.press("End")
+    expect(clock).not_to_have_attribute("data-ms", "0.000")
+    page.keyboard.press("Home")
+    expect(clock).to_have_attribute("data-ms", "0.000")
+    player.get_by_role("button", name="Play", exact=True).focus()
+    page.keyboard.press("Enter")
+    expect(clock).not_to_have_attribute("data-ms", "0.000")
+    page.keyboard.press("Enter")
+    expect(player.get_by_role("button", name="Play", exact=True)).to_be_focused()

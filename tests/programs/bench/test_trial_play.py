@@ -142,6 +142,9 @@ async def test_a_press_the_led_and_the_screen_are_played_at_their_moments(host: 
     assert [duty_at(played, 4, t_ms) for t_ms in (1990, 2100, 2300)] == [255, 0, 255]
     texts = [await text_of(state_at(played, "oled1", t_ms)["screen"]) for t_ms in (1000, 2200, 4200)]
     assert texts == ["Presses 0", "Presses 1", "Presses 2"]
+    assert [state_at(played, "oled1", t_ms)["says"] for t_ms in (1000, 4200)] == [
+        f"shows “{text}”" for text in texts[::2]
+    ]
     states = {line["line"]: line["trial"] for line in result["expected"]}
     assert states == {4: "met in the trial", 5: "not met"}
     assert 4000 <= played["moments"]["4"] <= 4200

@@ -9,8 +9,8 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from microclaw.errors import ProtocolError
-from microclaw.hardware.screens.screen import Screen, unpack_screen
-from microclaw.hardware.screens.text_reading import ScreenReader
+from microclaw.hardware.screens.screen import unpack_screen
+from microclaw.hardware.screens.text_reading import ScreenReader, ScreenReading
 from microclaw.programs.bench.states import BenchState, screen_sentence
 from microclaw.wire.board_replies import PartScreen
 
@@ -56,15 +56,16 @@ async def _read(packed: PartScreen) -> str | None:
         screen = unpack_screen(packed.kind, packed.width, packed.height, packed.data, packed.mark)
     except ProtocolError:
         return None
+    reader = ScreenReader()
     if screen.kind in _DRAWN:
-        text = await asyncio.to_thread(_find_text, screen)
+        reading = await asyncio.to_thread(reader.read, screen)
     else:
-        text = _find_text(screen)
-    return screen_sentence(text)
+        reading = reader.read(screen)
+    return sentence_of(reading)
 
 
-def _find_text(screen: Screen) -> str:
-    reading = ScreenReader().read(screen)
+def sentence_of(reading: ScreenReading | None) -> str | None:
+    """Return the sentence about the text that was read, or None if no text was found."""
     if reading is None:
-        return ""
-    return reading.text
+        return None
+    return screen_sentence(reading.text)

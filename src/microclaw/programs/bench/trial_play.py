@@ -10,15 +10,17 @@ import json
 from collections.abc import Iterator, Sequence
 from typing import Any, Final, TypeAlias
 
-from msgspec import Struct, to_builtins
+from msgspec import Struct, structs, to_builtins
 
 from microclaw.devices.registry.calls import MAX_DUTY, PwmChange
 from microclaw.events import Edge
 from microclaw.hardware.boards.profile import BoardProfile
 from microclaw.hardware.parts.wiring import WiredPart
 from microclaw.hardware.screens.screen import Screen, pack_data
+from microclaw.hardware.screens.text_reading import ScreenReader
 from microclaw.programs.bench.results import BenchPart, bench_part
-from microclaw.programs.bench.states import counted_state
+from microclaw.programs.bench.screen_words import sentence_of
+from microclaw.programs.bench.states import counted_state, unknown_state
 from microclaw.programs.proof.colors import Rgb
 from microclaw.programs.proof.trial import Trial
 from microclaw.wire.board_replies import PartScreen, PartStateRow
@@ -59,6 +61,7 @@ class _PartMoment(Struct):
     part: str
     values: dict[str, float]
     screen: Screen | None = None
+    says: str | None = None
     colors: tuple[Rgb, ...] | None = None
 
     def to_row(self) -> PartRow:
@@ -67,6 +70,7 @@ class _PartMoment(Struct):
             changed["state"] = self.values
         if self.screen is not None:
             changed["screen"] = to_builtins(_packed(self.screen))
+            changed["says"] = self.says
         if self.colors is not None:
             changed["colors"] = [bytes(color).hex() for color in self.colors]
         return _rounded(self.t_ms), self.part, changed
@@ -95,12 +99,14 @@ def play_of(trial: Trial, board: BoardProfile) -> TrialPlay:
     for part_moment in _part_moments(trial):
         if part_moment.t_ms > 0:
             moments.append(part_moment)
+            # A display before its first picture is not unknown: it shows nothing.
+            starts.setdefault(part_moment.part, _PartMoment(0.0, part_moment.part, {}))
         else:
             starts[part_moment.part] = part_moment
     parts = [_part_at_start(part, starts.get(part.id), board) for part in trial.wiring.parts]
     moments += _pin_moments(trial, parts)
     moments.sort(key=lambda moment: moment.t_ms)
-    rows = _PlayRows()
+    rows = _PlayRows(trial.screen_reader)
     for moment in moments:
         if moment.t_ms > for_ms or not rows.add(moment):
             break
@@ -117,7 +123,8 @@ def play_of(trial: Trial, board: BoardProfile) -> TrialPlay:
 class _PlayRows:
     """The rows of a play, until they are too many; everything of that moment is left out then."""
 
-    def __init__(self) -> None:
+    def __init__(self, reader: ScreenReader) -> None:
+        self._reader = reader
         self.changes: list[PartRow] = []
         self.levels: list[PinRow] = []
         self.cut_ms: float | None = None
@@ -130,6 +137,8 @@ class _PlayRows:
             self.levels.append(moment.to_row())
             self._bytes += _LEVEL_BYTES
         else:
+            if moment.screen is not None:
+                moment.says = sentence_of(self._reader.read(moment.screen))
             row = moment.to_row()
             self.changes.append(row)
             self._bytes += len(json.dumps(row))
@@ -194,16 +203,17 @@ def _chain_colors(trial: Trial, part: WiredPart) -> Iterator[tuple[float, tuple[
 
 
 def _part_at_start(part: WiredPart, first: _PartMoment | None, board: BoardProfile) -> BenchPart:
-    row = PartStateRow(part.id)
-    if first is not None:
-        screen = None
-        if first.screen is not None:
-            screen = _packed(first.screen)
-        colors = None
-        if first.colors is not None:
-            colors = b"".join(map(bytes, first.colors)).hex()
-        row = PartStateRow(part.id, first.values, screen, colors)
-    return bench_part(board, part, counted_state(part, row))
+    """Return a part with its state at the start; of unknown state if nothing of it reacts."""
+    if first is None:
+        return bench_part(board, part, unknown_state(part))
+    screen = None
+    if first.screen is not None:
+        screen = _packed(first.screen)
+    colors = None
+    if first.colors is not None:
+        colors = b"".join(map(bytes, first.colors)).hex()
+    state = counted_state(part, PartStateRow(part.id, first.values, screen, colors))
+    return bench_part(board, part, structs.replace(state, source="counted"))
 
 
 def _pin_moments(trial: Trial, parts: Sequence[BenchPart]) -> Iterator[_PinMoment]:

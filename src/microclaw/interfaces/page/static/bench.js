@@ -88,7 +88,7 @@ function sizeOf(part, drawing) {
 }
 
 /** The kind of a signal, which its colour shows. @param {string} use of a terminal */
-function netOf(use) {
+export function netOf(use) {
   if (use.endsWith("data")) return "sda";
   if (use.endsWith("clock")) return "scl";
   if (use === "adc") return "adc";

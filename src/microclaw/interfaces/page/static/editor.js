@@ -7,12 +7,13 @@ import { SureButton } from "./lists.js";
 import { Logs } from "./logs.js";
 import { Badge, Heading, Link, Problem, boardPath, prose } from "./parts.js";
 import { may, state, useStore } from "./state.js";
-import { LivePins, TrialView } from "./timeline.js";
+import { BenchStage, Player, clockText } from "./player.js";
+import { LivePins } from "./timeline.js";
 import { rhythm, rhythmText, tracksOf } from "./tracks.js";
-import { html, useEffect, useRef, useState } from "./vendor/htm-preact.module.js";
+import { html, useEffect, useMemo, useRef, useState } from "./vendor/htm-preact.module.js";
 
 /** @typedef {import("./code.js").Finding} Finding */
-/** @typedef {{source: string, language: string, name: string, device: string, expect: string}} Draft */
+/** @typedef {{source: string, language: string, name: string, device: string, expect: string, wiring: string}} Draft `wiring`: a text of its own, or empty */
 
 const CHECK_AFTER_MS = 400;
 const AGAIN_MS = 3_000; // the host had no room
@@ -53,7 +54,8 @@ function draftKey(rest) {
 function keptDraft(key) {
   try {
     const found = JSON.parse(localStorage.getItem(key) ?? "null");
-    return found !== null && ["source", "language", "name", "device", "expect"].every((one) => typeof found[one] === "string") ? found : null;
+    if (found !== null) found.wiring ??= "";
+    return found !== null && ["source", "language", "name", "device", "expect", "wiring"].every((one) => typeof found[one] === "string") ? found : null;
   } catch (error) {
     if (!(error instanceof DOMException || error instanceof SyntaxError)) throw error;
     return null; // storage is off, or it is not ours
@@ -77,7 +79,7 @@ async function installedDraft(device, name, signal) {
   const app = await get(`/v1/devices/${part(device)}/apps/${part(name)}`, signal);
   if (app.source === null) throw new ApiError(404, { code: "no_source", message: `this host has no source of ${name}`, next: "it was not installed from source here; begin a new program" });
   const expected = (app.proof?.expected ?? []).map((/** @type {any} */ one) => one.text);
-  return { source: app.source, language: app.kind === "py" ? "python" : "", name, device, expect: expected.join("\n") };
+  return { source: app.source, language: app.kind === "py" ? "python" : "", name, device, expect: expected.join("\n"), wiring: "" };
 }
 
 /** Put lines at the end of the expectations of an installed program's draft. @param {string} device @param {string} name @param {string[]} lines */
@@ -100,7 +102,7 @@ export function Editor({ rest }) {
   useEffect(() => {
     if (first !== null || !isReady) return undefined;
     if (device === undefined || name === undefined) {
-      setFirst({ source: C, language: "c", name: "blink", device: state.devices[0]?.name ?? "", expect: "" });
+      setFirst({ source: C, language: "c", name: "blink", device: state.devices[0]?.name ?? "", expect: "", wiring: "" });
       return undefined;
     }
     const stop = new AbortController();
@@ -130,6 +132,8 @@ function Desk({ first, place, again }) {
   const [text, setText] = useState(0); // counts texts that were put in, and not typed
   const [chosen, setChosen] = useState(/** @type {Finding | null} */ (null));
   const [checked, problem, isNew] = useCheck(draft);
+  const [trial, tryIt] = useAct();
+  const [seek, setSeek] = useState(/** @type {{ms: number} | null} */ (null));
   const isHere = store.devices.some((one) => one.name === draft.device);
   /** @param {Partial<Draft>} news */
   const change = (news) => {
@@ -157,15 +161,37 @@ function Desk({ first, place, again }) {
       onText=${(/** @type {string} */ source) => change({ source })} />
     <p class="quiet">Tab indents; Escape, then Tab leaves the text. ${isKept ? "A draft is kept in this browser; discard it to begin as before." : "This browser keeps no draft: its storage is off or full."}${" "}
       <${SureButton} what="Discard" label="the draft" onYes=${again} /></p>
-    <${Findings} checked=${checked} problem=${problem} isNew=${isNew} choose=${(/** @type {Finding} */ one) => setChosen({ ...one })} /></div>
-    <div><label class="wide">Expected, one a line, or nothing <textarea rows="2" maxlength="20000" value=${draft.expect} placeholder="pin 2: period 1 s +- 5 %"
+    <${Findings} checked=${checked} problem=${problem} isNew=${isNew} choose=${(/** @type {Finding} */ one) => setChosen({ ...one })} />
+    <${Expectations} draft=${draft} change=${change} result=${trial?.result} onSeek=${(/** @type {number} */ ms) => setSeek({ ms })} />
+    <${WiringText} draft=${draft} change=${change} problem=${checked?.bench?.message ? checked.bench : null} /></div>
+    <div><${Acts} draft=${isHere ? draft : { ...draft, device: "" }} trial=${trial} tryIt=${tryIt} drawn=${checked?.bench} seek=${seek} /></div></div>`;
+}
+
+/** What must happen, line by line, each with its answer after a trial. @param {{draft: Draft, change: (news: Partial<Draft>) => void, result: any, onSeek: (ms: number) => void}} given */
+function Expectations({ draft, change, result, onSeek }) {
+  return html`<label class="wide">Expected, one a line, or nothing <textarea rows="3" maxlength="20000" value=${draft.expect} placeholder="pin 2: period 1 s +- 5 %"
       onInput=${(/** @type {any} */ e) => change({ expect: e.currentTarget.value })} /></label>
-    <${Acts} draft=${isHere ? draft : { ...draft, device: "" }} /></div></div>`;
+    ${result && result.expected.length > 0 && html`<ul class="rows answers" aria-label="answers of the trial">${result.expected.map((/** @type {any} */ one) => {
+      const ms = result.play.moments[one.line];
+      return html`<li key=${one.line}><${Badge} state=${one.trial} /> ${one.text} <span class="quiet">${one.found}</span>${" "}
+        ${ms !== undefined && html`<button class="show" aria-label=${`Show ${one.text} at ${clockText(ms)}`} onClick=${() => onSeek(ms)}>show</button>`}</li>`;
+    })}</ul>`}`;
+}
+
+/** The text of a wiring of its own. @param {{draft: Draft, change: (news: Partial<Draft>) => void, problem: any}} given */
+function WiringText({ draft, change, problem }) {
+  const usual = draft.device ? `the wiring of ${draft.device}` : "only what the program itself names";
+  return html`<details class="wiring" open=${draft.wiring !== ""}><summary>Wiring: ${draft.wiring ? "its own" : usual}</summary>
+    <label class="wide">A wiring.toml or Wokwi diagram.json; empty: ${usual}
+      <textarea rows="4" maxlength="65536" spellcheck=${false} value=${draft.wiring} onInput=${(/** @type {any} */ e) => change({ wiring: e.currentTarget.value })} /></label>
+    <label class="wide">or a file <input type="file" accept=".toml,.json"
+      onChange=${async (/** @type {any} */ e) => change({ wiring: (await e.currentTarget.files[0]?.text()) ?? draft.wiring })} /></label></details>
+    <${Problem} error=${problem} />`;
 }
 
 /** What the host reads of a draft. @param {Draft} draft */
-function programOf({ source, language, device }) {
-  return { source, ...(language ? { language } : {}), ...(device ? { device } : {}) };
+function programOf({ source, language, device, wiring }) {
+  return { source, ...(language ? { language } : {}), ...(device ? { device } : {}), ...(wiring.trim() ? { wiring } : {}) };
 }
 
 /**
@@ -182,7 +208,7 @@ function useCheck(draft) {
       if (draft.source.trim() === "") return setFound({ of: asked, answer: { ok: false, findings: [], message: "there is no program yet", next: "write one" }, error: null });
       try {
         if (draft.source.length > MAX_SOURCE_CHARS) throw new ApiError(413, { code: "too_large", message: "the program is longer than 256 KiB", next: "make it shorter" });
-        setFound({ of: asked, answer: await send("POST", "/v1/programs/check", programOf(draft), stop.signal), error: null });
+        setFound({ of: asked, answer: await send("POST", "/v1/programs/check", { ...programOf(draft), bench: true }, stop.signal), error: null });
       } catch (error) {
         if (stop.signal.aborted) return;
         if (!(error instanceof ApiError || error instanceof HostAway)) throw error;
@@ -217,8 +243,8 @@ function Findings({ checked: newest, problem, isNew, choose }) {
 }
 
 /** What of a draft a trial is of. @param {Draft} draft */
-function textOf({ source, language, expect }) {
-  return JSON.stringify([source, language, expect.trim()]);
+function textOf({ source, language, expect, wiring }) {
+  return JSON.stringify([source, language, expect.trim(), wiring.trim()]);
 }
 
 /** That what stands below is of another draft. @param {{then: Draft | null, now: Draft, isOfBoard?: boolean, next: string}} given */
@@ -229,9 +255,12 @@ function Older({ then, now, isOfBoard = false, next }) {
   return html`<p class="warning older">This is of the ${isOld ? "text" : "board"} before your change. ${next}</p>`;
 }
 
-/** Trying and installing it. @param {{draft: Draft}} given */
-function Acts({ draft }) {
-  const [trial, tryIt] = useAct();
+/**
+ * Trying and installing it. `drawn`: the bench that its trial would have; `seek`: a moment of the trial to show.
+ * @param {{draft: Draft, trial: import("./acts.js").Act | null, tryIt: (method: string, path: string, body: unknown) => Promise<void>, drawn: any, seek: {ms: number} | null}} given
+ */
+function Acts({ draft, trial, tryIt, drawn, seek }) {
+  const bench = useSame(drawn);
   const [installing, install] = useAct();
   const [undoing, undo] = useAct();
   const [tried, setTried] = useState(/** @type {Draft | null} */ (null));
@@ -243,7 +272,7 @@ function Acts({ draft }) {
   const isUndone = undoing?.isOver && !undoing.error;
   const attempt = () => {
     setTried(draft);
-    void tryIt("POST", "/v1/programs/try", { ...programOf(draft), ...more });
+    void tryIt("POST", "/v1/programs/try", { ...programOf(draft), ...more, play: true });
   };
   const put = () => {
     const { device, name } = draft;
@@ -255,8 +284,11 @@ function Acts({ draft }) {
       ${may("act") && html`<button disabled=${isBusy || !draft.device || !draft.name} onClick=${put}>Install${draft.device && ` on ${draft.device}`}</button>`}
       ${!may("act") && html`<span class="quiet">Your role checks and tries programs. To install them, ask an owner of this host for the role of a member.</span>`}
     </p>
+    ${!trial?.result && bench && html`<${BenchStage} board=${bench.board} parts=${bench.parts} label="the bench of the program" />`}
     ${trial && html`<section aria-label="trial"><h2>Trial</h2>
-      <${Older} then=${tried} now=${draft} isOfBoard=${true} next="Try it again." /><${ActView} act=${trial} />${trial.result && html`<${Trial} result=${trial.result} />`}</section>`}
+      <${Older} then=${tried} now=${draft} isOfBoard=${true} next="Try it again." />
+      ${trial.result && bench && html`<${Player} board=${bench.board} play=${trial.result.play} seek=${seek} />`}
+      <${ActView} act=${trial} />${trial.result && html`<${Trial} result=${trial.result} />`}</section>`}
     ${installing && installed && html`<section aria-label="installation"><h2>Installation</h2>
       <${Older} then=${installed} now=${draft} next="What you see now is not installed." /><${ActView} act=${installing} />
       ${made && html`<p class="buttons"><${Link} to=${boardPath(installed.device, "programs", installed.name)}>${installed.name} on ${installed.device}<//>
@@ -267,11 +299,15 @@ function Acts({ draft }) {
     </section>`}`;
 }
 
-/** What the program did on the virtual board. @param {{result: any}} given */
+/** The same object while its content is the same, so that nothing is drawn anew. @template T @param {T} value @returns {T} */
+function useSame(value) {
+  const text = JSON.stringify(value);
+  return useMemo(() => value, [text]);
+}
+
+/** What the program did on the virtual board, in words. @param {{result: any}} given */
 function Trial({ result }) {
   const tracks = [...tracksOf(result.edges)].sort(([a], [b]) => a - b);
-  return html`<ul class="rows">${result.expected.map((/** @type {any} */ one) => html`<li key=${one.line}><${Badge} state=${one.trial} /> ${one.text} <span class="quiet">${one.found}</span></li>`)}</ul>
-    <${TrialView} trial=${result.edges} board=${[]} />
-    <ul class="rows" aria-label="edges in words">${tracks.map(([pin, track]) => html`<li key=${pin}><b>pin ${pin}</b>: ${track.t.length} edges, ${rhythmText(rhythm(track))}</li>`)}</ul>
+  return html`<ul class="rows" aria-label="edges in words">${tracks.map(([pin, track]) => html`<li key=${pin}><b>pin ${pin}</b>: ${track.t.length} edges, ${rhythmText(rhythm(track))}</li>`)}</ul>
     ${result.log.length > 0 && html`<pre class="detail" tabindex="0" aria-label="printed">${result.log.join("\n")}</pre>`}`;
 }

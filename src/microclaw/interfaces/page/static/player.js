@@ -1,0 +1,145 @@
+// The bench of a draft: its board and parts, and after a trial the player below it, which shows the trial in virtual time.
+
+import { bench, loadDrawings, netOf } from "./bench.js";
+import { Icon } from "./icons.js";
+import { Problem } from "./parts.js";
+import { PlayedBench, endOf, pathOf, rowsOf, stepAfter, stepBefore, stepsOf } from "./play.js";
+import { everyFrame } from "./timeline.js";
+import { html, useEffect, useMemo, useRef, useState } from "./vendor/htm-preact.module.js";
+
+/** @typedef {import("./play.js").Play} Play */
+/** @typedef {import("./bench.js").PartState} PartState */
+
+const SPEEDS = [[0.25, "¼×"], [1, "1×"], [4, "4×"]];
+const WIDE = matchMedia("(min-width: 90rem)"); // the whole board; below it is a strip
+const CALM = matchMedia("(prefers-reduced-motion: reduce)");
+const WORDS_MS = 250; // the bench writes a part's words less often than it draws
+const SLIDER_STEP_MS = 10;
+const CHART = { gutter: 100, wide: 700, row: 36, line: 16, axis: 22 };
+const TICKS = 5;
+/** @type {Record<string, PartState>} */
+const NOTHING = {};
+
+function useWide() {
+  const [isWide, setWide] = useState(WIDE.matches);
+  useEffect(() => {
+    const change = () => setWide(WIDE.matches);
+    WIDE.addEventListener("change", change);
+    return () => WIDE.removeEventListener("change", change);
+  }, []);
+  return isWide;
+}
+
+/** A board with its parts. `played` has what they are now; null: nothing is known of them. @param {{board: any, parts: any[], label: string, played?: PlayedBench | null, ms?: number}} given */
+export function BenchStage({ board, parts, label, played = null, ms = 0 }) {
+  const stage = useRef(/** @type {HTMLElement | null} */ (null));
+  const [drawing, setDrawing] = useState(/** @type {ReturnType<typeof bench> | null} */ (null));
+  const [error, setError] = useState(/** @type {any} */ (null));
+  const isStrip = !useWide();
+  const show = () => drawing?.update(played?.states ?? NOTHING, played?.levels);
+  useEffect(() => {
+    let isHere = true;
+    const draw = () => {
+      if (!isHere) return;
+      const drawn = bench({ board, parts, label, isStrip });
+      stage.current?.replaceChildren(drawn.node);
+      setDrawing(drawn);
+    };
+    loadDrawings(parts).then(draw, (/** @type {Error} */ problem) => setError({ message: `the drawings of the parts did not come: ${problem.message}`, next: "load the page again" }));
+    return () => {
+      isHere = false;
+    };
+  }, [board, parts, isStrip]);
+  useEffect(() => {
+    const timer = setInterval(show, WORDS_MS);
+    return () => clearInterval(timer);
+  }, [drawing, played]);
+  useEffect(() => {
+    played?.goTo(ms);
+    show();
+  }, [drawing, played, ms]);
+  return html`<div class="mat"><${Problem} error=${error} /><div class="stage" ref=${stage}></div></div>`;
+}
+
+/** @param {number} ms */
+export function clockText(ms) {
+  return `${(ms / 1000).toFixed(2)} s`;
+}
+
+/** A trial that is played. `seek`: a moment to go to, a new object each time. @param {{board: any, play: Play, seek: {ms: number} | null}} given */
+export function Player({ board, play, seek }) {
+  const end = endOf(play);
+  const played = useMemo(() => new PlayedBench(play), [play]);
+  const steps = useMemo(() => stepsOf(play), [play]);
+  const [ms, setMs] = useState(0);
+  const [speed, setSpeed] = useState(1);
+  const [isPlaying, setPlaying] = useState(!CALM.matches);
+  /** @param {number} moment */
+  const goTo = (moment) => {
+    setPlaying(false);
+    setMs(Math.min(end, Math.max(0, moment)));
+  };
+  useEffect(() => {
+    if (seek !== null) goTo(seek.ms);
+  }, [seek]);
+  useEffect(() => {
+    if (!isPlaying) return undefined;
+    let lastMs = performance.now();
+    return everyFrame(() => {
+      const nowMs = performance.now();
+      const passedMs = (nowMs - lastMs) * speed;
+      lastMs = nowMs;
+      setMs((before) => Math.min(end, before + passedMs));
+    });
+  }, [isPlaying, speed, end]);
+  useEffect(() => {
+    if (ms >= end) setPlaying(false);
+  }, [ms, end]);
+  const playOrPause = () => {
+    if (!isPlaying && ms >= end) setMs(0);
+    setPlaying(!isPlaying);
+  };
+  return html`<${BenchStage} board=${board} parts=${play.parts} label="the trial on the bench" played=${played} ms=${ms} />
+    <div class="card player" role="group" aria-label="player">
+      <p class="buttons">
+        <button aria-label="To the begin" onClick=${() => goTo(0)}><${Icon} name="begin" /></button>
+        <button aria-label="To the edge before" onClick=${() => goTo(stepBefore(steps, ms))}><${Icon} name="back" /></button>
+        <button class="main" aria-label=${isPlaying ? "Pause" : "Play"} onClick=${playOrPause}><${Icon} name=${isPlaying ? "pause" : "play"} /></button>
+        <button aria-label="To the next edge" onClick=${() => goTo(stepAfter(steps, ms, end))}><${Icon} name="next" /></button>
+        <label>Speed <select value=${speed} onChange=${(/** @type {any} */ e) => setSpeed(Number(e.currentTarget.value))}>
+          ${SPEEDS.map(([value, title]) => html`<option key=${value} value=${value}>${title}</option>`)}</select></label>
+        <output class="clock" data-ms=${ms.toFixed(3)}>${clockText(ms)} of ${clockText(end)}</output>
+      </p>
+      <input type="range" min="0" max=${end} step=${SLIDER_STEP_MS} value=${ms} aria-label="moment of the trial" aria-valuetext=${clockText(ms)}
+        onInput=${(/** @type {any} */ e) => goTo(Number(e.currentTarget.value))} />
+      <${Chart} play=${play} end=${end} ms=${ms} goTo=${goTo} />
+      ${play.cut_ms !== null && html`<p class="warning">After ${clockText(play.cut_ms)} more happens than is kept to be played.</p>`}
+    </div>`;
+}
+
+/** The pins that moved over the time of the trial, pale where it is not yet played. @param {{play: Play, end: number, ms: number, goTo: (ms: number) => void}} given */
+function Chart({ play, end, ms, goTo }) {
+  const { gutter, wide, row, line, axis } = CHART;
+  const lines = useMemo(() => rowsOf(play).map((pin, i) => ({ ...pin, y: i * row, path: pathOf(pin, end, { x: gutter, y: i * row + 10, wide, high: line }) })), [play]);
+  if (lines.length === 0) return html`<p class="quiet">No pin moved.</p>`;
+  const high = lines.length * row;
+  const at = gutter + (ms / end) * wide;
+  /** @param {any} event */
+  const seek = (event) => {
+    if (event.type === "pointermove" && !event.buttons) return;
+    const box = event.currentTarget.getBoundingClientRect();
+    const x = ((event.clientX - box.left) / box.width) * (gutter + wide);
+    goTo(((x - gutter) / wide) * end);
+  };
+  const ticks = [...Array(TICKS + 1).keys()].map((i) => i / TICKS);
+  return html`<svg class="chart" viewBox=${`0 0 ${gutter + wide} ${high + axis}`} role="img" aria-label="the pins over the time of the trial"
+      onPointerDown=${seek} onPointerMove=${seek}>
+    <clipPath id="played"><rect width=${at.toFixed(1)} height=${high} /></clipPath>
+    ${ticks.map((share) => html`<path class="grid" d=${`M${gutter + share * wide} 0V${high}`} />
+      <text class=${share === 1 ? "axis end" : "axis"} x=${gutter + share * wide} y=${high + 15}>${((share * end) / 1000).toFixed(1)} s</text>`)}
+    ${lines.map((pin) => html`<g key=${pin.gpio} class=${`n-${netOf(pin.use)}`} data-gpio=${pin.gpio}>
+      <text x="2" y=${pin.y + 15}>${pin.label}</text><text class="note" x="2" y=${pin.y + 29}>pin ${pin.gpio}</text>
+      <path class="ahead" d=${pin.path} /><path clip-path="url(#played)" d=${pin.path} /></g>`)}
+    <path class="cursor" d=${`M${at.toFixed(1)} 0V${high}`} />
+  </svg>`;
+}
