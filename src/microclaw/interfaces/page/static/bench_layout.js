@@ -1,7 +1,7 @@
 // Where everything on a bench stands: each part beside its pins, one line a signal without crossings. It draws nothing.
 
 /** @typedef {"left" | "right"} Side */
-/** A part of GET /v1/devices/{device}/bench, as the bench needs it; `side` is chosen if it is not given. @typedef {{id: string, part: string, title: string, label?: string | null, attributes: Record<string, any>, values: Record<string, any>, pins: {role: string, use: string, gpio: number | null}[], soldered?: boolean, side?: Side}} WiredPart */
+/** A part of GET /v1/devices/{device}/bench, as the bench needs it; `side` is chosen if it is not given. @typedef {{id: string, part: string, title: string, label?: string | null, attributes: Record<string, any>, values: Record<string, any>, soldered?: boolean, pins: {role: string, use: string, gpio: number | null}[], soldered?: boolean, side?: Side}} WiredPart */
 /** A hole of a header. @typedef {{side: Side, row: number, label: string, gpio: number | null, isReserved: boolean}} Pad */
 /** @typedef {{role: string, use: string, gpio: number, pad: Pad, x: number, y: number, padY: number}} Terminal */
 /** `high` has room for the terminals, `body` is the drawing's own height. @typedef {{wired: WiredPart, wide: number, high: number, body: number, terminals: Terminal[], row: number, side: Side, x: number, y: number}} Place */
@@ -39,7 +39,7 @@ export function layout(board, parts, sizeOf, isStrip) {
     columns[place.side].push(place);
   }
   if (isStrip) balance(columns);
-  for (const side of SIDES) columns[side].sort((a, b) => a.row - b.row);
+  for (const side of SIDES) columns[side].sort((a, b) => a.row - b.row || Number(a.wired.soldered ?? 0) - Number(b.wired.soldered ?? 0));
 
   const top = isStrip ? 38 : 16;
   const rows = Math.max(0, ...pads.map((pad) => pad.row + 1));
