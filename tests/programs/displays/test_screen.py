@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ast
+import re
 from pathlib import Path
 from typing import Final
 
@@ -11,10 +13,12 @@ from microclaw.events import ProgramKind
 from microclaw.hardware.boards.firmware import with_micropython
 from microclaw.hardware.boards.reader import load_board
 from microclaw.hardware.parts.reader import parts
+from microclaw.hardware.screens import screen as screens
 from microclaw.programs.building import cached_compiler, program_language
 from microclaw.programs.builds.cache import BuildCache
 from microclaw.programs.proof.expectation_text import parse_expectations
 from microclaw.programs.proof.trial import TrialOptions, try_image
+from microclaw.programs.wasm.part_libraries import SHARED_LIBRARIES
 
 PYTHON: Final = """
 from time import sleep
@@ -33,6 +37,7 @@ display.icon("sun", "Sunny")
 sleep(1)
 display.clear()
 """
+C_ICON: Final = re.compile(r'\{"(\w+)", \{(0x[^}]+)\}\}')
 C: Final = """
 #include "microclaw.h"
 
@@ -209,6 +214,81 @@ for 8 s
 @pytest.mark.parametrize(("program", "ending"), [(SCROLL_PYTHON, ".py"), (SCROLL_C, ".c")])
 async def test_a_text_moves_and_no_number_is_cut(program: str, ending: str, build_cache: Path) -> None:
     await try_program(program, SCROLLED, build_cache, ending)
+
+
+TWO_C: Final = """
+#include "microclaw.h"
+
+int main(void) {
+    int oled = screen_ssd1306(8, 9, 128, 64, 0x3c);
+    int lcd = screen_lcd1602(8, 9, 16, 2, 0x27);
+    int other = screen_ssd1306(8, 9, 128, 64, 0x11);
+    unsigned long way = 123456;
+    screen_text(oled, "Hello");
+    screen_number(lcd, way, "km", "Way");
+    screen_text(other, "nobody sees it");
+}
+"""
+TWO_PYTHON: Final = """
+from microclaw import screen
+
+oled = screen.ssd1306(sda=8, scl=9)
+lcd = screen.lcd1602(sda=8, scl=9)
+oled.text("Hello")
+lcd.number(123456, "km", "Way")
+print("nothing answers at 0x11")
+"""
+TWO: Final = """
+screen ssd1306: "Hello" within 1 s
+screen lcd1602: "123456 km" within 1 s
+log ~ ".*nothing answers at 0x11" within 1 s
+"""
+
+
+@pytest.mark.parametrize(("program", "ending"), [(TWO_PYTHON, ".py"), (TWO_C, ".c")])
+async def test_a_program_draws_on_two_displays(program: str, ending: str, build_cache: Path) -> None:
+    board = load_board("virtual")
+    if ending == ".py":
+        board = with_micropython(board)
+    compile_source = cached_compiler(BuildCache(build_cache))
+    kinds: tuple[ProgramKind, ...] = ("wasm", "py")
+    image = await compile_source(program, board, "screen", "O3", program_language(f"screen{ending}"), kinds)
+    trial = await try_image(image, board, TrialOptions(expectations=parse_expectations(TWO)))
+    assert {result.trial for result in trial.expected} == {"met"}, [result.line() for result in trial.expected]
+
+
+NUMBERS_PYTHON: Final = """
+from time import sleep
+from microclaw import screen
+
+display = screen.lcd1602(sda=8, scl=9, columns=8)
+display.text("a 1234567890 b")
+sleep(1)
+display.number(12345678.5, "km")
+sleep(1)
+display.number(None, "km")
+sleep(1)
+display.text("Grüße")
+"""
+NUMBERS: Final = """
+screen: never ~ "\\d"
+screen: ~ "--------" at 900 ms, ~ "--------" at 1900 ms
+screen: "-- km" at 2900 ms
+screen: "Gr??e" at 3900 ms
+for 4500 ms
+"""
+
+
+async def test_a_number_without_room_becomes_dashes(build_cache: Path) -> None:
+    await try_program(NUMBERS_PYTHON, NUMBERS, build_cache)
+
+
+def test_both_languages_have_the_same_icons() -> None:
+    python = (Path(screens.__file__).parent / "python/screen_icons.py").read_text(encoding="utf-8")
+    icons = ast.literal_eval(python.partition("ICONS = ")[2])
+    c = (SHARED_LIBRARIES / "screen/screen_pixels.cpp").read_text(encoding="utf-8")
+    c_icons = {name: bytes(int(row, 16) for row in rows.split(", ")) for name, rows in C_ICON.findall(c)}
+    assert c_icons == icons
 
 
 def test_each_display_is_tried() -> None:

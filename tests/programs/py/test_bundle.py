@@ -187,10 +187,7 @@ async def test_a_display_that_does_not_answer_ends_the_program(tmp_path: Path) -
 
 
 async def test_methods_of_a_driver_that_nothing_calls_stay_out(build_py: Build) -> None:
-    source = (
-        "import ssd1306\nfrom machine import I2C, Pin\n"
-        "oled = ssd1306.SSD1306_I2C(128, 64, I2C(0, scl=Pin(9), sda=Pin(8)))\noled.show()\n"
-    )
+    source = BUS + "import ssd1306\noled = ssd1306.SSD1306_I2C(128, 64, i2c)\noled.show()\n"
     board = load_board("virtual")
     small = await build_py(source, board=board)
     assert "def poweron" in small.rewritten

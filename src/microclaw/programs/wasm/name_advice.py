@@ -11,6 +11,7 @@ from typing import Final
 
 from microclaw.programs.wasm.part_libraries import library_headers
 from microclaw.programs.wasm.part_readings import reading_names
+from microclaw.programs.wasm.part_screens import screen_functions
 from microclaw.programs.wasm.refusals import Advice, refused_name
 from microclaw.programs.wasm.source_scanner import own_header_names
 from microclaw.programs.wasm.tables import words_of
@@ -50,7 +51,7 @@ def advice_on(name: str, *, with_arduino: bool = True) -> Advice:
 
 def declared_names() -> Mapping[str, str]:
     """Return every name that a header offers, with the header; microclaw.h first, and the libraries of parts last."""
-    readings = dict.fromkeys(reading_names(), "microclaw.h")
+    readings = dict.fromkeys((*reading_names(), *screen_functions()), "microclaw.h")
     return {**_library_classes(), **_own_names(), **readings}
 
 

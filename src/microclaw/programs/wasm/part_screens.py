@@ -5,12 +5,14 @@ They are screen_NAME.h of the parts' libraries; each has the function screen_NAM
 
 from __future__ import annotations
 
+import re
 from typing import Final
 
 from microclaw.programs.wasm.part_libraries import library_headers
 from microclaw.programs.wasm.source_text import SourceText
 
 _PREFIX: Final = "screen_"
+_FUNCTION: Final = re.compile(r"^int (screen_\w+)\(", re.MULTILINE)
 _ENDINGS: Final = ("", "_pins")
 _MOST: Final = 2
 """The places for them in microclaw.h."""
@@ -29,6 +31,15 @@ def screen_headers(text: SourceText) -> tuple[str, ...]:
 def screen_defines(text: SourceText) -> tuple[str, ...]:
     """Return the macros with which microclaw.h includes them."""
     return tuple(f"MICROCLAW_SCREEN_{place}=<{header}>" for place, header in enumerate(screen_headers(text), 1))
+
+
+def screen_functions() -> tuple[str, ...]:
+    """Return the functions that open displays, which microclaw.h has only in programs that call them."""
+    functions: list[str] = []
+    for header, root in library_headers().items():
+        if header.startswith(_PREFIX):
+            functions += _FUNCTION.findall((root / header).read_text(encoding="utf-8"))
+    return tuple(functions)
 
 
 def _is_opened(function: str, text: SourceText) -> bool:

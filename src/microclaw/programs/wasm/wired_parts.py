@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fnmatch
 from collections.abc import Iterable, Sequence
+from typing import Final
 
 from microclaw.errors import MicroclawError
 from microclaw.hardware.boards.profile import BoardProfile
@@ -13,6 +14,8 @@ from microclaw.programs.wasm.diagnostics import PinMark, ValueMark
 from microclaw.programs.wasm.part_libraries import library_headers
 from microclaw.programs.wasm.part_screens import screen_headers
 from microclaw.programs.wasm.source_text import SourceText
+
+_ADDRESS: Final = "address"
 
 
 def find_wired_parts(marks: Iterable[PinMark], values: Sequence[ValueMark]) -> tuple[WiredPart, ...]:
@@ -51,7 +54,9 @@ def find_bus_parts(
         facts = next((kind for kind in kinds if _can_have(kind, values)), kinds[0])
         if facts.i2c is not None and facts.name not in wired:
             attributes = {**_class_attributes(facts, class_names[0]), **_given_values(facts, values)}
-            address = _address(facts.i2c, facts.serves.classes[pattern], text)
+            address = _marked_address(facts, facts.i2c, values)
+            if address is None:
+                address = _address(facts.i2c, facts.serves.classes[pattern], text)
             wired[facts.name] = make_part(facts.name, facts.name, pins=pins, address=address, attributes=attributes)
     return tuple(wired.values())
 
@@ -129,6 +134,15 @@ def _given_values(facts: Part, values: Iterable[ValueMark]) -> dict[str, float]:
         if allowed.least <= value <= allowed.most:
             given[name] = value
     return given
+
+
+def _marked_address(facts: Part, i2c: I2cFacts, values: Iterable[ValueMark]) -> int | None:
+    """Return the address that the sketch gives to the part's library in a call that says which number it is."""
+    for mark in values:
+        is_address = mark.name == _ADDRESS and mark.value in i2c.addresses
+        if is_address and facts in _kinds_of(mark.header):
+            return int(mark.value)
+    return None
 
 
 def _address(facts: I2cFacts, usual: int, text: SourceText) -> int:

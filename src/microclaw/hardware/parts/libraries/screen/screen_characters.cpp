@@ -3,7 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { BLOCK = 0xff, LCD_DEGREE = 0xdf, DOT = 0x80, DASH = 0x40, LEVEL_FIRST = 1 };
+enum { BLOCK = 0xff, LCD_DEGREE = 0xdf, DOT = 0x80, DASH = 0x40 };
 
 static int smaller(int first, int second) { return first < second ? first : second; }
 

@@ -6,4 +6,4 @@
 extern "C"
 #endif
 int screen_ssd1306(int sda, int scl, int width, int height, int address) MICROCLAW_BUS_PINS(sda, scl)
-    MICROCLAW_ATTRIBUTE(width) MICROCLAW_ATTRIBUTE(height);
+    MICROCLAW_ATTRIBUTE(width) MICROCLAW_ATTRIBUTE(height) MICROCLAW_ATTRIBUTE(address);
