@@ -152,6 +152,14 @@ def test_a_wired_part_keeps_its_pins_and_may_stay_where_it_is() -> None:
     assert [place.holder for place in places_of_wired_part(use, oled).addresses] == [None, None]
 
 
+def test_a_part_on_the_board_s_own_bus_shows_the_pins_of_that_bus() -> None:
+    record = parse_part_lines(["oled=ssd1306"])
+    oled = record.find("oled")
+    assert oled is not None
+    found = places_of_wired_part(board_use(record), oled)
+    assert {row.pin.role: row.proposed for row in found.roles} == {"sda": 8, "scl": 9}
+
+
 def test_an_unknown_kind_is_refused() -> None:
     with pytest.raises(UnknownName):
         places([], "lamp")

@@ -19,29 +19,35 @@ from microclaw.hardware.parts.wiring import WiredPart, Wiring
 from microclaw.programs.changes.wiring_operations import set_wiring, show_wiring, wire
 
 BOARD = "virtual-1"
-OTHER = "virtual-2"
 
 
 @pytest.fixture(scope="module")
 def add_host(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PageHost]:
-    host = PageHost(tmp_path_factory.mktemp("add") / "home", boards=2)
+    host = PageHost(tmp_path_factory.mktemp("add") / "home")
     with host.running():
         yield host
 
 
 @pytest.fixture(autouse=True)
 def nothing_wired(add_host: PageHost) -> None:
-    for device in (BOARD, OTHER):
-        add_host.client.call(set_wiring, device=device, file="")
+    add_host.client.call(set_wiring, device=BOARD, file="")
 
 
-def recorded(host: PageHost, device: str = BOARD) -> list[WiredPart]:
-    rows = host.client.call(show_wiring, device=device).parts
+@pytest.fixture
+def fresh_host(tmp_path: Path) -> Iterator[PageHost]:
+    """A host of a new home, whose board nobody has wired."""
+    host = PageHost(tmp_path / "home")
+    with host.running():
+        yield host
+
+
+def recorded(host: PageHost) -> list[WiredPart]:
+    rows = host.client.call(show_wiring, device=BOARD).parts
     return [parse_part_line(row.line) for row in rows if row.origin == "recorded"]
 
 
-def open_palette(host: PageHost, open_page: OpenPage, board: str = BOARD, **options: Any) -> Page:
-    page = open_bench(host, open_page, board, **options)
+def open_palette(host: PageHost, open_page: OpenPage, **options: Any) -> Page:
+    page = open_bench(host, open_page, **options)
     page.get_by_role("link", name="Add a part").click()
     expect(page.get_by_role("searchbox", name="Find a part")).to_be_focused()
     return page
@@ -104,6 +110,7 @@ def test_parts_are_dragged_to_a_pin_and_wired_by_the_mouse(add_host: PageHost, o
     expect(page.get_by_text("Wired button1.")).to_be_visible()
     page.get_by_role("link", name="Add a part").click()
     page.get_by_role("searchbox").fill("oled")
+    expect(drawn(page, "button1")).to_be_visible()
     tile(page, "ssd1306").drag_to(page.locator(".stage"), target_position={"x": 300, "y": 40})
     page.get_by_role("button", name="Wire it").click()
     expect(page.get_by_text("Wired ssd1306-1.")).to_be_visible()
@@ -167,8 +174,8 @@ def test_a_wired_part_is_moved_renamed_changed_removed_and_brought_back(
     assert recorded(add_host) == [strip]
 
 
-def test_a_wiring_goes_out_as_a_diagram_and_comes_into_another_board(
-    add_host: PageHost, open_page: OpenPage, tmp_path: Path
+def test_a_wiring_goes_out_as_a_diagram_and_comes_into_a_fresh_host(
+    add_host: PageHost, fresh_host: PageHost, open_page: OpenPage, tmp_path: Path
 ) -> None:
     lines = ['lamp=led pin=42 active=low label="desk"', "oled1=ssd1306 sda=8 scl=9", "door=door_contact pin=7"]
     add_host.client.call(wire, device=BOARD, add=lines)
@@ -185,17 +192,17 @@ def test_a_wiring_goes_out_as_a_diagram_and_comes_into_another_board(
     download.value.save_as(wiring)
     assert (diagram.name, wiring.name) == ("diagram.json", "wiring.toml")
 
-    page = open_bench(add_host, open_page, OTHER)
+    page = open_bench(fresh_host, open_page)
     page.get_by_text("Files").click()
     page.get_by_label("Take a diagram.json").set_input_files(diagram)
     expect(drawn(page, "lamp")).to_be_visible()
-    assert whole(Wiring(tuple(recorded(add_host, OTHER)))) == whole(Wiring(tuple(recorded(add_host)[:2])))
+    assert whole(Wiring(tuple(recorded(fresh_host)))) == whole(Wiring(tuple(recorded(add_host)[:2])))
     page.get_by_label("Take a diagram.json").set_input_files(wiring)
     expect(drawn(page, "door")).to_be_visible()
-    assert recorded(add_host, OTHER) == recorded(add_host)
+    assert recorded(fresh_host) == recorded(add_host)
     page.get_by_role("button", name="Undo").click()
     expect(drawn(page, "door")).to_have_count(0)
-    assert whole(Wiring(tuple(recorded(add_host, OTHER)))) == whole(Wiring(tuple(recorded(add_host)[:2])))
+    assert whole(Wiring(tuple(recorded(fresh_host)))) == whole(Wiring(tuple(recorded(add_host)[:2])))
 
 
 def test_what_a_file_has_besides_is_said(add_host: PageHost, open_page: OpenPage, tmp_path: Path) -> None:

@@ -20,7 +20,7 @@ from microclaw.hardware.parts.wiring import (
     make_part,
     part_roles,
 )
-from microclaw.hardware.parts.wiring_check import PinUser, pin_users
+from microclaw.hardware.parts.wiring_check import PinUser, pin_users, pins_on
 
 _BUS: Final = ("sda", "scl")
 
@@ -97,7 +97,7 @@ def places_of_wired_part(use: BoardUse, part: WiredPart) -> PartPlaces:
     addresses: tuple[AddressPlace, ...] = ()
     if part.address is not None:
         addresses = search.addresses(bus_pins(part, use.board))
-    return PartPlaces(part.id, part.facts, search.roles(part.pins), addresses, part)
+    return PartPlaces(part.id, part.facts, search.roles(pins_on(part, use.board)), addresses, part)
 
 
 def _numbered_id(name: str, taken: Collection[str]) -> str:
