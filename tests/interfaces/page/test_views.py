@@ -18,7 +18,13 @@ from microclaw.agent.knowledge.operations import edit_memory
 AXE = Path(__file__).parent / "vendor" / "axe.min.js"
 PICTURES = Path(__file__).parents[3] / "docs" / "pictures"
 MAX_PICTURE_BYTES = 80_000
-PICTURE_PARTS = {"chat": (20, 340), "program": (0, 570), "pins": (180, 490), "board": (220, 420)}  # y and height
+PICTURE_PARTS = {
+    "bench": (190, 600),
+    "chat": (20, 340),
+    "program": (0, 570),
+    "pins": (180, 490),
+    "board": (220, 420),
+}  # y and height
 NARROW: dict[str, Any] = {"color_scheme": "dark", "viewport": {"width": 320, "height": 900}}
 DRAWN = "() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))"
 RULES = {
