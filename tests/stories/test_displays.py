@@ -36,7 +36,9 @@ class DisplayHome:
             return []
         row = rows[-1]
         screen = unpack_screen(row.kind, row.width, row.height, row.data, row.mark)
-        return [line.text for line in ScreenReader().read(screen).lines]
+        reading = ScreenReader().read(screen)
+        assert reading is not None
+        return [line.text for line in reading.lines]
 
     def press(self) -> None:
         """Press the button for half a second of the board's time, and wait as long."""
