@@ -32,6 +32,8 @@ TOOLS = {
     *(
         "restart-device",
         "wire-parts",
+        "press",
+        "set-sensor",
         "undo",
         "notify",
         *(f"schedule-{one}" for one in ("add", "list", "pause", "resume", "remove")),

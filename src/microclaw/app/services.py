@@ -45,8 +45,10 @@ from microclaw.interfaces.api.pending_requests import WaitingRequests
 from microclaw.interfaces.api.results import HostStatus
 from microclaw.interfaces.api.status import StatusReader, costs_and_copies
 from microclaw.interfaces.mcp.server.service import McpService
+from microclaw.programs.bench import recording_operations
 from microclaw.programs.bench.board_bench import BoardBench
 from microclaw.programs.bench.draft_bench import draft_bench
+from microclaw.programs.bench.recording import Recordings
 from microclaw.programs.bench.records import HostRecords
 from microclaw.programs.bench.trial_play import play_of
 from microclaw.programs.changes import (
@@ -118,6 +120,7 @@ def _serve_devices(host: HostBuilder) -> None:
     host.serves(device_operations.list_devices, devices)
     host.serves(part_operations.list_parts, None)
     host.serves(crash_operations.list_crashes, crash_operations.CrashService(registry, CrashTable(host.database)))
+    host.serves(recording_operations.show, Recordings(host.need(asyncio.TaskGroup), apps))
     host.serves(fleet_operations.diff, apps)
     host.serves(program_operations.check, programs)
     host.serves(compile_wasm, programs.compiling)

@@ -9,6 +9,7 @@ MODULES: Final = {
     "fleet": "microclaw.programs.changes.fleet_operations",
     "catalog": "microclaw.programs.patterns.operations",
     "device": "microclaw.programs.bench.operations",
+    "recording": "microclaw.programs.bench.recording_operations",
     "app": "microclaw.programs.changes.operations",
     "pin": "microclaw.programs.changes.pin_operations",
     "part": "microclaw.programs.changes.part_operations",
@@ -33,6 +34,7 @@ MODULES: Final = {
 BELOW: Final = {
     "catalog": "app",
     "crash": "device",
+    "recording": "device",
     "session": "memory",
     "skill": "memory",
     "subagent": "task",

@@ -22,6 +22,7 @@ from microclaw.durable import write_given, write_private
 from microclaw.errors import NoHost
 from microclaw.hardware.parts.wiring_file import read_text
 from microclaw.host.config.places import cache_folder
+from microclaw.interfaces.cli.hand_commands import record
 from microclaw.interfaces.cli.operation_commands import perform, run_act, show
 from microclaw.interfaces.cli.options import GlobalOptions, command, secret_value
 from microclaw.interfaces.cli.program_files import firmware_option, firmware_words
@@ -29,6 +30,7 @@ from microclaw.interfaces.cli.targets import known_devices
 from microclaw.programs.changes import device_operations as devices
 from microclaw.programs.changes import wiring_operations as wirings
 from microclaw.programs.changes.wiring_places import export_diagram
+from microclaw.programs.run_times import parse_time_ms
 from microclaw.text import one_line
 
 device_group = click.Group(no_args_is_help=True)
@@ -191,6 +193,14 @@ def _write_diagram(options: GlobalOptions, name: str, path: Path) -> None:
         lines.append(f"left out: {part_id} ({reason})")
     document = {"file": str(path), "board": result.board, "left_out": result.left_out}
     options.report(result.document, document, "\n".join(lines))
+
+
+@command(device_group, "record")
+@click.argument("name", help="A virtual board.")
+@click.option("--for", "for_ms", type=parse_time_ms, metavar="TIME", help="For how long; none: until Ctrl-C.")
+def record_hands(options: GlobalOptions, name: str, for_ms: float | None) -> None:
+    """Record what hands do on a virtual board and what follows, and print it as lines for --expect."""
+    record(options, name, for_ms)
 
 
 @command(device_group, "provision")

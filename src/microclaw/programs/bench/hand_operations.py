@@ -7,7 +7,7 @@ from typing import Annotated, TypeAlias
 from msgspec import Meta
 
 from microclaw.devices.link.operations import DeviceName
-from microclaw.host.operations.forms import CommandForm
+from microclaw.host.operations.forms import CommandForm, ToolForm
 from microclaw.host.operations.operation import NAME, Effect, OperationCall, Option, Permission, operation
 from microclaw.programs.bench.hands import MAX_HOLD_MS, MovedPart, do_verb, set_values
 from microclaw.programs.changes import device_calls as device_calls  # its acts are of this noun, too
@@ -19,11 +19,26 @@ PartId: TypeAlias = Annotated[
 ]
 
 
+SET_SENSOR = ToolForm(
+    "set-sensor",
+    "Set a value of a virtual board's part, as a temperature.",
+    fields={"part": "part", "values": "values"},
+    required=frozenset({"values"}),
+)
+PRESS = ToolForm(
+    "press",
+    "Press, turn or open a virtual board's part.",
+    fields={"part": "part", "verb": "verb", "argument": "argument", "for_ms": "for"},
+    kinds={"for_ms": Annotated[str, Meta(max_length=16, description="As 200ms.")] | None},
+)
+
+
 @operation(
     "device.set-part",
     http="PATCH /v1/devices/{device}/parts/{part}",
     permission=Permission.ACT,
     effect=Effect.IDEMPOTENT,
+    tool=SET_SENSOR,
     command=CommandForm(verb="set", said="{text}"),
 )
 async def set_part(
@@ -49,6 +64,7 @@ async def set_part(
     "device.do",
     http="POST /v1/devices/{device}/parts/{part}/do",
     permission=Permission.ACT,
+    tool=PRESS,
     command=CommandForm(said="{text}"),
 )
 async def do(

@@ -318,8 +318,7 @@ def warnings_of(image: ProgramImage, trial: Trial) -> list[str]:
 
 DEPLOY: Final = ToolForm(
     "deploy-wasm-app",
-    "Compile a program in the device's language, check it, try it on a virtual board, put it on the device and verify "
-    "it there.",
+    "Compile a program in the device's language, check it, try it on a virtual board, install it and verify it there.",
     fields={
         "source": "sourceCode",
         "name": "appName",
@@ -342,7 +341,7 @@ DEPLOY: Final = ToolForm(
 )
 QUERY: Final = ToolForm(
     "query-wasm-apps",
-    "List a device's programs, with their state and pins.",
+    "List a device's programs with state and pins.",
     fields={},
     extra={"appName": (str | None, None)},
     has_address=True,
@@ -351,7 +350,7 @@ QUERY: Final = ToolForm(
 )
 READ: Final = ToolForm(
     "read-program",
-    "A program's source, proof, error and crashes. Read it before you change it.",
+    "A program's source, proof, error and crashes. Read it before a change.",
     fields={"name": "appName"},
     kinds={"name": _Name},
     extra={"firstLine": (Annotated[int, Meta(ge=1)], 1)},

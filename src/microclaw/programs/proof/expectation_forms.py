@@ -24,13 +24,14 @@ from microclaw.programs.proof.expectations import (
     LedColor,
     LevelState,
     PartShows,
+    PartTrigger,
     PwmDuty,
     PwmMoments,
     ScreenMoments,
     ServoPulse,
 )
 from microclaw.programs.proof.pwm_checks import Duty, Frequency, Ramp
-from microclaw.programs.proof.reaction import Reaction
+from microclaw.programs.proof.reaction import PartReaction, Reaction, reaction_to
 from microclaw.programs.proof.screen_checks import (
     ScreenAt,
     ScreenEvery,
@@ -70,11 +71,11 @@ def _angle(pin: int, angle: float, at_ms: float) -> At:
 
 
 def _reaction(
-    trigger: LevelState, condition: LevelState | None, subject: Any, within_ms: float, *more: Any
-) -> Reaction:
-    if isinstance(subject, LevelState | EdgeMoments) and subject.pin == trigger.pin:
-        raise ValueError("a pin cannot answer itself")
-    return Reaction(subject, trigger, condition, within_ms, *more)
+    trigger: LevelState | PartTrigger, condition: LevelState | None, subject: Any, within_ms: float, *rest: Any
+) -> Reaction | PartReaction:
+    if isinstance(trigger, PartTrigger):
+        return PartReaction(subject, trigger, condition, within_ms, rest)
+    return reaction_to(trigger, condition, subject, within_ms, *rest)
 
 
 def _on_bus(sensor: str, quantity: str, number: float, at_ms: float) -> PartStimulus:
@@ -210,6 +211,7 @@ LINES: Final[dict[str, Kind]] = {
             'when pin 4 falls: log ~ "pressed" within 100 ms',
             "when pin 4 falls: pwm 5 -> 40 % within 100 ms",
             "when pin 4 falls: led 48 -> green within 100 ms",
+            "when btn1 is pressed: pin 2 rises within 50 ms",
         ),
         "when TRIGGER WHILE :",
         {

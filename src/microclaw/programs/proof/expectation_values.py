@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from microclaw.hardware.parts.wiring import part_id_of
 from microclaw.programs.proof.colors import COLOR_NAMES, Color
-from microclaw.programs.proof.expectations import MAX_ADC_V, LevelState, Lines
+from microclaw.programs.proof.expectations import MAX_ADC_V, LevelState, Lines, PartTrigger
 from microclaw.programs.proof.line_pattern import parse_line_pattern
 from microclaw.programs.proof.record import WHOLE, TrialWindow
 from microclaw.programs.proof.screen_checks import ShownText, literal_text
@@ -80,8 +80,10 @@ def _share(text: str | None) -> float:
     return percent / 100
 
 
-def _trigger(pin: str, edge: str) -> LevelState:
-    return LevelState(_pin(pin), _LEVELS[edge])
+def _trigger(pin: str | None, edge: str, part: str, is_not: str | None, value: str) -> LevelState | PartTrigger:
+    if pin is not None:
+        return LevelState(_pin(pin), _LEVELS[edge])
+    return PartTrigger(part_id_of(part), value, is_so=not is_not)
 
 
 def _condition(pin: str | None, level: str) -> LevelState | None:
@@ -206,7 +208,11 @@ VALUES: Final[dict[str, tuple[str, Callable[..., Any]]]] = {
     "EDGE": (r"(rises|falls)\b", _LEVELS.__getitem__),
     "STATE": (r"(high|low)\b", _LEVELS.__getitem__),
     "WORD": (r"([A-Za-z_]\w*)", str),
-    "TRIGGER": (rf"pin\b\s*+{_N}\s*+(rises|falls)\b", _trigger),
+    "TRIGGER": (
+        rf"(?:pin\b\s*+{_N}\s*+(rises|falls)\b"
+        r"|([A-Za-z][A-Za-z0-9_-]{0,31})\b\s*+is\b\s*+(?:(not)\b\s*+)?([a-z_]\w*))",
+        _trigger,
+    ),
     "WHILE": (rf"(?:while\b\s*+pin\b\s*+{_N}\s*+(high|low)\b)?", _condition),
     "LEAST": (rf"(?:for\b\s*+{_TIME})?", _least),
     "INDEX": (rf"(?:\[\s*+{_N}\s*+\])?", _number("LED's number", 0, 4095, whole=True)),

@@ -119,6 +119,14 @@ def _level_name(level: int) -> str:
     return "low"
 
 
+class PartTrigger(Struct, frozen=True):
+    """A wired part begins to be so, as "pressed", or ceases to be. part_stimuli.py makes a pin's level of it."""
+
+    part: str
+    value: str
+    is_so: bool = True
+
+
 class PwmDuty(State, frozen=True):
     """The duty is `percent`; `points` is the tolerance in percentage points."""
 

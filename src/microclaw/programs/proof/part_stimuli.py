@@ -14,7 +14,15 @@ from microclaw.errors import ConfigError
 from microclaw.hardware.parts.reader import Part, ValueRange, parts, quantities
 from microclaw.hardware.parts.reader import Stimulus as Verb
 from microclaw.hardware.parts.wiring import WiredPart, Wiring, part_id_of, part_roles
-from microclaw.programs.proof.expectations import Check, ExpectationLine, Expectations, PartShows, ScreenMoments
+from microclaw.programs.proof.expectations import (
+    Check,
+    ExpectationLine,
+    Expectations,
+    LevelState,
+    PartShows,
+    ScreenMoments,
+)
+from microclaw.programs.proof.reaction import PartReaction, Reaction
 from microclaw.programs.proof.screen_checks import ScreenShows
 from microclaw.programs.proof.stimuli import PartSetting, PartStimulus, Stimulus
 
@@ -47,12 +55,58 @@ def _in_wiring(line: ExpectationLine, wiring: Wiring) -> ExpectationLine:
         if isinstance(subject, PartShows):
             shown = _checked_shown(line, subject, wiring)
             checks.append(structs.replace(check, subject=shown))
+        elif isinstance(check, PartReaction):
+            checks.append(_on_pin(line, check, wiring))
         elif isinstance(subject, ScreenShows | ScreenMoments):
             part = _display_id(line, subject.part, wiring)
             checks.append(structs.replace(check, subject=structs.replace(subject, part=part)))
         else:
             checks.append(check)
     return structs.replace(line, checks=tuple(checks))
+
+
+def _on_pin(line: ExpectationLine, check: PartReaction, wiring: Wiring) -> Reaction:
+    """Return the reaction to a part as one to the pin that the part moves."""
+    where = f"expectations, line {line.number}"
+    trigger = check.trigger
+    wired = wiring.find(trigger.part)
+    if wired is None:
+        raise ConfigError(f"{where}: {_absence(trigger.part, wiring)}", next_step=_wired_ids(wiring))
+    state = pin_state_of(wired)
+    if state is None:
+        text = f"{where}: {wired.id} ({wired.part}) has no pin that says if it is {trigger.value}"
+        raise ConfigError(text, next_step="name a pin, as: when pin 4 falls: ...")
+    name, level_state = state
+    if trigger.value != name:
+        raise ConfigError(
+            f"{where}: {wired.id} is never {trigger.value}", next_step=f"write: when {wired.id} is {name}"
+        )
+    if not trigger.is_so:
+        level_state = LevelState(level_state.pin, 1 - level_state.level)
+    try:
+        return check.on_pin(level_state)
+    except ValueError as exc:
+        raise ConfigError(f"{where}: {exc}", next_step="name another pin") from exc
+
+
+def pin_state_of(wired: WiredPart) -> tuple[str, LevelState] | None:
+    """Return the only value of a part that is a yes or no, and the level of its only pin that says yes.
+
+    None for a part with other values or with more pins.
+    """
+    facts = wired.facts
+    names = list(facts.inputs)
+    if len(facts.pins) != 1 or len(names) != 1 or facts.measures:
+        return None
+    pin = facts.pins[0]
+    allowed = facts.inputs[names[0]]
+    is_yes_or_no = (allowed.least, allowed.most) == (0, 1)
+    if pin.use != "input" or not is_yes_or_no:
+        return None
+    level = 1
+    if pin.polarity:
+        level = wired.active_level
+    return names[0], LevelState(wired.pins[pin.role], level)
 
 
 def _display_id(line: ExpectationLine, part_id: str | None, wiring: Wiring) -> str:

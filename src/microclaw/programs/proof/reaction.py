@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Final
+from typing import Any, Final
 
 from msgspec import Struct
 
@@ -16,6 +16,7 @@ from microclaw.programs.proof.expectations import (
     LedColor,
     LevelState,
     Lines,
+    PartTrigger,
     PwmDuty,
 )
 from microclaw.programs.proof.pwm_checks import Duty
@@ -183,6 +184,32 @@ class Reaction(Check, frozen=True):
         if length_ms <= self.for_ms + slack_ms and not is_too_short:
             return None
         return f"pin {state.pin} stays {state.text} for {time_text(length_ms)} (± {time_text(slack_ms)} allowed)"
+
+
+class PartReaction(Check, frozen=True):
+    """A reaction to a wired part, as "when btn1 is pressed". part_stimuli.py makes a Reaction of it.
+
+    `rest` are the values of the Reaction behind its time.
+    """
+
+    subject: LevelState | PwmDuty | LedColor | EdgeMoments | Lines
+    trigger: PartTrigger
+    condition: LevelState | None
+    within_ms: float
+    rest: tuple[Any, ...] = ()
+
+    def on_pin(self, trigger: LevelState) -> Reaction:
+        """Return the reaction to the pin of the part. Raises ValueError if the effect is on the same pin."""
+        return reaction_to(trigger, self.condition, self.subject, self.within_ms, *self.rest)
+
+
+def reaction_to(
+    trigger: LevelState, condition: LevelState | None, subject: Any, within_ms: float, *rest: Any
+) -> Reaction:
+    """Return a reaction to a pin. Raises ValueError if the effect is on the same pin."""
+    if isinstance(subject, LevelState | EdgeMoments) and subject.pin == trigger.pin:
+        raise ValueError("a pin cannot answer itself")
+    return Reaction(subject, trigger, condition, within_ms, *rest)
 
 
 class _Effect(Struct, frozen=True):

@@ -1,0 +1,75 @@
+"""`microclaw press`, and `microclaw device record`: hands on a virtual board's parts, and what they show as lines."""
+
+from __future__ import annotations
+
+import sys
+import threading
+from typing import Final
+
+import click
+
+from microclaw.errors import ConfigError
+from microclaw.host.operations.client import Client
+from microclaw.interfaces.cli.operation_commands import perform, show
+from microclaw.interfaces.cli.options import GlobalOptions, command, on_interrupt
+from microclaw.interfaces.cli.targets import MAX_NAMED, known_devices
+from microclaw.programs.bench import hand_operations as hands
+from microclaw.programs.bench import recording_operations as recordings
+from microclaw.programs.changes.wiring_operations import show_wiring
+from microclaw.programs.run_times import parse_time_ms
+
+_VIRTUAL: Final = "virtual:"
+_LOOK_EVERY_S: Final = 1.0
+
+
+@command()
+@click.argument("part", help="The part's id, as microclaw device wiring NAME shows it.")
+@click.argument("key", required=False, help="The key of a keypad.")
+@click.option("--on", "on_device", metavar="DEVICE", help="The virtual board; none: the only one with such a part.")
+@click.option("--for", "hold_ms", type=parse_time_ms, metavar="TIME", help="For how long: 200ms, 2s.")
+def press(options: GlobalOptions, *, part: str, key: str | None, on_device: str | None, hold_ms: float | None) -> None:
+    """Press a button of a virtual board."""
+    device = on_device or options.device
+    if device is None:
+        device = _device_with(options.host(), part)
+    values = {"device": device, "part": part, "verb": "press", "argument": key, "for_ms": hold_ms}
+    perform(options, hands.do, values)
+
+
+def _device_with(host: Client, part_id: str) -> str:
+    """Return the only virtual board with this part. Raises ConfigError if there is none, or several."""
+    names = []
+    for device in known_devices(host):
+        is_virtual = any(transport.startswith(_VIRTUAL) for transport in device.transports)
+        if not is_virtual:
+            continue
+        wiring = host.call(show_wiring, device=device.name)
+        if any(row.id == part_id for row in wiring.parts):
+            names.append(device.name)
+    if len(names) == 1:
+        return names[0]
+    if names:
+        text = f"which device? {part_id} is wired to {len(names)}"
+        raise ConfigError(text, next_step=f"give --on {' or --on '.join(names[:MAX_NAMED])}")
+    text = f"no virtual board of this host has a part {part_id}"
+    raise ConfigError(text, next_step="microclaw device wiring NAME shows the parts; those of a real board: by hand")
+
+
+def record(options: GlobalOptions, name: str, for_ms: float | None) -> None:
+    """Record until Ctrl-C, for this time, or until the host ends it; then print the lines."""
+    host = options.host()
+    ended = threading.Event()
+    host.call(recordings.begin, device=name)
+    if not options.quiet:
+        # On stderr, as the lines may go into a file.
+        sys.stderr.write(f"recording {name}: press, turn, set; Ctrl-C ends it and prints the lines\n")
+        sys.stderr.flush()
+    left_s = float("inf")
+    if for_ms is not None:
+        left_s = for_ms / 1000
+    with on_interrupt(ended.set, once=True):
+        while left_s > 0 and not ended.wait(min(left_s, _LOOK_EVERY_S)):
+            left_s -= _LOOK_EVERY_S
+            if not host.call(recordings.show, device=name).running:
+                break
+    show(options, recordings.end, host.call(recordings.end, device=name))

@@ -1,0 +1,146 @@
+"""The recordings of a host, one a device: they begin, are shown, and end with lines of expectations."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import ClassVar
+
+from msgspec import field
+
+from microclaw.devices.registry.device import Device
+from microclaw.errors import CallRejected, MicroclawError, UnknownName
+from microclaw.host.operations.result import Result
+from microclaw.programs.bench.board_recording import BoardRecording
+from microclaw.programs.bench.recorded_lines import RecordedLine, RecordedLines, recorded_lines, with_trial
+from microclaw.programs.changes.change_log import AppVersion
+from microclaw.programs.changes.deployment import ChangeRequest
+from microclaw.programs.changes.services import AppServices
+from microclaw.programs.proof.expectations import Expectations
+from microclaw.programs.proof.framebuf_font import with_framebuf_font
+from microclaw.programs.proof.trial_plan import TrialOptions
+from microclaw.text import count_text
+
+
+class DeviceRecording(Result, frozen=True, kw_only=True):
+    """What was recorded on a device until now. `note` says why it ended, or what is missing."""
+
+    document: ClassVar = "recording"
+
+    device: str
+    running: bool
+    length_ms: float
+    rows: list[RecordedLine] = field(name="lines")
+    note: str | None = None
+
+    def lines(self) -> list[str]:
+        lines = [row.text for row in self.rows]
+        if self.note is not None:
+            lines.append(f"# {self.note}")
+        return lines
+
+
+class Recordings:
+    """The recordings of a host. They end with it."""
+
+    def __init__(self, group: asyncio.TaskGroup, apps: AppServices) -> None:
+        self._group = group
+        self._apps = apps
+        self._recordings: dict[str, BoardRecording] = {}
+
+    async def begin(self, name: str) -> DeviceRecording:
+        """Begin to record. Raises NotSupported for a real board, CallRejected if the device is recorded already."""
+        device = self._apps.registry.get(name)
+        before = self._recordings.get(device.device_id)
+        if before is not None and before.is_running:
+            raise CallRejected(f"{device.name} is recorded already", next_step="end that recording first")
+        recording = BoardRecording(device)
+        self._recordings[device.device_id] = recording
+        try:
+            await recording.begin()
+        except BaseException:
+            del self._recordings[device.device_id]
+            raise
+        self._group.create_task(recording.keep_reading(), name=f"record {device.name}")
+        return _result(recording, RecordedLines((), ()))
+
+    async def show(self, name: str) -> DeviceRecording:
+        """Return the lines until now, which no trial has met yet. Raises UnknownName if nothing is recorded."""
+        recording = self._find(name)
+        return _result(recording, await _lines_of(recording))
+
+    async def end(self, name: str) -> DeviceRecording:
+        """End a recording and return its lines. Raises UnknownName if nothing is recorded."""
+        recording = self._find(name)
+        lines = await _lines_of(recording)
+        recording.stop()
+        self._recordings.pop(recording.device.device_id, None)
+        try:
+            tried = await with_trial(lines, _Rehearsal(self._apps, recording.device).met_lines)
+        except MicroclawError as exc:
+            recording.note = recording.note or f"no trial has met these lines: {exc.message}"
+            return _result(recording, lines)
+        left_out = len(lines.followed) - len(tried.followed)
+        if left_out:
+            text = f"{count_text(left_out, 'line')} more: true here, but not of a program that begins anew"
+            recording.note = recording.note or text
+        return _result(recording, tried)
+
+    def _find(self, name: str) -> BoardRecording:
+        device = self._apps.registry.get(name)
+        recording = self._recordings.get(device.device_id)
+        if recording is None:
+            text = f"nothing is recorded on {device.name}"
+            raise UnknownName(text, next_step=f"microclaw device record {device.name}")
+        return recording
+
+
+async def _lines_of(recording: BoardRecording) -> RecordedLines:
+    """Return the lines of what was recorded until now."""
+    await recording.read()
+    record, moves = recording.record()
+    if recording.is_python:
+        record = await with_framebuf_font(record, None)
+    # In a thread: reading displays takes some milliseconds a picture.
+    return await asyncio.to_thread(recorded_lines, record, recording.device.wiring, moves)
+
+
+def _result(recording: BoardRecording, lines: RecordedLines) -> DeviceRecording:
+    note = recording.note
+    if lines.cut_ms is not None:
+        note = note or f"only the first {lines.cut_ms / 1000:.1f} s: expectations have no room for more stimuli"
+    return DeviceRecording(
+        device=recording.device.name,
+        running=recording.is_running,
+        length_ms=round(recording.length_ms, 1),
+        rows=lines.lines,
+        note=note,
+    )
+
+
+class _Rehearsal:
+    """Trials of the only program of this host on a device, with recorded lines."""
+
+    def __init__(self, apps: AppServices, device: Device) -> None:
+        self._apps = apps
+        self._device = device
+
+    async def met_lines(self, expectations: Expectations) -> set[str] | None:
+        """Return the texts of the lines that a trial meets; None if the device has no or several programs of ours."""
+        device = self._device
+        programs = await self._apps.change_log.desired(device.device_id)
+        if len(programs) != 1:
+            return None
+        name = programs[0].name
+        version: AppVersion = programs[0].version
+        request = ChangeRequest(device=device.device_id, name=name, version=version)
+        image = await self._apps.changes.build(device, request, lambda _: None)
+        options = TrialOptions(
+            expectations=expectations,
+            heap_bytes=version.heap_bytes,
+            timers=version.timers,
+            times=version.times,
+            wiring=version.wiring,
+            record=device.record,
+        )
+        trial = await self._apps.try_image(image, device.board, options)
+        return {result.asked.text for result in trial.expected if result.trial == "met"}
