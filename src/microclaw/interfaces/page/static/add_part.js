@@ -24,8 +24,7 @@ const USES = { output: "an output", input: "an input", pwm: "an output with PWM"
 /** The draft of what the host proposes. @param {any} places @param {string | null} was @returns {Draft} */
 function draftOf(places, was) {
   const pins = Object.fromEntries(places.roles.map((/** @type {Role} */ role) => [role.role, role.proposed]));
-  const { id, part, title, roles, addresses, address, active, attributes } = places;
-  return { id, was, part, title, roles, pins, addresses, address, active, label: places.label ?? "", attributes };
+  return { ...places, was, pins, label: places.label ?? "" };
 }
 
 /** Whether the part is on I2C with these pins, and not on pins that it can have instead. @param {Draft} draft */
