@@ -32,6 +32,11 @@ class DeviceRecording(Result, frozen=True, kw_only=True):
     rows: list[RecordedLine] = field(name="lines")
     note: str | None = None
 
+    @property
+    def is_foreign(self) -> bool:
+        # It has what programs printed and showed.
+        return True
+
     def lines(self) -> list[str]:
         lines = [row.text for row in self.rows]
         if self.note is not None:
