@@ -261,6 +261,7 @@ function Older({ then, now, isOfBoard = false, next }) {
  */
 function Acts({ draft, trial, tryIt, drawn, seek }) {
   const bench = useSame(drawn);
+  const triedBoard = useRef(/** @type {any} */ (null));
   const [installing, install] = useAct();
   const [undoing, undo] = useAct();
   const [tried, setTried] = useState(/** @type {Draft | null} */ (null));
@@ -272,6 +273,7 @@ function Acts({ draft, trial, tryIt, drawn, seek }) {
   const isUndone = undoing?.isOver && !undoing.error;
   const attempt = () => {
     setTried(draft);
+    triedBoard.current = bench?.board;
     void tryIt("POST", "/v1/programs/try", { ...programOf(draft), ...more, play: true });
   };
   const put = () => {
@@ -287,7 +289,7 @@ function Acts({ draft, trial, tryIt, drawn, seek }) {
     ${!trial?.result && bench && html`<${BenchStage} board=${bench.board} parts=${bench.parts} label="the bench of the program" />`}
     ${trial && html`<section aria-label="trial"><h2>Trial</h2>
       <${Older} then=${tried} now=${draft} isOfBoard=${true} next="Try it again." />
-      ${trial.result && bench && html`<${Player} board=${bench.board} play=${trial.result.play} seek=${seek} />`}
+      ${trial.result && bench && html`<${Player} board=${triedBoard.current ?? bench.board} play=${trial.result.play} seek=${seek} />`}
       <${ActView} act=${trial} />${trial.result && html`<${Trial} result=${trial.result} />`}</section>`}
     ${installing && installed && html`<section aria-label="installation"><h2>Installation</h2>
       <${Older} then=${installed} now=${draft} next="What you see now is not installed." /><${ActView} act=${installing} />

@@ -79,8 +79,9 @@ export function Player({ board, play, seek }) {
     setPlaying(false);
     setMs(Math.min(end, Math.max(0, moment)));
   };
+  const oldSeek = useRef(seek); // of a trial before
   useEffect(() => {
-    if (seek !== null) goTo(seek.ms);
+    if (seek !== null && seek !== oldSeek.current) goTo(seek.ms);
   }, [seek]);
   useEffect(() => {
     if (!isPlaying) return undefined;
