@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from typing import Final
 
-from msgspec import Struct, ValidationError, convert
+import msgspec
+from msgspec import Struct
 
 from microclaw.devices.link.device_facts import LastValues
 from microclaw.devices.registry.device import Device
@@ -46,6 +46,12 @@ class TrialStates(Struct, frozen=True):
             if colors is not None:
                 return TrialView(self.at_ms, colors=colors)
         return None
+
+
+class _StoredProof(Struct, frozen=True):
+    """The part of a program's stored proof that is needed here."""
+
+    parts: LastStates = LastStates()
 
 
 class BoardRecord(Struct, frozen=True):
@@ -115,9 +121,9 @@ async def _trials(
         if row is None:
             continue
         try:
-            states = convert(json.loads(row.document).get("parts", {}), LastStates)
-        except ValidationError:
+            proof = msgspec.json.decode(row.document, type=_StoredProof)
+        except msgspec.MsgspecError:
             # Another version kept it in another form.
             continue
-        trials.append(TrialStates(states, row.at_ms))
+        trials.append(TrialStates(proof.parts, row.at_ms))
     return tuple(trials)

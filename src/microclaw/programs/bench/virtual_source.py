@@ -27,7 +27,7 @@ class VirtualSource(BoardSource):
 
     def __init__(self, device: Device, wiring: Wiring) -> None:
         super().__init__(device, wiring)
-        self._words = ScreenWords()
+        self._words = ScreenWords(has_python="py" in device.kinds)
         self._begin()
 
     async def read(self, _edges: EdgeLog | None = None) -> SourceReading:

@@ -44,7 +44,12 @@ async def with_framebuf_font(record: Record, cache: BuildCache | None) -> Record
     """Return the record of a Python program with the fonts that it may draw, if it drew on a display of pixels."""
     if not any(shown.screen.kind in _PIXEL_KINDS for shown in record.screens):
         return record
-    return structs.replace(record, fonts=(own_fonts()[0], await read_framebuf_font(cache)))
+    return structs.replace(record, fonts=await python_fonts(cache))
+
+
+async def python_fonts(cache: BuildCache | None) -> tuple[Font, ...]:
+    """Return the fonts that Python programs draw with. Raises DeviceError, as read_framebuf_font does."""
+    return own_fonts()[0], await read_framebuf_font(cache)
 
 
 async def read_framebuf_font(cache: BuildCache | None) -> Font:
