@@ -1,6 +1,6 @@
 // An act of the host as it goes on: its steps, questions and end, from a stream of JSON lines. Used by chat and programs.
 
-import { ApiError, HostAway, lines, part, send } from "./api.js";
+import { ApiError, HostAway, hostError, lines, part, send } from "./api.js";
 import { AskedProgram } from "./asked.js";
 import { Badge, Evidence, Link, Problem, prose } from "./parts.js";
 import { settle, state, useStore } from "./state.js";
@@ -58,9 +58,8 @@ export async function run(act, changed, method, path, body) {
       changed();
     }
   } catch (error) {
-    if (!(error instanceof ApiError || error instanceof HostAway)) throw error;
     const cut = { message: "the host went away before this was done", next: "it comes back: look then at what was changed" };
-    act.error = error instanceof HostAway && act.steps.length > 0 ? cut : error;
+    act.error = hostError(error) instanceof HostAway && act.steps.length > 0 ? cut : error;
   }
   act.isOver = true;
   changed();

@@ -3,9 +3,10 @@
 
 import { part as quoted } from "./api.js";
 import { loadDrawings, single } from "./bench.js";
-import { LiveBench, useBench, useNarrow } from "./bench_view.js";
+import { LiveBench, useBench } from "./bench_view.js";
 import { OrderState, SureButton, useOrders } from "./lists.js";
-import { Link, Problem, boardPath, go, useFetched } from "./parts.js";
+import { Link, Problem, boardPath, go, useFetched, useMedia } from "./parts.js";
+import { NARROW } from "./stage.js";
 import { may } from "./state.js";
 import { html, useEffect, useRef, useState } from "./vendor/htm-preact.module.js";
 import { rememberChange } from "./wiring_files.js";
@@ -83,13 +84,13 @@ function sampleOf({ name, title, values }) {
 /** `id`: the wired part to change; without one a part is added. @param {{device: any, id?: string}} given */
 export function AddPart({ device, id }) {
   const known = useBench(device.name);
-  const isNarrow = useNarrow();
+  const isNarrow = useMedia(NARROW);
   const [board, boardError] = useFetched(`/v1/devices/${quoted(device.name)}`);
   const [listed, listError] = useFetched("/v1/parts");
   const [draft, setDraft] = useState(/** @type {Draft | null} */ (null));
   const [asked, setAsked] = useState(/** @type {string | null} */ (null));
   const [said, setSaid] = useState("");
-  const orders = useOrders(() => {});
+  const orders = useOrders();
   const path = `/v1/devices/${quoted(device.name)}/wiring`;
   /** @type {Map<string, PartFacts>} */
   const kinds = new Map((listed?.parts ?? []).map((/** @type {PartFacts} */ one) => [one.name, one]));

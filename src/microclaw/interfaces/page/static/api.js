@@ -33,6 +33,12 @@ export class HostAway extends Error {
   }
 }
 
+/** Return what the host refused, or that it is away; raise any other error again. @param {unknown} error @returns {ApiError | HostAway} */
+export function hostError(error) {
+  if (error instanceof ApiError || error instanceof HostAway) return error;
+  throw error;
+}
+
 /** The page was loaded for another person than the one who is signed in now: it takes no word of theirs, and loads again. */
 export class OtherPerson extends ApiError {
   constructor() {

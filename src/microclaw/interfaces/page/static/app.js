@@ -1,6 +1,6 @@
 // The page's beginning: who is here, the views by path, the navigation, the line that says when the host is away.
 
-import { BASE, send, shownPath } from "./api.js";
+import { BASE, shownPath } from "./api.js";
 import { Activity } from "./activity.js";
 import { Board } from "./board.js";
 import { Chat } from "./chat.js";
@@ -8,8 +8,9 @@ import { Editor } from "./editor.js";
 import { Flash } from "./flash.js";
 import { Home } from "./home.js";
 import { Icon } from "./icons.js";
+import { OrderState, useOrders } from "./lists.js";
 import { Memory } from "./memory.js";
-import { Heading, Link, Problem, onRoute, prose } from "./parts.js";
+import { Choice, Heading, Link, Problem, onRoute, prose } from "./parts.js";
 import { People } from "./people.js";
 import { Rollouts } from "./rollouts.js";
 import { Schedules } from "./schedules.js";
@@ -76,9 +77,8 @@ function View({ path }) {
 function Theme() {
   const root = document.documentElement;
   const [theme, setTheme] = useState(root.dataset.theme ?? "system");
-  /** @param {Event} event */
-  const choose = (event) => {
-    const chosen = /** @type {HTMLSelectElement} */ (event.currentTarget).value;
+  /** @param {string} chosen */
+  const choose = (chosen) => {
     if (chosen === "system") delete root.dataset.theme;
     else root.dataset.theme = chosen;
     setTheme(chosen);
@@ -88,24 +88,14 @@ function Theme() {
       if (!(error instanceof DOMException)) throw error; // storage is off: it counts until the page is closed
     }
   };
-  return html`<label>Colours <select value=${theme} onChange=${choose}>
-    <option value="system">system</option><option value="light">light</option><option value="dark">dark</option>
-  </select></label>`;
+  return html`<${Choice} label="Colours" value=${theme} choices=${["system", "light", "dark"]} onChoose=${choose} />`;
 }
 
 function Person() {
   const store = useStore();
-  const [error, setError] = useState(/** @type {any} */ (null));
-  const out = async () => {
-    try {
-      await send("POST", "/v1/signout");
-      location.assign(`${BASE}/`);
-    } catch (problem) {
-      setError(problem);
-    }
-  };
+  const orders = useOrders(() => location.assign(`${BASE}/`));
   return html`<span class="person">${store.me?.name} ${store.me?.role !== store.me?.name && html`<span class="quiet">${store.me?.role}</span>`}</span>
-    <button onClick=${out}>Sign out</button><${Problem} error=${error} />`;
+    <button onClick=${() => orders.order("out", "POST", "/v1/signout")}>Sign out</button><${OrderState} orders=${orders} />`;
 }
 
 /** Which host of a cluster this page talks to; nothing for a host that is alone. */

@@ -1,6 +1,6 @@
 // What a person's hands do to a board's parts, on its way to the host: presses in their order, sliders by their newest value.
 
-import { ApiError, HostAway, part, send } from "./api.js";
+import { hostError, part, send } from "./api.js";
 
 const PAUSE_MS = 50; // between two orders: 20 a second
 const NEWS_MS = 2_000; // after an order is done, the host's news have its values
@@ -39,10 +39,9 @@ export class BoardHands {
         const isLast = !this.queue.some((next) => next.id === move.id);
         if (latest && isLast) latest.until = performance.now() + NEWS_MS;
       } catch (error) {
-        if (!(error instanceof ApiError || error instanceof HostAway)) throw error;
+        this.onError(hostError(error));
         this.queue = [];
         this.latest.clear();
-        this.onError(error);
       }
       await new Promise((resolve) => setTimeout(resolve, PAUSE_MS));
     }

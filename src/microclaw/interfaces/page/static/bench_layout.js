@@ -1,7 +1,7 @@
 // Where everything on a bench stands: each part beside its pins, one line a signal without crossings. It draws nothing.
 
 /** @typedef {"left" | "right"} Side */
-/** A part of GET /v1/devices/{device}/bench, as the bench needs it; `side` is chosen if it is not given. @typedef {{id: string, part: string, title: string, label?: string | null, attributes: Record<string, any>, values: Record<string, any>, pins: {role: string, use: string, gpio: number | null}[], soldered?: boolean, side?: Side}} WiredPart */
+/** A part of GET /v1/devices/{device}/bench, as the bench needs it; `side` is chosen if it is not given. @typedef {{id: string, part: string, title: string, label?: string | null, attributes: Record<string, any>, values: Record<string, any>, soldered?: boolean, pins: {role: string, use: string, gpio: number | null}[], side?: Side}} WiredPart */
 /** A hole of a header. @typedef {{side: Side, row: number, label: string, gpio: number | null, isReserved: boolean}} Pad */
 /** @typedef {{role: string, use: string, gpio: number, pad: Pad, x: number, y: number, padY: number}} Terminal */
 /** `high` has room for the terminals, `body` is the drawing's own height. @typedef {{wired: WiredPart, wide: number, high: number, body: number, terminals: Terminal[], row: number, side: Side, x: number, y: number}} Place */

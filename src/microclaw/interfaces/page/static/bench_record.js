@@ -1,6 +1,6 @@
 // Recording on the bench: what one presses, and what followed, as lines of expectations that can be kept.
 
-import { ApiError, HostAway, get, part, send } from "./api.js";
+import { get, hostError, part, send } from "./api.js";
 import { addExpectations } from "./editor.js";
 import { Problem, go, prose } from "./parts.js";
 import { html, useEffect, useState } from "./vendor/htm-preact.module.js";
@@ -23,8 +23,7 @@ export function useRecording(device, apps) {
     try {
       await work();
     } catch (problem) {
-      if (!(problem instanceof ApiError || problem instanceof HostAway)) throw problem;
-      setError(problem);
+      setError(hostError(problem));
     }
     setBusy(false);
   };

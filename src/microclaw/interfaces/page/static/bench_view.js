@@ -1,17 +1,18 @@
 // The bench of a board: its drawing alive, with hands, sound and recording; beside it programs and proof, below it time.
 
 import { part } from "./api.js";
-import { SOURCES, bench, loadDrawings } from "./bench.js";
+import { SOURCES } from "./bench.js";
 import { BoardHands } from "./bench_hands.js";
 import { useRecording } from "./bench_record.js";
 import { useSound } from "./bench_sound.js";
 import { benches } from "./bench_state.js";
-import { Badge, Link, Problem, boardPath, prose, useFetched, useTick } from "./parts.js";
+import { Badge, Link, Problem, boardPath, prose, useFetched, useMedia, useTick } from "./parts.js";
 import { Expected, ProgramActs, useChanges } from "./program.js";
+import { NARROW, useStage } from "./stage.js";
 import { may, useStore } from "./state.js";
 import { LivePins } from "./timeline.js";
 import { WiringCard } from "./wiring_files.js";
-import { html, useEffect, useRef, useState } from "./vendor/htm-preact.module.js";
+import { html, useEffect, useLayoutEffect, useRef, useState } from "./vendor/htm-preact.module.js";
 
 /** @typedef {import("./bench_state.js").BoardBench} BoardBench */
 /** @typedef {(id: string, values: Record<string, number>) => void} SetValues */
@@ -22,7 +23,6 @@ const NEW = { state: {}, source: "counted" }; // a part that is not wired yet: i
 const FRAME_MS = 50; // 20 updates a second, of what changed
 const CALM_MS = 250; // for people who want little motion
 const LINE_MS = 1_000;
-const NARROW = matchMedia("(max-width: 44rem)");
 const MOVED_COUNT = 4; // parts and pins on a card
 const CHOOSE_AGAIN_MS = 10_000;
 
@@ -42,59 +42,38 @@ export function useBench(device) {
   return benches.of(device);
 }
 
-/** Whether the window is narrow, so that a board is drawn as a strip. */
-export function useNarrow() {
-  const [isNarrow, setNarrow] = useState(NARROW.matches);
-  useEffect(() => {
-    const change = () => setNarrow(NARROW.matches);
-    NARROW.addEventListener("change", change);
-    return () => NARROW.removeEventListener("change", change);
-  }, []);
-  return isNarrow;
-}
-
 /**
  * The drawing, alive. `ids`: only these parts; `onShow` is called with what is drawn, 20 times a second. `choice`: a part that
  * is not wired so yet, in the place of `was`, and the pins that one can choose for it; `look` changes with these.
  * @param {{known: BoardBench, board: any, label: string, isStrip: boolean, ids?: string[] | null, choice?: Choice | null, hands?: BoardHands | null, onShow?: (states: Record<string, import("./bench.js").PartState>) => void}} given
  */
 export function LiveBench({ known, board, label, isStrip, ids = null, choice = null, hands = null, onShow }) {
-  const place = useRef(/** @type {HTMLElement | null} */ (null));
   const show = useRef(onShow);
   show.current = onShow;
+  const isCalm = useMedia("(prefers-reduced-motion: reduce)");
   const parts = known.parts().filter((one) => (ids === null || ids.includes(one.id)) && one.id !== choice?.was);
   if (choice) parts.push(choice.part);
-  const [error, setError] = useState(/** @type {any} */ (null));
   const look = [known.answer?.wiring, parts.map((one) => one.id), isStrip, hands !== null, board?.name, choice?.look].join(" ");
-  useEffect(() => {
-    if (known.answer === null || !board) return undefined;
-    let timer = 0;
-    let isOver = false;
-    const begin = () => {
-      if (isOver) return;
-      /** @type {SetValues | null} */
-      const setValues = hands && ((id, values) => hands.set(id, values, isQuantity(parts.find((one) => one.id === id), values)));
-      const drawing = bench({ board, parts, label, hands: setValues, isStrip, isMarked: !known.answer.virtual,
-        padClass: choice && choice.padClass, onPad: choice && ((pad, gpio) => pad.addEventListener("click", () => choice.onPin(gpio))) });
-      const draw = () => {
-        if (document.hidden) return;
-        const { states, levels } = known.shown(known.unreadText());
-        hands?.putOver(states);
-        if (choice && known.answer.virtual) states[choice.part.id] = NEW;
-        drawing.update(states, levels);
-        show.current?.(states);
-      };
-      place.current?.replaceChildren(drawing.node);
-      draw();
-      timer = setInterval(draw, matchMedia("(prefers-reduced-motion: reduce)").matches ? CALM_MS : FRAME_MS);
+  /** @type {SetValues | null} */
+  const setValues = hands && ((id, values) => hands.set(id, values, isQuantity(parts.find((one) => one.id === id), values)));
+  const options = { board, parts, label, hands: setValues, isStrip, isMarked: !known.answer?.virtual, padClass: choice && choice.padClass,
+    onPad: choice && ((/** @type {SVGElement} */ pad, /** @type {number} */ gpio) => pad.addEventListener("click", () => choice.onPin(gpio))) };
+  const [stage, drawing] = useStage(known.answer === null || !board ? null : options, [look, known]);
+  useLayoutEffect(() => {
+    if (drawing === null) return undefined;
+    const draw = () => {
+      if (document.hidden) return;
+      const { states, levels } = known.shown(known.unreadText());
+      hands?.putOver(states);
+      if (choice && known.answer?.virtual) states[choice.part.id] = NEW;
+      drawing.update(states, levels);
+      show.current?.(states);
     };
-    loadDrawings(parts).then(begin, (/** @type {Error} */ problem) => setError({ message: `the drawings of the parts did not come: ${problem.message}`, next: "load the page again" }));
-    return () => {
-      isOver = true;
-      clearInterval(timer);
-    };
-  }, [look, known]);
-  return html`<${Problem} error=${error ?? known.error} /><div class="stage" ref=${place}></div>`;
+    draw();
+    const timer = setInterval(draw, isCalm ? CALM_MS : FRAME_MS);
+    return () => clearInterval(timer);
+  }, [drawing, known, isCalm]);
+  return html`<${Problem} error=${known.error} />${stage}`;
 }
 
 /** Whether a newer move makes this one superfluous: a quantity has a unit; presses and detents have none, and all of them count. @param {import("./bench.js").WiredPart | undefined} wired @param {Record<string, number>} values */
@@ -105,7 +84,7 @@ function isQuantity(wired, values) {
 /** @param {{device: any, apps: any[]}} given */
 export function BenchView({ device, apps }) {
   const known = useBench(device.name);
-  const isNarrow = useNarrow();
+  const isNarrow = useMedia(NARROW);
   const [board, error] = useFetched(`/v1/devices/${part(device.name)}`);
   const [refusal, setRefusal] = useState(/** @type {any} */ (null));
   const hands = useRef(/** @type {BoardHands | null} */ (null));

@@ -2,7 +2,7 @@
 
 import { Absence, Presence, firmwareText, memoryText, placeText } from "./home.js";
 import { AddPart } from "./add_part.js";
-import { part, send } from "./api.js";
+import { part } from "./api.js";
 import { BenchView } from "./bench_view.js";
 import { BoardDrawing } from "./drawing.js";
 import { OrderState, Table, useOrders } from "./lists.js";
@@ -58,7 +58,7 @@ function Pins({ device, apps }) {
 
 /** The button that sets a free pin. @param {{device: string, pin: number, level: number}} given */
 function PinSwitch({ device, pin, level }) {
-  const orders = useOrders(() => {});
+  const orders = useOrders();
   const set = () => orders.order("switch", "POST", `/v1/devices/${part(device)}/call`, { method: "gpio.set", arguments: { pin, level } });
   return html`<p class="buttons"><button disabled=${orders.busy} onClick=${set}>Set it ${level ? "high" : "low"}</button></p>
     <${OrderState} orders=${orders} />`;
@@ -89,15 +89,10 @@ function Programs({ device, apps }) {
 function Facts({ device }) {
   const [shown, error] = useFetched(`/v1/devices/${part(device.name)}`);
   const [status, setStatus] = useState(/** @type {any} */ (null));
-  const [problem, setProblem] = useState(/** @type {any} */ (null));
+  const orders = useOrders();
   const ask = async () => {
-    setProblem(null);
-    try {
-      const body = { method: "device.status", wait: false };
-      setStatus((await send("POST", `/v1/devices/${part(device.name)}/call`, body)).result);
-    } catch (failure) {
-      setProblem(failure);
-    }
+    const answer = await orders.order("ask", "POST", `/v1/devices/${part(device.name)}/call`, { method: "device.status", wait: false });
+    if (answer) setStatus(answer.result);
   };
   const rows = [
     ["board", device.title], ["chip", device.chip], ["firmware", firmwareText(device)],
@@ -107,7 +102,7 @@ function Facts({ device }) {
   return html`<${Problem} error=${error} />
     <dl class="facts">${rows.filter(([, value]) => value).map(([key, value]) => html`<div key=${key}><dt>${key}</dt><dd>${value}</dd></div>`)}</dl>
     ${may("ask") && html`<p><button onClick=${ask}>Ask the board for its memory and state</button></p>`}
-    <${Problem} error=${problem} />
+    <${OrderState} orders=${orders} />
     ${shown?.today && html`<h2>What works on such boards today</h2>
       <ul class="rows">${shown.today.findings.map((/** @type {any} */ one) => html`<li key=${one.feature}>
         <${Badge} state=${one.state} text=${one.text} /> ${prose(one.feature)}</li>`)}</ul>`}`;

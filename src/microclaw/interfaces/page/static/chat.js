@@ -1,9 +1,9 @@
 // The chat: a sentence, the answer with its evidence, the steps that led to it, questions; cancel and undo. Home has its field.
 
 import { Act, ActView, Question, Screens, mayDecide, run, useAct } from "./acts.js";
-import { part, send } from "./api.js";
-import { useReloaded } from "./lists.js";
-import { Evidence, Heading, Link, Problem, go, prose } from "./parts.js";
+import { part } from "./api.js";
+import { useOrders, useReloaded } from "./lists.js";
+import { Choice, Evidence, Heading, Link, Problem, go, prose } from "./parts.js";
 import { isOnline, may, useStore } from "./state.js";
 import { html, useEffect, useRef, useState } from "./vendor/htm-preact.module.js";
 
@@ -71,7 +71,7 @@ function Conversation({ chat, isShown, isHome, changed }) {
   const [, again] = useState(0);
   const [text, setText] = useState("");
   const [device, setDevice] = useState("");
-  const [error, setError] = useState(/** @type {any} */ (null));
+  const orders = useOrders();
   const end = useRef(/** @type {HTMLElement | null} */ (null));
   const turns = turnsOf(kept ?? { messages: [], waiting: [] }, own);
   const waits = turns.some((turn) => turn.waits);
@@ -91,13 +91,6 @@ function Conversation({ chat, isShown, isHome, changed }) {
       reload();
       changed();
     });
-  };
-  const cancel = async () => {
-    try {
-      await send("POST", `/v1/chat/${part(chat)}/cancel`);
-    } catch (problem) {
-      setError(problem);
-    }
   };
   const last = turns.at(-1);
   useEffect(() => {
@@ -123,16 +116,14 @@ function Conversation({ chat, isShown, isHome, changed }) {
             say(text);
           }} /></label>
       <p class="buttons">
-        ${!isHome && store.devices.length > 1 && html`<label>Board <select value=${device}
-          onChange=${(/** @type {any} */ event) => setDevice(event.currentTarget.value)}>
-          <option value="">as the sentence says</option>
-          ${store.devices.map((one) => html`<option key=${one.device_id} value=${one.name}>${one.name}</option>`)}</select></label>`}
+        ${!isHome && store.devices.length > 1 && html`<${Choice} label="Board" value=${device} onChoose=${setDevice}
+          choices=${[["", "as the sentence says"], ...store.devices.map((one) => one.name)]} />`}
         <button class="main">Send</button>
-        ${isBusy && html`<button type="button" onClick=${cancel}>Cancel</button>`}
+        ${isBusy && html`<button type="button" onClick=${() => orders.order("cancel", "POST", `/v1/chat/${part(chat)}/cancel`)}>Cancel</button>`}
       </p>
     </form>
     ${isHome && html`${hints}${said}${shown.length > 0 && html`<p><${Link} to="/chat">The whole conversation<//></p>`}`}
-    <${Problem} error=${error ?? away} /><div ref=${end}></div>`;
+    <${Problem} error=${orders.error ?? away} /><div ref=${end}></div>`;
 }
 
 /** Undo reverts what was done last, so only the newest turn offers it. @param {{turn: Turn, isNewest: boolean}} given */

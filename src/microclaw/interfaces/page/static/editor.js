@@ -1,11 +1,11 @@
 // The editor: a program in C or Python, checked while it is written, tried on a virtual board, installed, reverted.
 
 import { ActView, useAct } from "./acts.js";
-import { ApiError, HostAway, get, part, send } from "./api.js";
+import { ApiError, HostAway, get, hostError, part, send } from "./api.js";
 import { Code, isInText } from "./code.js";
 import { SureButton } from "./lists.js";
 import { Logs } from "./logs.js";
-import { Badge, Heading, Link, Problem, boardPath, prose } from "./parts.js";
+import { Badge, Choice, Heading, Link, Problem, boardPath, prose } from "./parts.js";
 import { may, state, useStore } from "./state.js";
 import { BenchStage, Player, clockText } from "./player.js";
 import { LivePins } from "./timeline.js";
@@ -108,8 +108,7 @@ export function Editor({ rest }) {
     const stop = new AbortController();
     installedDraft(device, name, stop.signal).then(setFirst).catch((problem) => {
       if (stop.signal.aborted) return;
-      if (!(problem instanceof ApiError || problem instanceof HostAway)) throw problem;
-      setError(problem);
+      setError(hostError(problem));
     });
     return () => stop.abort();
   }, [isReady, first]);
@@ -134,7 +133,8 @@ function Desk({ first, place, again }) {
   const [checked, problem, isNew] = useCheck(draft);
   const [trial, tryIt] = useAct();
   const [seek, setSeek] = useState(/** @type {{ms: number} | null} */ (null));
-  const isHere = store.devices.some((one) => one.name === draft.device);
+  const boards = store.devices.map((one) => one.name);
+  const isHere = boards.includes(draft.device);
   /** @param {Partial<Draft>} news */
   const change = (news) => {
     newest.current = { ...newest.current, ...news };
@@ -149,11 +149,9 @@ function Desk({ first, place, again }) {
   };
   const isPython = draft.language === "python" || (draft.language === "" && checked?.kind === "py");
   return html`<div class="desk"><div><p class="buttons">
-      <label>Board <select value=${isHere ? draft.device : ""} onChange=${(/** @type {any} */ e) => change({ device: e.currentTarget.value })}>
-        ${store.devices.map((one) => html`<option key=${one.device_id} value=${one.name}>${one.name}</option>`)}
-        <option value="">none: check and try alone</option></select></label>
-      <label>Language <select value=${draft.language} onChange=${(/** @type {any} */ e) => speak(e.currentTarget.value)}>
-        ${LANGUAGES.map(([value, title]) => html`<option key=${value} value=${value}>${title}</option>`)}</select></label>
+      <${Choice} label="Board" value=${isHere ? draft.device : ""} choices=${[...boards, ["", "none: check and try alone"]]}
+        onChoose=${(/** @type {string} */ device) => change({ device })} />
+      <${Choice} label="Language" value=${draft.language} choices=${LANGUAGES} onChoose=${speak} />
       <label>Name <input value=${draft.name} maxlength="63" spellcheck=${false} autocapitalize="off"
         onInput=${(/** @type {any} */ e) => change({ name: e.currentTarget.value })} /></label>
     </p>
@@ -211,9 +209,9 @@ function useCheck(draft) {
         setFound({ of: asked, answer: await send("POST", "/v1/programs/check", { ...programOf(draft), bench: true }, stop.signal), error: null });
       } catch (error) {
         if (stop.signal.aborted) return;
-        if (!(error instanceof ApiError || error instanceof HostAway)) throw error;
-        setFound((before) => ({ of: asked, answer: before.answer, error }));
-        if (error instanceof HostAway || error.status === 503) timer = setTimeout(() => again((count) => count + 1), AGAIN_MS);
+        const problem = hostError(error);
+        setFound((before) => ({ of: asked, answer: before.answer, error: problem }));
+        if (problem instanceof HostAway || problem.status === 503) timer = setTimeout(() => again((count) => count + 1), AGAIN_MS);
       }
     };
     let timer = setTimeout(check, CHECK_AFTER_MS);

@@ -1,6 +1,6 @@
 // The one event stream (GET /v1/events): it is opened again when it ends, and where it is blocked the caller polls.
 
-import { ApiError, HostAway, get, opened } from "./api.js";
+import { ApiError, HostAway, get, hostError, opened } from "./api.js";
 
 /** @typedef {"connecting" | "stream" | "polling" | "away"} LiveState */
 /**
@@ -148,9 +148,9 @@ export class LiveStream {
       try {
         await this.handlers.poll();
       } catch (error) {
-        if (!(error instanceof HostAway || error instanceof ApiError)) throw error;
-        this.handlers.state(error instanceof HostAway ? "away" : "polling", error.message);
-        if (error instanceof HostAway) return;
+        const isAway = error instanceof HostAway;
+        this.handlers.state(isAway ? "away" : "polling", hostError(error).message);
+        if (isAway) return;
       }
       await this.pause(POLL_MS);
     }

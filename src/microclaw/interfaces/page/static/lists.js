@@ -1,7 +1,7 @@
 // What views share that show a document of the API: fetching it, again while it is shown, orders, a button that asks again, tables.
 
 import { Question } from "./acts.js";
-import { ApiError, HostAway, get, part, send } from "./api.js";
+import { ApiError, get, hostError, part, send } from "./api.js";
 import { Problem, useFetched } from "./parts.js";
 import { html, useEffect, useRef, useState } from "./vendor/htm-preact.module.js";
 
@@ -32,9 +32,9 @@ export function useReloaded(path, everyMs = RELOAD_MS) {
 /**
  * Orders of a view, one at a time: `busy` names the one under way, `question` is what it waits for; `order` gives the
  * answer once the act is done, or null when it was refused.
- * @param {() => void} done called after each that was not refused @returns {Orders}
+ * @param {() => void} [done] called after each that was not refused @returns {Orders}
  */
-export function useOrders(done) {
+export function useOrders(done = () => {}) {
   const [busy, setBusy] = useState("");
   const [error, setError] = useState(/** @type {any} */ (null));
   const [question, setQuestion] = useState(/** @type {any} */ (null));
@@ -57,8 +57,7 @@ export function useOrders(done) {
       done();
       return answer;
     } catch (problem) {
-      if (!(problem instanceof ApiError || problem instanceof HostAway)) throw problem;
-      setError(problem);
+      setError(hostError(problem));
       return null;
     } finally {
       setBusy("");

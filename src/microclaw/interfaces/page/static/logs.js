@@ -1,6 +1,6 @@
 // What a board's programs print: the newest lines, searched and followed.
 
-import { ApiError, HostAway, get, part } from "./api.js";
+import { get, hostError, part } from "./api.js";
 import { Problem } from "./parts.js";
 import { html, useEffect, useRef, useState } from "./vendor/htm-preact.module.js";
 
@@ -75,8 +75,7 @@ async function follow(name, signal, take, fail) {
       if (page.lines.length >= BUSY_LINES) pauseMs = BUSY_POLL_MS;
     } catch (error) {
       if (signal.aborted) return;
-      if (!(error instanceof ApiError || error instanceof HostAway)) throw error;
-      fail(error);
+      fail(hostError(error));
     }
     await new Promise((resolve) => setTimeout(resolve, pauseMs));
   }

@@ -1,6 +1,6 @@
 // Small pieces that every view uses: errors with their next step, states, evidence, dialogs, links within the page, a document of the API.
 
-import { ApiError, BASE, HostAway, get, shownPath } from "./api.js";
+import { BASE, get, hostError, shownPath } from "./api.js";
 import { html, useEffect, useRef, useState } from "./vendor/htm-preact.module.js";
 
 /** @type {Set<() => void>} */
@@ -64,16 +64,20 @@ export function Badge({ state, text = state }) {
   return html`<span class=${`badge ${state.replaceAll(" ", "-")}`}>${text}</span>`;
 }
 
+/**
+ * A choice with its label: `choices` are values, or values with their titles.
+ * @param {{label: string, value: string | number, choices: (string | number | (string | number)[])[], onChoose: (value: string) => void}} given
+ */
+export function Choice({ label, value, choices, onChoose }) {
+  const rows = choices.map((one) => (Array.isArray(one) ? one : [one, one]));
+  return html`<label>${label} <select value=${value} onChange=${(/** @type {any} */ event) => onChoose(event.currentTarget.value)}>
+    ${rows.map(([one, title]) => html`<option key=${one} value=${one}>${title}</option>`)}</select></label>`;
+}
+
 /** How the host knows what it says. @param {{evidence: any}} given */
 export function Evidence({ evidence }) {
   if (!evidence) return null;
   return html`<p class="evidence"><${Badge} state=${evidence.kind} /> ${prose(evidence.text)}</p>`;
-}
-
-/** @param {{at: number}} given Unix ms */
-export function Time({ at }) {
-  const date = new Date(at);
-  return html`<time datetime=${date.toISOString()} title=${date.toLocaleString()}>${date.toLocaleTimeString()}</time>`;
 }
 
 /** A size in bytes, in words. @param {number | null | undefined} bytes */
@@ -96,8 +100,7 @@ export function useFetched(path, again = []) {
       },
       (problem) => {
         if (stop.signal.aborted) return;
-        if (!(problem instanceof ApiError || problem instanceof HostAway)) throw problem;
-        setError(problem);
+        setError(hostError(problem));
       },
     );
     return () => stop.abort();
@@ -126,6 +129,18 @@ export function useTick(everyMs) {
     const timer = everyMs ? setInterval(() => again((count) => count + 1), everyMs) : 0;
     return () => clearInterval(timer);
   }, [everyMs]);
+}
+
+/** Whether a media query is met. @param {string} query */
+export function useMedia(query) {
+  const [isMet, setMet] = useState(matchMedia(query).matches);
+  useEffect(() => {
+    const list = matchMedia(query);
+    const change = () => setMet(list.matches);
+    list.addEventListener("change", change);
+    return () => list.removeEventListener("change", change);
+  }, [query]);
+  return isMet;
 }
 
 let isFirstView = true;

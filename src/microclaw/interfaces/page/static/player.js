@@ -1,17 +1,18 @@
 // The bench of a draft: its board and parts, and after a trial the player below it, which shows the trial in virtual time.
 
-import { bench, loadDrawings, netOf } from "./bench.js";
+import { netOf } from "./bench.js";
 import { Icon } from "./icons.js";
-import { Problem } from "./parts.js";
+import { Choice, useMedia } from "./parts.js";
 import { PlayedBench, endOf, pathOf, rowsOf, stepAfter, stepBefore, stepsOf } from "./play.js";
+import { useStage } from "./stage.js";
 import { everyFrame } from "./timeline.js";
-import { html, useEffect, useMemo, useRef, useState } from "./vendor/htm-preact.module.js";
+import { html, useEffect, useMemo, useState } from "./vendor/htm-preact.module.js";
 
 /** @typedef {import("./play.js").Play} Play */
 /** @typedef {import("./bench.js").PartState} PartState */
 
 const SPEEDS = [[0.25, "¼×"], [1, "1×"], [4, "4×"]];
-const WIDE = matchMedia("(min-width: 90rem)"); // the whole board; below it is a strip
+const WIDE = "(min-width: 90rem)"; // the whole board; below it is a strip
 const CALM = matchMedia("(prefers-reduced-motion: reduce)");
 const WORDS_MS = 250; // the bench writes a part's words less often than it draws
 const SLIDER_STEP_MS = 10;
@@ -20,36 +21,11 @@ const TICKS = 5;
 /** @type {Record<string, PartState>} */
 const NOTHING = {};
 
-function useWide() {
-  const [isWide, setWide] = useState(WIDE.matches);
-  useEffect(() => {
-    const change = () => setWide(WIDE.matches);
-    WIDE.addEventListener("change", change);
-    return () => WIDE.removeEventListener("change", change);
-  }, []);
-  return isWide;
-}
-
 /** A board with its parts. `played` has what they are now; null: nothing is known of them. @param {{board: any, parts: any[], label: string, played?: PlayedBench | null, ms?: number}} given */
 export function BenchStage({ board, parts, label, played = null, ms = 0 }) {
-  const stage = useRef(/** @type {HTMLElement | null} */ (null));
-  const [drawing, setDrawing] = useState(/** @type {ReturnType<typeof bench> | null} */ (null));
-  const [error, setError] = useState(/** @type {any} */ (null));
-  const isStrip = !useWide();
+  const isStrip = !useMedia(WIDE);
+  const [stage, drawing] = useStage({ board, parts, label, isStrip }, [board, parts, isStrip]);
   const show = () => drawing?.update(played?.states ?? NOTHING, played?.levels);
-  useEffect(() => {
-    let isHere = true;
-    const draw = () => {
-      if (!isHere) return;
-      const drawn = bench({ board, parts, label, isStrip });
-      stage.current?.replaceChildren(drawn.node);
-      setDrawing(drawn);
-    };
-    loadDrawings(parts).then(draw, (/** @type {Error} */ problem) => setError({ message: `the drawings of the parts did not come: ${problem.message}`, next: "load the page again" }));
-    return () => {
-      isHere = false;
-    };
-  }, [board, parts, isStrip]);
   useEffect(() => {
     const timer = setInterval(show, WORDS_MS);
     return () => clearInterval(timer);
@@ -58,7 +34,7 @@ export function BenchStage({ board, parts, label, played = null, ms = 0 }) {
     played?.goTo(ms);
     show();
   }, [drawing, played, ms]);
-  return html`<div class="mat"><${Problem} error=${error} /><div class="stage" ref=${stage}></div></div>`;
+  return html`<div class="mat">${stage}</div>`;
 }
 
 /** @param {number} ms */
@@ -107,8 +83,7 @@ export function Player({ board, play, seek }) {
         <button aria-label="To the edge before" onClick=${() => goTo(stepBefore(steps, ms))}><${Icon} name="back" /></button>
         <button class="main" aria-label=${isPlaying ? "Pause" : "Play"} onClick=${playOrPause}><${Icon} name=${isPlaying ? "pause" : "play"} /></button>
         <button aria-label="To the next edge" onClick=${() => goTo(stepAfter(steps, ms, end))}><${Icon} name="next" /></button>
-        <label>Speed <select value=${speed} onChange=${(/** @type {any} */ e) => setSpeed(Number(e.currentTarget.value))}>
-          ${SPEEDS.map(([value, title]) => html`<option key=${value} value=${value}>${title}</option>`)}</select></label>
+        <${Choice} label="Speed" value=${speed} choices=${SPEEDS} onChoose=${(/** @type {string} */ one) => setSpeed(Number(one))} />
         <output class="clock" data-ms=${ms.toFixed(3)}>${clockText(ms)} of ${clockText(end)}</output>
       </p>
       <input type="range" min="0" max=${end} step=${SLIDER_STEP_MS} value=${ms} aria-label="moment of the trial" aria-valuetext=${clockText(ms)}

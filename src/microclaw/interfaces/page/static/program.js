@@ -7,7 +7,7 @@ import { Diff } from "./asked.js";
 import { pinsText } from "./home.js";
 import { Moment } from "./lists.js";
 import { Logs } from "./logs.js";
-import { Badge, Evidence, Link, Problem, Time, prose, size, useFetched } from "./parts.js";
+import { Badge, Evidence, Link, Problem, prose, size, useFetched } from "./parts.js";
 import { may, useStore } from "./state.js";
 import { TrialView } from "./timeline.js";
 import { html, useState } from "./vendor/htm-preact.module.js";
@@ -26,7 +26,7 @@ export function Program({ device, name }) {
     <h2>${name} ${app && html`<${Badge} state=${app.condition} />`}</h2>
     ${app ? html`<p class="quiet">${[app.kind, size(app.size_bytes ?? shown?.size_bytes), app.heap_bytes && `heap ${size(app.heap_bytes)}`,
         pinsText(app.pins)].filter(Boolean).join(" · ")}
-        ${app.installed_ms && html` · since <${Time} at=${app.installed_ms} />`}</p>`
+        ${app.installed_ms && html` · since <${Moment} at=${app.installed_ms} />`}</p>`
       : html`<p>There is no program ${name} on ${device} now.</p>`}
     ${app?.error && html`<p class="warning">${prose(app.error)}</p>`}
     <${ProgramActs} device=${device} name=${name} app=${app} changes=${changes} />

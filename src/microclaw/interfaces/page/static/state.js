@@ -1,6 +1,6 @@
 // What the page knows of the host: fetched once, kept new by the event stream. Views read it, and none of them fetches it.
 
-import { ApiError, HostAway, OtherPerson, get, onOtherPerson, onSessionOver, whoAmI } from "./api.js";
+import { ApiError, HostAway, OtherPerson, get, hostError, onOtherPerson, onSessionOver, whoAmI } from "./api.js";
 import { benches } from "./bench_state.js";
 import { LiveStream } from "./events.js";
 import { pins } from "./pins.js";
@@ -258,8 +258,7 @@ export async function start() {
       else signedIn(me);
       return;
     } catch (error) {
-      if (!(error instanceof HostAway || error instanceof ApiError)) throw error;
-      update({ live: "away", liveWhy: error.message });
+      update({ live: "away", liveWhy: hostError(error).message });
       await new Promise((resolve) => setTimeout(resolve, 2_000));
     }
   }

@@ -2,7 +2,7 @@
 
 import { part } from "./api.js";
 import { Moment, useReloaded } from "./lists.js";
-import { Problem, prose, size } from "./parts.js";
+import { Choice, Problem, prose, size } from "./parts.js";
 import { html, useState } from "./vendor/htm-preact.module.js";
 
 /** @typedef {{at_ms: number, min: number, max: number, mean: number, count: number}} Point */
@@ -10,8 +10,7 @@ import { html, useState } from "./vendor/htm-preact.module.js";
 
 const MINUTE_MS = 60_000;
 const SPANS = [
-  { text: "15 minutes", ms: 15 * MINUTE_MS }, { text: "2 hours", ms: 120 * MINUTE_MS }, { text: "a day", ms: 1_440 * MINUTE_MS },
-  { text: "a week", ms: 10_080 * MINUTE_MS }, { text: "30 days", ms: 43_200 * MINUTE_MS },
+  [15 * MINUTE_MS, "15 minutes"], [120 * MINUTE_MS, "2 hours"], [1_440 * MINUTE_MS, "a day"], [10_080 * MINUTE_MS, "a week"], [43_200 * MINUTE_MS, "30 days"],
 ];
 const POINTS = 120;
 const MAX_SHOWN = 40;
@@ -29,8 +28,7 @@ export function Telemetry({ device }) {
   const matching = all.filter((one) => one.key.toLowerCase().includes(wanted.toLowerCase()));
   const last = new Map((found?.last ?? []).map((/** @type {any} */ one) => [one.key, one]));
   return html`<p class="buttons">
-      <label>The last <select value=${String(span)} onChange=${(/** @type {any} */ e) => setSpan(Number(e.currentTarget.value))}>
-        ${SPANS.map((one) => html`<option key=${one.ms} value=${String(one.ms)}>${one.text}</option>`)}</select></label>
+      <${Choice} label="The last" value=${span} choices=${SPANS} onChoose=${(/** @type {string} */ one) => setSpan(Number(one))} />
       <label>Search <input type="search" value=${wanted} onInput=${(/** @type {any} */ e) => setWanted(e.currentTarget.value)} /></label>
       <span class="quiet" role="status">${found && `${Math.min(matching.length, MAX_SHOWN)} of ${all.length} series`}</span>
     </p>

@@ -1,7 +1,7 @@
 // Live pins as a timeline: what the board counted, and what the trial expects, on one axis.
 
 import { get, part } from "./api.js";
-import { Problem, useTick } from "./parts.js";
+import { Choice, Problem, useTick } from "./parts.js";
 import { pins } from "./pins.js";
 import { may, useStore } from "./state.js";
 import { expectedFrom, indexAt, points, rhythm, rhythmText, tracksOf } from "./tracks.js";
@@ -15,7 +15,7 @@ const ROW = 46;
 const GUTTER = 92;
 const AXIS = 22;
 export const LATE_MS = 60; // the newest edges are on their way: the right end is so far behind the board's time
-const WINDOWS = [2, 10, 60];
+const WINDOWS = [2, 10, 60].map((one) => [one, `${one} s`]);
 const TEXT_MS = 500;
 const PERIODS = 6; // of a steady program: so many are drawn at least
 const AGAIN = "is it powered, and on the network? This page reads it again by itself";
@@ -41,8 +41,7 @@ export function LivePins({ device, names, used }) {
   const until = frozenAt ?? board.now();
   const end = board.knownUntil(until);
   return html`<p class="buttons">
-      <label>Show <select value=${seconds} onChange=${(/** @type {any} */ e) => setSeconds(Number(e.currentTarget.value))}>
-        ${WINDOWS.map((one) => html`<option key=${one} value=${one}>${one} s</option>`)}</select></label>
+      <${Choice} label="Show" value=${seconds} choices=${WINDOWS} onChoose=${(/** @type {string} */ one) => setSeconds(Number(one))} />
       <button onClick=${() => setFrozenAt(frozenAt === null ? board.now() : null)}>${frozenAt === null ? "Hold" : "Go on"}</button>
       <span class="legend"><i class="counted"></i> counted by the board <i class="expected"></i> seen in the trial, aligned at the first rise</span>
       ${board.dropped > 0 && html`<span class="warning">${board.dropped} edges were too many to be kept</span>`}

@@ -1,7 +1,7 @@
 // What models cost: today against its budget, and the last days by day, person, chat, model or task.
 
 import { Moment, Table, useReloaded } from "./lists.js";
-import { Heading, Problem } from "./parts.js";
+import { Choice, Heading, Problem } from "./parts.js";
 import { html, useState } from "./vendor/htm-preact.module.js";
 
 const GROUPS = ["day", "person", "chat", "model", "task"];
@@ -16,10 +16,8 @@ export function Usage() {
     ${found && html`<${Today} usage=${found} />`}
     <h2>The last days</h2>
     <p class="buttons">
-      <label>By <select value=${by} onChange=${(/** @type {any} */ e) => setBy(e.currentTarget.value)}>
-        ${GROUPS.map((one) => html`<option key=${one} value=${one}>${one}</option>`)}</select></label>
-      <label>Days <select value=${String(days)} onChange=${(/** @type {any} */ e) => setDays(Number(e.currentTarget.value))}>
-        ${DAYS.map((one) => html`<option key=${one} value=${String(one)}>${one}</option>`)}</select></label>
+      <${Choice} label="By" value=${by} choices=${GROUPS} onChoose=${setBy} />
+      <${Choice} label="Days" value=${days} choices=${DAYS} onChoose=${(/** @type {string} */ one) => setDays(Number(one))} />
     </p>
     ${found && (found.groups.length === 0
       ? html`<p class="quiet">No model was asked since ${found.since}.</p>`

@@ -37,7 +37,7 @@ export function WiringCard({ device, version }) {
   const path = `/v1/devices/${quoted(device)}/wiring`;
   const [wiring, error] = useFetched(path, [version]);
   const [notes, setNotes] = useState(/** @type {string[]} */ ([]));
-  const orders = useOrders(() => {});
+  const orders = useOrders();
   const place = useRef(/** @type {HTMLElement | null} */ (null));
   const change = lastChanges.get(device);
   useEffect(() => place.current?.focus({ preventScroll: true }), [change]);

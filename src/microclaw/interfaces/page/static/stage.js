@@ -1,0 +1,35 @@
+// The place of a bench in a view: drawn when its parts' drawings are here, and again if something else stands there.
+
+import { bench, loadDrawings } from "./bench.js";
+import { Problem } from "./parts.js";
+import { html, useEffect, useRef, useState } from "./vendor/htm-preact.module.js";
+
+/** @typedef {ReturnType<typeof bench>} Drawing */
+
+export const NARROW = "(max-width: 44rem)"; // a window with no room for a whole board and its parts
+
+/**
+ * Return the place, and the drawing in it, null before it is there. It is drawn again if `look` is another one.
+ * @param {import("./bench.js").BenchOptions | null} options null: it waits @param {any[]} look @returns {[any, Drawing | null]}
+ */
+export function useStage(options, look) {
+  const place = useRef(/** @type {HTMLElement | null} */ (null));
+  const [drawing, setDrawing] = useState(/** @type {Drawing | null} */ (null));
+  const [error, setError] = useState(/** @type {any} */ (null));
+  useEffect(() => {
+    if (options === null) return undefined;
+    let isHere = true;
+    const draw = () => {
+      if (!isHere) return;
+      const drawn = bench(options);
+      place.current?.replaceChildren(drawn.node);
+      setDrawing(drawn);
+    };
+    loadDrawings(options.parts).then(draw, (/** @type {Error} */ problem) => (
+      setError({ message: `the drawings of the parts did not come: ${problem.message}`, next: "load the page again" })));
+    return () => {
+      isHere = false;
+    };
+  }, look);
+  return [html`<${Problem} error=${error} /><div class="stage" ref=${place}></div>`, drawing];
+}
