@@ -317,6 +317,7 @@ class ProgramChanges:
             trial=prepared.trial,
             replaced=installation.replaced,
             expected=verification.expected,
+            expectations=request.expectations,
         )
         await keep_proof(self._change_log, deployment)
         return deployment

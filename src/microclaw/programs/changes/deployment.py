@@ -142,6 +142,7 @@ class Deployment(ChangeResult, frozen=True, kw_only=True):
     trial: Trial
     replaced: bool
     expected: tuple[ExpectationResult, ...] = ()
+    expectations: Expectations | None = None
 
 
 MAX_ASKED_EDGES: Final = 400
@@ -178,7 +179,10 @@ async def keep_proof(log: ChangeLog, made: Deployment) -> None:
     """
     # Reading the text of a picture may take some ten milliseconds.
     parts = await asyncio.to_thread(last_states, made.trial)
+    text = made.expectations.text if made.expectations else ""
     document = {
+        # With what happens outside, as presses: the next version is tried by the same text.
+        "text": text,
         "proof": proof_of(made.expected, made.trial.untried),
         "expected": [result.to_json() for result in made.expected],
         "trial": {"edges": _edge_rows(made.trial.edges), "board_ms": round(made.trial.board_ms, 3)},

@@ -78,8 +78,7 @@ function keepDraft(key, draft) {
 async function installedDraft(device, name, signal) {
   const app = await get(`/v1/devices/${part(device)}/apps/${part(name)}`, signal);
   if (app.source === null) throw new ApiError(404, { code: "no_source", message: `this host has no source of ${name}`, next: "it was not installed from source here; begin a new program" });
-  const expected = (app.proof?.expected ?? []).map((/** @type {any} */ one) => one.text);
-  return { source: app.source, language: app.kind === "py" ? "python" : "", name, device, expect: expected.join("\n"), wiring: "" };
+  return { source: app.source, language: app.kind === "py" ? "python" : "", name, device, expect: app.proof?.text ?? "", wiring: "" };
 }
 
 /** Put lines at the end of the expectations of an installed program's draft. @param {string} device @param {string} name @param {string[]} lines */
