@@ -6,7 +6,7 @@ import { Choice, useMedia } from "./parts.js";
 import { PlayedBench, endOf, pathOf, rowsOf, stepAfter, stepBefore, stepsOf } from "./play.js";
 import { useStage } from "./stage.js";
 import { everyFrame } from "./timeline.js";
-import { html, useEffect, useMemo, useState } from "./vendor/htm-preact.module.js";
+import { html, useEffect, useMemo, useRef, useState } from "./vendor/htm-preact.module.js";
 
 /** @typedef {import("./play.js").Play} Play */
 /** @typedef {import("./bench.js").PartState} PartState */
