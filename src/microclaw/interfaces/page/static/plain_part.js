@@ -7,13 +7,14 @@ import { add, s, say, set } from "./svg.js";
 /** @typedef {import("./svg.js").Attributes} Attributes */
 /** @typedef {import("./svg.js").Value} Value */
 
-export const WIDTH = 148;
+export const WIDTH = 164;
 const UNKNOWN = "–";
 const NUMBER_ROW = 20;
 const SLIDER_ROW = 38;
 const THUMB = 7;
 const BOARD = 30;
 const MOST_LETTERS = 19;
+const INSET = 8; // of the values from the edge of their card, at which wires end
 // A range this long is drawn with most room for its small values, as light is.
 const LONG_RANGE = 5000;
 
@@ -73,19 +74,24 @@ function rowHeight(facts) {
   return facts.sets ? SLIDER_ROW : NUMBER_ROW;
 }
 
+/** @param {Record<string, Value>} values */
+function valuesHeight(values) {
+  return Object.values(values).reduce((height, facts) => height + rowHeight(facts), 0);
+}
+
 /**
  * Add a row with a value. Returns a function that shows it.
  * @param {SVGElement} group @param {number} y @param {string} name @param {Value} facts @param {Attributes} attributes
  * @param {import("./svg.js").Hands | null} hands
  */
 function addRow(group, y, name, facts, attributes, hands) {
-  const number = s("text", { class: "value end", x: WIDTH, y: y + 14 });
-  add(group, s("text", { class: "name", x: 0, y: y + 14 }, wordsOf(name)), number);
+  const number = s("text", { class: "value end", x: WIDTH - INSET, y: y + 14 });
+  add(group, s("text", { class: "name", x: INSET, y: y + 14 }, wordsOf(name)), number);
   let show = (/** @type {number | null} */ _value) => {};
   if (facts.sets) {
     const label = `${attributes.label ?? attributes.title}: ${wordsOf(name)}`;
     const onChange = hands && ((/** @type {number} */ value) => hands({ [name]: value }));
-    show = slider(group, [0, y + 27, WIDTH], label, facts, onChange);
+    show = slider(group, [INSET, y + 27, WIDTH - 2 * INSET], label, facts, onChange);
   }
   /** @param {number | null} value */
   return (value) => {
@@ -100,9 +106,10 @@ function addRow(group, y, name, facts, attributes, hands) {
  */
 export function sensor(pictureHeight, drawPicture) {
   return {
-    sizeOf: ({ values = {} }) => [WIDTH, Object.values(values).reduce((height, facts) => height + rowHeight(facts), pictureHeight)],
+    sizeOf: ({ values = {} }) => [WIDTH, pictureHeight + valuesHeight(values)],
     draw(group, attributes, hands) {
-      add(group, drawPicture(attributes));
+      const height = valuesHeight(attributes.values ?? {});
+      add(group, s("rect", { class: "valuecard", y: pictureHeight - 2, width: WIDTH, height: height + 2, rx: 4 }), drawPicture(attributes));
       /** @type {[string, (value: number | null) => void][]} */
       const rows = [];
       let y = pictureHeight;
