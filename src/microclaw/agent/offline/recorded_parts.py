@@ -83,7 +83,11 @@ def fits_wiring(parse: Parse, wiring: Wiring) -> bool:
                 return False
     if parse.kind not in _SWITCHING:
         return True
-    return all(_is_switched(part, pin) for pin in parse.pins for part in wiring.on_pin(pin))
+    for pin in parse.pins:
+        for wired in wiring.on_pin(pin):
+            if not _is_switched(wired, pin):
+                return False
+    return True
 
 
 def _has_only(wiring: Wiring, pin: int, kind: str, role: str) -> bool:
@@ -146,7 +150,10 @@ def _with_articles(sentence: str, names: Mapping[str, str]) -> str:
 
 def _words_by_name(record: Wiring) -> list[tuple[str, str]]:
     """Return the words of each name, long names first, so that "pump" is not found in "fish pump"."""
-    rows = [(name, _words_of(part)) for part in record.parts for name in spoken_names(part)]
+    rows = []
+    for part in record.parts:
+        for name in spoken_names(part):
+            rows.append((name, _words_of(part)))
     rows.sort(key=lambda row: -len(row[0]))
     return rows
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import math
+from collections.abc import Iterable
 from contextlib import suppress
 from typing import Final
 
@@ -78,8 +79,8 @@ class BoardRecording:
         events.pwm.clear()
         events.leds.clear()
         events.lines.clear()
-        events.shown = [row._replace(t_ms=-math.inf) for row in events.shown]
-        events.values = [row._replace(t_ms=-math.inf) for row in events.values]
+        events.shown = _at_earlier_time(events.shown)
+        events.values = _at_earlier_time(events.values)
         events.screens = [structs.replace(shown, t_ms=-math.inf) for shown in events.screens]
 
     async def keep_reading(self) -> None:
@@ -174,3 +175,8 @@ class BoardRecording:
         self._pins = (await self._control.request(wire.Pins())).pins
         apps = (await self._control.request(wire.Apps())).apps
         self.is_python = any(app.kind == "py" for app in apps)
+
+
+def _at_earlier_time(rows: Iterable[ShownRow]) -> list[ShownRow]:
+    """Return the rows at a time before any recording."""
+    return [row._replace(t_ms=-math.inf) for row in rows]

@@ -45,19 +45,26 @@ class MovedPart(Result, frozen=True, kw_only=True):
 
 def has_hands(device: Device) -> bool:
     """Return True for a virtual board whose control socket this host opens."""
-    return any(isinstance(transport, VirtualBoardTransport) for transport in device.transports)
+    return _find_control(device) is not None
 
 
 def board_control(device: Device) -> VirtualBoardTransport:
     """Return the control of a virtual board. Raises NotSupported for a board without hands."""
-    for transport in device.transports:
-        if isinstance(transport, VirtualBoardTransport):
-            return transport
+    control = _find_control(device)
+    if control is not None:
+        return control
     if any(endpoint.startswith(SCHEME) for endpoint in device.endpoints):
         text = f"{device.name} is on the machine of the host {device.host}"
         raise NotSupported(text, next_step="move its parts at that host")
     step = f"move it at {device.name} itself; a virtual board to try it on: microclaw up --virtual 1"
     raise NotSupported(NO_HANDS, next_step=step)
+
+
+def _find_control(device: Device) -> VirtualBoardTransport | None:
+    for transport in device.transports:
+        if isinstance(transport, VirtualBoardTransport):
+            return transport
+    return None
 
 
 async def set_values(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import re
 from bisect import bisect_right
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
 from typing import Final
 
@@ -88,8 +88,10 @@ class Take(Struct, frozen=True, kw_only=True, dict=True):
 
     def has_own_life(self, times: Iterable[float]) -> bool:
         """Return True if some of these changes came without a stimulus, not counting the time before the first one."""
-        later = [t_ms for t_ms in times if t_ms >= self.moments[0]]
-        return not all(map(self.is_effect, later))
+        for t_ms in times:
+            if t_ms >= self.moments[0] and not self.is_effect(t_ms):
+                return True
+        return False
 
 
 def propose_reactions(take: Take) -> list[Proposal]:
@@ -116,16 +118,19 @@ def _pin_reactions(take: Take, part_id: str, head: str, triggers: Sequence[tuple
     """Return lines about pins that move after each of the triggers."""
     proposals = []
     for pin, edges in by_pin(take.record.edges).items():
-        first_edges = []
+        levels = set()
+        times = []
+        delays = []
         for first_ms, last_ms in triggers:
-            later = [edge for edge in edges if first_ms < edge.t_ms <= last_ms + EFFECT_MS]
-            first_edges.append(later[0] if later else None)
-        answers = [edge for edge in first_edges if edge is not None]
-        if len(answers) < len(triggers):
+            edge = _first_edge(edges, first_ms, last_ms + EFFECT_MS)
+            if edge is None:
+                break
+            levels.add(edge.level)
+            times.append(edge.t_ms)
+            delays.append(edge.t_ms - last_ms)
+        if len(times) < len(triggers):
             continue
-        delays = [edge.t_ms - last for edge, (_, last) in zip(answers, triggers, strict=True)]
         limit = time_words(_limit_ms(max(delays)))
-        levels = {edge.level for edge in answers}
         verb = "toggles"
         if levels == {0}:
             verb = "falls"
@@ -134,11 +139,18 @@ def _pin_reactions(take: Take, part_id: str, head: str, triggers: Sequence[tuple
         text = f"{head}: pin {pin} {verb} within {limit}"
         pins = frozenset({pin})
         if len(levels) == 1:
-            length_ms = _common_length_ms(edges, [edge.t_ms for edge in answers])
+            length_ms = _common_length_ms(edges, times)
             if length_ms is not None:
                 proposals.append(Proposal(f"{text} for {time_words(length_ms)}", triggers[0][0], pins, part_id))
         proposals.append(Proposal(text, triggers[0][0], pins, part_id))
     return proposals
+
+
+def _first_edge(edges: Sequence[Edge], after_ms: float, until_ms: float) -> Edge | None:
+    for edge in edges:
+        if after_ms < edge.t_ms <= until_ms:
+            return edge
+    return None
 
 
 def _common_length_ms(edges: Sequence[Edge], begins_ms: Sequence[float]) -> float | None:
@@ -170,14 +182,22 @@ def _line_reactions(take: Take, part_id: str, head: str, triggers: Sequence[tupl
                     patterns.setdefault(pattern, t_ms - last_ms)
         if common is None:
             common = patterns
-            continue
-        both = common.keys() & patterns.keys()
-        common = {pattern: max(common[pattern], patterns[pattern]) for pattern in common if pattern in both}
+        else:
+            common = _slower_of_both(common, patterns)
     proposals = []
     for pattern, delay_ms in (common or {}).items():
         text = f'{head}: log ~ "{pattern}" within {time_words(_limit_ms(delay_ms))}'
         proposals.append(Proposal(text, triggers[0][0], trigger=part_id))
     return proposals
+
+
+def _slower_of_both(delays_ms: Mapping[str, float], others_ms: Mapping[str, float]) -> dict[str, float]:
+    """Return the patterns that both have, each with its longer delay."""
+    slower = {}
+    for pattern, delay_ms in delays_ms.items():
+        if pattern in others_ms:
+            slower[pattern] = max(delay_ms, others_ms[pattern])
+    return slower
 
 
 def propose_states(take: Take) -> list[Proposal]:
@@ -198,9 +218,31 @@ def propose_states(take: Take) -> list[Proposal]:
 
 def _is_settled(take: Take, times: Sequence[float], moment_ms: float, settled_ms: float) -> bool:
     """Return True if there was a change after the moment, none when it is looked at, and none of its own accord."""
-    has_changed = any(moment_ms <= t_ms <= settled_ms for t_ms in times)
-    is_steady = not any(abs(t_ms - settled_ms) <= STEADY_MS for t_ms in times)
-    return has_changed and is_steady and not take.has_own_life(times)
+    has_changed = False
+    for t_ms in times:
+        if abs(t_ms - settled_ms) <= STEADY_MS:
+            return False
+        if moment_ms <= t_ms <= settled_ms:
+            has_changed = True
+    return has_changed and not take.has_own_life(times)
+
+
+def _settled_value(
+    take: Take, changes: Iterable[tuple[float, float]], moment_ms: float, settled_ms: float
+) -> float | None:
+    """Return the value of the last change until it is settled; None if it is not, as `_is_settled` says.
+
+    A change is its time and the new value.
+    """
+    value = None
+    times = []
+    for t_ms, number in changes:
+        times.append(t_ms)
+        if t_ms <= settled_ms:
+            value = number
+    if _is_settled(take, times, moment_ms, settled_ms):
+        return value
+    return None
 
 
 def _shown_states(take: Take, moment_ms: float, settled_ms: float) -> list[Proposal]:
@@ -209,9 +251,9 @@ def _shown_states(take: Take, moment_ms: float, settled_ms: float) -> list[Propo
     for wired in take.wiring.parts:
         for name, value in wired.facts.shows.items():
             rows = [row for row in take.record.shown_by(wired.id, name) if row[0] > 0]
-            if not _is_settled(take, [t_ms for t_ms, _ in rows], moment_ms, settled_ms):
+            last = _settled_value(take, rows, moment_ms, settled_ms)
+            if last is None:
                 continue
-            last = [number for t_ms, number in rows if t_ms <= settled_ms][-1]
             unit = f" {value.unit}" if value.unit else ""
             text = f"{wired.id}: {name} {number_words(last)}{unit} at {time_words(settled_ms)}"
             proposals.append(Proposal(text, settled_ms, frozenset(wired.pins.values())))
@@ -221,10 +263,9 @@ def _shown_states(take: Take, moment_ms: float, settled_ms: float) -> list[Propo
 def _pwm_states(take: Take, moment_ms: float, settled_ms: float) -> list[Proposal]:
     proposals = []
     for pin, changes in by_pin(take.record.pwm).items():
-        times = [change.t_ms for change in changes]
-        if _is_settled(take, times, moment_ms, settled_ms):
-            last = [change for change in changes if change.t_ms <= settled_ms][-1]
-            text = f"pwm {pin}: {number_words(round(last.duty / 2.55, 1))} % at {time_words(settled_ms)}"
+        duty = _settled_value(take, [(change.t_ms, change.duty) for change in changes], moment_ms, settled_ms)
+        if duty is not None:
+            text = f"pwm {pin}: {number_words(round(duty / 2.55, 1))} % at {time_words(settled_ms)}"
             proposals.append(Proposal(text, settled_ms, frozenset({pin})))
     return proposals
 
@@ -232,10 +273,10 @@ def _pwm_states(take: Take, moment_ms: float, settled_ms: float) -> list[Proposa
 def _pin_states(take: Take, moment_ms: float, settled_ms: float) -> list[Proposal]:
     proposals = []
     for pin, edges in by_pin(take.record.edges).items():
-        if _is_settled(take, [edge.t_ms for edge in edges], moment_ms, settled_ms):
-            last = [edge for edge in edges if edge.t_ms <= settled_ms][-1]
-            level = "high" if last.level else "low"
-            text = f"pin {pin}: {level} at {time_words(settled_ms)}"
+        level = _settled_value(take, [(edge.t_ms, edge.level) for edge in edges], moment_ms, settled_ms)
+        if level is not None:
+            word = "high" if level else "low"
+            text = f"pin {pin}: {word} at {time_words(settled_ms)}"
             proposals.append(Proposal(text, settled_ms, frozenset({pin})))
     return proposals
 
@@ -244,9 +285,7 @@ def _screen_states(take: Take, moment_ms: float, settled_ms: float) -> list[Prop
     """Return lines as 'screen oled1: "Presses 2" at 3 s' for each text that was not there before the moment."""
     proposals = []
     for part_id in dict.fromkeys(shown.part for shown in take.record.screens):
-        pictures = [shown for shown in take.record.screens if shown.part == part_id]
-        drawn = [shown.t_ms for shown in pictures if shown.t_ms > 0]
-        if not any(moment_ms <= t_ms <= settled_ms for t_ms in drawn):
+        if not _has_drawn(take, part_id, moment_ms, settled_ms):
             continue
         texts = _texts_at(take, part_id, settled_ms)
         for text in texts - _texts_at(take, part_id, moment_ms):
@@ -255,6 +294,15 @@ def _screen_states(take: Take, moment_ms: float, settled_ms: float) -> list[Prop
                 line = f'screen {part_id}: "{text}" at {time_words(settled_ms)}'
                 proposals.append(Proposal(line, settled_ms))
     return proposals
+
+
+def _has_drawn(take: Take, part_id: str, moment_ms: float, settled_ms: float) -> bool:
+    """Return True if a display got a picture from the moment on, and not only at the start."""
+    for shown in take.record.screens:
+        is_drawn = shown.t_ms > 0 and moment_ms <= shown.t_ms <= settled_ms
+        if is_drawn and shown.part == part_id:
+            return True
+    return False
 
 
 def _texts_at(take: Take, part_id: str, t_ms: float) -> set[str]:
@@ -272,7 +320,10 @@ def _texts_on(take: Take, screen: Screen | None) -> set[str]:
     reading = take.record.screen_reader.read(screen)
     if reading is None:
         return set()
-    return {line.text.strip() for line in reading.lines}
+    texts = set()
+    for line in reading.lines:
+        texts.add(line.text.strip())
+    return texts
 
 
 def _times_of(take: Take, part_id: str, text: str) -> list[float]:
@@ -309,7 +360,8 @@ def _printed_lines(take: Take, moment_ms: float, settled_ms: float) -> list[Prop
 def _escaped(text: str) -> str | None:
     """Return the pattern of a printed text, or None if a line of expectations cannot have it."""
     text = text.strip()
-    if not text or len(text) > _MAX_TEXT_CHARS or '"' in text or not text.isprintable():
+    is_short = 0 < len(text) <= _MAX_TEXT_CHARS
+    if not is_short or '"' in text or not text.isprintable():
         return None
     return _SPECIAL.sub(r"\\\1", text)
 

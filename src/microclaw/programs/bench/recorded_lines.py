@@ -54,7 +54,10 @@ class RecordedLines(Struct, frozen=True):
             else:
                 always.append(line)
         rows.sort(key=lambda row: row[:2])
-        return [*(line for _, _, line in rows), *always]
+        lines = []
+        for _, _, line in rows:
+            lines.append(line)
+        return lines + always
 
     @property
     def text(self) -> str:
@@ -80,7 +83,9 @@ def recorded_lines(record: Record, wiring: Wiring, moves: Sequence[ShownRow]) ->
         return RecordedLines(tuple(stimuli), (), cut_ms)
     take = Take(record=record, wiring=wiring, moments=moments)
     reactions = _without_double(_true_of(take, propose_reactions(take)))
-    answered_pins = frozenset[int]().union(*(reaction.pins for reaction in reactions))
+    answered_pins = set[int]()
+    for reaction in reactions:
+        answered_pins |= reaction.pins
     states = [state for state in propose_states(take) if not state.pins & answered_pins]
     followed = [*reactions, *_true_of(take, states)]
     room = MAX_LINES - len(stimuli)
@@ -138,12 +143,14 @@ def _without_double(reactions: Sequence[Proposal]) -> list[Proposal]:
     for reaction in reactions:
         head = reaction.text.partition(":")[0]
         has_other_end = False
+        has_longer = False
         for other in reactions:
             is_same_effect = other.trigger == reaction.trigger and other.pins == reaction.pins
             if is_same_effect and not other.text.startswith(f"{head}:"):
                 has_other_end = bool(reaction.pins)
+            if other.text.startswith(f"{reaction.text} for "):
+                has_longer = True
         is_long = " for " in reaction.text.partition(":")[2]
-        has_longer = any(other.text.startswith(f"{reaction.text} for ") for other in reactions)
         if has_other_end and is_long:
             continue
         if has_longer and not has_other_end:

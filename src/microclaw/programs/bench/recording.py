@@ -86,7 +86,7 @@ class Recordings:
             return _result(recording, lines)
         left_out = len(lines.followed) - len(tried.followed)
         if left_out:
-            text = f"{count_text(left_out, 'line')} more: true here, but not of a program that begins anew"
+            text = f"{count_text(left_out, 'line')} more: true here, but not of a program that begins again"
             recording.note = recording.note or text
         return _result(recording, tried)
 

@@ -57,7 +57,9 @@ class BenchPart(BenchState, frozen=True, kw_only=True):
     @property
     def place(self) -> str:
         """Its pins by their roles, and its I2C address."""
-        places = [f"{pin.role} {pin.gpio}" for pin in self.pins]
+        places = []
+        for pin in self.pins:
+            places.append(f"{pin.role} {pin.gpio}")
         if self.address is not None:
             places.append(f"0x{self.address:02x}")
         return ", ".join(places)

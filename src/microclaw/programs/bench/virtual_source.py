@@ -9,14 +9,7 @@ from microclaw.devices.registry.device import Device
 from microclaw.hardware.parts.wiring import WiredPart, Wiring
 from microclaw.programs.bench.screen_words import ScreenWords
 from microclaw.programs.bench.source import CALL_S, BoardSource, SourceReading
-from microclaw.programs.bench.states import (
-    BenchPin,
-    BenchState,
-    counted_pin,
-    counted_state,
-    unknown_pin,
-    unknown_state,
-)
+from microclaw.programs.bench.states import counted_pin, counted_state
 from microclaw.wire.board_replies import PartPage, PinRow
 
 NO_POWER: Final = "the board has no power"
@@ -47,8 +40,9 @@ class VirtualSource(BoardSource):
         """Forget what the board has told."""
         self._cursor = 0
         self._boot_id = ""
-        self._parts: dict[str, BenchState] = {part.id: unknown_state(part) for part in self.wiring.parts}
-        self._pins: dict[int, BenchPin] = {gpio: unknown_pin(gpio) for gpio in self.wired_pins}
+        nothing = self.unknown(NO_POWER)
+        self._parts = nothing.parts
+        self._pins = nothing.pins
 
     async def _read_page(self) -> PartPage:
         page = await self.device.call(PartsRead(self._cursor), CALL_S, wait=False)

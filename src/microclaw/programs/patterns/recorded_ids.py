@@ -37,9 +37,11 @@ def _recorded_id(wiring: Wiring, own_id: str, kind: str, gpios: Mapping[str, int
     """
     for part in wiring.parts:
         is_of_kind = part.part == kind or part.facts.generic
-        is_on_bus = not part.pins and (part.id == own_id or len(wiring.of_part(kind)) == 1)
-        is_there = is_on_bus or set(part.pins.values()) <= set(gpios.values())
-        if is_of_kind and is_there and (part.pins or is_on_bus):
+        if part.pins:
+            is_there = set(part.pins.values()) <= set(gpios.values())
+        else:
+            is_there = part.id == own_id or len(wiring.of_part(kind)) == 1
+        if is_of_kind and is_there:
             return part.id
     return None
 

@@ -298,7 +298,7 @@ function Acts({ draft, trial, tryIt, drawn, seek }) {
     </section>`}`;
 }
 
-/** The same object while its content is the same, so that nothing is drawn anew. @template T @param {T} value @returns {T} */
+/** The same object while its content is the same, so that nothing is drawn again. @template T @param {T} value @returns {T} */
 function useSame(value) {
   const text = JSON.stringify(value);
   return useMemo(() => value, [text]);

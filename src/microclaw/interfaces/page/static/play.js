@@ -12,7 +12,7 @@ const MAX_DUTY = 255;
 const ALIKE_MS = 0.001; // the host rounds to this
 const BEFORE_MS = -1; // the first level is known before the start
 
-/** What is shown at a moment. It goes on from the moment before; to an earlier one it begins anew. */
+/** What is shown at a moment. It goes on from the moment before; to an earlier one it begins again. */
 export class PlayedBench {
   /** @param {Play} play */
   constructor(play) {
