@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
-from tests.agent.offline.turns import CHANGING, WORLDS, converse, one, vectors
+from tests.agent.offline.turns import CHANGING, WORLDS, Chat, converse, one, vectors
 
 from microclaw.agent.models.protocol import ModelRequest, UserText
 from microclaw.agent.offline.decision import Act, Say
@@ -77,7 +77,10 @@ def _with_a_slip(text: str, chance: random.Random) -> str:
 
 async def test_what_is_negated_doubtful_told_or_supposed_does_not_act() -> None:
     never = NEVER.read_text(encoding="utf-8").splitlines()
-    turns = [(said, await converse(WORLDS["40 pins"], said)) for said in never]
+    turns = []
+    for said in never:
+        for world in ("40 pins", "parts for hands"):
+            turns.append((said, await converse(WORLDS[world], said)))
     assert [said for said, turn in turns if CHANGING & {tool for tool, _ in turn.calls}] == []
 
 
@@ -96,6 +99,28 @@ def test_no_sentence_with_a_negation_acts(sentence: str, negation: str, where: f
     turn = asyncio.run(converse(ONE_BOARD, " ".join(words)))
     assert [tool for tool, _ in turn.calls if tool in CHANGING] == []
     assert turn.calls or turn.reply.failed_code is not None
+
+
+@settings(max_examples=60)
+@given(
+    st.sampled_from([turn.chat for turn in TURNS if turn.world == "parts for hands" and "|" not in turn.chat]),
+    st.sampled_from(("not", "don't", "never", "no", "unless", "when", "if", "yesterday", "did", "why")),
+    st.floats(0, 1),
+)
+def test_no_sentence_about_hands_with_a_negation_or_a_condition_moves_a_part(
+    sentence: str, word: str, where: float
+) -> None:
+    words = sentence.split()
+    words.insert(round(where * len(words)), word)
+    turn = asyncio.run(converse(WORLDS["parts for hands"], " ".join(words)))
+    assert [tool for tool, _ in turn.calls if tool in CHANGING] == []
+
+
+async def test_parts_of_a_real_board_are_moved_by_hand() -> None:
+    message = "the parts of a real board are moved by hand"
+    chat = Chat(WORLDS["parts for hands"], success=False, error="not_supported", message=message)
+    reply = (await chat.say("press btn1")).reply
+    assert (reply.text, reply.failed_code) == (message, "not_supported")
 
 
 async def test_the_question_itself_is_a_sentence_that_confirms_it_anywhere() -> None:

@@ -40,7 +40,7 @@ from microclaw.hardware.parts.wiring import parse_wiring
 TURNS = Path(__file__).parents[2] / "vectors" / "turns.txt"
 CHANGING = frozenset(
     {"gpio-set", "pwm-set", "deploy-wasm-app", "uninstall-wasm-app", "undo", "schedule-add", "schedule-remove"}
-    | {"switch-program", "correct", "restart-device"}
+    | {"switch-program", "correct", "restart-device", "press", "set-sensor"}
 )
 ACTS = CHANGING | {"remember", "forget"}
 BLINK = KnownApp("blink", (2,))
@@ -152,6 +152,57 @@ TWO_BUTTONS = parse_wiring(
     pin = 12
     """
 )
+HANDS = parse_wiring(
+    """
+    [btn1]
+    part = "button"
+    pin = 4
+    [pot1]
+    part = "potentiometer"
+    pin = 1
+    [enc1]
+    part = "rotary_encoder"
+    clk = 5
+    dt = 6
+    sw = 7
+    [dht1]
+    part = "dht22"
+    data = 9
+    label = "greenhouse sensor"
+    [door1]
+    part = "door_contact"
+    pin = 10
+    [pir1]
+    part = "pir"
+    out = 11
+    [sonar1]
+    part = "hcsr04"
+    trig = 15
+    echo = 16
+    """
+)
+DOOR_LAMP = parse_wiring(
+    """
+    [lamp1]
+    part = "led"
+    pin = 5
+    label = "door"
+    [door1]
+    part = "door_contact"
+    pin = 10
+    """
+)
+DOOR_RELAY = parse_wiring(
+    """
+    [relay1]
+    part = "relay"
+    pin = 5
+    label = "door"
+    [window-contact]
+    part = "door_contact"
+    pin = 10
+    """
+)
 _MAX_STEPS = 12
 _DEFINED = re.compile(r'^(?:#define )?([A-Z][A-Z0-9_]+)(?: = |[ \t]+)"?([\w.-]+)"?$', re.MULTILINE)
 
@@ -204,6 +255,9 @@ def _worlds() -> dict[str, World]:
     wired = replace(bare, record=WIRED)
     by_name = replace(bare, record=BENCH, kinds=("py", "wasm"))
     buttons = replace(bare, record=TWO_BUTTONS)
+    hands = replace(bare, record=HANDS)
+    door_lamp = replace(bare, record=DOOR_LAMP)
+    door_relay = replace(bare, record=DOOR_RELAY)
     return {
         "one board": World(DeviceContext((bare,), bare), (BLINK, FADE)),
         "one board that nobody named": World(DeviceContext((bare,))),
@@ -220,6 +274,11 @@ def _worlds() -> dict[str, World]:
             DeviceContext((replace(by_name, record=TWO_DISPLAYS),), replace(by_name, record=TWO_DISPLAYS))
         ),
         "two buttons": World(DeviceContext((buttons,), buttons, wired_names(TWO_BUTTONS, buttons.name))),
+        "parts for hands": World(DeviceContext((hands,), hands, wired_names(HANDS, hands.name))),
+        "parts for hands, and a board without": World(DeviceContext((hands, shelf))),
+        "a button on each of two boards": World(DeviceContext((hands, replace(buttons, name="desk")))),
+        "a lamp called door": World(DeviceContext((door_lamp,), door_lamp, wired_names(DOOR_LAMP, bare.name))),
+        "a relay called door": World(DeviceContext((door_relay,), door_relay, wired_names(DOOR_RELAY, bare.name))),
         "virtual-1 and desk": World(DeviceContext((first, desk))),
         "virtual-1, desk, shelf and a voice device": World(DeviceContext((first, desk, shelf, voice))),
         "blink on virtual-1 and stopped on desk": World(

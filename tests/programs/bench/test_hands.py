@@ -9,7 +9,7 @@ from tests.interfaces.api.people_host import PeopleHost
 
 from microclaw.devices.registry.calls import EdgesRead, GpioGet
 from microclaw.events import Edge
-from microclaw.programs.bench.hands import board_control
+from microclaw.programs.bench.hands import GAP_MS, board_control
 from microclaw.wire.host_api import StreamResult
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -48,6 +48,21 @@ async def test_a_press_bounces_and_ends_by_itself(host: PeopleHost) -> None:
     assert of_button[-1].t_ms - of_button[0].t_ms >= 40
 
 
+async def test_two_presses_are_two(host: PeopleHost) -> None:
+    before = await host.device.call(EdgesRead(0))
+    status, moved = await move(host, "btn1", {"verb": "press", "for_ms": 50, "times": 2})
+    assert (status, moved["for_ms"], moved["times"]) == (200, 50.0, 2)
+    control = board_control(host.device)
+    second_ms = moved["now_ms"] + 50 + GAP_MS
+    of_button: list[Edge] = []
+    while not of_button or of_button[-1].level == 0 or of_button[-1].t_ms < second_ms + 50:
+        edges = await control.edges(before.cursor)
+        of_button = [edge for edge in edges.edges if edge.pin == 4]
+    between = [edge for edge in of_button if moved["now_ms"] + 50 <= edge.t_ms < second_ms]
+    assert between[-1].level == 1
+    assert next(edge.level for edge in of_button if edge.t_ms >= second_ms) == 0
+
+
 async def test_verbs_take_numbers_and_keys(host: PeopleHost) -> None:
     status, moved = await move(host, "enc1", {"verb": "turn", "argument": "-3"})
     assert (status, moved["values"], moved["for_ms"]) == (200, {"turn": -3.0}, None)
@@ -67,6 +82,7 @@ async def test_verbs_take_numbers_and_keys(host: PeopleHost) -> None:
         ("btn1", {"verb": "release", "for_ms": 20}, "release btn1"),
         ("enc1", {"verb": "turn", "argument": "far"}, "turn enc1 by 3"),
         ("kp1", {"verb": "press", "argument": "x"}, "its keys"),
+        ("enc1", {"verb": "turn", "argument": "3", "times": 2}, "do it once"),
         ("dht1", {"settings": ["25"]}, "temperature"),
         ("dht1", {"settings": ["temperature=warm"]}, "temperature=25"),
         ("pot1", {"settings": ["3 V"]}, "give it in %"),

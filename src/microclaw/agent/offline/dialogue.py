@@ -32,6 +32,7 @@ from microclaw.agent.offline.decision import (
     read_turn,
 )
 from microclaw.agent.offline.dialogue_state import DialogueState, Question, act_after, state_after, undoable_after
+from microclaw.agent.offline.hand_sentences import HANDS
 from microclaw.agent.offline.memory import MEMORY
 from microclaw.agent.offline.programs import PROGRAMS, as_light
 from microclaw.agent.offline.reading import find_device, read
@@ -345,5 +346,6 @@ _DECIDERS: Final[Mapping[str, Decider]] = {
     **APPS,
     **PROGRAMS,
     **MEMORY,
+    **HANDS,
     "schedule": _schedule,
 }

@@ -16,6 +16,7 @@ from microclaw.agent.offline import boards, follow_ups
 from microclaw.agent.offline.decision import CannotDo, Context, Say, capitalize, number_sentences
 from microclaw.agent.offline.dialogue_state import DialogueState, LastAct
 from microclaw.agent.offline.display_sentences import parse_display_sentence
+from microclaw.agent.offline.hand_sentences import parse_hand_sentence
 from microclaw.agent.offline.memory import names_to_pins, parse_memory
 from microclaw.agent.offline.recorded_parts import fits_wiring, recorded_sentences
 from microclaw.agent.offline.sentences import MAX_SENTENCE_CHARS, english
@@ -50,9 +51,10 @@ def read(sentence: str, device_context: DeviceContext, state: DialogueState) -> 
         text, device = choice
     meant_device = device or device_context.meant
     board = meant_device.board if meant_device else None
-    display_parse = parse_display_sentence(text, meant_device)
-    if display_parse is not None:
-        return Context(display_parse, text, device_context, device)
+    # A display may show any text, also one that reads as an order.
+    part_parse = parse_display_sentence(text, meant_device) or parse_hand_sentence(text, device_context, meant_device)
+    if part_parse is not None:
+        return Context(part_parse, text, device_context, device)
     text = boards.pads_to_pins(text, board)
     named_text = text
     text, device = names_to_pins(text, device_context, device)

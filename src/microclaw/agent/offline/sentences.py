@@ -23,6 +23,7 @@ from microclaw.hardware.parts.reader import parts, quantities
 
 if TYPE_CHECKING:
     from hassil import Intents
+    from hassil.intents import SlotList
 
 MAX_SENTENCE_CHARS = 300
 
@@ -77,9 +78,9 @@ class Sentences:
         from hassil import Intents
 
         merged = _read_data(_TEMPLATES)
-        about_last_act = _read_data(("words", "references"))
         on_display = _read_data(("words", "displays"))
-        intents = merged["intents"]
+        with_hands = _read_data(("words", "hands"))
+        self.part_words: Mapping[str, Sequence[str]] = with_hands["part_words"]
         self.answers = {name: Say(**answer) for name, answer in merged["answers"].items()}
         self.examples: dict[str, str] = {}
         self.paces: dict[str, Sequence[int]] = {}
@@ -90,19 +91,15 @@ class Sentences:
             self.display_examples.append(intent["example"])
             self.paces[kind] = intent.get("paces_ms", ())
             self.recorded += intent.get("recorded", ())
-        for kind, intent in intents.items():
-            if "answer" in intent:
-                self.answers.setdefault(kind, Say(**intent["answer"]))
-            if "example" in intent:
-                self.examples[kind] = intent["example"]
-            self.recorded += intent.get("recorded", ())
-            if "paces_ms" in intent:
-                self.paces[kind] = intent["paces_ms"]
+        for intent in with_hands["intents"].values():
+            self.recorded += intent["recorded"]
+        self._add_intents(merged["intents"])
         self.answers["help"] = self._help(merged["after_an_act"])
         self.colors: Mapping[str, tuple[int, int, int]] = merged["colors"]
         self._intents = Intents.from_dict(merged)
-        self._references = Intents.from_dict(about_last_act)
+        self._references = Intents.from_dict(_read_data(("words", "references")))
         self._on_display = Intents.from_dict(on_display)
+        self._with_hands = Intents.from_dict(with_hands)
         self._refused = {reason: _any_of(phrases) for reason, phrases in merged["dangers"].items()}
         self._names = re.compile(rf"\b(?:{'|'.join([_NAMES, *map(re.escape, parts())])})(?![\w.])")
         self._filler = _any_of(map(re.escape, sorted(merged["filler"], key=len, reverse=True)))
@@ -111,6 +108,16 @@ class Sentences:
         self._known_sentences = self._tag_known(merged["near"])
         # A turn parses its sentence again after each tool.
         self.parse = lru_cache(64)(self.parse_anew)
+
+    def _add_intents(self, intents: Mapping[str, Mapping[str, Any]]) -> None:
+        for kind, intent in intents.items():
+            if "answer" in intent:
+                self.answers.setdefault(kind, Say(**intent["answer"]))
+            if "example" in intent:
+                self.examples[kind] = intent["example"]
+            self.recorded += intent.get("recorded", ())
+            if "paces_ms" in intent:
+                self.paces[kind] = intent["paces_ms"]
 
     def _help(self, next_step: str) -> Say:
         examples = [*self.examples.values(), *self.display_examples]
@@ -181,15 +188,27 @@ class Sentences:
         """Parse what a display shall show. Return None if it is a text, or not understood (displays.toml)."""
         return self._recognize(normalize_quantities(text), self._on_display)
 
-    def _recognize(self, normal: str, intents: Intents | None = None) -> Parse | None:
+    def on_part(self, text: str, part_words: Mapping[str, str]) -> Parse | None:
+        """Parse what hands do with a part (hands.toml). Return None if no template fits.
+
+        `part_words` are templates of the words for the parts, each with the value of the slot "part".
+        """
+        from hassil.intents import TextSlotList
+
+        slot_lists: dict[str, SlotList] = {"part": TextSlotList.from_tuples(part_words.items(), name="part")}
+        return self._recognize(normalize_quantities(text), self._with_hands, slot_lists)
+
+    def _recognize(
+        self, normal: str, intents: Intents | None = None, slot_lists: dict[str, SlotList] | None = None
+    ) -> Parse | None:
         """Parse a sentence by a template, first without its polite words, then as it stands ("hello")."""
         from hassil import recognize_best
 
         templates = intents or self._intents
         plain = re.sub(r"\s+", " ", self._filler.sub(" ", normal)).strip()
-        match = recognize_best(plain, templates) if plain else None
+        match = recognize_best(plain, templates, slot_lists) if plain else None
         if match is None and plain != normal:
-            match = recognize_best(normal, templates)
+            match = recognize_best(normal, templates, slot_lists)
         if match is None:
             return None
         values: Values = {}

@@ -9,7 +9,7 @@ from msgspec import Meta
 from microclaw.devices.link.operations import DeviceName
 from microclaw.host.operations.forms import CommandForm, ToolForm
 from microclaw.host.operations.operation import NAME, Effect, OperationCall, Option, Permission, operation
-from microclaw.programs.bench.hands import MAX_HOLD_MS, MovedPart, do_verb, set_values
+from microclaw.programs.bench.hands import MAX_HOLD_MS, MAX_TIMES, MovedPart, do_verb, set_values
 from microclaw.programs.changes import device_calls as device_calls  # its acts are of this noun, too
 from microclaw.programs.changes.device_operations import DeviceService
 from microclaw.programs.run_times import parse_time_ms
@@ -28,7 +28,7 @@ SET_SENSOR = ToolForm(
 PRESS = ToolForm(
     "press",
     "Press, turn or open a virtual board's part.",
-    fields={"part": "part", "verb": "verb", "argument": "argument", "for_ms": "for"},
+    fields={"part": "part", "verb": "verb", "argument": "argument", "for_ms": "for", "times": "times"},
     kinds={"for_ms": Annotated[str, Meta(max_length=16, description="As 200ms.")] | None},
 )
 
@@ -82,6 +82,8 @@ async def do(
         Meta(gt=0, le=MAX_HOLD_MS, description="For how long, in ms."),
         Option("--for", metavar="TIME", reads=parse_time_ms),
     ] = None,
+    times: Annotated[int, Meta(ge=1, le=MAX_TIMES, description="How often, if it ends by itself.")] = 1,
 ) -> MovedPart:
     """Do a verb of a virtual board's part, as press or turn."""
-    return await do_verb(service.registry.get(device), part, verb, argument, for_ms)
+    board = service.registry.get(device)
+    return await do_verb(board, part, verb, argument, hold_ms=for_ms, times=times)

@@ -6,6 +6,8 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import ClassVar, Final
 
+from msgspec import structs
+
 from microclaw.devices.registry.device import Device
 from microclaw.devices.transports.virtual_board import SCHEME, VirtualBoardTransport
 from microclaw.errors import ConfigError, NotSupported
@@ -18,6 +20,9 @@ from microclaw.wire.board_control import SetSensor
 
 NO_HANDS: Final = "the parts of a real board are moved by hand"
 MAX_HOLD_MS: Final = 600_000
+MAX_TIMES: Final = 20
+GAP_MS: Final = 200.0
+"""Between two presses: longer than contacts bounce, and than programs wait for that."""
 _NUMBER: Final = VALUES["NUMBER"][0]
 _UNIT: Final = VALUES["UNIT"][0]
 _SETTING: Final = re.compile(rf"(?:([^=\s]{{1,32}})\s*=\s*)?{_NUMBER}\s*{_UNIT}")
@@ -33,6 +38,7 @@ class MovedPart(Result, frozen=True, kw_only=True):
     values: dict[str, float]
     now_ms: float
     for_ms: float | None = None
+    times: int = 1
 
     @property
     def text(self) -> str:
@@ -40,7 +46,10 @@ class MovedPart(Result, frozen=True, kw_only=True):
         values = ", ".join(f"{name} {number:g}" for name, number in self.values.items())
         if self.for_ms is None:
             return f"{self.part} of {self.device}: {values}"
-        return f"{self.part} of {self.device}: {values} for {self.for_ms:g} ms"
+        text = f"{self.part} of {self.device}: {values} for {self.for_ms:g} ms"
+        if self.times == 1:
+            return text
+        return f"{text}, {self.times} times"
 
 
 def has_hands(device: Device) -> bool:
@@ -91,11 +100,18 @@ async def set_values(
 
 
 async def do_verb(
-    device: Device, part_id: str, verb: str, argument: str | None = None, hold_ms: float | None = None
+    device: Device,
+    part_id: str,
+    verb: str,
+    argument: str | None = None,
+    *,
+    hold_ms: float | None = None,
+    times: int = 1,
 ) -> MovedPart:
     """Do a verb of a part's [stimuli], as "press"; without a time it lasts as long as the part says.
 
-    Raises NotSupported for a real board, ConfigError for a part that is not wired, and for another verb or argument.
+    Several times: with GAP_MS between them. Raises NotSupported for a real board, ConfigError for a part that is not
+    wired, for another verb or argument, and for several times of what does not end by itself.
     """
     control = board_control(device)
     stimulus = PartStimulus(
@@ -105,11 +121,15 @@ async def do_verb(
         verb=verb,
         hold_ms=hold_ms,
     )
-    first, *later = _settings_of(device, stimulus)
-    done = await control.request(SetSensor(part_id, first.values))
+    settings = _settings_of(device, stimulus)
+    first = settings[0]
     held_ms = None
-    for setting in later:
-        held_ms = setting.at_ms
+    if len(settings) > 1:
+        held_ms = settings[-1].at_ms
+    if held_ms is None and times > 1:
+        raise ConfigError(f"{verb} does not end by itself", next_step="do it once")
+    done = await control.request(SetSensor(part_id, first.values))
+    for setting in _repeated(settings, times)[1:]:
         await control.request(SetSensor(part_id, setting.values, done.now_ms + setting.at_ms))
     return MovedPart(
         device=device.name,
@@ -117,7 +137,18 @@ async def do_verb(
         values=dict(first.values),
         now_ms=done.now_ms,
         for_ms=held_ms,
+        times=times,
     )
+
+
+def _repeated(settings: Sequence[PartSetting], times: int) -> list[PartSetting]:
+    """Return the settings of a verb that is done several times, one after the other."""
+    repeated = []
+    for index in range(times):
+        begin_ms = index * (settings[-1].at_ms + GAP_MS)
+        for setting in settings:
+            repeated.append(structs.replace(setting, at_ms=begin_ms + setting.at_ms))
+    return repeated
 
 
 def _settings_of(device: Device, stimulus: PartStimulus) -> list[PartSetting]:
