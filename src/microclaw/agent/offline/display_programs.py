@@ -20,14 +20,12 @@ from microclaw.agent.offline.display_sentences import displays_of, find_displays
 from microclaw.agent.offline.pattern_values import Filled, PatternValues, pace_ms
 from microclaw.errors import ConfigError
 from microclaw.hardware.parts.named_parts import part_line
-from microclaw.hardware.parts.reader import quantities
+from microclaw.hardware.parts.reader import parts, parts_measuring, quantities
 from microclaw.hardware.parts.wiring import WiredPart, bus_pins
 from microclaw.programs.patterns.displays import parse_display, shows_only_numbers, size_in_characters
-from microclaw.programs.patterns.library import MAX_SHOWN_CHARS
+from microclaw.programs.patterns.library import MAX_SHOWN_CHARS, pattern_names
 
 _NUMBER: Final = re.compile(r"-?\d+(?:[.,:]\d+)?")
-_CLOCKS: Final = ("ds3231", "ds1307")
-_ON_PINS: Final = ("dht22", "dht11")
 _UNITS: Final = str.maketrans({"°": "", "µ": "u", "²": "2", "³": "3", "Ω": "Ohm"})
 
 
@@ -38,7 +36,8 @@ def _display_of(context: Context) -> WiredPart:
     displays = find_displays(device, words)
     all_ids = ", ".join(part.id for part in displays_of(device))
     if not all_ids:
-        step = f"record it: microclaw device wiring {device.name} --add oled1=ssd1306 (or lcd1602, tm1637, ...)"
+        example = next(part.name for part in parts().values() if part.kind == "display" and part.i2c is not None)
+        step = f"record it: microclaw device wiring {device.name} --add display1={example} (docs/reference/parts.md)"
         raise ask(f"Which display is wired to {device.name}? None is recorded, so I did nothing.", step)
     if not displays:
         raise ask(f"{device.name} has no {words} that is recorded; it has {all_ids}.", f"end with: on {all_ids}")
@@ -137,7 +136,9 @@ def _distance(context: Context) -> Filled:
     trigger_pin = context.parse.number("trig_pin")
     echo_pin = context.parse.number("echo_pin")
     if trigger_pin is None or echo_pin is None:
-        step = f"record it: microclaw device wiring {device_of(context).name} --add 'sonar1=hcsr04 trig=5 echo=18'"
+        (sonar, *_) = parts_measuring("distance")
+        roles = " ".join(f"{pin.role}=PIN" for pin in sonar.pins)
+        step = f"record it: microclaw device wiring {device_of(context).name} --add 'sonar1={sonar.name} {roles}'"
         raise ask("Which two pins is the distance sensor on, trigger and echo? None is recorded.", step)
     words = f"show the distance to the sensor on pins {trigger_pin} and {echo_pin} {_on(context, display)}"
     values: PatternValues = {"DISPLAY": part_line(display), "TRIG_PIN": trigger_pin, "ECHO_PIN": echo_pin}
@@ -159,7 +160,7 @@ def _sensor(context: Context) -> Filled:
         shown += f" and the {_spoken(second)}"
     ending = f"{_on(context, display)} every {spoken_duration(every_ms)}"
     wired = wired_sensor(context)
-    if wired is not None and wired.part in _ON_PINS:
+    if wired is not None and f"display_{wired.part}" in pattern_names():
         if second is not None and {name, second} != {"temperature", "humidity"}:
             raise ask(f"The {wired.part.upper()} measures temperature and humidity.", f"{shown} {ending}")
         (pin,) = wired.pins.values()
@@ -223,7 +224,7 @@ def _time(context: Context) -> Filled:
 def _clock_of(context: Context) -> WiredPart | None:
     """Return the clock chip that is wired to the board, or None."""
     for part in device_of(context).wiring.parts:
-        if part.part in _CLOCKS:
+        if part.facts.kind == "clock":
             return part
     return None
 
@@ -245,7 +246,7 @@ def display_app(context: Context, app_name: str, display_line: str) -> str:
 
 
 NOTES: Final[Mapping[str, str]] = {
-    "display_uptime": "It shows the time since its start: the board has no time of day. A wired DS3231 would have it.",
+    "display_uptime": "It shows the time since its start: the board has no time of day. A wired clock would have it.",
     "display_clock": "The host sets the board's clock. The program keeps today's difference to UTC.",
     "display_rtc": "It shows the time to which the clock chip was set.",
 }

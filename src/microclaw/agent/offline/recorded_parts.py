@@ -24,23 +24,6 @@ _SWITCHING: Final = frozenset(
     {"set_pin", "toggle_pin", "dim_pin", "blink", "blink_times", "fade", "pulse", "button", "toggle_button", "dimmer"}
     | {"threshold", "threshold_pulse", "thermostat", "motion_light"}
 )
-_ROLE_PINS: Final[Mapping[str, Mapping[str, Mapping[str, str]]]] = {
-    "button": {"button": {"button_pin": "pin"}},
-    "toggle_button": {"button": {"button_pin": "pin"}},
-    "display_presses": {"button": {"button_pin": "pin"}},
-    "dimmer": {"potentiometer": {"dial_pin": "pin"}},
-    "servo_dial": {"potentiometer": {"dial_pin": "pin"}, "servo": {"pin": "signal"}},
-    "servo": {"servo": {"pin": "signal"}},
-    "servo_sweep": {"servo": {"pin": "signal"}},
-    "motion_light": {"pir": {"sensor_pin": "out"}},
-    "watering": {"soil_moisture": {"sensor_pin": "out"}},
-    "distance_alarm": {"buzzer": {"pin": "pin"}, "hcsr04": {"trig_pin": "trig", "echo_pin": "echo"}},
-    "display_distance": {"hcsr04": {"trig_pin": "trig", "echo_pin": "echo"}},
-    "melody": {"buzzer": {"pin": "pin"}},
-    "pulse": {"buzzer": {"pin": "pin"}},
-    "stepper": {"stepper_uln2003": {"pin": "in1", "pin_2": "in2", "pin_3": "in3", "pin_4": "in4"}},
-}
-"""For each kind of sentence the parts that it needs, and the role at each slot of its pins."""
 
 
 def with_recorded_pins(context: Context) -> Context:
@@ -50,8 +33,8 @@ def with_recorded_pins(context: Context) -> Context:
     """
     device = context.device
     parse = context.parse
-    needed = _ROLE_PINS.get(parse.kind)
-    if device is None or needed is None:
+    needed = english().part_pins.get(parse.kind, {})
+    if device is None or not needed:
         return context
     if parse.kind == "pulse" and not _BEEPS.search(context.sentence.lower()):
         return context
@@ -68,7 +51,7 @@ def recorded_pins(context: Context, slot: str) -> list[WiredPart]:
     device = context.device
     if device is None:
         return []
-    for part, roles in _ROLE_PINS.get(context.parse.kind, {}).items():
+    for part, roles in english().part_pins.get(context.parse.kind, {}).items():
         if slot in roles:
             return list(device.wiring.of_part(part))
     return []
@@ -76,7 +59,7 @@ def recorded_pins(context: Context, slot: str) -> list[WiredPart]:
 
 def fits_wiring(parse: Parse, wiring: Wiring) -> bool:
     """Return False if the sentence takes a wired part for another kind, or switches what no level switches."""
-    for part, roles in _ROLE_PINS.get(parse.kind, {}).items():
+    for part, roles in english().part_pins.get(parse.kind, {}).items():
         for slot, role in roles.items():
             pin = parse.number(slot)
             if pin is not None and not _has_only(wiring, pin, part, role):

@@ -94,6 +94,10 @@ class Sentences:
         for intent in with_hands["intents"].values():
             self.recorded += intent["recorded"]
         self._add_intents(merged["intents"])
+        # For each kind of sentence the parts that it needs, and the role at each slot of its pins.
+        self.part_pins: dict[str, Mapping[str, Mapping[str, str]]] = {}
+        for kind, intent in {**merged["intents"], **on_display["intents"]}.items():
+            self.part_pins[kind] = intent.get("parts", {})
         self.answers["help"] = self._help(merged["after_an_act"])
         self.colors: Mapping[str, tuple[int, int, int]] = merged["colors"]
         self._intents = Intents.from_dict(merged)
