@@ -26,7 +26,7 @@ def test_a_link_signs_in_once_and_the_boards_pins_are_drawn(host: Host, open_pag
     page = open_page(address)
     go(page, "Home")
     page.get_by_role("link", name="virtual-1", exact=True).first.click()
-    expect(page.locator("svg.board [data-pin='2']").first).to_be_visible()
+    expect(page.locator("svg.bench [data-gpio='2']").first).to_be_visible()
     assert "#" not in page.url
     second = open_page(address)
     expect(second.get_by_label("Password")).to_be_visible()
