@@ -219,7 +219,7 @@ def test_hands_of_the_command_line_and_of_http_are_seen_in_the_page(newcomer: Ho
 
     assert newcomer.run("device", "set", BOARD, "knob1", "70%").code == 0
     expect(drawn(page, "knob1").locator(".words")).to_have_text("70 %")
-    newcomer.client.post(f"/v1/devices/{BOARD}/parts/{BUTTON}/do", {"verb": "press"})
+    assert newcomer.run("press", BUTTON, "--for", "200ms").code == 0
     expect_shown(page, 1)
-    assert newcomer.run("device", "do", BOARD, BUTTON, "press").code == 0
+    newcomer.client.post(f"/v1/devices/{BOARD}/parts/{BUTTON}/do", {"verb": "press"})
     expect_shown(page, 2)

@@ -229,7 +229,7 @@ def test_the_palette_and_the_pins_are_readable_for_everybody(add_host: PageHost,
     add_host.client.call(wire, device=BOARD, add=["btn1=button pin=5", "led1=led pin=42"])
     page = open_palette(add_host, open_page)
     expect(tile(page, "led")).to_be_visible()
-    check_and_picture(page)
+    check_and_picture(page, "add")
     tile(page, "hcsr04").click()
     page.locator(".pick").first.click()
     page.get_by_text("Name and values").click()

@@ -196,7 +196,7 @@ def test_home_shows_what_moved_last_as_a_strip(bench_host: PageHost, open_page: 
 def test_the_bench_is_readable_for_everybody_and_a_strip_on_a_phone(bench_host: PageHost, open_page: OpenPage) -> None:
     page = open_bench(bench_host, open_page)
     make_dark(page)
-    check_and_picture(page, "bench")
+    check_and_picture(page)
     expect(page.locator("svg.bench.squeezed")).to_be_visible()
     for part in ("btn1", "led1", "pot1"):
         expect(drawn(page, part)).to_have_attribute("aria-label", re.compile(rf"^{part}, .* on pin \d+: ."))

@@ -1,0 +1,128 @@
+"""A bench on which everything lives: one program moves all parts, the drawings show it; the pictures of it for the docs."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from playwright.sync_api import Page, expect
+from tests.interfaces.page.conftest import OpenPage, PageHost, go
+from tests.interfaces.page.test_bench import drawn, open_bench
+from tests.interfaces.page.test_views import check_and_picture
+from tests.stories.conftest import until
+
+from microclaw.programs.bench.hand_operations import set_part
+from microclaw.programs.changes.wiring_operations import wire
+from microclaw.wire.host_api import StreamResult
+
+BOARD = "virtual-1"
+PRESSES = 3
+PARTS = [
+    "oled1=ssd1306 sda=8 scl=9",
+    "btn1=button pin=5 bounce_ms=0",
+    "digits1=tm1637 clk=17 dio=18",
+    "rgb1=rgb_led red=38 green=39 blue=40",
+    "servo1=servo signal=1",
+    "led1=led pin=42",
+]
+MACHINE = """#include <Servo.h>
+#include <TM1637Display.h>
+#include "microclaw.h"
+
+Servo servo;
+TM1637Display digits(17, 18);
+int display, count = 0, before = HIGH;
+
+void setup() {
+    pinMode(5, INPUT_PULLUP);
+    pinMode(42, OUTPUT);
+    pinMode(40, OUTPUT);
+    servo.attach(1);
+    digits.setBrightness(7);
+    display = screen_ssd1306(8, 9, 128, 64, 0x3c);
+    screen_number(display, count, "", "presses");
+}
+
+void loop() {
+    int level = digitalRead(5);
+    digitalWrite(42, !level);
+    if (before == HIGH && level == LOW) {
+        count++;
+        screen_number(display, count, "", "presses");
+    }
+    before = level;
+    int angle = 47 * count % 180;
+    servo.write(angle);
+    digits.showNumberDec(angle);
+    analogWrite(38, 255 - angle);
+    analogWrite(39, angle);
+    delay(50);
+}
+"""
+EXPECTED = """press btn1 at 2 s for 300 ms
+screen oled1: "1" within 4 s
+screen digits1: "47" within 4 s
+when btn1 is pressed: pin 42 rises within 200 ms
+"""
+
+
+@pytest.fixture(scope="module")
+def lively(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PageHost]:
+    """A host whose board has six parts and the program that moves them; its button is held down."""
+    host = PageHost(tmp_path_factory.mktemp("lively") / "home")
+    with host.running():
+        host.client.call(wire, device=BOARD, add=PARTS)
+        body = {"name": "machine", "source": MACHINE, "language": "sketch", "expect": EXPECTED}
+        *_, end = host.client.stream(f"/v1/devices/{BOARD}/apps", body)
+        assert isinstance(end, StreamResult), end
+        for count in range(1, PRESSES + 1):
+            set_button(host, is_pressed=True)
+            until(lambda: has_counted(host, count))
+            if count < PRESSES:
+                set_button(host, is_pressed=False)
+                until(lambda: state_of(host, "led1")["brightness"] == 0)
+        yield host
+
+
+def set_button(host: PageHost, *, is_pressed: bool) -> None:
+    host.client.call(set_part, device=BOARD, part="btn1", values={"pressed": int(is_pressed)})
+
+
+def bench_part(host: PageHost, part: str) -> dict[str, Any]:
+    parts = host.client.get(f"/v1/devices/{BOARD}/bench")["parts"]
+    return next(row for row in parts if row["id"] == part)
+
+
+def state_of(host: PageHost, part: str) -> dict[str, Any]:
+    state: dict[str, Any] = bench_part(host, part)["state"]
+    return state
+
+
+def has_counted(host: PageHost, count: int) -> bool:
+    return str(bench_part(host, "oled1")["says"]).endswith(f"| {count}”")
+
+
+def expect_words(page: Page, part: str, words: str) -> None:
+    """The accessible sentence of a drawn part ends with these words."""
+    expect(drawn(page, part)).to_have_attribute("aria-label", re.compile(rf"^{part}, .*: {words}$"))
+
+
+def test_every_part_shows_what_the_program_does(lively: PageHost, open_page: OpenPage) -> None:
+    page = open_bench(lively, open_page)
+    expect_words(page, "oled1", f"shows “presses . {PRESSES}”")
+    expect_words(page, "btn1", "pressed")
+    expect_words(page, "led1", "on")
+    expect_words(page, "servo1", r"14\d°")
+    expect_words(page, "digits1", r"shows “141”")
+    expect_words(page, "rgb1", r"red \d\d %, green \d\d %, blue 0 %")
+    expect(page.get_by_role("region", name="program machine")).to_contain_text("3 of 3 met")
+    check_and_picture(page, "bench")
+
+
+def test_home_shows_the_parts_that_moved_last(lively: PageHost, open_page: OpenPage) -> None:
+    page = open_page(lively.link())
+    go(page, "Home")
+    expect(page.locator("svg.bench.squeezed g.part")).to_have_count(4)
+    check_and_picture(page, "home")
