@@ -87,7 +87,7 @@ def _checked_text(context: Context, display: WiredPart) -> str:
     if unclear is not None:
         step = f"show '{unclear}' {_on(context, display)}"
         raise ask(
-            'A text with a "not" may be an order, so I did nothing. Is it the text to show?',
+            "That may be an order or a question, so I did nothing. Is it the text to show?",
             f"put it in quotes: {step}",
         )
     text = (context.parse.word("text") or "").strip()

@@ -29,23 +29,20 @@ _FORMS: Final = (
 _CLEAR: Final = r"(?is){please}(?:clear|empty|blank|wipe) (?:the |my |our )?(?P<display>{displays})[.!]*"
 _TEXT: Final = re.compile(
     r"(?is)(?P<verb>show|display|print|write|put|say|draw|scroll|run|move|slide)(?: me)? "
-    r"(?:the (?:text|word|words|message) )?(?P<text>.+)"
+    r"(?P<kind>the (?:text|word|words|message) )?(?P<text>.+)"
 )
 _SCROLLING: Final = ("scroll", "run", "move", "slide")
 _QUOTES: Final = re.compile(r"(?s)[\"“”„'‘’`](?P<text>.+)[\"“”„'‘’`]")
 _NOT: Final = re.compile(r"(?i)\b(?:not?|never|cannot|dont|unless|\w+n['’]t)\b")
-_KINDS: Final[dict[str, tuple[str, ...]]] = {
-    "oled": ("ssd1306", "ssd1306_spi", "sh1106"),
-    "lcd": ("lcd1602", "lcd2004"),
-    "tft": ("st7789", "ili9341"),
-    "color": ("st7789", "ili9341"),
-    "colour": ("st7789", "ili9341"),
-    "matrix": ("max7219",),
-    "segment": ("tm1637", "seven_segment", "seven_segment_595", "max7219"),
-    "digit": ("tm1637", "max7219"),
-    "character": ("lcd1602", "lcd2004"),
-}
-"""The displays that a word of their name can mean."""
+_ORDERS: Final = re.compile(
+    r"(?i)\b(?:what|which|who|whose|how|when|where|why|whether|if|while|until|"
+    r"a|an|the|this|that|these|those|my|your|his|her|its|our|their|every|each|all|some|any|"
+    r"i|you|he|she|it|we|they|me|him|us|them|everything|something|is|are|was|were|"
+    r"program|programs|graph|picture|image|icon|bar|status|state|uptime|date|day|weather|log|blink|count|number)\b"
+)
+"""Words of questions and orders. A text with one of them is shown only in quotes."""
+_FOR_TEXT: Final = ("show", "display", "print", "write", "put", "say", "scroll")
+"""The verbs of a text without quotes; "run" and "draw" may ask for a program or a graph."""
 
 
 def parse_display_sentence(text: str, device: KnownDevice | None) -> Parse | None:
@@ -76,7 +73,7 @@ def find_displays(device: KnownDevice, words: str) -> list[WiredPart]:
     for part in displays:
         if words in (*spoken_names(part), part.id, part.part):
             return [part]
-    for word, kinds in _KINDS.items():
+    for word, kinds in english().display_kinds.items():
         if word in words:
             return [part for part in displays if part.part in kinds]
     return displays
@@ -110,6 +107,8 @@ def _parse_content(match: re.Match[str], device: KnownDevice | None) -> Parse | 
     quoted = _QUOTES.fullmatch(match_text["text"])
     if quoted is not None:
         return Parse(kind, {"display": display, "text": quoted["text"]})
-    if _NOT.search(what):
+    may_be_order = _ORDERS.search(match_text["text"]) or match_text["verb"].lower() not in _FOR_TEXT
+    is_unclear = may_be_order and match_text["kind"] is None
+    if is_unclear or _NOT.search(what):
         return Parse(kind, {"display": display, "unclear": match_text["text"]})
     return Parse(kind, {"display": display, "text": match_text["text"]})

@@ -94,6 +94,7 @@ class Sentences:
         for intent in with_hands["intents"].values():
             self.recorded += intent["recorded"]
         self._add_intents(merged["intents"])
+        self.display_kinds: Mapping[str, Sequence[str]] = on_display["kinds"]
         # For each kind of sentence the parts that it needs, and the role at each slot of its pins.
         self.part_pins: dict[str, Mapping[str, Mapping[str, str]]] = {}
         for kind, intent in {**merged["intents"], **on_display["intents"]}.items():
