@@ -240,7 +240,7 @@ class Watch(Struct, frozen=True):
 
     async def _edge_evidence(self) -> Verification | None:
         """Count the edges if the board keeps them, and the trial had some that are worth waiting for."""
-        expected = self.trial.free(self.trial.edges)
+        expected = self.trial.comparable(self.trial.free(self.trial.edges))
         if self.before.edge_cursor is None or not expected or expected[0].t_ms > PATIENCE_MS:
             return None
         return await self._count_edges(expected, self.before.edge_cursor)
