@@ -54,7 +54,7 @@ def test_a_question_shows_the_program_its_trial_and_what_changes(asking_host: Pa
         turn = say(page, f"blink pin {pin} {rate} a second")
         asked = second.locator(".question .asked")
         expect(asked.get_by_label("pins of the program")).to_contain_text(f"pin {pin}")
-        expect(asked.locator("svg.trial polyline")).to_have_count(1)
+        expect(asked.locator("svg.trial path")).to_have_count(1)
         expect(asked).to_contain_text(f"high {half} s, low {half} s")
         shown = asked.locator("code").first.inner_text()
         if rate == "twice":

@@ -15,8 +15,7 @@ export default {
     }
     add(group, s("circle", { class: "m-black", cx: 28, cy: 28, r: 15 }));
     const cap = s("circle", { class: "cap", cx: 28, cy: 28, r: 13 });
-    const place = hands ? press(group, `${label}: hold down`, [6, 6, 44, 44], (isDown) => hands({ pressed: isDown ? 1 : 0 })) : group;
-    add(place, cap);
+    press(group, `${label}: hold down`, [6, 6, 44, 44], hands && ((isDown) => hands({ pressed: isDown ? 1 : 0 })), cap);
     return ({ pressed = null }) => {
       set(cap, "r", pressed ? 11 : 13);
       set(cap, "class", pressed ? "cap down" : "cap");

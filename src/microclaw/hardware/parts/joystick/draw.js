@@ -12,8 +12,7 @@ export default {
   draw(group, { label, values }, hands) {
     add(group, s("rect", { class: "m-board", x: 36, width: 76, height: 76, rx: 4 }), s("circle", { class: "m-black", cx: 74, cy: 38, r: 34 }));
     const stick = s("g", {}, s("circle", { class: "m-knob", r: 18 }), s("circle", { class: "m-knob top", r: 12 }));
-    const place = hands ? press(group, `${label}: hold down`, [48, 12, 52, 52], (isDown) => hands({ pressed: isDown ? 1 : 0 })) : group;
-    add(place, stick);
+    press(group, `${label}: hold down`, [48, 12, 52, 52], hands && ((isDown) => hands({ pressed: isDown ? 1 : 0 })), stick);
     add(group, s("text", { class: "name", x: 0, y: 90 }, "x"), s("text", { class: "name", x: 0, y: 108 }, "y"));
     const showX = slider(group, [12, 86, 136], `${label}: x`, values?.x ?? PERCENT, hands && ((x) => hands({ x })));
     const showY = slider(group, [12, 104, 136], `${label}: y`, values?.y ?? PERCENT, hands && ((y) => hands({ y })));

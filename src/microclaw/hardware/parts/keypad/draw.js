@@ -19,8 +19,8 @@ export default {
       const x = 6 + (place % 4) * 35;
       const y = 6 + Math.floor(place / 4) * 35;
       const cap = s("rect", { class: "keycap", x, y, width: 31, height: 31, rx: 4 });
-      const parent = hands ? press(group, `${label}: key ${key}`, [x, y, 31, 31], (isDown) => hands({ [key]: isDown ? 1 : 0 })) : group;
-      add(parent, cap, s("text", { class: "legend", x: x + 15.5, y: y + 20.5 }, key));
+      const legend = s("text", { class: "legend", x: x + 15.5, y: y + 20.5 }, key);
+      press(group, `${label}: key ${key}`, [x, y, 31, 31], hands && ((isDown) => hands({ [key]: isDown ? 1 : 0 })), cap, legend);
       return cap;
     });
     return (state) => {

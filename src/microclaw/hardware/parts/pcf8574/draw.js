@@ -15,8 +15,8 @@ export default {
       const x = 4 + (number % 4) * 35.5;
       const y = number < 4 ? 4 : 46;
       const lamp = s("circle", { class: "indicator", cx: x + 16.5, cy: y + 13, r: 5.5 });
-      const parent = hands ? press(group, `${label}: pull ${pin} to ground`, [x, y, 33, 38], (isDown) => hands({ [pin]: isDown ? 0 : 1 })) : group;
-      add(parent, lamp, s("text", { class: "print small", x: x + 16.5, y: y + 33 }, pin.toUpperCase()));
+      const name = s("text", { class: "print small", x: x + 16.5, y: y + 33 }, pin.toUpperCase());
+      press(group, `${label}: pull ${pin} to ground`, [x, y, 33, 38], hands && ((isDown) => hands({ [pin]: isDown ? 0 : 1 })), lamp, name);
       return lamp;
     });
     return (state) => lamps.forEach((lamp, number) => light(lamp, state[PINS[number] ?? ""] ?? null));

@@ -22,13 +22,13 @@ export default {
       return least + share * (most - least);
     };
     const range = { least, most, step, value: null, text: (/** @type {number} */ value) => `${value} %` };
-    const show = hands && slide(group, label ?? "knob", range, [2, 2, 64, 64], valueAt, (position) => hands({ position }));
-    add(hands ? /** @type {SVGElement} */ (group.lastChild) : group, s("g", { transform: `translate(${MIDDLE} ${MIDDLE})` }, knob));
+    const place = s("g", { transform: `translate(${MIDDLE} ${MIDDLE})` }, knob);
+    const show = slide(group, label ?? "knob", range, [2, 2, 64, 64], valueAt, hands && ((position) => hands({ position })), place);
     return ({ position = null }) => {
       const share = ((position ?? least) - least) / (most - least);
       set(pointer, "opacity", position === null ? 0 : 1);
       set(knob, "transform", `rotate(${(LEFT_END + share * (RIGHT_END - LEFT_END)).toFixed(1)})`);
-      if (show) show(position);
+      show(position);
     };
   },
   says({ position = null }) {

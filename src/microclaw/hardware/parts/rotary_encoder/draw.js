@@ -23,20 +23,17 @@ export default {
     add(group, s("rect", { class: "m-board", x: 2, y: 2, width: 76, height: 76, rx: 4 }));
     // The part says nothing about where its knob stands: it is drawn as it was turned here.
     let detents = 0;
-    let place = group;
-    if (hands) {
-      const range = { least: -MOST_DETENTS, most: MOST_DETENTS, step: 1, value: 0, text: () => `${detents} detents` };
-      const show = slide(group, label ?? "encoder", range, [2, 2, 76, 76], (x, y) => detentsAt(x, y, detents) - detents, (turn) => {
-        detents += turn;
-        show(0);
-        set(knob, "transform", `rotate(${((detents / DETENTS) * 360).toFixed(1)})`);
-        hands({ turn });
-      });
-      place = /** @type {SVGElement} */ (group.lastChild);
-    }
-    add(place, s("g", { transform: `translate(${MIDDLE} ${MIDDLE})` }, knob));
-    const button = hands ? press(group, `${label}: hold down`, [20, 20, 40, 40], (isDown) => hands({ pressed: isDown ? 1 : 0 })) : group;
-    add(button, top);
+    const range = { least: -MOST_DETENTS, most: MOST_DETENTS, step: 1, value: 0, text: () => `${detents} detents` };
+    const turnBy = hands && ((/** @type {number} */ turn) => {
+      detents += turn;
+      show(0);
+      set(knob, "transform", `rotate(${((detents / DETENTS) * 360).toFixed(1)})`);
+      hands({ turn });
+    });
+    const valueAt = (/** @type {number} */ x, /** @type {number} */ y) => detentsAt(x, y, detents) - detents;
+    const place = s("g", { transform: `translate(${MIDDLE} ${MIDDLE})` }, knob);
+    const show = slide(group, label ?? "encoder", range, [2, 2, 76, 76], valueAt, turnBy, place);
+    press(group, `${label}: hold down`, [20, 20, 40, 40], hands && ((isDown) => hands({ pressed: isDown ? 1 : 0 })), top);
     return ({ pressed = null }) => set(top, "r", pressed ? 16 : 19);
   },
   says({ turn = null, pressed = null }) {

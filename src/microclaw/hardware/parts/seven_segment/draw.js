@@ -1,5 +1,3 @@
 // One to four digits on pins.
 
-import { digitDisplay } from "../../segments.js";
-
-export default digitDisplay(({ digits }) => digits);
+export { default } from "../../segments.js";

@@ -1,5 +1,3 @@
 // One to eight digits over shift registers.
 
-import { digitDisplay } from "../../segments.js";
-
-export default digitDisplay(({ digits }) => digits);
+export { default } from "../../segments.js";

@@ -1,5 +1,3 @@
 // An OLED: its glass with the pixels that are lit.
 
-import { pixelDisplay } from "../../pixels.js";
-
-export default pixelDisplay("m-blue");
+export { oled as default } from "../../pixels.js";

@@ -1,5 +1,3 @@
 // A display of four digits, such as a clock's.
 
-import { digitDisplay } from "../../segments.js";
-
-export default digitDisplay(({ digits }) => digits);
+export { default } from "../../segments.js";

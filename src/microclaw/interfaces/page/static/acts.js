@@ -2,7 +2,7 @@
 
 import { ApiError, HostAway, hostError, lines, part, send } from "./api.js";
 import { AskedProgram } from "./asked.js";
-import { Badge, Evidence, Link, Problem, prose } from "./parts.js";
+import { Badge, Evidence, Link, Problem, prose, useIsHere } from "./parts.js";
 import { settle, state, useStore } from "./state.js";
 import { html, useEffect, useRef, useState } from "./vendor/htm-preact.module.js";
 
@@ -69,10 +69,7 @@ export async function run(act, changed, method, path, body) {
 export function useAct() {
   const [, again] = useState(0);
   const act = useRef(/** @type {Act | null} */ (null));
-  const isHere = useRef(true);
-  useEffect(() => () => {
-    isHere.current = false;
-  }, []);
+  const isHere = useIsHere();
   /** @param {string} method @param {string} path @param {unknown} [body] */
   const begin = async (method, path, body) => {
     const begun = new Act();

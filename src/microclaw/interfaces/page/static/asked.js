@@ -3,8 +3,7 @@
 import { part } from "./api.js";
 import { BoardDrawing } from "./drawing.js";
 import { Problem, prose, useFetched } from "./parts.js";
-import { TrialView } from "./timeline.js";
-import { rhythm, rhythmText, tracksOf } from "./tracks.js";
+import { TrialView, TrialWords } from "./timeline.js";
 import { html } from "./vendor/htm-preact.module.js";
 
 /** @type {Record<string, string>} */
@@ -37,8 +36,7 @@ export function AskedProgram({ id }) {
     ${edges.length > 0 && html`<h3>What its trial did, and the board shall do</h3>
       <${TrialView} trial=${edges} board=${[]} untilMs=${untilMs} label="edges of the trial, from the program's start" />
       <p class="quiet">The first ${(untilMs / 1000).toFixed(1)} s of the trial's ${(program.trial_ms / 1000).toFixed(1)} s of board time.</p>
-      <ul class="rows">${[...tracksOf(edges)].map(([pin, track]) => html`<li key=${pin}>pin ${pin}: ${track.t.length}${" "}
-        ${track.t.length === 1 ? "edge" : "edges"}, ${rhythmText(rhythm(track))}</li>`)}</ul>`}
+      <${TrialWords} edges=${edges} />`}
     ${diff.length > 0 && html`<h3>What changes in the source</h3><${Diff} lines=${diff} label=${`what changes in ${name}`} />`}
     ${replaces && diff.length === 0 && html`<p class="quiet">The source is the same, or is not kept.</p>`}
   </div>`;

@@ -8,6 +8,7 @@
 //     isStrip   the narrow form: the board has only its wired pins
 //     isMarked  each part says how its state is known, not its state (real boards)
 //     padClass  (gpio) => string, onPad (pad, gpio): for choosing pins, not on a strip
+//     side      units that stay free on the left and on the right
 //   drawing.node                           the <svg>; each part is g.part[data-id], each pad g.pad[data-gpio]
 //   drawing.update(states, levels)         states[id] is {state, screen, colors, source, says} as the host sends it: give a
 //                                          new object if it changed. levels: Map(gpio, 0 to 1, or null if not known)
@@ -25,7 +26,7 @@ import { s, say, set } from "./svg.js";
 /** @typedef {Map<number, number | null>} Levels */
 /**
  * @typedef {{board: any, parts: WiredPart[], label: string, hands?: ((id: string, values: Record<string, number>) => void) | null,
- *   isStrip?: boolean, isMarked?: boolean, padClass?: ((gpio: number) => string) | null, onPad?: ((pad: SVGElement, gpio: number) => void) | null}} BenchOptions
+ *   isStrip?: boolean, isMarked?: boolean, padClass?: ((gpio: number) => string) | null, onPad?: ((pad: SVGElement, gpio: number) => void) | null, side?: number}} BenchOptions
  */
 /** @typedef {{path: SVGElement, gpio: number, id: string}} DrawnWire */
 /** @typedef {{wired: WiredPart, drawing: PartDrawing, draw: (state: any) => void, words: SVGElement, frame: SVGElement, group: SVGElement, where: string, room: number, last: PartState | null, saidAt: number, isNew: boolean}} DrawnPart */
@@ -96,16 +97,17 @@ export function netOf(use) {
 }
 
 /** Draw a bench; see the top of this file. @param {BenchOptions} options */
-export function bench({ board, parts, label, hands = null, isStrip = false, isMarked = false, padClass = null, onPad = null }) {
+export function bench({ board, parts, label, hands = null, isStrip = false, isMarked = false, padClass = null, onPad = null, side = 0 }) {
   const plan = layout(board, parts, (part) => sizeOf(part, drawingOf(part)), isStrip);
   const enlarged = isStrip ? 1 : ENLARGED;
+  const width = plan.width + 2 * side;
   const back = isStrip ? strip(board, plan) : outline(board, plan);
   const wireLayer = s("g", { class: "wires" });
   const wires = plan.wires.map((wire) => drawWire(wireLayer, wire));
   const pads = s("g", { class: "pads" }, drawPads(plan, padClass, onPad));
   const front = s("g", { class: "parts" });
-  const node = s("svg", { class: isStrip ? "bench squeezed" : "bench", viewBox: `0 0 ${plan.width} ${plan.height}`, role: "group", "aria-label": label,
-    width: Math.round(plan.width * enlarged), height: Math.round(plan.height * enlarged) }, back, wireLayer, pads, front);
+  const node = s("svg", { class: isStrip ? "bench squeezed" : "bench", viewBox: `${-side} 0 ${width} ${plan.height}`, role: "group", "aria-label": label,
+    width: Math.round(width * enlarged), height: Math.round(plan.height * enlarged) }, back, wireLayer, pads, front);
   const drawnParts = plan.places.map((place) => drawPart(place, hands, isStrip));
   for (const part of drawnParts) {
     front.append(part.group);

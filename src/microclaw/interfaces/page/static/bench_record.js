@@ -1,9 +1,9 @@
 // Recording on the bench: what one presses, and what followed, as lines of expectations that can be kept.
 
 import { get, hostError, part, send } from "./api.js";
-import { addExpectations } from "./editor.js";
-import { Problem, go, prose } from "./parts.js";
-import { html, useEffect, useState } from "./vendor/htm-preact.module.js";
+import { addExpectations } from "./drafts.js";
+import { Problem, go, prose, useEvery } from "./parts.js";
+import { html, useState } from "./vendor/htm-preact.module.js";
 
 /** @typedef {{running: boolean, length_ms: number, lines: {text: string, kind: "stimulus" | "followed"}[], note: string | null}} Recording */
 
@@ -27,11 +27,7 @@ export function useRecording(device, apps) {
     }
     setBusy(false);
   };
-  useEffect(() => {
-    if (!isOn) return undefined;
-    const timer = setInterval(() => attempt(async () => setRecording(await get(path))), AGAIN_MS);
-    return () => clearInterval(timer);
-  }, [isOn, path]);
+  useEvery(isOn ? AGAIN_MS : 0, () => attempt(async () => setRecording(await get(path))), [path]);
   const begin = async () => {
     try {
       setRecording(await send("POST", path));

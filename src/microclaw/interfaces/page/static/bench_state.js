@@ -157,11 +157,6 @@ class Benches extends Watched {
       this.tell();
     }
   }
-
-  /** What the stream would bring, asked for. */
-  async poll() {
-    await Promise.all([...this.watchers.keys()].map((name) => this.read(name)));
-  }
 }
 
 export const benches = new Benches();

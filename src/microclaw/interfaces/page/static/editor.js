@@ -1,19 +1,19 @@
 // The editor: a program in C or Python, checked while it is written, tried on a virtual board, installed, reverted.
 
 import { ActView, useAct } from "./acts.js";
-import { ApiError, HostAway, get, hostError, part, send } from "./api.js";
+import { ApiError, HostAway, hostError, part, send } from "./api.js";
 import { Code, isInText } from "./code.js";
+import { draftKey, installedDraft, keepDraft, keptDraft } from "./drafts.js";
 import { SureButton } from "./lists.js";
 import { Logs } from "./logs.js";
 import { Badge, Choice, Heading, Link, Problem, boardPath, prose } from "./parts.js";
 import { may, state, useStore } from "./state.js";
 import { BenchStage, Player, clockText } from "./player.js";
-import { LivePins } from "./timeline.js";
-import { rhythm, rhythmText, tracksOf } from "./tracks.js";
+import { LivePins, TrialWords } from "./timeline.js";
 import { html, useEffect, useMemo, useRef, useState } from "./vendor/htm-preact.module.js";
 
 /** @typedef {import("./code.js").Finding} Finding */
-/** @typedef {{source: string, language: string, name: string, device: string, expect: string, wiring: string}} Draft `wiring`: a text of its own, or empty */
+/** @typedef {import("./drafts.js").Draft} Draft */
 
 const CHECK_AFTER_MS = 400;
 const AGAIN_MS = 3_000; // the host had no room
@@ -44,50 +44,6 @@ while True:
 `;
 /** @type {Record<string, string>} */
 const BEGINNINGS = { c: C, "c++": C, python: PYTHON, sketch: "void setup() {\n    pinMode(2, OUTPUT);\n}\n\nvoid loop() {\n    digitalWrite(2, HIGH);\n    delay(500);\n    digitalWrite(2, LOW);\n    delay(500);\n}\n" };
-
-/** Where the draft of this person and this program is kept, in the browser alone. @param {string[]} rest */
-function draftKey(rest) {
-  return ["microclaw.draft", state.me?.name ?? "", ...rest].map(encodeURIComponent).join("/");
-}
-
-/** @param {string} key @returns {Draft | null} */
-function keptDraft(key) {
-  try {
-    const found = JSON.parse(localStorage.getItem(key) ?? "null");
-    if (found !== null) found.wiring ??= "";
-    return found !== null && ["source", "language", "name", "device", "expect", "wiring"].every((one) => typeof found[one] === "string") ? found : null;
-  } catch (error) {
-    if (!(error instanceof DOMException || error instanceof SyntaxError)) throw error;
-    return null; // storage is off, or it is not ours
-  }
-}
-
-/** Whether it could be kept. @param {string} key @param {Draft | null} draft null: forget it */
-function keepDraft(key, draft) {
-  try {
-    if (draft === null) localStorage.removeItem(key);
-    else localStorage.setItem(key, JSON.stringify(draft));
-    return true;
-  } catch (error) {
-    if (!(error instanceof DOMException)) throw error;
-    return false; // storage is off, or full
-  }
-}
-
-/** The draft of a program as it is installed. @param {string} device @param {string} name @param {AbortSignal} [signal] @returns {Promise<Draft>} */
-async function installedDraft(device, name, signal) {
-  const app = await get(`/v1/devices/${part(device)}/apps/${part(name)}`, signal);
-  if (app.source === null) throw new ApiError(404, { code: "no_source", message: `this host has no source of ${name}`, next: "it was not installed from source here; begin a new program" });
-  return { source: app.source, language: app.kind === "py" ? "python" : "", name, device, expect: app.proof?.text ?? "", wiring: "" };
-}
-
-/** Put lines at the end of the expectations of an installed program's draft. @param {string} device @param {string} name @param {string[]} lines */
-export async function addExpectations(device, name, lines) {
-  const key = draftKey([device, name]);
-  const draft = keptDraft(key) ?? await installedDraft(device, name);
-  const expect = [draft.expect, ...lines].filter(Boolean).join("\n");
-  keepDraft(key, { ...draft, expect });
-}
 
 /** The view at /editor, and at /editor/BOARD/PROGRAM for one that is installed. @param {{rest: string[]}} given */
 export function Editor({ rest }) {
@@ -306,7 +262,6 @@ function useSame(value) {
 
 /** What the program did on the virtual board, in words. @param {{result: any}} given */
 function Trial({ result }) {
-  const tracks = [...tracksOf(result.edges)].sort(([a], [b]) => a - b);
-  return html`<ul class="rows" aria-label="edges in words">${tracks.map(([pin, track]) => html`<li key=${pin}><b>pin ${pin}</b>: ${track.t.length} edges, ${rhythmText(rhythm(track))}</li>`)}</ul>
+  return html`<${TrialWords} edges=${result.edges} />
     ${result.log.length > 0 && html`<pre class="detail" tabindex="0" aria-label="printed">${result.log.join("\n")}</pre>`}`;
 }

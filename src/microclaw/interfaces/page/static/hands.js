@@ -1,6 +1,6 @@
 // What a hand can do to a drawing, the same with mouse, finger and keyboard. Drawings of parts use these two.
 
-import { s, set } from "./svg.js";
+import { add, s, set } from "./svg.js";
 
 /** @typedef {[number, number, number, number]} Box x, y, width and height, in the part's units */
 /** @typedef {{least: number, most: number, step: number, value: number | null, text: (value: number) => string}} Range */
@@ -14,12 +14,17 @@ function reach([x, y, width, height]) {
 }
 
 /**
- * Add something to hold down: a button's cap, a key. `box` is where a finger meets it, 40 units at least.
- * @param {SVGElement} group @param {string} label @param {Box} box @param {(isDown: boolean) => void} onChange
+ * Add a drawing to hold down: a button's cap, a key. `box` is where a finger meets it, 40 units at least. It stands still if
+ * `onChange` is null.
+ * @param {SVGElement} group @param {string} label @param {Box} box @param {((isDown: boolean) => void) | null} onChange @param {any[]} drawing
  */
-export function press(group, label, box, onChange) {
+export function press(group, label, box, onChange, ...drawing) {
+  if (onChange === null) {
+    add(group, drawing);
+    return;
+  }
   let isDown = false;
-  const hand = s("g", { class: "hand", role: "button", tabindex: 0, "aria-label": label, "aria-pressed": false }, reach(box));
+  const hand = s("g", { class: "hand", role: "button", tabindex: 0, "aria-label": label, "aria-pressed": false }, reach(box), drawing);
   /** @param {boolean} isNow */
   const change = (isNow) => {
     if (isNow === isDown) return;
@@ -39,20 +44,25 @@ export function press(group, label, box, onChange) {
   });
   hand.addEventListener("keyup", () => change(false));
   group.append(hand);
-  return hand;
 }
 
 /**
- * Add something with a value: a knob, a slider, a switch. `valueAt(x, y)` turns a place in the part's units into a
+ * Add a drawing with a value: a knob, a slider, a switch. `valueAt(x, y)` turns a place in the part's units into a
  * value; the arrow keys step. Returns a function that shows a value which came from elsewhere, null if not known.
+ * It stands still if `onChange` is null.
  * @param {SVGElement} group @param {string} label @param {Range} range @param {Box} box
- * @param {(x: number, y: number, value: number | null) => number} valueAt @param {(value: number) => void} onChange
+ * @param {(x: number, y: number, value: number | null) => number} valueAt @param {((value: number) => void) | null} onChange
+ * @param {any[]} drawing @returns {(value: number | null) => void}
  */
-export function slide(group, label, range, box, valueAt, onChange) {
+export function slide(group, label, range, box, valueAt, onChange, ...drawing) {
+  if (onChange === null) {
+    add(group, drawing);
+    return () => {};
+  }
   const { least, most, step, text } = range;
   /** @type {number | null} */
   let value = null;
-  const hand = s("g", { class: "hand", role: "slider", tabindex: 0, "aria-label": label, "aria-valuemin": least, "aria-valuemax": most }, reach(box));
+  const hand = s("g", { class: "hand", role: "slider", tabindex: 0, "aria-label": label, "aria-valuemin": least, "aria-valuemax": most }, reach(box), drawing);
   /** @param {number | null} shown */
   const show = (shown) => {
     value = shown;

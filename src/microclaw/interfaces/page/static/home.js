@@ -49,7 +49,7 @@ function BoardCard({ device, isLive, isDense, isAlone, hasBench }) {
   const status = store.status?.devices?.find((/** @type {any} */ one) => one.name === device.name);
   const row = isLive && html`<${LiveRow} device=${device.name} />`;
   const head = html`<h2><${Link} to=${boardPath(device.name)}>${device.name}<//> <${Presence} device=${device} /></h2>`;
-  if (isDense) return html`<li class="card">${head}${isLive && html`<${LiveRow} device=${device.name} />`}</li>`;
+  if (isDense) return html`<li class="card">${head}${row}</li>`;
   return html`<li class="card">
     ${head}
     <p class="quiet">${device.title} · ${firmwareText(device)}</p>

@@ -122,13 +122,27 @@ export function Dialog({ title, children }) {
   </dialog>`;
 }
 
+/** Whether the component is still shown; for work that goes on after it. */
+export function useIsHere() {
+  const isHere = useRef(true);
+  useEffect(() => () => {
+    isHere.current = false;
+  }, []);
+  return isHere;
+}
+
+/** Do something every so many ms; 0: not. @param {number} everyMs @param {() => unknown} work @param {any[]} look begin anew if these change */
+export function useEvery(everyMs, work, look = []) {
+  useEffect(() => {
+    const timer = everyMs ? setInterval(work, everyMs) : 0;
+    return () => clearInterval(timer);
+  }, [everyMs, ...look]);
+}
+
 /** Draws the component again every so many ms; 0: not. @param {number} everyMs */
 export function useTick(everyMs) {
   const [, again] = useState(0);
-  useEffect(() => {
-    const timer = everyMs ? setInterval(() => again((count) => count + 1), everyMs) : 0;
-    return () => clearInterval(timer);
-  }, [everyMs]);
+  useEvery(everyMs, () => again((count) => count + 1));
 }
 
 /** Whether a media query is met. @param {string} query */

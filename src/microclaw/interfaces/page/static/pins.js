@@ -89,6 +89,14 @@ export class Watched {
     };
   }
 
+  /** What the stream would bring of a board, asked for. @param {string} _name @returns {Promise<void>} */
+  async read(_name) {}
+
+  /** What the stream would bring, asked for. */
+  async poll() {
+    await Promise.all([...this.watchers.keys()].map((name) => this.read(name)));
+  }
+
   /** Nothing is read any more: the host is away. */
   lost() {
     for (const board of this.boards.values()) board.isLost = true;
@@ -144,13 +152,8 @@ class Pins extends Watched {
     }
   }
 
-  /** What the stream would bring, asked for. */
-  async poll() {
-    await Promise.all([...this.watchers.keys()].map((name) => this.pollOne(name)));
-  }
-
   /** @param {string} name */
-  async pollOne(name) {
+  async read(name) {
     const board = this.of(name);
     const path = `/v1/devices/${part(name)}/edges?cursor=`;
     try {

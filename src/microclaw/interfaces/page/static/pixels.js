@@ -142,3 +142,6 @@ export function pixelDisplay(material, panel = [0, 0]) {
     says: screenSays,
   };
 }
+
+/** An OLED. */
+export const oled = pixelDisplay("m-blue");

@@ -42,13 +42,8 @@ export function slider(group, [x, y, width], label, facts, onChange) {
   const drawing = [s("path", { class: "rail", d: `M${begin} ${y}h${length}` }), full, thumb];
   /** @param {number} at */
   const valueAt = (at) => least + (most - least) * Math.min(1, Math.max(0, (at - begin) / length)) ** bend;
-  let showHand = (/** @type {number | null} */ _value) => {};
-  if (onChange) {
-    showHand = slide(group, label, { ...facts, value: null, text: (value) => reading(value, facts) }, [x, y - 12, width, 24], valueAt, onChange);
-    add(/** @type {SVGElement} */ (group.lastChild), drawing);
-  } else {
-    add(group, drawing);
-  }
+  const range = { ...facts, value: null, text: (/** @type {number} */ value) => reading(value, facts) };
+  const showHand = slide(group, label, range, [x, y - 12, width, 24], valueAt, onChange, drawing);
   /** @param {number | null} value */
   return (value) => {
     showHand(value);

@@ -1,7 +1,5 @@
 // A trial over its time, as the host sends it: what parts and pins are at a moment, and the steps from one to the next. It draws nothing.
 
-import { points } from "./tracks.js";
-
 /** @typedef {import("./bench.js").PartState} PartState */
 /** @typedef {{state?: Record<string, number>, screen?: any, colors?: string[]}} Changed */
 /** @typedef {[number, number, number, number]} LevelRow time in ms, GPIO, level, duty (0 to 255) */
@@ -91,9 +89,4 @@ export function rowsOf(play) {
     rows.set(gpio, row);
   }
   return [...rows.values()].filter((row) => row.t.length > 1);
-}
-
-/** A row's line as an SVG path. @param {Row} row @param {number} end @param {{x: number, y: number, wide: number, high: number}} box */
-export function pathOf(row, end, { x, y, wide, high }) {
-  return points(row, 0, end).map(([share, level], i) => `${i === 0 ? "M" : "L"}${(x + share * wide).toFixed(1)} ${(y + (1 - level) * high).toFixed(1)}`).join("");
 }

@@ -2,11 +2,12 @@
 
 import { netOf } from "./bench.js";
 import { Icon } from "./icons.js";
-import { Choice, useMedia } from "./parts.js";
-import { PlayedBench, endOf, pathOf, rowsOf, stepAfter, stepBefore, stepsOf } from "./play.js";
+import { Choice, useEvery, useMedia } from "./parts.js";
+import { PlayedBench, endOf, rowsOf, stepAfter, stepBefore, stepsOf } from "./play.js";
 import { useStage } from "./stage.js";
 import { everyFrame } from "./timeline.js";
-import { html, useEffect, useMemo, useRef, useState } from "./vendor/htm-preact.module.js";
+import { pathOf } from "./tracks.js";
+import { html, useEffect, useLayoutEffect, useMemo, useRef, useState } from "./vendor/htm-preact.module.js";
 
 /** @typedef {import("./play.js").Play} Play */
 /** @typedef {import("./bench.js").PartState} PartState */
@@ -26,10 +27,7 @@ export function BenchStage({ board, parts, label, played = null, ms = 0 }) {
   const isStrip = !useMedia(WIDE);
   const [stage, drawing] = useStage({ board, parts, label, isStrip }, [board, parts, isStrip]);
   const show = () => drawing?.update(played?.states ?? NOTHING, played?.levels);
-  useEffect(() => {
-    const timer = setInterval(show, WORDS_MS);
-    return () => clearInterval(timer);
-  }, [drawing, played]);
+  useEvery(WORDS_MS, show, [drawing, played]);
   useEffect(() => {
     played?.goTo(ms);
     show();
@@ -59,7 +57,7 @@ export function Player({ board, play, seek }) {
   useEffect(() => {
     if (seek !== null && seek !== oldSeek.current) goTo(seek.ms);
   }, [seek]);
-  useEffect(() => {
+  useLayoutEffect(() => { // it ends before the next frame, which would play on
     if (!isPlaying) return undefined;
     let lastMs = performance.now();
     return everyFrame(() => {
@@ -96,7 +94,8 @@ export function Player({ board, play, seek }) {
 /** The pins that moved over the time of the trial, pale where it is not yet played. @param {{play: Play, end: number, ms: number, goTo: (ms: number) => void}} given */
 function Chart({ play, end, ms, goTo }) {
   const { gutter, wide, row, line, axis } = CHART;
-  const lines = useMemo(() => rowsOf(play).map((pin, i) => ({ ...pin, y: i * row, path: pathOf(pin, end, { x: gutter, y: i * row + 10, wide, high: line }) })), [play]);
+  const lines = useMemo(() => rowsOf(play).map((pin, i) => (
+    { ...pin, y: i * row, path: pathOf(pin, { x: gutter, y: i * row + 10, wide, high: line }, end) })), [play]);
   if (lines.length === 0) return html`<p class="quiet">No pin moved.</p>`;
   const high = lines.length * row;
   const at = gutter + (ms / end) * wide;

@@ -61,3 +61,6 @@ function addDigit(group, place, scale) {
     });
   };
 }
+
+/** A display with as many digits as its wiring says. */
+export default digitDisplay(({ digits }) => digits);

@@ -51,13 +51,9 @@ export function toggle(name, [width, height], words, drawShapes) {
     draw(group, { label }, hands) {
       const { still, moving, show } = drawShapes();
       add(group, still);
-      if (hands === null) {
-        add(group, moving);
-        return (state) => show(state[name] ?? null);
-      }
       const range = { least: 0, most: 1, step: 1, value: null, text: (/** @type {number} */ value) => words[value === 0 ? 0 : 1] };
-      const showHand = slide(group, label ?? name, range, [0, 0, width, height], (x) => (x > width / 2 ? 1 : 0), (value) => hands({ [name]: value }));
-      add(/** @type {SVGElement} */ (group.lastChild), moving);
+      const showHand = slide(group, label ?? name, range, [0, 0, width, height], (x) => (x > width / 2 ? 1 : 0),
+        hands && ((value) => hands({ [name]: value })), moving);
       return (state) => {
         show(state[name] ?? null);
         showHand(state[name] ?? null);

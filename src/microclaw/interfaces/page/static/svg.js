@@ -22,17 +22,11 @@ const SVG = "http://www.w3.org/2000/svg";
 /** @template {Element} E @param {E} node @param {Record<string, any>} attributes @param {any[]} children @returns {E} */
 function fill(node, attributes, children) {
   for (const [name, value] of Object.entries(attributes)) {
-    if (name.startsWith("on")) node.addEventListener(name.slice(2), value);
-    else if (/^aria-(pressed|checked|expanded)$/.test(name)) node.setAttribute(name, String(value));
+    if (/^aria-(pressed|checked|expanded)$/.test(name)) node.setAttribute(name, String(value));
     else if (value !== undefined && value !== null && value !== false) node.setAttribute(name, value === true ? "" : String(value));
   }
   node.append(...children.flat(3).filter((child) => child !== null && child !== undefined && child !== false));
   return node;
-}
-
-/** An HTML element. @param {string} tag @param {Record<string, any>} [attributes] @param {any[]} children */
-export function h(tag, attributes = {}, ...children) {
-  return fill(document.createElement(tag), attributes, children);
 }
 
 /** An SVG element. @param {string} tag @param {Record<string, any>} [attributes] @param {any[]} children @returns {SVGElement} */

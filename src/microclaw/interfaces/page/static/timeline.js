@@ -4,7 +4,7 @@ import { get, part } from "./api.js";
 import { Choice, Problem, useTick } from "./parts.js";
 import { pins } from "./pins.js";
 import { may, useStore } from "./state.js";
-import { expectedFrom, indexAt, points, rhythm, rhythmText, tracksOf } from "./tracks.js";
+import { expectedFrom, indexAt, pathOf, points, rhythm, rhythmText, tracksOf } from "./tracks.js";
 import { html, useEffect, useRef, useState } from "./vendor/htm-preact.module.js";
 
 /** @typedef {import("./pins.js").Edge} Edge */
@@ -21,6 +21,13 @@ const PERIODS = 6; // of a steady program: so many are drawn at least
 const AGAIN = "is it powered, and on the network? This page reads it again by itself";
 /** @type {Track} */
 const NONE = { t: [], level: [] };
+
+/** What each pin did in a trial, in words. @param {{edges: Edge[]}} given */
+export function TrialWords({ edges }) {
+  const tracks = [...tracksOf(edges)].sort(([a], [b]) => a - b);
+  return html`<ul class="rows" aria-label="edges in words">${tracks.map(([pin, track]) => html`<li key=${pin}><b>pin ${pin}</b>: ${track.t.length}${" "}
+    ${track.t.length === 1 ? "edge" : "edges"}, ${rhythmText(rhythm(track))}</li>`)}</ul>`;
+}
 
 /** @param {{device: string, names: Map<number, string>, used: Map<number, string>}} given */
 export function LivePins({ device, names, used }) {
@@ -195,13 +202,12 @@ export function TrialView({ trial, board: since, label = "edges: the trial above
   const until = untilMs ?? Math.max(100, Math.min(60_000, Math.max(lastMs * 1.25, PERIODS * Math.max(0, ...periods))));
   const height = rows.length * ROW + AXIS;
   /** @param {Track | undefined} track @param {number} top @param {number} high */
-  const path = (track, top, high) => points(track ?? NONE, 0, until, Math.min(until, track?.t.at(-1) ?? 0))
-    .map(([x, level]) => `${(GUTTER + x * 700).toFixed(1)},${(top + (1 - level) * high).toFixed(1)}`).join(" ");
+  const path = (track, top, high) => pathOf(track ?? NONE, { x: GUTTER, y: top, wide: 700, high }, until, Math.min(until, track?.t.at(-1) ?? 0));
   return html`<svg class="trial" viewBox=${`0 0 ${GUTTER + 704} ${height}`} role="img"
       aria-label=${label}>
     ${rows.map((pin, row) => html`<g key=${pin}><text x="4" y=${row * ROW + 24}>pin ${pin}</text>
-      ${expected.has(pin) && html`<polyline class="expected" points=${path(expected.get(pin), row * ROW + 4, 14)} />`}
-      ${counted.has(pin) && html`<polyline class="counted" points=${path(counted.get(pin), row * ROW + 22, 18)} />`}</g>`)}
+      ${expected.has(pin) && html`<path class="expected" d=${path(expected.get(pin), row * ROW + 4, 14)} />`}
+      ${counted.has(pin) && html`<path class="counted" d=${path(counted.get(pin), row * ROW + 22, 18)} />`}</g>`)}
     <text x=${GUTTER} y=${height - 6}>0 s</text><text class="end" x=${GUTTER + 700} y=${height - 6}>${(until / 1000).toFixed(2)} s</text>
   </svg>
   ${first && html`<p class="quiet">Aligned at the first edge of pin ${first.pin}, which the board had ${(first.boardMs / 1000).toFixed(3)} s after the

@@ -102,3 +102,12 @@ export function points(track, from, until, end = until) {
   found.push([(end - from) / width, level]);
   return found;
 }
+
+/**
+ * A track from 0 on as an SVG path.
+ * @param {Track} track @param {{x: number, y: number, wide: number, high: number}} box @param {number} until @param {number} [end] see `points`
+ */
+export function pathOf(track, { x, y, wide, high }, until, end = until) {
+  const places = points(track, 0, until, end).map(([share, level]) => `${(x + share * wide).toFixed(1)} ${(y + (1 - level) * high).toFixed(1)}`);
+  return places.length > 0 ? `M${places.join("L")}` : "";
+}

@@ -1,0 +1,50 @@
+// Drafts of programs, kept in this browser alone.
+
+import { ApiError, get, part } from "./api.js";
+import { state } from "./state.js";
+
+/** @typedef {{source: string, language: string, name: string, device: string, expect: string, wiring: string}} Draft `wiring`: a text of its own, or empty */
+
+/** Where the draft of this person and this program is kept, in the browser alone. @param {string[]} rest */
+export function draftKey(rest) {
+  return ["microclaw.draft", state.me?.name ?? "", ...rest].map(encodeURIComponent).join("/");
+}
+
+/** @param {string} key @returns {Draft | null} */
+export function keptDraft(key) {
+  try {
+    const found = JSON.parse(localStorage.getItem(key) ?? "null");
+    if (found !== null) found.wiring ??= "";
+    return found !== null && ["source", "language", "name", "device", "expect", "wiring"].every((one) => typeof found[one] === "string") ? found : null;
+  } catch (error) {
+    if (!(error instanceof DOMException || error instanceof SyntaxError)) throw error;
+    return null; // storage is off, or it is not ours
+  }
+}
+
+/** Whether it could be kept. @param {string} key @param {Draft | null} draft null: forget it */
+export function keepDraft(key, draft) {
+  try {
+    if (draft === null) localStorage.removeItem(key);
+    else localStorage.setItem(key, JSON.stringify(draft));
+    return true;
+  } catch (error) {
+    if (!(error instanceof DOMException)) throw error;
+    return false; // storage is off, or full
+  }
+}
+
+/** The draft of a program as it is installed. @param {string} device @param {string} name @param {AbortSignal} [signal] @returns {Promise<Draft>} */
+export async function installedDraft(device, name, signal) {
+  const app = await get(`/v1/devices/${part(device)}/apps/${part(name)}`, signal);
+  if (app.source === null) throw new ApiError(404, { code: "no_source", message: `this host has no source of ${name}`, next: "it was not installed from source here; begin a new program" });
+  return { source: app.source, language: app.kind === "py" ? "python" : "", name, device, expect: app.proof?.text ?? "", wiring: "" };
+}
+
+/** Put lines at the end of the expectations of an installed program's draft. @param {string} device @param {string} name @param {string[]} lines */
+export async function addExpectations(device, name, lines) {
+  const key = draftKey([device, name]);
+  const draft = keptDraft(key) ?? await installedDraft(device, name);
+  const expect = [draft.expect, ...lines].filter(Boolean).join("\n");
+  keepDraft(key, { ...draft, expect });
+}
