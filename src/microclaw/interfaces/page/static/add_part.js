@@ -16,6 +16,7 @@ import { rememberChange } from "./wiring_files.js";
 /** @typedef {{role: string, use: string, optional: boolean, instead_of_i2c: boolean, proposed: number | null, pins: PinChoice[]}} Role */
 /** What a person has chosen so far. @typedef {{id: string, was: string | null, part: string, title: string, roles: Role[], pins: Record<string, number | null>, addresses: {address: number, holder: string | null}[], address: number | null, active: string | null, label: string, attributes: Record<string, number>}} Draft */
 
+const IS_ID = /^[a-z][a-z0-9_-]*$/;
 const PART = "application/x-microclaw-part"; // what is dragged
 /** @type {Record<string, string>} */
 const KINDS = { input: "For hands", actuator: "Lights and movers", leds: "Strips of LEDs", display: "Displays", sensor: "Sensors", clock: "Clocks", expander: "More pins" };
@@ -66,6 +67,11 @@ function lineOf(draft, facts) {
   if (draft.active) words.push(`active=${draft.active}`);
   if (draft.label.trim()) words.push(`label=${word(draft.label.trim())}`);
   return words.join(" ");
+}
+
+/** What an id may be of a typed text: the host would record the same. @param {string} text */
+function idOf(text) {
+  return text.toLowerCase().replace(/[^a-z0-9_-]+/g, "-");
 }
 
 /** The part as the bench draws it. @param {Draft} draft @param {PartFacts} facts @returns {import("./bench.js").WiredPart} */
@@ -132,7 +138,7 @@ export function AddPart({ device, id }) {
   const save = () => draft && facts && change(draft.was ? `Changed ${draft.id}.` : `Wired ${draft.id}.`,
     { add: [lineOf(draft, facts)], remove: draft.was && draft.was !== draft.id ? [draft.was] : [] });
   const isTaken = draft && draft.id !== draft.was && known.parts().some((one) => one.id === draft.id);
-  const isWhole = draft && !isTaken && rolesOf(draft).every((role) => !isNeeded(draft, role) || draft.pins[role.role] !== null);
+  const isWhole = draft && !isTaken && IS_ID.test(draft.id) && rolesOf(draft).every((role) => !isNeeded(draft, role) || draft.pins[role.role] !== null);
   const open = draft && (rolesOf(draft).find((role) => role.role === asked) ?? rolesOf(draft)[0] ?? null);
   /** @param {number} gpio */
   const padClass = (gpio) => {
@@ -209,7 +215,7 @@ function PinsCard({ draft, facts, asked, setAsked, take, said, setDraft, childre
   return html`<section class="card pinscard" aria-label=${draft.title}><h2 tabindex="-1" ref=${place}>${draft.title}</h2>
     ${main?.map(row)}${more && more.length > 0 && html`<details><summary>Pins that may stay open: ${more.map((role) => role.role).join(", ")}</summary>${more.map(row)}</details>`}
     <details open=${draft.was !== null}><summary>Name and values</summary><div class="values">
-      <label>Id <input value=${draft.id} maxlength="32" onInput=${(/** @type {Event} */ event) => edit({ id: value(event) })} /></label>
+      <label>Id <input value=${draft.id} maxlength="32" onInput=${(/** @type {Event} */ event) => edit({ id: idOf(value(event)) })} /></label>
       <label>Called <input value=${draft.label} maxlength="60" placeholder="desk light" onInput=${(/** @type {Event} */ event) => edit({ label: value(event) })} /></label>
       ${draft.active && html`<label>On, or pressed, while its pin is <select value=${draft.active} onChange=${(/** @type {Event} */ event) => edit({ active: value(event) })}>
         <option>high</option><option>low</option></select></label>`}
