@@ -8,7 +8,7 @@ import pytest
 from tests.interfaces.api.people_host import PeopleHost
 
 from microclaw.devices.registry.calls import EdgesRead, GpioGet
-from microclaw.events import Edge
+from microclaw.events import Answer, Edge
 from microclaw.programs.bench.hands import GAP_MS, board_control
 from microclaw.wire.host_api import StreamResult
 
@@ -131,3 +131,13 @@ async def test_models_have_hands(host: PeopleHost) -> None:
     refused = (await host.stream("ada", "/v1/tools/press", body))[-1]
     assert isinstance(refused, StreamResult), refused
     assert not refused.value["ok"]
+
+
+async def test_a_sentence_presses_without_a_model(host: PeopleHost) -> None:
+    before = await host.device.call(EdgesRead(0))
+    said = (await host.stream("ada", "/v1/chat", {"text": "press btn1 twice on virtual-1", "chat_id": "hands"}))[-1]
+    assert isinstance(said, Answer), said
+    assert said.text == "Done on virtual-1: press btn1 2 times."
+    control = board_control(host.device)
+    while not any(edge.pin == 4 for edge in (await control.edges(before.cursor)).edges):
+        pass

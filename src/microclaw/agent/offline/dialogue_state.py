@@ -202,7 +202,7 @@ def undoable_after(context: Context | None, results: Sequence[ToolFields], befor
     remembered = fields_by_tool.get("remember", {})
     if remembered.get("new"):
         return _append(before, Parse("forget", {"text": plain_line(remembered.get("line"))}))
-    if fields_by_tool.keys() & {"forget", "schedule-remove"}:
+    if fields_by_tool.keys() & {"forget", "schedule-remove", "press", "set-sensor"}:
         # Nothing reverts these, and the change before them may not be what the user means.
         question = "Undo does not take that back. Undo the last change of a board instead?"
         return _append(before, Parse("undo", {"asks": question}))
