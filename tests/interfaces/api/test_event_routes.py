@@ -14,7 +14,7 @@ from tests.interfaces.channels.conftest import GUEST, MEMBER, MemoryPeople
 
 from microclaw.devices.registry.calls import GpioSet
 from microclaw.devices.registry.device import Device
-from microclaw.errors import NotSupported, Overloaded
+from microclaw.errors import NotSupported, Overloaded, UnknownName
 from microclaw.events import Alarm, ApprovalChanged, DeviceEvent, DeviceLog, Edge, TaskChanged
 from microclaw.host.auth.people import OWNER
 from microclaw.interfaces.api.event_routes import LiveFeed, may_see
@@ -172,6 +172,21 @@ def test_a_reader_that_does_not_keep_up_loses_the_oldest_and_is_told_how_many() 
 
 def no_bench(device: Device) -> BoardBench:
     raise AssertionError(f"nobody watches the parts of {device.name}")
+
+
+@pytest.mark.asyncio(loop_scope="module")
+async def test_a_watch_of_parts_that_cannot_begin_reads_no_board(host: PeopleHost) -> None:
+    def is_gone(device: Device) -> BoardBench:
+        raise UnknownName(f"no device {device.name}")
+
+    before = asyncio.all_tasks()
+    async with asyncio.TaskGroup() as group, asyncio.timeout(60):
+        pins = LivePins(group, host.devices, open_bench=is_gone)
+        ids = pins.find(["virtual-1"])
+        with pytest.raises(UnknownName), pins.watch((), ids, lambda: None):
+            raise AssertionError("it is watched")
+        # The group ends with its tasks: one that still read the board would never end.
+        assert [task for task in asyncio.all_tasks() - before if not task.cancelling()] == []
 
 
 @pytest.mark.asyncio(loop_scope="module")

@@ -197,9 +197,9 @@ class LivePins:
         watched_benches = []
         for board in edge_boards:
             board.edge_readers += 1
-        for device_id in dict.fromkeys(benches):
-            watched_benches.append(self._join_bench(device_id, boards[device_id]))
         try:
+            for device_id in dict.fromkeys(benches):
+                watched_benches.append(self._join_bench(device_id, boards[device_id]))
             yield BoardNews(EdgeReader(edge_boards), BenchReader(watched_benches))
         finally:
             for board in edge_boards:
