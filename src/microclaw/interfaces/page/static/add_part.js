@@ -131,8 +131,10 @@ export function AddPart({ device, id }) {
   const change = async (what, body) => {
     const before = await orders.order("read", "GET", path);
     if (before === null || (await orders.order("wire", "PATCH", path, body)) === null) return;
+    const left = await orders.order("read", "GET", path);
+    if (left === null) return;
     const row = before.parts.find((/** @type {any} */ one) => one.id === draft?.was);
-    rememberChange(device.name, what, "PATCH", { add: row ? [row.line] : [], remove: body.add && draft?.id !== draft?.was ? [draft?.id] : [] });
+    rememberChange(device.name, what, "PATCH", { add: row ? [row.line] : [], remove: body.add && draft?.id !== draft?.was ? [draft?.id] : [] }, left.file);
     go(boardPath(device.name, "bench"));
   };
   const save = () => draft && facts && change(draft.was ? `Changed ${draft.id}.` : `Wired ${draft.id}.`,

@@ -7,12 +7,20 @@ const NEWS_MS = 2_000; // after an order is done, the host's news have its value
 
 /** @typedef {{id: string, values: Record<string, number>}} Move */
 
+const MOST_TURNS = 1_000; // detents of one order
+
+/** Whether both are turns of an encoder, which can be added. @param {Record<string, number>} first @param {Record<string, number>} second */
+function isTurned(first, second) {
+  const areTurns = [first, second].every((values) => Object.keys(values).join() === "turn");
+  return areTurns && Math.abs((first.turn ?? 0) + (second.turn ?? 0)) <= MOST_TURNS;
+}
+
 export class BoardHands {
   /** @param {string} device @param {(error: any) => void} onError null: the last one was done */
   constructor(device, onError) {
     this.device = device;
     this.onError = onError;
-    /** No maximum: it grows by a person's presses alone. @type {Move[]} */
+    /** No maximum: it grows by a person's presses alone, as values of knobs and turns of encoders that wait become one. @type {Move[]} */
     this.queue = [];
     this.isSending = false;
     /** What was set and is not in the host's news yet, by part. @type {Map<string, {values: Record<string, number>, until: number}>} */
@@ -25,6 +33,7 @@ export class BoardHands {
     this.latest.set(id, { values: { ...before, ...values }, until: Infinity });
     const last = this.queue.at(-1);
     if (last?.id === id && isQuantity) last.values = { ...last.values, ...values };
+    else if (last?.id === id && isTurned(last.values, values)) last.values = { turn: (last.values.turn ?? 0) + (values.turn ?? 0) };
     else this.queue.push({ id, values });
     if (!this.isSending) void this.sendAll();
   }
@@ -40,7 +49,8 @@ export class BoardHands {
         if (latest && isLast) latest.until = performance.now() + NEWS_MS;
       } catch (error) {
         this.onError(hostError(error));
-        this.queue = [];
+        // What is let go is let go on the board, too, though a press before was refused.
+        this.queue = this.queue.filter(({ values }) => values.pressed === 0);
         this.latest.clear();
       }
       await new Promise((resolve) => setTimeout(resolve, PAUSE_MS));

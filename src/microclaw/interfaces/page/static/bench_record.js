@@ -3,7 +3,7 @@
 import { get, hostError, part, send } from "./api.js";
 import { addExpectations } from "./drafts.js";
 import { Problem, go, prose, useEvery } from "./parts.js";
-import { html, useState } from "./vendor/htm-preact.module.js";
+import { html, useRef, useState } from "./vendor/htm-preact.module.js";
 
 /** @typedef {{running: boolean, length_ms: number, lines: {text: string, kind: "stimulus" | "followed"}[], note: string | null}} Recording */
 
@@ -14,6 +14,7 @@ export function useRecording(device, apps) {
   const [recording, setRecording] = useState(/** @type {Recording | null} */ (null));
   const [isBusy, setBusy] = useState(false);
   const [error, setError] = useState(/** @type {any} */ (null));
+  const rounds = useRef(0); // of the button: its answers are newer than those of polls that began before
   const path = `/v1/devices/${part(device)}/recording`;
   const isOn = recording?.running === true && !isBusy;
 
@@ -25,9 +26,18 @@ export function useRecording(device, apps) {
     } catch (problem) {
       setError(hostError(problem));
     }
-    setBusy(false);
   };
-  useEvery(isOn ? AGAIN_MS : 0, () => attempt(async () => setRecording(await get(path))), [path]);
+  const poll = async () => {
+    const round = rounds.current;
+    const isLate = () => round !== rounds.current; // the recording was ended or begun since: this answer is of before
+    try {
+      const answer = await get(path);
+      if (!isLate()) setRecording(answer);
+    } catch (problem) {
+      if (!isLate()) setError(hostError(problem));
+    }
+  };
+  useEvery(isOn ? AGAIN_MS : 0, poll, [path]);
   const begin = async () => {
     try {
       setRecording(await send("POST", path));
@@ -40,7 +50,8 @@ export function useRecording(device, apps) {
   const end = async () => setRecording(await send("DELETE", path));
   const toggle = () => {
     setBusy(true);
-    void attempt(isOn ? end : begin);
+    rounds.current += 1;
+    attempt(isOn ? end : begin).finally(() => setBusy(false));
   };
   /** @param {string} name */
   const keep = async (name) => {

@@ -6,7 +6,7 @@ import { Watched } from "./pins.js";
 /** @typedef {import("./bench.js").PartState} PartState */
 /** @typedef {import("./bench.js").WiredPart} WiredPart */
 /** @typedef {{gpio: number, level: number | null, duty: number | null, source: string, program: string | null}} PinState */
-/** @typedef {{device: string, wiring: string, fault: string | null, parts: Record<string, PartState>, pins: PinState[], begins?: boolean}} News */
+/** @typedef {{device: string, wiring: string, fault: string | null, now_ms: number | null, parts: Record<string, PartState>, pins: PinState[], begins?: boolean}} News */
 
 export const MAX_BENCHES = 8; // the host takes no more of one page
 const LATE_NEWS_MS = 6_000; // the host tells of each board every second, polling takes 2
@@ -33,6 +33,10 @@ export class BoardBench {
     this.error = null;
     this.isLost = false; // nothing came since the host was away
     this.isAsked = false;
+    this.heardCount = 0; // news since the page watches it
+    /** The board's time of the newest news. @type {number | null} */
+    this.nowMs = null;
+    this.statesOf = ""; // the wiring whose states are here
   }
 
   /** Why the state is not known now; "" while it is read. */
@@ -67,11 +71,26 @@ export class BoardBench {
     return { states, levels };
   }
 
+  /** Take from an older answer what the news did not bring yet. @param {Record<string, PartState>} parts @param {PinState[]} pins */
+  fill(parts, pins) {
+    for (const [id, state] of Object.entries(parts)) this.states[id] = { ...state, ...this.states[id] };
+    for (const pin of pins.filter(({ gpio }) => !this.pins.has(gpio))) this.addPin(pin);
+  }
+
+  /** @param {PinState} pin */
+  addPin(pin) {
+    this.pins.set(pin.gpio, pin);
+    pinStates.set(pin, { state: { level: levelOf(pin) }, source: pin.source });
+  }
+
   /** @param {News} news */
   take(news) {
     const now = performance.now();
     this.heardAt = now;
     this.isLost = false;
+    this.heardCount += 1;
+    this.nowMs = news.now_ms;
+    this.statesOf = news.wiring;
     this.fault = news.fault;
     if (!news.fault) this.readAt = Date.now();
     if (news.begins) this.pins.clear();
@@ -80,8 +99,7 @@ export class BoardBench {
       if (!news.begins) this.movedAt.set(id, now);
     }
     for (const pin of news.pins) {
-      this.pins.set(pin.gpio, pin);
-      pinStates.set(pin, { state: { level: levelOf(pin) }, source: pin.source });
+      this.addPin(pin);
       if (!news.begins) this.movedAt.set(pinId(pin.gpio), now);
     }
   }
@@ -144,12 +162,16 @@ class Benches extends Watched {
   async read(name) {
     const board = this.of(name);
     try {
+      const heardCount = board.heardCount;
       const answer = await get(`/v1/devices/${part(name)}/bench`);
       const isOther = board.answer?.wiring !== answer.wiring;
       board.error = null;
       board.answer = answer;
       const parts = Object.fromEntries(answer.parts.map((/** @type {any} */ one) => [one.id, one]));
-      board.take({ ...answer, parts, begins: true });
+      // News that came meanwhile are newer than this answer, unless they are of a board that began again.
+      const isOlder = board.heardCount !== heardCount && answer.now_ms !== null && board.nowMs !== null && answer.now_ms < board.nowMs;
+      if (isOlder && board.statesOf === answer.wiring) board.fill(parts, answer.pins);
+      else board.take({ ...answer, parts, begins: true });
       if (isOther) this.tell();
     } catch (error) {
       if (!(error instanceof ApiError)) throw error;

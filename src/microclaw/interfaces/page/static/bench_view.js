@@ -62,7 +62,10 @@ export function LiveBench({ known, board, label, isStrip, ids = null, choice = n
   useLayoutEffect(() => {
     if (drawing === null) return undefined;
     const draw = () => {
-      if (document.hidden) return;
+      if (document.hidden) {
+        show.current?.({}); // a buzzer that nobody sees is silent
+        return;
+      }
       const { states, levels } = known.shown(known.unreadText());
       hands?.putOver(states);
       if (choice && known.answer?.virtual) states[choice.part.id] = NEW;

@@ -8,6 +8,13 @@ import { add, s, set } from "./svg.js";
 /** @type {Record<string, number>} */
 const STEPS = { ArrowUp: 1, ArrowRight: 1, ArrowDown: -1, ArrowLeft: -1, PageUp: 10, PageDown: -10 };
 
+const LET_GO = "microclaw-let-go";
+
+/** Release what is held down in a drawing that goes away: not every browser tells a removed node. @param {Element | null} drawing */
+export function letGo(drawing) {
+  for (const hand of drawing?.querySelectorAll("[aria-pressed=true]") ?? []) hand.dispatchEvent(new Event(LET_GO));
+}
+
 /** @param {Box} box */
 function reach([x, y, width, height]) {
   return s("rect", { class: "reach", x, y, width, height, rx: 8 });
@@ -36,7 +43,7 @@ export function press(group, label, box, onChange, ...drawing) {
     hand.setPointerCapture(event.pointerId);
     change(true);
   });
-  for (const end of ["pointerup", "pointercancel", "blur"]) hand.addEventListener(end, () => change(false));
+  for (const end of ["pointerup", "pointercancel", "lostpointercapture", "blur", LET_GO]) hand.addEventListener(end, () => change(false));
   hand.addEventListener("keydown", (event) => {
     if (event.key !== " " && event.key !== "Enter") return;
     event.preventDefault();

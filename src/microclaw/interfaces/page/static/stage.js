@@ -1,8 +1,9 @@
 // The place of a bench in a view: drawn when its parts' drawings are here, and again if something else stands there.
 
 import { bench, loadDrawings } from "./bench.js";
+import { letGo } from "./hands.js";
 import { Problem } from "./parts.js";
-import { html, useEffect, useRef, useState } from "./vendor/htm-preact.module.js";
+import { html, useEffect, useLayoutEffect, useRef, useState } from "./vendor/htm-preact.module.js";
 
 /** @typedef {ReturnType<typeof bench>} Drawing */
 
@@ -22,6 +23,7 @@ export function useStage(options, look) {
     const draw = () => {
       if (!isHere) return;
       const drawn = bench(options);
+      letGo(place.current);
       place.current?.replaceChildren(drawn.node);
       setDrawing(drawn);
     };
@@ -31,5 +33,14 @@ export function useStage(options, look) {
       isHere = false;
     };
   }, look);
+  useLayoutEffect(() => {
+    const stage = place.current;
+    const release = () => letGo(stage);
+    addEventListener("pagehide", release);
+    return () => {
+      removeEventListener("pagehide", release);
+      release();
+    };
+  }, []);
   return [html`<${Problem} error=${error} /><div class="stage" ref=${place}></div>`, drawing];
 }

@@ -6,14 +6,14 @@ import { Link, Problem, boardPath, useFetched } from "./parts.js";
 import { may } from "./state.js";
 import { html, useEffect, useRef, useState } from "./vendor/htm-preact.module.js";
 
-/** @typedef {{what: string, method: string, body: any, notes: string[]}} Change */
+/** @typedef {{what: string, method: string, body: any, left: string, notes: string[]}} Change `left`: the file that the change left */
 
 /** The last change of each board that this page made, with what takes it back. @type {Map<string, Change>} */
 const lastChanges = new Map();
 
-/** @param {string} device @param {string} what @param {string} method of the request that takes it back @param {any} body @param {string[]} notes */
-export function rememberChange(device, what, method, body, notes = []) {
-  lastChanges.set(device, { what, method, body, notes });
+/** @param {string} device @param {string} what @param {string} method of the request that takes it back @param {any} body @param {string} left the file after the change @param {string[]} notes */
+export function rememberChange(device, what, method, body, left, notes = []) {
+  lastChanges.set(device, { what, method, body, left, notes });
 }
 
 /** What the host did with a file, in sentences. @param {any} answer of PUT */
@@ -42,7 +42,15 @@ export function WiringCard({ device, version }) {
   const change = lastChanges.get(device);
   useEffect(() => place.current?.focus({ preventScroll: true }), [change]);
   const undo = async () => {
-    if (change === undefined || (await orders.order("undo", change.method, path, change.body)) === null) return;
+    if (change === undefined) return;
+    const now = await orders.order("read", "GET", path);
+    if (now === null) return;
+    if (now.file !== change.left) {
+      lastChanges.delete(device);
+      setNotes(["Not undone: the wiring was changed since, and that would be lost."]);
+      return;
+    }
+    if ((await orders.order("undo", change.method, path, change.body)) === null) return;
     lastChanges.delete(device);
     setNotes(["Undone."]);
   };
@@ -52,7 +60,8 @@ export function WiringCard({ device, version }) {
     const text = await file.text();
     const before = await orders.order("read", "GET", path);
     const answer = before && (await orders.order("import", "PUT", path, { file: text }));
-    if (answer) rememberChange(device, `${file.name} is the wiring now.`, "PUT", { file: before.file }, notesOf(answer));
+    const left = answer && (await orders.order("read", "GET", path));
+    if (left) rememberChange(device, `${file.name} is the wiring now.`, "PUT", { file: before.file }, left.file, notesOf(answer));
     setNotes([]);
   };
   const give = async () => {
