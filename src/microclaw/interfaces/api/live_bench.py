@@ -57,7 +57,7 @@ class WatchedBench:
     def _note(self, reading: BenchReading, began_s: float) -> bool:
         last = self.reading
         self.reading = reading
-        begins = last is None or last.wiring != reading.wiring
+        begins = last is None or last.wiring != reading.wiring or not last.pins.keys() <= reading.pins.keys()
         is_other = begins
         if begins:
             self.begin_number = self.number + 1

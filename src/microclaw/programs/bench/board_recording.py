@@ -22,6 +22,8 @@ from microclaw.wire import board_control as wire
 from microclaw.wire.board_replies import PinRow, ShownRow
 
 MAX_RECORDING_MS: Final = 600_000.0
+MAX_EDGES: Final = 200_000
+MAX_PICTURE_BYTES: Final = 32_000_000
 MAX_STIMULI: Final = 500
 READ_EVERY_S: Final = 0.5
 FIRST_STIMULUS_MS: Final = 1_000.0
@@ -106,12 +108,22 @@ class BoardRecording:
                 self.stop(f"it ended early: {exc.message}")
             if self.length_ms >= MAX_RECORDING_MS:
                 self.stop(f"it ended after {MAX_RECORDING_MS / 60_000:g} min")
+            elif len(self._events.edges) >= MAX_EDGES or self._picture_bytes() >= MAX_PICTURE_BYTES:
+                self.stop("it ended as too much happened on the board")
             elif len(self._moves()) >= MAX_STIMULI:
                 self.stop(f"it ended after {MAX_STIMULI} stimuli")
 
     def stop(self, note: str | None = None) -> None:
         self.note = self.note or note
         self._stopped.set()
+
+    async def snapshot(self) -> tuple[Record, tuple[ShownRow, ...]]:
+        """Return what `record` returns, made in a thread, while nothing is added."""
+        async with self._reading:
+            return await asyncio.to_thread(self.record)
+
+    def _picture_bytes(self) -> int:
+        return sum(len(shown.screen.data) for shown in self._events.screens)
 
     def record(self) -> tuple[Record, tuple[ShownRow, ...]]:
         """Return the record of what happened, and the values that parts were given.

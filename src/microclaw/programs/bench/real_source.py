@@ -61,8 +61,10 @@ class RealSource(BoardSource):
             raise DeviceUnreachable(text, next_step=f"microclaw device check {self.device.name}")
         if edges is None and self.device.supports(EdgesRead.method):
             edges = await read_edges(self.device, self._cursor)
-        has_restarted = edges is not None and self._take_edges(edges)
-        await self._take_record(is_urgent=has_restarted)
+        # Before the edges: it forgets the pins if this host changed something there.
+        await self._take_record(is_urgent=False)
+        if edges is not None and self._take_edges(edges):
+            await self._take_record(is_urgent=True)
         await self._read_levels()
         await self._read_pwm()
         parts = {wired.id: self._part_state(wired) for wired in self.wiring.parts}
@@ -89,6 +91,7 @@ class RealSource(BoardSource):
         self._refused.clear()
         self._pwm_pins.clear()
         self._pwm.clear()
+        self._pwm_cursor = 0
 
     async def _take_record(self, *, is_urgent: bool) -> None:
         """Read this host's records of the board again if they changed, or if it is long ago."""

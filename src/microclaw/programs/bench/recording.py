@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from typing import ClassVar
+from typing import ClassVar, Final
 
 from msgspec import field
 
@@ -19,6 +19,9 @@ from microclaw.programs.proof.expectations import Expectations
 from microclaw.programs.proof.framebuf_font import with_framebuf_font
 from microclaw.programs.proof.trial_plan import TrialOptions
 from microclaw.text import count_text
+
+_RESTS: Final = 10
+"""Lines of a running recording are made again after this many times the time that it took."""
 
 
 class DeviceRecording(Result, frozen=True, kw_only=True):
@@ -44,6 +47,15 @@ class DeviceRecording(Result, frozen=True, kw_only=True):
         return lines
 
 
+class _ShownLines:
+    """The lines of a running recording as they were shown last; from `next_s` on they are made again."""
+
+    def __init__(self) -> None:
+        self.lock = asyncio.Lock()
+        self.lines = RecordedLines((), ())
+        self.next_s = 0.0
+
+
 class Recordings:
     """The recordings of a host. They end with it."""
 
@@ -51,27 +63,28 @@ class Recordings:
         self._group = group
         self._apps = apps
         self._recordings: dict[str, BoardRecording] = {}
+        self._beginning = asyncio.Lock()
+        self._shown: dict[BoardRecording, _ShownLines] = {}
 
     async def begin(self, name: str) -> DeviceRecording:
         """Begin to record. Raises NotSupported for a real board, CallRejected if the device is recorded already."""
         device = self._apps.registry.get(name)
-        before = self._recordings.get(device.device_id)
-        if before is not None and before.is_running:
-            raise CallRejected(f"{device.name} is recorded already", next_step="end that recording first")
-        recording = BoardRecording(device)
-        self._recordings[device.device_id] = recording
-        try:
+        async with self._beginning:
+            before = self._recordings.get(device.device_id)
+            if before is not None and before.is_running:
+                raise CallRejected(f"{device.name} is recorded already", next_step="end that recording first")
+            recording = BoardRecording(device)
             await recording.begin()
-        except BaseException:
-            del self._recordings[device.device_id]
-            raise
+            if before is not None:
+                self._shown.pop(before, None)
+            self._recordings[device.device_id] = recording
         self._group.create_task(recording.keep_reading(), name=f"record {device.name}")
         return _result(recording, RecordedLines((), ()))
 
     async def show(self, name: str) -> DeviceRecording:
         """Return the lines until now, which no trial has met yet. Raises UnknownName if nothing is recorded."""
         recording = self._find(name)
-        return _result(recording, await _lines_of(recording))
+        return _result(recording, await self._lines_until_now(recording))
 
     async def end(self, name: str) -> DeviceRecording:
         """End a recording and return its lines. Raises UnknownName if nothing is recorded."""
@@ -79,6 +92,7 @@ class Recordings:
         lines = await _lines_of(recording)
         recording.stop()
         self._recordings.pop(recording.device.device_id, None)
+        self._shown.pop(recording, None)
         try:
             tried = await with_trial(lines, _Rehearsal(self._apps, recording.device).met_lines)
         except MicroclawError as exc:
@@ -89,6 +103,17 @@ class Recordings:
             text = f"{count_text(left_out, 'line')} more: true here, but not of a program that begins again"
             recording.note = recording.note or text
         return _result(recording, tried)
+
+    async def _lines_until_now(self, recording: BoardRecording) -> RecordedLines:
+        """Return the lines, which may be some seconds old: those who look often must not keep the host busy."""
+        shown = self._shown.setdefault(recording, _ShownLines())
+        now_s = asyncio.get_running_loop().time
+        async with shown.lock:
+            began_s = now_s()
+            if began_s >= shown.next_s:
+                shown.lines = await _lines_of(recording)
+                shown.next_s = now_s() + _RESTS * (now_s() - began_s)
+        return shown.lines
 
     def _find(self, name: str) -> BoardRecording:
         device = self._apps.registry.get(name)
@@ -102,7 +127,7 @@ class Recordings:
 async def _lines_of(recording: BoardRecording) -> RecordedLines:
     """Return the lines of what was recorded until now."""
     await recording.read()
-    record, moves = recording.record()
+    record, moves = await recording.snapshot()
     if recording.is_python:
         record = await with_framebuf_font(record, None)
     # In a thread: reading displays takes some milliseconds a picture.

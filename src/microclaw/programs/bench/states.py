@@ -122,19 +122,19 @@ def unknown_pin(gpio: int, program: str | None = None) -> BenchPin:
 def joined_state(numbers: Mapping[str, KnownNumber | None], view: TrialView | None = None) -> BenchState:
     """Return the state of a part: its values, and what a trial showed.
 
-    It has the source of the value that is known least surely; one that is not known makes the whole unknown.
+    It has the source of the value that is known least surely.
     """
-    sources: list[tuple[StateSource, int | None]] = []
-    for number in numbers.values():
-        if number is None:
-            sources.append(("unknown", None))
-        else:
-            sources.append((number.source, number.at_ms))
+    known = [number for number in numbers.values() if number is not None]
     if view is None:
         view = _NOTHING_SEEN
     else:
-        sources.append(("trial", view.at_ms))
-    source, at_ms = max(sources, key=lambda known: _SUREST_FIRST.index(known[0]), default=("unknown", None))
+        known.append(KnownNumber(0.0, "trial", view.at_ms))
+    source: StateSource = "unknown"
+    at_ms = None
+    if known:
+        weakest = max(known, key=lambda number: _SUREST_FIRST.index(number.source))
+        source = weakest.source
+        at_ms = weakest.at_ms
     state: dict[str, float | None] = dict.fromkeys(numbers)
     for name, number in numbers.items():
         if number is not None:

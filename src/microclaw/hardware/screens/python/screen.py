@@ -4,7 +4,7 @@ The functions of the parts' screen.py are in it, too: each opens a display by th
 attributes; `_pins` is for one without I2C.
 """
 
-from time import ticks_diff, ticks_ms
+from time import ticks_add, ticks_diff, ticks_ms
 
 _MINUTE_MS = 60_000
 _HOUR = 60
@@ -25,7 +25,7 @@ class Hour:
             values.append(value)
             self._minute_ms = now_ms
         minutes = ticks_diff(now_ms, self._minute_ms) // _MINUTE_MS
-        self._minute_ms += minutes * _MINUTE_MS
+        self._minute_ms = ticks_add(self._minute_ms, minutes * _MINUTE_MS)
         values += [values[-1]] * min(minutes, _HOUR)
         values[-1] = value
         self.values = values[-_HOUR:]
