@@ -180,7 +180,7 @@ async def test_a_watch_of_parts_that_cannot_begin_reads_no_board(host: PeopleHos
         raise UnknownName(f"no device {device.name}")
 
     before = asyncio.all_tasks()
-    async with asyncio.TaskGroup() as group, asyncio.timeout(60):
+    async with asyncio.TaskGroup() as group:
         pins = LivePins(group, host.devices, open_bench=is_gone)
         ids = pins.find(["virtual-1"])
         with pytest.raises(UnknownName), pins.watch((), ids, lambda: None):

@@ -1,9 +1,10 @@
-"""A bench on which everything lives: one program moves all parts, the drawings show it; the pictures of it for the docs."""
+"""A bench on which one program moves all parts: the drawings show it, and the docs have pictures of it."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from functools import partial
 from typing import Any
 
 import pytest
@@ -79,7 +80,7 @@ def lively(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PageHost]:
         assert isinstance(end, StreamResult), end
         for count in range(1, PRESSES + 1):
             set_button(host, is_pressed=True)
-            until(lambda: has_counted(host, count))
+            until(partial(has_counted, host, count))
             if count < PRESSES:
                 set_button(host, is_pressed=False)
                 until(lambda: state_of(host, "led1")["brightness"] == 0)

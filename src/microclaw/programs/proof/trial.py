@@ -119,14 +119,6 @@ class Trial(Record, frozen=True, kw_only=True):
             until_ms = math.inf
         return tuple(change for change in changes if change.t_ms < until_ms)
 
-    def comparable(self, edges: tuple[Edge, ...]) -> tuple[Edge, ...]:
-        """Return the edges that a board repeats in their rhythm: not those of buses whose bits a display gets."""
-        display_pins = set[int]()
-        for part in self.wiring.parts:
-            if part.facts.kind == "display":
-                display_pins.update(part.pins.values())
-        return tuple(edge for edge in edges if edge.pin not in display_pins)
-
     def summary(self) -> str:
         """Return one line: "10 s of board time in 0.2 s: 20 edges on pin 2, 0.500 s apart"."""
         parts = []

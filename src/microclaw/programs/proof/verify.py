@@ -240,7 +240,7 @@ class Watch(Struct, frozen=True):
 
     async def _edge_evidence(self) -> Verification | None:
         """Count the edges if the board keeps them, and the trial had some that are worth waiting for."""
-        expected = self.trial.comparable(self.trial.free(self.trial.edges))
+        expected = _comparable(self.trial)
         if self.before.edge_cursor is None or not expected or expected[0].t_ms > PATIENCE_MS:
             return None
         return await self._count_edges(expected, self.before.edge_cursor)
@@ -367,6 +367,15 @@ class Watch(Struct, frozen=True):
         elif trial.edges:
             parts.append(f"(in the trial its first edge came after {seconds(trial.edges[0].t_ms)})")
         return Verification(Evidence("accepted", f"accepted only: {' '.join(parts)}"), agrees=True)
+
+
+def _comparable(trial: Trial) -> tuple[Edge, ...]:
+    """Return the edges that a board repeats in their rhythm: not those of buses whose bits a display gets."""
+    display_pins = set[int]()
+    for part in trial.wiring.parts:
+        if part.facts.kind == "display":
+            display_pins.update(part.pins.values())
+    return tuple(edge for edge in trial.free(trial.edges) if edge.pin not in display_pins)
 
 
 def _first_line_ms(trial: Trial) -> float:

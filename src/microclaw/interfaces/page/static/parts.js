@@ -131,7 +131,7 @@ export function useIsHere() {
   return isHere;
 }
 
-/** Do something every so many ms; 0: not. @param {number} everyMs @param {() => unknown} work @param {any[]} look begin anew if these change */
+/** Do something every so many ms; 0: not. @param {number} everyMs @param {() => unknown} work @param {any[]} look begin again if these change */
 export function useEvery(everyMs, work, look = []) {
   useEffect(() => {
     const timer = everyMs ? setInterval(work, everyMs) : 0;
