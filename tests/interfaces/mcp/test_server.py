@@ -57,7 +57,7 @@ void loop() { delay(1000); }
 """
 DRIVES = '#include "microclaw.h"\nvoid on_init(void) { gpio_set(gpio_open(7, GPIO_OUT), 1); }\n'
 ACCEPT = {"Accept": "application/json, text/event-stream"}
-MAX_TOKENS = 4_500  # of the tools' texts, of which an assistant pays for each
+MAX_TOKENS = 4_750  # with `press` and `set-sensor`; of the tools' texts, of which an assistant pays for each
 PAGE = Path("docs/mcp.md").read_text(encoding="utf-8").splitlines()
 
 
