@@ -9,6 +9,7 @@ import pytest
 from playwright.sync_api import Locator, Page, expect
 from tests.interfaces.page.conftest import OpenPage, PageHost, go
 from tests.interfaces.page.test_views import check_and_picture
+from tests.stories.conftest import until
 
 from microclaw.programs.changes.wiring_operations import wire
 from microclaw.wire.host_api import StreamResult
@@ -64,12 +65,20 @@ def glow(page: Page) -> Locator:
     return drawn(page, "led1").locator(".glow")
 
 
+def is_lit(page: Page) -> bool:
+    """Ask the host if the LED is lit: what the page shows of a press is its own until news come."""
+    answer = page.request.get(f"{page.url.partition('/boards')[0]}/v1/devices/{BOARD}/bench").json()
+    led = next(part for part in answer["parts"] if part["id"] == "led1")
+    return bool(led["state"]["brightness"])
+
+
 def press(page: Page) -> None:
-    """Hold the button down with the keyboard until the board shows it, and let it go."""
+    """Hold the button down with the keyboard until the program has seen it, and let it go."""
     button = drawn(page, "btn1")
+    was_lit = is_lit(page)
     button.locator(".hand").focus()
     page.keyboard.down(" ")
-    expect(button.locator(".words")).to_have_text("pressed")
+    until(lambda: is_lit(page) != was_lit)
     page.keyboard.up(" ")
     expect(button.locator(".words")).to_have_text("released")
 

@@ -7,6 +7,24 @@ import { html, useEffect, useLayoutEffect, useRef, useState } from "./vendor/htm
 
 /** @typedef {ReturnType<typeof bench>} Drawing */
 
+/** @param {Element} stage @param {string} id of a part @returns {NodeListOf<SVGElement>} */
+function handsOf(stage, id) {
+  return stage.querySelectorAll(`[data-id="${CSS.escape(id)}"] .hand`);
+}
+
+/** The hand that has the keyboard, by its part and its place there: a bench that is drawn again must not lose it. @param {Element | null} stage */
+function focusedHand(stage) {
+  const hand = document.activeElement;
+  const id = hand?.closest("[data-id]")?.getAttribute("data-id");
+  if (!stage || !id || !stage.contains(hand)) return null;
+  return { id, index: [...handsOf(stage, id)].findIndex((one) => one === hand) };
+}
+
+/** @param {Element | null} stage @param {{id: string, index: number} | null} hand */
+function focusHand(stage, hand) {
+  if (stage && hand) handsOf(stage, hand.id)[hand.index]?.focus({ preventScroll: true });
+}
+
 export const NARROW = "(max-width: 44rem)"; // a window with no room for a whole board and its parts
 
 /**
@@ -24,7 +42,9 @@ export function useStage(options, look) {
       if (!isHere) return;
       const drawn = bench(options);
       letGo(place.current);
+      const focused = focusedHand(place.current);
       place.current?.replaceChildren(drawn.node);
+      focusHand(place.current, focused);
       setDrawing(drawn);
     };
     loadDrawings(options.parts).then(draw, (/** @type {Error} */ problem) => (
