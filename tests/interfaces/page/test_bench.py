@@ -147,6 +147,8 @@ def test_a_pin_that_direct_io_set_is_a_lamp_also_after_a_reload(bench_host: Page
 
 def test_the_state_is_asked_for_where_a_proxy_blocks_events(bench_host: PageHost, open_page: OpenPage) -> None:
     page = open_page(bench_host.link())
+    # The link has signed in when Home is there.
+    go(page, "Home")
     page.route("**/v1/events?*", lambda route: route.abort())
     page.goto(f"{bench_host.url}/boards/{BOARD}")
     expect(page.locator(".connection")).to_have_attribute("data-live", "polling")
