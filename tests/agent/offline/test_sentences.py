@@ -79,7 +79,7 @@ async def test_what_is_negated_doubtful_told_or_supposed_does_not_act() -> None:
     never = NEVER.read_text(encoding="utf-8").splitlines()
     turns = []
     for said in never:
-        for world in ("40 pins", "parts for hands"):
+        for world in ("40 pins", "parts for hands", "an oled"):
             turns.append((said, await converse(WORLDS[world], said)))
     assert [said for said, turn in turns if CHANGING & {tool for tool, _ in turn.calls}] == []
 

@@ -283,6 +283,42 @@ async def test_a_number_without_room_becomes_dashes(build_cache: Path) -> None:
     await try_program(NUMBERS_PYTHON, NUMBERS, build_cache)
 
 
+HOUR: Final = """
+from time import ticks_add, ticks_ms
+from microclaw import screen
+
+hour = screen.Hour()
+hour.add(1)
+hour._minute_ms = ticks_add(ticks_ms(), -60000)
+hour.add(2)
+hour.add(3)
+print(hour.values)
+"""
+
+
+async def test_the_minutes_of_an_hour_are_counted_across_the_wrap_of_the_ticks(build_cache: Path) -> None:
+    await try_program(HOUR, 'log ~ ".1, 3." within 900 ms', build_cache)
+
+
+ICON_PYTHON: Final = """
+from microclaw import screen
+
+screen.ssd1306(sda=8, scl=9).icon("rocket", "Start")
+"""
+ICON_C: Final = """
+#include "microclaw.h"
+
+void on_init(void) {
+    screen_icon(screen_ssd1306(8, 9, 128, 64, 0x3c), "rocket", "Start");
+}
+"""
+
+
+@pytest.mark.parametrize(("program", "ending"), [(ICON_PYTHON, ".py"), (ICON_C, ".c")])
+async def test_an_icon_that_is_not_there_is_its_label(program: str, ending: str, build_cache: Path) -> None:
+    await try_program(program, 'screen: "Start" within 900 ms', build_cache, ending)
+
+
 def test_both_languages_have_the_same_icons() -> None:
     python = (Path(screens.__file__).parent / "python/screen_icons.py").read_text(encoding="utf-8")
     icons = ast.literal_eval(python.partition("ICONS = ")[2])

@@ -13,6 +13,7 @@ from microclaw.errors import BuildError
 from microclaw.hardware.boards.reader import load_board
 from microclaw.programs.builds.cache import BuildCache
 from microclaw.programs.proof.trial import Trial, TrialOptions, try_image
+from microclaw.programs.py.bundle import needed_statements
 from microclaw.programs.py.compile import build
 from microclaw.programs.py.drivers import driver_file, driver_modules
 
@@ -196,3 +197,26 @@ async def test_methods_of_a_driver_that_nothing_calls_stay_out(build_py: Build) 
     assert "def invert" in named.rewritten
     looked_up = await build_py(source + "name = 'inv' + 'ert'\ngetattr(oled, name)(1)\n", board=board)
     assert "def invert" in looked_up.rewritten
+
+
+DRIVER = """
+class Meter:
+    def _get(self, scale=1):
+        return 7 * scale
+    level = property(_get)
+    def fill(self):
+        return 1
+    clear = fill
+    def unused(self):
+        return 2
+"""
+
+
+def test_a_method_that_the_body_of_its_class_names_stays_where_it_is() -> None:
+    driver = ast.parse(DRIVER)
+    program = ast.parse("meter = Meter()\nseen = (meter.level, meter.clear())\n")
+    joined = ast.Module([*needed_statements(driver.body, program), *program.body], [])
+    names: dict[str, object] = {}
+    exec(compile(joined, "bundle", "exec"), names)
+    assert names["seen"] == (7, 1)
+    assert "unused" not in ast.unparse(joined)

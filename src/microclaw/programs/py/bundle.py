@@ -90,7 +90,7 @@ class DriverBundle:
             for statement in unit.tree.body:
                 body += _mark_lines(statement, self.places[module])
         program = self._program.tree
-        return ast.Module([*_needed(body, program), *program.body], [])
+        return ast.Module([*needed_statements(body, program), *program.body], [])
 
     def read(self, tree: ast.Module, part: Path | None, place: ast.stmt | None = None) -> Unit:
         """Return a text with its links, after reading the drivers that it imports."""
@@ -323,7 +323,7 @@ def _mark_lines(statement: ast.stmt, place: ast.stmt) -> list[ast.stmt]:
     return [statement]
 
 
-def _needed(statements: list[ast.stmt], program: ast.Module) -> list[ast.stmt]:
+def needed_statements(statements: list[ast.stmt], program: ast.Module) -> list[ast.stmt]:
     """Return the statements of drivers without the definitions that nothing uses; their classes lose such methods."""
     needed = set(_used(program))
     waiting: list[ast.stmt] = []
@@ -332,7 +332,8 @@ def _needed(statements: list[ast.stmt], program: ast.Module) -> list[ast.stmt]:
     for statement in statements:
         waiting.append(statement)
         if isinstance(statement, ast.ClassDef) and _has_known_bases(statement, class_names):
-            methods += [(statement, method) for method in statement.body if _is_plain_method(method)]
+            values = _values_of_body(statement)
+            methods += [(statement, method) for method in statement.body if _is_movable(method, values)]
     for owner, method in methods:
         owner.body.remove(method)
     unused = _without_used(waiting, needed)
@@ -381,10 +382,24 @@ def _has_known_bases(defined: ast.ClassDef, class_names: Collection[str]) -> boo
     return True
 
 
-def _is_plain_method(statement: ast.stmt) -> bool:
+def _values_of_body(defined: ast.ClassDef) -> set[str]:
+    """Return the names that the body of a class uses while it runs, such as `_get` in `level = property(_get)`."""
+    names: set[str] = set()
+    for statement in defined.body:
+        nodes: list[ast.AST] = [statement]
+        if isinstance(statement, ast.FunctionDef | ast.AsyncFunctionDef):
+            nodes = [*statement.decorator_list, *statement.args.defaults]
+            nodes += [default for default in statement.args.kw_defaults if default is not None]
+        for node in nodes:
+            names.update(name for name in _used(node) if not name.startswith("."))
+    return names
+
+
+def _is_movable(statement: ast.stmt, values: Collection[str]) -> bool:
+    """Return True for a method that may stand at the end of its class, or be left out if nothing calls it."""
     if not isinstance(statement, ast.FunctionDef | ast.AsyncFunctionDef):
         return False
-    return not statement.name.startswith("__")
+    return not statement.name.startswith("__") and statement.name not in values
 
 
 def _defined(statement: ast.stmt) -> str | None:

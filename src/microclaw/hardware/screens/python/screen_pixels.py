@@ -38,6 +38,10 @@ class Pixels(Layout):
         self._end()
 
     def icon(self, name, label=""):
+        """Show an icon below its label; for one that is not in ICONS the label, or else the name."""
+        if name not in ICONS:
+            self.text(label or name)
+            return
         self._begin()
         top = self._put_label(label)
         height = self._height - top

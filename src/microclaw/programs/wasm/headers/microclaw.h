@@ -81,7 +81,7 @@ MICROCLAW_READINGS
 #endif
 
 /* Displays: screen_NAME opens one by the name of its part, screen_text and others draw on it (microclaw_screen.h). Only the
- * displays that a program opens are here (screens.py). */
+ * displays that a program opens are here (part_screens.py). */
 #ifdef MICROCLAW_SCREEN_1
 #ifdef __cplusplus
 } /* their pins are marked with templates */

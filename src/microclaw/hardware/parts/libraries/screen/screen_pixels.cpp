@@ -103,15 +103,28 @@ void ScreenPixels::bar(int percent, const char *label) {
     end();
 }
 
+static const Icon *find_icon(const char *name) {
+    for (const Icon &icon : icons) {
+        if (strcmp(icon.name, name) == 0) {
+            return &icon;
+        }
+    }
+    return NULL;
+}
+
+/* For an icon that is not in the table: the label, or else the name. */
 void ScreenPixels::icon(const char *name, const char *label) {
+    const Icon *icon = find_icon(name);
+    if (!icon) {
+        text(*label ? label : name);
+        return;
+    }
     begin();
     int top = put_label(label), size = smaller(width_, height_ - top) / ICON_EDGE;
     int x = (width_ - ICON_EDGE * size) / 2, y = (top + height_ - ICON_EDGE * size) / 2;
-    for (const Icon &icon : icons) {
-        for (int place = 0; strcmp(icon.name, name) == 0 && place < ICON_EDGE * ICON_EDGE; place++) {
-            if (icon.rows[place / ICON_EDGE] & 0x80 >> place % ICON_EDGE) {
-                fill(x + place % ICON_EDGE * size, y + place / ICON_EDGE * size, size, size);
-            }
+    for (int place = 0; place < ICON_EDGE * ICON_EDGE; place++) {
+        if (icon->rows[place / ICON_EDGE] & 0x80 >> place % ICON_EDGE) {
+            fill(x + place % ICON_EDGE * size, y + place / ICON_EDGE * size, size, size);
         }
     }
     end();
