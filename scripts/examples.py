@@ -6,8 +6,12 @@ import shutil
 from pathlib import Path
 from typing import Final
 
+from microclaw.hardware.parts.wiring import Wiring
+from microclaw.hardware.parts.wiring_file import WIRING_FILE, wiring_text
 from microclaw.programs.patterns.catalog import Entry, shipped
 from microclaw.programs.patterns.operations import parameter_rows
+from microclaw.programs.patterns.recorded_ids import with_recorded_ids
+from microclaw.programs.patterns.wired_entry import new_parts
 
 FOLDER: Final = Path(__file__).parents[1] / "examples"
 BY_HAND: Final = {"mqtt_c": ("a lamp and a button at an MQTT broker", "C")}
@@ -22,6 +26,10 @@ def files() -> dict[str, str]:
         for kind in entry.kinds:
             program = entry.fill({}, kind, blocking=True)
             made[f"{entry.name}/{program.file}"] = program.source
+        wiring = Wiring(new_parts(entry, {}, Wiring(())))
+        made[f"{entry.name}/{WIRING_FILE}"] = wiring_text(wiring)
+        expect = entry.fill({}, entry.kinds[0], blocking=True).expect
+        made[f"{entry.name}/{entry.name}.expect"] = with_recorded_ids(expect, wiring)
         made[f"{entry.name}/README.md"] = _page(entry)
     return made
 

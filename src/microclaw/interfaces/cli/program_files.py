@@ -115,6 +115,14 @@ def program_wiring(program: Path, file: Path | None = None) -> ProgramWiring | N
     return ProgramWiring(file, text, read_wiring_text(text))
 
 
+def find_expect_file(program: Path) -> Path | None:
+    """Return the file with a program's expectations beside it, blink.expect for blink.c; None if there is none."""
+    file = program.with_suffix(".expect")
+    if program.suffix and file.is_file():
+        return file
+    return None
+
+
 def expectations_text(file: Path) -> str:
     """Return the file's expectations. Raises ConfigError if they cannot be read, or with line, column and remedy."""
     text = read_given_text(file, 4 * MAX_TEXT_CHARS)

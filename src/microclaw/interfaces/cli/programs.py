@@ -24,6 +24,7 @@ from microclaw.interfaces.cli.operation_commands import perform
 from microclaw.interfaces.cli.options import INTERRUPTED, GlobalOptions, NoTerminal, Texts, command
 from microclaw.interfaces.cli.program_files import (
     files_beside,
+    find_expect_file,
     firmware_option,
     load_described_board,
     name_of_file,
@@ -52,7 +53,9 @@ force_option = click.option("--force", is_flag=True, help="Install it although i
 optimization_option = click.option(
     "-O", "--optimization", default="O3", type=optimization_level, metavar="LEVEL", help="O0, O1, O2, O3, Os or Oz."
 )
-expect_option = click.option("--expect", type=Path, metavar="FILE", help="What it must do (docs/proof.md).")
+expect_option = click.option(
+    "--expect", type=Path, metavar="FILE", help="What it must do (docs/proof.md), else beside FILE."
+)
 wiring_option = click.option(
     "--wiring", type=Path, metavar="FILE", help="What is wired: a wiring.toml or diagram.json, else beside FILE."
 )
@@ -130,7 +133,7 @@ def run(
         try_program(options, values, board, duration, inputs, screen=screen)
 
     if watches:
-        run_at_each_save(options, file, (expect, wiring or find_wiring_file(file)), run_once)
+        run_at_each_save(options, file, (expect or find_expect_file(file), wiring or find_wiring_file(file)), run_once)
     else:
         run_once()
 
@@ -166,7 +169,10 @@ def _program_and_wiring(
     options: GlobalOptions, file: Path, expect: Path | None, wiring_file: Path | None
 ) -> dict[str, Any]:
     """Return a file's program, its expectations and its wiring as the fields of acts; say which parts are wired."""
+    expect = expect or find_expect_file(file)
     values = program_values(file, expect)
+    if expect is not None:
+        options.say(f"expected by {expect.name}")
     wiring = program_wiring(file, wiring_file)
     if wiring is not None:
         options.say(wiring.line)
