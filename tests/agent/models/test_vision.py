@@ -7,14 +7,16 @@ import json
 from typing import Any
 
 import pytest
-from tests.agent.models.asking import anthropic, closing, openai, request
+from tests.agent.models.asking import SECRET, anthropic, closing, openai, request
+from tests.agent.models.dialects import Given, GoogleDialect
 from tests.agent.models.model_server import anthropic_reply, openai_reply, server
 
 from microclaw.agent.models.protocol import AssistantReply, ImageInput, ToolCall, ToolReturn, UserText
 from microclaw.agent.models.provider_wire import history_of
+from microclaw.agent.models.providers import GoogleProviderModel, OpenAIProviderModel
 from microclaw.agent.models.vision import openai_sees, server_sees
 
-PNG = b"\x89PNG\r\n\x1a\npicture"
+PNG = b"\x89PNG\r\n\x1a\npicture\xff\xfe"
 ENCODED = base64.b64encode(PNG).decode()
 CONTENT = '{"success":true,"screens":[{"display":"oled1"}]}'
 NONE: tuple[int, Any] = (404, {})
@@ -38,6 +40,72 @@ async def test_anthropic_gets_the_picture_within_the_tools_result() -> None:
     text, picture = result["content"]
     assert text["text"] == CONTENT
     assert picture["source"] == {"type": "base64", "media_type": "image/png", "data": ENCODED}
+
+
+async def contents_for(gemini: str) -> list[Any]:
+    """Return what a Gemini of this name is sent for two calls of one reply, of which the second has a picture."""
+    calls = (ToolCall("id-1", "gpio-set", "{}"), ToolCall("id-2", "try-program", "{}"))
+    plain = ToolReturn("id-1", "gpio-set", CONTENT)
+    pictured = ToolReturn("id-2", "try-program", CONTENT, images=(ImageInput("image/png", PNG),))
+    asked = request(UserText("what does it show"), AssistantReply("", calls), plain, pictured)
+    reply = (200, GoogleDialect().whole(Given(text="on")))
+    async with server(reply) as s:
+        model = GoogleProviderModel(gemini, api_key=SECRET, base_url=s.url)
+        async with closing(model):
+            await model.respond(asked)
+    contents: list[Any] = s.bodies[0]["contents"]
+    assert [content["role"] for content in contents[:2]] == ["user", "model"]
+    return contents[2:]
+
+
+def picture_of(part: dict[str, Any]) -> tuple[str, bytes]:
+    """Return the type and the bytes of a part's picture: Google reads both spellings of names, and of base64."""
+    blob = part.get("inlineData") or part["inline_data"]
+    return blob.get("mimeType") or blob["mime_type"], base64.urlsafe_b64decode(blob["data"])
+
+
+@pytest.mark.parametrize("name", ["gemini-3-flash", "gemini-3.1-pro-preview", "gemini-flash-latest"])
+async def test_gemini_3_gets_the_picture_within_the_functions_response(name: str) -> None:
+    """Source: https://ai.google.dev/gemini-api/docs/function-calling, multimodal function responses."""
+    (results,) = await contents_for(name)
+    assert results["role"] == "user"
+    plain, pictured = (part["functionResponse"] for part in results["parts"])
+    assert (plain["id"], pictured["id"]) == ("id-1", "id-2")
+    assert "parts" not in plain
+    assert pictured["name"] == "try-program"
+    assert CONTENT in pictured["response"].values()
+    (picture,) = pictured["parts"]
+    assert picture_of(picture) == ("image/png", PNG)
+
+
+@pytest.mark.parametrize("name", ["gemini-2.5-flash", "gemini-2.5-pro", "gemini-2.0-flash"])
+async def test_an_older_gemini_gets_the_picture_as_a_users_after_all_functions_responses(name: str) -> None:
+    """A function's response of an older model takes no pictures, and a content with responses takes nothing else."""
+    results, pictures = await contents_for(name)
+    responses = [part["functionResponse"] for part in results["parts"]]
+    assert [response["id"] for response in responses] == ["id-1", "id-2"]
+    assert all("parts" not in response for response in responses)
+    assert "success" in json.dumps(responses[1]["response"])
+    assert pictures["role"] == "user"
+    begin, picture, _ = pictures["parts"]
+    assert "id-2" in begin["text"]
+    assert picture_of(picture) == ("image/png", PNG)
+
+
+@pytest.mark.parametrize("name", ["gemini-2.5-flash", "models/gemini-3-flash"])
+async def test_gemini_at_googles_compatible_address_gets_the_picture_unasked(name: str) -> None:
+    """Google's list of models does not say that they see. The local server is the proxy on the way to Google."""
+    address = "http://generativelanguage.googleapis.com/v1beta/openai"
+    async with server((200, openai_reply("on"))) as s:
+        model = OpenAIProviderModel(name, api_key=SECRET, base_url=address, proxy=s.url)
+        async with closing(model):
+            await model.respond(SEEN)
+    assert s.paths == [f"{address}/chat/completions"]
+    result, pictures = s.bodies[0]["messages"][-2:]
+    assert (result["role"], result["tool_call_id"]) == ("tool", "id-1")
+    assert pictures["role"] == "user"
+    picture = pictures["content"][1]
+    assert picture == {"type": "image_url", "image_url": {"url": f"data:image/png;base64,{ENCODED}"}}
 
 
 SAYS: dict[str, list[tuple[int, Any]]] = {

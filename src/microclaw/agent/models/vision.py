@@ -3,6 +3,7 @@
 A server that does not say it gets none: a text-only model's server refuses the whole request. Sources: Ollama
 `POST /api/show` (capabilities), llama.cpp `GET /props` (modalities), LM Studio `GET /api/v0/models` (type), OpenRouter
 and Mistral `GET /v1/models` (architecture.input_modalities; capabilities): each server's documentation of its API.
+Google's server for Gemini does not say it, but its documentation does: https://ai.google.dev/gemini-api/docs/openai
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from microclaw.agent.models.server_window import ANSWER_S, MAX_BYTES, ask_server
 
 _TEXT_ONLY: Final = re.compile(r"gpt-3|gpt-4(?:-\d{4}|-32k|$)|o1-(?:mini|preview)|o3-mini|audio|search")
 """OpenAI's own models for chats that take no pictures, by their names; all others take them."""
+_GOOGLE_HOST: Final = "generativelanguage.googleapis.com"
 _SEES: Final = re.compile(r"\b(?:vision|image|vlm)\b")
 
 
@@ -32,6 +34,8 @@ async def server_sees(base_url: str, name: str, *, api_key: str | None = None, p
     from microclaw.agent.models.bounded_http import bounded_client
 
     parts = urlsplit(base_url)
+    if parts.hostname == _GOOGLE_HOST and "gemini" in name:
+        return True
     root = f"{parts.scheme}://{parts.netloc}"
     places = (
         ("GET", f"{base_url.rstrip('/')}/models", None),
