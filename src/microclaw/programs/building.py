@@ -16,6 +16,7 @@ from microclaw.events import ProgramKind
 from microclaw.hardware.boards.profile import BoardProfile
 from microclaw.hardware.parts.wiring import WiredPart
 from microclaw.programs.builds.cache import BuildCache
+from microclaw.programs.patterns.displays import PYTHON_BOARDS
 from microclaw.programs.py.py_image import PyImage
 from microclaw.programs.wasm.source_language import Language, language_of_file
 from microclaw.programs.wasm.wasm_image import WasmImage
@@ -81,7 +82,7 @@ def check_kind(kind: ProgramKind, kinds: Sequence[ProgramKind]) -> None:
     command = "microclaw device list"
     if kind == "py":
         language = "Python"
-        command = "microclaw flash, or a virtual one: microclaw virtual --join"
+        command = PYTHON_BOARDS
     raise DeployRejected(
         f"this program is {language}; the device's firmware takes {takes}",
         next_step=f"write it in that language, or choose a device whose firmware takes it: {command}",

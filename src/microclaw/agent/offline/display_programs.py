@@ -18,9 +18,10 @@ from microclaw.agent.offline.boards import board_of, device_of, pin_target
 from microclaw.agent.offline.decision import Act, Context, ask
 from microclaw.agent.offline.display_sentences import displays_of, find_displays
 from microclaw.agent.offline.pattern_values import Filled, PatternValues, pace_ms
+from microclaw.agent.offline.recorded_parts import record_step, recorded_pins
 from microclaw.errors import ConfigError
 from microclaw.hardware.parts.named_parts import part_line
-from microclaw.hardware.parts.reader import parts, parts_measuring, quantities
+from microclaw.hardware.parts.reader import find_part, parts, parts_measuring, quantities
 from microclaw.hardware.parts.wiring import WiredPart, bus_pins
 from microclaw.programs.patterns.displays import parse_display, shows_only_numbers, size_in_characters
 from microclaw.programs.patterns.library import MAX_SHOWN_CHARS, pattern_names
@@ -36,8 +37,8 @@ def _display_of(context: Context) -> WiredPart:
     displays = find_displays(device, words)
     all_ids = ", ".join(part.id for part in displays_of(device))
     if not all_ids:
-        example = next(part.name for part in parts().values() if part.kind == "display" and part.i2c is not None)
-        step = f"record it: microclaw device wiring {device.name} --add display1={example} (docs/reference/parts.md)"
+        example = next(part for part in parts().values() if part.kind == "display" and part.i2c is not None)
+        step = f"{record_step(device, 'display1', example)} (docs/reference/parts.md)"
         raise ask(f"Which display is wired to {device.name}? None is recorded, so I did nothing.", step)
     if not displays:
         raise ask(f"{device.name} has no {words} that is recorded; it has {all_ids}.", f"end with: on {all_ids}")
@@ -123,6 +124,9 @@ def _clear(context: Context) -> Filled:
 
 def _presses(context: Context) -> Filled:
     display = _display_of(context)
+    if context.parse.number("button_pin") is None and not recorded_pins(context, "button_pin"):
+        step = f"name it, as in: pin 4; or {record_step(device_of(context), 'btn1', find_part('button'))}"
+        raise ask("Which pin is the button on? None is recorded.", step, "button_pin")
     button = pin_target(context, "button_pin")
     for part in device_of(context).record.on_pin(button.pin):
         if part.part == "button" and part.active == "high":
@@ -137,8 +141,7 @@ def _distance(context: Context) -> Filled:
     echo_pin = context.parse.number("echo_pin")
     if trigger_pin is None or echo_pin is None:
         (sonar, *_) = parts_measuring("distance")
-        roles = " ".join(f"{pin.role}=PIN" for pin in sonar.pins)
-        step = f"record it: microclaw device wiring {device_of(context).name} --add 'sonar1={sonar.name} {roles}'"
+        step = record_step(device_of(context), "sonar1", sonar)
         raise ask("Which two pins is the distance sensor on, trigger and echo? None is recorded.", step)
     words = f"show the distance to the sensor on pins {trigger_pin} and {echo_pin} {_on(context, display)}"
     values: PatternValues = {"DISPLAY": part_line(display), "TRIG_PIN": trigger_pin, "ECHO_PIN": echo_pin}
@@ -167,6 +170,7 @@ def _sensor(context: Context) -> Filled:
         values: PatternValues = {"DISPLAY": part_line(display), "PIN": pin, "QUANTITY": name, "EVERY_MS": every_ms}
         values["TWO"] = int(second is not None)
         return f"display_{wired.part}", values, f"{shown} of the {wired.part} {ending}"
+    _check_recorded(context, wired)
     sensor = sensor_of(context)
     values = {"DISPLAY": part_line(display), "QUANTITY": name, "UNIT": _unit(name), "ADDRESS": sensor.address}
     values["EVERY_MS"] = every_ms
@@ -174,6 +178,24 @@ def _sensor(context: Context) -> Filled:
         _check_second(sensor, second)
         values |= {"TWO": 1, "SECOND": second, "SECOND_UNIT": _unit(second)}
     return "display_sensor", values, f"{shown} {ending}"
+
+
+def _check_recorded(context: Context, wired: WiredPart | None) -> None:
+    """Raise CannotDo, with how to record it, if the sentence names a sensor on pins of its own that is not recorded."""
+    name = context.parse.word("part")
+    if wired is not None or name is None:
+        return
+    facts = find_part(name)
+    if facts.i2c is not None:
+        return
+    quantity = context.parse.word("quantity") or "temperature"
+    if quantity not in facts.measures:
+        measured = " and ".join(map(_spoken, facts.measures))
+        text = f"The {name.upper()} measures {measured}, and not {_spoken(quantity)}."
+        raise ask(text, f"show the {_spoken(next(iter(facts.measures)))} of the {name} on the display")
+    device = device_of(context)
+    text = f"Which pin is the {name.upper()} on? {device.name} has none that is recorded, so I did nothing."
+    raise ask(text, record_step(device, f"{name.rstrip('0123456789')}1", facts))
 
 
 def _check_second(sensor: BoardSensor, second: str) -> None:

@@ -11,6 +11,7 @@ from typing import Final
 from microclaw.agent.language.pin_names import spoken_names
 from microclaw.agent.models.protocol import KnownDevice
 from microclaw.agent.offline.decision import Parse
+from microclaw.agent.offline.order_words import may_be_order
 from microclaw.agent.offline.recorded_parts import with_part_names
 from microclaw.agent.offline.sentences import english
 from microclaw.hardware.parts.wiring import WiredPart
@@ -29,18 +30,10 @@ _FORMS: Final = (
 _CLEAR: Final = r"(?is){please}(?:clear|empty|blank|wipe) (?:the |my |our )?(?P<display>{displays})[.!]*"
 _TEXT: Final = re.compile(
     r"(?is)(?P<verb>show|display|print|write|put|say|draw|scroll|run|move|slide)(?: me)? "
-    r"(?P<kind>the (?:text|word|words|message) )?(?P<text>.+)"
+    r"(?:the (?:text|word|words|message) )?(?P<text>.+)"
 )
 _SCROLLING: Final = ("scroll", "run", "move", "slide")
 _QUOTES: Final = re.compile(r"(?s)[\"“”„'‘’`](?P<text>.+)[\"“”„'‘’`]")
-_NOT: Final = re.compile(r"(?i)\b(?:not?|never|cannot|dont|unless|\w+n['’]t)\b")
-_ORDERS: Final = re.compile(
-    r"(?i)\b(?:what|which|who|whose|how|when|where|why|whether|if|while|until|"
-    r"a|an|the|this|that|these|those|my|your|his|her|its|our|their|every|each|all|some|any|"
-    r"i|you|he|she|it|we|they|me|him|us|them|everything|something|is|are|was|were|"
-    r"program|programs|graph|picture|image|icon|bar|status|state|uptime|date|day|weather|log|blink|count|number)\b"
-)
-"""Words of questions and orders. A text with one of them is shown only in quotes."""
 _FOR_TEXT: Final = ("show", "display", "print", "write", "put", "say", "scroll")
 """The verbs of a text without quotes; "run" and "draw" may ask for a program or a graph."""
 
@@ -107,8 +100,7 @@ def _parse_content(match: re.Match[str], device: KnownDevice | None) -> Parse | 
     quoted = _QUOTES.fullmatch(match_text["text"])
     if quoted is not None:
         return Parse(kind, {"display": display, "text": quoted["text"]})
-    may_be_order = _ORDERS.search(match_text["text"]) or match_text["verb"].lower() not in _FOR_TEXT
-    is_unclear = may_be_order and match_text["kind"] is None
-    if is_unclear or _NOT.search(what):
+    is_unclear = match_text["verb"].lower() not in _FOR_TEXT or may_be_order(match_text["text"], device)
+    if is_unclear:
         return Parse(kind, {"display": display, "unclear": match_text["text"]})
     return Parse(kind, {"display": display, "text": match_text["text"]})

@@ -37,7 +37,7 @@ from microclaw.errors import ConfigError
 from microclaw.events import ProgramKind
 from microclaw.hardware.parts.named_parts import inputs_on, part_line
 from microclaw.hardware.parts.wiring import Wiring
-from microclaw.programs.patterns.displays import display_kinds, parse_display
+from microclaw.programs.patterns.displays import PYTHON_BOARDS, display_kinds, parse_display
 from microclaw.programs.patterns.expected import Value
 from microclaw.programs.patterns.library import fill, pattern_kinds
 from microclaw.programs.patterns.recorded_ids import with_recorded_ids
@@ -300,7 +300,7 @@ def _chain(context: Context) -> PinTarget:
     board = board_of(context)
     if context.device is None or "py" not in context.device.kinds:
         text = f"The firmware of {board.title} cannot drive an addressable LED, which colors need."
-        raise ask(text, "a board with our MicroPython firmware can: microclaw flash", code="not_possible")
+        raise ask(text, f"a board with our MicroPython firmware can: {PYTHON_BOARDS}", code="not_possible")
     led_pin = addressable_led(context)
     if led_pin is not None:
         return PinTarget(led_pin, is_led=True)

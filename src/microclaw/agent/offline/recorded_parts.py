@@ -17,7 +17,7 @@ from microclaw.agent.models.protocol import KnownDevice
 from microclaw.agent.offline.decision import Context, Parse, Values
 from microclaw.agent.offline.sentences import english
 from microclaw.hardware.parts.reader import Part
-from microclaw.hardware.parts.wiring import WiredPart, Wiring
+from microclaw.hardware.parts.wiring import WiredPart, Wiring, free_id
 
 _BEEPS: Final = re.compile(r"\b(?:beep|buzz)\b")
 _SWITCHING: Final = frozenset(
@@ -55,6 +55,19 @@ def recorded_pins(context: Context, slot: str) -> list[WiredPart]:
         if slot in roles:
             return list(device.wiring.of_part(part))
     return []
+
+
+def record_step(device: KnownDevice, part_id: str, facts: Part) -> str:
+    """Return the command that records a part: 'microclaw device wiring desk --add "dht1=dht22 data=PIN"'.
+
+    It has an id that the device has not yet. A part on I2C needs no pins.
+    """
+    taken = [part.id for part in device.wiring.parts]
+    words = [f"{free_id(part_id, taken)}={facts.name}"]
+    for pin in facts.pins:
+        if facts.i2c is None and not pin.optional:
+            words.append(f"{pin.role}=PIN")
+    return f'record it: microclaw device wiring {device.name} --add "{" ".join(words)}"'
 
 
 def fits_wiring(parse: Parse, wiring: Wiring) -> bool:

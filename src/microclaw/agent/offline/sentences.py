@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 MAX_SENTENCE_CHARS = 300
 
-_TEMPLATES = ("words", "programs", "lights", "parts", "now", "manage", "refused", "near", "unsafe")
+TEMPLATE_FILES = ("words", "programs", "lights", "parts", "now", "manage", "refused", "near", "unsafe")
 """Files of templates. Help lists the examples in this order, too."""
 _WITH_ANY_NAME = frozenset({"remove_app", "app_status", "switch_app"})
 """Kinds of sentences in which any words at all may be a program's name."""
@@ -77,9 +77,9 @@ class Sentences:
     def __init__(self) -> None:
         from hassil import Intents
 
-        merged = _read_data(_TEMPLATES)
-        on_display = _read_data(("words", "displays"))
-        with_hands = _read_data(("words", "hands"))
+        merged = read_templates(TEMPLATE_FILES)
+        on_display = read_templates(("words", "displays"))
+        with_hands = read_templates(("words", "hands"))
         self.part_words: Mapping[str, Sequence[str]] = with_hands["part_words"]
         self.answers = {name: Say(**answer) for name, answer in merged["answers"].items()}
         self.examples: dict[str, str] = {}
@@ -102,12 +102,12 @@ class Sentences:
         self.answers["help"] = self._help(merged["after_an_act"])
         self.colors: Mapping[str, tuple[int, int, int]] = merged["colors"]
         self._intents = Intents.from_dict(merged)
-        self._references = Intents.from_dict(_read_data(("words", "references")))
+        self._references = Intents.from_dict(read_templates(("words", "references")))
         self._on_display = Intents.from_dict(on_display)
         self._with_hands = Intents.from_dict(with_hands)
-        self._refused = {reason: _any_of(phrases) for reason, phrases in merged["dangers"].items()}
+        self._refused = {reason: any_of(phrases) for reason, phrases in merged["dangers"].items()}
         self._names = re.compile(rf"\b(?:{'|'.join([_NAMES, *map(re.escape, parts())])})(?![\w.])")
-        self._filler = _any_of(map(re.escape, sorted(merged["filler"], key=len, reverse=True)))
+        self._filler = any_of(map(re.escape, sorted(merged["filler"], key=len, reverse=True)))
         # These words matter also inside of another one, as in "turned-off".
         self._telling = re.compile(rf"\b(?:{'|'.join(merged['telling'])})\b")
         self._known_sentences = self._tag_known(merged["near"])
@@ -383,7 +383,7 @@ def english() -> Sentences:
     return Sentences()
 
 
-def _read_data(names: Iterable[str]) -> dict[str, Any]:
+def read_templates(names: Iterable[str]) -> dict[str, Any]:
     """Read and merge the files of templates."""
     from hassil import merge_dict
 
@@ -432,5 +432,5 @@ def _quantity_keywords() -> list[str]:
     return keywords
 
 
-def _any_of(patterns: Iterable[str]) -> re.Pattern[str]:
+def any_of(patterns: Iterable[str]) -> re.Pattern[str]:
     return re.compile(rf"(?<![\w'-])(?:{'|'.join(patterns)})(?![\w'-])")

@@ -13,6 +13,8 @@ from microclaw.events import PROGRAM_KINDS, ProgramKind
 from microclaw.hardware.parts.named_parts import parse_part_line, part_line
 from microclaw.hardware.parts.wiring import WiredPart
 
+PYTHON_BOARDS: Final = "microclaw flash, or a virtual one: microclaw virtual --join"
+"""The commands that give a board which takes programs in Python."""
 _CHARACTER_PIXELS: Final = 8
 """The width and the height of the smallest characters."""
 _ILI9341_CHARACTERS: Final = (30, 40)
@@ -61,7 +63,7 @@ def opening_call(part: WiredPart, kind: ProgramKind) -> str:
     """
     name = _call_name(part)
     if kind not in display_kinds(part):
-        step = "give a board our firmware: microclaw flash"
+        step = f"use a board with our firmware: {PYTHON_BOARDS}"
         raise ConfigError(f"only programs in Python draw on a {part.part}", next_step=step)
     arguments: list[str] = []
     for argument in _ARGUMENTS[name]:

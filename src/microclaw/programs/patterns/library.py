@@ -24,7 +24,7 @@ from microclaw.errors import ConfigError, UnknownName
 from microclaw.events import PROGRAM_KINDS, ProgramKind
 from microclaw.hardware.parts.named_parts import part_line
 from microclaw.hardware.parts.reader import i2c_quantities
-from microclaw.programs.patterns.displays import display_words, opening_call, parse_display, text_words
+from microclaw.programs.patterns.displays import PYTHON_BOARDS, display_words, opening_call, parse_display, text_words
 from microclaw.programs.patterns.expected import Value, expected_text
 from microclaw.text import clean_text
 from microclaw.wire.board_control import MAX_PIN
@@ -171,7 +171,7 @@ def _check_kind(name: str, table: Mapping[str, Any], kind: ProgramKind) -> None:
     reason = clean_text(table.get("missing", "these boards cannot do it"), one_line=True)
     step = None
     if kind == "wasm":
-        step = "give a board our firmware: microclaw flash"
+        step = f"use a board with our firmware: {PYTHON_BOARDS}"
     raise ConfigError(f"{name} has no program in {LANGUAGES[kind]}: {reason}", next_step=step)
 
 

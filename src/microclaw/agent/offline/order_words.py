@@ -1,0 +1,124 @@
+"""The words with a meaning for the agent or a board: a text for a display that has one may be an order or a question.
+
+They come from the templates of all sentences, the parts and the quantities. displays.toml adds words that no template
+has, and lists usual texts in which such words say nothing.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from functools import cache
+from typing import Any, Final
+
+from msgspec import Struct
+
+from microclaw.agent.language.quantities import normalize_quantities
+from microclaw.agent.language.times import split_when
+from microclaw.agent.models.protocol import KnownDevice
+from microclaw.agent.offline.boards import pads_to_pins
+from microclaw.agent.offline.recorded_parts import with_part_names
+from microclaw.agent.offline.sentences import TEMPLATE_FILES, any_of, read_templates
+from microclaw.hardware.parts.reader import parts
+
+_CONTRACTED: Final = re.compile(r"(?i)\b\w+n['’]t\b")
+_BARE_NUMBER: Final = re.compile(r"[-+]?\d[\d.,:]*%?")
+_HOLE: Final = re.compile(r"\{[^}]*\}|<[^>]*>")
+_WORD: Final = re.compile(r"[^\W_]+")
+_PART_WORDS: Final = "part_words"
+_WITH_TEMPLATES: Final = ("sentences", "in", "values", "expansion_rules", _PART_WORDS)
+_LEAST_STEM_CHARS: Final = 3
+_LONG_CHARS: Final = 7
+"""In a word of so many letters one wrong letter hardly makes another word."""
+
+
+class OrderWords(Struct, frozen=True):
+    """Words with a meaning, without the "s" of a plural, and the usual texts in which no word has one.
+
+    `long_words` are those in which a slip of the keyboard is found.
+    """
+
+    words: frozenset[str]
+    long_words: tuple[str, ...]
+    usual_texts: re.Pattern[str]
+
+
+def may_be_order(text: str, device: KnownDevice | None) -> bool:
+    """Return True if a text without quotes may be an order or a question: "heap memory", "hello in 5 minutes"."""
+    if _BARE_NUMBER.fullmatch(text):
+        return False
+    if _CONTRACTED.search(text) or with_part_names(text, device) != text:
+        return True
+    normal = normalize_quantities(pads_to_pins(text, None))
+    timed = split_when(normal)
+    if timed is not None and timed[0]:
+        return True
+    order_words = _order_words()
+    rest = order_words.usual_texts.sub(" ", normal)
+    for word in _WORD.findall(rest):
+        if not order_words.words.isdisjoint(_spellings(word)) or _is_misspelt(word, order_words.long_words):
+            return True
+    return False
+
+
+@cache
+def _order_words() -> OrderWords:
+    templates = read_templates(("displays", "hands", "references", *TEMPLATE_FILES))
+    words = set[str](templates["order_words"])
+    texts = list(_template_texts(templates, ""))
+    for name, part in parts().items():
+        texts += (name, *part.inputs, *part.shows, part.words.get("en", ""))
+    for text in texts:
+        for word in _WORD.findall(_HOLE.sub(" ", text).lower()):
+            # A number or a letter by itself is a usual text.
+            if len(word) > 1 and not word.isdigit():
+                words.add(word)
+    stems = {_stem(word) for word in words}
+    return OrderWords(
+        words=frozenset(stems),
+        long_words=tuple(stem for stem in stems if len(stem) >= _LONG_CHARS),
+        usual_texts=any_of(map(re.escape, sorted(templates["usual_texts"], key=len, reverse=True))),
+    )
+
+
+def _template_texts(value: Any, key: str) -> Iterator[str]:
+    """Yield the templates of sentences in a table; `key` is the key that decides what its texts are."""
+    if isinstance(value, str):
+        if key in _WITH_TEMPLATES:
+            yield value
+    elif isinstance(value, Mapping):
+        for name, inner in value.items():
+            inner_key = key if key in ("expansion_rules", _PART_WORDS) else name
+            yield from _template_texts(inner, inner_key)
+    elif isinstance(value, list):
+        for inner in value:
+            yield from _template_texts(inner, key)
+
+
+def _spellings(word: str) -> set[str]:
+    """Return the words that a word may be a form of: "buses" of "bus", "inverted" of "invert", "gpio4" of "gpio"."""
+    spellings = {word, word.rstrip("0123456789"), _stem(word)}
+    for ending in ("es", "ed", "ing"):
+        verb = word.removesuffix(ending)
+        if verb != word:
+            spellings |= {verb, f"{verb}e"}
+    return spellings
+
+
+def _stem(word: str) -> str:
+    """Return the word without the "s" of a plural."""
+    stem = word.removesuffix("s")
+    if len(stem) < _LEAST_STEM_CHARS:
+        return word
+    return stem
+
+
+def _is_misspelt(word: str, long_words: tuple[str, ...]) -> bool:
+    """Return True if a word is one of these but for one letter: "temprature"."""
+    if len(word) < _LONG_CHARS - 1:
+        return False
+    # It takes 3.5 MB, which a host saves that understands all its sentences.
+    from rapidfuzz import process
+    from rapidfuzz.distance import OSA
+
+    return process.extractOne(word, long_words, scorer=OSA.distance, score_cutoff=1) is not None
