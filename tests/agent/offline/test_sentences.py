@@ -15,8 +15,10 @@ from tests.agent.offline.turns import CHANGING, WORLDS, Chat, converse, one, vec
 from microclaw.agent.models.protocol import ModelRequest, UserText
 from microclaw.agent.offline.decision import Act, Say
 from microclaw.agent.offline.dialogue import one_call, understand
+from microclaw.agent.offline.order_words import may_be_order
 from microclaw.agent.offline.sentences import MAX_SENTENCE_CHARS, english
 from microclaw.hardware.boards.reader import board_ids, load_board
+from microclaw.hardware.parts.reader import parts, quantities
 
 ONE_BOARD = WORLDS["one board"]
 TURNS = list(vectors())
@@ -159,6 +161,11 @@ def test_the_words_of_a_reading_are_a_template_of_the_same_act() -> None:
 def test_what_is_too_long_is_not_read() -> None:
     for text in ("five " + "hundred " * 200, "hundred thousand million " * 1500, "x" * (MAX_SENTENCE_CHARS + 1)):
         assert english().parse(text) is None
+
+
+def test_no_known_sentence_quantity_or_part_is_a_text_for_a_display() -> None:
+    meant = [*english().examples.values(), *quantities(), *parts()]
+    assert [text for text in meant if not may_be_order(text.replace("_", " "), None)] == []
 
 
 @pytest.mark.parametrize("board_id", board_ids())

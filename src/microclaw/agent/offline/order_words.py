@@ -23,6 +23,7 @@ from microclaw.hardware.parts.reader import parts
 
 _CONTRACTED: Final = re.compile(r"(?i)\b\w+n['’]t\b")
 _BARE_NUMBER: Final = re.compile(r"[-+]?\d[\d.,:]*%?")
+_DOUBLED_END: Final = re.compile(r"(.)\1$")
 _HOLE: Final = re.compile(r"\{[^}]*\}|<[^>]*>")
 _WORD: Final = re.compile(r"[^\W_]+")
 _PART_WORDS: Final = "part_words"
@@ -101,7 +102,8 @@ def _spellings(word: str) -> set[str]:
     for ending in ("es", "ed", "ing"):
         verb = word.removesuffix(ending)
         if verb != word:
-            spellings |= {verb, f"{verb}e"}
+            # "Inverted", "rotated", "spinning".
+            spellings |= {verb, f"{verb}e", _DOUBLED_END.sub(r"\1", verb)}
     return spellings
 
 
