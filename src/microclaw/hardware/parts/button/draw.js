@@ -15,7 +15,7 @@ export default {
     }
     add(group, s("circle", { class: "m-black", cx: 28, cy: 28, r: 15 }));
     const cap = s("circle", { class: "cap", cx: 28, cy: 28, r: 13 });
-    press(group, `${label}: hold down`, [6, 6, 44, 44], hands && ((isDown) => hands({ pressed: isDown ? 1 : 0 })), cap);
+    press(group, hands, { label: `${label}: hold down`, box: [6, 6, 44, 44], input: "pressed" }, cap);
     return ({ pressed = null }) => {
       set(cap, "r", pressed ? 11 : 13);
       set(cap, "class", pressed ? "cap down" : "cap");

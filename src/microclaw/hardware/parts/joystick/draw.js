@@ -12,10 +12,10 @@ export default {
   draw(group, { label, values }, hands) {
     add(group, s("rect", { class: "m-board", x: 36, width: 76, height: 76, rx: 4 }), s("circle", { class: "m-black", cx: 74, cy: 38, r: 34 }));
     const stick = s("g", {}, s("circle", { class: "m-knob", r: 18 }), s("circle", { class: "m-knob top", r: 12 }));
-    press(group, `${label}: hold down`, [48, 12, 52, 52], hands && ((isDown) => hands({ pressed: isDown ? 1 : 0 })), stick);
+    press(group, hands, { label: `${label}: hold down`, box: [48, 12, 52, 52], input: "pressed" }, stick);
     add(group, s("text", { class: "name", x: 0, y: 90 }, "x"), s("text", { class: "name", x: 0, y: 108 }, "y"));
-    const showX = slider(group, [12, 86, 136], `${label}: x`, values?.x ?? PERCENT, hands && ((x) => hands({ x })));
-    const showY = slider(group, [12, 104, 136], `${label}: y`, values?.y ?? PERCENT, hands && ((y) => hands({ y })));
+    const showX = slider(group, hands, { label: `${label}: x`, place: [12, 86, 136], input: "x", facts: values?.x ?? PERCENT });
+    const showY = slider(group, hands, { label: `${label}: y`, place: [12, 104, 136], input: "y", facts: values?.y ?? PERCENT });
     return ({ x = null, y = null, pressed = null }) => {
       const right = ((x ?? 50) - 50) * 0.3;
       const up = ((y ?? 50) - 50) * 0.3;

@@ -20,7 +20,7 @@ export default {
       const y = 6 + Math.floor(place / 4) * 35;
       const cap = s("rect", { class: "keycap", x, y, width: 31, height: 31, rx: 4 });
       const legend = s("text", { class: "legend", x: x + 15.5, y: y + 20.5 }, key);
-      press(group, `${label}: key ${key}`, [x, y, 31, 31], hands && ((isDown) => hands({ [key]: isDown ? 1 : 0 })), cap, legend);
+      press(group, hands, { label: `${label}: key ${key}`, box: [x, y, 31, 31], input: key }, cap, legend);
       return cap;
     });
     return (state) => {

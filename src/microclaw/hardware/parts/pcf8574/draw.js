@@ -16,7 +16,7 @@ export default {
       const y = number < 4 ? 4 : 46;
       const lamp = s("circle", { class: "indicator", cx: x + 16.5, cy: y + 13, r: 5.5 });
       const name = s("text", { class: "print small", x: x + 16.5, y: y + 33 }, pin.toUpperCase());
-      press(group, `${label}: pull ${pin} to ground`, [x, y, 33, 38], hands && ((isDown) => hands({ [pin]: isDown ? 0 : 1 })), lamp, name);
+      press(group, hands, { label: `${label}: pull ${pin} to ground`, box: [x, y, 33, 38], input: pin, held: 0 }, lamp, name);
       return lamp;
     });
     return (state) => lamps.forEach((lamp, number) => light(lamp, state[PINS[number] ?? ""] ?? null));

@@ -14,7 +14,7 @@ export default {
       s("path", { class: "facets", d: "M32 8v44M10 30h44M16.5 14.5l31 31M47.5 14.5l-31 31" }),
       s("circle", { class: "facets", cx: 32, cy: 30, r: 12 }));
     add(group, s("rect", { class: "m-green", x: 4, y: 2, width: 56, height: 56, rx: 5 }));
-    press(group, `${label}: move before it`, [8, 6, 48, 48], hands && ((isDown) => hands({ motion: isDown ? 1 : 0 })), dome);
+    press(group, hands, { label: `${label}: move before it`, box: [8, 6, 48, 48], input: "motion" }, dome);
     add(group, rays);
     return ({ motion = null }) => set(rays, "opacity", motion ? 1 : 0);
   },

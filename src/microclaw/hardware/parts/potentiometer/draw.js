@@ -1,11 +1,11 @@
 // A potentiometer: turned by dragging around it, or with the arrow keys.
 
-import { slide } from "../../hands.js";
+import { slide, turnsAt } from "../../hands.js";
 import { add, s, set } from "../../svg.js";
 
 const MIDDLE = 34;
-const LEFT_END = -135;
-const RIGHT_END = 135;
+// From its left end to its right end, in turns.
+const SWEEP = 0.75;
 
 /** @type {import("../../svg.js").PartDrawing} */
 export default {
@@ -15,19 +15,14 @@ export default {
     const pointer = s("path", { class: "pointer", d: "M0-10v-11" });
     const knob = s("g", {}, s("circle", { class: "m-knob", r: 23 }), s("circle", { class: "m-knob top", r: 17 }), pointer);
     add(group, s("path", { class: "ticks", d: "M12.79 55.21A30 30 0 1 1 55.21 55.21" }));
-    /** @param {number} x @param {number} y */
-    const valueAt = (x, y) => {
-      const degrees = (Math.atan2(x - MIDDLE, MIDDLE - y) * 180) / Math.PI;
-      const share = (Math.max(LEFT_END, Math.min(RIGHT_END, degrees)) - LEFT_END) / (RIGHT_END - LEFT_END);
-      return least + share * (most - least);
-    };
-    const range = { least, most, step, value: null, text: (/** @type {number} */ value) => `${value} %` };
+    const valueAt = (/** @type {number} */ x, /** @type {number} */ y) => least + (turnsAt(x, y, MIDDLE) / SWEEP + 0.5) * (most - least);
+    const range = { least, most, step, text: (/** @type {number} */ value) => `${value} %` };
     const place = s("g", { transform: `translate(${MIDDLE} ${MIDDLE})` }, knob);
-    const show = slide(group, label ?? "knob", range, [2, 2, 64, 64], valueAt, hands && ((position) => hands({ position })), place);
+    const show = slide(group, hands, { label: `${label}`, box: [2, 2, 64, 64], input: "position", range, valueAt }, place);
     return ({ position = null }) => {
       const share = ((position ?? least) - least) / (most - least);
       set(pointer, "opacity", position === null ? 0 : 1);
-      set(knob, "transform", `rotate(${(LEFT_END + share * (RIGHT_END - LEFT_END)).toFixed(1)})`);
+      set(knob, "transform", `rotate(${((share - 0.5) * SWEEP * 360).toFixed(1)})`);
       show(position);
     };
   },

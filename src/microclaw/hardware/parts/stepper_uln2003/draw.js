@@ -1,15 +1,5 @@
 // A stepper motor on its driver board: where its shaft stands.
 
-import { motorSays, shaft } from "../../shapes.js";
-import { add } from "../../svg.js";
+import { stepper } from "../../shapes.js";
 
-/** @type {import("../../svg.js").PartDrawing} */
-export default {
-  size: [78, 78],
-  draw(group) {
-    const { shapes, turn } = shaft();
-    add(group, shapes);
-    return ({ angle = null }) => turn(angle);
-  },
-  says: motorSays,
-};
+export default stepper([78, 78]);

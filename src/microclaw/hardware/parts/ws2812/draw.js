@@ -38,14 +38,17 @@ function addLed(group, x, y, pitch) {
   };
 }
 
-/** @type {import("../../svg.js").PartDrawing & {sizeOf: Function}} */
-const leds = {
-  sizeOf(attributes) {
-    const { pitch, rows } = grid(countOf(attributes), attributes.width);
-    return [WIDTH, Math.max(28, Math.round(rows * pitch) + 2 * MARGIN)];
-  },
+/** @param {import("../../svg.js").Attributes} attributes @returns {[number, number]} */
+function sizeOf(attributes) {
+  const { pitch, rows } = grid(countOf(attributes), attributes.width);
+  return [WIDTH, Math.max(28, Math.round(rows * pitch) + 2 * MARGIN)];
+}
+
+/** @type {import("../../svg.js").PartDrawing} */
+export default {
+  sizeOf,
   draw(group, attributes) {
-    const [, height] = leds.sizeOf(attributes);
+    const [, height] = sizeOf(attributes);
     const place = s("g");
     add(group, s("rect", { class: "m-board", width: WIDTH, height, rx: 4 }), place);
     /** @param {number} count */
@@ -73,5 +76,3 @@ const leds = {
     return `${colors.filter((color) => color !== "000000").length} of ${colors.length} lit`;
   },
 };
-
-export default leds;

@@ -2,8 +2,9 @@
 
 import { add, s, set } from "./svg.js";
 
+/** @typedef {import("./svg.js").Hands} Hands */
 /** @typedef {[number, number, number, number]} Box x, y, width and height, in the part's units */
-/** @typedef {{least: number, most: number, step: number, value: number | null, text: (value: number) => string}} Range */
+/** @typedef {{least: number, most: number, step: number, text: (value: number) => string}} Range */
 
 /** @type {Record<string, number>} */
 const STEPS = { ArrowUp: 1, ArrowRight: 1, ArrowDown: -1, ArrowLeft: -1, PageUp: 10, PageDown: -10 };
@@ -15,34 +16,38 @@ export function letGo(drawing) {
   for (const hand of drawing?.querySelectorAll("[aria-pressed=true]") ?? []) hand.dispatchEvent(new Event(LET_GO));
 }
 
-/** @param {Box} box */
-function reach([x, y, width, height]) {
-  return s("rect", { class: "reach", x, y, width, height, rx: 8 });
+/**
+ * An element that mouse, finger and keyboard reach. `box` is where a finger meets it, 40 units at least.
+ * @param {string} role @param {string} label @param {Box} box @param {any[]} drawing
+ */
+function reachable(role, label, [x, y, width, height], drawing) {
+  const reach = s("rect", { class: "reach", x, y, width, height, rx: 8 });
+  const hand = s("g", { class: "hand", role, tabindex: 0, "aria-label": label }, reach, drawing);
+  hand.addEventListener("pointerdown", (event) => hand.setPointerCapture(event.pointerId));
+  return hand;
 }
 
 /**
- * Add a drawing to hold down: a button's cap, a key. `box` is where a finger meets it, 40 units at least. It stands still if
- * `onChange` is null.
- * @param {SVGElement} group @param {string} label @param {Box} box @param {((isDown: boolean) => void) | null} onChange @param {any[]} drawing
+ * Add a drawing to hold down: a button's cap, a key. `input` is 1, or `held`, while it is down. It stands still if `hands`
+ * is null.
+ * @param {SVGElement} group @param {Hands | null} hands @param {{label: string, box: Box, input: string, held?: 0 | 1}} form @param {any[]} drawing
  */
-export function press(group, label, box, onChange, ...drawing) {
-  if (onChange === null) {
+export function press(group, hands, { label, box, input, held = 1 }, ...drawing) {
+  if (hands === null) {
     add(group, drawing);
     return;
   }
   let isDown = false;
-  const hand = s("g", { class: "hand", role: "button", tabindex: 0, "aria-label": label, "aria-pressed": false }, reach(box), drawing);
+  const hand = reachable("button", label, box, drawing);
+  set(hand, "aria-pressed", false);
   /** @param {boolean} isNow */
   const change = (isNow) => {
     if (isNow === isDown) return;
     isDown = isNow;
     set(hand, "aria-pressed", isNow);
-    onChange(isNow);
+    hands({ [input]: isNow ? held : 1 - held });
   };
-  hand.addEventListener("pointerdown", (event) => {
-    hand.setPointerCapture(event.pointerId);
-    change(true);
-  });
+  hand.addEventListener("pointerdown", () => change(true));
   for (const end of ["pointerup", "pointercancel", "lostpointercapture", "blur", LET_GO]) hand.addEventListener(end, () => change(false));
   hand.addEventListener("keydown", (event) => {
     if (event.key !== " " && event.key !== "Enter") return;
@@ -54,22 +59,24 @@ export function press(group, label, box, onChange, ...drawing) {
 }
 
 /**
- * Add a drawing with a value: a knob, a slider, a switch. `valueAt(x, y)` turns a place in the part's units into a
+ * Add a drawing with a value, `input`: a knob, a slider, a switch. `valueAt(x, y)` turns a place in the part's units into a
  * value; the arrow keys step. Returns a function that shows a value which came from elsewhere, null if not known.
- * It stands still if `onChange` is null.
- * @param {SVGElement} group @param {string} label @param {Range} range @param {Box} box
- * @param {(x: number, y: number, value: number | null) => number} valueAt @param {((value: number) => void) | null} onChange
+ * It stands still if `hands` is null.
+ * @param {SVGElement} group @param {Hands | null} hands
+ * @param {{label: string, box: Box, input: string, range: Range, valueAt: (x: number, y: number) => number}} form
  * @param {any[]} drawing @returns {(value: number | null) => void}
  */
-export function slide(group, label, range, box, valueAt, onChange, ...drawing) {
-  if (onChange === null) {
+export function slide(group, hands, { label, box, input, range, valueAt }, ...drawing) {
+  if (hands === null) {
     add(group, drawing);
     return () => {};
   }
   const { least, most, step, text } = range;
   /** @type {number | null} */
   let value = null;
-  const hand = s("g", { class: "hand", role: "slider", tabindex: 0, "aria-label": label, "aria-valuemin": least, "aria-valuemax": most }, reach(box), drawing);
+  const hand = reachable("slider", label, box, drawing);
+  set(hand, "aria-valuemin", least);
+  set(hand, "aria-valuemax", most);
   /** @param {number | null} shown */
   const show = (shown) => {
     value = shown;
@@ -82,19 +89,16 @@ export function slide(group, label, range, box, valueAt, onChange, ...drawing) {
     const next = Number(Math.min(most, Math.max(least, least + steps * step)).toFixed(3));
     if (next === value) return;
     show(next);
-    onChange(next);
+    hands({ [input]: next });
   };
   /** @param {PointerEvent} event */
   const move = (event) => {
     const matrix = /** @type {SVGGraphicsElement} */ (/** @type {unknown} */ (hand)).getScreenCTM();
     if (matrix === null) return;
     const place = new DOMPoint(event.clientX, event.clientY).matrixTransform(matrix.inverse());
-    change(valueAt(place.x, place.y, value));
+    change(valueAt(place.x, place.y));
   };
-  hand.addEventListener("pointerdown", (event) => {
-    hand.setPointerCapture(event.pointerId);
-    move(event);
-  });
+  hand.addEventListener("pointerdown", move);
   hand.addEventListener("pointermove", (event) => {
     if (event.buttons) move(event);
   });
@@ -104,9 +108,14 @@ export function slide(group, label, range, box, valueAt, onChange, ...drawing) {
     event.preventDefault();
     change(wanted);
   });
-  show(range.value);
+  show(null);
   group.append(hand);
   return show;
+}
+
+/** How far around a knob's middle a place is, clockwise from the top: from -0.5 to 0.5 turns. @param {number} x @param {number} y @param {number} middle */
+export function turnsAt(x, y, middle) {
+  return Math.atan2(x - middle, middle - y) / (2 * Math.PI);
 }
 
 /** The value that a key asks for, or null. @param {string} key @param {number} value @param {Range} range */

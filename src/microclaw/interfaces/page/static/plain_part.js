@@ -28,22 +28,23 @@ export function reading(value, { step, unit }) {
 }
 
 /**
- * Add a slider. Returns a function that shows a value; what is not known has no thumb. Without hands it stands still.
- * @param {SVGElement} group @param {[number, number, number]} place x, y and width @param {string} label @param {Value} facts
- * @param {((value: number) => void) | null} onChange
+ * Add a slider for an input; its place is x, y and width. Returns a function that shows a value; what is not known has no
+ * thumb. It stands still if `hands` is null.
+ * @param {SVGElement} group @param {import("./svg.js").Hands | null} hands
+ * @param {{label: string, place: [number, number, number], input: string, facts: Value}} form
  */
-export function slider(group, [x, y, width], label, facts, onChange) {
+export function slider(group, hands, { label, place: [x, y, width], input, facts }) {
   const { least, most } = facts;
   const begin = x + THUMB;
   const length = width - 2 * THUMB;
   const bend = least >= 0 && most >= LONG_RANGE ? 3 : 1;
   const full = s("path", { class: "rail full", d: "" });
-  const thumb = s("circle", { class: onChange ? "thumb" : "thumb still", cx: begin, cy: y, r: THUMB, opacity: 0 });
+  const thumb = s("circle", { class: hands ? "thumb" : "thumb still", cx: begin, cy: y, r: THUMB, opacity: 0 });
   const drawing = [s("path", { class: "rail", d: `M${begin} ${y}h${length}` }), full, thumb];
   /** @param {number} at */
   const valueAt = (at) => least + (most - least) * Math.min(1, Math.max(0, (at - begin) / length)) ** bend;
-  const range = { ...facts, value: null, text: (/** @type {number} */ value) => reading(value, facts) };
-  const showHand = slide(group, label, range, [x, y - 12, width, 24], valueAt, onChange, drawing);
+  const range = { ...facts, text: (/** @type {number} */ value) => reading(value, facts) };
+  const showHand = slide(group, hands, { label, box: [x, y - 12, width, 24], input, range, valueAt }, drawing);
   /** @param {number | null} value */
   return (value) => {
     showHand(value);
@@ -85,8 +86,7 @@ function addRow(group, y, name, facts, attributes, hands) {
   let show = (/** @type {number | null} */ _value) => {};
   if (facts.sets) {
     const label = `${attributes.label ?? attributes.title}: ${wordsOf(name)}`;
-    const onChange = hands && ((/** @type {number} */ value) => hands({ [name]: value }));
-    show = slider(group, [INSET, y + 27, WIDTH - 2 * INSET], label, facts, onChange);
+    show = slider(group, hands, { label, place: [INSET, y + 27, WIDTH - 2 * INSET], input: name, facts });
   }
   /** @param {number | null} value */
   return (value) => {

@@ -51,9 +51,9 @@ export function toggle(name, [width, height], words, drawShapes) {
     draw(group, { label }, hands) {
       const { still, moving, show } = drawShapes();
       add(group, still);
-      const range = { least: 0, most: 1, step: 1, value: null, text: (/** @type {number} */ value) => words[value === 0 ? 0 : 1] };
-      const showHand = slide(group, label ?? name, range, [0, 0, width, height], (x) => (x > width / 2 ? 1 : 0),
-        hands && ((value) => hands({ [name]: value })), moving);
+      const range = { least: 0, most: 1, step: 1, text: (/** @type {number} */ value) => either(value, words) };
+      const valueAt = (/** @type {number} */ x) => (x > width / 2 ? 1 : 0);
+      const showHand = slide(group, hands, { label: label ?? name, box: [0, 0, width, height], input: name, range, valueAt }, moving);
       return (state) => {
         show(state[name] ?? null);
         showHand(state[name] ?? null);
@@ -69,27 +69,31 @@ export function either(value, words) {
   return value ? words[1] : words[0];
 }
 
-/** A stepper motor seen along its shaft, around 39, 39. Returns its shapes, and a function that turns it to an angle in degrees. */
-export function shaft() {
-  const pointer = s("g", {}, s("path", { class: "m-black", d: "M-4-15h8v9h-8z" }), s("path", { class: "hand-mark", d: "M0-27v-6" }));
-  const shapes = [
-    s("path", { class: "m-metal dim", d: "M3 33h72v12H3z" }),
-    s("circle", { class: "m-metal", cx: 39, cy: 39, r: 36 }),
-    s("circle", { class: "ringline dark", cx: 39, cy: 39, r: 25 }),
-    s("circle", { class: "m-metal dim", cx: 39, cy: 39, r: 10 }),
-    s("g", { transform: "translate(39 39)" }, pointer, s("circle", { class: "screw", r: 4.5 })),
-  ];
-  /** @param {number | null} angle */
-  const turn = (angle) => {
-    set(pointer, "opacity", angle === null ? 0.35 : 1);
-    if (angle !== null) set(pointer, "transform", `rotate(${angle.toFixed(1)})`);
+/**
+ * Return the drawing of a stepper motor, seen along its shaft around 39, 39: where it stands. `drawBoard` returns the shapes
+ * of what drives it.
+ * @param {[number, number]} size @param {() => any[]} [drawBoard] @returns {import("./svg.js").PartDrawing}
+ */
+export function stepper(size, drawBoard = () => []) {
+  return {
+    size,
+    draw(group) {
+      const shaft = s("g", {}, s("path", { class: "m-black", d: "M-4-15h8v9h-8z" }), s("path", { class: "hand-mark", d: "M0-27v-6" }));
+      add(group, drawBoard());
+      add(group, s("path", { class: "m-metal dim", d: "M3 33h72v12H3z" }));
+      add(group, s("circle", { class: "m-metal", cx: 39, cy: 39, r: 36 }));
+      add(group, s("circle", { class: "ringline dark", cx: 39, cy: 39, r: 25 }));
+      add(group, s("circle", { class: "m-metal dim", cx: 39, cy: 39, r: 10 }));
+      add(group, s("g", { transform: "translate(39 39)" }, shaft, s("circle", { class: "screw", r: 4.5 })));
+      return ({ angle = null }) => {
+        set(shaft, "opacity", angle === null ? 0.35 : 1);
+        if (angle !== null) set(shaft, "transform", `rotate(${angle.toFixed(1)})`);
+      };
+    },
+    says({ angle = null, lost = null }) {
+      if (angle === null) return "not known";
+      const place = `${Math.round(angle)}°`;
+      return lost ? `${place}, ${Math.round(lost)} steps lost` : place;
+    },
   };
-  return { shapes, turn };
-}
-
-/** Where a motor stands, in words. @param {import("./svg.js").State} state */
-export function motorSays({ angle = null, lost = null }) {
-  if (angle === null) return "not known";
-  const place = `${Math.round(angle)}°`;
-  return lost ? `${place}, ${Math.round(lost)} steps lost` : place;
 }
