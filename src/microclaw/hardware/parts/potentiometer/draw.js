@@ -15,10 +15,13 @@ export default {
     const pointer = s("path", { class: "pointer", d: "M0-10v-11" });
     const knob = s("g", {}, s("circle", { class: "m-knob", r: 23 }), s("circle", { class: "m-knob top", r: 17 }), pointer);
     add(group, s("path", { class: "ticks", d: "M12.79 55.21A30 30 0 1 1 55.21 55.21" }));
-    const valueAt = (/** @type {number} */ x, /** @type {number} */ y) => least + (turnsAt(x, y, MIDDLE) / SWEEP + 0.5) * (most - least);
-    const range = { least, most, step, text: (/** @type {number} */ value) => `${value} %` };
     const place = s("g", { transform: `translate(${MIDDLE} ${MIDDLE})` }, knob);
-    const show = slide(group, hands, { label: `${label}`, box: [2, 2, 64, 64], input: "position", range, valueAt }, place);
+    const show = slide(group, hands, {
+      label: `${label}`, box: [2, 2, 64, 64], input: "position",
+      least, most, step,
+      text: (value) => `${value} %`,
+      valueAt: (x, y) => least + (turnsAt(x, y, MIDDLE) / SWEEP + 0.5) * (most - least),
+    }, place);
     return ({ position = null }) => {
       const share = ((position ?? least) - least) / (most - least);
       set(pointer, "opacity", position === null ? 0 : 1);

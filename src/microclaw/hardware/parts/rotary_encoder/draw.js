@@ -17,19 +17,22 @@ export default {
     add(group, s("rect", { class: "m-board", x: 2, y: 2, width: 76, height: 76, rx: 4 }));
     // The part says nothing about where its knob stands: it is drawn as it was turned here.
     let detents = 0;
-    const range = { least: -MOST_DETENTS, most: MOST_DETENTS, step: 1, text: () => `${detents} detents` };
     const turn = hands && ((/** @type {Record<string, number>} */ values) => {
       detents += values.turn ?? 0;
       show(0);
       set(knob, "transform", `rotate(${((detents / DETENTS) * 360).toFixed(1)})`);
       hands(values);
     });
-    const valueAt = (/** @type {number} */ x, /** @type {number} */ y) => {
-      const way = turnsAt(x, y, MIDDLE) * DETENTS - detents;
-      return way - DETENTS * Math.round(way / DETENTS);
-    };
     const place = s("g", { transform: `translate(${MIDDLE} ${MIDDLE})` }, knob);
-    const show = slide(group, turn, { label: `${label}`, box: [2, 2, 76, 76], input: "turn", range, valueAt }, place);
+    const show = slide(group, turn, {
+      label: `${label}`, box: [2, 2, 76, 76], input: "turn",
+      least: -MOST_DETENTS, most: MOST_DETENTS, step: 1,
+      text: () => `${detents} detents`,
+      valueAt(x, y) {
+        const way = turnsAt(x, y, MIDDLE) * DETENTS - detents;
+        return way - DETENTS * Math.round(way / DETENTS);
+      },
+    }, place);
     show(0);
     press(group, hands, { label: `${label}: hold down`, box: [20, 20, 40, 40], input: "pressed" }, top);
     return ({ pressed = null }) => set(top, "r", pressed ? 16 : 19);

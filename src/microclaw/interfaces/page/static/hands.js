@@ -4,7 +4,7 @@ import { add, s, set } from "./svg.js";
 
 /** @typedef {import("./svg.js").Hands} Hands */
 /** @typedef {[number, number, number, number]} Box x, y, width and height, in the part's units */
-/** @typedef {{least: number, most: number, step: number, text: (value: number) => string}} Range */
+/** @typedef {{least: number, most: number, step: number}} Range */
 
 /** @type {Record<string, number>} */
 const STEPS = { ArrowUp: 1, ArrowRight: 1, ArrowDown: -1, ArrowLeft: -1, PageUp: 10, PageDown: -10 };
@@ -60,18 +60,17 @@ export function press(group, hands, { label, box, input, held = 1 }, ...drawing)
 
 /**
  * Add a drawing with a value, `input`: a knob, a slider, a switch. `valueAt(x, y)` turns a place in the part's units into a
- * value; the arrow keys step. Returns a function that shows a value which came from elsewhere, null if not known.
- * It stands still if `hands` is null.
+ * value, `text` says a value; the arrow keys step. Returns a function that shows a value which came from elsewhere, null if
+ * not known. It stands still if `hands` is null.
  * @param {SVGElement} group @param {Hands | null} hands
- * @param {{label: string, box: Box, input: string, range: Range, valueAt: (x: number, y: number) => number}} form
+ * @param {Range & {label: string, box: Box, input: string, text: (value: number) => string, valueAt: (x: number, y: number) => number}} form
  * @param {any[]} drawing @returns {(value: number | null) => void}
  */
-export function slide(group, hands, { label, box, input, range, valueAt }, ...drawing) {
+export function slide(group, hands, { label, box, input, least, most, step, text, valueAt }, ...drawing) {
   if (hands === null) {
     add(group, drawing);
     return () => {};
   }
-  const { least, most, step, text } = range;
   /** @type {number | null} */
   let value = null;
   const hand = reachable("slider", label, box, drawing);
@@ -103,7 +102,7 @@ export function slide(group, hands, { label, box, input, range, valueAt }, ...dr
     if (event.buttons) move(event);
   });
   hand.addEventListener("keydown", (event) => {
-    const wanted = wantedBy(event.key, value ?? least, range);
+    const wanted = wantedBy(event.key, value ?? least, { least, most, step });
     if (wanted === null) return;
     event.preventDefault();
     change(wanted);

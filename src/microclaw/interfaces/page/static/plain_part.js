@@ -41,10 +41,11 @@ export function slider(group, hands, { label, place: [x, y, width], input, facts
   const full = s("path", { class: "rail full", d: "" });
   const thumb = s("circle", { class: hands ? "thumb" : "thumb still", cx: begin, cy: y, r: THUMB, opacity: 0 });
   const drawing = [s("path", { class: "rail", d: `M${begin} ${y}h${length}` }), full, thumb];
-  /** @param {number} at */
-  const valueAt = (at) => least + (most - least) * Math.min(1, Math.max(0, (at - begin) / length)) ** bend;
-  const range = { ...facts, text: (/** @type {number} */ value) => reading(value, facts) };
-  const showHand = slide(group, hands, { label, box: [x, y - 12, width, 24], input, range, valueAt }, drawing);
+  const showHand = slide(group, hands, {
+    ...facts, label, box: [x, y - 12, width, 24], input,
+    text: (value) => reading(value, facts),
+    valueAt: (at) => least + (most - least) * Math.min(1, Math.max(0, (at - begin) / length)) ** bend,
+  }, drawing);
   /** @param {number | null} value */
   return (value) => {
     showHand(value);

@@ -51,9 +51,12 @@ export function toggle(name, [width, height], words, drawShapes) {
     draw(group, { label }, hands) {
       const { still, moving, show } = drawShapes();
       add(group, still);
-      const range = { least: 0, most: 1, step: 1, text: (/** @type {number} */ value) => either(value, words) };
-      const valueAt = (/** @type {number} */ x) => (x > width / 2 ? 1 : 0);
-      const showHand = slide(group, hands, { label: label ?? name, box: [0, 0, width, height], input: name, range, valueAt }, moving);
+      const showHand = slide(group, hands, {
+        label: label ?? name, box: [0, 0, width, height], input: name,
+        least: 0, most: 1, step: 1,
+        text: (value) => either(value, words),
+        valueAt: (x) => (x > width / 2 ? 1 : 0),
+      }, moving);
       return (state) => {
         show(state[name] ?? null);
         showHand(state[name] ?? null);

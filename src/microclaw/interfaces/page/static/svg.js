@@ -17,26 +17,20 @@ const SVG = "http://www.w3.org/2000/svg";
  *   says: (state: State, attributes: Attributes) => string,
  * }} PartDrawing
  */
-/** @typedef {Node | string | null | undefined | false} Child */
 
-/** @template {Element} E @param {E} node @param {Record<string, any>} attributes @param {any[]} children @returns {E} */
-function fill(node, attributes, children) {
-  for (const [name, value] of Object.entries(attributes)) {
-    if (/^aria-(pressed|checked|expanded)$/.test(name)) node.setAttribute(name, String(value));
-    else if (value !== undefined && value !== null && value !== false) node.setAttribute(name, value === true ? "" : String(value));
-  }
-  node.append(...children.flat(3).filter((child) => child !== null && child !== undefined && child !== false));
-  return node;
-}
-
-/** An SVG element. @param {string} tag @param {Record<string, any>} [attributes] @param {any[]} children @returns {SVGElement} */
+/** An SVG element; an attribute of null is none. @param {string} tag @param {Record<string, any>} [attributes] @param {any[]} children @returns {SVGElement} */
 export function s(tag, attributes = {}, ...children) {
-  return fill(/** @type {SVGElement} */ (document.createElementNS(SVG, tag)), attributes, children);
+  const node = document.createElementNS(SVG, tag);
+  for (const [name, value] of Object.entries(attributes)) {
+    if (value !== null) node.setAttribute(name, value);
+  }
+  return add(/** @type {SVGElement} */ (node), children);
 }
 
-/** Put children, also lists of them, into a group. @param {SVGElement} group @param {any[]} children */
+/** Put children, also lists of them, into a group; `false` is none. @param {SVGElement} group @param {any[]} children */
 export function add(group, ...children) {
-  return fill(group, {}, children);
+  group.append(...children.flat(Infinity).filter((child) => child !== false));
+  return group;
 }
 
 /** Set an attribute only if it changes: a drawing that stands still costs nothing. @param {Element} node @param {string} name @param {unknown} value */
