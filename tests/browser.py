@@ -22,6 +22,8 @@ ARGS = [
     "--disable-component-update",
     "--disable-sync",
 ]
+KEPT_ON = ["--disable-back-forward-cache"]
+"""Playwright's own arguments that are left out: people's browsers keep a page that was left, as these do then."""
 OpenPage: TypeAlias = Callable[..., Page]
 
 
@@ -30,7 +32,7 @@ def chromium() -> Iterator[Browser]:
     path = shutil.which("chromium") or shutil.which("chromium-browser")
     assert path is not None, "there is no chromium: sudo make setup-system"
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=path, args=ARGS)
+        browser = playwright.chromium.launch(executable_path=path, args=ARGS, ignore_default_args=KEPT_ON)
         yield browser
         browser.close()
 

@@ -9,9 +9,10 @@ import pytest
 from microclaw.errors import ConfigError, MicroclawError
 from microclaw.hardware.boards.reader import load_board
 from microclaw.hardware.parts.named_parts import parse_part_lines, part_line
-from microclaw.hardware.parts.wiring import NO_MODEL, parse_wiring, wiring_of_board
+from microclaw.hardware.parts.wiring import NO_MODEL, make_part, parse_wiring, wiring_of_board
 from microclaw.hardware.parts.wiring_check import check_wiring
 from microclaw.hardware.parts.wiring_file import find_wiring_file, read_wiring_file, read_wiring_text, wiring_text
+from microclaw.programs.proof.expectation_text import parse_expectations
 
 KITCHEN = """
 [dht1]
@@ -157,6 +158,15 @@ def test_the_ids_of_a_file_follow_the_rule_of_a_diagram() -> None:
     wiring = parse_wiring('[LCD]\npart = "led"\npin = 5\n["btn 1"]\npart = "button"\npin = 4\n')
     assert [part.id for part in wiring.parts] == ["lcd", "btn-1"]
     assert wiring.renamed == {"LCD": "lcd", "btn 1": "btn-1"}
+
+
+def test_every_id_is_a_word_of_expectations() -> None:
+    wiring = parse_wiring('["knob-"]\npart = "button"\npin = 4\n[a-b_]\npart = "button"\npin = 5\n')
+    assert [part.id for part in wiring.parts] == ["knob", "a-b_"]
+    for part in wiring.parts:
+        parse_expectations(f"press {part.id} at 2 s, 4 s for 175 ms\n")
+    with pytest.raises(ConfigError):
+        make_part("knob-", "button", pins={"pin": 4})
 
 
 _I2C = '[a]\npart = "bme280"\nsda = 4\nscl = 5\n'

@@ -9,6 +9,7 @@ import pytest
 from playwright.sync_api import Page, expect
 from tests.interfaces.page.conftest import RUNS, OpenPage, PageHost, go, open_board, say, yes
 
+MAX_CONNECTIONS = 6  # that a browser opens to one host
 NEWS_OF_PINS = re.compile(r"/v1/(events|devices/[^/]+/edges)")
 RIGHT_END_IS_EMPTY = """() => {
     const canvas = document.querySelector("canvas.timeline");
@@ -25,6 +26,14 @@ def killed_host(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PageHost]:
     found = PageHost(tmp_path_factory.mktemp("away") / "home", config='[agent]\napprovals = "always"\n')
     with found.running():
         yield found
+
+
+def test_pages_that_were_left_keep_no_connection_to_the_host(page: Page, host: PageHost) -> None:
+    for _ in range(2 * MAX_CONNECTIONS):
+        page.goto(f"{host.url}/boards/virtual-1")
+        expect(page.locator(".connection")).to_have_attribute("data-live", "stream")
+    with page.expect_request("**/v1/events?*"):
+        page.evaluate("history.back()")
 
 
 def test_a_question_of_a_killed_host_ends_and_its_pins_are_not_known(

@@ -41,7 +41,8 @@ MAX_ID_CHARS: Final = 32
 MAX_FAULTS: Final = 20
 
 _NOT_IN_IDS: Final = re.compile(r"[^a-z0-9_]+")
-_ID: Final = re.compile(rf"[a-z][a-z0-9_-]{{0,{MAX_ID_CHARS - 1}}}")
+# In lines of expectations a word ends with a letter, a digit or _.
+_ID: Final = re.compile(rf"(?!.*-\Z)[a-z][a-z0-9_-]{{0,{MAX_ID_CHARS - 1}}}")
 NEEDED_USE: Final[Mapping[PartPinUse, PinUse]] = {
     "input": "input",
     "output": "output",
@@ -297,7 +298,8 @@ def make_part(
     """
     facts = find_part(name)
     if not _ID.fullmatch(part_id):
-        text = f"{part_id[:40]!r} is no id of a part: small letters, digits, - and _, at most {MAX_ID_CHARS}"
+        form = f"small letters, digits, - and _, at most {MAX_ID_CHARS}, and no - at its end"
+        text = f"{part_id[:40]!r} is no id of a part: {form}"
         raise ConfigError(text, next_step=WIRING_STEP)
     attributes = attributes or {}
     _check_keys(part_id, facts, (*pins, *attributes))

@@ -26,6 +26,7 @@ export class LiveStream {
     this.lastId = "";
     this.failures = 0;
     this.stopped = false;
+    this.isLeft = false;
     /** @type {AbortController | null} */
     this.open = null;
     /** @type {(() => void) | null} */
@@ -47,8 +48,28 @@ export class LiveStream {
     this.wake?.();
   }
 
+  /**
+   * A browser keeps a page that was left, with its connections, for "Back". It opens six of them to a host: the stream of a left page
+   * would keep the pages that follow from asking anything.
+   */
+  watchForLeaving() {
+    addEventListener("pagehide", () => {
+      this.isLeft = true;
+      this.open?.abort("left");
+    });
+    addEventListener("pageshow", () => {
+      this.isLeft = false;
+      this.wake?.();
+    });
+  }
+
   async run() {
+    this.watchForLeaving();
     while (!this.stopped) {
+      if (this.isLeft) {
+        await this.pause(LONGEST_PAUSE_MS);
+        continue;
+      }
       const why = await this.readOnce();
       this.open = null;
       if (this.stopped) return;
