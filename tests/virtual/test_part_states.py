@@ -100,21 +100,42 @@ def test_chains_and_boards_without_power_are_dark(wired: Bench) -> None:
     assert (page.powered, page.boot_id != before.boot_id) == (True, True)
 
 
-def test_pictures_that_do_not_fit_come_in_pages(bench: Bench) -> None:
+def show_snow(bench: Bench) -> None:
+    """Wire three displays and switch them on: each shows snow, which cannot be compressed."""
     wiring = {}
     for number in range(3):
         wiring[f"tft{number}"] = {"part": "ili9341", "sck": 12, "mosi": 11, "dc": 13 + number, "cs": 4 + number}
     bench.machine.perform(control.Wire(wiring))
-    # Out of sleep, and on: snow, which cannot be compressed.
+    # Out of sleep, and on.
     bench.board.parts.spi_transfer(SpiBus(sck=12, mosi=11), b"\x11\x29")
     bench.advance(200)
+
+
+def test_pictures_that_do_not_fit_come_in_pages(bench: Bench) -> None:
+    show_snow(bench)
     pages = [states(bench)]
     while pages[-1].more:
         pages.append(states(bench, pages[-1].next))
     assert [[row.part for row in page.parts] for page in pages] == [["tft0"], ["tft1"], ["tft2"]]
-    assert [bool(page.pins) for page in pages] == [False, False, True]
+    assert {pin.pin for pin in pages[-1].pins} == set(bench.board.profile.pins)
     for page in pages:
         assert len(control.encode_reply(1, page)) < control.MAX_REPLY_BYTES
         screen = page.parts[0].screen
         assert screen is not None
         assert not unpack_screen(screen.kind, screen.width, screen.height, screen.data, screen.mark).is_blank
+
+
+def test_a_pin_is_not_lost_if_displays_change_between_two_pages(bench: Bench) -> None:
+    begin = states(bench)
+    show_snow(bench)
+    bench.board.set_output(2, 1)
+    levels = {}
+    page = states(bench, begin.next)
+    # Colors inverted, and back: the displays come again, with higher numbers.
+    for command in (b"\x21", b"\x20", b"\x21"):
+        levels.update({pin.pin: pin.level for pin in page.pins})
+        assert page.more
+        bench.board.parts.spi_transfer(SpiBus(sck=12, mosi=11), command)
+        bench.advance(200)
+        page = states(bench, page.next)
+    assert levels[2] == 1

@@ -112,7 +112,14 @@ class VirtualMachine:
         match request:
             case wire.Edges(since=since):
                 rows, next_number, dropped, more = self._page(self.board.edges, since)
-                return replies.EdgePage(rows, next_number, dropped, self._done().now_ms, more)
+                return replies.EdgePage(
+                    rows=rows,
+                    next=next_number,
+                    dropped=dropped,
+                    now_ms=self._done().now_ms,
+                    boot_edge=self.board.boot_edge,
+                    more=more,
+                )
             case wire.ReadLog(since=since):
                 return self._log_page(since)
             case wire.Pwm(since=since):

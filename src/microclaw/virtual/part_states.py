@@ -61,18 +61,14 @@ class PartStates:
             if number > self._number + 1:
                 number = 0
             rows, next_number = self._part_rows(number)
-            has_more = next_number <= self._number
-            pins = [pin.row for pin in self._pins.values() if pin.number >= number]
-            if has_more:
-                pins = []
             return PartPage(
                 parts=tuple(rows),
-                pins=tuple(pins),
+                pins=self._pin_rows(number, next_number),
                 next=next_number,
                 now_ms=round(board.clock.now_ms(), _DECIMALS),
                 powered=board.powered,
                 boot_id=board.boot_id,
-                more=has_more,
+                more=next_number <= self._number,
             )
 
     def _note_parts(self, states: Mapping[str, PartState]) -> None:
@@ -104,6 +100,10 @@ class PartStates:
                 return rows, part.number
             rows.append(part.row)
         return rows, self._number + 1
+
+    def _pin_rows(self, number: int, next_number: int) -> tuple[PinRow, ...]:
+        """Return the rows of the pins that changed from `number` on, and that no later page begins with."""
+        return tuple(pin.row for pin in self._pins.values() if number <= pin.number < next_number)
 
 
 def _part_row(part_id: str, state: PartState, last: _NumberedPart | None) -> PartStateRow:

@@ -120,10 +120,13 @@ class PinTable(Struct, frozen=True):
 
 
 class EdgePage(Struct, frozen=True):
+    """Edges in the order of their numbers, which end before `next`. `boot_edge` is the first number of this boot."""
+
     rows: tuple[EdgeRow, ...] = field(name="edges")
     next: Whole
     dropped: Whole
     now_ms: Number
+    boot_edge: Whole
     more: bool = False
 
 
@@ -206,7 +209,7 @@ class PartStateRow(Struct, frozen=True, omit_defaults=True):
 
 
 class PartPage(Struct, frozen=True):
-    """The states of parts and pins that changed; the pins come with the last page. `boot_id` is that of the boot."""
+    """The states of parts and pins whose changes have numbers below `next`. `boot_id` is that of the boot."""
 
     parts: tuple[PartStateRow, ...]
     pins: tuple[PinRow, ...]

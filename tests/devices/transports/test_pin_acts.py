@@ -14,6 +14,7 @@ from microclaw.devices.registry.calls import (
     AppInstall,
     AppList,
     AppUninstall,
+    EdgesRead,
     GpioGet,
     GpioSet,
     I2cRead,
@@ -27,7 +28,7 @@ from microclaw.devices.virtual_boards.process import VirtualBoardProcess
 from microclaw.errors import CallRejected
 from microclaw.hardware.boards import load_board
 from microclaw.programs.wasm.pin_program import build_pin_program
-from microclaw.wire.board_control import Apps, Pins, SetInput, SetSensor
+from microclaw.wire.board_control import Apps, Info, Pins, Power, SetInput, SetSensor
 
 LIMIT_S = 60.0
 
@@ -63,6 +64,19 @@ async def test_level_is_set_read_back_and_lasts_while_the_program_holds_it(
     await control.request(SetSensor("bme280", {"temperature_c": 30.5}))
     assert (await transport.call(I2cRead("bme280"), LIMIT_S)).values["temperature_c"] == pytest.approx(30.5, abs=0.1)
     assert (await control.request(Apps())).apps == ()
+
+
+async def test_edges_of_an_earlier_boot_tell_no_present_level(control: VirtualBoardTransport) -> None:
+    edge_ms = (await control.request(SetInput(6, 1))).now_ms
+    assert (await control.call(EdgesRead(0), LIMIT_S)).edges
+    await control.request(Power("reset"))
+    # From then on the time of the old edge is one of this boot, too.
+    while (await control.request(Info())).now_ms <= edge_ms:
+        pass
+    await control.request(SetInput(7, 1))
+    log = await control.call(EdgesRead(0), LIMIT_S)
+    assert [(edge.pin, edge.level) for edge in log.edges if edge.pin in (6, 7)] == [(7, 1)]
+    assert (6, 1) in [(edge.pin, edge.level) for edge in (await control.edges()).edges]
 
 
 async def test_a_sensor_is_found_at_each_of_its_addresses(board: VirtualBoardProcess, tmp_path: Path) -> None:

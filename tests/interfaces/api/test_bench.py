@@ -85,7 +85,8 @@ def test_the_bench_has_the_facts_and_the_states_of_each_part(ask: Ask) -> None:
         "bme280": {"temperature": 22.5, "humidity": 45.0, "pressure": 1013.25},
         "strip": {},
     }
-    assert {parts[part_id]["source"] for part_id in states} == {"counted"}
+    sources = {part_id: parts[part_id]["source"] for part_id in (*states, "oled")}
+    assert sources == dict.fromkeys(("lamp", "btn", "strip"), "counted") | dict.fromkeys(("bme280", "oled"), "reported")
     assert parts["strip"]["colors"] == ["000000", "000000"]
     assert (parts["oled"]["screen"]["width"], parts["oled"]["says"]) == (128, None)
     assert parts["oled"]["pins"] == [

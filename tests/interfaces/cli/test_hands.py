@@ -7,9 +7,16 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
+from typing import cast
 
 import pytest
 from tests.interfaces.cli.conftest import Run, clean_environ
+
+from microclaw.errors import CallRejected
+from microclaw.interfaces.cli.hand_commands import record
+from microclaw.interfaces.cli.options import GlobalOptions
+from microclaw.programs.bench import recording_operations as recordings
 
 PARTS = ("btn1=button pin=4 resistor=1", "pot1=potentiometer pin=1", "dht1=dht22 data=5")
 
@@ -64,3 +71,24 @@ def test_a_recording_ends_with_ctrl_c_and_prints_its_lines(bench: Run, home: Pat
     assert out.startswith("press btn1 at 1 s for ")
     ran = bench("device", "record", "virtual-1", "--for", "100ms", "--json")
     assert (ran.code, ran.json["lines"]) == (0, [])
+
+
+class HostWithAFault:
+    """A host whose answers about a running recording fail; it counts the recordings that were ended."""
+
+    def __init__(self) -> None:
+        self.ended_count = 0
+
+    def call(self, act: object, **_: object) -> None:
+        if act is recordings.show:
+            raise CallRejected("the host is busy", next_step="try again")
+        if act is recordings.end:
+            self.ended_count += 1
+
+
+def test_a_recording_that_cannot_be_looked_at_is_ended() -> None:
+    host = HostWithAFault()
+    options = SimpleNamespace(host=lambda: host, quiet=True)
+    with pytest.raises(CallRejected, match="busy"):
+        record(cast("GlobalOptions", options), "virtual-1", 60_000.0)
+    assert host.ended_count == 1

@@ -165,7 +165,32 @@ def test_every_part_is_drawn_in_each_state_within_its_size(
             assert drawn.locator("svg.bench[data-part]").count() == len(parts())
         assert (drawn.locator(".hand").count() > 0) is has_hands
     unknown = drawn.evaluate("() => window.words('unknown')")
-    assert set(unknown.values()) == {"not known"}
+    assert set(unknown.values()) == {None}
+
+
+RGB_ON_A_REAL_BOARD: Final = """
+async (facts) => {
+  const { bench, loadDrawings } = await import(new URL("/page/bench.js", location.origin));
+  const pins = ["red", "green", "blue"].map((role, place) => ({ role, use: "pwm", gpio: place + 4 }));
+  const part = { ...facts, id: "light", part: "rgb_led", label: null, pins };
+  await loadDrawings([part]);
+  const board = { name: "desk", chip: "esp32s3", pins: pins.map(({ gpio }) => ({ pin: gpio })), layout: null };
+  const drawing = bench({ board, parts: [part], label: "real", isStrip: true, isMarked: true });
+  document.body.append(drawing.node);
+  const look = (state) => {
+    drawing.update({ light: { state, source: "counted" } });
+    return [...drawing.node.querySelectorAll(".glow")].map((light) => Number(light.getAttribute("opacity")) > 0)
+      .concat(drawing.node.querySelector("g.part").classList.contains("unknown"));
+  };
+  return [look({ red: 100, green: null, blue: null }), look({ red: 100, green: 0, blue: 0 })];
+}
+"""
+
+
+def test_an_rgb_led_with_one_known_color_is_not_read(drawn: Page, screens: dict[str, Screen]) -> None:
+    rgb_led = next(part for part in facts(screens, hands=False) if part["name"] == "rgb_led")
+    # The lamp is lit or dark, and the part is marked as unknown or not.
+    assert drawn.evaluate(RGB_ON_A_REAL_BOARD, rgb_led) == [[False, True], [True, False]]
 
 
 def press(page: Page, hand: Locator) -> None:

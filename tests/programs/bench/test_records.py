@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from microclaw.devices.registry.calls import AppState
 from microclaw.hardware.parts.wiring import make_part
-from microclaw.programs.bench.records import BoardRecord, TrialStates
+from microclaw.programs.bench.records import BoardRecord, TrialStates, follows_trial
 from microclaw.programs.bench.states import KnownNumber, TrialView
+from microclaw.programs.changes.change_log import DesiredApp
 from microclaw.programs.proof.last_states import LastStates
 from microclaw.wire.board_replies import PartScreen
 
@@ -36,3 +38,26 @@ def test_pictures_are_found_by_the_part_and_colors_by_the_pin() -> None:
     assert RECORD.trial_view(lcd) == TrialView(10, screen=SCREEN, text="Hello")
     assert RECORD.trial_view(strip) == TrialView(10, colors=["ff0000"])
     assert RECORD.trial_view(other) is None
+
+
+def test_only_a_program_that_is_on_the_board_shows_what_its_trial_showed() -> None:
+    def follows(state: str | None, *, waits: bool = False) -> bool:
+        app = DesiredApp(
+            device_id="d",
+            name="show",
+            sha256="0",
+            heap_bytes=0,
+            timers=0,
+            watchdog_ms=0,
+            pins=(),
+            since_ms=0,
+            waits=waits,
+        )
+        states: list[AppState] = []
+        if state is not None:
+            states.append(AppState("show", state, None, 0, 0, 0, ()))
+        return follows_trial(app, states)
+
+    assert [follows(state) for state in ("running", "waiting", "returned")] == [True, True, True]
+    assert [follows(state) for state in ("trapped", "stopped", "loaded", None)] == [False] * 4
+    assert not follows("running", waits=True)

@@ -7,8 +7,8 @@ from microclaw.programs.bench.states import (
     KnownNumber,
     StateSource,
     TrialView,
+    board_state,
     counted_pin,
-    counted_state,
     joined_state,
     unknown_state,
 )
@@ -39,11 +39,19 @@ def test_what_nobody_knows_is_null() -> None:
 
 
 def test_a_virtual_board_counts_and_a_failed_part_is_not_known() -> None:
-    state = counted_state(LAMP, PartStateRow("lamp", {"brightness": 40.0}))
+    state = board_state(LAMP, PartStateRow("lamp", {"brightness": 40.0}))
     assert (state.source, state.state) == ("counted", {"brightness": 40.0})
-    assert counted_state(LAMP, PartStateRow("lamp")) == unknown_state(LAMP)
+    assert board_state(LAMP, PartStateRow("lamp")) == unknown_state(LAMP)
     strip = make_part("strip", "ws2812", pins={"data": 7})
-    assert counted_state(strip, PartStateRow("strip", colors="ff000000ff00")).colors == ["ff0000", "00ff00"]
+    assert board_state(strip, PartStateRow("strip", colors="ff0000")).source == "counted"
+    assert board_state(strip, PartStateRow("strip", colors="ff000000ff00")).colors == ["ff0000", "00ff00"]
+
+
+def test_what_sensors_measure_and_displays_show_is_reported() -> None:
+    sensor = make_part("sensor", "dht22", pins={"data": 5})
+    lcd = make_part("lcd", "lcd1602", pins={})
+    assert board_state(sensor, PartStateRow("sensor", {"temperature": 22.5})).source == "reported"
+    assert board_state(lcd, PartStateRow("lcd", {"backlight": 1.0}, SCREEN)).source == "reported"
 
 
 def test_a_steady_pin_has_the_duty_of_its_level() -> None:

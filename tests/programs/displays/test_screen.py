@@ -19,6 +19,9 @@ from microclaw.programs.builds.cache import BuildCache
 from microclaw.programs.proof.expectation_text import parse_expectations
 from microclaw.programs.proof.trial import TrialOptions, try_image
 from microclaw.programs.wasm.part_libraries import SHARED_LIBRARIES
+from microclaw.programs.wasm.part_screens import PLACES, screen_functions, screen_headers
+from microclaw.programs.wasm.source_text import read_source
+from microclaw.programs.wasm.toolchain import HEADERS
 
 PYTHON: Final = """
 from time import sleep
@@ -298,6 +301,38 @@ print(hour.values)
 
 async def test_the_minutes_of_an_hour_are_counted_across_the_wrap_of_the_ticks(build_cache: Path) -> None:
     await try_program(HOUR, 'log ~ ".1, 3." within 900 ms', build_cache)
+
+
+THREE_C: Final = """
+#include "microclaw.h"
+
+int main(void) {
+    int oled = screen_ssd1306(8, 9, 128, 64, 0x3c);
+    int lcd = screen_lcd1602(8, 9, 16, 2, 0x27);
+    int clock = screen_tm1637(5, 6, 4, 1);
+    screen_text(oled, "Hello");
+    screen_text(lcd, "World");
+    screen_number(clock, 42, "", "");
+}
+"""
+THREE: Final = """
+screen ssd1306: "Hello" within 1 s
+screen lcd1602: "World" within 1 s
+screen tm1637: "42" within 1 s
+"""
+
+
+async def test_a_program_opens_three_displays(build_cache: Path) -> None:
+    await try_program(THREE_C, THREE, build_cache, ".c")
+
+
+def test_the_header_has_a_place_for_each_display() -> None:
+    every = "\n".join(f"int a{number} = {name}();" for number, name in enumerate(screen_functions()))
+    headers = screen_headers(read_source(every, "all"))
+    assert {"screen_ssd1306.h", "screen_lcd1602.h", "screen_tm1637.h"} < set(headers)
+    assert len(headers) <= PLACES
+    text = (HEADERS / "microclaw.h").read_text(encoding="utf-8")
+    assert re.findall(r"#include MICROCLAW_SCREEN_(\d+)", text) == [str(place) for place in range(1, PLACES + 1)]
 
 
 ICON_PYTHON: Final = """

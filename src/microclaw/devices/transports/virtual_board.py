@@ -108,23 +108,35 @@ class VirtualBoardTransport(Transport):
         return replace(page, rows=tuple(rows), dropped=dropped_count)
 
     async def edges(self, since: int = 0) -> EdgeLog:
+        """Return every edge from `since` on, those of earlier boots too."""
+        return _edge_log(await self.pages(wire.Edges, since))
+
+    async def _edges_of_this_boot(self, since: int) -> EdgeLog:
+        """Leave out the edges of earlier boots, which the board also keeps: its clock begins at 0 with each boot."""
         page = await self.pages(wire.Edges, since)
-        return EdgeLog(tuple(Edge(*row) for row in page.rows), page.next, page.dropped, page.now_ms)
+        first_number = page.next - len(page.rows)
+        earlier_count = max(page.boot_edge - first_number, 0)
+        return _edge_log(replace(page, rows=page.rows[earlier_count:]))
 
     async def log(self, since: int = 0) -> ConsoleLines:
         page = await self.pages(wire.ReadLog, since)
         return ConsoleLines(tuple(LogLine(*row) for row in page.rows), page.next, page.dropped)
 
     async def part_states(self, since: int) -> replies.PartPage:
-        """Return the states of parts and pins that changed from `since` on, all pages as one page."""
+        """Return the states of parts and pins that changed from `since` on, all pages as one.
+
+        A pin that changed between two pages comes again: its last row counts.
+        """
         parts: list[replies.PartStateRow] = []
+        pins: list[replies.PinRow] = []
         for _ in range(MAX_PAGES):
             page = await self.request(wire.Parts(since))
             parts += page.parts
+            pins += page.pins
             since = page.next
             if not page.more:
                 break
-        return replace(page, parts=tuple(parts))
+        return replace(page, parts=tuple(parts), pins=tuple(pins))
 
     async def install_py(
         self,
@@ -157,9 +169,7 @@ class VirtualBoardTransport(Transport):
     async def _do(self, call: Call[Any]) -> Any:
         match call:
             case EdgesRead(cursor=cursor):
-                log = await self.edges(cursor)
-                # The board also keeps the edges of its earlier starts; its clock begins at 0 with each.
-                return replace(log, edges=tuple(edge for edge in log.edges if edge.t_ms <= log.now_ms))
+                return await self._edges_of_this_boot(cursor)
             case PwmRead(cursor=cursor):
                 page = await self.pages(wire.Pwm, cursor)
                 return PwmLog(tuple(PwmChange(*row) for row in page.rows), page.next)
@@ -217,6 +227,10 @@ class VirtualBoardTransport(Transport):
             if isinstance(exc, asyncio.LimitOverrunError):
                 raise ProtocolError(f"a control line over {wire.MAX_REPLY_BYTES} bytes") from exc
             raise
+
+
+def _edge_log(page: replies.EdgePage) -> EdgeLog:
+    return EdgeLog(tuple(Edge(*row) for row in page.rows), page.next, page.dropped, page.now_ms)
 
 
 def _app_state(row: replies.AppRow) -> AppState:

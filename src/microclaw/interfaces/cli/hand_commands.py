@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import sys
 import threading
+from contextlib import suppress
 from typing import Final
 
 import click
 
-from microclaw.errors import ConfigError
+from microclaw.errors import ConfigError, MicroclawError
 from microclaw.host.operations.client import Client
 from microclaw.interfaces.cli.operation_commands import perform, show
 from microclaw.interfaces.cli.options import GlobalOptions, command, on_interrupt
@@ -67,9 +68,15 @@ def record(options: GlobalOptions, name: str, for_ms: float | None) -> None:
     left_s = float("inf")
     if for_ms is not None:
         left_s = for_ms / 1000
-    with on_interrupt(ended.set, once=True):
-        while left_s > 0 and not ended.wait(min(left_s, _LOOK_EVERY_S)):
-            left_s -= _LOOK_EVERY_S
-            if not host.call(recordings.show, device=name).running:
-                break
+    try:
+        with on_interrupt(ended.set, once=True):
+            while left_s > 0 and not ended.wait(min(left_s, _LOOK_EVERY_S)):
+                left_s -= _LOOK_EVERY_S
+                if not host.call(recordings.show, device=name).running:
+                    break
+    except BaseException:
+        # Nobody else ends it; if the host is away, the first error says so.
+        with suppress(MicroclawError):
+            host.call(recordings.end, device=name)
+        raise
     show(options, recordings.end, host.call(recordings.end, device=name))

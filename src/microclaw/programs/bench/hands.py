@@ -18,7 +18,6 @@ from microclaw.programs.proof.part_stimuli import settings_of
 from microclaw.programs.proof.stimuli import PartSetting, PartStimulus
 from microclaw.wire.board_control import SetSensor
 
-NO_HANDS: Final = "the parts of a real board are moved by hand"
 MAX_HOLD_MS: Final = 600_000
 MAX_TIMES: Final = 20
 GAP_MS: Final = 200.0
@@ -52,9 +51,13 @@ class MovedPart(Result, frozen=True, kw_only=True):
         return f"{text}, {self.times} times"
 
 
-def has_hands(device: Device) -> bool:
-    """Return True for a virtual board whose control socket this host opens."""
-    return _find_control(device) is not None
+def no_hands_text(device: Device) -> str | None:
+    """Return why this host cannot move the parts of a board; None for a virtual board whose control socket it opens."""
+    if _find_control(device) is not None:
+        return None
+    if _is_elsewhere(device):
+        return f"{device.name} is on the machine of the host {device.host}"
+    return "the parts of a real board are moved by hand"
 
 
 def board_control(device: Device) -> VirtualBoardTransport:
@@ -62,11 +65,15 @@ def board_control(device: Device) -> VirtualBoardTransport:
     control = _find_control(device)
     if control is not None:
         return control
-    if any(endpoint.startswith(SCHEME) for endpoint in device.endpoints):
-        text = f"{device.name} is on the machine of the host {device.host}"
-        raise NotSupported(text, next_step="move its parts at that host")
     step = f"move it at {device.name} itself; a virtual board to try it on: microclaw up --virtual 1"
-    raise NotSupported(NO_HANDS, next_step=step)
+    if _is_elsewhere(device):
+        step = "move its parts at that host"
+    raise NotSupported(no_hands_text(device) or "", next_step=step)
+
+
+def _is_elsewhere(device: Device) -> bool:
+    """Return True for a virtual board whose control socket is on the machine of another host."""
+    return any(endpoint.startswith(SCHEME) for endpoint in device.endpoints)
 
 
 def _find_control(device: Device) -> VirtualBoardTransport | None:

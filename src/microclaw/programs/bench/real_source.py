@@ -81,9 +81,7 @@ class RealSource(BoardSource):
         self._now_ms = log.now_ms
         self._pwm_pins.update(log.pwm_pins)
         for edge in log.edges:
-            # The board also keeps edges of its start before, whose times are higher.
-            if edge.t_ms <= log.now_ms:
-                self._levels[edge.pin] = edge.level
+            self._levels[edge.pin] = edge.level
         return has_restarted
 
     def _forget_pins(self) -> None:

@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 import msgspec
 from msgspec import Struct
 
 from microclaw.devices.link.device_facts import LastValues
+from microclaw.devices.registry.calls import AppState
 from microclaw.devices.registry.device import Device
 from microclaw.hardware.parts.reader import quantities
 from microclaw.hardware.parts.wiring import WiredPart
 from microclaw.programs.bench.states import KnownNumber, TrialView
+from microclaw.programs.board_list import ask_states, find_by_name
 from microclaw.programs.changes.change_log import ChangeLog, DesiredApp
 from microclaw.programs.changes.direct_io import DirectIo, PinOrder
 from microclaw.programs.proof.last_states import LastStates
 
+_AS_IN_THE_TRIAL: Final = frozenset({"running", "waiting", "returned", "exited"})
 READING_OLD_MS: Final = 600_000
 """A reading that is older says nothing of now."""
 
@@ -79,13 +82,29 @@ class BoardRecord(Struct, frozen=True):
 
 
 async def read_record(records: HostRecords, device: Device) -> BoardRecord:
-    """Return what is recorded of a board. Raises MicroclawError if a board with orders does not say when it started."""
+    """Return what is recorded of a board. Raises MicroclawError if it does not answer what is needed for that."""
     apps = await records.change_log.desired(device.device_id)
+    states = await ask_states(device, wait=False)
+    tried_apps = [app for app in apps if follows_trial(app, states)]
     return BoardRecord(
         orders=await records.direct_io.present_orders(device),
         programs=_programs_by_pin(apps),
-        trials=await _trials(records, device, apps),
+        trials=await _trials(records, device, tried_apps),
     )
+
+
+def follows_trial(app: DesiredApp, states: Sequence[AppState] | None) -> bool:
+    """Return True if a program runs on the board, or ended there by itself: what its trial showed holds there, too.
+
+    A program that waits for the board, trapped, was stopped or was lost has not done it. `states` is None if the board
+    does not report them: then only what the host knows counts.
+    """
+    if app.waits:
+        return False
+    if states is None:
+        return True
+    state = find_by_name(states, app.name)
+    return state is not None and state.state in _AS_IN_THE_TRIAL
 
 
 def read_numbers(records: HostRecords, device: Device, wired: WiredPart) -> dict[str, KnownNumber]:
@@ -100,7 +119,7 @@ def read_numbers(records: HostRecords, device: Device, wired: WiredPart) -> dict
     return numbers
 
 
-def _programs_by_pin(apps: tuple[DesiredApp, ...] | list[DesiredApp]) -> dict[int, str]:
+def _programs_by_pin(apps: Sequence[DesiredApp]) -> dict[int, str]:
     """Return the program that has each pin; one that drives it before one that reads it."""
     programs: dict[int, str] = {}
     for app in apps:
@@ -112,9 +131,7 @@ def _programs_by_pin(apps: tuple[DesiredApp, ...] | list[DesiredApp]) -> dict[in
     return programs
 
 
-async def _trials(
-    records: HostRecords, device: Device, apps: tuple[DesiredApp, ...] | list[DesiredApp]
-) -> tuple[TrialStates, ...]:
+async def _trials(records: HostRecords, device: Device, apps: Sequence[DesiredApp]) -> tuple[TrialStates, ...]:
     trials = []
     for app in sorted(apps, key=lambda app: app.since_ms, reverse=True):
         row = await records.change_log.proof(device.device_id, app.sha256)

@@ -12,9 +12,9 @@ from microclaw.hardware.parts.reader import Part, PartKind, ValueRange, quantiti
 from microclaw.hardware.parts.wiring import WiredPart, bus_pins, part_roles, soldered_parts
 from microclaw.host.operations.result import Listing
 from microclaw.programs.bench.board_bench import BenchReading, BoardBench
+from microclaw.programs.bench.hands import no_hands_text
 from microclaw.programs.bench.states import BenchPin, BenchState, value_names
 
-NO_HANDS: Final = "the parts of a real board are moved by hand"
 _WHOLE_STEP: Final = 1.0
 _DARK: Final = "000000"
 _BUS_USES: Final = {"sda": "i2c data", "scl": "i2c clock"}
@@ -125,15 +125,13 @@ def bench_of(bench: BoardBench, reading: BenchReading) -> DeviceBench:
     parts = []
     for wired in bench.wiring.parts:
         parts.append(bench_part(device.board, wired, reading.parts[wired.id]))
-    no_hands = None
-    if not bench.is_virtual:
-        no_hands = NO_HANDS
+    no_hands = no_hands_text(device)
     return DeviceBench(
         parts=parts,
         device=device.name,
         board=device.board.board_id,
         virtual=bench.is_virtual,
-        hands=bench.is_virtual,
+        hands=no_hands is None,
         no_hands=no_hands,
         now_ms=reading.now_ms,
         wiring=reading.wiring,

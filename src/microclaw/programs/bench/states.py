@@ -14,8 +14,9 @@ from microclaw.hardware.parts.wiring import WiredPart
 from microclaw.wire.board_replies import PartScreen, PartStateRow, PinRow
 
 StateSource: TypeAlias = Literal["counted", "reported", "ordered", "trial", "unknown"]
-"""How a state is known: the board itself says it, a reading or telemetry, an order of this host that nobody saw done,
-the trial of the program that runs there; or it is not known."""
+"""How a state is known: the board counts what moves the part; a reading, telemetry, or what a virtual board says of its
+sensors and displays; an order of this host that nobody saw done; the trial of the program that is there; or it is not
+known."""
 
 MAX_TEXT_CHARS: Final = 200
 """Of the text on a screen."""
@@ -90,13 +91,17 @@ def unknown_state(wired: WiredPart) -> BenchState:
     return BenchState(source="unknown", at_ms=None, state=dict.fromkeys(value_names(wired.facts)))
 
 
-def counted_state(wired: WiredPart, row: PartStateRow) -> BenchState:
+def board_state(wired: WiredPart, row: PartStateRow) -> BenchState:
     """Return the state that a virtual board tells of a part."""
     state = {name: row.values.get(name) for name in value_names(wired.facts)}
     is_known = bool(row.values) or row.screen is not None or row.colors is not None
     if not is_known:
         return unknown_state(wired)
-    return BenchState(source="counted", at_ms=None, state=state, screen=row.screen, colors=_colors(row.colors))
+    # Nothing counts what a sensor measures or a display shows: the board reports it.
+    source: StateSource = "counted"
+    if wired.facts.measures or wired.facts.kind == "display":
+        source = "reported"
+    return BenchState(source=source, at_ms=None, state=state, screen=row.screen, colors=_colors(row.colors))
 
 
 def counted_pin(row: PinRow) -> BenchPin:

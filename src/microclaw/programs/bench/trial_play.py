@@ -20,7 +20,7 @@ from microclaw.hardware.screens.screen import Screen, pack_data
 from microclaw.hardware.screens.text_reading import ScreenReader
 from microclaw.programs.bench.results import BenchPart, bench_part
 from microclaw.programs.bench.screen_words import sentence_of
-from microclaw.programs.bench.states import counted_state, unknown_state
+from microclaw.programs.bench.states import board_state, unknown_state
 from microclaw.programs.proof.colors import Rgb
 from microclaw.programs.proof.trial import Trial
 from microclaw.wire.board_replies import PartScreen, PartStateRow
@@ -212,7 +212,7 @@ def _part_at_start(part: WiredPart, first: _PartMoment | None, board: BoardProfi
     colors = None
     if first.colors is not None:
         colors = b"".join(map(bytes, first.colors)).hex()
-    state = counted_state(part, PartStateRow(part.id, first.values, screen, colors))
+    state = board_state(part, PartStateRow(part.id, first.values, screen, colors))
     return bench_part(board, part, structs.replace(state, source="counted"))
 
 

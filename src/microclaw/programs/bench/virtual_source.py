@@ -1,4 +1,4 @@
-"""The states that a virtual board tells of its parts and pins: everything there is counted."""
+"""The states that a virtual board tells of its parts and pins."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from microclaw.devices.registry.device import Device
 from microclaw.hardware.parts.wiring import WiredPart, Wiring
 from microclaw.programs.bench.screen_words import ScreenWords
 from microclaw.programs.bench.source import CALL_S, BoardSource, SourceReading
-from microclaw.programs.bench.states import counted_pin, counted_state
+from microclaw.programs.bench.states import board_state, counted_pin
 from microclaw.wire.board_replies import PartPage, PinRow
 
 NO_POWER: Final = "the board has no power"
@@ -56,7 +56,7 @@ class VirtualSource(BoardSource):
         for row in page.parts:
             wired: WiredPart | None = self.wiring.find(row.part)
             if wired is not None:
-                self._parts[wired.id] = counted_state(wired, row)
+                self._parts[wired.id] = board_state(wired, row)
 
     def _take_pin(self, row: PinRow) -> None:
         """Take over the state of a pin that is wired, or that was in use or high since the first reading."""

@@ -14,8 +14,8 @@ from microclaw.programs.wasm.source_text import SourceText
 _PREFIX: Final = "screen_"
 _FUNCTION: Final = re.compile(r"^int (screen_\w+)\(", re.MULTILINE)
 _ENDINGS: Final = ("", "_pins")
-_MOST: Final = 2
-"""The places for them in microclaw.h."""
+PLACES: Final = 8
+"""The places for them in microclaw.h: more than there are displays with such a header."""
 
 
 def screen_headers(text: SourceText) -> tuple[str, ...]:
@@ -25,7 +25,7 @@ def screen_headers(text: SourceText) -> tuple[str, ...]:
         is_screen = header.startswith(_PREFIX) and header not in text.headers
         if is_screen and _is_opened(header.removesuffix(".h"), text):
             headers.append(header)
-    return tuple(headers[:_MOST])
+    return tuple(headers)
 
 
 def screen_defines(text: SourceText) -> tuple[str, ...]:

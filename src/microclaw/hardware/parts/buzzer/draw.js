@@ -14,7 +14,7 @@ export default {
     return ({ on = null }) => waves.forEach((wave, place) => set(wave, "opacity", on ? 1 - place * 0.28 : 0));
   },
   says({ on = null, tone = null }) {
-    if (on === null) return "not known";
+    if (on === null) return null;
     if (!on) return "silent";
     return tone ? `${Math.round(tone)} Hz` : "sounds";
   },

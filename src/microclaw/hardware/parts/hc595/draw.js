@@ -23,7 +23,7 @@ export default {
     };
   },
   says({ outputs = null }, { count = 1 }) {
-    if (outputs === null) return "not known";
+    if (outputs === null) return null;
     const numbers = Array.from({ length: count * BITS }, (_, bit) => bit);
     const high = numbers.filter((bit) => Math.floor(outputs / 2 ** bit) % 2 === 1);
     return high.length > 0 ? `high: ${high.map((bit) => `Q${bit}`).join(", ")}` : "all low";

@@ -25,7 +25,7 @@ export default {
     };
   },
   says({ x = null, y = null, pressed = null }) {
-    if (x === null && y === null && pressed === null) return "not known";
+    if (x === null && y === null && pressed === null) return null;
     return `x ${reading(x, PERCENT)}, y ${reading(y, PERCENT)}, ${pressed ? "pressed" : "released"}`;
   },
 };

@@ -32,6 +32,6 @@ export default {
     const pressed = pressedKeys(state);
     if (pressed.length > 0) return `key ${pressed.join(", ")}`;
     const isKnown = KEYS.some((key) => (state[key] ?? null) !== null);
-    return isKnown ? "no key" : "not known";
+    return isKnown ? "no key" : null;
   },
 };

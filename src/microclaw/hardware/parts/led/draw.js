@@ -15,7 +15,7 @@ export default {
     return ({ brightness = null }) => glow((brightness ?? 0) / 100);
   },
   says({ brightness = null }) {
-    if (brightness === null) return "not known";
+    if (brightness === null) return null;
     if (brightness === 0) return "off";
     return brightness === 100 ? "on" : `${Math.round(brightness)} %`;
   },

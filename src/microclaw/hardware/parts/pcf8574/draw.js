@@ -23,7 +23,7 @@ export default {
   },
   says(state) {
     const known = PINS.filter((pin) => (state[pin] ?? null) !== null);
-    if (known.length === 0) return "not known";
+    if (known.length === 0) return null;
     const low = known.filter((pin) => state[pin] === 0);
     return low.length > 0 ? `low: ${low.map((pin) => pin.toUpperCase()).join(", ")}` : "all high";
   },

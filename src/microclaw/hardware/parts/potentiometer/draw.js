@@ -30,6 +30,6 @@ export default {
     };
   },
   says({ position = null }) {
-    return position === null ? "not known" : `${Math.round(position)} %`;
+    return position === null ? null : `${Math.round(position)} %`;
   },
 };

@@ -38,7 +38,7 @@ export default {
     return ({ pressed = null }) => set(top, "r", pressed ? 16 : 19);
   },
   says({ turn = null, pressed = null }) {
-    if (turn === null && pressed === null) return "not known";
+    if (turn === null && pressed === null) return null;
     const button = pressed ? "pressed" : "released";
     return turn ? `turned by ${Math.round(turn)}, ${button}` : button;
   },

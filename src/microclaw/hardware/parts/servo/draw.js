@@ -23,6 +23,6 @@ export default {
     };
   },
   says({ angle = null }) {
-    return angle === null ? "not known" : `${Math.round(angle)}°`;
+    return angle === null ? null : `${Math.round(angle)}°`;
   },
 };

@@ -72,7 +72,7 @@ export default {
     };
   },
   says({ colors = null }) {
-    if (colors === null) return "not known";
+    if (colors === null) return null;
     return `${colors.filter((color) => color !== "000000").length} of ${colors.length} lit`;
   },
 };

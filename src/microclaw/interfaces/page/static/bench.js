@@ -54,7 +54,7 @@ const pinLamp = {
     return ({ level = null }) => set(light, "opacity", level ?? 0);
   },
   says({ level = null }) {
-    if (level === null) return "not known";
+    if (level === null) return null;
     if (level === 0 || level === 1) return level ? "high" : "low";
     return `high ${Math.round(level * 100)} %`;
   },
@@ -156,8 +156,10 @@ function showPart(part, known, { now, isSpoken, isMarked }) {
   if (!isSpoken && !isDue) return;
   part.saidAt = now;
   part.isNew = false;
-  const [kind, source] = SOURCES[known.source ?? "counted"] ?? ["calm", "not read"];
-  const state = part.drawing.says(stateOf(known), attributesOf(part.wired));
+  const said = part.drawing.says(stateOf(known), attributesOf(part.wired));
+  // On a real board some values can be known and others not: then the look may be unknown though a value was counted.
+  const [kind, source] = SOURCES[isMarked && said === null ? "unknown" : known.source ?? "counted"] ?? ["calm", "not read"];
+  const state = said ?? "not known";
   const sourceWords = isMarked || kind !== "good" ? source : "";
   const words = sourceWords || state;
   say(part.words, words.length > part.room ? "" : words);

@@ -15,7 +15,7 @@ const MOST_HEIGHT = 160;
 /** The content of a display in words. @param {import("./svg.js").State} state */
 export function screenSays({ screen = null, text = null }) {
   if (text) return text;
-  return screen === null ? "not known" : "shows no text";
+  return screen === null ? null : "shows no text";
 }
 
 /**

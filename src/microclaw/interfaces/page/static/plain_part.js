@@ -121,7 +121,7 @@ export function sensor(pictureHeight, drawPicture) {
       const known = Object.entries(values).filter(([name]) => (state[name] ?? null) !== null);
       const hasNames = Object.keys(values).length > 1;
       const phrases = known.map(([name, facts]) => `${hasNames ? wordsOf(name) : ""} ${reading(state[name] ?? null, facts)}`.trim());
-      return phrases.join(", ") || "not known";
+      return phrases.join(", ") || null;
     },
   };
 }

@@ -68,7 +68,7 @@ export function toggle(name, [width, height], words, drawShapes) {
 
 /** A value of 0 or 1 in words. @param {number | null} value @param {[string, string]} words */
 export function either(value, words) {
-  if (value === null) return "not known";
+  if (value === null) return null;
   return value ? words[1] : words[0];
 }
 
@@ -94,7 +94,7 @@ export function stepper(size, drawBoard = () => []) {
       };
     },
     says({ angle = null, lost = null }) {
-      if (angle === null) return "not known";
+      if (angle === null) return null;
       const place = `${Math.round(angle)}°`;
       return lost ? `${place}, ${Math.round(lost)} steps lost` : place;
     },

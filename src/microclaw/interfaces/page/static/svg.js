@@ -10,11 +10,12 @@ const SVG = "http://www.w3.org/2000/svg";
 /** The part's attributes; besides its label or id as `label`, its `title`, and its values by name. @typedef {Record<string, any> & {label?: string, title?: string, values?: Record<string, Value>}} Attributes */
 /**
  * `hardware/parts/NAME/draw.js` exports one of these. `draw` gets an empty group at 0,0 in the part's own units (a unit
- * is a pixel at full size), and returns a function that shows a state. `says` is the state in words.
+ * is a pixel at full size), and returns a function that shows a state. `says` is the state in words; null if what is drawn is not known: if a look
+ * depends on several values, all of them must be.
  * @typedef {{
  *   size?: [number, number], sizeOf?: (attributes: Attributes) => [number, number],
  *   draw: (group: SVGElement, attributes: Attributes, hands: Hands | null) => (state: State) => void,
- *   says: (state: State, attributes: Attributes) => string,
+ *   says: (state: State, attributes: Attributes) => string | null,
  * }} PartDrawing
  */
 

@@ -90,6 +90,24 @@ MICROCLAW_READINGS
 #ifdef MICROCLAW_SCREEN_2
 #include MICROCLAW_SCREEN_2
 #endif
+#ifdef MICROCLAW_SCREEN_3
+#include MICROCLAW_SCREEN_3
+#endif
+#ifdef MICROCLAW_SCREEN_4
+#include MICROCLAW_SCREEN_4
+#endif
+#ifdef MICROCLAW_SCREEN_5
+#include MICROCLAW_SCREEN_5
+#endif
+#ifdef MICROCLAW_SCREEN_6
+#include MICROCLAW_SCREEN_6
+#endif
+#ifdef MICROCLAW_SCREEN_7
+#include MICROCLAW_SCREEN_7
+#endif
+#ifdef MICROCLAW_SCREEN_8
+#include MICROCLAW_SCREEN_8
+#endif
 #ifdef __cplusplus
 extern "C" {
 #endif
