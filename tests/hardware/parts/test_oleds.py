@@ -170,6 +170,9 @@ def test_a_driver_for_32_rows_draws_on_every_second_row_of_64(desk: Desk) -> Non
     desk.command(0xA8, 31, 0xDA, 0x02)
     desk.data(0xFF)
     assert desk.lit() == {(0, y) for y in range(1, 17, 2)}
+    assert desk.bench.warnings == []
+    desk.command(*ON)
+    assert desk.bench.warnings == ["the program sets up 32 rows, the wiring has 64"]
 
 
 def test_a_driver_for_64_rows_loses_every_second_row_on_32() -> None:

@@ -195,8 +195,9 @@ def test_characters_and_digits_are_read_exactly() -> None:
     assert texts(Screen("digits", 4, 1, bytes([0x06, 0x5B | 0x80, 0x4F, 0x66]), ":")) == ["12:34"]
     assert texts(Screen("digits", 4, 1, bytes([0, 0x40, 0x6D | 0x80, 0x3F]))) == ["-5.0"]
     odd = read(Screen("digits", 2, 1, bytes([0x06, 0x49])))
-    assert odd.text == "1�"
+    assert (odd.lines[0].text, odd.text) == ("1�", "1…")
     assert not odd.is_whole
+    assert read(Screen("digits", 2, 1, bytes([0x49, 0x49]))).text == ""
 
 
 def test_a_dark_display_says_nothing() -> None:

@@ -13,6 +13,7 @@ from microclaw.events import ProgramKind
 from microclaw.hardware.boards.firmware import with_micropython
 from microclaw.hardware.boards.reader import load_board
 from microclaw.hardware.parts.reader import parts
+from microclaw.hardware.parts.wiring import Wiring, make_part
 from microclaw.hardware.screens import screen as screens
 from microclaw.programs.building import cached_compiler, program_language
 from microclaw.programs.builds.cache import BuildCache
@@ -333,6 +334,31 @@ def test_the_header_has_a_place_for_each_display() -> None:
     assert len(headers) <= PLACES
     text = (HEADERS / "microclaw.h").read_text(encoding="utf-8")
     assert re.findall(r"#include MICROCLAW_SCREEN_(\d+)", text) == [str(place) for place in range(1, PLACES + 1)]
+
+
+WRONG_SIZE: Final = """
+from machine import I2C, Pin
+import ssd1306
+
+display = ssd1306.SSD1306_I2C(128, 32, I2C(0, sda=Pin(8), scl=Pin(9)))
+display.text("Hello", 0, 0)
+display.text("World", 0, 12)
+display.show()
+"""
+
+
+async def test_a_driver_for_another_size_is_named(build_cache: Path) -> None:
+    wiring = Wiring((make_part("oled1", "ssd1306", pins={}, address=0x3C),))
+    expected = parse_expectations('screen: "Hello" within 1 s')
+    compile_source = cached_compiler(BuildCache(build_cache))
+    board = with_micropython(load_board("virtual"))
+    image = await compile_source(WRONG_SIZE, board, "stripes", "O3", "python", ("py",))
+    trial = await try_image(image, board, TrialOptions(expectations=expected, wiring=wiring))
+    result = trial.expected[0]
+    text = "the program sets up 32 rows, the wiring has 64"
+    assert result.trial == "untried"
+    assert str(result.found).startswith(text)
+    assert any(warning.endswith(text) for warning in trial.warnings)
 
 
 ICON_PYTHON: Final = """

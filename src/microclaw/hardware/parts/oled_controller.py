@@ -12,6 +12,7 @@ from microclaw.hardware.screens.screen import Screen, blank_pixels
 
 LINES: Final = 64
 PAGES: Final = LINES // 8
+WRONG_ROWS: Final = "the program sets up {rows} rows, the wiring has {wired}"
 _SINGLE_BYTE: Final = 0x80
 _IS_DATA: Final = 0x40
 _ALTERNATIVE: Final = 0x10
@@ -148,13 +149,22 @@ class OledPanel(Display, ABC):
                 self.is_entirely_on = command == 0xA5
             case 0xA6 | 0xA7:
                 self.is_inverse = command == 0xA7
-            case 0xAE | 0xAF:
-                self.is_on = command == 0xAF
+            case 0xAE:
+                self.is_on = False
+            case 0xAF:
+                self.is_on = True
+                self._check_rows()
             case 0xC0 | 0xC8:
                 self.is_scan_reversed = command == 0xC8
             case _:
                 return False
         return True
+
+    def _check_rows(self) -> None:
+        """Say if the driver is for a panel with other rows: its picture is torn into stripes, or cut."""
+        height = round(self.attribute("height"))
+        if self.line_count != height:
+            self.bench.warn(WRONG_ROWS.format(rows=self.line_count, wired=height))
 
     def _seen_state(self) -> tuple[object, ...]:
         """Return all but the RAM on which the picture depends."""

@@ -34,6 +34,7 @@ from microclaw.hardware.screens.screen import Screen
 
 MAX_PICTURES: Final = 600
 """How many different pictures of a trial are read."""
+_NOT_READ: Final = "…"
 _FRAME: Final = 4
 """The pixels around a text that belong to its frame, as the border of a button."""
 _MIN_HOLES: Final = 9
@@ -67,8 +68,16 @@ class ScreenReading(Struct, frozen=True):
 
     @property
     def text(self) -> str:
-        """The lines in one: "Hello, world! | count 2"."""
-        return " | ".join(line.text for line in self.lines)
+        """The lines in one: "Hello, world! | count 2".
+
+        What was not read is "…"; a line of which nothing was read is left out.
+        """
+        texts = []
+        for line in self.lines:
+            is_read = UNREAD not in line.text or any(map(str.isalnum, line.text))
+            if is_read:
+                texts.append(line.text.replace(UNREAD, _NOT_READ))
+        return " | ".join(texts)
 
 
 class ScreenReader:

@@ -13,6 +13,7 @@ from msgspec import Struct
 
 from microclaw.events import Edge
 from microclaw.hardware.parts.wiring import Wiring
+from microclaw.hardware.screens.digits import UNREAD
 from microclaw.hardware.screens.screen import Screen
 from microclaw.programs.bench.recorded_stimuli import number_words, time_words
 from microclaw.programs.proof.line_pattern import MAX_REPEATS
@@ -341,7 +342,8 @@ def _times_of(take: Take, part_id: str, text: str) -> list[float]:
 
 
 def _is_drawable(text: str) -> bool:
-    return 0 < len(text) <= _MAX_TEXT_CHARS and '"' not in text and "\\" not in text
+    has_other_signs = '"' in text or "\\" in text or UNREAD in text
+    return 0 < len(text) <= _MAX_TEXT_CHARS and not has_other_signs
 
 
 def _printed_lines(take: Take, moment_ms: float, settled_ms: float) -> list[Proposal]:

@@ -12,6 +12,7 @@ from typing import Final
 
 from msgspec import Struct
 
+from microclaw.hardware.parts.oled_controller import WRONG_ROWS
 from microclaw.hardware.screens.digits import UNREAD
 from microclaw.hardware.screens.screen import Screen
 from microclaw.hardware.screens.text_reading import MAX_PICTURES, ScreenReading
@@ -20,6 +21,7 @@ from microclaw.programs.proof.expectations import JITTER_MS, Check, CheckResult,
 from microclaw.programs.proof.line_pattern import MAX_LINE_CHARS
 from microclaw.programs.proof.record import Record, TrialWindow
 from microclaw.text import count_text, time_text
+from microclaw.wire.board_replies import PART_NOTE
 
 _LETTER_OR_DIGIT: Final = rf"[^\W_]|{UNREAD}"
 _BEGIN: Final = rf"(?:(?=\d)(?<![.,+-])|(?!\d))(?:(?=[^\W_])(?<![^\W_]|{UNREAD})|(?=[\W_]))"
@@ -28,7 +30,12 @@ _END: Final = rf"(?:(?<=\d)(?![.,]\d)|(?<!\d))(?:(?<=[^\W_])(?!{_LETTER_OR_DIGIT
 _SEGMENT_SHAPES: Final = str.maketrans("OoSZBgIl", "0o528911")
 """Letters that look as digits do on seven segments."""
 _TOO_MANY: Final = f"at most {MAX_PICTURES} pictures"
+_ROWS: Final = "[0-9]+"
 _SHORTER: Final = "a shorter trial, as: soak 0 s, or fewer pictures"
+_WRONG_ROWS: Final = re.compile(
+    rf"{re.escape(PART_NOTE)}(?P<part>\S+) \(\w+\): (?P<text>{WRONG_ROWS.format(rows=_ROWS, wired=_ROWS)})"
+)
+_RIGHT_SIZE: Final = "give the driver the size of the display, or wire one with that size"
 _KNOWN_FONT: Final = "draw the text in a usual font of the library, or print it too and expect: log ~"
 
 
@@ -125,7 +132,19 @@ class ScreenShows(State, frozen=True):
         is_too_many = screen is not None and seen.screen_reader.read(screen) is None
         if is_too_many:
             return CheckResult("untried", f"{_TOO_MANY} are read of one trial", _SHORTER)
+        wrong_size = _wrong_size(seen, self.part)
+        if wrong_size is not None:
+            return CheckResult("untried", wrong_size, _RIGHT_SIZE)
         return CheckResult("untried", self.shown_text(seen, screen), _KNOWN_FONT)
+
+
+def _wrong_size(seen: Record, part_id: str | None) -> str | None:
+    """Return the board's note that the program draws for a panel of another size, or None."""
+    for line in seen.lines:
+        match = _WRONG_ROWS.fullmatch(line.text)
+        if line.app is None and match is not None and part_id in (None, match["part"]):
+            return match["text"]
+    return None
 
 
 def _reading_text(reading: ScreenReading, screen: Screen) -> str:
@@ -134,7 +153,7 @@ def _reading_text(reading: ScreenReading, screen: Screen) -> str:
     unread = "pixels that are no text of a known font"
     if screen.kind == "digits":
         unread = "segments that are no character"
-    if not reading.lines:
+    if not reading.text:
         if reading.is_whole:
             return "the screen shows no text"
         return f"the screen shows {unread}"
