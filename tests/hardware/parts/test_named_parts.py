@@ -90,6 +90,13 @@ def test_a_wrong_line_is_refused_with_its_step(text: str) -> None:
     assert raised.value.next_step
 
 
+@pytest.mark.parametrize(("part_id", "possible_id"), [("Türe 1", "t-re-1"), ("btn 1", "btn-1"), ("türe", "t-re")])
+def test_a_wrong_id_is_refused_as_an_id(part_id: str, possible_id: str) -> None:
+    with pytest.raises(ConfigError, match="is no id of a part") as refused:
+        parse_part_line(f"{part_id}=led pin=5")
+    assert str(refused.value.next_step).endswith(possible_id)
+
+
 def test_a_line_of_an_unknown_part_names_the_nearest() -> None:
     with pytest.raises(UnknownName):
         parse_part_line("lamp=ledd pin=5")

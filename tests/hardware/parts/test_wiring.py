@@ -164,7 +164,7 @@ def test_every_id_is_a_word_of_expectations() -> None:
     wiring = parse_wiring('["knob-"]\npart = "button"\npin = 4\n[a-b_]\npart = "button"\npin = 5\n')
     assert [part.id for part in wiring.parts] == ["knob", "a-b_"]
     for part in wiring.parts:
-        parse_expectations(f"press {part.id} at 2 s, 4 s for 175 ms\n")
+        parse_expectations(f"press {part.id} at 2 s, 4 s for 175 ms\npin 2: rises at 2 s\n")
     with pytest.raises(ConfigError):
         make_part("knob-", "button", pins={"pin": 4})
 

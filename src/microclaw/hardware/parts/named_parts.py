@@ -24,6 +24,7 @@ from microclaw.hardware.parts.wiring import (
     NEEDED_USE,
     WiredPart,
     Wiring,
+    check_part_id,
     checked_label,
     free_id,
     make_part,
@@ -36,6 +37,7 @@ from microclaw.hardware.parts.wiring_check import check_wiring
 MAX_LINE_CHARS: Final = 500
 LINE_EXAMPLE: Final = 'lamp=led pin=5 active=low label="fish tank light"'
 _STEP: Final = f"as in: {LINE_EXAMPLE}"
+_QUOTES: Final = "'\" "
 _TEXT_KEYS: Final = ("part", "label", "active")
 _NUMBER: Final = re.compile(r"-?[0-9]{1,16}(\.[0-9]{1,20})?(e[+-]?[0-9]{1,3})?|0x[0-9a-f]{1,4}", re.IGNORECASE)
 
@@ -287,6 +289,9 @@ def _parse_line(text: str) -> tuple[str, dict[str, Any]]:
     part_id = ""
     for position, word in enumerate(words):
         key, equals, value = word.partition("=")
+        if position == 0 and "=" in text:
+            # All before the first sign, as an id with a space is no word. Capital letters are taken as small ones.
+            check_part_id(text.partition("=")[0].strip(_QUOTES).lower())
         if not equals or not key or not value:
             raise ConfigError(f"{word[:40]!r} is no KEY=VALUE", next_step=_STEP)
         if position == 0:

@@ -201,6 +201,14 @@ def read_wiring(tables: Mapping[str, Any]) -> Wiring:
     return Wiring(wired, renamed=renamed_ids(ids))
 
 
+def check_part_id(part_id: str) -> None:
+    """Raise ConfigError for a text that is no id of a part."""
+    if not _ID.fullmatch(part_id):
+        form = f"small letters, digits, - and _, at most {MAX_ID_CHARS}, and no - at its end"
+        text = f"{part_id[:40]!r} is no id of a part: {form}"
+        raise ConfigError(text, next_step=f"as in: {part_id_of(part_id)}")
+
+
 def part_id_of(name: str) -> str:
     """Return the id that a name gives: "Fish tank light" becomes fish-tank-light, "ledRed" ledred."""
     return _whole_id(name)[:MAX_ID_CHARS].rstrip("-_")
@@ -297,10 +305,7 @@ def make_part(
     Raises ConfigError for a missing or unknown role, an address or an attribute that the part cannot have.
     """
     facts = find_part(name)
-    if not _ID.fullmatch(part_id):
-        form = f"small letters, digits, - and _, at most {MAX_ID_CHARS}, and no - at its end"
-        text = f"{part_id[:40]!r} is no id of a part: {form}"
-        raise ConfigError(text, next_step=WIRING_STEP)
+    check_part_id(part_id)
     attributes = attributes or {}
     _check_keys(part_id, facts, (*pins, *attributes))
     _check_roles(part_id, facts, pins)

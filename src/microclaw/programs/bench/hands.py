@@ -11,6 +11,7 @@ from msgspec import structs
 from microclaw.devices.registry.device import Device
 from microclaw.devices.transports.virtual_board import SCHEME, VirtualBoardTransport
 from microclaw.errors import ConfigError, NotSupported
+from microclaw.hardware.parts.reader import Stimulus as Verb
 from microclaw.hardware.parts.wiring import WiredPart
 from microclaw.host.operations.result import Result
 from microclaw.programs.proof.expectation_values import VALUES
@@ -159,14 +160,34 @@ def _repeated(settings: Sequence[PartSetting], times: int) -> list[PartSetting]:
 
 
 def _settings_of(device: Device, stimulus: PartStimulus) -> list[PartSetting]:
-    """Return the settings of a stimulus. ConfigError also has what else the part can do."""
-    try:
+    """Return the settings of a stimulus. Raises ConfigError, which names what the part has if it has not this."""
+    wired = device.wiring.find(stimulus.part)
+    if wired is None:
         return settings_of(stimulus, device.wiring)
-    except ConfigError as exc:
-        if device.wiring.find(stimulus.part) is None:
-            raise
-        step = f"{exc.next_step}; {_abilities(device, stimulus.part)}"
-        raise ConfigError(exc.message, next_step=step) from exc
+    if stimulus.verb is None:
+        names = _settable_names(wired)
+        if stimulus.value is None and len(names) != 1:
+            raise ConfigError(f"{wired.id}: which value?", next_step=_abilities(device, wired.id))
+        if stimulus.value is not None and stimulus.value not in names:
+            text = f"{wired.id} has no value {stimulus.value[:40]!r} to set"
+            raise ConfigError(text, next_step=_abilities(device, wired.id))
+    elif stimulus.verb not in wired.facts.stimuli:
+        raise ConfigError(f"{wired.id} has nothing to {stimulus.verb}", next_step=_abilities(device, wired.id))
+    else:
+        _check_verb(stimulus, wired.facts.stimuli[stimulus.verb])
+    return settings_of(stimulus, device.wiring)
+
+
+def _check_verb(stimulus: PartStimulus, verb: Verb) -> None:
+    """Raise ConfigError for an argument or a time that the verb does not have, or that is missing."""
+    begin = f"{stimulus.verb} {stimulus.part}"
+    if verb.argument is None and stimulus.argument is not None:
+        text = f"{begin} takes no {str(stimulus.argument)[:40]!r}"
+        raise ConfigError(text, next_step="leave it out")
+    if verb.argument is not None and stimulus.argument is None:
+        raise ConfigError(f"{begin}: which {verb.argument}?", next_step=f"name the {verb.argument}")
+    if verb.back is None and stimulus.hold_ms is not None:
+        raise ConfigError(f"{begin} does not end by itself", next_step="leave the time out")
 
 
 def _abilities(device: Device, part_id: str) -> str:
@@ -175,10 +196,15 @@ def _abilities(device: Device, part_id: str) -> str:
     if wired is None:
         return f"microclaw device wiring {device.name}"
     facts = wired.facts
-    names = [name for name, allowed in {**facts.measures, **facts.inputs}.items() if not allowed.follows]
-    values = ", ".join(names) or "none"
+    values = ", ".join(_settable_names(wired)) or "none"
     verbs = ", ".join(facts.stimuli) or "none"
     return f"{part_id} has the values: {values}; the verbs: {verbs}"
+
+
+def _settable_names(wired: WiredPart) -> list[str]:
+    """Return the names of the values of a part that hands can set."""
+    facts = wired.facts
+    return [name for name, allowed in {**facts.measures, **facts.inputs}.items() if not allowed.follows]
 
 
 def _read_setting(part_id: str, text: str) -> PartStimulus:
@@ -199,5 +225,5 @@ def _typed_argument(wired: WiredPart | None, verb: str, argument: str | None) ->
         return argument
     match = re.fullmatch(_NUMBER, argument)
     if match is None:
-        raise ConfigError(f"{argument[:40]!r} is no number to {verb}", next_step=f"as in: {stimulus.example}")
+        raise ConfigError(f"{argument[:40]!r} is no number to {verb}", next_step="give a number, as in: 3")
     return float(argument)

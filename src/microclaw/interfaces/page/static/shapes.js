@@ -54,7 +54,7 @@ export function toggle(name, [width, height], words, drawShapes) {
       const showHand = slide(group, hands, {
         label: label ?? name, box: [0, 0, width, height], input: name,
         least: 0, most: 1, step: 1,
-        text: (value) => either(value, words),
+        text: (value) => words[value === 0 ? 0 : 1],
         valueAt: (x) => (x > width / 2 ? 1 : 0),
       }, moving);
       return (state) => {
@@ -66,7 +66,7 @@ export function toggle(name, [width, height], words, drawShapes) {
   };
 }
 
-/** A value of 0 or 1 in words. @param {number | null} value @param {[string, string]} words */
+/** A value of 0 or 1 in words; null if it is not known. @param {number | null} value @param {[string, string]} words @returns {string | null} */
 export function either(value, words) {
   if (value === null) return null;
   return value ? words[1] : words[0];
