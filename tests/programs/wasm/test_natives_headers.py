@@ -8,6 +8,7 @@ from typing import Any
 from microclaw.hardware.boards.natives import NATIVES, Native, NativeGroup
 from microclaw.programs.wasm.source_language import STANDARD_HEADERS, cplusplus_headers
 from microclaw.programs.wasm.source_scanner import header_names
+from microclaw.programs.wasm.tables import words_of
 from microclaw.programs.wasm.toolchain import HEADERS
 from microclaw.programs.wasm.wasm_image import Signature
 from microclaw.wire.wasmachine.ioctl import I2cConfigFlag, I2cExchangeFlag, I2cMessageFlag, IoctlCommand, OpenFlag
@@ -24,7 +25,8 @@ OURS = {"ioctl", "abort", "localtime_r", "printf", "strcpy", "sprintf", "snprint
 OFFERED = [n for n in NATIVES.values() if n.group in GROUPS and n.name not in UNDECLARED | OURS]
 
 # errno.h is left out: with it strtol and strtoul are the libc's own, which set errno.
-HEADERS_OF_C = header_names() - {"errno.h"} - cplusplus_headers() - STANDARD_HEADERS
+OF_SKETCHES = frozenset(words_of("sketch_headers"))
+HEADERS_OF_C = header_names() - {"errno.h"} - cplusplus_headers() - STANDARD_HEADERS - OF_SKETCHES
 INCLUDES = "".join(f"#include <{name}>\n" for name in sorted(HEADERS_OF_C))
 
 

@@ -15,7 +15,7 @@ from microclaw.errors import Diagnostic
 from microclaw.programs.wasm.follow_up_errors import UNKNOWN, errors_of, folded
 from microclaw.programs.wasm.name_advice import NEAR, advice_on, declared_names, find_declaration, library_methods
 from microclaw.programs.wasm.part_libraries import libraries_for, library_roots
-from microclaw.programs.wasm.refusals import Advice, refused_name
+from microclaw.programs.wasm.refusals import Advice, refusal_of, refused_member, refused_name
 from microclaw.programs.wasm.source_scanner import ASSEMBLY, NO_ASSEMBLY
 from microclaw.programs.wasm.source_text import NOT_HERE, SourceText
 from microclaw.programs.wasm.toolchain import HEADERS, find_toolchain
@@ -113,12 +113,15 @@ _MARK: Final = re.compile(
 )
 _NOISE: Final = re.compile(r"; ISO C99 and later do not support implicit function declarations$")
 _OPENING: Final = {
-    "gpio": ("gpio_open", "pinMode", "digitalWrite", "digitalRead", "pulseIn", "attachInterrupt"),
+    "gpio": ("gpio_open", "pinMode", "digitalWrite", "digitalRead", "pulseIn", "attachInterrupt", "attachInterruptArg"),
     "pwm": ("pwm_open", "analogWrite", "tone", "attach"),
 }
 _QUOTED: Final = re.compile(r"'([A-Za-z_]\w*)'")
 _BELOW: Final = "it is defined further down, and the compiler reads from top to bottom"
 _MEANT: Final = re.compile(r"; did you mean .*$")
+_MEMBER: Final = re.compile(r"no member named '(\w+)' in '(?:\w+::)*(\w+)'")
+_REFUSED: Final = re.compile(r"microclaw refuses (.+)")  # headers/arduino/refused.h
+_BASE_CLASS: Final = "expected class name"
 _IN_STD: Final = re.compile(r"no member named '\w+' in namespace 'std'")
 
 
@@ -346,9 +349,25 @@ def _finding(match: re.Match[str], text: str, place: tuple[int, int], source: So
         finding = Diagnostic(severity, text, file, *place)
     else:
         return Diagnostic("error", "the program makes the compiler read a file of the host", source.file)
+    return _with_reason(finding, source)
+
+
+def _with_reason(finding: Diagnostic, source: SourceText) -> Diagnostic:
+    """Return the finding with the reason why what it is about is not here, if it is about that."""
+    text = finding.message
+    refused = _REFUSED.fullmatch(text)
+    if refused is not None:
+        advice = refusal_of(refused[1])
+        return replace(finding, message=advice.explanation or text, hint=advice.hint)
+    member = _MEMBER.match(text)
+    if member is not None:
+        return with_advice(replace(finding, message=_MEANT.sub("", text)), refused_member(member[2], member[1]))
     quoted = _QUOTED.search(text)
     if quoted is not None and (UNKNOWN.match(text) or _IN_STD.match(text)):
         return _with_name_advice(finding, quoted[1], source)
+    if text == _BASE_CLASS:
+        base = [token for token in source.tokens if token.place == (finding.line, finding.column)]
+        return with_advice(finding, refused_name(base[0].text) if base else None)
     return finding
 
 

@@ -58,6 +58,7 @@ def entry_defines(text: SourceText) -> tuple[str, ...]:
     return ("on_init=program_on_init", "MICROCLAW_ON_INIT_WAITS")
 
 
+_LOOKED_AT: Final = frozenset(("attachInterrupt", "attachInterruptArg"))
 _SHORT_TIMES: Final = frozenset(("delayMicroseconds", "usleep", "nanosleep", "micros", "pulseIn"))
 
 
@@ -68,7 +69,7 @@ def sketch_defines(text: SourceText) -> tuple[str, ...]:
     names = set(texts_of(text.tokens))
     if not names & _SHORT_TIMES:
         rest_ms = 0
-    elif "attachInterrupt" in names:
+    elif names & _LOOKED_AT:
         rest_ms = 5
     else:
         rest_ms = 50

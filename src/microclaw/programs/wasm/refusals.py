@@ -1,5 +1,7 @@
 """Names and headers that the firmware lacks: why, and what to use instead (refusals.toml). Parses no C.
 
+Those of the ESP32's core are in core_names.toml.
+
 A name comes from a finding of the compiler or linker, a header from #include: comments and strings are not searched."""
 
 from __future__ import annotations
@@ -12,6 +14,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from microclaw.hardware.parts.reader import Part, parts
+from microclaw.programs.wasm.core_names import refused_core_names, refused_member_reason
 from microclaw.programs.wasm.part_libraries import library_headers
 from microclaw.tables import read_table
 
@@ -40,6 +43,22 @@ def refused_name(wanted: str, *, headers: bool = False) -> Advice | None:
         if fnmatchcase(wanted, pattern):
             return _about(wanted, advice)
     return None
+
+
+def refusal_of(reason_id: str) -> Advice:
+    """Return the advice of the entry with this id. Raises KeyError if there is none."""
+    for row in read_table(__package__, "refusals")["refusal"]:
+        if row.get("id") == reason_id:
+            return Advice(row["instead"], row["why"])
+    raise KeyError(reason_id)
+
+
+def refused_member(class_name: str, member: str) -> Advice | None:
+    """Return the advice on a member that a class of the ESP32 core has and ours has not, or None."""
+    reason_id = refused_member_reason(class_name, member)
+    if reason_id is None:
+        return None
+    return refusal_of(reason_id)
 
 
 def _about(wanted: str, advice: Advice) -> Advice:
@@ -99,7 +118,8 @@ def _table(headers: bool) -> tuple[dict[str, Advice], tuple[tuple[str, Advice], 
     patterns = []
     column = "headers" if headers else "names"
     for row in read_table(__package__, "refusals")["refusal"]:
-        for wanted in row.get(column, ()):
+        of_core = refused_core_names(row.get("id", ""), headers=headers)
+        for wanted in (*row.get(column, ()), *of_core):
             if "*" in wanted or "[" in wanted:
                 patterns.append((wanted, Advice(row["instead"], row["why"], by_pattern=True)))
             else:

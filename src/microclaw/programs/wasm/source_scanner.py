@@ -37,6 +37,8 @@ _ROUND_QUOTES: Final = frozenset("\u201c\u201d\u201e\u2018\u2019\u00ab\u00bb\u00
 _RAW_PREFIXES: Final = frozenset(("R", "LR", "uR", "UR", "u8R"))
 _RAW_BEGIN: Final = re.compile(r'"([A-Za-z0-9_]{0,16})\(')  # clang takes more signs; these are enough
 _HEADER_NAME: Final = re.compile(r"[ \t]*(?:<([^>\n]*)>|\"([^\"\n]*)\")[ \t]*(?=\n|//|/\*|$)")
+_SKETCH_HEADERS: Final = frozenset(words_of("sketch_headers"))
+_NAME_IT_CPLUSPLUS: Final = "name the file .ino (a sketch) or .cpp"
 _THERE_ARE: Final = (
     "there are microclaw.h, Arduino.h, Wire.h, SPI.h, Servo.h, Ticker.h, EEPROM.h, Preferences.h, those of the "
     "firmware (gpio.h, i2c.h, ledc.h, spi.h, uart.h, wasm_app.h) and of the C and C++ libraries"
@@ -80,6 +82,9 @@ class Scanner(Struct):
     has_raw_string: bool = False
     unsure: list[Diagnostic] = []
     missing: list[Diagnostic] = []  # reported together: a sketch for another firmware includes many
+    # The headers that only a sketch has: what they are in a program that turns out to be C.
+    unsure_in_c: list[Diagnostic] = []
+    missing_in_c: list[Diagnostic] = []
     conditions: int = 0  # how many #if are open
     line: int = 1
     line_start: int = 0
@@ -201,10 +206,25 @@ class Scanner(Struct):
         self.headers.add(name)
         if self.language == "c" and name in cplusplus_headers() | STANDARD_HEADERS:
             message = f"{name} is C++, and the file's name says C"
-            self._refuse(keyword, message, "name the file .ino (a sketch) or .cpp")
+            self._refuse(keyword, message, _NAME_IT_CPLUSPLUS)
         if name not in header_names():
             self._note_missing(keyword, name)
+        elif name in _SKETCH_HEADERS:
+            self._note_sketch_header(keyword, name)
         return match.end()
+
+    def _note_sketch_header(self, keyword: SourceToken, name: str) -> None:
+        """Note the error for the case that the program turns out to be C."""
+        refusal = refused_name(name, headers=True)
+        if refusal is None:
+            error = self._at(keyword, f"{name} is C++, and the file's name says C", _NAME_IT_CPLUSPLUS)
+        else:
+            error = self._at(keyword, f"there is no header {name!r} for programs", refusal.hint)
+            error = replace(error, explanation=refusal.explanation)
+        if self.conditions:
+            self.unsure_in_c.append(error)
+        else:
+            self.missing_in_c.append(error)
 
     def _note_missing(self, keyword: SourceToken, name: str) -> None:
         message = f"there is no header {name!r} for programs"

@@ -170,8 +170,13 @@ def read_source(source: str, name: str, language: Language | None = None) -> Sou
     if scanner.has_raw_string and language == "c":
         language = "c++"
     file = f"{name}{SUFFIX[language]}"
-    missing = tuple(replace(error, file=file) for error in scanner.missing)
-    unsure = tuple(replace(error, file=file) for error in scanner.unsure)
+    missing_headers = scanner.missing
+    unsure_headers = scanner.unsure
+    if language == "c":
+        missing_headers = sorted(missing_headers + scanner.missing_in_c, key=lambda error: error.line or 0)
+        unsure_headers = unsure_headers + scanner.unsure_in_c
+    missing = tuple(replace(error, file=file) for error in missing_headers)
+    unsure = tuple(replace(error, file=file) for error in unsure_headers)
     units = tuple(start - 2 for start, number, _ in marks.marks if number == 0)
     text = joined if language == "sketch" else text
     if missing or unsure:

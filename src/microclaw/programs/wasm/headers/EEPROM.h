@@ -3,6 +3,9 @@
 #include <Arduino.h>
 class EEPROMClass {
   public:
+    constexpr EEPROMClass() {}
+    EEPROMClass(const char *name) MICROCLAW_REFUSED_(true, "second EEPROM") {}
+    EEPROMClass(uint32_t sector) MICROCLAW_REFUSED_(true, "second EEPROM") {}
     bool begin(size_t size); /* at most 4096; those never written are 255 */
     bool commit();
     void end();
@@ -24,18 +27,45 @@ class EEPROMClass {
         return value;
     }
     uint8_t operator[](int at) const { return read(at); }
-    uint8_t readByte(int at) const { return read(at); }
-    int32_t readInt(int at) const { return of<int32_t>(at); }
-    uint32_t readUInt(int at) const { return of<uint32_t>(at); }
-    int32_t readLong(int at) const { return of<int32_t>(at); }
-    float readFloat(int at) const { return of<float>(at); }
+    uint8_t *getDataPtr() {
+        changed_ = true; /* it may be written through the pointer */
+        return bytes_;
+    }
+
+#define MICROCLAW_NUMBER_(Name, type) \
+    type read##Name(int at) const { return of<type>(at); } \
+    size_t write##Name(int at, type value) { return writeAll(at, value); }
+    MICROCLAW_NUMBER_(Byte, uint8_t)
+    MICROCLAW_NUMBER_(Char, int8_t)
+    MICROCLAW_NUMBER_(UChar, uint8_t)
+    MICROCLAW_NUMBER_(Short, int16_t)
+    MICROCLAW_NUMBER_(UShort, uint16_t)
+    MICROCLAW_NUMBER_(Int, int32_t)
+    MICROCLAW_NUMBER_(UInt, uint32_t)
+    MICROCLAW_NUMBER_(Long, int32_t)
+    MICROCLAW_NUMBER_(ULong, uint32_t)
+    MICROCLAW_NUMBER_(Long64, int64_t)
+    MICROCLAW_NUMBER_(ULong64, uint64_t)
+    MICROCLAW_NUMBER_(Float, float)
+    MICROCLAW_NUMBER_(Double, double)
+#undef MICROCLAW_NUMBER_
     bool readBool(int at) const { return read(at); }
-    size_t writeByte(int at, uint8_t value) { return wrote(at, value); }
-    size_t writeInt(int at, int32_t value) { return wrote(at, value); }
-    size_t writeUInt(int at, uint32_t value) { return wrote(at, value); }
-    size_t writeLong(int at, int32_t value) { return wrote(at, value); }
-    size_t writeFloat(int at, float value) { return wrote(at, value); }
-    size_t writeBool(int at, bool value) { return wrote(at, (uint8_t)value); }
+    size_t writeBool(int at, bool value) { return writeAll(at, (uint8_t)value); }
+    template <typename T> size_t readAll(int at, T &value) const {
+        get(at, value);
+        return inside(at, sizeof(T)) ? sizeof(T) : 0;
+    }
+    template <typename T> size_t writeAll(int at, const T &value) {
+        put(at, value);
+        return inside(at, sizeof(T)) ? sizeof(T) : 0;
+    }
+    /* A text is kept with the 0 behind it. Each returns the length of the text, or 0 where it has no room. */
+    size_t readString(int at, char *out, size_t room) const;
+    String readString(int at) const;
+    size_t writeString(int at, const char *text);
+    size_t writeString(int at, const String &text) { return writeString(at, text.c_str()); }
+    size_t readBytes(int at, void *out, size_t count) const;
+    size_t writeBytes(int at, const void *bytes, size_t count);
 
   private:
     bool inside(int at, size_t count) const { return at >= 0 && (size_t)at + count <= size_; }
@@ -43,10 +73,7 @@ class EEPROMClass {
         T value = 0;
         return get(at, value);
     }
-    template <typename T> size_t wrote(int at, T value) {
-        put(at, value);
-        return inside(at, sizeof value) ? sizeof value : 0;
-    }
+    size_t length_at(int at) const; /* of the text there; 0 if it has no end */
     uint8_t *bytes_ = nullptr;
     size_t size_ = 0;
     bool changed_ = false;

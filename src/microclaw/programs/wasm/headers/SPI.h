@@ -3,6 +3,9 @@
 #pragma once
 #include <Arduino.h>
 #include <arduino/pin_arguments.h>
+#define SPI_HAS_TRANSACTION
+#define SPI_LSBFIRST LSBFIRST
+#define SPI_MSBFIRST MSBFIRST
 #define SPI_MODE0 0
 #define SPI_MODE1 1
 #define SPI_MODE2 2
@@ -41,11 +44,16 @@ class SPIClass {
     void setDataMode(uint8_t mode) { beginTransaction(SPISettings(settings_.clock_hz_, settings_.order_, mode)); }
     uint8_t transfer(uint8_t value);
     uint16_t transfer16(uint16_t value);
+    uint32_t transfer32(uint32_t value);
     void transfer(void *data, size_t size) { transferBytes((const uint8_t *)data, (uint8_t *)data, (uint32_t)size); }
     void transferBytes(const uint8_t *data, uint8_t *out, uint32_t size); /* out may be NULL */
     void writeBytes(const uint8_t *data, uint32_t size) { transferBytes(data, nullptr, size); }
     void write(uint8_t value) { transfer(value); }
     void write16(uint16_t value) { transfer16(value); }
+    void write32(uint32_t value) { transfer32(value); }
+    void writePixels(const void *pixels, uint32_t size); /* colors of 16 bits, each with its high byte first */
+    void writePattern(const uint8_t *data, uint8_t size, uint32_t repeat);
+    void setHwCs(bool) {} /* the bus always does */
 
   private:
     bool open();

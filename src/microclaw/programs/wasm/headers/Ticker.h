@@ -3,6 +3,8 @@
 #include <Arduino.h>
 class Ticker {
   public:
+    typedef void (*callback_t)();
+    typedef void (*callback_with_arg_t)(void *);
     ~Ticker() { detach(); }
     void attach(float seconds, void (*task)()) { start_(ms(seconds), false, task); }
     void attach_ms(uint32_t ms, void (*task)()) { start_(ms, false, task); }

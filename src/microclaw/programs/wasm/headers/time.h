@@ -2,6 +2,7 @@
  * over WASMachine; without, the board's calendar starts at 1970 with each boot unless something sets it, and local time is
  * UTC. CLOCK_MONOTONIC counts from boot. */
 #pragma once
+#include "struct_tm.h"
 #include <stddef.h>
 #ifdef __cplusplus
 extern "C" {
@@ -15,9 +16,6 @@ typedef int clockid_t;
 struct timespec {
     time_t tv_sec;
     long tv_nsec;
-};
-struct tm {
-    int tm_sec, tm_min, tm_hour, tm_mday, tm_mon, tm_year, tm_wday, tm_yday, tm_isdst;
 };
 time_t time(time_t *out);
 clock_t clock(void);

@@ -1,24 +1,10 @@
 /* arduino/core.h: what Arduino.h has in C++ only. */
 #pragma once
+#include "attributes.h"
 #include "binary.h"
+#include "characters.h"
+#include "refused.h"
 #include "serial.h"
-#include <ctype.h>
-#define PROGMEM
-#define PSTR(text) (text)
-#define IRAM_ATTR
-#define ICACHE_RAM_ATTR
-#define DRAM_ATTR
-#define RTC_DATA_ATTR
-#define pgm_read_byte(address) (*(const uint8_t *)(address))
-#define pgm_read_word(address) (*(const uint16_t *)(address))
-#define pgm_read_dword(address) (*(const uint32_t *)(address))
-#define pgm_read_ptr(address) (*(void *const *)(address))
-#define pgm_read_float(address) (*(const float *)(address))
-#define strcpy_P strcpy
-#define strlen_P strlen
-#define strcmp_P strcmp
-#define memcpy_P memcpy
-typedef char __FlashStringHelper;
 #ifdef MICROCLAW_LIBCXX
 #include <initializer_list>
 #include <utility>
@@ -38,15 +24,6 @@ template <typename T> class initializer_list {
 };
 }
 #endif
-inline bool isDigit(int c) { return isdigit(c); }
-inline bool isAlpha(int c) { return isalpha(c); }
-inline bool isAlphaNumeric(int c) { return isalnum(c); }
-inline bool isSpace(int c) { return isspace(c); }
-inline bool isUpperCase(int c) { return isupper(c); }
-inline bool isLowerCase(int c) { return islower(c); }
-inline bool isPunct(int c) { return ispunct(c); }
-inline bool isHexadecimalDigit(int c) { return isxdigit(c); }
-inline bool isPrintable(int c) { return isprint(c); }
 
 /* The type of both is a value's, never a reference to a parameter that is gone. */
 template <typename A, typename B> using microclaw_common = decltype(true ? A() : B());
@@ -70,33 +47,33 @@ inline void randomSeed(unsigned long seed) { srandom((unsigned)seed); }
 inline uint16_t makeWord(uint16_t value) { return value; }
 inline uint16_t makeWord(uint8_t high, uint8_t low) { return (uint16_t)(high << 8 | low); }
 #define word(...) makeWord(__VA_ARGS__)
-char *dtostrf(double value, signed char width, unsigned char digits, char *out);
+#define EULER 2.718281828459045
+#define _BV(number) (1UL << (number))
+#define _min(a, b) ((a) < (b) ? (a) : (b))
+#define _max(a, b) ((a) > (b) ? (a) : (b))
+#define _abs(value) ((value) > 0 ? (value) : -(value))
+#define _round(value) ((long)((value) >= 0 ? (value) + 0.5 : (value)-0.5))
+#define NOP() ((void)0)
+#define _NOP() ((void)0)
+#define NOT_A_PIN (-1)
+#define PULLUP GPIO_PULLUP /* beside INPUT or OUTPUT: pinMode(pin, INPUT | PULLUP) */
+#define PULLDOWN GPIO_PULLDOWN
+#define OPEN_DRAIN GPIO_OPENDRAIN
 inline void yield() { delay(1); }
+#define optimistic_yield(us) yield()
+bool getLocalTime(struct tm *now, uint32_t wait_ms = 5000); /* false before anything has set the board's clock */
+inline unsigned long pulseInLong(int pin, int level, unsigned long timeout_us = 1000000) PIN_MARKS_(pin, "gpio") {
+    return pulseIn(pin, level, timeout_us);
+}
 
 /* At 50 % by PWM, 1 to 9000 Hz; forever, or for so many ms. */
 void tone(int pin, unsigned frequency_hz, unsigned long duration_ms = 0) PIN_MARKS_(pin, "pwm");
 void noTone(int pin);
 
-/* Programs get no interrupts: the pin is looked at every 5 ms, and the function is called then, between the program's own
- * steps. So noInterrupts has nothing to do. */
-#define RISING 3
-#define FALLING 2
-#define CHANGE 1
-#define digitalPinToInterrupt(pin) (pin)
-#define NOT_AN_INTERRUPT (-1)
-inline void noInterrupts() {}
-inline void interrupts() {}
-/* Nor has a critical section: nothing runs beside the program's own steps. */
-typedef int portMUX_TYPE;
-#define portMUX_INITIALIZER_UNLOCKED 0
-#define portENTER_CRITICAL(mux) ((void)(mux))
-#define portEXIT_CRITICAL(mux) ((void)(mux))
-#define portENTER_CRITICAL_ISR(mux) ((void)(mux))
-#define portEXIT_CRITICAL_ISR(mux) ((void)(mux))
-void attachInterrupt(int pin, void (*task)(), int mode)
-    PIN_MARKS_(pin, "gpio")
-    __attribute__((diagnose_if(true, "attachInterrupt looks at the pin every 5 ms here: shorter pulses are missed", "warning")));
-void detachInterrupt(int pin);
+#include "interrupts.h"
+#include "hw_timer.h"
+#include "log.h"
+#include "freertos.h"
 
 class EspClass {
   public:

@@ -7,9 +7,27 @@
 static struct {
     int pin; /* + 1; 0: free */
     int mode, before;
-    void (*task)();
+    bool disabled;
+    void (*plain)();
+    void (*task)(void *);
+    void *value;
 } watched[PINS];
 static bool started;
+
+static bool is_met(int mode, int before, int now) {
+    switch (mode) {
+    case CHANGE:
+        return now != before;
+    case RISING:
+        return now && !before;
+    case FALLING:
+        return !now && before;
+    case ONHIGH:
+        return now;
+    default:
+        return !now;
+    }
+}
 
 static void look() {
     for (auto &each : watched) {
@@ -18,9 +36,8 @@ static void look() {
         }
         int now = digitalRead(each.pin - 1), before = each.before;
         each.before = now;
-        bool changed = now != before;
-        if (each.mode == CHANGE ? changed : each.mode == RISING ? changed && now : each.mode == FALLING ? changed && !now : now == each.mode) {
-            each.task();
+        if (!each.disabled && is_met(each.mode, before, now)) {
+            each.plain ? each.plain() : each.task(each.value);
         }
     }
 }
@@ -33,16 +50,24 @@ void detachInterrupt(int pin) {
     }
 }
 
+static void disable(int pin, bool disabled) {
+    for (auto &each : watched) {
+        if (each.pin == pin + 1) {
+            each.disabled = disabled;
+        }
+    }
+}
+
+void enableInterrupt(int pin) { disable(pin, false); }
+void disableInterrupt(int pin) { disable(pin, true); }
+
 #pragma clang diagnostic push
 #pragma clang diagnostic ignored "-Wuser-defined-warnings"
-void attachInterrupt(int pin, void (*task)(), int mode) {
+static void watch(int pin, int mode, void (*plain)(), void (*task)(void *), void *value) {
     detachInterrupt(pin);
     for (auto &each : watched) {
-        if (!each.pin && task) {
-            each.mode = mode;
-            each.task = task;
-            each.before = digitalRead(pin);
-            each.pin = pin + 1;
+        if (!each.pin && (plain || task)) {
+            each = {pin + 1, mode, digitalRead(pin), false, plain, task, value};
             started = started || every(EVERY_MS, look) >= 0;
             return;
         }
@@ -50,3 +75,7 @@ void attachInterrupt(int pin, void (*task)(), int mode) {
     printf("attachInterrupt: at most %d pins\n", PINS);
 }
 #pragma clang diagnostic pop
+
+void attachInterrupt(int pin, void (*task)(), int mode) { watch(pin, mode, task, nullptr, nullptr); }
+
+void attachInterruptArg(int pin, void (*task)(void *), void *value, int mode) { watch(pin, mode, nullptr, task, value); }

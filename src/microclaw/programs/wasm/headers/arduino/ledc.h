@@ -13,3 +13,19 @@ uint32_t ledcRead(uint8_t pin_or_channel);
 uint32_t ledcReadFreq(uint8_t pin_or_channel);
 double ledcWriteTone(uint8_t pin_or_channel, double frequency_hz);
 uint32_t ledcChangeFrequency(uint8_t pin_or_channel, uint32_t frequency_hz, uint8_t bits);
+typedef enum {
+    NOTE_C,
+    NOTE_Cs,
+    NOTE_D,
+    NOTE_Eb,
+    NOTE_E,
+    NOTE_F,
+    NOTE_Fs,
+    NOTE_G,
+    NOTE_Gs,
+    NOTE_A,
+    NOTE_Bb,
+    NOTE_B,
+    NOTE_MAX
+} note_t;
+double ledcWriteNote(uint8_t pin_or_channel, note_t note, uint8_t octave); /* up to octave 8 */

@@ -13,7 +13,7 @@ static size_t length_at(const uint8_t *record) {
 
 static const uint8_t *value_at(const uint8_t *record) { return record + strlen((const char *)record) + 3; }
 
-bool Preferences::begin(const char *name, bool read_only) {
+bool Preferences::begin(const char *name, bool read_only, const char *) {
     end();
     if (!name || !*name || strlen(name) > LONGEST || strchr(name, '/') || !(records_ = (uint8_t *)malloc(ROOM))) {
         printf("Preferences: %s cannot be begun\n", name ? name : "NULL");
@@ -141,3 +141,5 @@ String Preferences::getString(const char *key, const String &otherwise) const {
     int at = find(key);
     return at < 0 ? otherwise : String((const char *)value_at(records_ + at), (unsigned)length_at(records_ + at));
 }
+
+size_t Preferences::freeEntries() const { return records_ ? (ROOM - used_) / 32 : 0; }

@@ -5,12 +5,10 @@
 
 extern "C" int microclaw_vsnprintf(char *out, size_t size, const char *format, va_list list);
 
-size_t Print::printf(const char *format, ...) {
-    va_list list, again;
-    va_start(list, format);
+size_t Print::vprintf(const char *format, va_list list) {
+    va_list again;
     va_copy(again, list);
     int size = microclaw_vsnprintf(nullptr, 0, format, list);
-    va_end(list);
     size_t written = 0;
     if (size > 0) {
         char *text = new char[(size_t)size + 1];
@@ -19,5 +17,13 @@ size_t Print::printf(const char *format, ...) {
         delete[] text;
     }
     va_end(again);
+    return written;
+}
+
+size_t Print::printf(const char *format, ...) {
+    va_list list;
+    va_start(list, format);
+    size_t written = vprintf(format, list);
+    va_end(list);
     return written;
 }

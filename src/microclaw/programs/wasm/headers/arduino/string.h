@@ -11,6 +11,7 @@ class String {
   public:
     String(const char *text = "");
     String(const char *text, unsigned length);
+    String(const uint8_t *text, unsigned length) : String((const char *)text, length) {}
     String(const String &other);
     String(String &&other);
     explicit String(char c);
@@ -28,6 +29,7 @@ class String {
     String &operator=(String &&other);
     String &operator=(const char *text);
 
+    explicit operator bool() const { return true; } /* a String is never invalid: without memory the program ends */
     unsigned length() const { return length_; }
     bool isEmpty() const { return length_ == 0; }
     const char *c_str() const { return text_ ? text_ : ""; }
@@ -37,6 +39,7 @@ class String {
     bool concat(const String &other);
     bool concat(const char *text);
     bool concat(const char *text, unsigned length);
+    bool concat(const uint8_t *text, unsigned length) { return concat((const char *)text, length); }
     bool concat(char c);
     template <typename T> bool concat(T value) { return concat(String(value)); }
     String &operator+=(const String &other) {
@@ -61,6 +64,7 @@ class String {
     bool equals(const String &other) const;
     bool equals(const char *text) const;
     bool equalsIgnoreCase(const String &other) const;
+    unsigned char equalsConstantTime(const String &other) const;
     bool startsWith(const String &start) const { return startsWith(start, 0); }
     bool startsWith(const String &start, unsigned from) const;
     bool endsWith(const String &end) const;
@@ -131,3 +135,5 @@ template <typename T> inline auto operator+(T a, const String &b) -> decltype(St
     sum.concat(b);
     return sum;
 }
+typedef String StringSumHelper;
+#define emptyString String()

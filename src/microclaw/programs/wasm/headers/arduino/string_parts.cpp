@@ -139,3 +139,15 @@ void String::toCharArray(char *out, unsigned size, unsigned from) const {
     memcpy(out, c_str() + (length ? from : 0), length);
     out[length] = '\0';
 }
+
+/* As long for a text that differs at its begin as for one that differs at its end. */
+unsigned char String::equalsConstantTime(const String &other) const {
+    if (length_ != other.length_) {
+        return 0;
+    }
+    unsigned char differences = 0;
+    for (unsigned i = 0; i < length_; i++) {
+        differences |= (unsigned char)(text_[i] ^ other.text_[i]);
+    }
+    return differences == 0;
+}

@@ -9,14 +9,31 @@ extern "C" int microclaw_ioctl_i2c(int fd, int command, const void *argument);
 
 TwoWire Wire;
 
+/* The object that opened the bus, and its pins. */
+static const TwoWire *opener;
+static int sda_pin, scl_pin;
+
 #pragma clang diagnostic ignored "-Wuser-defined-warnings"
 bool TwoWire::begin(int sda, int scl, unsigned long frequency_hz) {
+    if (opener && opener != this && (sda != sda_pin || scl != scl_pin)) {
+        printf("Wire: there is one I2C bus here, and it is open on pins %d and %d\n", sda_pin, scl_pin);
+        return false;
+    }
     if (i2c_open(sda, scl) < 0) {
         printf("Wire: the I2C bus does not open on pins %d and %d\n", sda, scl);
         return false;
     }
+    if (!opener) {
+        opener = this;
+        sda_pin = sda;
+        scl_pin = scl;
+    }
     return !frequency_hz || setClock(frequency_hz);
 }
+
+bool TwoWire::setPins(int sda, int scl) { return begin(sda, scl); }
+
+uint32_t TwoWire::getClock() const { return microclaw_i2c_clock_hz(); }
 
 bool TwoWire::setClock(unsigned long frequency_hz) { return microclaw_i2c_clock((uint32_t)frequency_hz); }
 

@@ -12,6 +12,7 @@ void microclaw_close_nodes(void) __attribute__((weak)); /* NULL in a program tha
 /* The open bus of i2c_open: its file, -1 without one; false if it is not open, or cannot have this clock. */
 int microclaw_i2c_file(void);
 bool microclaw_i2c_clock(uint32_t hz);
+uint32_t microclaw_i2c_clock_hz(void);
 
 /* MQTT and HTTP clients that are left at the end are closed by a program that ever had one (clients.c). */
 void microclaw_close_clients(void);

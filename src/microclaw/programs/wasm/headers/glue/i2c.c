@@ -51,6 +51,8 @@ void i2c_close(int i2c) {
 
 int microclaw_i2c_file(void) { return file; }
 
+uint32_t microclaw_i2c_clock_hz(void) { return clock_hz; }
+
 /* The firmware's driver takes a clock only when it is installed, so the bus is closed and opened again. */
 bool microclaw_i2c_clock(uint32_t hz) {
     if (file < 0) {
