@@ -18,7 +18,7 @@ from microclaw.agent.offline.boards import board_of, device_of, pin_target
 from microclaw.agent.offline.decision import Act, Context, ask
 from microclaw.agent.offline.display_sentences import displays_of, find_displays
 from microclaw.agent.offline.pattern_values import Filled, PatternValues, pace_ms
-from microclaw.agent.offline.recorded_parts import record_step, recorded_pins
+from microclaw.agent.offline.recorded_parts import part_of_slot, record_step, recorded_pins
 from microclaw.errors import ConfigError
 from microclaw.hardware.parts.named_parts import part_line
 from microclaw.hardware.parts.reader import find_part, parts, parts_measuring, quantities
@@ -125,7 +125,8 @@ def _clear(context: Context) -> Filled:
 def _presses(context: Context) -> Filled:
     display = _display_of(context)
     if context.parse.number("button_pin") is None and not recorded_pins(context, "button_pin"):
-        step = f"name it, as in: pin 4; or {record_step(device_of(context), 'btn1', find_part('button'))}"
+        recording = record_step(device_of(context), "btn1", part_of_slot(context, "button_pin"))
+        step = f"name it, as in: pin 4; or {recording}"
         raise ask("Which pin is the button on? None is recorded.", step, "button_pin")
     button = pin_target(context, "button_pin")
     for part in device_of(context).record.on_pin(button.pin):

@@ -16,7 +16,7 @@ from microclaw.agent.language.pin_names import spoken_names
 from microclaw.agent.models.protocol import KnownDevice
 from microclaw.agent.offline.decision import Context, Parse, Values
 from microclaw.agent.offline.sentences import english
-from microclaw.hardware.parts.reader import Part
+from microclaw.hardware.parts.reader import Part, find_part
 from microclaw.hardware.parts.wiring import WiredPart, Wiring, free_id
 
 _BEEPS: Final = re.compile(r"\b(?:beep|buzz)\b")
@@ -57,8 +57,16 @@ def recorded_pins(context: Context, slot: str) -> list[WiredPart]:
     return []
 
 
+def part_of_slot(context: Context, slot: str) -> Part:
+    """Return the kind of part that a slot of this sentence is about. Raises LookupError if the intent names none."""
+    for part, roles in english().part_pins[context.parse.kind].items():
+        if slot in roles:
+            return find_part(part)
+    raise LookupError(slot)
+
+
 def record_step(device: KnownDevice, part_id: str, facts: Part) -> str:
-    """Return the command that records a part: 'microclaw device wiring desk --add "dht1=dht22 data=PIN"'.
+    """Return the command that records a part: 'microclaw device wiring desk --add "lamp1=led pin=PIN"'.
 
     It has an id that the device has not yet. A part on I2C needs no pins.
     """
