@@ -12,7 +12,8 @@ from tests.programs.wasm.conftest import CompileC
 from microclaw.errors import BuildError, Diagnostic
 from microclaw.hardware.boards.profile import BoardProfile
 from microclaw.programs.proof.trial import Trial, TrialOptions, try_image
-from microclaw.programs.wasm.source_files import MAX_DEPTH, MAX_FILES, join_files, without_marks
+from microclaw.programs.source_marks import MAX_DEPTH, MAX_FILES, without_marks
+from microclaw.programs.wasm.source_files import join_files
 from microclaw.programs.wasm.source_language import Language, language_of_file
 
 MAIN = """#include <microclaw.h>

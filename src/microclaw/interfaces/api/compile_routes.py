@@ -14,7 +14,8 @@ from microclaw.host.operations.result import SourceFinding, filled, findings
 from microclaw.interfaces.api.custom_routes import RouteRequest, custom_route
 from microclaw.programs.builds.confinement import Confinement, detect_confinement
 from microclaw.programs.changes.queues import CompileQueue
-from microclaw.programs.wasm.source_files import MAX_FILES, join_files
+from microclaw.programs.source_marks import MAX_FILES
+from microclaw.programs.wasm.source_files import join_files
 from microclaw.programs.wasm.source_language import SUFFIX
 from microclaw.programs.wasm.toolchain import compiler_chosen, find_toolchain, list_compilers
 from microclaw.programs.wasm.wasm_image import WasmImage

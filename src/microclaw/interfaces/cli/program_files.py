@@ -166,7 +166,8 @@ def files_beside(file: Path, text: str) -> dict[str, str]:
     The source of pins.h is pins.c. The keys are paths from the program's folder. Only files in that folder and below
     are read; others are reported as headers that do not exist.
     """
-    from microclaw.programs.wasm.source_files import MAX_FILES, included_names
+    from microclaw.programs.source_marks import MAX_FILES
+    from microclaw.programs.wasm.source_files import included_names
 
     folder = file.parent.resolve()
     texts = _embedded_texts(folder, text)

@@ -13,7 +13,7 @@ from microclaw.devices.registry.device import Device
 from microclaw.errors import StoreError, UnknownName
 from microclaw.programs.building import stored_program
 from microclaw.programs.changes.change_log import Change, ChangeLog, PutApp
-from microclaw.programs.wasm.source_files import without_marks
+from microclaw.programs.source_marks import without_marks
 from microclaw.wire.check_lines import LINE_SAID
 from microclaw.wire.wasm_binary import HEADER
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Final
 
-from microclaw.programs.wasm.source_files import without_marks
+from microclaw.programs.source_marks import without_marks
 from microclaw.tables import read_table
 from microclaw.wire.board_replies import NATIVE_FAILED, STACK_FULL
 

@@ -29,6 +29,7 @@ from microclaw.programs.builds.process import (
     check_name,
     run_in_worker,
 )
+from microclaw.programs.source_marks import findings_located, without_marks
 from microclaw.programs.wasm.asyncify import Linker, binaryen_identity, main_never_called
 from microclaw.programs.wasm.checks import (
     NO_ENTRY,
@@ -60,7 +61,6 @@ from microclaw.programs.wasm.main_entry import with_main_called
 from microclaw.programs.wasm.opcodes import calls_of
 from microclaw.programs.wasm.part_readings import program_libraries
 from microclaw.programs.wasm.program_macros import text_defines
-from microclaw.programs.wasm.source_files import findings_located, without_marks
 from microclaw.programs.wasm.source_language import Language
 from microclaw.programs.wasm.source_text import SourceText, read_source
 from microclaw.programs.wasm.symbols import MAINS, Symbols, keeps_prints, read_symbols

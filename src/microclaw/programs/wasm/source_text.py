@@ -18,8 +18,8 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from microclaw.errors import BuildError, Diagnostic
+from microclaw.programs.source_marks import with_plain_newlines, without_marks
 from microclaw.programs.wasm.sketch import prepare_sketch
-from microclaw.programs.wasm.source_files import with_plain_newlines, without_marks
 from microclaw.programs.wasm.source_language import STANDARD_HEADERS, SUFFIX, Language, language_of_code
 from microclaw.programs.wasm.source_scanner import OUR_NAMES, Scanner
 from microclaw.programs.wasm.tokens import SourceToken, function_bodies, outer_functions, texts_of
@@ -41,7 +41,7 @@ class SourceText(Struct, frozen=True, dict=True):
 
     file: str
     text: str
-    lines: tuple[str, ...]  # without the marks of a program of several files (source_files.py)
+    lines: tuple[str, ...]  # without the marks of a program of several files (source_marks.py)
     tokens: tuple[SourceToken, ...]
     functions: Mapping[str, Set[str]] = {}  # what each calls
     bodies: Mapping[str, int] = {}  # of those of the outermost level, by place among the tokens

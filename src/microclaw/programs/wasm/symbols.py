@@ -10,8 +10,8 @@ from typing import Final
 
 from msgspec import Struct, field
 
+from microclaw.programs.source_marks import UNIT_NUMBER
 from microclaw.programs.wasm.inspect import Module, parse_module
-from microclaw.programs.wasm.source_files import UNIT_NUMBER
 from microclaw.programs.wasm.tables import words_of
 from microclaw.wire.wasm_binary import HEADER, ModuleError, Reader, read_sections
 

@@ -1,7 +1,7 @@
 """Compiles each source of a program of several files alone, as C and C++ mean it, and joins the objects to program.o.
 
 A source is compiled from the whole program's text with the lines of the others empty, so that every finding and every
-line of a trap counts in that text (source_files.py). What is static in a source stays its own; functions that share a
+line of a trap counts in that text (source_marks.py). What is static in a source stays its own; functions that share a
 name get a number behind it, because pauses are put into loops by the names of their functions (loop_guards.py).
 """
 
@@ -20,8 +20,8 @@ from msgspec.structs import replace
 from microclaw.errors import BuildError, Diagnostic
 from microclaw.programs.builds.outputs import read_output
 from microclaw.programs.builds.process import Processes, ProcessResult, build_failure
+from microclaw.programs.source_marks import UNIT_NUMBER, without_marks
 from microclaw.programs.wasm.diagnostics import at
-from microclaw.programs.wasm.source_files import UNIT_NUMBER, without_marks
 from microclaw.programs.wasm.source_text import SourceText
 from microclaw.programs.wasm.symbols import CONSTRUCTORS, Symbols, read_symbols, source_name
 from microclaw.programs.wasm.tables import words_of

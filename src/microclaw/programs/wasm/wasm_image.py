@@ -10,7 +10,7 @@ from msgspec import Struct
 from microclaw.errors import Diagnostic
 from microclaw.events import ProgramKind
 from microclaw.hardware.parts.wiring import WiredPart
-from microclaw.programs.wasm.source_files import LineMarks, without_marks
+from microclaw.programs.source_marks import LineMarks, without_marks
 from microclaw.programs.wasm.source_language import Language
 
 _NODE: Final = re.compile(rb"/dev/(i2c|spi|uart|ledc)/(\d?)")
