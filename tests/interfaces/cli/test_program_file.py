@@ -8,13 +8,8 @@ import pytest
 from tests.interfaces.cli.conftest import Run
 
 from microclaw.errors import ConfigError
-from microclaw.interfaces.cli.program_files import (
-    MAX_FILE_BYTES,
-    files_beside,
-    name_of_file,
-    optimization_level,
-    program_values,
-)
+from microclaw.interfaces.cli.program_files import name_of_file, optimization_level, program_values
+from microclaw.interfaces.cli.sketch_files import MAX_FILE_BYTES, find_source_files
 from microclaw.programs.building import check_app_name
 from microclaw.programs.changes.results import Deployed
 from microclaw.text import MAX_PROGRAM_CHARS
@@ -126,7 +121,7 @@ def test_only_files_in_the_programs_folder_come_along(program: Path, tmp_path: P
     (tmp_path / "outside.h").write_text("int secret;\n")
     (program.parent / "link.h").symlink_to(tmp_path / "outside.h")
     text = f'#include "../outside.h"\n#include "link.h"\n#include "{tmp_path}/outside.h"\n{MAIN}'
-    assert sorted(files_beside(program, text)) == ["lib/led.c", "lib/led.h"]
+    assert sorted(find_source_files(program, text).texts) == ["lib/led.c", "lib/led.h"]
 
 
 def test_files_beside_a_program_that_it_embeds_belong_to_it(tmp_path: Path) -> None:
@@ -134,7 +129,7 @@ def test_files_beside_a_program_that_it_embeds_belong_to_it(tmp_path: Path) -> N
     text = 'extern const char cert[] asm("_binary_root_1_pem_start");\n'
     (tmp_path / "other.pem").write_text("no")
     (tmp_path / "root-1.pem").write_text("yes")
-    assert files_beside(program, text) == {"root-1.pem": "yes"}
+    assert find_source_files(program, text).texts == {"root-1.pem": "yes"}
 
 
 def test_a_sketchs_folder_is_the_sketch(run: Run, tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ import base64
 import re
 import unicodedata
 from collections.abc import Sequence
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any, Final
 from zlib import crc32
 
@@ -21,17 +21,14 @@ from microclaw.hardware.boards.profile import BoardProfile
 from microclaw.hardware.parts.diagram_nets import MAX_DIAGRAM_BYTES
 from microclaw.hardware.parts.wiring import Wiring
 from microclaw.hardware.parts.wiring_file import find_wiring_file, read_wiring_text
+from microclaw.interfaces.cli.sketch_files import MAX_FILE_BYTES, SKETCH_SUFFIXES, find_source_files
 from microclaw.programs.building import program_language
 from microclaw.programs.proof.expectation_text import MAX_TEXT_CHARS, parse_expectations
 from microclaw.text import MAX_PROGRAM_CHARS
 
 WASM_MAGIC: Final = b"\0asm"
-MAX_FILE_BYTES: Final = 4 << 20
 # Unicode's block of combining diacritical marks.
 _ACCENTS: Final = "[\u0300-\u036f]+"
-_SKETCH_SUFFIXES: Final = (".ino", ".pde")
-_TAB_SUFFIXES: Final = (".ino", ".pde", ".cpp")
-_SOURCE_SUFFIXES: Final = (".c", ".cpp", ".cc", ".cxx")
 
 
 def name_of_file(file: Path) -> str:
@@ -59,7 +56,7 @@ def optimization_level(text: str) -> str:
 def program_values(file: Path, expect: Path | None = None) -> dict[str, Any]:
     """Return a file's program and its expectations, as the fields of acts on programs.
 
-    A source contains the files beside it that it includes in quotes (wasm/source_files.py). Raises ConfigError and
+    A source contains the other files that belong to it (sketch_files.py). Raises ConfigError and
     BuildError.
     """
     content = read_given(file, MAX_FILE_BYTES)
@@ -147,77 +144,30 @@ def _source_text(content: bytes, file: Path) -> str:
 
 
 def _join_beside(file: Path, text: str) -> str:
-    """Return the source with the files beside it, if it uses any."""
-    may_have_more = "include" in text or "_binary_" in text or file.suffix in _SKETCH_SUFFIXES
-    if not may_have_more:
+    """Return the source with its other files, if it has any."""
+    if not _may_have_more(file, text):
         return text
-    beside = files_beside(file, text)
-    if not beside:
+    files = find_source_files(file, text)
+    if not files.texts:
         return text
     # Imported here, because most programs are one file.
     from microclaw.programs.wasm.source_files import join_files
 
-    return join_files(file.name, text, beside)
+    return join_files(files.main, text, files.texts)
 
 
-def files_beside(file: Path, text: str) -> dict[str, str]:
-    """Return the texts of the files that a program includes in quotes or embeds, and of the headers' own sources.
-
-    The source of pins.h is pins.c. The keys are paths from the program's folder. Only files in that folder and below
-    are read; others are reported as headers that do not exist.
-    """
-    from microclaw.programs.source_marks import MAX_FILES
-    from microclaw.programs.wasm.source_files import included_names
-
-    folder = file.parent.resolve()
-    texts = _embedded_texts(folder, text)
-    pending = [(PurePosixPath(), name) for name in included_names(text)]
-    if file.suffix in _SKETCH_SUFFIXES and folder.name == file.stem:
-        pending += [(PurePosixPath(), tab) for tab in _sketch_tabs(folder)]
-    while pending and len(texts) <= MAX_FILES:
-        parent, included = pending.pop()
-        name = _find_included(folder, parent, included)
-        if name is None or str(name) in texts or (folder / name).resolve() == file.resolve():
-            continue
-        texts[str(name)] = read_given_text(folder / name, MAX_FILE_BYTES)
-        pending += [(name.parent, nested) for nested in included_names(texts[str(name)])]
-        if name.suffix.startswith(".h"):
-            pending += [(PurePosixPath(), str(name.with_suffix(suffix))) for suffix in _SOURCE_SUFFIXES]
-    return texts
+def program_paths(file: Path) -> list[Path]:
+    """Return a program's file and the other files that belong to it. Raises OSError, ConfigError."""
+    text = file.read_text(encoding="utf-8", errors="replace")
+    if program_language(file.name) == "python" or not _may_have_more(file, text):
+        return [file]
+    paths = find_source_files(file, text).paths
+    return [file, *(paths[name] for name in sorted(paths))]
 
 
-def _embedded_texts(folder: Path, text: str) -> dict[str, str]:
-    """Return the texts of the files whose symbols (_binary_..._start) a program names."""
-    from microclaw.programs.wasm.embedded_files import embedded_symbols, find_embedded
-
-    if "_binary_" not in text:
-        return {}
-    texts: dict[str, str] = {}
-    names = [path.name for path in folder.iterdir()]
-    for symbol in embedded_symbols(text):
-        name = find_embedded(symbol, names)
-        if name is not None and _is_in(folder, PurePosixPath(name)):
-            texts[name] = read_given_text(folder / name, MAX_FILE_BYTES)
-    return texts
-
-
-def _sketch_tabs(folder: Path) -> list[str]:
-    """Return the names of the sources in a sketch's folder: all of them are the sketch."""
-    return sorted(path.name for path in folder.iterdir() if path.suffix in _TAB_SUFFIXES)
-
-
-def _find_included(folder: Path, parent: PurePosixPath, included: str) -> PurePosixPath | None:
-    """Return the path of an included file: beside the file that includes it, else from the program's folder."""
-    for name in (parent / included, PurePosixPath(included)):
-        if _is_in(folder, name):
-            return name
-    return None
-
-
-def _is_in(folder: Path, name: PurePosixPath) -> bool:
-    """Return True for a file in the folder or below it; a symbolic link must not lead out."""
-    path = folder / name
-    return ".." not in name.parts and path.is_file() and path.resolve().is_relative_to(folder)
+def _may_have_more(file: Path, text: str) -> bool:
+    is_sketch = file.suffix in SKETCH_SUFFIXES
+    return is_sketch or "include" in text or "_binary_" in text
 
 
 firmware_option = click.option(

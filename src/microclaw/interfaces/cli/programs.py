@@ -23,12 +23,12 @@ from microclaw.hardware.parts.wiring_file import find_wiring_file
 from microclaw.interfaces.cli.operation_commands import perform
 from microclaw.interfaces.cli.options import INTERRUPTED, GlobalOptions, NoTerminal, Texts, command
 from microclaw.interfaces.cli.program_files import (
-    files_beside,
     find_expect_file,
     firmware_option,
     load_described_board,
     name_of_file,
     optimization_level,
+    program_paths,
     program_values,
     program_wiring,
 )
@@ -222,12 +222,11 @@ def _wait_for_save(files: Sequence[Path], before: _State | None) -> _State:
 
 
 def _read_state(files: Sequence[Path]) -> _State:
-    """Return the state of the files and of the first one's included files, or () while a file does not exist."""
+    """Return the state of the files and of the first one's other files, or () while a file does not exist."""
     paths = list(files)
     # An editor may be replacing a file; a run reports an error that stays.
     with suppress(OSError, MicroclawError):
-        text = paths[0].read_text(encoding="utf-8", errors="replace")
-        paths += [paths[0].parent / name for name in sorted(files_beside(paths[0], text))]
+        paths += program_paths(paths[0])[1:]
     with suppress(FileNotFoundError):
         states = [path.stat() for path in paths]
         return tuple((state.st_mtime_ns, state.st_size) for state in states)

@@ -1,16 +1,17 @@
 """A program of several C files as one text with the marks of source_marks.py. Reads no disk.
 
-Each `#include "FILE"` of a file that came along is replaced by that file, and the other sources follow behind the main
+Each `#include` of a file that came along is replaced by that file, and the other sources follow behind the main
 one. A mark with number 0 begins another source of C or C++, which is compiled alone (units.py). The tabs of a sketch
 are one source, as Arduino joins them; its .cpp files are others. The compiler never sees the marks.
 """
 
 from __future__ import annotations
 
+import posixpath
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import PurePosixPath
-from typing import Final, NoReturn
+from typing import Final, NoReturn, Self
 
 from msgspec import Struct
 
@@ -28,6 +29,7 @@ from microclaw.programs.source_marks import (
 )
 from microclaw.programs.wasm.embedded_files import with_files_embedded
 from microclaw.programs.wasm.source_language import TITLE, Language, language_of_file
+from microclaw.programs.wasm.source_scanner import header_names
 
 FILE_NAME: Final = FILE_STEM + r"\.(?:h|hh|hpp|hxx|inc|inl|tpp|def|c|cc|cpp|cxx|ino|pde|pem|crt|key|txt|json|html|csv)"
 _SOURCES: Final = (".c", ".cc", ".cpp", ".cxx", ".ino", ".pde")
@@ -37,13 +39,61 @@ _BLANKET: Final = re.compile(
 )
 """Comments, and texts, in which a comment does not begin: also those that do not end, which are read only once so, and
 numbers, which may have a quote in them."""
-_INCLUDE: Final = re.compile(r"^[ \t]*#[ \t]*include[ \t]*\"([^\"\n]+)\"[ \t]*$", re.M)
+_INCLUDE: Final = re.compile(r"^[ \t]*#[ \t]*include[ \t]*(?:\"([^\"\n]+)\"|<([^>\n]+)>)[ \t]*$", re.M)
+_LIBRARY: Final = re.compile(r"libraries/[^/]+(?:/(?:src|include))?(?=/)")
+_PROJECT_ROOTS: Final = ("include", "src")  # of PlatformIO
 _ONCE: Final = re.compile(r"^[ \t]*#[ \t]*pragma[ \t]+once\b[^\n]*$", re.M)
 
 
-def included_names(text: str) -> tuple[str, ...]:
-    """Return the files that a source includes in quotes, in their order."""
-    return tuple(dict.fromkeys(include[1] for include in _includes(with_plain_newlines(text))))
+class Include(Struct, frozen=True):
+    """A header that a source includes: `#include "name"` or `#include <name>`."""
+
+    name: str
+    is_quoted: bool
+
+    @classmethod
+    def of_match(cls, match: re.Match[str]) -> Self:
+        return cls(match[1] or match[2], is_quoted=match[1] is not None)
+
+
+class IncludePaths(Struct, frozen=True):
+    """Where the files of a program look for what they include.
+
+    `roots` are the folders of headers of the libraries that came along; `exists` says if a name is a file.
+    """
+
+    roots: Sequence[str]
+    exists: Callable[[str], bool]
+
+    def find(self, include: Include, within: str) -> str | None:
+        """Return the file of the program that an include names, or None for one that the program does not have.
+
+        In quotes it is beside the file that includes it, else below the program's folder. Then come headers of ours;
+        so a library that we have is not taken from the program. Last come `include` and `src` of a project, and the
+        libraries, first the one that `within` is in.
+        """
+        folder = PurePosixPath(within).parent
+        places = []
+        if include.is_quoted:
+            places = [folder, PurePosixPath()]
+        name = self._first(include, places)
+        if name is not None or include.name in header_names():
+            return name
+        roots = sorted(self.roots, key=lambda root: (not within.startswith(f"{root}/"), root))
+        return self._first(include, [*map(PurePosixPath, (*_PROJECT_ROOTS, *roots)), PurePosixPath()])
+
+    def _first(self, include: Include, places: Sequence[PurePosixPath]) -> str | None:
+        """Return the first of these places that has the included file."""
+        for place in places:
+            name = posixpath.normpath(place / include.name)
+            if self.exists(name):
+                return name
+        return None
+
+
+def included_names(text: str) -> tuple[Include, ...]:
+    """Return the files that a source includes, in their order."""
+    return tuple(dict.fromkeys(map(Include.of_match, _includes(with_plain_newlines(text)))))
 
 
 def join_files(file: str, source: str, files: Mapping[str, str]) -> str:
@@ -61,7 +111,7 @@ def join_files(file: str, source: str, files: Mapping[str, str]) -> str:
             _refuse(
                 f"{name[:100]!r} is no name for a file of a program", file, "letters, digits, _ - / and .h, .c, .cpp"
             )
-    joined = _Joined(files)
+    joined = _Joined(files, IncludePaths(_library_roots(files), files.__contains__))
     joined.add(name_for_mark(file), source, ())
     for name in sorted(files, key=lambda name: (not name.endswith(_TABS), name)):
         if name.endswith(_SOURCES) and name != file and name not in joined.included:
@@ -74,6 +124,7 @@ def join_files(file: str, source: str, files: Mapping[str, str]) -> str:
 
 class _Joined(Struct):
     files: Mapping[str, str]
+    include_paths: IncludePaths
     lines: list[str] = []
     included: set[str] = set()
     once: set[str] = set()
@@ -98,7 +149,7 @@ class _Joined(Struct):
         for number, line in enumerate(text.split("\n")):
             name = None
             if number in wanted:
-                name = _resolved(wanted[number], file, self.files)
+                name = self.include_paths.find(wanted[number], file)
             if name is None:
                 self._line(line)
                 continue
@@ -123,26 +174,28 @@ class _Joined(Struct):
         self.lines.append(line)
 
 
-def _included_lines(text: str) -> dict[int, str]:
-    """Return the names of included files by the numbers of their lines, from 0."""
-    return {line: include[1] for line, include in with_line_numbers(_includes(text), text)}
+def _library_roots(files: Iterable[str]) -> tuple[str, ...]:
+    """Return the folders of headers of the libraries that these files are in."""
+    roots: dict[str, None] = {}
+    for name in files:
+        library = _LIBRARY.match(name)
+        if library is not None:
+            roots.setdefault(library[0])
+            # A library without src has its headers at its top.
+            roots.setdefault("/".join(name.split("/")[:2]))
+    return tuple(roots)
+
+
+def _included_lines(text: str) -> dict[int, Include]:
+    """Return the included files by the numbers of their lines, from 0."""
+    return {line: Include.of_match(match) for line, match in with_line_numbers(_includes(text), text)}
 
 
 def _includes(text: str) -> list[re.Match[str]]:
-    """Find the #include directives with a name in quotes that are not in a comment."""
+    """Find the #include directives that are not in a comment."""
     if "#" not in text:
         return []
     return [*_INCLUDE.finditer(_BLANKET.sub(lambda found: found["text"] or re.sub(r"[^\n]", " ", found[0]), text))]
-
-
-def _resolved(wanted: str, within: str, files: Mapping[str, str]) -> str | None:
-    """Return the file that an include names: beside the one that includes it, else from the program's folder."""
-    beside = str(PurePosixPath(within).parent / wanted)
-    if beside in files:
-        return beside
-    if wanted in files:
-        return wanted
-    return None
 
 
 def _check_language(file: str, other: str) -> None:

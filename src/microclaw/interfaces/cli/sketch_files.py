@@ -1,0 +1,232 @@
+"""Finds the files of a C or C++ program or a sketch on the disk, in the folders of Arduino, PlatformIO and Wokwi.
+
+Each file has a name in the program: its path from the program's folder, or `libraries/NAME/...` for a library, wherever
+its folder is. Joins nothing (wasm/source_files.py).
+"""
+
+from __future__ import annotations
+
+import itertools
+import os
+import posixpath
+import re
+from pathlib import Path, PurePosixPath
+from typing import Final
+
+from msgspec import Struct
+
+from microclaw.durable import read_given_text
+from microclaw.programs.source_marks import MAX_FILES, name_for_mark
+
+MAX_FILE_BYTES: Final = 4 << 20
+PLATFORMIO_FILE: Final = "platformio.ini"
+SKETCH_SUFFIXES: Final = (".ino", ".pde")
+SOURCE_SUFFIXES: Final = (".c", ".cpp", ".cc", ".cxx")
+_ALL_SUFFIXES: Final = (*SKETCH_SUFFIXES, *SOURCE_SUFFIXES)
+# A library may have thousands of examples; what is looked at of a folder stays small.
+_MAX_LISTED: Final = 2000
+_STARTS: Final = re.compile(r"^[ \t]*(?:void|int|extern\s+\"C\"\s+void)\s+(?:setup|main|on_init)\s*\(", re.MULTILINE)
+
+
+class SourceFiles(Struct, frozen=True):
+    """A program's main file by its name in the program, and the paths and texts of its other files by theirs."""
+
+    main: str
+    paths: dict[str, Path]
+    texts: dict[str, str]
+
+
+def find_source_files(file: Path, text: str) -> SourceFiles:
+    """Return the files that belong to a program whose main file has this text.
+
+    They are those that it includes or embeds, the sources of its headers, all sources of its sketch folder or
+    PlatformIO project, and the libraries whose headers it includes. Other files, and links that lead out, stay out.
+    Raises ConfigError for a file that cannot be read.
+    """
+    search = _Search(file)
+    search.add_embedded(text)
+    search.add_included(search.main, text)
+    search.pending += search.project_sources()
+    search.read_pending()
+    return SourceFiles(search.main, search.paths, search.texts)
+
+
+def starts_a_program(text: str) -> bool:
+    """Return True if a source defines a function with which a program begins."""
+    return _STARTS.search(text) is not None
+
+
+class _Search:
+    """The search for one program's files."""
+
+    def __init__(self, file: Path) -> None:
+        # Imported here, because most programs are one file.
+        from microclaw.programs.wasm.source_files import IncludePaths
+
+        self._file = file.resolve()
+        self._folder = _program_folder(self._file)
+        self._is_platformio = (self._folder / PLATFORMIO_FILE).is_file()
+        self.main = file.name
+        if self._file.parent != self._folder:
+            self.main = self._file.relative_to(self._folder).as_posix()
+        self._libraries = self._find_libraries()
+        roots = []
+        for name in self._libraries:
+            roots += [f"{name}/src", f"{name}/include", name]
+        self._includes = IncludePaths(tuple(roots), self._exists)
+        self.paths: dict[str, Path] = {}
+        self.texts: dict[str, str] = {}
+        self.pending: list[str] = []
+        self._used_libraries: set[str] = set()
+
+    def add_included(self, within: str, text: str) -> None:
+        """Put the files that a text includes into the list of those to be read."""
+        from microclaw.programs.wasm.source_files import included_names
+
+        for include in included_names(text):
+            name = self._includes.find(include, within)
+            if name is not None:
+                self.pending.append(name)
+
+    def read_pending(self) -> None:
+        """Read the listed files and those that they need, up to one more than a program may have."""
+        while self.pending and len(self.texts) <= MAX_FILES:
+            name = self.pending.pop()
+            path = self._path(name)
+            if name in self.texts or path is None or path.resolve() == self._file:
+                continue
+            self.paths[name] = path
+            self.texts[name] = read_given_text(path, MAX_FILE_BYTES)
+            self.add_included(name, self.texts[name])
+            self._add_sources_of(name)
+
+    def add_embedded(self, text: str) -> None:
+        """Read the files whose symbols (_binary_..._start) a program names."""
+        from microclaw.programs.wasm.embedded_files import embedded_symbols, find_embedded
+
+        if "_binary_" not in text:
+            return
+        names = [path.name for path in self._file.parent.iterdir()]
+        for symbol in embedded_symbols(text):
+            name = find_embedded(symbol, names)
+            if name is not None:
+                self.pending.append(name)
+
+    def project_sources(self) -> list[str]:
+        """Return the sources that belong to the program without being included: tabs, and a project's src folder."""
+        if self._is_platformio:
+            return self._names_below(self._file.parent, recursive=True)
+        if self._file.suffix not in SKETCH_SUFFIXES or not self._is_sketch_folder():
+            return []
+        beside = self._names_below(self._folder, recursive=False)
+        return beside + self._names_below(self._folder / "src", recursive=True)
+
+    def _is_sketch_folder(self) -> bool:
+        """Return True if all in the folder is one sketch: by its name, or because nothing else there is a program."""
+        if self._folder.name == self._file.stem:
+            return True
+        others = [path for path in _list_sources(self._folder, recursive=False) if path != self._file]
+        if len(others) > MAX_FILES:
+            return False
+        return not any(starts_a_program(_read_leniently(path)) for path in others)
+
+    def _find_libraries(self) -> dict[str, Path]:
+        """Return the folders of the libraries that came with the program, by their names in it.
+
+        They are in `libraries` beside the sketch or its folder (a sketchbook), and in `lib` of a PlatformIO project.
+        """
+        places = [self._folder / "libraries", self._folder.parent / "libraries"]
+        if self._is_platformio:
+            places = [self._folder / "lib"]
+        libraries: dict[str, Path] = {}
+        for place in places:
+            for folder in _subfolders(place):
+                name = name_for_mark(f"libraries/{folder.name}")
+                libraries.setdefault(name, folder)
+        return libraries
+
+    def _add_sources_of(self, name: str) -> None:
+        """List the sources of a header: its own, or all of the library that it belongs to."""
+        library = self._library_of(name)
+        if library is not None:
+            if library not in self._used_libraries:
+                self._used_libraries.add(library)
+                self.pending += self._library_sources(library)
+            return
+        path = PurePosixPath(name)
+        if path.suffix.startswith(".h"):
+            self.pending += [str(path.with_suffix(suffix)) for suffix in SOURCE_SUFFIXES]
+
+    def _library_of(self, name: str) -> str | None:
+        library = "/".join(name.split("/")[:2])
+        if library in self._libraries:
+            return library
+        return None
+
+    def _library_sources(self, library: str) -> list[str]:
+        """Return a library's sources: all below src, else those beside its header and in utility."""
+        folder = self._libraries[library]
+        if (folder / "src").is_dir():
+            paths = _list_sources(folder / "src", recursive=True)
+        else:
+            paths = [*_list_sources(folder, recursive=False), *_list_sources(folder / "utility", recursive=False)]
+        return [f"{library}/{path.relative_to(folder).as_posix()}" for path in paths]
+
+    def _names_below(self, folder: Path, *, recursive: bool) -> list[str]:
+        paths = _list_sources(folder, recursive=recursive)
+        return [path.relative_to(self._folder).as_posix() for path in paths]
+
+    def _exists(self, name: str) -> bool:
+        return self._path(name) is not None
+
+    def _path(self, name: str) -> Path | None:
+        """Return the path of a file by its name in the program; None if there is none, or a link leads out."""
+        if posixpath.normpath(name) != name or name.startswith(("/", "..")):
+            return None
+        library = self._library_of(name)
+        if library is not None:
+            folder = self._libraries[library]
+            path = folder / name.removeprefix(f"{library}/")
+        else:
+            folder = self._folder
+            path = folder / name
+        if path.is_file() and path.resolve().is_relative_to(folder.resolve()):
+            return path
+        return None
+
+
+def _program_folder(file: Path) -> Path:
+    """Return the folder of the project that a source in `src` belongs to, else the source's own."""
+    folder = file.parent
+    for parent in file.parents:
+        if parent.name == "src" and (parent.parent / PLATFORMIO_FILE).is_file():
+            folder = parent.parent
+    return folder
+
+
+def _subfolders(folder: Path) -> list[Path]:
+    """Return the folders in a folder, sorted; none if it does not exist."""
+    if not folder.is_dir():
+        return []
+    entries = itertools.islice(folder.iterdir(), _MAX_LISTED)
+    return sorted(path for path in entries if path.is_dir())
+
+
+def _list_sources(folder: Path, *, recursive: bool) -> list[Path]:
+    """Return the sources of C, C++ and sketches in a folder, sorted; links to folders are not followed."""
+    paths: list[Path] = []
+    for place, subfolders, names in os.walk(folder):
+        paths += [Path(place, name) for name in names if name.endswith(_ALL_SUFFIXES)]
+        if not recursive or len(paths) > _MAX_LISTED:
+            break
+        subfolders.sort()
+    return sorted(paths)
+
+
+def _read_leniently(path: Path) -> str:
+    """Return the text of a file that is only searched for functions, or nothing if it cannot be read."""
+    try:
+        with path.open(encoding="utf-8", errors="replace") as file:
+            return file.read(MAX_FILE_BYTES)
+    except OSError:
+        return ""
