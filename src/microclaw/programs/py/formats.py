@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+from collections.abc import Collection, Set
 
 from microclaw.hardware.boards.micropython.stock import stock_image
 from microclaw.programs.py.drivers import PACKAGE, driver_file
@@ -13,10 +14,10 @@ _CONVERSIONS = {115: "!s", 114: "!r", 97: "!r"}
 
 
 class Simplifier(ast.NodeTransformer):
-    """Makes one tree simpler."""
+    """Makes trees simpler; `used` are the names of which `*` imports bring what the image has."""
 
-    def __init__(self, tree: ast.Module) -> None:
-        self._used = {node.id for node in ast.walk(tree) if isinstance(node, ast.Name)}
+    def __init__(self, used: Set[str]) -> None:
+        self._used = used
 
     def visit_FunctionDef(self, node: ast.FunctionDef | ast.AsyncFunctionDef) -> ast.AST:
         # In viper code annotations are types, not remarks.
@@ -48,6 +49,18 @@ class Simplifier(ast.NodeTransformer):
         if not node.names:
             return ast.copy_location(ast.Pass(), node)
         return node
+
+
+def used_words(trees: Collection[ast.Module]) -> set[str]:
+    """Return the names that texts use: what `import *` may bring. Those of several may be attributes of each other."""
+    words = set()
+    for tree in trees:
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Name):
+                words.add(node.id)
+            elif isinstance(node, ast.Attribute) and len(trees) > 1:
+                words.add(node.attr)
+    return words
 
 
 def _without_own_modules(node: ast.ImportFrom) -> list[ast.stmt]:

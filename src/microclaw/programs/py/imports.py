@@ -72,7 +72,7 @@ def _check_import(node: ast.Import, graph: PyCallGraph, findings: Findings) -> s
 
 def _check_from(node: ast.ImportFrom, graph: PyCallGraph, findings: Findings) -> set[str]:
     if node.level:
-        findings.error(node, "a program is one file: it cannot import another one", "put everything into this file")
+        _refuse_relative(node, findings)
         return set()
     modules = _check_module(node.module or "", node, graph, findings)
     if not modules:
@@ -104,7 +104,14 @@ def _check_module(name: str, node: ast.AST, graph: PyCallGraph, findings: Findin
 
 def _hint(module: str) -> str:
     near = meant(module, (*stock_image().modules, *driver_modules()))
-    return near or "put the code that you need from it into this file"
+    return near or f"put {module.replace('.', '/')}.py beside the program, or into lib/ there"
+
+
+def _refuse_relative(node: ast.ImportFrom, findings: Findings) -> None:
+    module = node.module or node.names[0].name
+    message = f"{'.' * node.level}{node.module or ''} is no module of this program"
+    hint = f"put {module.replace('.', '/')}.py into the folder of this file, or leave out the points of the import"
+    findings.error(node, message, hint)
 
 
 def _check_name(node: ast.Name | ast.Attribute, board: BoardProfile, graph: PyCallGraph, findings: Findings) -> None:

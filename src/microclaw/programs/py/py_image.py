@@ -12,9 +12,13 @@ from microclaw.events import ProgramKind
 from microclaw.hardware.boards.micropython.stock import PinRole
 from microclaw.hardware.boards.profile import BoardProfile
 from microclaw.hardware.parts.wiring import WiredPart
+from microclaw.programs.py.source_files import module_of_file, python_marks
+from microclaw.programs.source_marks import LineMarks, with_plain_newlines
 from microclaw.text import code_lines, encodable, odd_character
 
 MAX_SOURCE_BYTES: Final = 65536
+# A board without PSRAM has about 60 KB for all programs' code and data.
+MAX_MPY_BYTES: Final = 32768
 LineMap: TypeAlias = tuple[int, ...]
 """The source's line for each rewritten line, both from 1; 0: none. A driver's lines have its import's as -N."""
 _FRAME: Final = re.compile(r'^(\s*File ")([^"]+)(", line )(\d+)(.*)$')
@@ -49,11 +53,15 @@ class Rewritten(Struct, frozen=True, kw_only=True):
 
 
 class ProgramQuestion(Struct, frozen=True):
-    """The host's question to its reader (reader.py); without a board only whether the text is Python."""
+    """The host's question to its reader (reader.py); without a board only whether the text is Python.
+
+    `is_trimmed`: without the definitions that nothing uses, because with them the program is too large.
+    """
 
     source: str
     name: str = "program"
     board: BoardProfile | None = None
+    is_trimmed: bool = False
 
 
 class ProgramAnswer(Struct, frozen=True):
@@ -96,23 +104,31 @@ class PyImage(Rewritten, frozen=True, kw_only=True):
     def size_bytes(self) -> int:
         return len(self.mpy)
 
+    @property
+    def marks(self) -> LineMarks:
+        """The file of each line of the source."""
+        return python_marks(with_plain_newlines(self.source))
+
     def source_traceback(self, text: str) -> str:
-        """Return a board's traceback in the words of the source: its lines, its names, and no frames of the firmware.
+        """Return a board's traceback in the words of the source: its files and lines, and no frames of the firmware.
 
         Frames of a driver are left out, so that the last one is the program's line that calls it. If there are only
-        frames of a driver, they have the line of its import.
+        frames of a driver, they have the line of its import. Names are as the files have them.
         """
+        marks = self.marks
         lines = code_lines(text)
         has_own_frame = any(self._frame_line(line) > 0 for line in lines)
         shown = []
         for line in lines:
             frame = _FRAME.match(line)
             if frame is None:
-                shown.append(line)
+                shown.append(_in_module_words(line, marks))
                 continue
             number = self._frame_line(line)
             if number > 0 or (number < 0 and not has_own_frame):
-                shown.append(f"{frame[1]}{frame[2]}{frame[3]}{abs(number)}{_NAMES.get(frame[5], frame[5])}")
+                file, file_line = marks.place(abs(number)) or (frame[2], abs(number))
+                name = _in_module_words(_NAMES.get(frame[5], frame[5]), marks)
+                shown.append(f"{frame[1]}{file}{frame[3]}{file_line}{name}")
         return "\n".join(shown)
 
     def _frame_line(self, line: str) -> int:
@@ -126,9 +142,17 @@ class PyImage(Rewritten, frozen=True, kw_only=True):
         return number
 
 
+def _in_module_words(text: str, marks: LineMarks) -> str:
+    """Return a text with the names that the files of a program have, without the words that bundle.py put before."""
+    words = {re.escape(module_of_file(file).rpartition(".")[2]) for _, _, file in marks.marks[1:]}
+    if not words:
+        return text
+    return re.sub(rf"\b(?:_(?:{'|'.join(sorted(words))})_)+(?=\w)", "", text)
+
+
 def program_text(source: str, file: str) -> str:
     """Return a source with one kind of line ends, as it is read. Raises BuildError for what no program may have."""
-    text = source.removeprefix("\ufeff").replace("\r\n", "\n").replace("\r", "\n")
+    text = with_plain_newlines(source.removeprefix("\ufeff"))
     size_bytes = len(text.encode(errors="replace"))
     problem = odd_character(text, file)
     if size_bytes > MAX_SOURCE_BYTES:

@@ -14,22 +14,25 @@ from microclaw.errors import BuildError
 from microclaw.hardware.boards.profile import BoardProfile
 from microclaw.hardware.parts.wiring import WiredPart
 from microclaw.programs.py.advice import warn
-from microclaw.programs.py.bundle import DriverBundle
+from microclaw.programs.py.bundle import Bundle, Joined
 from microclaw.programs.py.callgraph import PyCallGraph
-from microclaw.programs.py.formats import Simplifier
+from microclaw.programs.py.formats import Simplifier, used_words
 from microclaw.programs.py.imports import check_imports
 from microclaw.programs.py.pins import check_pins
 from microclaw.programs.py.plans import LibraryCalls
-from microclaw.programs.py.py_image import LineMap, ProgramAnswer, ProgramQuestion, Rewritten
+from microclaw.programs.py.py_image import MAX_MPY_BYTES, LineMap, ProgramAnswer, ProgramQuestion, Rewritten
 from microclaw.programs.py.refused_waits import check_waits
 from microclaw.programs.py.rewrite import Rewriter
 from microclaw.programs.py.scopes import Scopes
 from microclaw.programs.py.source import SIMPLER, Findings, PythonSource, at, read_python
 from microclaw.programs.py.syntax import check_syntax
+from microclaw.programs.py.units import DriverModules, FileModules
 from microclaw.programs.py.waits import Waits
 from microclaw.programs.py.wired_parts import find_wired_parts
+from microclaw.text import count_text
 
 ARCHITECTURES: Final = {"ESP32": "xtensawin", "ESP32-S3": "xtensawin", "ESP32-C3": "rv32imc", "ESP32-C6": "rv32imc"}
+_SHOWN_NAMES: Final = 12
 _WRAPPING_CLOCKS: Final = ("ticks_ms", "ticks_us", "ticks_cpu")
 
 
@@ -44,7 +47,7 @@ def _answer(question: ProgramQuestion) -> ProgramAnswer:
         return ProgramAnswer(is_python=_is_python(question.source))
     try:
         source = read_python(question.source, question.name)
-        return ProgramAnswer(rewritten=_rewrite(source, question.board))
+        return ProgramAnswer(rewritten=_rewrite(source, question.board, is_trimmed=question.is_trimmed))
     except BuildError as exc:
         return ProgramAnswer(diagnostics=exc.diagnostics, stage=exc.stage)
 
@@ -60,18 +63,18 @@ def _is_python(source: str) -> bool:
     return True
 
 
-def _rewrite(source: PythonSource, board: BoardProfile) -> Rewritten:
+def _rewrite(source: PythonSource, board: BoardProfile, *, is_trimmed: bool) -> Rewritten:
     """Check a program and turn it into one coroutine. Raises BuildError."""
     try:
-        return _check_and_rewrite(source, board)
+        return _check_and_rewrite(source, board, is_trimmed=is_trimmed)
     except RecursionError as exc:
         raise BuildError((at(source, None, "the program is too deeply nested", SIMPLER),), stage="check") from exc
 
 
-def _check_and_rewrite(source: PythonSource, board: BoardProfile) -> Rewritten:
+def _check_and_rewrite(source: PythonSource, board: BoardProfile, *, is_trimmed: bool) -> Rewritten:
     findings = Findings(source)
-    tree: ast.Module = Simplifier(source.tree).visit(source.tree)
-    tree, graph, wired = _with_drivers(tree, board, findings)
+    whole = _join_modules(source, findings, is_trimmed=is_trimmed)
+    tree, graph, wired = _with_drivers(whole, board, findings)
     check_syntax(graph, findings)
     imports = check_imports(graph, board, findings)
     claims, analog = check_pins(graph, board, findings)
@@ -99,6 +102,22 @@ def _check_and_rewrite(source: PythonSource, board: BoardProfile) -> Rewritten:
     )
 
 
+def _join_modules(source: PythonSource, findings: Findings, *, is_trimmed: bool) -> Joined:
+    """Return the program's files as one tree. Raises BuildError."""
+    simplifier = Simplifier(used_words([source.tree, *source.modules.values()]))
+    tree: ast.Module = simplifier.visit(source.tree)
+    modules = {name: simplifier.visit(module) for name, module in source.modules.items()}
+    bundle = Bundle(tree, FileModules(source.files, modules, findings), findings)
+    findings.raise_errors()
+    joined = bundle.joined(is_trimmed=is_trimmed)
+    findings.raise_errors()
+    if joined.left_out:
+        names = ", ".join(joined.left_out[:_SHOWN_NAMES])
+        message = f"{count_text(len(joined.left_out), 'definition')} left out that nothing uses: {names}"
+        findings.warn(None, message, f"with them the program has more than {MAX_MPY_BYTES:,} bytes")
+    return joined
+
+
 def _used_clocks(graph: PyCallGraph) -> tuple[str, ...]:
     origins = {graph.origin(node) for node in graph.scopes.of if isinstance(node, ast.Name | ast.Attribute)}
     return tuple(clock for clock in _WRAPPING_CLOCKS if f"time.{clock}" in origins)
@@ -112,18 +131,18 @@ def _architecture(graph: PyCallGraph, board: BoardProfile) -> str | None:
 
 
 def _with_drivers(
-    tree: ast.Module, board: BoardProfile, findings: Findings
+    program: Joined, board: BoardProfile, findings: Findings
 ) -> tuple[ast.Module, PyCallGraph, tuple[WiredPart, ...]]:
     """Return the program with the drivers that it imports, its call graph, and the parts that it names."""
-    bundle = DriverBundle(tree, findings)
-    graph = PyCallGraph(Scopes(tree))
+    bundle = Bundle(program.tree, DriverModules(), findings)
+    graph = PyCallGraph(Scopes(program.tree))
     # Before the drivers of parts are in the program: their classes have other names there.
-    wired = find_wired_parts(graph, board)
+    wired = find_wired_parts(graph, board, program.origins)
+    if bundle.is_empty:
+        return program.tree, graph, wired
     joined = bundle.joined()
     findings.raise_errors()
-    if joined is None:
-        return tree, graph, wired
-    return joined, PyCallGraph(Scopes(joined)), wired
+    return joined.tree, PyCallGraph(Scopes(joined.tree)), wired
 
 
 def _line_map(tree: ast.Module, text: str) -> LineMap:

@@ -77,13 +77,28 @@ class Scopes(ast.NodeVisitor):
 
     def bindings(self, node: ast.AST) -> list[Binding]:
         """Return the bindings that give a plain name its meaning; none for a builtin, and for other nodes."""
-        scope = self.of.get(node)
-        if scope is None or not isinstance(node, ast.Name):
+        if not isinstance(node, ast.Name):
             return []
-        owner = scope.find(node.id)
+        owner = self.owner(node, node.id)
         if owner is None:
             return []
         return owner[1]
+
+    def owner(self, node: ast.AST, name: str) -> tuple[Scope, list[Binding]] | None:
+        """Return the scope that owns a name at a node, with its bindings; None for a builtin or an unknown name.
+
+        In the body of a class a name is the module's until the class binds it, as in `speed = speed`.
+        """
+        scope = self.of.get(node)
+        if scope is None:
+            return None
+        owner = scope.find(name)
+        is_of_class = owner is not None and owner[0] is scope and isinstance(scope.node, ast.ClassDef)
+        if owner is None or not is_of_class or not isinstance(node, ast.Name) or not isinstance(node.ctx, ast.Load):
+            return owner
+        if any(_is_bound_before(binding, node) for binding in owner[1]):
+            return owner
+        return self.module.find(name)
 
     def visible(self, node: ast.AST) -> list[str]:
         """Return the program's own names that a place sees."""
@@ -96,9 +111,12 @@ class Scopes(ast.NodeVisitor):
         return names
 
     def is_caught(self, node: ast.AST, *errors: str) -> bool:
-        """Return True if it is in a `try` that catches one of these errors by its name, or all."""
+        """Return True if it is in a `try` that catches one of these errors by its name, or all.
+
+        A `try` around a function catches nothing of what the function does later.
+        """
         parent = self.parents.get(node)
-        while parent is not None:
+        while parent is not None and not isinstance(parent, ast.FunctionDef | ast.AsyncFunctionDef):
             if isinstance(parent, ast.Try) and _catches(parent, errors):
                 return True
             parent = self.parents.get(parent)
@@ -229,6 +247,15 @@ class Scopes(ast.NodeVisitor):
                 return Binding("other", self.assigned(parent).node)
             case _:
                 return Binding("other", parent)
+
+
+def _is_bound_before(binding: Binding, node: ast.Name) -> bool:
+    """Return True if a binding has ended before a node begins, or if that is not known, as in the text of a driver."""
+    end_line = getattr(binding.node, "end_lineno", None)
+    if binding.kind not in ("value", "def", "class") or end_line is None or node.lineno < 0:
+        return True
+    end_column: int = getattr(binding.node, "end_col_offset", 0)
+    return (end_line, end_column) <= (node.lineno, node.col_offset)
 
 
 def canonical(module: str) -> str:

@@ -4,12 +4,20 @@ from __future__ import annotations
 
 import ast
 import re
-import warnings
 from typing import Final, Literal
 
 from msgspec import Struct
 
 from microclaw.errors import BuildError, Diagnostic
+from microclaw.programs.py.source_files import (
+    BOOT,
+    MAIN,
+    SourceFile,
+    is_of_image,
+    parse_file,
+    split_files,
+    without_self_test,
+)
 
 # Of the tree. MicroPython's own compiler on a board gives up far earlier than CPython.
 MAX_DEPTH: Final = 60
@@ -21,12 +29,16 @@ SIMPLER: Final = "split long expressions and deeply nested blocks into smaller o
 
 
 class PythonSource(Struct, frozen=True):
-    """A program that CPython can parse. Lines count from 1."""
+    """A program that CPython can parse. Lines count from 1; of several files they are those of the joined text.
+
+    `tree` is that of the main file, with boot.py before it. `modules` are the trees of the other files, by their names.
+    """
 
     file: str
-    text: str
     lines: tuple[str, ...]
     tree: ast.Module
+    files: tuple[SourceFile, ...] = ()
+    modules: dict[str, ast.Module] = {}
 
     def line(self, number: int | None) -> str | None:
         if number is not None and 0 < number <= len(self.lines):
@@ -62,38 +74,51 @@ class Findings:
 
 def read_python(text: str, name: str) -> PythonSource:
     """Parse a program's text. Raises BuildError with the place where Python itself cannot read it."""
-    file = f"{name}.py"
+    main, *others = split_files(text, f"{name}.py")
     lines = tuple(text.split("\n"))
-    try:
-        with warnings.catch_warnings():
-            # Of escapes like "\d": MicroPython takes them as they are.
-            warnings.simplefilter("ignore")
-            tree = ast.parse(text, file)
-            # Finds a `return` or `await` outside a function.
-            compile(text, file, "exec", dont_inherit=True)
-    except SyntaxError as exc:
-        raise BuildError((_syntax_error(exc, text, file),), stage="source") from exc
-    except (RecursionError, MemoryError) as exc:
-        raise BuildError((Diagnostic("error", "too nested", file, hint=SIMPLER),), stage="source") from exc
-    source = PythonSource(file, text, lines, tree)
-    deep_node = _too_deep(tree)
-    if deep_node is not None:
-        message = f"more than {MAX_DEPTH} levels of nesting"
-        raise BuildError((at(source, deep_node, message, SIMPLER),), stage="source")
+    tree = _parse(main, lines)
+    modules = {}
+    for file in others:
+        # A file that the board's own module hides is not read.
+        if is_of_image(file.module):
+            continue
+        module = _parse(file, lines)
+        if file.name == BOOT and main.name == MAIN:
+            tree.body[:0] = module.body
+        else:
+            modules[file.name] = without_self_test(module)
+    source = PythonSource(f"{name}.py", lines, tree, tuple(others), modules)
+    for parsed in (tree, *modules.values()):
+        deep_node = _too_deep(parsed)
+        if deep_node is not None:
+            message = f"more than {MAX_DEPTH} levels of nesting"
+            raise BuildError((at(source, deep_node, message, SIMPLER),), stage="source")
     return source
 
 
-def _syntax_error(exc: SyntaxError, text: str, file: str) -> Diagnostic:
+def _parse(file: SourceFile, lines: tuple[str, ...]) -> ast.Module:
+    try:
+        return parse_file(file)
+    except SyntaxError as exc:
+        raise BuildError((_syntax_error(exc, file, lines),), stage="source") from exc
+    except (RecursionError, MemoryError) as exc:
+        line = None
+        if len(file.text.split("\n")) < len(lines):
+            line = file.first_line
+        finding = Diagnostic("error", "too nested", file.name, line, hint=SIMPLER)
+        raise BuildError((finding,), stage="source") from exc
+
+
+def _syntax_error(exc: SyntaxError, file: SourceFile, lines: tuple[str, ...]) -> Diagnostic:
     """Build the finding for a text that Python cannot read, with the line if the text has it."""
-    lines = text.split("\n")
     line = column = shown = hint = None
-    if exc.lineno and exc.lineno <= len(lines):
-        line = exc.lineno
+    if exc.lineno and file.first_line + exc.lineno - 1 <= len(lines):
+        line = file.first_line + exc.lineno - 1
         column = exc.offset or None
         shown = lines[line - 1]
-    if _C.search(text):
+    if _C.search(file.text):
         hint = "this looks like C: give it as C, or in a file that ends in .c"
-    return Diagnostic("error", f"syntax error: {exc.msg}", file, line, column, shown, hint=hint)
+    return Diagnostic("error", f"syntax error: {exc.msg}", file.name, line, column, shown, hint=hint)
 
 
 def at(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Iterable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Final
 
 from msgspec import Struct
@@ -46,15 +47,21 @@ class _Constructor(Struct, frozen=True):
     address: int | None
 
 
-def find_wired_parts(graph: PyCallGraph, board: BoardProfile) -> tuple[WiredPart, ...]:
+def find_wired_parts(
+    graph: PyCallGraph, board: BoardProfile, origins: Mapping[str, str] = MappingProxyType({})
+) -> tuple[WiredPart, ...]:
     """Return the parts whose pins are known, each once, in the program's order.
 
+    `origins` are the dotted names of what the program's own modules define: a driver may be one of these.
     The first part is named as its kind, further ones of the kind with a number. A board may be unable to have them.
     """
     constructors = _constructors()
     wired: list[WiredPart] = []
     for call in sorted(graph.calls, key=lambda call: (call.lineno, call.col_offset)):
-        for constructor in constructors.get(graph.origin(call.func) or "", ()):
+        origin = graph.origin(call.func)
+        if origin is None and isinstance(call.func, ast.Name):
+            origin = origins.get(call.func.id)
+        for constructor in constructors.get(origin or "", ()):
             made = _make_all(call, constructor, graph, board, wired)
             wired += made
             if made:

@@ -34,6 +34,7 @@ class StockImage(Struct, frozen=True):
     modules: dict[str, frozenset[str]]  # their names
     builtins: frozenset[str]
     with_u: frozenset[str]  # modules that older programs call with a `u` before the name
+    replaceable: frozenset[str]  # modules that a file of the program replaces
     computing: frozenset[str]  # builtins that only compute
     computing_methods: frozenset[str]
     members: dict[str, frozenset[str]]  # of classes: "machine.Pin"
@@ -46,8 +47,15 @@ class StockImage(Struct, frozen=True):
     default_pins: dict[str, dict[str, dict[str, int]]]  # chip -> "machine.I2C(0)" -> "scl" -> pin
     pin_arguments: dict[str, tuple[PinArgument, ...]]  # "init": of a bus that is given other pins
 
+    def has_module(self, name: str) -> bool:
+        """Return True if the firmware has this module in C, so that no file can take its place."""
+        top = name.partition(".")[0]
+        if top.startswith("u") and top[1:] in self.with_u:
+            top = top[1:]
+        return top not in self.replaceable and (top in self.modules or top in self.refused)
 
-_WORDS: Final = ("builtins", "with_u", "computing", "computing_methods", "keeping", "looking")
+
+_WORDS: Final = ("builtins", "with_u", "replaceable", "computing", "computing_methods", "keeping", "looking")
 _TABLES: Final = ("modules", "members", "objects", "lacking")
 
 

@@ -1,0 +1,172 @@
+"""The texts that become one program: its main file, its modules, drivers; and where the import of each one leads."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Final, Protocol
+
+from msgspec import Struct, field
+
+from microclaw.programs.py.drivers import PACKAGE, driver_file, driver_key, driver_text, part_of
+from microclaw.programs.py.formats import Simplifier, used_words
+from microclaw.programs.py.scopes import Binding, Scopes
+from microclaw.programs.py.source import Findings
+from microclaw.programs.py.source_files import SourceFile, is_of_image, with_packages
+
+PROGRAM: Final = ""
+"""The key of the program's main file."""
+
+
+class ImportedName(Struct, frozen=True):
+    """What an import brings: a module by its key among the units, or one name of it."""
+
+    module: str
+    name: str | None = None
+
+
+class Unit(Struct, eq=False):
+    """The program, one of its modules or a driver.
+
+    `word` stands before its names where another unit has them; `given` are its names in the bundle by those in it.
+    `place` is the program's statement that imports a driver, also through another driver. `links`: what each node is
+    that stands for something of another unit. `copies`: imports whose name stays a variable. `optional`: variables
+    that are a module or None. `globals`: names in the bundle that a function or class sets in another unit. `before`:
+    the units whose code runs before a statement, because it imports them.
+    """
+
+    key: str
+    tree: ast.Module
+    scopes: Scopes
+    word: str = ""
+    file: str = ""
+    package: str = ""
+    part: Path | None = None
+    place: ast.stmt | None = None
+    given: dict[str, str] = field(default_factory=dict)
+    links: dict[ast.AST, ImportedName] = field(default_factory=dict)
+    constants: dict[ast.AST, str] = field(default_factory=dict)
+    copies: set[tuple[ast.AST, str]] = field(default_factory=set)
+    optional: set[int] = field(default_factory=set)
+    globals: dict[ast.AST, list[ImportedName]] = field(default_factory=dict)
+    before: dict[ast.AST, list[str]] = field(default_factory=dict)
+    meanings: dict[int, ImportedName | None] = field(default_factory=dict)
+
+    @property
+    def is_driver(self) -> bool:
+        return self.place is not None
+
+    @property
+    def title(self) -> str:
+        """ "lamp.py", "the driver bme280"."""
+        if self.is_driver:
+            return f"the driver {self.key.rpartition('.')[2]}"
+        return self.file or f"the folder {self.key.replace('.', '/')}"
+
+    @property
+    def bindings(self) -> dict[str, list[Binding]]:
+        """The names of the text itself."""
+        return self.scopes.module.bindings
+
+    @property
+    def names(self) -> list[str]:
+        """What others may use of it: of a driver its own definitions, without those that begin with _."""
+        if not self.is_driver:
+            return [*self.bindings]
+        names = []
+        for name, bindings in self.bindings.items():
+            is_import = any(binding.kind == "import" for binding in bindings)
+            if not is_import and not name.startswith("_"):
+                names.append(name)
+        return names
+
+    @property
+    def public_names(self) -> list[str]:
+        """What `import *` brings: the names in `__all__`, else those without _ before them."""
+        for binding in self.bindings.get("__all__", ()):
+            if isinstance(binding.value, ast.List | ast.Tuple):
+                return [part.value for part in binding.value.elts if isinstance(part, ast.Constant)]  # type: ignore[misc]
+        return [name for name in self.names if not name.startswith("_")]
+
+    def is_own(self, node: ast.AST, name: str) -> bool:
+        """Return True if a name at a node is one of the text itself, not one of a function or class in it."""
+        # An annotation of viper code is in no scope: there it names a type.
+        owner = self.scopes.owner(node, name)
+        return owner is not None and owner[0] is self.scopes.module
+
+
+class ModuleSource(Protocol):
+    """Where the modules of a bundle come from."""
+
+    def find(self, module: str, importer: Unit) -> str | None:
+        """Return the key of a module, or None if it is none of these."""
+        ...
+
+    def read(self, key: str, place: ast.stmt) -> Unit:
+        """Return a module that was found; `place` is the program's import that leads to it."""
+        ...
+
+
+class DriverModules:
+    """The drivers of parts, and the modules of `microclaw` that no firmware has (drivers.py)."""
+
+    def __init__(self) -> None:
+        self._paths: dict[str, Path] = {}
+
+    def find(self, module: str, importer: Unit) -> str | None:
+        """Return the key of a driver."""
+        if module == PACKAGE:
+            return None
+        path = driver_file(module, importer.part)
+        if path is None:
+            return None
+        key = driver_key(path)
+        self._paths[key] = path
+        return key
+
+    def read(self, key: str, place: ast.stmt) -> Unit:
+        """Return a driver with the place of the import that leads to it."""
+        path = self._paths[key]
+        tree = ast.parse(driver_text(path))
+        tree = Simplifier(used_words([tree])).visit(tree)
+        word = key.rpartition(".")[2]
+        return Unit(key, tree, Scopes(tree), word, part=part_of(path), place=place)
+
+
+class FileModules:
+    """The files of a program beside its main one. Folders without an __init__.py are modules without names."""
+
+    def __init__(self, files: Sequence[SourceFile], trees: Mapping[str, ast.Module], findings: Findings) -> None:
+        self._files: dict[str, SourceFile] = {}
+        self._trees = trees
+        self._folders: set[str] = set()
+        for file in files:
+            place = ast.Pass(lineno=file.first_line, col_offset=0)
+            other = self._files.get(file.module)
+            if is_of_image(file.module):
+                top = file.module.partition(".")[0]
+                hint = f"give the file another name, and import that, if you do not mean the board's {top}"
+                findings.warn(place, f"{file.name} is not used: the board has {top} itself", hint)
+            elif other is not None:
+                message = f"{other.name} and {file.name} are both the module {file.module}"
+                findings.error(place, message, "keep one of them, or give it another name")
+            elif file.name in trees:
+                self._files[file.module] = file
+                self._folders.update(with_packages(file.module))
+
+    def find(self, module: str, importer: Unit) -> str | None:  # noqa: ARG002  as in ModuleSource
+        """Return a module's name, which is its key."""
+        if module in self._folders:
+            return module
+        return None
+
+    def read(self, key: str, place: ast.stmt) -> Unit:  # noqa: ARG002  as in ModuleSource
+        """Return a module of the program."""
+        word = key.rpartition(".")[2]
+        file = self._files.get(key)
+        if file is None:
+            tree = ast.Module([], [])
+            return Unit(key, tree, Scopes(tree), word, package=key)
+        tree = self._trees[file.name]
+        return Unit(key, tree, Scopes(tree), word, file.name, file.package)
