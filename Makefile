@@ -106,6 +106,7 @@ docs: setup-dev  ## write the pages and tables of docs/ that are made from the c
 	$(DEV)/python scripts/configuration_page.py
 	$(DEV)/python scripts/boards_page.py
 	$(DEV)/python scripts/parts_page.py
+	$(DEV)/python scripts/core_page.py
 	$(DEV)/python scripts/cli_page.py
 	$(DEV)/python scripts/examples.py
 

@@ -7,6 +7,7 @@ the compiler's finding on it has the reason and the way out of refusals.toml: no
 from __future__ import annotations
 
 import re
+import runpy
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -22,14 +23,17 @@ from microclaw.programs.wasm.source_text import read_source
 from microclaw.programs.wasm.toolchain import HEADERS, find_toolchain
 from microclaw.tables import read_table
 
+ROOT: Final = Path(__file__).parents[3]
 # Headers of the classes that Arduino.h does not bring.
 INCLUDES: Final = "".join(
     f"#include <{header}>\n"
     for header in (
         "EEPROM.h",
         "FunctionalInterrupt.h",
+        "LittleFS.h",
         "Preferences.h",
         "SPI.h",
+        "SPIFFS.h",
         "StreamString.h",
         "Ticker.h",
         "Wire.h",
@@ -54,6 +58,11 @@ def compiled(text: str, folder: Path) -> list[str]:
     command += ["-fsyntax-only", "-ferror-limit=0"]
     result = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
     return [line for line in result.stderr.splitlines() if line.startswith(source.file)]
+
+
+def test_the_page_has_the_list_of_today() -> None:
+    script = runpy.run_path(str(ROOT / "scripts" / "core_page.py"))
+    assert script["page"]() == (ROOT / "docs/reference/arduino-core.md").read_text(encoding="utf-8")
 
 
 def test_no_name_stands_twice() -> None:
@@ -139,7 +148,7 @@ OTHER_FORMS: Final = {
     "void work(void *given, QueueHandle_t queue) {}": "queues",
     "hw_timer_t *timer = timerBegin(0, 80, false);": "counting down",
     'EEPROMClass names("names");': "second EEPROM",
-    "fs::File file;": "file systems",
+    "auto *card = &SD;": "file systems",
     "esp_sleep_wakeup_cause_t why = esp_sleep_get_wakeup_cause();": "sleep",
 }
 
