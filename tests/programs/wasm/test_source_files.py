@@ -150,6 +150,53 @@ async def test_tabs_of_a_sketch_share_what_the_first_one_defines(compile_c: Comp
     assert (await compile_c(joined, language="sketch")).pins == (4,)
 
 
+SKETCH_WITH_C = {
+    "step.h": '#pragma once\n#ifdef __cplusplus\nextern "C"\n#endif\nvoid step(void);\n',
+    "step.c": '#include <Arduino.h>\n#include "step.h"\nstatic int class = 1;\n'
+    "void step(void) { char sign = -1; digitalWrite(4, class); class = sign > 0 ? !class : 0; }\n",
+}
+SKETCH = '#include "step.h"\nvoid setup() { pinMode(4, OUTPUT); }\nvoid loop() { step(); delay(250); }\n'
+
+
+async def test_a_sketch_has_files_of_c_each_in_its_language(try_files: Try, compile_c: CompileC) -> None:
+    trial = await try_files("main.ino", SKETCH, SKETCH_WITH_C)
+    assert len(trial.edges) == 8, trial.error
+    without_c = {**SKETCH_WITH_C, "step.h": "void step();\n"}
+    found = await refused(compile_c, "main.ino", SKETCH, without_c)
+    assert 'extern "C"' in (found[0].hint or "")
+
+
+@pytest.mark.parametrize("line", ['const char *a = R"(";\n#include "/etc/passwd"\n)";', "#include <vector>"])
+async def test_a_file_of_c_in_a_sketch_is_read_as_c(compile_c: CompileC, line: str) -> None:
+    files = {**SKETCH_WITH_C, "step.c": f"{line}\n{SKETCH_WITH_C['step.c']}"}
+    found = await refused(compile_c, "main.ino", SKETCH, files)
+    assert (found[0].file, found[0].line, "says C" in found[0].message) == ("step.c", 1, True)
+
+
+LIBRARY = {
+    "libraries/Lamp/src/Lamp.h": '#pragma once\n#include "detail/pin.h"\nstruct Lamp { Lamp(int); void on(); int pin; };\n'
+    "extern Lamp TheLamp;\n",
+    "libraries/Lamp/src/Lamp.cpp": "#include <Arduino.h>\n#include <Lamp.h>\nLamp TheLamp(LAMP_PIN);\n"
+    "Lamp::Lamp(int pin) : pin(pin) {}\nvoid Lamp::on() { pinMode(pin, OUTPUT); digitalWrite(pin, HIGH); }\n",
+    "libraries/Lamp/src/detail/pin.h": "#define LAMP_PIN 4\n",
+    "libraries/Other/pin.h": "#error not this one\n",
+}
+
+
+async def test_a_library_is_included_by_its_name_and_its_global_object_is_made_once(try_files: Try) -> None:
+    main = "#include <Lamp.h>\nvoid setup() { TheLamp.on(); }\nvoid loop() { delay(100); }\n"
+    trial = await try_files("main.ino", main, LIBRARY)
+    assert (trial.ok, len(trial.edges)) == (True, 1)
+
+
+def test_a_header_of_ours_comes_before_one_of_a_library() -> None:
+    files = {"libraries/Servo/Servo.h": "#error theirs\n", "Wire.h": "#error beside\n"}
+    joined = join_files("main.ino", "#include <Servo.h>\n#include <Wire.h>\n", files)
+    assert "theirs" not in joined
+    assert "beside" not in joined
+    assert "beside" in join_files("main.ino", '#include "Wire.h"\n', files)
+
+
 CERTIFICATE = '-----BEGIN "X"-----\r\na\\b?? \u00fc\n-----END-----\n'
 EMBEDDING = """#include <stdio.h>
 #include <stdint.h>

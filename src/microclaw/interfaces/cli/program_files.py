@@ -31,6 +31,14 @@ WASM_MAGIC: Final = b"\0asm"
 _ACCENTS: Final = "[\u0300-\u036f]+"
 
 
+def name_of_program(path: Path) -> str:
+    """Return an app's name for a program that was named by its file, or by its folder."""
+    if not path.is_dir():
+        return name_of_file(path)
+    # A folder's name has no suffix: all of it is the name.
+    return name_of_file(Path(f"{path.resolve().name}.c"))
+
+
 def name_of_file(file: Path) -> str:
     """Return an app's name: my-blink-v2 for my.blink.v2.ino, grosse for größe.py, my-lamp-2 for "my lamp (2).ino".
 

@@ -26,12 +26,13 @@ from microclaw.interfaces.cli.program_files import (
     find_expect_file,
     firmware_option,
     load_described_board,
-    name_of_file,
+    name_of_program,
     optimization_level,
     program_paths,
     program_values,
     program_wiring,
 )
+from microclaw.interfaces.cli.program_folder import program_file
 from microclaw.interfaces.cli.targets import board_address, chosen_device, chosen_names, known_devices
 from microclaw.programs.building import check_app_name, program_language
 from microclaw.programs.changes import operations as programs
@@ -75,7 +76,7 @@ _MEANINGLESS: Final = {
 
 
 @command()
-@click.argument("file", type=Path, help="C, C++ or Python source, a sketch (.ino) or a .wasm file.")
+@click.argument("file", type=Path, help="C, C++ or Python source, a sketch (.ino), its folder, or a .wasm file.")
 @click.option("--name", help="The app's name; made from the file's name otherwise.")
 @heap_option
 @optimization_option
@@ -111,7 +112,8 @@ def run(
     address = board_address(options)
     _refuse_meaningless(tries=tries, address=address)
     if name is None:
-        name = name_of_file(file)
+        name = name_of_program(file)
+    file = program_file(file)
     check_app_name(name)
     times = times_body(terms.pop("every"), terms.pop("stop_after"))
     wiring: Path | None = terms.pop("wiring")
@@ -238,7 +240,7 @@ _sets_option = click.option("--set", "sets", multiple=True, metavar="NAME=VALUE"
 
 
 @command(app_group)
-@click.argument("file", type=Path, help="C, C++ or Python source, or a sketch (.ino).")
+@click.argument("file", type=Path, help="C, C++ or Python source, a sketch (.ino), or its folder.")
 @click.option("-o", "--output", type=Path, help="Where the program goes; FILE.wasm, or FILE.mpy of Python.")
 @board_option
 @optimization_option
@@ -249,7 +251,9 @@ def build(
     """Compile and check a program; needs no host."""
     from microclaw.interfaces.cli.direct_programs import build_program
 
-    values = {"name": name_of_file(file), "optimization": optimization, **program_values(file)}
+    name = name_of_program(file)
+    file = program_file(file)
+    values = {"name": name, "optimization": optimization, **program_values(file)}
     image = build_program(options, values, load_described_board(board, firmware))
     suffix = ".wasm" if image.kind == "wasm" else ".mpy"
     target = output or file.with_suffix(suffix)

@@ -56,6 +56,15 @@ def starts_a_program(text: str) -> bool:
     return _STARTS.search(text) is not None
 
 
+def read_leniently(path: Path) -> str:
+    """Return the text of a file that is only searched for functions, or nothing if it cannot be read."""
+    try:
+        with path.open(encoding="utf-8", errors="replace") as file:
+            return file.read(MAX_FILE_BYTES)
+    except OSError:
+        return ""
+
+
 class _Search:
     """The search for one program's files."""
 
@@ -128,7 +137,7 @@ class _Search:
         others = [path for path in _list_sources(self._folder, recursive=False) if path != self._file]
         if len(others) > MAX_FILES:
             return False
-        return not any(starts_a_program(_read_leniently(path)) for path in others)
+        return not any(starts_a_program(read_leniently(path)) for path in others)
 
     def _find_libraries(self) -> dict[str, Path]:
         """Return the folders of the libraries that came with the program, by their names in it.
@@ -221,12 +230,3 @@ def _list_sources(folder: Path, *, recursive: bool) -> list[Path]:
             break
         subfolders.sort()
     return sorted(paths)
-
-
-def _read_leniently(path: Path) -> str:
-    """Return the text of a file that is only searched for functions, or nothing if it cannot be read."""
-    try:
-        with path.open(encoding="utf-8", errors="replace") as file:
-            return file.read(MAX_FILE_BYTES)
-    except OSError:
-        return ""

@@ -47,6 +47,8 @@ def check_imports(module: Module, board: BoardProfile, source: SourceText) -> It
         if wanted.name.startswith("_Z"):
             name = source_name(wanted.name)
             hint = f'define {name}, or leave the call out; a native of the firmware is declared with extern "C"'
+            if source.c_units and source.find_definition(name) is not None:
+                hint = f'{name} is in a file of C: declare it with extern "C" in its header'
             yield at(source, source.find_name(name), f"{name} is declared, and nothing defines it", hint)
             continue
         problem = _import_problem(wanted, board)

@@ -170,8 +170,19 @@ async def _cached_build(order: _BuildOrder, cache: BuildCache) -> _Build:
         roots=roots,
         traced=order.traced,
     )
+    c_command = None
+    if text.c_units:
+        c_command = toolchain.compile_command(
+            text.file,
+            order.optimization,
+            defines,
+            order.stack_bytes,
+            roots=roots,
+            traced=order.traced,
+            is_c_unit=True,
+        )
     link = toolchain.link_command({}, order.stack_bytes, traced=order.traced, is_logged=_logged(order.board))
-    source = (text.text, text.units)
+    source = (text.text, text.units, sorted(text.c_units))
     parts = (_CACHE_VERSION, toolchain.name, tuple(hashes), command, link, binaryen_identity(), *source)
     key = hashlib.sha256(repr(parts).encode()).hexdigest()
     blob = None
@@ -180,7 +191,7 @@ async def _cached_build(order: _BuildOrder, cache: BuildCache) -> _Build:
     if blob is not None:
         return replace(msgpack.decode(blob, type=_Build), took_ms=0.0, cached=True)
     archives = await build_glue(toolchain, cache.directory, libraries)
-    build = await run_in_worker(partial(_build, order, command, archives))
+    build = await run_in_worker(partial(_build, order, command, c_command, archives))
     cache.put(key, msgpack.encode(build))
     return build
 
@@ -235,14 +246,20 @@ def _check_options(name: str, optimization: str, stack_bytes: int) -> None:
         raise BuildError((Diagnostic("error", problem, "options"),), stage="options")
 
 
-def _build(order: _BuildOrder, command: list[str], libraries: dict[str, Path], processes: Processes) -> _Build:
+def _build(
+    order: _BuildOrder,
+    command: list[str],
+    c_command: list[str] | None,
+    libraries: dict[str, Path],
+    processes: Processes,
+) -> _Build:
     """Compile, check and link. The board only words errors: boards of equal pins have the same build."""
     text = order.text
     if f"-D{_NO_USLEEP}" not in command:
         del libraries["no_usleep"]
     with tempfile.TemporaryDirectory(prefix="microclaw-build-", dir=_work_place()) as work:
         directory = Path(work)
-        units = UnitCompiler(text, command, order.toolchain, directory, processes)
+        units = UnitCompiler(text, command, order.toolchain, directory, processes, c_command)
         compiled = units.compile()
         report = read_compiler_output(compiled.output, text)
         _check_compiled(compiled, report, text)

@@ -100,7 +100,7 @@ def join_files(file: str, source: str, files: Mapping[str, str]) -> str:
     """Return the program as one text: `source` is the file named `file`, `files` are its others by their names.
 
     Raises BuildError for a name that is none, too many files, files that include each other without end, a text
-    that grows too long, and sources in another language than the main one.
+    that grows too long, and sources of C++ behind a main file of C.
     """
     if not files:
         return source
@@ -199,11 +199,12 @@ def _includes(text: str) -> list[re.Match[str]]:
 
 
 def _check_language(file: str, other: str) -> None:
+    """Raise BuildError for C++ behind a main file of C: a program is linked as its main file says."""
     main = language_of_file(file) or "c"
     second: Language = language_of_file(other) or "c"
-    if (main == "c") != (second == "c"):
-        message = f"{other} is {TITLE[second]} and {file} is {TITLE[main]}: a program has one language"
-        _refuse(message, other, "name both .cpp, or both .c")
+    if main == "c" and second != "c":
+        message = f"{other} is {TITLE[second]} and the main file {file} is C"
+        _refuse(message, other, f"name {file} .cpp: a program of C++ may have files of C")
 
 
 def _refuse(message: str, file: str, hint: str | None = None, line: int | None = None) -> NoReturn:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import functools
 import re
+from collections.abc import Sequence
 from typing import Final, NoReturn
 
 from msgspec import Struct
@@ -76,6 +77,7 @@ class Scanner(Struct):
     lines: tuple[str, ...]
     text: str
     language: Language | None
+    c_lines: Sequence[range] = ()  # of the C sources of a program of C++
     headers: set[str] = set()
     code: list[SourceToken] = []  # the tokens that are in no directive
     directives: list[list[SourceToken]] = []
@@ -173,7 +175,7 @@ class Scanner(Struct):
     def _raw_string(self, start: int, quote: int, *, in_directive: bool) -> int:
         """Return the end of a raw string, as clang finds it: it undoes joined lines in it, so those are refused."""
         token = SourceToken("string", self.text[start:quote], self.line, start - self.line_start + 1)
-        if self.language == "c":
+        if self._is_c(token):
             self._refuse(token, "raw strings are C++, and the file's name says C", 'write "..." with \\" and \\n in it')
         begin = _RAW_BEGIN.match(self.text, quote)
         self.has_raw_string = True
@@ -204,7 +206,7 @@ class Scanner(Struct):
             self._refuse(keyword, "#include needs the name of a header, in <> or quotes", "#include <microclaw.h>")
         name = match[1] or match[2] or ""
         self.headers.add(name)
-        if self.language == "c" and name in cplusplus_headers() | STANDARD_HEADERS:
+        if self._is_c(keyword) and name in cplusplus_headers() | STANDARD_HEADERS:
             message = f"{name} is C++, and the file's name says C"
             self._refuse(keyword, message, _NAME_IT_CPLUSPLUS)
         if name not in header_names():
@@ -225,6 +227,9 @@ class Scanner(Struct):
             self.unsure_in_c.append(error)
         else:
             self.missing_in_c.append(error)
+
+    def _is_c(self, token: SourceToken) -> bool:
+        return self.language == "c" or any(token.line in lines for lines in self.c_lines)
 
     def _note_missing(self, keyword: SourceToken, name: str) -> None:
         message = f"there is no header {name!r} for programs"

@@ -18,9 +18,15 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from microclaw.errors import BuildError, Diagnostic
-from microclaw.programs.source_marks import with_plain_newlines, without_marks
+from microclaw.programs.source_marks import LineMarks, with_plain_newlines, without_marks
 from microclaw.programs.wasm.sketch import prepare_sketch
-from microclaw.programs.wasm.source_language import STANDARD_HEADERS, SUFFIX, Language, language_of_code
+from microclaw.programs.wasm.source_language import (
+    STANDARD_HEADERS,
+    SUFFIX,
+    Language,
+    language_of_code,
+    language_of_file,
+)
 from microclaw.programs.wasm.source_scanner import OUR_NAMES, Scanner
 from microclaw.programs.wasm.tokens import SourceToken, function_bodies, outer_functions, texts_of
 from microclaw.text import odd_character
@@ -52,6 +58,7 @@ class SourceText(Struct, frozen=True, dict=True):
     source: str = ""  # as it is stored: the lines with their marks
     headers: frozenset[str] = frozenset()  # all that it includes, also between #if and #endif
     units: tuple[int, ...] = ()  # the lines, from 0, at which other sources begin that are compiled alone
+    c_units: frozenset[int] = frozenset()  # the numbers, from 1, of those that are C in a program of C++
 
     @cached_property
     def has_llmos_pins(self) -> bool:
@@ -163,7 +170,10 @@ def read_source(source: str, name: str, language: Language | None = None) -> Sou
     lines = tuple(text.split("\n")[:-1])
     joined = _join_lines(text)
     certain_language = None if _LOOP.search(text) else language
-    scanner = Scanner(file, lines, joined, certain_language)
+    units, c_units = _units(marks)
+    bounds = (*units, len(lines))
+    c_lines = [range(bounds[number - 1] + 1, bounds[number] + 1) for number in sorted(c_units)]
+    scanner = Scanner(file, lines, joined, certain_language, c_lines)
     tokens = scanner.scan()
     functions = function_bodies(scanner.code)
     language, is_guessed = language_of_code(language, scanner.code, functions, scanner.headers)
@@ -177,7 +187,6 @@ def read_source(source: str, name: str, language: Language | None = None) -> Sou
         unsure_headers = unsure_headers + scanner.unsure_in_c
     missing = tuple(replace(error, file=file) for error in missing_headers)
     unsure = tuple(replace(error, file=file) for error in unsure_headers)
-    units = tuple(start - 2 for start, number, _ in marks.marks if number == 0)
     text = joined if language == "sketch" else text
     if missing or unsure:
         text = _without_includes(text.split("\n")[:-1], missing, unsure)
@@ -197,7 +206,26 @@ def read_source(source: str, name: str, language: Language | None = None) -> Sou
         source=source,
         headers=frozenset(scanner.headers),
         units=units,
+        c_units=c_units,
     )
+
+
+def _units(marks: LineMarks) -> tuple[tuple[int, ...], frozenset[int]]:
+    """Return the lines, from 0, at which further sources begin, and the numbers of those that are C beside C++.
+
+    The program's first file says its language; in a program of C, and in a text without marks, all are alike.
+    """
+    units = []
+    c_units = []
+    for start, number, file in marks.marks:
+        if number != 0:
+            continue
+        units.append(start - 2)
+        if language_of_file(file) == "c":
+            c_units.append(len(units))
+    if not units or language_of_file(marks.marks[0][2]) == "c":
+        return tuple(units), frozenset()
+    return tuple(units), frozenset(c_units)
 
 
 def _prepared_tabs(text: str, scanner: Scanner, units: tuple[int, ...]) -> str:

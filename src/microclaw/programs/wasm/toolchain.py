@@ -85,6 +85,7 @@ class Toolchain(Struct, frozen=True):
         *,
         roots: Sequence[Path] = (),
         traced: bool = False,
+        is_c_unit: bool = False,
     ) -> list[str]:
         """Compile `file` in the current directory to program.o and list what was read in program.d.
 
@@ -92,9 +93,11 @@ class Toolchain(Struct, frozen=True):
         `standard_headers` are of C++'s library and are read before the program, which only then loses the names that
         no program may use; without them the library's folder is not searched. `roots` are folders of headers beside
         microclaw's own: those of the libraries that the program includes. `traced`: for a trial that needs the
-        lines of a trap.
+        lines of a trap. `is_c_unit`: a source of C in such a program of C++, whose `char` it shares.
         """
-        command = self._begin(is_c=file.endswith(".c"))
+        command = self._begin(is_c=is_c_unit or file.endswith(".c"))
+        if is_c_unit:
+            command += words_of("c_unit", "options")
         if standard_headers:
             command += self._standard(standard_headers)
         else:
@@ -102,7 +105,7 @@ class Toolchain(Struct, frozen=True):
         command += [*_COMPILE, *_with_option("-isystem", roots), *words_of("program", "options")]
         command += [f"-{optimization}", *_macros(defines), f'-DMICROCLAW_NAME="{Path(file).stem}"']
         included = [NAME_HEADER]
-        if file.endswith(".ino"):
+        if file.endswith(".ino") and not is_c_unit:
             included.append(HEADERS / "Arduino.h")
         command += _with_option("-include", included)
         command += [f"-Wframe-larger-than={stack_bytes}", "-Werror=frame-larger-than"]

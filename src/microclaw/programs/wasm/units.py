@@ -42,13 +42,17 @@ _STATIC: Final = re.compile(r"[A-Za-z]\w*|_ZL\d.*")  # functions that a macro ca
 
 
 class UnitCompiler(Struct, frozen=True):
-    """`UnitCompiler(text, command, toolchain, directory, processes)`; `command` is of the whole program's file."""
+    """`UnitCompiler(text, command, toolchain, directory, processes)`; `command` is of the whole program's file.
+
+    `c_command` is that of the sources of C in a program of C++.
+    """
 
     text: SourceText
     command: Sequence[str]
     toolchain: Toolchain
     directory: Path
     processes: Processes
+    c_command: Sequence[str] | None = None
 
     def compile(self) -> ProcessResult:
         """Compile every source; return all that the compilers print. A single source becomes program.o."""
@@ -117,16 +121,21 @@ class UnitCompiler(Struct, frozen=True):
 
     def _run(self, more: Sequence[Sequence[str]]) -> ProcessResult:
         """Compile each source with more options of its own."""
-        *begin, file = self.command
         commands = []
-        for options, folder in zip(more, self._folders, strict=True):
-            commands.append(([*begin, *options, file], folder))
-            if len(commands) == 1:
+        for number, (options, folder) in enumerate(zip(more, self._folders, strict=True)):
+            *begin, file = self._command_of(number)
+            if number > 0:
                 begin.append(_NOT_FIRST)
+            commands.append(([*begin, *options, file], folder))
         results = self.processes.run_together(commands, stop_at=ERROR_LIMIT_MESSAGE)
         worst = next((result for result in results if result.returncode != 0), results[-1])
         output = "\n".join(result.output for result in results)
         return replace(worst, output=UNIT_NUMBER.sub("", output))
+
+    def _command_of(self, number: int) -> Sequence[str]:
+        if self.c_command is not None and number in self.text.c_units:
+            return self.c_command
+        return self.command
 
     def _symbols(self) -> list[Symbols]:
         return [read_symbols(read_output(folder / "program.o", stage="compile")) for folder in self._folders]
