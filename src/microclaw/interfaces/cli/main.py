@@ -41,7 +41,7 @@ SECTIONS: Final[dict[str, dict[str, tuple[str, str]]]] = {
         "firmware": ("firmware_commands:firmware_group", "Signed updates of boards: keys, releases, offers, rollouts."),
     },
     "Programs": {
-        "new": ("new_command:new", "Make the folder of a new program."),
+        "new": ("new_command:new", "Make a folder with a program, its wiring, its expectations and a README."),
         "run": ("programs:run", "Build, check, try, install and verify a program."),
         "app": ("programs:app_group", "Programs: yours and ready ones; list, change, undo."),
         "task": ("task_commands:task_group", "Code in the sandbox, its secrets and network; subagents."),
