@@ -174,7 +174,8 @@ async def test_a_file_of_c_in_a_sketch_is_read_as_c(compile_c: CompileC, line: s
 
 
 LIBRARY = {
-    "libraries/Lamp/src/Lamp.h": '#pragma once\n#include "detail/pin.h"\nstruct Lamp { Lamp(int); void on(); int pin; };\n'
+    "libraries/Lamp/src/Lamp.h": '#pragma once\n#include "detail/pin.h"\n'
+    "struct Lamp { Lamp(int); void on(); int pin; };\n"
     "extern Lamp TheLamp;\n",
     "libraries/Lamp/src/Lamp.cpp": "#include <Arduino.h>\n#include <Lamp.h>\nLamp TheLamp(LAMP_PIN);\n"
     "Lamp::Lamp(int pin) : pin(pin) {}\nvoid Lamp::on() { pinMode(pin, OUTPUT); digitalWrite(pin, HIGH); }\n",

@@ -224,6 +224,8 @@ def _subfolders(folder: Path) -> list[Path]:
 def _list_sources(folder: Path, *, recursive: bool) -> list[Path]:
     """Return the sources of C, C++ and sketches in a folder, sorted; links to folders are not followed."""
     paths: list[Path] = []
+    if folder.is_symlink():
+        return paths
     for place, subfolders, names in os.walk(folder):
         paths += [Path(place, name) for name in names if name.endswith(_ALL_SUFFIXES)]
         if not recursive or len(paths) > _MAX_LISTED:

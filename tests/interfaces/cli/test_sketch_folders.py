@@ -1,0 +1,99 @@
+"""Folders of the Arduino IDE, PlatformIO and Wokwi run as they are (tests/vectors/sketch_folders); bad ones do not."""
+
+from __future__ import annotations
+
+import shutil
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+from tests.interfaces.cli.conftest import Run
+
+from microclaw.errors import BuildError, ConfigError
+from microclaw.interfaces.cli.program_files import name_of_program, program_paths, program_values
+from microclaw.interfaces.cli.program_folder import program_file
+
+FOLDERS = Path(__file__).parents[2] / "vectors" / "sketch_folders"
+HALF_PERIOD_MS = 250
+SKETCHBOOK = "sketchbook/night_light"
+SHAPES = [*(folder.name for folder in sorted(FOLDERS.iterdir()) if folder.name != "sketchbook"), SKETCHBOOK]
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_a_folder_runs_as_it_is(run: Run, shape: str) -> None:
+    tried = run("--json", "run", FOLDERS / shape, "--try", "--for", "3s")
+    assert tried.code == 0, tried.err
+    times_ms = [at_ms for at_ms, pin, _ in tried.json["edges"] if pin == 4]
+    assert len(times_ms) >= 10
+    for before, after in pairwise(times_ms[1:]):
+        assert after - before == pytest.approx(HALF_PERIOD_MS, abs=10)
+
+
+def test_a_folder_gives_the_program_its_name(tmp_path: Path) -> None:
+    for folder, file, name in (("lamp", "main.py", "lamp"), ("lamp.v2", "lamp.v2.ino", "lamp-v2")):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / file).write_text("void setup() {}\nvoid loop() {}\n")
+        assert program_file(tmp_path / folder) == tmp_path / folder / file
+        assert name_of_program(tmp_path / folder) == name
+        assert name_of_program(tmp_path / folder / "kitchen.ino") == "kitchen"
+
+
+def test_a_folder_of_several_programs_asks_which(tmp_path: Path) -> None:
+    sketch = "void setup() {}\nvoid loop() {}\n"
+    (tmp_path / "one.ino").write_text(sketch)
+    (tmp_path / "two.ino").write_text(sketch)
+    (tmp_path / "help.cpp").write_text("int help() { return 1; }\n")
+    with pytest.raises(ConfigError, match=r"several programs: one.ino, two.ino"):
+        program_file(tmp_path)
+    # Each of them is a program without the other.
+    assert program_paths(tmp_path / "one.ino") == [tmp_path / "one.ino"]
+    (tmp_path / "two.ino").unlink()
+    assert program_file(tmp_path) == tmp_path / "one.ino"
+    assert program_paths(tmp_path / "one.ino") == [tmp_path / "one.ino", tmp_path / "help.cpp"]
+    (tmp_path / "one.ino").unlink()
+    (tmp_path / "help.cpp").unlink()
+    with pytest.raises(ConfigError, match="no program"):
+        program_file(tmp_path)
+
+
+def test_a_library_that_is_not_included_and_its_examples_stay_out() -> None:
+    names = [path.relative_to(FOLDERS).as_posix() for path in program_paths(FOLDERS / "library" / "library.ino")]
+    assert names == [
+        "library/library.ino",
+        "library/libraries/Flasher/src/Flasher.cpp",
+        "library/libraries/Flasher/src/Flasher.h",
+    ]
+
+
+def test_links_that_lead_out_of_a_library_or_the_folder_are_not_followed(tmp_path: Path) -> None:
+    folder = tmp_path / "work" / "lamp"
+    shutil.copytree(FOLDERS / "library", folder)
+    (folder / "library.ino").rename(folder / "lamp.ino")
+    header = folder / "libraries" / "Flasher" / "src" / "Flasher.h"
+    header.rename(tmp_path / "Flasher.h")
+    header.symlink_to(tmp_path / "Flasher.h")
+    (tmp_path / "secret.cpp").write_text("int secret;\n")
+    (folder / "secret.cpp").symlink_to(tmp_path / "secret.cpp")
+    (folder / "src").symlink_to(tmp_path)
+    assert program_paths(folder / "lamp.ino") == [folder / "lamp.ino"]
+
+
+@pytest.mark.parametrize("place", ["many", "many/src"])
+def test_a_thousand_files_are_refused_and_not_all_read(tmp_path: Path, place: str) -> None:
+    folder = tmp_path / place
+    folder.mkdir(parents=True)
+    sketch = tmp_path / "many" / "many.ino"
+    sketch.write_text("void setup() {}\nvoid loop() {}\n")
+    for number in range(1000):
+        (folder / f"f{number}.cpp").write_text("int x;\n")
+    with pytest.raises(BuildError, match="at most 32"):
+        program_values(sketch)
+
+
+def test_a_file_of_a_sketch_that_is_too_large_or_no_text_is_refused_by_its_name(tmp_path: Path) -> None:
+    sketch = tmp_path / "lamp.ino"
+    sketch.write_text('#include "table.h"\nvoid setup() {}\nvoid loop() {}\n')
+    for content in (b" " * (10 << 20), b"\xff\xfe\x00"):
+        (tmp_path / "table.h").write_bytes(content)
+        with pytest.raises(ConfigError, match=r"table\.h"):
+            program_values(sketch)

@@ -1,0 +1,10 @@
+const int LED = 4;
+
+void setup() {
+  pinMode(LED, OUTPUT);
+}
+
+void loop() {
+  toggle();
+  delay(250);
+}

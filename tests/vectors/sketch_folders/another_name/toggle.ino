@@ -1,0 +1,3 @@
+void toggle() {
+  digitalWrite(LED, !digitalRead(LED));
+}

@@ -1,0 +1,5 @@
+#pragma once
+
+constexpr int LED = 4;
+
+void toggle();

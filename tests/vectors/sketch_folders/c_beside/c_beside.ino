@@ -1,0 +1,10 @@
+#include "toggle.h"
+
+void setup() {
+  pinMode(LED, OUTPUT);
+}
+
+void loop() {
+  toggle();
+  delay(250);
+}

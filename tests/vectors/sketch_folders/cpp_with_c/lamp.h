@@ -1,0 +1,2 @@
+void lamp_begin(int pin);
+void lamp_toggle(void);

@@ -1,0 +1,3 @@
+int flasher_unused(void) {
+  return 1;
+}

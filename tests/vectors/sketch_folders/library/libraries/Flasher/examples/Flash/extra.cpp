@@ -1,0 +1,1 @@
+#error this example is no part of the library

@@ -1,0 +1,4 @@
+#pragma once
+
+void lamp_begin(int pin);
+void lamp_toggle(void);

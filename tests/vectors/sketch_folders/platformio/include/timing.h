@@ -1,0 +1,5 @@
+#pragma once
+
+#define LAMP_PIN 4
+
+void wait_half_a_period();

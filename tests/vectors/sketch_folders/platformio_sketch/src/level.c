@@ -1,0 +1,7 @@
+#include "level.h"
+
+int next_level(void) {
+  static int level;
+  level = !level;
+  return level;
+}

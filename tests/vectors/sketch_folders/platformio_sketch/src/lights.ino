@@ -1,0 +1,16 @@
+#include "level.h"
+
+const int LED = 4;
+
+void setup() {
+  pinMode(LED, OUTPUT);
+}
+
+void loop() {
+  toggle();
+  delay(250);
+}
+
+void toggle() {
+  digitalWrite(LED, next_level());
+}

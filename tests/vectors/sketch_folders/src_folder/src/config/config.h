@@ -1,0 +1,3 @@
+#pragma once
+
+#define FIRST_LEVEL false

@@ -1,0 +1,4 @@
+void toggle() {
+  digitalWrite(LED, level());
+  step_count = next_step(step_count);
+}

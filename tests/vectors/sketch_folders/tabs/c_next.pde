@@ -1,0 +1,3 @@
+int next_step(int count) {
+  return count + 1;
+}

@@ -1,0 +1,1 @@
+#error the settings of another library

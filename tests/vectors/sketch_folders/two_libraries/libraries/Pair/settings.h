@@ -1,0 +1,3 @@
+#pragma once
+
+#define FAST_MS 250

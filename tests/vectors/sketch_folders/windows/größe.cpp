@@ -1,0 +1,3 @@
+#include <Arduino.h>
+#include "größe.h"
+void toggle() { digitalWrite(LED, !digitalRead(LED)); }

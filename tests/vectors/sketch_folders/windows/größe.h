@@ -1,0 +1,3 @@
+﻿#pragma once
+#define LED 4
+void toggle();

@@ -1,0 +1,1 @@
+#define LED 4

@@ -1,0 +1,11 @@
+#include "pins.h"
+
+void blink_once();
+
+void setup() {
+  pinMode(LED, OUTPUT);
+}
+
+void loop() {
+  blink_once();
+}
