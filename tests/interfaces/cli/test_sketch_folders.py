@@ -10,8 +10,10 @@ import pytest
 from tests.interfaces.cli.conftest import Run
 
 from microclaw.errors import BuildError, ConfigError
+from microclaw.hardware.boards import load_board
 from microclaw.interfaces.cli.program_files import name_of_program, program_paths, program_values
 from microclaw.interfaces.cli.program_folder import program_file
+from microclaw.interfaces.cli.project_notes import is_title_of, project_notes
 
 FOLDERS = Path(__file__).parents[2] / "vectors" / "sketch_folders"
 HALF_PERIOD_MS = 250
@@ -97,3 +99,46 @@ def test_a_file_of_a_sketch_that_is_too_large_or_no_text_is_refused_by_its_name(
         (tmp_path / "table.h").write_bytes(content)
         with pytest.raises(ConfigError, match=r"table\.h"):
             program_values(sketch)
+
+
+@pytest.mark.parametrize(
+    ("title", "header", "is_of"),
+    [
+        ("Adafruit SSD1306", "Adafruit_SSD1306.h", True),
+        ("Adafruit GFX Library", "Adafruit_GFX.h", True),
+        ("Adafruit Unified Sensor", "Adafruit_Sensor.h", True),
+        ("Adafruit ST7735 and ST7789 Library", "Adafruit_ST7789.h", True),
+        ("LiquidCrystal I2C", "LiquidCrystal_I2C.h", True),
+        ("U8g2", "U8g2lib.h", True),
+        ("HX711 Arduino Library", "HX711.h", True),
+        ("Adafruit PWM Servo Driver Library", "Servo.h", False),
+        ("CheapStepper", "Stepper.h", False),
+        ("LiquidCrystal I2C", "LiquidCrystal.h", False),
+    ],
+)
+def test_a_librarys_title_is_that_of_its_header(title: str, header: str, is_of: bool) -> None:
+    assert is_title_of(title, header) is is_of
+
+
+def test_the_lists_of_a_project_say_what_is_missing_and_for_which_board_it_is(tmp_path: Path) -> None:
+    sketch = tmp_path / "sketch.ino"
+    sketch.write_text("void setup() {}\nvoid loop() {}\n")
+    text = "# a list\nAdafruit SSD1306@2.5.7\n\nKeypad\nFastLED@wokwi:0123\n"
+    (tmp_path / "libraries.txt").write_text(text)
+    board = load_board("esp32-devkitc-v4")
+    assert project_notes(sketch, board) == ["Adafruit SSD1306: ours; Keypad: ours; FastLED: not here"]
+    project = tmp_path / "project"
+    shutil.copytree(FOLDERS / "platformio", project)
+    ini = project / "platformio.ini"
+    ini.write_text(
+        "[env]\nlib_deps =\n  adafruit/Adafruit GFX Library @ ^1.11 ; a remark\n  someone/Lamp\n"
+        "  https://example.org/a/Keypad.git#1.0\n[env:a]\nboard = esp32-s3-devkitc-1\n"
+    )
+    main = project / "src" / "main.cpp"
+    libraries, board_note = project_notes(main, board)
+    assert libraries == "Adafruit GFX Library: ours; Lamp: in the project; Keypad: ours"
+    assert "ESP32-S3" in board_note
+    assert project_notes(main, load_board("esp32-s3-devkitc-1-v1.1")) == [libraries]
+    for wrong in ("no sections\n", "[env:a]\nboard = uno\n"):
+        ini.write_text(wrong)
+        assert project_notes(main, board) == []

@@ -33,6 +33,7 @@ from microclaw.interfaces.cli.program_files import (
     program_wiring,
 )
 from microclaw.interfaces.cli.program_folder import program_file
+from microclaw.interfaces.cli.project_notes import project_notes
 from microclaw.interfaces.cli.targets import board_address, chosen_device, chosen_names, known_devices
 from microclaw.programs.building import check_app_name, program_language
 from microclaw.programs.changes import operations as programs
@@ -121,6 +122,9 @@ def run(
     typed_board = terms.pop("board")
     board_name = _board_of(file, wiring, typed_board)
     board = load_described_board(board_name, terms.pop("firmware"))
+
+    for note in project_notes(file, board if tries or address else None):
+        options.say(note)
 
     def run_once() -> None:
         values = {"name": name, **terms, **times, **_program_and_wiring(options, file, expect, wiring)}

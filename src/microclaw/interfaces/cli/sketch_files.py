@@ -65,6 +65,30 @@ def read_leniently(path: Path) -> str:
         return ""
 
 
+def program_folder(file: Path) -> Path:
+    """Return the folder of the project that a source in `src` belongs to, else the source's own."""
+    folder = file.parent
+    for parent in file.parents:
+        if parent.name == "src" and (parent.parent / PLATFORMIO_FILE).is_file():
+            folder = parent.parent
+    return folder
+
+
+def library_folders(file: Path) -> list[Path]:
+    """Return the folders of the libraries that lie beside a program, the first of two equal names first.
+
+    They are in `libraries` beside the sketch or its folder (a sketchbook), and in `lib` of a PlatformIO project.
+    """
+    folder = program_folder(file.resolve())
+    places = [folder / "libraries", folder.parent / "libraries"]
+    if (folder / PLATFORMIO_FILE).is_file():
+        places = [folder / "lib"]
+    folders = []
+    for place in places:
+        folders += _subfolders(place)
+    return folders
+
+
 class _Search:
     """The search for one program's files."""
 
@@ -73,12 +97,14 @@ class _Search:
         from microclaw.programs.wasm.source_files import IncludePaths
 
         self._file = file.resolve()
-        self._folder = _program_folder(self._file)
+        self._folder = program_folder(self._file)
         self._is_platformio = (self._folder / PLATFORMIO_FILE).is_file()
         self.main = file.name
         if self._file.parent != self._folder:
             self.main = self._file.relative_to(self._folder).as_posix()
-        self._libraries = self._find_libraries()
+        self._libraries: dict[str, Path] = {}
+        for folder in library_folders(file):
+            self._libraries.setdefault(name_for_mark(f"libraries/{folder.name}"), folder)
         roots = []
         for name in self._libraries:
             roots += [f"{name}/src", f"{name}/include", name]
@@ -139,21 +165,6 @@ class _Search:
             return False
         return not any(starts_a_program(read_leniently(path)) for path in others)
 
-    def _find_libraries(self) -> dict[str, Path]:
-        """Return the folders of the libraries that came with the program, by their names in it.
-
-        They are in `libraries` beside the sketch or its folder (a sketchbook), and in `lib` of a PlatformIO project.
-        """
-        places = [self._folder / "libraries", self._folder.parent / "libraries"]
-        if self._is_platformio:
-            places = [self._folder / "lib"]
-        libraries: dict[str, Path] = {}
-        for place in places:
-            for folder in _subfolders(place):
-                name = name_for_mark(f"libraries/{folder.name}")
-                libraries.setdefault(name, folder)
-        return libraries
-
     def _add_sources_of(self, name: str) -> None:
         """List the sources of a header: its own, or all of the library that it belongs to."""
         library = self._library_of(name)
@@ -202,15 +213,6 @@ class _Search:
         if path.is_file() and path.resolve().is_relative_to(folder.resolve()):
             return path
         return None
-
-
-def _program_folder(file: Path) -> Path:
-    """Return the folder of the project that a source in `src` belongs to, else the source's own."""
-    folder = file.parent
-    for parent in file.parents:
-        if parent.name == "src" and (parent.parent / PLATFORMIO_FILE).is_file():
-            folder = parent.parent
-    return folder
 
 
 def _subfolders(folder: Path) -> list[Path]:

@@ -1,0 +1,124 @@
+"""Says of a project's lists (libraries.txt, platformio.ini) which libraries are here, and for which board it is.
+
+The lists name libraries by their titles: which of them we have follows from our headers. Builds nothing.
+"""
+
+from __future__ import annotations
+
+import configparser
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
+
+from microclaw.durable import read_given_text
+from microclaw.hardware.boards.profile import BoardProfile
+from microclaw.interfaces.cli.sketch_files import PLATFORMIO_FILE, library_folders, program_folder
+
+WOKWI_LIST: Final = "libraries.txt"
+_MAX_LIST_BYTES: Final = 64 << 10
+_MAX_LIBRARIES: Final = 100
+_VERSION: Final = re.compile(r"\s*(?:@|#).*$")
+_WORD: Final = re.compile(r"[a-z0-9]+")
+# What titles have beside the name of the header: "HX711 Arduino Library", "Adafruit Unified Sensor".
+_NO_NAMES: Final = frozenset(("library", "lib", "arduino", "unified", "and", "for"))
+_HEADER_ENDINGS: Final = ("", "lib", "display")
+_CHIP: Final = re.compile(r"esp32(?:[-_]?([schp]\d))?", re.IGNORECASE)
+
+
+def project_notes(file: Path, board: BoardProfile | None) -> list[str]:
+    """Return what to know of the project of a program's file: its libraries, and another board than this one.
+
+    Without a board, nothing is said of it. Raises ConfigError for a list that cannot be read.
+    """
+    folder = program_folder(file.resolve())
+    notes = []
+    libraries = _listed_libraries(folder)
+    if libraries:
+        places = [_place_of(title, file) for title in libraries]
+        notes.append("; ".join(f"{title}: {place}" for title, place in zip(libraries, places, strict=True)))
+    board_type = _project_board(folder)
+    if board is not None and board_type is not None:
+        chip = _chip_of(board_type)
+        if chip is not None and chip != board.chip:
+            notes.append(f"{PLATFORMIO_FILE} is for {board_type} ({chip}); this board is {board.title} ({board.chip})")
+    return notes
+
+
+def is_title_of(title: str, header: str) -> bool:
+    """Return True if a library with this title is that of a header, as "Adafruit SSD1306" of Adafruit_SSD1306.h."""
+    words = set(_WORD.findall(title.lower()))
+    stem = header.removesuffix(".h").lower()
+    joined = "".join(_WORD.findall(title.lower()))
+    if any(stem == joined + ending for ending in _HEADER_ENDINGS):
+        return True
+    wanted = set(_WORD.findall(stem.replace("_", " ")))
+    rest = words - wanted - _NO_NAMES
+    # One library serves several chips: "Adafruit ST7735 and ST7789 Library".
+    has_number = any(word[-1].isdigit() for word in wanted)
+    return wanted <= words and all(has_number and word[-1].isdigit() for word in rest)
+
+
+def _place_of(title: str, file: Path) -> str:
+    # Imported here, because most programs have no list.
+    from microclaw.programs.wasm.source_scanner import header_names
+
+    if any(header.endswith(".h") and is_title_of(title, header) for header in header_names()):
+        return "ours"
+    for folder in library_folders(file):
+        if is_title_of(title, f"{folder.name}.h"):
+            return "in the project"
+    return "not here"
+
+
+def _listed_libraries(folder: Path) -> list[str]:
+    titles = [*_wokwi_libraries(folder / WOKWI_LIST), *_project_libraries(folder)]
+    return list(dict.fromkeys(titles))[:_MAX_LIBRARIES]
+
+
+def _wokwi_libraries(file: Path) -> Iterator[str]:
+    """Yield the libraries of a list with one in each line, `#` before a remark and `@` before a version."""
+    if not file.is_file():
+        return
+    for line in read_given_text(file, _MAX_LIST_BYTES).splitlines():
+        title = _VERSION.sub("", line).strip()
+        if title:
+            yield title
+
+
+def _project_libraries(folder: Path) -> Iterator[str]:
+    """Yield the libraries of `lib_deps`: OWNER/NAME @ VERSION, or the address of a repository."""
+    for value in _project_values(folder, "lib_deps"):
+        for line in re.split(r"[\n,]", value):
+            title = _VERSION.sub("", line).strip().rstrip("/").rpartition("/")[2].removesuffix(".git")
+            if title and not title.startswith((";", "$")):
+                yield title
+
+
+def _project_board(folder: Path) -> str | None:
+    return next(_project_values(folder, "board"), None)
+
+
+def _project_values(folder: Path, key: str) -> Iterator[str]:
+    """Yield a key's values in the sections of a platformio.ini; none of a file that is no such list."""
+    file = folder / PLATFORMIO_FILE
+    if not file.is_file():
+        return
+    parser = configparser.ConfigParser(interpolation=None, strict=False, inline_comment_prefixes=(";",))
+    try:
+        parser.read_string(read_given_text(file, _MAX_LIST_BYTES))
+    except configparser.Error:
+        return
+    for section in parser.values():
+        if key in section:
+            yield section[key].strip()
+
+
+def _chip_of(board_type: str) -> str | None:
+    """Return the chip that a board's type in PlatformIO names, as ESP32-S3 for esp32-s3-devkitc-1; None if none."""
+    match = _CHIP.search(board_type)
+    if match is None:
+        return None
+    if match[1]:
+        return f"ESP32-{match[1].upper()}"
+    return "ESP32"
