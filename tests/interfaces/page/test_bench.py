@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator
 
 import pytest
-from playwright.sync_api import Locator, Page, expect
+from playwright.sync_api import Browser, Locator, Page, Route, expect
+from tests.browser import ARGS, chromium_path
 from tests.interfaces.page.conftest import OpenPage, PageHost, go
 from tests.interfaces.page.test_views import check_and_picture
 from tests.stories.conftest import until
@@ -168,6 +170,45 @@ def test_a_refused_move_is_said_once(bench_host: PageHost, open_page: OpenPage) 
     expect(page.get_by_role("alert")).to_have_count(1)
     expect(page.get_by_role("alert")).to_contain_text("the board has no power")
     expect(drawn(page, "btn1").locator(".words")).to_have_text("released")
+
+
+def test_letting_go_after_a_refused_press_leaves_the_refusal_on_the_page(
+    bench_host: PageHost, open_page: OpenPage
+) -> None:
+    page = open_bench(bench_host, open_page)
+
+    def refuse_press(route: Route) -> None:
+        if json.loads(route.request.post_data or "")["values"]["pressed"] == 1:
+            route.fulfill(status=409, json={"error": REFUSAL})
+        else:
+            route.continue_()
+
+    page.route("**/parts/btn1", refuse_press)
+    hand = drawn(page, "btn1").locator(".hand")
+    hand.focus()
+    page.keyboard.down(" ")
+    expect(page.get_by_role("alert")).to_contain_text("the board has no power")
+    with page.expect_response("**/parts/btn1") as released:
+        page.keyboard.up(" ")
+    assert released.value.status == 200
+    page.evaluate("() => new Promise((drawn) => requestAnimationFrame(() => requestAnimationFrame(drawn)))")
+    expect(page.get_by_role("alert")).to_contain_text("the board has no power")
+
+
+def test_pages_that_were_left_and_are_kept_by_the_browser_hold_no_connection(
+    bench_host: PageHost, chromium: Browser
+) -> None:
+    kept = chromium.browser_type.launch(
+        executable_path=chromium_path(), args=ARGS, ignore_default_args=["--disable-back-forward-cache"]
+    )
+    page = kept.new_page()
+    page.goto(bench_host.link())
+    page.get_by_role("link", name=BOARD, exact=True).click()
+    board = page.url
+    for number in range(9):  # a browser has six connections to one host
+        page.goto(f"{board}?x={number}")
+        expect(drawn(page, "btn1")).to_be_visible()
+    kept.close()
 
 
 REFUSAL = {"code": "not_possible", "message": "the board has no power", "next": "give it power"}

@@ -16,7 +16,7 @@ import { rememberChange } from "./wiring_files.js";
 /** @typedef {{role: string, use: string, optional: boolean, instead_of_i2c: boolean, proposed: number | null, pins: PinChoice[]}} Role */
 /** What a person has chosen so far. @typedef {{id: string, was: string | null, part: string, title: string, roles: Role[], pins: Record<string, number | null>, addresses: {address: number, holder: string | null}[], address: number | null, active: string | null, label: string, attributes: Record<string, number>}} Draft */
 
-const IS_ID = /^[a-z][a-z0-9_-]*$/;
+const IS_ID = /^[a-z](?:[a-z0-9_-]*[a-z0-9])?$/; // the host would record the same
 const PART = "application/x-microclaw-part"; // what is dragged
 /** @type {Record<string, string>} */
 const KINDS = { input: "For hands", actuator: "Lights and movers", leds: "Strips of LEDs", display: "Displays", sensor: "Sensors", clock: "Clocks", expander: "More pins" };
@@ -67,11 +67,6 @@ function lineOf(draft, facts) {
   if (draft.active) words.push(`active=${draft.active}`);
   if (draft.label.trim()) words.push(`label=${word(draft.label.trim())}`);
   return words.join(" ");
-}
-
-/** What an id may be of a typed text: the host would record the same. @param {string} text */
-function idOf(text) {
-  return text.toLowerCase().replace(/[^a-z0-9_-]+/g, "-");
 }
 
 /** The part as the bench draws it. @param {Draft} draft @param {PartFacts} facts @returns {import("./bench.js").WiredPart} */
@@ -140,7 +135,9 @@ export function AddPart({ device, id }) {
   const save = () => draft && facts && change(draft.was ? `Changed ${draft.id}.` : `Wired ${draft.id}.`,
     { add: [lineOf(draft, facts)], remove: draft.was && draft.was !== draft.id ? [draft.was] : [] });
   const isTaken = draft && draft.id !== draft.was && known.parts().some((one) => one.id === draft.id);
-  const isWhole = draft && !isTaken && IS_ID.test(draft.id) && rolesOf(draft).every((role) => !isNeeded(draft, role) || draft.pins[role.role] !== null);
+  const isId = draft && (draft.id === draft.was || IS_ID.test(draft.id));
+  const idFault = isTaken ? `${draft.id} is another part.` : isId ? "" : "An id has small letters (a to z), digits, - and _ alone; it begins with a letter and ends with a letter or digit.";
+  const isWhole = draft && !idFault && rolesOf(draft).every((role) => !isNeeded(draft, role) || draft.pins[role.role] !== null);
   const open = draft && (rolesOf(draft).find((role) => role.role === asked) ?? rolesOf(draft)[0] ?? null);
   /** @param {number} gpio */
   const padClass = (gpio) => {
@@ -163,7 +160,7 @@ export function AddPart({ device, id }) {
       <${Problem} error=${boardError ?? listError} />
       <${LiveBench} known=${known} board=${board} label=${`the bench of ${device.name}`} isStrip=${isNarrow} choice=${choice} /></section>
     <aside class="panel">
-      ${draft && facts ? html`<${PinsCard} draft=${draft} facts=${facts} asked=${asked === null ? null : open} setAsked=${setAsked} take=${take} said=${isTaken ? `${draft.id} is another part.` : said} setDraft=${setDraft}>
+      ${draft && facts ? html`<${PinsCard} draft=${draft} facts=${facts} asked=${asked === null ? null : open} setAsked=${setAsked} take=${take} said=${idFault || said} setDraft=${setDraft}>
           <button class="main" disabled=${!isWhole || Boolean(orders.busy)} onClick=${save}>${draft.was ? "Save" : "Wire it"}</button>
           ${draft.was && html`<${SureButton} what="Remove" label=${draft.was} onYes=${() => change(`Removed ${draft.was}.`, { remove: [draft.was ?? ""] })} />`}
           <button onClick=${() => (id ? go(boardPath(device.name, "bench")) : setDraft(null))}>${id ? "Cancel" : "Another part"}</button><//>`
@@ -181,7 +178,7 @@ function Palette({ device, kinds, choose }) {
     const names = [...kinds.keys()].map((part) => ({ part }));
     if (names.length > 0) loadDrawings(names).finally(() => setLoaded(true));
   }, [kinds.size]);
-  const words = text.toLowerCase().split(/\s+/).filter(Boolean);
+  const words = text.toLowerCase().split(/[\s_]+/).filter(Boolean); // the host has each word of a library's name
   const found = [...kinds.values()].filter((one) => words.every((typed) => [one.title.toLowerCase(), ...one.words].some((known) => known.includes(typed))));
   return html`<section class="card" aria-label="Add a part"><div class="cardhead"><h2>Add a part</h2><${Link} to=${boardPath(device, "bench")} class="button">Close<//></div>
     <input class="wide" type="search" ref=${field} aria-label="Find a part" placeholder="Find a part: lamp, knob, temperature …" value=${text}
@@ -190,7 +187,7 @@ function Palette({ device, kinds, choose }) {
       const these = found.filter((one) => one.kind === kind);
       return these.length > 0 && html`<h3 key=${kind}>${title}</h3>${these.map((one) => html`<${Tile} key=${one.name} facts=${one} choose=${choose} />`)}`;
     })}
-    ${kinds.size > 0 && found.length === 0 && html`<p role="status">No part is called “${text}”. A part is a folder of its own: docs/reference/parts.md has those that there are.</p>`}</div></section>`;
+    ${kinds.size > 0 && found.length === 0 && html`<p role="status">No part is called “${text}”. Try a shorter word, or clear the field to see every part.</p>`}</div></section>`;
 }
 
 /** @param {{facts: PartFacts, choose: (name: string) => void}} given */
@@ -217,7 +214,7 @@ function PinsCard({ draft, facts, asked, setAsked, take, said, setDraft, childre
   return html`<section class="card pinscard" aria-label=${draft.title}><h2 tabindex="-1" ref=${place}>${draft.title}</h2>
     ${main?.map(row)}${more && more.length > 0 && html`<details><summary>Pins that may stay open: ${more.map((role) => role.role).join(", ")}</summary>${more.map(row)}</details>`}
     <details open=${draft.was !== null}><summary>Name and values</summary><div class="values">
-      <label>Id <input value=${draft.id} maxlength="32" onInput=${(/** @type {Event} */ event) => edit({ id: idOf(value(event)) })} /></label>
+      <label>Id <input value=${draft.id} maxlength="32" onInput=${(/** @type {Event} */ event) => edit({ id: value(event) })} /></label>
       <label>Called <input value=${draft.label} maxlength="60" placeholder="desk light" onInput=${(/** @type {Event} */ event) => edit({ label: value(event) })} /></label>
       ${draft.active && html`<label>On, or pressed, while its pin is <select value=${draft.active} onChange=${(/** @type {Event} */ event) => edit({ active: value(event) })}>
         <option>high</option><option>low</option></select></label>`}

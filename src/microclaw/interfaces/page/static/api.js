@@ -72,9 +72,9 @@ export async function get(path, signal) {
   return (await ask("GET", path, undefined, signal)).json().catch(lost);
 }
 
-/** @param {string} method @param {string} path @param {unknown} [body] @param {AbortSignal} [signal] @returns {Promise<any>} */
-export async function send(method, path, body, signal) {
-  return (await ask(method, path, body, signal)).json().catch(lost);
+/** `keepalive`: it is sent also while the page goes away. @param {string} method @param {string} path @param {unknown} [body] @param {AbortSignal} [signal] @param {boolean} [keepalive] @returns {Promise<any>} */
+export async function send(method, path, body, signal, keepalive) {
+  return (await ask(method, path, body, signal, keepalive)).json().catch(lost);
 }
 
 /**
@@ -140,16 +140,16 @@ export async function signIn(way, body) {
 
 /**
  * What waited or was refused is repeated with the word of the same person's new session alone (`whoAmI`).
- * @param {string} method @param {string} path @param {unknown} body @param {AbortSignal} [signal]
+ * @param {string} method @param {string} path @param {unknown} body @param {AbortSignal} [signal] @param {boolean} [keepalive]
  * @returns {Promise<Response>}
  */
-async function ask(method, path, body, signal) {
+async function ask(method, path, body, signal, keepalive) {
   for (let tries = 0; ; tries++) {
     /** @type {Record<string, string>} */
     const headers = {};
     if (method !== "GET") headers["Microclaw-CSRF"] = session.csrf;
     if (body !== undefined) headers["Content-Type"] = "application/json";
-    const answer = await reach(path, { method, headers, signal, body: body === undefined ? undefined : JSON.stringify(body) });
+    const answer = await reach(path, { method, headers, signal, keepalive, body: body === undefined ? undefined : JSON.stringify(body) });
     if (answer.status === 401 && tries < 3) {
       await session.renew();
       continue;

@@ -42,8 +42,8 @@ export class BoardHands {
     this.isSending = true;
     for (let move = this.queue.shift(); move !== undefined; move = this.queue.shift()) {
       try {
-        await send("PATCH", `/v1/devices/${part(this.device)}/parts/${part(move.id)}`, { values: move.values });
-        this.onError(null);
+        await send("PATCH", `/v1/devices/${part(this.device)}/parts/${part(move.id)}`, { values: move.values }, undefined, true);
+        if (move.values.pressed !== 0) this.onError(null); // letting go says nothing of the press before
         const latest = this.latest.get(move.id);
         const isLast = !this.queue.some((next) => next.id === move.id);
         if (latest && isLast) latest.until = performance.now() + NEWS_MS;

@@ -131,10 +131,20 @@ export function useIsHere() {
   return isHere;
 }
 
-/** Do something every so many ms; 0: not. @param {number} everyMs @param {() => unknown} work @param {any[]} look begin again if these change */
+/** Do something every so many ms, if it is done with the time before; 0: not. @param {number} everyMs @param {() => unknown} work @param {any[]} look begin again if these change */
 export function useEvery(everyMs, work, look = []) {
   useEffect(() => {
-    const timer = everyMs ? setInterval(work, everyMs) : 0;
+    let isAtWork = false;
+    const once = async () => {
+      if (isAtWork) return;
+      isAtWork = true;
+      try {
+        await work();
+      } finally {
+        isAtWork = false;
+      }
+    };
+    const timer = everyMs ? setInterval(once, everyMs) : 0;
     return () => clearInterval(timer);
   }, [everyMs, ...look]);
 }
