@@ -195,25 +195,6 @@ def test_letting_go_after_a_refused_press_leaves_the_refusal_on_the_page(
     expect(page.get_by_role("alert")).to_contain_text("the board has no power")
 
 
-def test_pages_that_were_left_and_are_kept_by_the_browser_hold_no_connection(
-    bench_host: PageHost, chromium: Browser
-) -> None:
-    kept = chromium.browser_type.launch(
-        executable_path=chromium_path(), args=ARGS, ignore_default_args=["--disable-back-forward-cache"]
-    )
-    page = kept.new_page()
-    page.goto(bench_host.link())
-    page.get_by_role("link", name=BOARD, exact=True).click()
-    board = page.url
-    for number in range(9):  # a browser has six connections to one host
-        page.goto(f"{board}?x={number}")
-        expect(drawn(page, "btn1")).to_be_visible()
-    kept.close()
-
-
-REFUSAL = {"code": "not_possible", "message": "the board has no power", "next": "give it power"}
-
-
 def test_who_may_not_act_has_no_hands(bench_host: PageHost, open_page: OpenPage) -> None:
     bench_host.client.post("/v1/people", {"name": "guest", "role": "guest"})
     page = open_page(bench_host.link("guest"))
