@@ -7,8 +7,7 @@ import re
 from collections.abc import Iterator
 
 import pytest
-from playwright.sync_api import Browser, Locator, Page, Route, expect
-from tests.browser import ARGS, chromium_path
+from playwright.sync_api import Locator, Page, Route, expect
 from tests.interfaces.page.conftest import OpenPage, PageHost, go
 from tests.interfaces.page.test_views import check_and_picture
 from tests.stories.conftest import until
@@ -193,6 +192,9 @@ def test_letting_go_after_a_refused_press_leaves_the_refusal_on_the_page(
     assert released.value.status == 200
     page.evaluate("() => new Promise((drawn) => requestAnimationFrame(() => requestAnimationFrame(drawn)))")
     expect(page.get_by_role("alert")).to_contain_text("the board has no power")
+
+
+REFUSAL = {"code": "not_possible", "message": "the board has no power", "next": "give it power"}
 
 
 def test_who_may_not_act_has_no_hands(bench_host: PageHost, open_page: OpenPage) -> None:

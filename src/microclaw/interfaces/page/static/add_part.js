@@ -16,7 +16,7 @@ import { rememberChange } from "./wiring_files.js";
 /** @typedef {{role: string, use: string, optional: boolean, instead_of_i2c: boolean, proposed: number | null, pins: PinChoice[]}} Role */
 /** What a person has chosen so far. @typedef {{id: string, was: string | null, part: string, title: string, roles: Role[], pins: Record<string, number | null>, addresses: {address: number, holder: string | null}[], address: number | null, active: string | null, label: string, attributes: Record<string, number>}} Draft */
 
-const IS_ID = /^[a-z](?:[a-z0-9_-]*[a-z0-9])?$/; // the host would record the same
+const IS_ID = /^[a-z](?:[a-z0-9_-]*[a-z0-9_])?$/; // as the host has it
 const PART = "application/x-microclaw-part"; // what is dragged
 /** @type {Record<string, string>} */
 const KINDS = { input: "For hands", actuator: "Lights and movers", leds: "Strips of LEDs", display: "Displays", sensor: "Sensors", clock: "Clocks", expander: "More pins" };
@@ -136,7 +136,7 @@ export function AddPart({ device, id }) {
     { add: [lineOf(draft, facts)], remove: draft.was && draft.was !== draft.id ? [draft.was] : [] });
   const isTaken = draft && draft.id !== draft.was && known.parts().some((one) => one.id === draft.id);
   const isId = draft && (draft.id === draft.was || IS_ID.test(draft.id));
-  const idFault = isTaken ? `${draft.id} is another part.` : isId ? "" : "An id has small letters (a to z), digits, - and _ alone; it begins with a letter and ends with a letter or digit.";
+  const idFault = isTaken ? `${draft.id} is another part.` : isId ? "" : "An id has small letters (a to z), digits, - and _ alone. It begins with a letter and has no - at its end.";
   const isWhole = draft && !idFault && rolesOf(draft).every((role) => !isNeeded(draft, role) || draft.pins[role.role] !== null);
   const open = draft && (rolesOf(draft).find((role) => role.role === asked) ?? rolesOf(draft)[0] ?? null);
   /** @param {number} gpio */

@@ -26,11 +26,16 @@ export class LiveStream {
     this.lastId = "";
     this.failures = 0;
     this.stopped = false;
-    this.isLeft = false;
     /** @type {AbortController | null} */
     this.open = null;
     /** @type {(() => void) | null} */
     this.wake = null;
+    /** Resolves while the page is shown. A browser keeps pages that were left, for "Back", and opens six connections to a host. @type {Promise<unknown>} */
+    this.shown = Promise.resolve();
+    addEventListener("pagehide", () => {
+      this.shown = new Promise((resolve) => addEventListener("pageshow", resolve, { once: true }));
+      this.open?.abort("left");
+    });
   }
 
   /** Whose edges, or whose parts, the stream carries besides. @param {"edges" | "bench"} what @param {string[]} names */
@@ -48,28 +53,9 @@ export class LiveStream {
     this.wake?.();
   }
 
-  /**
-   * A browser keeps a page that was left, with its connections, for "Back". It opens six of them to a host: the stream of a left page
-   * would keep the pages that follow from asking anything.
-   */
-  watchForLeaving() {
-    addEventListener("pagehide", () => {
-      this.isLeft = true;
-      this.open?.abort("left");
-    });
-    addEventListener("pageshow", () => {
-      this.isLeft = false;
-      this.wake?.();
-    });
-  }
-
   async run() {
-    this.watchForLeaving();
     while (!this.stopped) {
-      if (this.isLeft) {
-        await this.pause(LONGEST_PAUSE_MS);
-        continue;
-      }
+      await this.shown;
       const why = await this.readOnce();
       this.open = null;
       if (this.stopped) return;
