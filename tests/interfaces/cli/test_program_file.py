@@ -7,11 +7,12 @@ from pathlib import Path
 import pytest
 from tests.interfaces.cli.conftest import Run
 
-from microclaw.errors import ConfigError
-from microclaw.interfaces.cli.program_files import name_of_file, optimization_level, program_values
+from microclaw.errors import BuildError, ConfigError
+from microclaw.interfaces.cli.program_files import name_of_file, optimization_level, program_paths, program_values
 from microclaw.interfaces.cli.sketch_files import MAX_FILE_BYTES, find_source_files
 from microclaw.programs.building import check_app_name
 from microclaw.programs.changes.results import Deployed
+from microclaw.programs.source_marks import MAX_FILES
 from microclaw.text import MAX_PROGRAM_CHARS
 from microclaw.wire.host_api import EvidenceObject
 
@@ -145,3 +146,61 @@ def test_a_sketchs_folder_is_the_sketch(run: Run, tmp_path: Path) -> None:
         (folder / name).write_text(text)
     done = run("--json", "run", "--try", folder / "lamp.ino", "--for", "2s")
     assert (done.code, len(done.json["edges"]) >= 7) == (0, True), done.err
+
+
+def python_folder(folder: Path) -> Path:
+    (folder / "lib").mkdir()
+    (folder / "lib/drv.py").write_bytes("\ufeffimport inner\r\nN = 1\r\n".encode())
+    (folder / "lib/inner.py").write_text("M = 1\n")
+    (folder / "lib/not_imported.py").write_text("def (\n")
+    (folder / "lamp.py").write_text("from drv import N\nif __name__ == '__main__':\n    import not_imported\n")
+    (folder / "main.py").write_text("import lamp, time\n")
+    return folder / "main.py"
+
+
+def test_a_python_program_has_the_files_that_it_imports(tmp_path: Path) -> None:
+    main = python_folder(tmp_path)
+    source = program_values(main)["source"]
+    assert [line for line in source.split("\n") if line.startswith("#line")] == [
+        '#line 1 "main.py"',
+        '#line 1 "lamp.py"',
+        '#line 1 "lib/drv.py"',
+        '#line 1 "lib/inner.py"',
+    ]
+    assert "\r" not in source
+    assert "\ufeff" not in source
+    assert program_paths(main) == [tmp_path / name for name in ("main.py", "lamp.py", "lib/drv.py", "lib/inner.py")]
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [("lib/other.mpy", "lib/other.mpy is compiled and cannot be checked"), ("other.py", "leads out of")],
+)
+def test_a_library_that_cannot_be_checked_is_refused_with_its_name(name: str, message: str, tmp_path: Path) -> None:
+    folder = tmp_path / "program"
+    (folder / "lib").mkdir(parents=True)
+    (tmp_path / "outside").write_text("x = 1\n")
+    (folder / name).symlink_to(tmp_path / "outside")
+    if name.endswith(".mpy"):
+        (folder / name).unlink()
+        (folder / name).write_bytes(b"M\x06")
+    (folder / "main.py").write_text("x = 1\nimport other\n")
+    with pytest.raises(BuildError) as caught:
+        program_values(folder / "main.py")
+    (found,) = caught.value.diagnostics
+    assert message in found.message
+    assert (found.file, found.line) == ("main.py", 2)
+
+
+def test_a_python_program_has_at_most_so_many_files_and_characters(tmp_path: Path) -> None:
+    names = [f"m{number}" for number in range(MAX_FILES + 1)]
+    for name in names:
+        (tmp_path / f"{name}.py").write_text("x = 1\n")
+    (tmp_path / "many.py").write_text(f"import {', '.join(names)}\n")
+    (tmp_path / "m0.py").write_text("#" * 70_000)
+    (tmp_path / "large.py").write_text("import m0\n")
+    with pytest.raises(BuildError, match="limit"):
+        program_values(tmp_path / "large.py")
+    (tmp_path / "m0.py").write_text("x = 1\n")
+    with pytest.raises(BuildError, match=f"at most {MAX_FILES} files"):
+        program_values(tmp_path / "many.py")

@@ -24,7 +24,7 @@ _WRITER: Final = re.compile(r"\b(?P<function>\w*(?:cpy|cat|sn?printf|memset|memm
 _OF_ABSENT: Final = r"OSError: (\[Errno )?(19|116)\b|OneWireError\b|(AttributeError|ImportError): .*\b{name}\b"
 """ENODEV and ETIMEDOUT of ESP-IDF, as virtual/py/chip.py raises them; the name is one that a module has not."""
 _ANY_PYTHON: Final = "catch the exception, or correct that line"
-_PLACE: Final = re.compile(r'^ *File "[^"]*", line (\d+), in (.+)$', re.MULTILINE)
+_PLACE: Final = re.compile(r'^ *File "([^"]*)", line (\d+), in (.+)$', re.MULTILINE)
 TRACEBACK: Final = "Traceback (most recent call last):"
 _ANY_TRAP: Final = "look at what the program does first: the trial ran the very bytes that would be installed"
 _OURS: Final = "this is a fault of the virtual board, not of the program: report it with the program and its log"
@@ -84,14 +84,17 @@ def with_array_name(error: str, source: str) -> str:
 def _exception_words(text: str) -> tuple[str, str]:
     """Return the exception that ended a Python program, with its line in the source, and the next step.
 
-    The line is the last of the traceback.
+    The line is the last of the traceback, with its file if the program has several.
     """
     what = text.strip().rpartition("\n")[2]
     places = _PLACE.findall(text)
     at = ""
     if places:
-        line, function = places[-1]
+        file, line, function = places[-1]
         at = f" at line {line}"
+        files = {place[0] for place in places}
+        if len(files) > 1 or "/" in file:
+            at += f" of {file}"
         if function != "<module>":
             at += f", in {function}"
     step = next((step for pattern, step in _FAULTS["python"] if re.match(pattern, what)), _ANY_PYTHON)

@@ -99,7 +99,11 @@ class PyCallGraph:
         self.calls: list[ast.Call] = []
         # By a name and its bindings, which may be thousands.
         self._origins: dict[object, str | None] = {}
-        self.reached: dict[ast.expr, Reach] = {}
+        self.reached: dict[object, Reach] = {}
+        self._made_by: dict[tuple[int, frozenset[str]], bool] = {}
+        self._callers: dict[Callable, list[ast.Call]] | None = None
+        # The functions of parameters that have a place.
+        self.parameters: dict[ast.arg, Callable] = {}
         for node in scopes.of:
             self._collect(node)
         for defined in self.classes.values():
@@ -131,10 +135,14 @@ class PyCallGraph:
         """Return True if an expression, or a value that its name has, is a call of one of these."""
         if isinstance(node, ast.Call):
             return self.origin(node.func) in origins
-        for binding in self.scopes.bindings(node):
-            if isinstance(binding.value, ast.Call) and self.made_by(binding.value, origins):
-                return True
-        return False
+        bindings = self.scopes.bindings(node)
+        key = (id(bindings), origins)
+        if not bindings:
+            return False
+        if key not in self._made_by:
+            values = [binding.value for binding in bindings if isinstance(binding.value, ast.Call)]
+            self._made_by[key] = any(self.made_by(value, origins) for value in values)
+        return self._made_by[key]
 
     def text(self, node: ast.expr | None, depth: int = 0) -> str | None:
         """Return the text that an expression stands for, or a name with only this value; None if it is unknown."""
@@ -149,9 +157,27 @@ class PyCallGraph:
 
     def reach(self, func: ast.expr) -> Reach:
         """Return what a call of this expression may reach."""
-        if func not in self.reached:
-            self.reached[func] = self._reach(func, 0)
-        return self.reached[func]
+        key: object = func
+        bindings = self.scopes.bindings(func)
+        # All uses of a name have the same bindings, which may be thousands.
+        if bindings:
+            key = id(bindings)
+        if key not in self.reached:
+            self.reached[key] = self._reach(func, 0)
+        return self.reached[key]
+
+    def calls_of(self, function: Callable) -> list[ast.Call]:
+        """Return the calls that surely reach a function, or make an object with it."""
+        if self._callers is None:
+            self._callers = {}
+            for call in self.calls:
+                reach = self.reach(call.func)
+                called = [*reach.functions] if not reach.unknown else []
+                if reach.made is not None:
+                    called += reach.made.methods.get("__init__", ())
+                for other in called:
+                    self._callers.setdefault(other, []).append(call)
+        return self._callers.get(function, [])
 
     def receiver(self, node: ast.expr) -> list[Class] | None:
         """Return the classes that an attribute is looked up in, or None if they are unknown.
@@ -239,6 +265,8 @@ class PyCallGraph:
         is_generator = contains(run_by(node), ast.Yield | ast.YieldFrom)
         function = Callable(node, is_generator=is_generator)
         self.functions[node] = function
+        for parameter in node.args.args:
+            self.parameters[parameter] = function
         if isinstance(node, ast.Lambda):
             return
         for decorator in node.decorator_list:

@@ -272,10 +272,13 @@ class Linker:
                 self._set_in_scope(unit, node, named)
 
     def _set_in_scope(self, unit: Unit, node: ast.Attribute, named: ImportedName) -> None:
-        """Note that a function or class sets a name of another unit, which is global in the bundle."""
+        """Note that a function sets a name of another unit, which is global in the bundle."""
         scope = unit.scopes.of[node]
         if isinstance(scope.node, Comprehension):
             self._findings.error(node, f"a comprehension cannot set {ast.unparse(node)}", "write it as a loop")
+        elif isinstance(scope.node, ast.ClassDef):
+            message = f"the body of a class cannot set {ast.unparse(node)}"
+            self._findings.error(node, message, "set it before the class, or in a method")
         elif scope is not unit.scopes.module:
             names = unit.globals.setdefault(scope.node, [])
             if named not in names:

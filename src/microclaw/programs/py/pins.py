@@ -12,7 +12,7 @@ from microclaw.errors import PinRefused
 from microclaw.hardware.boards.micropython.stock import PinArgument, PinRole, stock_image
 from microclaw.hardware.boards.pins import cautions, check_pin
 from microclaw.hardware.boards.profile import BoardProfile, PinUse
-from microclaw.programs.py.callgraph import Callable, PyCallGraph, constant_integers, contains, is_none
+from microclaw.programs.py.callgraph import PyCallGraph, constant_integers, contains, is_none
 from microclaw.programs.py.py_image import PinClaim
 from microclaw.programs.py.scopes import Binding
 from microclaw.programs.py.source import Findings
@@ -244,27 +244,16 @@ def _items(graph: PyCallGraph, node: ast.expr | None, depth: int) -> set[int] | 
 
 def _passed(graph: PyCallGraph, name: str, parameter: ast.arg, depth: int) -> set[int] | None:
     """Return the values that the calls of its function give to a parameter; it may have unknown ones, too."""
-    function = _function_of(graph, parameter)
+    function = graph.parameters.get(parameter)
     if function is None or depth > _FOLLOW:
         return None
     place = function.node.args.args.index(parameter)
     if function.owner is not None:
         place -= 1
     numbers: set[int] = set()
-    for call in graph.calls:
-        reach = graph.reach(call.func)
-        makes_object = reach.made is not None and function in reach.made.methods.get("__init__", ())
-        if makes_object or (function in reach.functions and not reach.unknown):
-            numbers |= pin_numbers(graph, find_argument(call, place, (name,)), depth) or set()
+    for call in graph.calls_of(function):
+        numbers |= pin_numbers(graph, find_argument(call, place, (name,)), depth) or set()
     return numbers or None
-
-
-def _function_of(graph: PyCallGraph, parameter: ast.arg) -> Callable | None:
-    """Return the function that has this parameter by its place, or None."""
-    for function in graph.functions.values():
-        if parameter in function.node.args.args:
-            return function
-    return None
 
 
 def _union(sets: Iterable[set[int] | None]) -> set[int] | None:

@@ -32,7 +32,7 @@ class Unit(Struct, eq=False):
     `word` stands before its names where another unit has them; `given` are its names in the bundle by those in it.
     `place` is the program's statement that imports a driver, also through another driver. `links`: what each node is
     that stands for something of another unit. `copies`: imports whose name stays a variable. `optional`: variables
-    that are a module or None. `globals`: names in the bundle that a function or class sets in another unit. `before`:
+    that are a module or None. `globals`: names in the bundle that a function sets in another unit. `before`:
     the units whose code runs before a statement, because it imports them.
     """
 

@@ -1,0 +1,154 @@
+"""Programs of several files: a folder of tests/vectors/python_folders prints in a trial what it prints in CPython."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Final
+
+import pytest
+from tests.programs.py.conftest import Build
+
+from microclaw.errors import BuildError, Diagnostic
+from microclaw.hardware.boards.reader import load_board
+from microclaw.interfaces.cli.python_files import find_python_files
+from microclaw.programs.proof.trial import TrialOptions, try_image
+from microclaw.programs.py.py_image import MAX_MPY_BYTES
+from microclaw.programs.py.source_files import join_files
+
+FOLDERS: Final = Path(__file__).parents[2] / "vectors/python_folders"
+BOARD: Final = load_board("virtual")
+
+
+def folder_text(folder: Path) -> str:
+    text = (folder / "main.py").read_text(encoding="utf-8")
+    return join_files("main.py", text, find_python_files(folder / "main.py", text))
+
+
+def cpython_lines(folder: Path) -> list[str]:
+    environ = {**os.environ, "PYTHONPATH": str(folder / "lib"), "PYTHONDONTWRITEBYTECODE": "1", "PYTHONUTF8": "1"}
+    command = [sys.executable, "main.py"]
+    return subprocess.run(
+        command, cwd=folder, env=environ, capture_output=True, text=True, check=True, timeout=20
+    ).stdout.splitlines()
+
+
+async def refusals(build_py: Build, text: str) -> list[Diagnostic]:
+    with pytest.raises(BuildError) as caught:
+        await build_py(text, board=BOARD)
+    return [found for found in caught.value.diagnostics if found.severity == "error"]
+
+
+@pytest.mark.parametrize("name", sorted(folder.name for folder in FOLDERS.iterdir()))
+async def test_a_folder_prints_what_it_prints_in_cpython(name: str, build_py: Build) -> None:
+    image = await build_py(folder_text(FOLDERS / name), board=BOARD)
+    trial = await try_image(image, BOARD, TrialOptions(for_ms=1000))
+    assert [line.rstrip() for line in trial.log] == cpython_lines(FOLDERS / name), trial.error
+
+
+async def test_boot_runs_first_with_the_names_of_main(build_py: Build, tmp_path: Path) -> None:
+    (tmp_path / "boot.py").write_text("import time\nSTART = 5\nprint('boot', __name__)\n")
+    (tmp_path / "main.py").write_text("print('main', START, time is not None)\n".replace("time is not None", "1"))
+    image = await build_py(folder_text(tmp_path), board=BOARD)
+    trial = await try_image(image, BOARD, TrialOptions(for_ms=200))
+    assert trial.log == ("boot __main__", "main 5 1")
+
+
+async def test_a_traceback_names_the_files_their_lines_and_their_names(build_py: Build) -> None:
+    files = {
+        "lib/drv.py": "def bits(n):\n    return 1 // n\n",
+        "lamp.py": "import drv\n\ndef bits():\n    drv.bits(0)\n",
+    }
+    image = await build_py(join_files("main.py", "import lamp\n\nlamp.bits()\n", files), board=BOARD)
+    trial = await try_image(image, BOARD, TrialOptions(for_ms=200))
+    frames = [line.strip() for line in (trial.trap or "").splitlines() if "File" in line]
+    assert frames == [
+        'File "main.py", line 3, in <module>',
+        'File "lamp.py", line 4, in bits',
+        'File "lib/drv.py", line 2, in bits',
+    ]
+    assert trial.error == "it ended at line 2 of lib/drv.py, in bits: ZeroDivisionError: divide by zero"
+
+
+async def test_findings_name_the_file_and_its_line(build_py: Build) -> None:
+    (found,) = await refusals(build_py, join_files("main.py", "import lamp\n", {"lamp.py": "x = 1\nprint(y)\n"}))
+    assert (found.file, found.line, found.message) == ("lamp.py", 2, "nothing defines y")
+    (found,) = await refusals(build_py, join_files("main.py", "import lamp\n", {"lib/lamp.py": "x = 1\ndef (:\n"}))
+    assert (found.file, found.line) == ("lib/lamp.py", 2)
+    warned = join_files("main.py", "import lamp\n", {"lamp.py": "x = 1\npassword = 'abcdefgh'\n"})
+    (warning,) = (await build_py(warned, board=BOARD)).warnings
+    assert (warning.file, warning.line) == ("lamp.py", 2)
+
+
+LAMP = {"lamp.py": "def on():\n    return 1\n"}
+
+
+@pytest.mark.parametrize(
+    ("main", "message", "hint"),
+    [
+        ("import lamp\nprint(lamp)\n", "the module lamp is used as a value", "lamp.on"),
+        ("import lamp\nfor m in [lamp]: m.on()\n", "the module lamp is used as a value", "lamp.on"),
+        ("import lamp\ngetattr(lamp, 'on')()\n", "getattr(lamp)", "write lamp.on"),
+        ("import lamp\nname = 'on'\ngetattr(lamp, name)()\n", "getattr(lamp)", "dict"),
+        ("import lamp\nprint(dir(lamp))\n", "dir(lamp)", "dict"),
+        ("import lamp\nprint(lamp.__dict__)\n", "lamp.__dict__ is not there", "dict"),
+        ("import lamp\nclass A:\n    lamp.on = 1\n", "the body of a class cannot set lamp.on", "in a method"),
+        ("import lamp\nlamp = 3\n", "lamp means something else in line 1 of main.py", "another name"),
+        (
+            "def f(lamp=False):\n    import lamp\n    return lamp.on()\nf()\n",
+            "lamp means something else",
+            "another name",
+        ),
+        ("import lamp\nprint(globals()['x'])\n", "globals()", "dict"),
+        ("import lamp\nlamp.off()\n", "lamp.py has no off", "it has on"),
+        ("from lamp import off\n", "lamp.py has no off", "it has on"),
+        ("import lamp, absent\n", "the board's MicroPython has no module absent", "put absent.py beside the program"),
+        ("import lamp\nfrom .other import x\n", ".other is no module of this program", "put other.py"),
+    ],
+)
+async def test_a_module_is_no_value(main: str, message: str, hint: str, build_py: Build) -> None:
+    found = (await refusals(build_py, join_files("main.py", main, LAMP)))[0]
+    assert message in found.message
+    assert hint in (found.hint or "")
+    assert found.file == "main.py"
+
+
+async def test_two_files_of_one_module_are_refused(build_py: Build) -> None:
+    files = {"lamp.py": "x = 1\n", "lamp/__init__.py": "x = 2\n"}
+    (found,) = await refusals(build_py, join_files("main.py", "import lamp\n", files))
+    assert found.message == "lamp.py and lamp/__init__.py are both the module lamp"
+
+
+async def test_a_file_that_hides_a_module_of_the_image_is_not_used(build_py: Build) -> None:
+    text = join_files("main.py", "import time\ntime.sleep(1)\n", {"time.py": "def ("})
+    (warning,) = (await build_py(text, board=BOARD)).warnings
+    assert (warning.file, warning.message) == ("time.py", "time.py is not used: the board has time itself")
+
+
+async def test_an_import_in_a_function_runs_before_and_is_warned_of(build_py: Build) -> None:
+    main = "def go():\n    import lamp\n    return lamp.x\nprint('first')\ngo()\n"
+    text = join_files("main.py", main, {"lamp.py": "x = 1\nprint('lamp')\n"})
+    image = await build_py(text, board=BOARD)
+    assert [(found.file, found.line) for found in image.warnings] == [("main.py", 2)]
+    trial = await try_image(image, BOARD, TrialOptions(for_ms=200))
+    assert trial.log == ("lamp", "first")
+    quiet = join_files("main.py", main, {"lamp.py": "x = 1\n"})
+    assert (await build_py(quiet, board=BOARD)).warnings == ()
+
+
+async def test_unused_definitions_are_left_out_only_if_the_program_is_too_large(build_py: Build) -> None:
+    unused = "".join(f"def unused{n}():\n    print('{n:0180d}')\n" for n in range(200))
+    main = "import big\nprint(big.used())\n"
+    large = await build_py(join_files("main.py", main, {"big.py": f"{unused}def used():\n    return 1\n"}), board=BOARD)
+    assert large.size_bytes < MAX_MPY_BYTES
+    (warning,) = large.warnings
+    assert warning.message.startswith("200 definitions left out that nothing uses: big.py: unused0, ")
+    small = await build_py(join_files("main.py", main, {"big.py": "def no():\n    pass\ndef used():\n    return 1\n"}))
+    assert "def no" in small.rewritten
+
+
+async def test_what_looks_like_a_mark_in_a_program_of_one_file_is_a_comment(build_py: Build) -> None:
+    (found,) = await refusals(build_py, 'x = 1\n#line 1 "other.py"\nprint(y)\n')
+    assert (found.file, found.line) == ("app.py", 3)

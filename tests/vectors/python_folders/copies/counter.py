@@ -1,0 +1,7 @@
+count = 0
+LIMIT = 9
+
+
+def bump():
+    global count
+    count += 1

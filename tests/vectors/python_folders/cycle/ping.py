@@ -1,0 +1,5 @@
+import pong
+
+
+def count(n):
+    return 'ping ' + pong.count(n - 1) if n else 'end'

@@ -1,0 +1,9 @@
+calls = []
+
+
+def counted(function):
+    def wrapper(*args):
+        calls.append(len(args))
+        return function(*args)
+
+    return wrapper

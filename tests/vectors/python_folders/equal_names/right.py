@@ -1,0 +1,7 @@
+state = 2
+
+
+def step():
+    global state
+    state += 10
+    return state

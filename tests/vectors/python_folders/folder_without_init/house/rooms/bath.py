@@ -1,0 +1,5 @@
+from .. import roof
+
+
+def tub():
+    return 'tub under ' + roof.NAME

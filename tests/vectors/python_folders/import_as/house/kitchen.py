@@ -1,0 +1,5 @@
+HEAT = 200
+
+
+def oven(n):
+    return n * HEAT

@@ -1,0 +1,2 @@
+def höhe(n):
+    return n * 3

@@ -1,0 +1,3 @@
+import größe
+
+print(größe.höhe(2))

@@ -1,0 +1,3 @@
+import second
+
+print('first', second.value)

@@ -1,0 +1,2 @@
+print('second')
+value = 2

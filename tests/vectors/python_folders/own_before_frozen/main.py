@@ -1,0 +1,3 @@
+import dht
+
+print(dht.DHT22(4).measure())

@@ -1,0 +1,5 @@
+import lamp
+
+lamp.on()
+lamp.speed = 2
+print(lamp.speed, lamp.faster())

@@ -1,0 +1,5 @@
+from . import living
+from .kitchen import oven
+
+NAME = 'house ' + living.table()
+print('house runs', oven())

@@ -1,0 +1,6 @@
+from .living import table
+from . import living
+
+
+def oven():
+    return table() + ' and ' + living.chair

@@ -1,0 +1,5 @@
+chair = 'chair'
+
+
+def table():
+    return 'table'

@@ -1,0 +1,6 @@
+DEEP = 'deep'
+
+
+class Part:
+    def name(self):
+        return DEEP

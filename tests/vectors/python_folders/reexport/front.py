@@ -1,0 +1,2 @@
+import middle
+from middle import Part

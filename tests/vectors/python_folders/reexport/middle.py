@@ -1,0 +1,2 @@
+import back
+from back import Part

@@ -1,0 +1,4 @@
+speed = 1
+total = 10
+mode = 'none'
+new = None

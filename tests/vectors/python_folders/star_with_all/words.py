@@ -1,0 +1,9 @@
+__all__ = ['hello']
+
+
+def hello():
+    return 'hello'
+
+
+def secret():
+    return 'secret'
