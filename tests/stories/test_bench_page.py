@@ -204,6 +204,27 @@ def test_the_keyboard_alone_wires_says_and_presses(newcomer: Host, open_page: Op
     expect_proof(page)
 
 
+def test_recorded_presses_are_what_the_next_version_must_do(newcomer: Host, open_page: OpenPage) -> None:
+    wired = newcomer.run("device", "wiring", BOARD, "--add", f"{BUTTON}=button pin=15", "--add", f"{DISPLAY}=ssd1306")
+    assert wired.code == 0, wired.err
+    assert newcomer.run("chat", SENTENCE).code == 0
+    page = open_page(link(newcomer))
+    open_bench(page)
+    expect_shown(page, 0)
+    page.get_by_role("button", name="Record", exact=True).click()
+    expect(page.get_by_role("button", name="Stop recording")).to_be_visible()
+    for count in (1, 2):
+        press_by_mouse(page)
+        expect_shown(page, count)
+    page.get_by_role("button", name="Stop recording").click()
+    page.get_by_role("button", name="Keep as expectations of display").click()
+    expect(page.get_by_role("textbox", name="Expected")).to_have_value(re.compile(rf"press {BUTTON} at"))
+    page.get_by_role("button", name="Try", exact=True).click()
+    answers = page.get_by_role("list", name="answers of the trial").get_by_role("listitem")
+    expect(answers).not_to_have_count(0)
+    assert [text for text in answers.all_text_contents() if "not met" in text] == []
+
+
 def test_hands_of_the_command_line_and_of_http_are_seen_in_the_page(newcomer: Host, open_page: OpenPage) -> None:
     wired = newcomer.run(
         *("device", "wiring", BOARD),

@@ -1,7 +1,7 @@
 // Recording on the bench: what one presses, and what followed, as lines of expectations that can be kept.
 
 import { get, hostError, part, send } from "./api.js";
-import { addExpectations } from "./drafts.js";
+import { expectRecorded } from "./drafts.js";
 import { Problem, go, prose, useEvery } from "./parts.js";
 import { html, useRef, useState } from "./vendor/htm-preact.module.js";
 
@@ -55,7 +55,7 @@ export function useRecording(device, apps) {
   };
   /** @param {string} name */
   const keep = async (name) => {
-    await addExpectations(device, name, (recording?.lines ?? []).map((line) => line.text));
+    await expectRecorded(device, name, (recording?.lines ?? []).map((line) => line.text));
     go(`/editor/${part(device)}/${part(name)}`);
   };
 

@@ -41,10 +41,14 @@ export async function installedDraft(device, name, signal) {
   return { source: app.source, language: app.kind === "py" ? "python" : "", name, device, expect: app.proof?.text ?? "", wiring: "" };
 }
 
-/** Put lines at the end of the expectations of an installed program's draft. @param {string} device @param {string} name @param {string[]} lines */
-export async function addExpectations(device, name, lines) {
+/**
+ * Give the draft of an installed program recorded lines as its expectations. Those before stay as comments: their presses would come
+ * between the recorded ones.
+ * @param {string} device @param {string} name @param {string[]} lines
+ */
+export async function expectRecorded(device, name, lines) {
   const key = draftKey([device, name]);
   const draft = keptDraft(key) ?? await installedDraft(device, name);
-  const expect = [draft.expect, ...lines].filter(Boolean).join("\n");
-  keepDraft(key, { ...draft, expect });
+  const before = draft.expect.split("\n").filter((line) => line.trim()).map((line) => (line.startsWith("#") ? line : `# ${line}`));
+  keepDraft(key, { ...draft, expect: [...lines, ...before].join("\n") });
 }
