@@ -131,3 +131,14 @@ async def test_a_wasi_sdk_is_used_from_its_folder(
     assert image.compiler.startswith("wasi-sdk ")
     assert [one.compiler for one in list_compilers() if one.version] == ["zig", "wasi-sdk", "clang"]
     monkeypatch.setenv("WASI_SDK_PATH", str(tmp_path / "none"))
+
+
+async def test_pins_that_all_fit_another_board_offer_it(compile_c: Any) -> None:
+    """A sketch for an Uno has pins of the classic ESP32's flash."""
+    classic = load_board("esp32-devkitc-v4")
+    sketch = "void setup() { pinMode(9, OUTPUT); pinMode(%s, OUTPUT); }\nvoid loop() {}\n"
+    for other, is_offered in (("8", True), ("9", False), ("200", False)):
+        with pytest.raises(BuildError) as caught:
+            await compile_c(sketch % other, board=classic, language="sketch")
+        hints = [error.hint or "" for error in caught.value.diagnostics]
+        assert ["--board esp32-" in hint for hint in hints] == [is_offered, *[False] * (len(hints) - 1)], other

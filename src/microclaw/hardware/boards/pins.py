@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 from microclaw.errors import PinRefused
 from microclaw.hardware.boards.profile import BoardProfile, PinUse
+from microclaw.hardware.boards.reader import board_ids, load_board
 
 _NEIGHBOURS = 4
 
@@ -48,6 +51,17 @@ def refusal(board: BoardProfile, pin: int, use: PinUse) -> str | None:
         drives = "drive anything" if use == "i2c" else "drive an LED"
         return f"GPIO {pin} is input-only on {board.title}: it cannot {drives}"
     return f"on {board.title} it offers {', '.join(sorted(facts.uses))}"
+
+
+def board_for_pins(board: BoardProfile, uses: Collection[tuple[int, PinUse]]) -> BoardProfile | None:
+    """Return a board with another chip on which all of these pins may be used so, or None if there is none."""
+    for board_id in board_ids():
+        other = load_board(board_id)
+        if other.chip == board.chip or other.title == board.title:
+            continue
+        if all(refusal(other, pin, use) is None for pin, use in uses):
+            return other
+    return None
 
 
 def cautions(board: BoardProfile, pin: int, *, is_driven: bool, is_pulled: bool) -> list[tuple[str, str]]:

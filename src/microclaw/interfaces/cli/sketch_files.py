@@ -149,12 +149,13 @@ class _Search:
 
     def project_sources(self) -> list[str]:
         """Return the sources that belong to the program without being included: tabs, and a project's src folder."""
-        if self._is_platformio:
-            return self._names_below(self._file.parent, recursive=True)
+        sources = self._folder / "src"
+        if self._is_platformio and self._file.is_relative_to(sources):
+            return self._names_below(sources, recursive=True)
         if self._file.suffix not in SKETCH_SUFFIXES or not self._is_sketch_folder():
             return []
         beside = self._names_below(self._folder, recursive=False)
-        return beside + self._names_below(self._folder / "src", recursive=True)
+        return beside + self._names_below(sources, recursive=True)
 
     def _is_sketch_folder(self) -> bool:
         """Return True if all in the folder is one sketch: by its name, or because nothing else there is a program."""

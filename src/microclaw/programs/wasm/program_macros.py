@@ -27,6 +27,7 @@ def text_defines(text: SourceText, board: BoardProfile) -> tuple[str, ...]:
         *(f"MICROCLAW_OWN_{name}" for name in own_names),
         *pin_defines(text, ends, board),
         *format_defines(text.tokens, ends),
+        *arduino_defines(text),
         *sketch_defines(text),
         *entry_defines(text),
         *llmos_defines(text, board),
@@ -59,6 +60,16 @@ def entry_defines(text: SourceText) -> tuple[str, ...]:
 
 
 _LOOKED_AT: Final = frozenset(("attachInterrupt", "attachInterruptArg"))
+_ARDUINO: Final = "ARDUINO=10607"  # as Arduino IDE 2 defines it
+
+
+def arduino_defines(text: SourceText) -> tuple[str, ...]:
+    """Return the macro by which libraries know Arduino before they include its header, in a program that has it."""
+    if text.language == "sketch" or "Arduino.h" in text.headers:
+        return (_ARDUINO,)
+    return ()
+
+
 _SHORT_TIMES: Final = frozenset(("delayMicroseconds", "usleep", "nanosleep", "micros", "pulseIn"))
 
 

@@ -1,7 +1,11 @@
 #ifndef Flasher_h
 #define Flasher_h
 
+#if defined(ARDUINO) && ARDUINO >= 100
 #include <Arduino.h>
+#else
+#include "WProgram.h"
+#endif
 
 class Flasher {
  public:
