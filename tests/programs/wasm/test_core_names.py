@@ -144,8 +144,8 @@ def test_each_refused_name_has_its_reason(tmp_path: Path) -> None:
 OTHER_FORMS: Final = {
     "HardwareSerial gps(2);": "second serial port",
     "class Mine : public Client {};": "network",
-    "TaskHandle_t first, second;": "tasks",
-    "void work(void *given, QueueHandle_t queue) {}": "queues",
+    "EventGroupHandle_t first, second;": "other objects of FreeRTOS",
+    "void work(void *given, TimerHandle_t timer) {}": "details of tasks",
     "hw_timer_t *timer = timerBegin(0, 80, false);": "counting down",
     'EEPROMClass names("names");': "second EEPROM",
     "auto *card = &SD;": "file systems",

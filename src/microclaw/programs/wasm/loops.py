@@ -32,6 +32,7 @@ _ENDS: Final = frozenset(("exit", "abort", "microclaw_assert_failed"))
 _MATHEMATICS: Final = words_of("mathematics")
 _COMPUTES: Final = frozenset((*words_of("computing"), *_MATHEMATICS, *(f"{name}f" for name in _MATHEMATICS)))
 _WRITES: Final = frozenset(words_of("writing"))
+_BEGINS_A_TASK: Final = "xTaskCreate"
 _MAIN: Final = MAINS | {"program_on_init"}  # an on_init that is a part of main: program_macros.py
 _CALLED: Final = frozenset(("program_on_destroy", "on_init", *CALLBACKS))
 _FEW_TURNS: Final = 256
@@ -55,7 +56,7 @@ class Loops:
         starts = []
         if "on_init" not in symbols.functions:
             starts = [index for index in functions if names[index] in _MAIN or names[index].startswith(CONSTRUCTORS)]
-        self._main = self.reached(starts)
+        self._main = self.reached([*starts, *self._endless_tasks()])
         # The functions that the firmware calls besides main: by name, or by pointer as tasks of every and after.
         tasks = symbols.module.table_functions
         others = functions.keys() - self._main
@@ -64,6 +65,13 @@ class Loops:
         """The functions that main may reach."""
         self.in_callbacks = self._own_functions(self.reached(self._entries))
         """The functions that the firmware may reach in another way than through main."""
+
+    def _endless_tasks(self) -> list[int]:
+        """Return the functions that xTaskCreate may get and that never return: they wait as main does."""
+        if _BEGINS_A_TASK not in self.symbols.missing:
+            return []
+        tasks = self.symbols.module.table_functions & self.functions.keys()
+        return [index for index in sorted(tasks) if any(map(self._never_ends, self.functions[index].loops))]
 
     def _own_functions(self, calls: set[int]) -> set[int]:
         """Return those of the calls that are functions of the program; a call through a pointer may reach them all."""

@@ -74,6 +74,7 @@ void noTone(int pin);
 #include "hw_timer.h"
 #include "log.h"
 #include "freertos.h"
+#include "tasks.h"
 
 class EspClass {
   public:

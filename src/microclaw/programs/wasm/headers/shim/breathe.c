@@ -7,6 +7,10 @@
 __attribute__((weak)) void __microclaw_watch(int told);
 
 static __attribute__((noinline)) bool is_due(int told) {
+    int ran_ms = task_ran_ms();
+    if (ran_ms >= 0) {
+        return ran_ms >= (told & 255);
+    }
     if (__microclaw_shim.phase != IN_MAIN) {
         if (__microclaw_watch) {
             __microclaw_watch(told);

@@ -63,6 +63,9 @@ static bool create_timers(void) {
 
 bool __microclaw_may_pause(uint64_t ms) {
     if (shim.phase != IN_MAIN) {
+        if (__microclaw_task_pauses && __microclaw_task_pauses(ms)) {
+            return true;
+        }
         if (!shim.told_outside) {
             shim.told_outside = true;
             say("only main can sleep, callbacks go on at once", 0);
@@ -82,11 +85,15 @@ bool __microclaw_may_pause(uint64_t ms) {
     return true;
 }
 
-void __microclaw_leave(uintptr_t stack_pointer) {
+void *__microclaw_leave(uintptr_t stack_pointer) {
+    if (shim.phase != IN_MAIN) {
+        return __microclaw_task_leaves(stack_pointer);
+    }
     shim.stack_pointer = stack_pointer;
     shim.unwinding = true;
     shim.unwound.next = shim.stack;
     shim.unwound.end = shim.stack + UNWIND_BYTES;
+    return &shim.unwound;
 }
 
 /* Whether main is to go on now. */

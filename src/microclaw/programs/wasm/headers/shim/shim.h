@@ -52,9 +52,14 @@ void microclaw_delay_us(unsigned us); /* libc/delay_us.c */
 /* End the program if something has written over these variables. */
 void __microclaw_check_guard(void);
 
-/* Get ready to leave main for so long; false outside of main, where nothing may pause. */
+/* Get ready to leave main, or a task, for so long; false outside of them, where nothing may pause. */
 bool __microclaw_may_pause(uint64_t ms);
-void __microclaw_leave(uintptr_t stack_pointer);
+void *__microclaw_leave(uintptr_t stack_pointer); /* what start_unwind takes */
+/* In a program with tasks (tasks.c): the same for the task that runs, if one does. */
+__attribute__((weak)) bool __microclaw_task_pauses(uint64_t ms);
+__attribute__((weak)) void *__microclaw_task_leaves(uintptr_t stack_pointer);
+__attribute__((weak)) int __microclaw_task_ran_ms(void); /* since it was taken up; -1: none runs */
+static inline int task_ran_ms(void) { return __microclaw_task_ran_ms ? __microclaw_task_ran_ms() : -1; }
 
 static inline __attribute__((always_inline)) uintptr_t stack_pointer(void) {
     uintptr_t value;
@@ -77,8 +82,7 @@ static inline __attribute__((always_inline)) bool wait_ms(uint64_t ms) {
     if (!__microclaw_may_pause(ms)) {
         return false;
     }
-    __microclaw_leave(stack_pointer());
-    __microclaw_start_unwind(&__microclaw_shim.unwound);
+    __microclaw_start_unwind(__microclaw_leave(stack_pointer()));
     return true;
 }
 
@@ -87,7 +91,7 @@ static inline __attribute__((always_inline)) bool wait_ms(uint64_t ms) {
 static inline __attribute__((always_inline)) int wait_us(unsigned us) {
     __microclaw_check_guard();
     bool resumes = __microclaw_shim.resuming;
-    if (!resumes && __microclaw_shim.phase != IN_MAIN) {
+    if (!resumes && __microclaw_shim.phase != IN_MAIN && task_ran_ms() < 0) {
         return __microclaw_native_usleep(us);
     }
     if (!resumes) {
