@@ -180,13 +180,8 @@ def read_source(source: str, name: str, language: Language | None = None) -> Sou
     if scanner.has_raw_string and language == "c":
         language = "c++"
     file = f"{name}{SUFFIX[language]}"
-    missing_headers = scanner.missing
-    unsure_headers = scanner.unsure
-    if language == "c":
-        missing_headers = sorted(missing_headers + scanner.missing_in_c, key=lambda error: error.line or 0)
-        unsure_headers = unsure_headers + scanner.unsure_in_c
-    missing = tuple(replace(error, file=file) for error in missing_headers)
-    unsure = tuple(replace(error, file=file) for error in unsure_headers)
+    missing = _in_file(file, scanner.missing, language, scanner.missing_in_c)
+    unsure = _in_file(file, scanner.unsure, language, scanner.unsure_in_c)
     text = joined if language == "sketch" else text
     if missing or unsure:
         text = _without_includes(text.split("\n")[:-1], missing, unsure)
@@ -226,6 +221,17 @@ def _units(marks: LineMarks) -> tuple[tuple[int, ...], frozenset[int]]:
     if not units or language_of_file(marks.marks[0][2]) == "c":
         return tuple(units), frozenset()
     return tuple(units), frozenset(c_units)
+
+
+def _in_file(
+    file: str, errors: Sequence[Diagnostic], language: Language, errors_in_c: Sequence[Diagnostic]
+) -> tuple[Diagnostic, ...]:
+    """Return a scanner's errors on headers, in the order of their lines, with the name of the file."""
+    of_language = [*errors]
+    if language == "c":
+        of_language += errors_in_c
+    of_language.sort(key=lambda error: error.line or 0)
+    return tuple(replace(error, file=file) for error in of_language)
 
 
 def _prepared_tabs(text: str, scanner: Scanner, units: tuple[int, ...]) -> str:
