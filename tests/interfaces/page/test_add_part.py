@@ -15,7 +15,7 @@ from tests.interfaces.page.test_bench import drawn, open_bench
 from tests.interfaces.page.test_views import check_and_picture
 
 from microclaw.hardware.parts.named_parts import parse_part_line
-from microclaw.hardware.parts.wiring import WiredPart, Wiring
+from microclaw.hardware.parts.wiring import WiredPart, Wiring, part_ids
 from microclaw.programs.changes.wiring_operations import set_wiring, show_wiring, wire
 
 BOARD = "virtual-1"
@@ -192,6 +192,20 @@ def test_a_wired_part_is_moved_renamed_changed_removed_and_brought_back(
     assert recorded(add_host) == [strip]
 
 
+def test_an_undo_does_not_lose_what_another_person_wired_since(add_host: PageHost, open_page: OpenPage) -> None:
+    add_host.client.call(wire, device=BOARD, add=["led1=led pin=42"])
+    page = open_bench(add_host, open_page)
+    page.get_by_role("link", name="led1").click()
+    page.get_by_role("button", name="Remove led1").click()
+    page.get_by_role("button", name="Yes").click()
+    expect(page.get_by_text("Removed led1.")).to_be_visible()
+    add_host.client.call(wire, device=BOARD, add=["door=button pin=7"])
+    expect(drawn(page, "door")).to_be_visible()
+    page.get_by_role("button", name="Undo").click()
+    expect(page.get_by_text("Not undone: the wiring was changed since")).to_be_visible()
+    assert [part.id for part in recorded(add_host)] == ["door"]
+
+
 def test_a_wiring_goes_out_as_a_diagram_and_comes_into_a_fresh_host(
     add_host: PageHost, fresh_host: PageHost, open_page: OpenPage, tmp_path: Path
 ) -> None:
@@ -255,6 +269,76 @@ def test_the_palette_and_the_pins_are_readable_for_everybody(add_host: PageHost,
     page.get_by_role("button", name="Wire it").click()
     page.get_by_text("Files").click()
     check_and_picture(page)
+
+
+NAMES = (
+    "Mein großer Knopf !!",
+    "Ä Ö",
+    "desk lamp",
+    "desk--lamp_",
+    "btn-",
+    "_x",
+    "7 segments",
+    "Straße",
+    "<script>alert(1)</script>",
+    "a very long name of a lamp that no - id can have at all",
+    "abcdefghijabcdefghijabcdefghija -b",
+)
+
+
+def test_the_id_of_a_name_is_the_hosts_and_said_before_it_is_wired(add_host: PageHost, open_page: OpenPage) -> None:
+    page = open_palette(add_host, open_page)
+    modules = page.evaluate(
+        "import('/page/add_part.js').then(({ idOf }) => NAMES.map(idOf))".replace("NAMES", json.dumps(NAMES))
+    )
+    assert modules == [part_ids([name])[name] for name in NAMES]
+
+    add_host.client.call(wire, device=BOARD, add=["desk=led pin=42"])
+    tile(page, "button").click()
+    page.get_by_text("Name and values").click()
+    field = page.get_by_label("Id", exact=True)
+    wire_it = page.get_by_role("button", name="Wire it")
+    said = page.locator(".pinscard [role=status]")
+    for name, words in (("", "needs an id"), ("desk", "desk is another part")):
+        field.fill(name)
+        expect(said).to_contain_text(words)
+        expect(wire_it).to_be_disabled()
+    field.fill("großer Knopf!")
+    expect(said).to_contain_text("Its id is gro-er-knopf.")
+    expect(field).to_have_value("großer Knopf!")
+    expect(page.get_by_label("On, or pressed, while its pin is")).to_have_value("low")
+    expect(page.get_by_label("On, or pressed, while its pin is")).to_contain_text("low, as usual")
+    expect(page.get_by_label("bounce ms", exact=True)).to_have_value("3")
+    page.get_by_role("combobox", name="resistor").select_option("yes")
+    wire_it.click()
+    expect(page.get_by_text("Wired gro-er-knopf.")).to_be_visible()
+    button = recorded(add_host)[-1]
+    assert (button.id, button.active, button.attributes) == ("gro-er-knopf", "low", {"resistor": 1})
+
+
+def test_a_part_is_found_by_what_people_and_programs_call_it(add_host: PageHost, open_page: OpenPage) -> None:
+    page = open_palette(add_host, open_page)
+    search = page.get_by_role("searchbox")
+    words = {
+        "knob": "potentiometer",
+        "Adafruit_SSD1306": "ssd1306",
+        "ssd1306": "ssd1306",
+        "<DallasTemperature.h>": "ds18b20",
+        "anything": "load",
+        "light": "led",
+    }
+    for word, part in words.items():
+        search.fill(word)
+        expect(tile(page, part)).to_be_visible()
+    search.fill("flux capacitor")
+    expect(page.get_by_role("status").filter(has_text="Nothing is found")).to_contain_text("the name on its chip")
+    search.fill("led")
+    tile(page, "led").click()
+    page.get_by_text("Name and values").click()
+    page.get_by_role("combobox", name="color").select_option("blue")
+    page.get_by_role("button", name="Wire it").click()
+    expect(page.get_by_text("Wired led1.")).to_be_visible()
+    assert recorded(add_host)[-1].attributes == {"color": 2}
 
 
 def test_a_finger_adds_a_part(add_host: PageHost, open_page: OpenPage) -> None:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import re
 
 from playwright.sync_api import Page, expect
 from tests.interfaces.page.conftest import PageHost, go
 from tests.stories.conftest import until
 
+from microclaw.hardware.parts.wiring import parse_wiring
 from microclaw.wire.host_api import StreamResult
 
 WRONG = """#include "microclaw.h"
@@ -78,6 +80,53 @@ def test_an_installed_program_is_edited_and_replaced(host: PageHost, page: Page)
     installed.get_by_role("button", name="Undo the installation").click()
     until(lambda: "gpio_open(13," in str(host.client.get("/v1/devices/virtual-2/apps/kept")["source"]))
     list(host.client.stream("/v1/apps/kept/remove", {"devices": ["virtual-2"]}))
+
+
+FILES = """#line 1 "main.c"
+#include "microclaw.h"
+#line 1 "lib/lamp.h"
+static int led;
+
+static void begin(void) {
+    led = gpio_open(12, GPIO_OUT);
+    gpio_sett(led, 1);
+}
+#line 3 "main.c"
+void on_init(void) { begin(); }
+"""
+
+
+def test_a_finding_of_another_file_is_at_its_line_and_files_are_jumped_to(page: Page) -> None:
+    open_editor(page)
+    expect(page.get_by_role("group", name="Files")).to_have_count(0)
+    write(page, FILES)
+    files = page.get_by_role("group", name="Files").get_by_role("button")
+    expect(files).to_have_text(["main.c", "lib/lamp.h"])
+    finding = page.get_by_role("list", name="Findings").get_by_role("button").first
+    expect(finding).to_contain_text("lib/lamp.h, line 5")
+    active = page.locator(".cm-activeLine.cm-line")
+    finding.click()
+    expect(active).to_contain_text("gpio_sett")
+    expect(page.locator(".cm-lintRange-error")).to_contain_text("gpio_sett")
+    files.nth(1).click()
+    expect(active).to_have_text("static int led;")
+    files.nth(0).click()
+    expect(active).to_have_text('#include "microclaw.h"')
+
+
+def test_an_installed_programs_own_wiring_is_tried_and_installed_again(host: PageHost, page: Page) -> None:
+    wiring = '[lamp]\npart = "led"\npin = 15\n'
+    body = {"name": "wired", "source": RIGHT.replace("12", "15"), "wiring": wiring}
+    assert isinstance(list(host.client.stream("/v1/devices/virtual-2/apps", body))[-1], StreamResult)
+    page.goto(f"{host.url}/editor/virtual-2/wired")
+    expect(page.locator("details.wiring > summary")).to_have_text("Wiring: its own")
+    expect(page.get_by_role("textbox", name="A wiring.toml")).to_have_value(re.compile("lamp"))
+    expect(page.locator("g.part[data-id=lamp]")).to_be_visible()
+    with page.expect_request("**/v1/programs/try") as tried:
+        page.get_by_role("button", name="Try", exact=True).click()
+    asked = json.loads(tried.value.post_data or "")
+    assert parse_wiring(asked["wiring"]) == parse_wiring(wiring)
+    list(host.client.stream("/v1/apps/wired/remove", {"devices": ["virtual-2"]}))
 
 
 def test_the_keyboard_leaves_the_text_and_a_superseded_check_is_ended(page: Page) -> None:

@@ -39,7 +39,8 @@ class ValueRange(Struct, frozen=True, forbid_unknown_fields=True):
     """A value that a part has or measures, in its quantity's unit.
 
     `default` is the virtual part's first value, `sample` another value within the range for trials. `follows`: it is
-    computed from these, and nobody sets it. `choices`: only these values are possible.
+    computed from these, and nobody sets it. `choices`: only these values are possible. `names`: what people call each
+    of them, if they are no quantities.
     """
 
     least: float
@@ -49,6 +50,7 @@ class ValueRange(Struct, frozen=True, forbid_unknown_fields=True):
     unit: str = ""
     follows: tuple[str, ...] = ()
     choices: tuple[float, ...] = ()
+    names: tuple[str, ...] = ()
 
 
 class ShownValue(Struct, frozen=True, forbid_unknown_fields=True):
@@ -396,6 +398,8 @@ def _check(part: Part, where: str) -> None:
         is_in_range = value.follows or value.least <= value.default <= value.most
         if not is_in_range:
             raise ConfigError(f"{where}: {name}: its default {value.default} is not in its range")
+        if value.names and len(value.names) != len(value.choices):
+            raise ConfigError(f"{where}: {name}: its names are not as many as its choices")
     for verb, stimulus in part.stimuli.items():
         if stimulus.argument != "key" and stimulus.sets not in part.inputs:
             raise ConfigError(f"{where}: stimuli.{verb}: it sets {stimulus.sets!r}, which is none of its inputs")

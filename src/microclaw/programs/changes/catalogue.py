@@ -14,6 +14,7 @@ from microclaw.devices.registry.calls import AppEntry, AppList, AppState, LogsRe
 from microclaw.devices.registry.device import Device
 from microclaw.devices.registry.registry import Registry
 from microclaw.errors import DeviceError, DeviceSilent
+from microclaw.hardware.parts.wiring_file import wiring_text
 from microclaw.host.operations.result import filled
 from microclaw.host.store.apps import MAX_NUMBER, ImageRow
 from microclaw.host.store.crashes import CrashTable
@@ -117,7 +118,16 @@ class Catalogue:
                 facts["proof"] = {"at_ms": row.at_ms, **document}
         if history:
             facts["change"] = filled(NewestChange, history[0])
+        facts["wiring"] = await self._own_wiring(target, name)
         return filled(AppWithSource, listing, crashes=await self._crashes(target, name), **facts)
+
+    async def _own_wiring(self, device: Device, name: str) -> str | None:
+        """Return the wiring file of a program, None if it has none of its own."""
+        for is_stopped in (False, True):
+            app = find_by_name(await self._change_log.desired(device.device_id, stopped=is_stopped), name)
+            if app is not None and app.wiring is not None:
+                return wiring_text(app.wiring)
+        return None
 
     async def _history(self, device: Device, name: str) -> list[Change]:
         """Return the changes of this program that are done, newest first."""

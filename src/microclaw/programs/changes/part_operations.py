@@ -37,7 +37,10 @@ class PartRole(Struct, frozen=True, kw_only=True):
 
 
 class SettableValue(Struct, frozen=True, kw_only=True):
-    """A value that a wiring can give the part. `of` says if it is an attribute, an input, or what it measures first."""
+    """A value that a wiring can give the part. `of` says if it is an attribute, an input, or what it measures first.
+
+    `names` are those of the choices, empty if they are quantities.
+    """
 
     name: str
     of: str
@@ -46,6 +49,7 @@ class SettableValue(Struct, frozen=True, kw_only=True):
     default: float
     unit: str
     choices: list[float]
+    names: list[str]
 
 
 class PartRow(Struct, frozen=True, kw_only=True):
@@ -138,4 +142,5 @@ def _value(name: str, group: str, value: ValueRange) -> SettableValue:
         default=value.default,
         unit=unit,
         choices=list(value.choices),
+        names=list(value.names),
     )

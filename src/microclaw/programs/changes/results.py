@@ -227,10 +227,12 @@ class AppWithSource(AppFacts, frozen=True, kw_only=True):
     """`proof`: what was expected of it, and the edges of the trial and of the board, in ms since the installation.
 
     `before`: the version that was there before it, null if this host put no other one there. `change`: null if this
-    host changed nothing of it. `crashes`: the newest first.
+    host changed nothing of it. `crashes`: the newest first. `wiring`: the program's own wiring file, null if its trials
+    are with the wiring of the device.
     """
 
     source: str | None
+    wiring: str | None
     proof: dict[str, Any] | None
     before: FormerVersion | None
     change: NewestChange | None

@@ -5,7 +5,7 @@ import { part as quoted } from "./api.js";
 import { loadDrawings, single } from "./bench.js";
 import { LiveBench, useBench } from "./bench_view.js";
 import { OrderState, SureButton, useOrders } from "./lists.js";
-import { Link, Problem, boardPath, go, useFetched, useMedia } from "./parts.js";
+import { Choice, Link, Problem, boardPath, go, useFetched, useMedia } from "./parts.js";
 import { NARROW } from "./stage.js";
 import { may } from "./state.js";
 import { html, useEffect, useRef, useState } from "./vendor/htm-preact.module.js";
@@ -14,9 +14,10 @@ import { rememberChange } from "./wiring_files.js";
 /** A part that can be wired, of GET /v1/parts. @typedef {{name: string, title: string, kind: string, words: string[], roles: any[], addresses: number[], active: string | null, values: any[]}} PartFacts */
 /** @typedef {{gpio: number, refused: string | null, care: string | null, shared_with: string[]}} PinChoice */
 /** @typedef {{role: string, use: string, optional: boolean, instead_of_i2c: boolean, proposed: number | null, pins: PinChoice[]}} Role */
-/** What a person has chosen so far. @typedef {{id: string, was: string | null, part: string, title: string, roles: Role[], pins: Record<string, number | null>, addresses: {address: number, holder: string | null}[], address: number | null, active: string | null, label: string, attributes: Record<string, number>}} Draft */
+/** What a person has chosen so far; `typed` gave the id. @typedef {{id: string, typed?: string, was: string | null, part: string, title: string, roles: Role[], pins: Record<string, number | null>, addresses: {address: number, holder: string | null}[], address: number | null, active: string | null, label: string, attributes: Record<string, number>}} Draft */
 
-const IS_ID = /^[a-z](?:[a-z0-9_-]*[a-z0-9_])?$/; // as the host has it
+const IS_ID = /^(?!.*-$)[a-z][a-z0-9_-]{0,31}$/;
+const MAX_ID_CHARS = 32;
 const PART = "application/x-microclaw-part"; // what is dragged
 /** @type {Record<string, string>} */
 const KINDS = { input: "For hands", actuator: "Lights and movers", leds: "Strips of LEDs", display: "Displays", sensor: "Sensors", clock: "Clocks", expander: "More pins" };
@@ -67,6 +68,26 @@ function lineOf(draft, facts) {
   if (draft.active) words.push(`active=${draft.active}`);
   if (draft.label.trim()) words.push(`label=${word(draft.label.trim())}`);
   return words.join(" ");
+}
+
+/** The id that a name gives, "" of nothing; as the host's `part_ids` has it. @param {string} name */
+export function idOf(name) {
+  if (IS_ID.test(name) || name.trim() === "") return name.trim();
+  const id = trimmed(name.toLowerCase().replace(/[^a-z0-9_]+/g, "-"));
+  return trimmed((/^[a-z]/.test(id) ? id : `part-${id}`).slice(0, MAX_ID_CHARS));
+}
+
+/** @param {string} id */
+function trimmed(id) {
+  return id.replace(/^[-_]+|[-_]+$/g, "");
+}
+
+/** Why a part cannot be wired yet, "" if it can be. @param {Draft} draft @param {string[]} taken ids of other parts */
+function lackOf(draft, taken) {
+  if (draft.id === "") return "It needs an id: a name of small letters, digits, - and _.";
+  if (taken.includes(draft.id)) return `${draft.id} is another part.`;
+  const open = rolesOf(draft).find((role) => isNeeded(draft, role) && draft.pins[role.role] === null);
+  return open ? `Choose a pin for ${open.role.toUpperCase()}.` : "";
 }
 
 /** The part as the bench draws it. @param {Draft} draft @param {PartFacts} facts @returns {import("./bench.js").WiredPart} */
@@ -134,10 +155,8 @@ export function AddPart({ device, id }) {
   };
   const save = () => draft && facts && change(draft.was ? `Changed ${draft.id}.` : `Wired ${draft.id}.`,
     { add: [lineOf(draft, facts)], remove: draft.was && draft.was !== draft.id ? [draft.was] : [] });
-  const isTaken = draft && draft.id !== draft.was && known.parts().some((one) => one.id === draft.id);
-  const isId = draft && (draft.id === draft.was || IS_ID.test(draft.id));
-  const idFault = isTaken ? `${draft.id} is another part.` : isId ? "" : "An id has small letters (a to z), digits, - and _ alone. It begins with a letter and has no - at its end.";
-  const isWhole = draft && !idFault && rolesOf(draft).every((role) => !isNeeded(draft, role) || draft.pins[role.role] !== null);
+  const lack = draft ? lackOf(draft, known.parts().map((one) => one.id).filter((one) => one !== draft.was)) : "";
+  const renamed = draft && (draft.typed ?? draft.id) !== draft.id ? `Its id is ${draft.id}.` : "";
   const open = draft && (rolesOf(draft).find((role) => role.role === asked) ?? rolesOf(draft)[0] ?? null);
   /** @param {number} gpio */
   const padClass = (gpio) => {
@@ -160,8 +179,8 @@ export function AddPart({ device, id }) {
       <${Problem} error=${boardError ?? listError} />
       <${LiveBench} known=${known} board=${board} label=${`the bench of ${device.name}`} isStrip=${isNarrow} choice=${choice} /></section>
     <aside class="panel">
-      ${draft && facts ? html`<${PinsCard} draft=${draft} facts=${facts} asked=${asked === null ? null : open} setAsked=${setAsked} take=${take} said=${idFault || said} setDraft=${setDraft}>
-          <button class="main" disabled=${!isWhole || Boolean(orders.busy)} onClick=${save}>${draft.was ? "Save" : "Wire it"}</button>
+      ${draft && facts ? html`<${PinsCard} draft=${draft} facts=${facts} asked=${asked === null ? null : open} setAsked=${setAsked} take=${take} said=${[lack || renamed, said].filter(Boolean).join(" ")} setDraft=${setDraft}>
+          <button class="main" disabled=${lack !== "" || Boolean(orders.busy)} onClick=${save}>${draft.was ? "Save" : "Wire it"}</button>
           ${draft.was && html`<${SureButton} what="Remove" label=${draft.was} onYes=${() => change(`Removed ${draft.was}.`, { remove: [draft.was ?? ""] })} />`}
           <button onClick=${() => (id ? go(boardPath(device.name, "bench")) : setDraft(null))}>${id ? "Cancel" : "Another part"}</button><//>`
         : !id && html`<${Palette} device=${device.name} kinds=${kinds} choose=${choose} />`}
@@ -178,7 +197,7 @@ function Palette({ device, kinds, choose }) {
     const names = [...kinds.keys()].map((part) => ({ part }));
     if (names.length > 0) loadDrawings(names).finally(() => setLoaded(true));
   }, [kinds.size]);
-  const words = text.toLowerCase().split(/[\s_]+/).filter(Boolean); // the host has each word of a library's name
+  const words = text.toLowerCase().replaceAll(".h", "").split(/[^\p{L}\p{N}-]+/u).filter(Boolean);
   const found = [...kinds.values()].filter((one) => words.every((typed) => [one.title.toLowerCase(), ...one.words].some((known) => known.includes(typed))));
   return html`<section class="card" aria-label="Add a part"><div class="cardhead"><h2>Add a part</h2><${Link} to=${boardPath(device, "bench")} class="button">Close<//></div>
     <input class="wide" type="search" ref=${field} aria-label="Find a part" placeholder="Find a part: lamp, knob, temperature …" value=${text}
@@ -187,7 +206,8 @@ function Palette({ device, kinds, choose }) {
       const these = found.filter((one) => one.kind === kind);
       return these.length > 0 && html`<h3 key=${kind}>${title}</h3>${these.map((one) => html`<${Tile} key=${one.name} facts=${one} choose=${choose} />`)}`;
     })}
-    ${kinds.size > 0 && found.length === 0 && html`<p role="status">No part is called “${text}”. Try a shorter word, or clear the field to see every part.</p>`}</div></section>`;
+    ${kinds.size > 0 && found.length === 0 && html`<p role="status">Nothing is found for “${text}”. Try one word: for what it does (lamp, button, temperature), the name on its chip, or the library
+      of your program. What a pin only switches or reads is found by “anything”.</p>`}</div></section>`;
 }
 
 /** @param {{facts: PartFacts, choose: (name: string) => void}} given */
@@ -214,18 +234,23 @@ function PinsCard({ draft, facts, asked, setAsked, take, said, setDraft, childre
   return html`<section class="card pinscard" aria-label=${draft.title}><h2 tabindex="-1" ref=${place}>${draft.title}</h2>
     ${main?.map(row)}${more && more.length > 0 && html`<details><summary>Pins that may stay open: ${more.map((role) => role.role).join(", ")}</summary>${more.map(row)}</details>`}
     <details open=${draft.was !== null}><summary>Name and values</summary><div class="values">
-      <label>Id <input value=${draft.id} maxlength="32" onInput=${(/** @type {Event} */ event) => edit({ id: value(event) })} /></label>
+      <label>Id <input value=${draft.typed ?? draft.id} maxlength="60" onInput=${(/** @type {Event} */ event) => edit({ id: idOf(value(event)), typed: value(event) })} /></label>
       <label>Called <input value=${draft.label} maxlength="60" placeholder="desk light" onInput=${(/** @type {Event} */ event) => edit({ label: value(event) })} /></label>
-      ${draft.active && html`<label>On, or pressed, while its pin is <select value=${draft.active} onChange=${(/** @type {Event} */ event) => edit({ active: value(event) })}>
-        <option>high</option><option>low</option></select></label>`}
+      ${draft.active && html`<${Choice} label="On, or pressed, while its pin is" value=${draft.active} onChoose=${(/** @type {string} */ active) => edit({ active })}
+        choices=${["high", "low"].map((level) => [level, level === facts.active ? `${level}, as usual` : level])} />`}
       ${isOnBus(draft) && html`<label>Address <select value=${draft.address} onChange=${(/** @type {Event} */ event) => edit({ address: Number(value(event)) })}>
         ${draft.addresses.map(({ address, holder }) => html`<option key=${address} value=${address} disabled=${holder !== null}>0x${address.toString(16)}${holder ? `: ${holder}` : ""}</option>`)}</select></label>`}
-      ${facts.values.filter(({ of }) => of !== "input").map(({ name, of, least, most, default: usual, unit, choices }) => {
-        const set = (/** @type {Event} */ event) => edit({ attributes: { ...draft.attributes, [name]: value(event) === "" ? usual : Number(value(event)) } });
+      ${facts.values.filter(({ of }) => of !== "input").map(({ name, of, least, most, default: usual, unit, choices, names }) => {
+        const set = (/** @type {string} */ text) => edit({ attributes: { ...draft.attributes, [name]: text === "" ? usual : Number(text) } });
         const now = draft.attributes[name] ?? usual;
-        return html`<label key=${name}>${name.replaceAll("_", " ")}${of === "measured" ? " at first" : ""} ${choices.length > 0
-          ? html`<select value=${now} onChange=${set}>${choices.map((/** @type {number} */ one) => html`<option key=${one}>${one}</option>`)}</select>`
-          : html`<input type="number" min=${least} max=${most} step="any" value=${now} onChange=${set} />`} ${unit}</label>`;
+        const isFlag = of === "attribute" && least === 0 && most === 1;
+        const [listed, called] = isFlag ? [[0, 1], ["no", "yes"]] : [choices, names];
+        const title = name.replace(new RegExp(`_${unit}$`, "i"), "").replaceAll("_", " "); // the unit stands behind the value
+        if (listed.length > 0) {
+          return html`<${Choice} key=${name} label=${title} value=${now} onChoose=${set} choices=${listed.map((/** @type {number} */ one, /** @type {number} */ i) => [one, called[i] ?? one])} />`;
+        }
+        return html`<label key=${name}>${title}${of === "measured" ? " at first" : ""} <input type="number" min=${least} max=${most} step="any" value=${now}
+          onChange=${(/** @type {Event} */ event) => set(value(event))} /> ${unit}</label>`;
       })}</div></details>
     <p class=${said ? "warning" : "quiet"} role="status">${said || "Struck out: taken or reserved; choose it for the reason. Dotted: with care. Supply and ground are wired by themselves."}</p>
     <p class="buttons">${children}</p></section>`;

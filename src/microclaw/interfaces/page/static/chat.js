@@ -3,7 +3,7 @@
 import { Act, ActView, Question, Screens, mayDecide, run, useAct } from "./acts.js";
 import { part } from "./api.js";
 import { useOrders, useReloaded } from "./lists.js";
-import { Choice, Evidence, Heading, Link, Problem, go, prose } from "./parts.js";
+import { Choice, Evidence, Heading, Link, Problem, go, onSent, prose } from "./parts.js";
 import { isOnline, may, useStore } from "./state.js";
 import { html, useEffect, useRef, useState } from "./vendor/htm-preact.module.js";
 
@@ -103,10 +103,7 @@ function Conversation({ chat, isShown, isHome, changed }) {
     ${asked.map((one) => html`<${Question} key=${one.approval_id} question=${{ ...one, may_decide: mayDecide(one) }} />`)}`;
 
   return html`${!isHome && html`${hints}${said}`}
-    <form class="say" onSubmit=${(/** @type {SubmitEvent} */ event) => {
-      event.preventDefault();
-      say(text);
-    }}>
+    <form class="say" onSubmit=${onSent(() => say(text))}>
       <label class="wide"><span class="hidden">Message</span>
         <textarea rows=${isHome ? 1 : 2} maxlength="20000" value=${text} placeholder="blink the led twice a second"
           onInput=${(/** @type {any} */ event) => setText(event.currentTarget.value)}

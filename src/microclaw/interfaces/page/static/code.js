@@ -5,15 +5,18 @@ import { html, useEffect, useRef, useState } from "./vendor/htm-preact.module.js
 
 /** @typedef {import("./vendor/codemirror.js").EditorView} EditorView */
 /** @typedef {typeof import("./vendor/codemirror.js")} CodeMirror */
-/** @typedef {{severity: string, message: string, file: string, line: number | null, column: number | null, explanation: string | null, next: string | null}} Finding as the host tells it */
-/** @typedef {{language: (isPython: boolean) => void, mark: (findings: Finding[]) => void, goTo: (finding: Finding) => void, close: () => void}} Opened */
+/** @typedef {{severity: string, message: string, file: string, line: number | null, column: number | null, explanation: string | null, next: string | null, at: number | null, isNamed: boolean}} Finding as the host tells it; `at`: its line in the text, null if it is not there; `isNamed`: with its file */
+/** @typedef {{at: number | null, column?: number | null}} Place in the text */
+/** `#line NUMBER "FILE"`: the line of the text behind it, and which line of which file that is. @typedef {{at: number, line: number, file: string}} Mark */
+/** @typedef {{language: (isPython: boolean) => void, mark: (findings: Finding[]) => void, goTo: (place: Place) => void, close: () => void}} Opened */
 
+const MARK = /^[ \t]*#[ \t]*line[ \t]+(\d{1,6})[ \t]+"([^"\n]+)"[ \t]*$/; // as programs/source_marks.py has it
 const LABEL = "Program. Tab indents; to leave with the keyboard, press Escape, then Tab.";
 /** @type {Record<string, "error" | "warning">} */
 const SEVERITIES = { error: "error", warning: "warning" };
 const AWAY = { message: "the editor could not be fetched", next: "is the host running? Then load the page again: the draft is kept" };
 
-/** @param {{first: string, isPython: boolean, findings: Finding[], chosen: Finding | null, onText: (text: string) => void}} given `first` counts once */
+/** @param {{first: string, isPython: boolean, findings: Finding[], chosen: Place | null, onText: (text: string) => void}} given `first` counts once */
 export function Code({ first, isPython, findings, chosen, onText }) {
   const place = useRef(/** @type {HTMLElement | null} */ (null));
   const [opened, setOpened] = useState(/** @type {Opened | null} */ (null));
@@ -76,11 +79,12 @@ function open(cm, place, first, onText) {
   return {
     language: (isPython) => view.dispatch({ effects: language.reconfigure(isPython ? cm.python() : cm.cpp()) }),
     mark: (findings) => {
-      const marks = findings.filter(isInText).map((one) => marked(view, one)).sort((a, b) => a.from - b.from);
+      const marks = findings.filter((one) => one.at !== null).map((one) => marked(view, one)).sort((a, b) => a.from - b.from);
       view.dispatch(cm.setDiagnostics(view.state, marks));
     },
-    goTo: (finding) => {
-      view.dispatch({ selection: { anchor: span(view, finding).from }, scrollIntoView: true });
+    goTo: (wanted) => {
+      const { from } = span(view, wanted);
+      view.dispatch({ selection: { anchor: from }, effects: cm.EditorView.scrollIntoView(from, { y: "center" }) });
       view.focus();
     },
     close: () => view.destroy(),
@@ -107,9 +111,26 @@ function leaveByTab(event, view) {
   else if (event.key !== "Tab" && event.key !== "Shift") view.setTabFocusMode(false);
 }
 
-/** Whether it is about a line of the text, and not of a header or of the whole. @param {Finding} finding */
-export function isInText(finding) {
-  return finding.line !== null && !finding.file.endsWith(".h");
+/** Where the files of a program begin in its one text. @param {string} text @returns {Mark[]} */
+export function marksOf(text) {
+  return text.split("\n").flatMap((row, i) => {
+    const mark = MARK.exec(row);
+    return mark ? [{ at: i + 2, line: Number(mark[1]), file: mark[2] ?? "" }] : [];
+  });
+}
+
+/** The line of the text where a finding is, null if that is in a header of the library, or no line. @param {Mark[]} marks @param {Finding} finding */
+function lineInText(marks, { file, line }) {
+  if (line === null) return null;
+  const found = marks.find((mark, i) => mark.file === file && mark.line <= line && mark.at + line - mark.line < (marks[i + 1]?.at ?? Infinity) - 1);
+  if (found) return found.at + line - found.line;
+  return file.endsWith(".h") || marks.length > 0 ? null : line;
+}
+
+/** Findings with their lines in the text. @param {Finding[]} findings @param {string} text @returns {Finding[]} */
+export function placed(findings, text) {
+  const marks = marksOf(text);
+  return findings.map((one) => ({ ...one, at: lineInText(marks, one), isNamed: marks.length > 0 }));
 }
 
 /** @param {EditorView} view @param {Finding} finding @returns {import("./vendor/codemirror.js").Finding} */
@@ -119,10 +140,10 @@ function marked(view, finding) {
   return { ...span(view, finding), severity: SEVERITIES[finding.severity] ?? "info", message };
 }
 
-/** The word that a finding is about. @param {EditorView} view @param {Finding} finding */
-function span(view, { line, column }) {
+/** The word at a place. @param {EditorView} view @param {Place} wanted */
+function span(view, { at, column }) {
   const { doc } = view.state;
-  const row = doc.line(Math.max(1, Math.min(line ?? 1, doc.lines)));
+  const row = doc.line(Math.max(1, Math.min(at ?? 1, doc.lines)));
   const from = Math.min(row.from + Math.max(0, (column ?? 1) - 1), row.to);
   const to = view.state.wordAt(from)?.to ?? from + 1;
   return from < row.to ? { from, to: Math.min(to, row.to) } : { from: row.from, to: row.to };

@@ -38,7 +38,7 @@ export function keepDraft(key, draft) {
 export async function installedDraft(device, name, signal) {
   const app = await get(`/v1/devices/${part(device)}/apps/${part(name)}`, signal);
   if (app.source === null) throw new ApiError(404, { code: "no_source", message: `this host has no source of ${name}`, next: "it was not installed from source here; begin a new program" });
-  return { source: app.source, language: app.kind === "py" ? "python" : "", name, device, expect: app.proof?.text ?? "", wiring: "" };
+  return { source: app.source, language: app.kind === "py" ? "python" : "", name, device, expect: app.proof?.text ?? "", wiring: app.wiring ?? "" };
 }
 
 /**

@@ -2,7 +2,7 @@
 
 import { ActView, useAct } from "./acts.js";
 import { ApiError, HostAway, hostError, part, send } from "./api.js";
-import { Code, isInText } from "./code.js";
+import { Code, marksOf, placed } from "./code.js";
 import { draftKey, installedDraft, keepDraft, keptDraft } from "./drafts.js";
 import { SureButton } from "./lists.js";
 import { Logs } from "./logs.js";
@@ -84,7 +84,7 @@ function Desk({ first, place, again }) {
   const newest = useRef(first);
   const [isKept, setKept] = useState(true);
   const [text, setText] = useState(0); // counts texts that were put in, and not typed
-  const [chosen, setChosen] = useState(/** @type {Finding | null} */ (null));
+  const [chosen, setChosen] = useState(/** @type {import("./code.js").Place | null} */ (null));
   const [checked, problem, isNew] = useCheck(draft);
   const [trial, tryIt] = useAct();
   const [seek, setSeek] = useState(/** @type {{ms: number} | null} */ (null));
@@ -102,6 +102,7 @@ function Desk({ first, place, again }) {
     change({ language, ...(isUntouched && language ? { source: BEGINNINGS[language] ?? C } : {}) });
     if (isUntouched) setText((count) => count + 1);
   };
+  const files = marksOf(draft.source).filter((mark, i, all) => all.findIndex(({ file }) => file === mark.file) === i);
   const isPython = draft.language === "python" || (draft.language === "" && checked?.kind === "py");
   return html`<div class="desk"><div><p class="buttons">
       <${Choice} label="Board" value=${isHere ? draft.device : ""} choices=${[...boards, ["", "none: check and try alone"]]}
@@ -110,6 +111,7 @@ function Desk({ first, place, again }) {
       <label>Name <input value=${draft.name} maxlength="63" spellcheck=${false} autocapitalize="off"
         onInput=${(/** @type {any} */ e) => change({ name: e.currentTarget.value })} /></label>
     </p>
+    ${files.length > 0 && html`<p class="buttons" role="group" aria-label="Files">${files.map(({ file, at }) => html`<button key=${file} onClick=${() => setChosen({ at })}>${file}</button>`)}</p>`}
     <${Code} key=${text} first=${draft.source} isPython=${isPython} findings=${checked?.findings ?? NO_FINDINGS} chosen=${chosen}
       onText=${(/** @type {string} */ source) => change({ source })} />
     <p class="quiet">Tab indents; Escape, then Tab leaves the text. ${isKept ? "A draft is kept in this browser; discard it to begin as before." : "This browser keeps no draft: its storage is off or full."}${" "}
@@ -161,7 +163,8 @@ function useCheck(draft) {
       if (draft.source.trim() === "") return setFound({ of: asked, answer: { ok: false, findings: [], message: "there is no program yet", next: "write one" }, error: null });
       try {
         if (draft.source.length > MAX_SOURCE_CHARS) throw new ApiError(413, { code: "too_large", message: "the program is longer than 256 KiB", next: "make it shorter" });
-        setFound({ of: asked, answer: await send("POST", "/v1/programs/check", { ...programOf(draft), bench: true }, stop.signal), error: null });
+        const answer = await send("POST", "/v1/programs/check", { ...programOf(draft), bench: true }, stop.signal);
+        setFound({ of: asked, answer: { ...answer, findings: placed(answer.findings, draft.source) }, error: null });
       } catch (error) {
         if (stop.signal.aborted) return;
         const problem = hostError(error);
@@ -190,7 +193,7 @@ function Findings({ checked: newest, problem, isNew, choose }) {
     <${Problem} error=${problem} />
     <ol class="findings" aria-label="Findings">${(checked?.findings ?? []).map((/** @type {Finding} */ one) => html`<li>
       <${Badge} state=${one.severity === "error" ? "failed" : "waiting"} text=${one.severity} />${" "}
-      ${isInText(one) ? html`<button onClick=${() => choose(one)}>line ${one.line}${one.column ? `, column ${one.column}` : ""}</button>` : html`<b>${one.file}</b>`}
+      ${one.at !== null ? html`<button onClick=${() => choose(one)}>${one.isNamed && `${one.file}, `}line ${one.line}${one.column ? `, column ${one.column}` : ""}</button>` : html`<b>${one.file}</b>`}
       ${" "}${prose(one.message)}
       ${one.explanation && html`<p>why: ${prose(one.explanation)}</p>`}${one.next && html`<p class="next">next: ${prose(one.next)}</p>`}</li>`)}</ol></div>`;
 }

@@ -2,7 +2,7 @@
 
 import { get, opened, send } from "./api.js";
 import { SureButton } from "./lists.js";
-import { Heading, Link, Problem, useFetched } from "./parts.js";
+import { Heading, Link, Problem, onSent, useFetched } from "./parts.js";
 import { html, useEffect, useRef, useState } from "./vendor/htm-preact.module.js";
 
 /** @typedef {import("./vendor/esptool-js.bundle.js").SerialPort} SerialPort */
@@ -145,10 +145,8 @@ function BoardConsole() {
     place.current = null;
     setLines(null);
   };
-  /** @param {SubmitEvent} event */
-  const join = async (event) => {
-    event.preventDefault();
-    const given = new FormData(/** @type {HTMLFormElement} */ (event.currentTarget));
+  /** @param {FormData} given */
+  const join = async (given) => {
     const words = [String(given.get("ssid")), String(given.get("password"))].filter(Boolean);
     if (words.some((word) => /["\p{Cc}]/u.test(word))) return setError(problem('a name or password with a " cannot be given here', "on the cable of the host's machine: microclaw flash"));
     setError(null);
@@ -159,7 +157,7 @@ function BoardConsole() {
   const code = (lines ?? []).map((line) => /pairing code (\w+)/.exec(line)?.[1]).filter(Boolean).at(-1);
   return html`<section class="card" aria-label="Wi-Fi and pairing"><h2>2. Wi-Fi and pairing</h2>
     ${lines === null && html`<p>After it was written, some boards are another port: choose again.</p><button onClick=${listen}>Open the board's console</button>`}
-    ${lines !== null && html`<form class="buttons" onSubmit=${join}><label>Wi-Fi <input name="ssid" required maxlength="32" autocomplete="off" /></label>
+    ${lines !== null && html`<form class="buttons" onSubmit=${onSent(join)}><label>Wi-Fi <input name="ssid" required maxlength="32" autocomplete="off" /></label>
       <label>Password <input name="password" type="password" maxlength="63" autocomplete="off" /></label><button class="main">Give it to the board</button></form>
       <p class="quiet">2.4 GHz alone. It goes over the cable, and rests in the board's flash as plain text.</p>
       <pre aria-label="What the board says">${lines.join("\n")}</pre>`}

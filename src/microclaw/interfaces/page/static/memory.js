@@ -2,7 +2,7 @@
 
 import { Question, useAct } from "./acts.js";
 import { useReloaded } from "./lists.js";
-import { Badge, Evidence, Heading, Problem, prose, useFetched } from "./parts.js";
+import { Badge, Evidence, Heading, Problem, onSent, prose, useFetched } from "./parts.js";
 import { may } from "./state.js";
 import { html, useState } from "./vendor/htm-preact.module.js";
 
@@ -26,14 +26,8 @@ function Remember({ done }) {
   const isBusy = act !== null && !act.isOver;
   const result = act?.result;
 
-  /** @param {SubmitEvent} event */
-  const submit = async (event) => {
-    event.preventDefault();
-    await begin("POST", "/v1/tools/remember", { arguments: { text } });
-    done();
-  };
-
-  return html`<form class="card" aria-label="Remember" onSubmit=${submit}>
+  const submit = () => begin("POST", "/v1/tools/remember", { arguments: { text } }).then(done);
+  return html`<form class="card" aria-label="Remember" onSubmit=${onSent(submit)}>
     <label class="wide">Remember <input class="wide" value=${text} required maxlength="1000" placeholder="the relay on pin 5 is the fan"
       onInput=${(/** @type {any} */ e) => setText(e.currentTarget.value)} /></label>
     <p class="buttons"><button class="main" disabled=${isBusy}>Remember it</button></p>
@@ -49,12 +43,7 @@ function Remember({ done }) {
 function Search() {
   const [words, setWords] = useState("");
   const [asked, setAsked] = useState("");
-  /** @param {SubmitEvent} event */
-  const submit = (event) => {
-    event.preventDefault();
-    setAsked(words.trim());
-  };
-  return html`<form class="card" role="search" onSubmit=${submit}>
+  return html`<form class="card" role="search" onSubmit=${onSent(() => setAsked(words.trim()))}>
       <p class="buttons"><label>Search memory and conversations <input type="search" value=${words} maxlength="1000"
         onInput=${(/** @type {any} */ e) => setWords(e.currentTarget.value)} /></label><button>Search</button></p>
       ${asked && html`<${Matches} key=${asked} words=${asked} />`}

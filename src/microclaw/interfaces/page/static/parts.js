@@ -74,6 +74,15 @@ export function Choice({ label, value, choices, onChoose }) {
     ${rows.map(([one, title]) => html`<option key=${one} value=${one}>${title}</option>`)}</select></label>`;
 }
 
+/** What a form does when it is sent: the page stays. @param {(values: FormData, form: HTMLFormElement) => unknown} work */
+export function onSent(work) {
+  return (/** @type {SubmitEvent} */ event) => {
+    event.preventDefault();
+    const form = /** @type {HTMLFormElement} */ (event.currentTarget);
+    return work(new FormData(form), form);
+  };
+}
+
 /** How the host knows what it says. @param {{evidence: any}} given */
 export function Evidence({ evidence }) {
   if (!evidence) return null;

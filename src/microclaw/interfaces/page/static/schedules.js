@@ -1,7 +1,7 @@
 // Schedules: when each is due, how it went last, and adding, running, pausing, resuming and removing one.
 
 import { Moment, OrderState, SureButton, useOrders, useReloaded } from "./lists.js";
-import { Badge, Heading, Link, Problem, prose, useFetched } from "./parts.js";
+import { Badge, Heading, Link, Problem, onSent, prose, useFetched } from "./parts.js";
 import { may, useStore } from "./state.js";
 import { html, useEffect, useState } from "./vendor/htm-preact.module.js";
 
@@ -73,11 +73,8 @@ function NewSchedule({ added }) {
   const orders = useOrders(added);
   const [made, setMade] = useState(/** @type {any} */ (null));
 
-  /** @param {SubmitEvent} event */
-  const submit = async (event) => {
-    event.preventDefault();
-    const form = /** @type {HTMLFormElement} */ (event.currentTarget);
-    const given = new FormData(form);
+  /** @param {FormData} given @param {HTMLFormElement} form */
+  const submit = async (given, form) => {
     const device = String(given.get("device") ?? "");
     setMade(null);
     const body = { when: String(given.get("when")), do: String(given.get("do")), ...(device ? { device } : {}) };
@@ -87,7 +84,7 @@ function NewSchedule({ added }) {
     form.reset();
   };
 
-  return html`<form class="card" aria-label="A new schedule" onSubmit=${submit}>
+  return html`<form class="card" aria-label="A new schedule" onSubmit=${onSent(submit)}>
     <p class="buttons">
       <label>When <input name="when" required maxlength="200" placeholder="every weekday at 7:00" /></label>
       <label>Do what <input name="do" required maxlength="4000" placeholder="turn on pin 4" /></label>

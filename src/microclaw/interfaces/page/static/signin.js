@@ -1,7 +1,7 @@
 // The sign-in: by the code of a one-time link, or by name and password. In place when a session ended in mid-action.
 
 import { BASE, shownPath, signIn } from "./api.js";
-import { Dialog, Problem } from "./parts.js";
+import { Dialog, Problem, onSent } from "./parts.js";
 import { signedIn, state } from "./state.js";
 import { html, useState } from "./vendor/htm-preact.module.js";
 
@@ -30,10 +30,8 @@ function SignInForm({ first = null }) {
   const [error, setError] = useState(/** @type {any} */ (first));
   const [isBusy, setBusy] = useState(false);
 
-  /** @param {SubmitEvent} event */
-  const submit = async (event) => {
-    event.preventDefault();
-    const form = new FormData(/** @type {HTMLFormElement} */ (event.currentTarget));
+  /** @param {FormData} form */
+  const submit = async (form) => {
     setBusy(true);
     setError(null);
     const link = String(form.get("link") ?? "").trim();
@@ -47,7 +45,7 @@ function SignInForm({ first = null }) {
     }
   };
 
-  return html`<form class="signin" onSubmit=${submit}>
+  return html`<form class="signin" onSubmit=${onSent(submit)}>
     <p>On the host's machine <code>microclaw status --open</code> prints a link that signs you in once. Open it, or paste it here.</p>
     <label>Link <input name="link" autocomplete="off" spellcheck=${false} maxlength="300" /></label>
     <p class="or">or with a password</p>

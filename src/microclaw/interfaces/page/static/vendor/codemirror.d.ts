@@ -32,6 +32,7 @@ export class EditorView {
   focus(): void;
   destroy(): void;
   static theme(spec: Record<string, Record<string, string>>): Extension;
+  static scrollIntoView(pos: number, options: { y: "center" }): unknown;
   setTabFocusMode(on: boolean): void;
   static domEventObservers(observers: {
     keydown(event: KeyboardEvent, view: EditorView): void;
