@@ -160,6 +160,61 @@ def test_the_state_is_asked_for_where_a_proxy_blocks_events(bench_host: PageHost
     expect(glow(page)).to_have_attribute("opacity", DARK)
 
 
+def test_a_held_button_is_let_go_if_the_bench_is_drawn_anew_or_left(bench_host: PageHost, open_page: OpenPage) -> None:
+    page = open_bench(bench_host, open_page)
+    hand = drawn(page, "btn1").locator(".hand")
+    expect(drawn(page, "btn1").locator(".words")).to_have_text("released")
+    for draws_anew in (True, False):
+        hand.hover()
+        page.mouse.down()
+        until(lambda: is_pressed(bench_host))
+        if draws_anew:
+            # A pin without a part that moves for the first time is a new lamp on the bench.
+            call = {"method": "gpio.set", "arguments": {"pin": 18, "level": 1}}
+            bench_host.client.post(f"/v1/devices/{BOARD}/call", call)
+            expect(drawn(page, "pin 18")).to_be_visible()
+        else:
+            page.evaluate("document.querySelector('nav a').click()")
+        until(lambda: not is_pressed(bench_host))
+        page.mouse.up()
+
+
+def is_pressed(host: PageHost) -> bool:
+    parts = host.client.get(f"/v1/devices/{BOARD}/bench")["parts"]
+    button = next(part for part in parts if part["id"] == "btn1")
+    return bool(button["state"]["pressed"])
+
+
+def test_the_recordings_button_is_not_set_back_by_an_older_poll(bench_host: PageHost, open_page: OpenPage) -> None:
+    page = open_bench(bench_host, open_page)
+    expect(drawn(page, "btn1").locator(".words")).to_have_text("released")
+    held: list[Route] = []
+    page.get_by_role("button", name="Record", exact=True).click()
+    stop = page.get_by_role("button", name="Stop recording")
+    expect(stop).to_be_visible()
+    with page.expect_request(lambda request: request.method == "GET" and request.url.endswith("/recording")):
+        page.route(
+            "**/recording", lambda route: held.append(route) if route.request.method == "GET" else route.continue_()
+        )
+    until(lambda: page.evaluate("1") == 1 and bool(held))
+    older = {
+        "running": True,
+        "length_ms": 1,
+        "lines": [{"text": "press ghost at 1 s", "kind": "stimulus"}],
+        "note": None,
+    }
+    with page.expect_response(lambda answer: answer.request.method == "DELETE" and answer.url.endswith("/recording")):
+        stop.click()
+    record = page.get_by_role("button", name="Record", exact=True)
+    expect(record).to_be_enabled()
+    with page.expect_event("requestfinished", lambda request: request.method == "GET"):
+        held[0].fulfill(json=older)
+    expect(record).to_be_enabled()
+    expect(page.get_by_role("region", name="Recorded")).not_to_contain_text("ghost")
+    expect(page.get_by_role("alert")).to_have_count(0)
+    page.unroute_all(behavior="ignoreErrors")
+
+
 def test_a_refused_move_is_said_once(bench_host: PageHost, open_page: OpenPage) -> None:
     page = open_bench(bench_host, open_page)
     hand = drawn(page, "btn1").locator(".hand")
