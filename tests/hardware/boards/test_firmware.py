@@ -19,7 +19,7 @@ from microclaw.hardware.boards.firmware import (
 )
 from microclaw.hardware.boards.profile import Firmware
 from microclaw.hardware.boards.reader import board_ids, load_board
-from microclaw.programs.py.compile import MAX_MPY_BYTES
+from microclaw.programs.py.py_image import MAX_MPY_BYTES
 
 STOCK = load_board("virtual")
 

@@ -136,24 +136,6 @@ def test_a_pin_of_the_board_is_chosen_and_a_refused_one_says_why(add_host: PageH
     assert [(part.id, part.pins) for part in recorded(add_host)] == [("led1", {"pin": 42}), ("led2", {"pin": 7})]
 
 
-def test_a_part_is_found_by_its_library_and_takes_no_id_of_another_form(
-    add_host: PageHost, open_page: OpenPage
-) -> None:
-    page = open_palette(add_host, open_page)
-    page.get_by_role("searchbox").fill("Adafruit_SSD1306")
-    tile(page, "ssd1306").click()
-    page.get_by_text("Name and values").click()
-    wire_it = page.get_by_role("button", name="Wire it")
-    for name in ("Türe 1", "Ä Ö", "<script>", "door-", ""):
-        page.get_by_label("Id", exact=True).fill(name)
-        expect(page.locator(".pinscard [role=status]")).to_contain_text("An id has small letters")
-        expect(wire_it).to_be_disabled()
-    page.get_by_label("Id", exact=True).fill("door-1")
-    wire_it.click()
-    expect(page.get_by_text("Wired door-1.")).to_be_visible()
-    assert [part.id for part in recorded(add_host)] == ["door-1"]
-
-
 def test_a_wired_part_is_moved_renamed_changed_removed_and_brought_back(
     add_host: PageHost, open_page: OpenPage
 ) -> None:
