@@ -9,6 +9,7 @@ from typing import Final, Literal, TypeAlias
 from msgspec import Struct
 
 from microclaw.programs.py.callgraph import PyCallGraph, call_values, named_values
+from microclaw.programs.py.scopes import Function
 from microclaw.programs.py.source import Findings
 
 PlanKind: TypeAlias = Literal["await", "maybe", "new", "environment", "irq", "timer", "nothing", "forever"]
@@ -24,10 +25,10 @@ class CallPlan(Struct, frozen=True):
     waits: bool = False
 
 
-_UNITS_US: Final = {"time.sleep": 1_000_000, "time.sleep_ms": 1000, "time.sleep_us": 1, "microclaw.sleep": 1_000_000}
+UNITS_US: Final = {"time.sleep": 1_000_000, "time.sleep_ms": 1000, "time.sleep_us": 1, "microclaw.sleep": 1_000_000}
 # Functions of a library that stand for one of the environment's; also where they are only named.
 RENAMED: Final = {
-    **{origin: origin.partition(".")[2] for origin in (*_UNITS_US, "asyncio.sleep", "asyncio.sleep_ms", "asyncio.run")},
+    **{origin: origin.partition(".")[2] for origin in (*UNITS_US, "asyncio.sleep", "asyncio.sleep_ms", "asyncio.run")},
     "asyncio.create_task": "spawn",
     "builtins.print": "print",
 }
@@ -46,17 +47,18 @@ TAKES_COROUTINES: Final = frozenset(
 
 
 class LibraryCalls:
-    """The calls whose meaning the library fixes."""
+    """The calls whose meaning the library fixes; in functions that are `blocking` a sleep stays the library's own."""
 
-    def __init__(self, graph: PyCallGraph, findings: Findings) -> None:
-        self._graph = graph
+    def __init__(self, graph: PyCallGraph, findings: Findings, blocking: frozenset[Function] = frozenset()) -> None:
+        self.graph = graph
         self._findings = findings
+        self._blocking = blocking
 
     def plan(self, call: ast.Call) -> CallPlan | None:
         """Return the plan of the call, or None if the library does not fix it."""
-        origin = self._graph.origin(call.func) or ""
-        if origin in _UNITS_US:
-            if _is_busy_wait(call, origin):
+        origin = self.graph.origin(call.func) or ""
+        if origin in UNITS_US:
+            if _is_busy_wait(call, origin) or self._blocks(call):
                 return None
             return CallPlan("environment", RENAMED[origin], waits=True)
         if origin in RENAMED:
@@ -82,31 +84,35 @@ class LibraryCalls:
             yield from named_values(call, "handler")
         elif kind == "timer":
             yield from named_values(call, "callback")
-        elif self._graph.origin(call.func) in ("microclaw.every", "microclaw.on"):
+        elif self.graph.origin(call.func) in ("microclaw.every", "microclaw.on"):
             yield from call_values(call)
 
     def check_loops(self) -> None:
         """Find each use of the event loop that is not one of the calls above."""
-        for node in self._graph.scopes.of:
+        for node in self.graph.scopes.of:
             if not isinstance(node, ast.Name) or not isinstance(node.ctx, ast.Load):
                 continue
-            parent = self._graph.scopes.parents.get(node)
+            parent = self.graph.scopes.parents.get(node)
             is_method = isinstance(parent, ast.Attribute) and parent.attr in _LOOP_METHODS
-            if not is_method and self._graph.made_by(node, _LOOPS):
+            if not is_method and self.graph.made_by(node, _LOOPS):
                 hint = f"call only {', '.join(_LOOP_METHODS)} of the loop, or use asyncio.run and asyncio.create_task"
                 self._findings.error(node, "this use of asyncio's event loop is not possible here", hint)
 
+    def _blocks(self, call: ast.Call) -> bool:
+        owner = self.graph.by_owner(call)
+        return owner is not None and owner.node in self._blocking
+
     def _method_plan(self, call: ast.Call, func: ast.Attribute) -> CallPlan | None:
         name = func.attr
-        if name in _LOOP_METHODS and self._graph.made_by(func.value, _LOOPS):
+        if name in _LOOP_METHODS and self.graph.made_by(func.value, _LOOPS):
             return _LOOP_METHODS[name]
         if name != "irq" and not (name == "init" and _has_callback(call)):
             return None
-        reach = self._graph.reach(func)
+        reach = self.graph.reach(func)
         if reach.native and reach.functions:
             hint = f"give the method of your class another name than {name}"
             self._findings.error(call, f"cannot tell whether {name} is the board's or your own", hint)
-        if self._graph.made_by(func.value, frozenset({"machine.UART"})):
+        if self.graph.made_by(func.value, frozenset({"machine.UART"})):
             hint = "look at uart.any() in a loop with time.sleep_ms"
             self._findings.error(call, "a program cannot have the interrupt of a UART", hint)
         if reach.functions:
@@ -120,10 +126,10 @@ def _is_busy_wait(call: ast.Call, origin: str) -> bool:
     """Return True if a sleep of `time` is too short to be noticed."""
     if len(call.args) != 1 or origin.startswith("microclaw"):
         return False
-    value = _number(call.args[0])
+    value = constant_number(call.args[0])
     if value is None:
         return False
-    unit_us = _UNITS_US[origin]
+    unit_us = UNITS_US[origin]
     limit_us = SHORT_US
     # time.sleep_us(1000) is still short.
     if unit_us == 1:
@@ -135,15 +141,16 @@ def _has_callback(call: ast.Call) -> bool:
     return bool(named_values(call, "callback"))
 
 
-def _number(node: ast.expr) -> float | None:
+def constant_number(node: ast.expr) -> float | None:
+    """Return the number that an expression is in every run, or None."""
     match node:
         case ast.Constant(value=bool()):
             return None
         case ast.Constant(value=int() | float() as value):
             return value
         case ast.BinOp(left=left, op=ast.Div(), right=right):
-            dividend = _number(left)
-            divisor = _number(right)
+            dividend = constant_number(left)
+            divisor = constant_number(right)
             if dividend is None or not divisor:
                 return None
             return dividend / divisor

@@ -14,6 +14,7 @@ from microclaw.errors import BuildError
 from microclaw.hardware.boards.profile import BoardProfile
 from microclaw.hardware.parts.wiring import WiredPart
 from microclaw.programs.py.advice import warn
+from microclaw.programs.py.blocking_waits import BlockingWaits, warn_of_blocking
 from microclaw.programs.py.bundle import Bundle, Joined
 from microclaw.programs.py.callgraph import PyCallGraph
 from microclaw.programs.py.formats import Simplifier, used_words
@@ -79,12 +80,8 @@ def _check_and_rewrite(source: PythonSource, board: BoardProfile, *, is_trimmed:
     imports = check_imports(graph, board, findings)
     claims, analog = check_pins(graph, board, findings)
     findings.raise_errors()
-    library = LibraryCalls(graph, findings)
-    library.check_loops()
-    waits = Waits(graph, library, findings)
-    check_waits(waits, library, findings)
-    warn(waits, findings)
-    findings.raise_errors()
+    waits, findings = _find_waits(tree, graph, findings)
+    graph = waits.graph
     # Before the rewriter, which changes the tree.
     clocks = _used_clocks(graph)
     rewritten = Rewriter(waits).program(tree)
@@ -116,6 +113,25 @@ def _join_modules(source: PythonSource, findings: Findings, *, is_trimmed: bool)
         message = f"{count_text(len(joined.left_out), 'definition')} left out that nothing uses: {names}"
         findings.warn(None, message, f"with them the program has more than {MAX_MPY_BYTES:,} bytes")
     return joined
+
+
+def _find_waits(tree: ast.Module, graph: PyCallGraph, findings: Findings) -> tuple[Waits, Findings]:
+    """Return what waits, and the findings. A tree that must block somewhere gets copies, and is read again."""
+    first = findings.copy()
+    library = LibraryCalls(graph, first)
+    waits = Waits(graph, library, first)
+    blocking = BlockingWaits(waits)
+    if blocking.blocking:
+        functions = blocking.join(tree)
+        warn_of_blocking(blocking, findings)
+        first = findings
+        library = LibraryCalls(PyCallGraph(Scopes(tree)), first, functions)
+        waits = Waits(library.graph, library, first)
+    library.check_loops()
+    check_waits(waits, library, first, blocking.refused)
+    warn(waits, first)
+    first.raise_errors()
+    return waits, first
 
 
 def _used_clocks(graph: PyCallGraph) -> tuple[str, ...]:

@@ -6,6 +6,7 @@ import ast
 from typing import Final
 
 from microclaw.hardware.boards.micropython.stock import stock_image
+from microclaw.programs.py.blocking_waits import LIMIT_US, TooLong, cannot_be_coroutine
 from microclaw.programs.py.callgraph import (
     WAITING_ORIGINS,
     Callable,
@@ -14,25 +15,26 @@ from microclaw.programs.py.callgraph import (
     call_values,
     decorators_of,
     named_values,
+    run_by,
 )
 from microclaw.programs.py.plans import LibraryCalls
-from microclaw.programs.py.source import Findings
+from microclaw.programs.py.source import Findings, node_line
 from microclaw.programs.py.waits import Waits
 
 _CALLS_FIRST: Final = frozenset({"builtins.map", "builtins.filter"})
 _CALLS_KEY: Final = frozenset({"builtins.sorted", "builtins.min", "builtins.max"})
 
 
-def check_waits(waits: Waits, library: LibraryCalls, findings: Findings) -> None:
-    """Find the waits that a program cannot have."""
+def check_waits(waits: Waits, library: LibraryCalls, findings: Findings, too_long: TooLong) -> None:
+    """Find the waits that a program cannot have; `too_long` has the reason why a function must not block."""
     for function, place in waits.waiting.items():
-        refused = _cannot_wait(function)
+        refused = cannot_be_coroutine(function)
         if refused is not None:
             kind, hint = refused
             wait = "a loop that waits for something outside"
             if isinstance(place, ast.Call):
                 wait = ast.unparse(place.func)
-            findings.error(place, f"{kind} {function.name} waits here: {wait}", hint)
+            findings.error(place, f"{kind} {function.name} waits here: {wait}", hint, _reason(function, too_long))
     inits = [function for function in waits.waiting if function.name == "__init__"]
     # A dict keeps the order of the program.
     classes: dict[Class, None] = {}
@@ -47,30 +49,35 @@ def check_waits(waits: Waits, library: LibraryCalls, findings: Findings) -> None
         _check_arguments(call, waits, library, findings)
 
 
-def _cannot_wait(function: Callable) -> tuple[str, str] | None:
-    """Return the kind of a function that cannot wait, and a hint; None if it can."""
-    if function.is_generator:
-        return "the generator", "return a list instead of using yield, or wait where its values are used"
-    if function.is_property:
-        return "the property", "make it a method: remove @property and call it with ()"
-    if function.is_compiled:
-        return "the native or viper function", "leave the decorator out, or wait in the function that calls it"
-    is_special = function.name.startswith("__") and function.name.endswith("__")
-    if is_special and function.name != "__init__":
-        return "the special method", "wait in a method of another name, and call that"
-    return None
+def _reason(function: Callable, too_long: TooLong) -> str | None:
+    """Return the reason why a function must not hold up the board meanwhile, with the line of that wait."""
+    wait = too_long.get(function.node)
+    if wait is None:
+        return None
+    return f"line {node_line(wait.place)}: {wait.reason}; up to {LIMIT_US // 1000} ms may be waited there"
 
 
 def _check_waiting_init(made: Class, findings: Findings) -> None:
     name = made.node.name
-    for base in made.native_bases:
-        hint = "keep such an object in an attribute instead of inheriting from it"
-        findings.error(made.node, f"{name}'s __init__ waits, and it inherits from {ast.unparse(base)}", hint)
+    is_native = any(ancestor.native_bases for ancestor in made.with_ancestors())
+    for init in made.methods.get("__init__", ()):
+        if is_native and not _calls_init(init):
+            hint = "call super().__init__(...) in it"
+            message = f"{name}'s __init__ waits, and does not make the object that it inherits from"
+            findings.error(init.node, message, hint)
     for decorator in made.node.decorator_list:
         findings.error(decorator, f"{name} has a decorator, and its __init__ waits", "leave the decorator out")
     for place in made.escapes:
         hint = "make the object where it is needed, or move the wait out of __init__"
         findings.error(place, f"{name} is used as a value, and its __init__ waits", hint)
+
+
+def _calls_init(init: Callable) -> bool:
+    """Return True if a method calls the `__init__` of a class that it inherits from."""
+    for node in run_by(init.node):
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr == "__init__":
+            return True
+    return False
 
 
 def _check_class_at_run_time(waits: Waits, findings: Findings) -> None:

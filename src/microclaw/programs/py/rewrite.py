@@ -16,6 +16,7 @@ from microclaw.programs.py.scopes import Comprehension, Function, canonical
 from microclaw.programs.py.waits import Waits
 
 DROPPED_MODULES: Final = frozenset({"typing", "__future__"})
+_HOUR_S: Final = 3600
 _INNER: Final = "_wait_"
 _ASYNC_INIT: Final = "_ainit_"
 N = TypeVar("N", bound=ast.AST)
@@ -158,7 +159,9 @@ class Rewriter(ast.NodeTransformer):
         self.generic_visit(node)
         if guard is not None:
             call = self._call(guard)
-            if guard == "y":
+            if guard == "sleep":
+                call = self._call(guard, ast.Constant(_HOUR_S))
+            if guard != "g":
                 call = ast.Await(call)
             node.body.insert(0, ast.copy_location(ast.Expr(call), node))
         return node
@@ -195,7 +198,7 @@ class Rewriter(ast.NodeTransformer):
         if isinstance(node.value, ast.Call) and node.value in self._waits.plans:
             kind = self._waits.plans[node.value].kind
         if kind == "forever":
-            hour = ast.Await(self._call("sleep", ast.Constant(3600)))
+            hour = ast.Await(self._call("sleep", ast.Constant(_HOUR_S)))
             return ast.While(ast.Constant(value=True), [ast.Expr(hour)], [])
         if kind == "nothing":
             return None

@@ -60,6 +60,13 @@ class Findings:
     def warn(self, node: ast.AST | None, message: str, hint: str | None = None) -> None:
         _add(self.warnings, at(self._source, node, message, hint, severity="warning"))
 
+    def copy(self) -> Findings:
+        """Return the findings so far, to go on from them in another way."""
+        copied = Findings(self._source)
+        copied.errors += self.errors
+        copied.warnings += self.warnings
+        return copied
+
     def refuse_two_meanings(self, name: str, first: ast.AST, other: ast.AST) -> None:
         """Find a name that is imported at `first` and is something else at `other`."""
         hint = f"use another name than {name} for one of them"

@@ -41,7 +41,7 @@ class Waits:
     """The functions that wait, and what becomes of each call.
 
     `waiting` has the place in each such function that is the reason, `guards` the runner's function that a loop calls
-    in each round. `comprehensions` are those with a wait in them.
+    in each round: "sleep" if the loop only keeps the program alive. `comprehensions` are those with a wait in them.
     """
 
     def __init__(self, graph: PyCallGraph, library: LibraryCalls, findings: Findings) -> None:
@@ -355,6 +355,9 @@ class Waits:
         return consumer.removeprefix("builtins.") in _CONSUMERS
 
     def _guard(self, loop: Loop, owner: Callable | None) -> None:
+        if isinstance(loop, ast.While) and self.is_coroutine(owner) and _only_keeps_alive(loop):
+            self.guards[loop] = "sleep"
+            return
         if isinstance(loop, ast.While) and _only_computes(loop, self.graph):
             message = "this loop never waits nor ends: it keeps the board busy forever"
             self._findings.error(loop, message, "put time.sleep(1) into the loop: callbacks go on meanwhile")
@@ -426,6 +429,11 @@ def _changed_names(nodes: Iterable[ast.AST]) -> set[str]:
         elif isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
             changed.add(ast.unparse(node.func.value))
     return changed
+
+
+def _only_keeps_alive(loop: ast.While) -> bool:
+    """Return True if a loop does nothing, and forever: callbacks do the program's work."""
+    return _is_endless(loop) and all(isinstance(statement, ast.Pass | ast.Continue) for statement in loop.body)
 
 
 def _only_computes(loop: ast.While, graph: PyCallGraph) -> bool:
