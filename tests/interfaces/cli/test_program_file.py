@@ -54,7 +54,8 @@ def test_an_apps_name_is_made_of_any_files_name() -> None:
         "my.blink.v2.ino": "my-blink-v2",
         "größe.py": "grosse",
         "my lamp (2).ino": "my-lamp-2",
-        "_a_b-c.c": "_a_b-c",
+        "_a_b-c.c": "a_b-c",
+        "__init__.py": "init",
     }
     assert {file: name_of_file(Path("x") / file) for file in names} == names
     foreign = {name_of_file(Path(file)) for file in ("温度.py", "湿度.py", "温度 2.py", "2.py", "((.c", "--.c")}

@@ -5,10 +5,12 @@ from __future__ import annotations
 import base64
 import json
 
+import pytest
+
 from microclaw.hardware.screens.picture import draw_png
 from microclaw.hardware.screens.screen import Screen, ScreenKind, ShownScreen, blank_pixels, text_screen
 from microclaw.hardware.screens.text_reading import ScreenReader
-from microclaw.programs.proof.screen_pictures import MAX_DISPLAYS, MAX_TEXT_CHARS, draw_pictures
+from microclaw.programs.proof.screen_pictures import MAX_DISPLAYS, MAX_TEXT_CHARS, draw_pictures, unsent_drawing
 from microclaw.programs.proof.trial import Trial
 from microclaw.programs.proof.trial_failure import trial_error
 
@@ -75,3 +77,26 @@ def test_the_error_of_a_failed_trial_has_the_pictures() -> None:
     error = trial_error(trial_with(ShownScreen(7.0, "oled1", DOT), ok=False))
     assert [picture.part for picture in error.screens] == ["oled1"]
     assert "shown: oled1: 1 picture" in [note.message for note in error.diagnostics]
+
+
+@pytest.mark.parametrize(
+    ("source", "method"),
+    [
+        ("oled = SSD1306_I2C(128, 64, i2c)\noled.text('hi', 0, 0)\n", "show()"),
+        ("#include <Adafruit_SSD1306.h>\nvoid setup() { oled.print(1); }", "display()"),
+        ('U8G2_SSD1306 oled;\nvoid setup() { oled.drawStr(0, 9, "hi"); }', "sendBuffer()"),
+        ("oled.text('hi', 0, 0)\noled.show()\n", None),
+        ("#include <Adafruit_SSD1306.h>\nvoid setup() { Serial.println(1); }", None),
+        ("from microclaw import screen\nscreen.text('')\n", None),
+    ],
+)
+def test_a_picture_that_is_drawn_and_never_sent_is_told(source: str, method: str | None) -> None:
+    blank = ShownScreen(5.0, "oled1", blank_pixels(8, 4))
+    warnings = list(unsent_drawing((blank,), source))
+    if method is None:
+        assert warnings == []
+    else:
+        (warning,) = warnings
+        assert method in warning
+        assert "oled1" in warning
+    assert list(unsent_drawing((blank, ShownScreen(7.0, "oled1", DOT)), source)) == []

@@ -47,7 +47,7 @@ def name_of_file(file: Path) -> str:
     """
     text = unicodedata.normalize("NFKD", file.stem.replace("ß", "ss"))
     text = re.sub(_ACCENTS, "", text)
-    name = re.sub(r"[^A-Za-z0-9_-]+", "-", text).strip("-")
+    name = re.sub(r"[^A-Za-z0-9_-]+", "-", text).strip("-_")
     if name and text.isascii():
         return name
     return f"program-{crc32(text.encode()):08x}"

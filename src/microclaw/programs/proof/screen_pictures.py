@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Final
 
 from microclaw.events import ScreenPicture
@@ -17,6 +18,12 @@ MAX_DISPLAYS: Final = 4
 """The displays whose picture is drawn; a PNG has at most picture.MAX_PNG_BYTES."""
 MAX_TEXT_CHARS: Final = 400
 """Of what a display shows, for a model."""
+# Methods that only change a picture in memory, and those that send it, of MicroPython's and Arduino's libraries. The
+# screens of the module microclaw send each change.
+_DRAWING: Final = r"text|pixel|[hv]?line|fill_rect|ellipse|blit|print|println|draw\w+|fill[A-Z]\w+"
+_DRAWS: Final = re.compile(rf"(?<!Serial)(?<!Serial\d)\.(?:{_DRAWING})\s*\(")
+_SENDING: Final = r"show|display|sendBuffer|firstPage|nextPage|update\w*|refresh"
+_SENDS: Final = re.compile(rf"\.(?:{_SENDING})\s*\(|\bmicroclaw\b")
 
 
 def draw_pictures(screens: Sequence[ShownScreen], reader: ScreenReader) -> tuple[ScreenPicture, ...]:
@@ -53,6 +60,21 @@ def picture_texts(screens: Sequence[ShownScreen]) -> list[str]:
     for part, count in count_pictures(screens).items():
         texts.append(f"{part}: {count_text(count, 'picture')}")
     return texts
+
+
+def unsent_drawing(screens: Sequence[ShownScreen], source: str) -> Iterator[str]:
+    """Yield a warning for each display that stays blank while the source draws and never sends what it drew."""
+    if _DRAWS.search(source) is None or _SENDS.search(source) is not None:
+        return
+    send = "show()"
+    if "Adafruit_" in source:
+        send = "display()"
+    elif "U8G2" in source:
+        send = "sendBuffer()"
+    lit_parts = {shown.part for shown in screens if not shown.screen.is_blank}
+    for shown in _last_screens(screens).values():
+        if shown.screen.kind == "pixels" and shown.part not in lit_parts:
+            yield f"{shown.part} stays blank: the program draws, and never calls {send}, which sends the picture"
 
 
 def _text_of(screen: Screen, reader: ScreenReader) -> str:

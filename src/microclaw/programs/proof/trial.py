@@ -44,7 +44,7 @@ from microclaw.programs.proof.expectation_result import (
 from microclaw.programs.proof.framebuf_font import with_framebuf_font
 from microclaw.programs.proof.part_stimuli import with_settings
 from microclaw.programs.proof.record import Record, shown_texts
-from microclaw.programs.proof.screen_pictures import draw_pictures, picture_texts
+from microclaw.programs.proof.screen_pictures import draw_pictures, picture_texts, unsent_drawing
 from microclaw.programs.proof.stimuli import PinStimulus
 from microclaw.programs.proof.traps import with_array_name
 from microclaw.programs.proof.trial_plan import Run, plan
@@ -221,13 +221,18 @@ async def _judged(bench: _Bench, run: Run, options: TrialOptions, record: Record
     untried = verdict.untried
     if not outcome.results:
         untried = untried or verdict.floating
+    warnings = (
+        *trial_warnings(options, record, bench.board),
+        *unsent_drawing(record.screens, image.source or ""),
+        *verdict.warnings,
+    )
     return Trial(
         **structs.asdict(structs.replace(record, lines=lines)),
         ok=verdict.ok and outcome.fault is None,
         ended=verdict.ended,
         error=error,
         next_step=next_step,
-        warnings=(*trial_warnings(options, record, bench.board), *verdict.warnings),
+        warnings=warnings,
         first_input_ms=_first_input_ms(run),
         expected=outcome.results,
         times=run.times,

@@ -38,6 +38,18 @@ class Simplifier(ast.NodeTransformer):
             return ast.copy_location(ast.Pass(), node)
         return self.generic_visit(ast.copy_location(ast.Assign([node.target], node.value), node))
 
+    def visit_Try(self, node: ast.Try) -> ast.AST | list[ast.stmt]:
+        # `except ImportError` defines what another Python lacks, often by the same name.
+        if not all(map(_is_in_image, node.body)):
+            return self.generic_visit(node)
+        node.handlers = []
+        node.body += node.orelse
+        node.orelse = []
+        self.generic_visit(node)
+        if node.finalbody:
+            return node
+        return node.body
+
     def visit_ImportFrom(self, node: ast.ImportFrom) -> ast.AST | list[ast.stmt]:
         if node.module == PACKAGE and not node.level:
             return _without_own_modules(node)
@@ -61,6 +73,23 @@ def used_words(trees: Collection[ast.Module]) -> set[str]:
             elif isinstance(node, ast.Attribute) and len(trees) > 1:
                 words.add(node.attr)
     return words
+
+
+def _is_in_image(statement: ast.stmt) -> bool:
+    """Return True if a statement only imports what every board has and a program may use."""
+    stock = stock_image()
+    match statement:
+        case ast.Import(names=aliases):
+            paths = [canonical(alias.name) for alias in aliases]
+            return all(path in stock.modules and path not in stock.refused for path in paths)
+        case ast.ImportFrom(module=str() as module, names=aliases, level=0):
+            names = {alias.name for alias in aliases}
+            paths = [f"{canonical(module)}.{name}" for name in names] + [canonical(module)]
+            is_refused = any(path in stock.refused for path in paths)
+            everywhere = stock.modules.get(canonical(module), frozenset()).difference(*stock.lacking.values())
+            return names <= everywhere and not is_refused
+        case _:
+            return False
 
 
 def _without_own_modules(node: ast.ImportFrom) -> list[ast.stmt]:
