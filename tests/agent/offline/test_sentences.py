@@ -15,7 +15,7 @@ from tests.agent.offline.turns import CHANGING, WORLDS, Chat, converse, one, vec
 from microclaw.agent.models.protocol import ModelRequest, UserText
 from microclaw.agent.offline.decision import Act, Say
 from microclaw.agent.offline.dialogue import one_call, understand
-from microclaw.agent.offline.order_words import may_be_order
+from microclaw.agent.offline.order_words import meaning_of
 from microclaw.agent.offline.sentences import MAX_SENTENCE_CHARS, english
 from microclaw.hardware.boards.reader import board_ids, load_board
 from microclaw.hardware.parts.reader import parts, quantities
@@ -165,7 +165,13 @@ def test_what_is_too_long_is_not_read() -> None:
 
 def test_no_known_sentence_quantity_or_part_is_a_text_for_a_display() -> None:
     meant = [*english().examples.values(), *quantities(), *parts()]
-    assert [text for text in meant if not may_be_order(text.replace("_", " "), None)] == []
+    assert [text for text in meant if meaning_of(text.replace("_", " "), None) != "order"] == []
+    assert {meaning_of(text, None) for text in ("batteries", "frequencies", "inverted bars")} == {"order"}
+
+
+def test_a_text_of_unusual_words_is_left_to_a_model_if_there_is_one() -> None:
+    assert [meaning_of(text, None) for text in ("hello", "Good morning", "42", "kitchen")] == ["text"] * 4
+    assert [meaning_of(text, None) for text in ("sine wave", "visitors", "hello Ming")] == ["perhaps"] * 3
 
 
 @pytest.mark.parametrize("board_id", board_ids())

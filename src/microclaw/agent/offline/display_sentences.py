@@ -11,7 +11,7 @@ from typing import Final
 from microclaw.agent.language.pin_names import spoken_names
 from microclaw.agent.models.protocol import KnownDevice
 from microclaw.agent.offline.decision import Parse
-from microclaw.agent.offline.order_words import may_be_order
+from microclaw.agent.offline.order_words import meaning_of
 from microclaw.agent.offline.recorded_parts import with_part_names
 from microclaw.agent.offline.sentences import english
 from microclaw.hardware.parts.wiring import WiredPart
@@ -41,7 +41,8 @@ _FOR_TEXT: Final = ("show", "display", "print", "write", "put", "say", "scroll")
 def parse_display_sentence(text: str, device: KnownDevice | None) -> Parse | None:
     """Parse a sentence that names a display; None for any other one, and if it does not say what to show.
 
-    The value `display` has the words for the display, `text` the text to show, `unclear` one that may be an order.
+    The value `display` has the words for the display, `text` the text to show, `unclear` one that may be an order,
+    `guess` a text to show that a language model, if there is one, has to read.
     """
     sentence = " ".join(text.split())
     displays = _display_pattern(device)
@@ -100,7 +101,10 @@ def _parse_content(match: re.Match[str], device: KnownDevice | None) -> Parse | 
     quoted = _QUOTES.fullmatch(match_text["text"])
     if quoted is not None:
         return Parse(kind, {"display": display, "text": quoted["text"]})
-    is_unclear = match_text["verb"].lower() not in _FOR_TEXT or may_be_order(match_text["text"], device)
-    if is_unclear:
+    meaning = meaning_of(match_text["text"], device)
+    if match_text["verb"].lower() not in _FOR_TEXT or meaning == "order":
         return Parse(kind, {"display": display, "unclear": match_text["text"]})
-    return Parse(kind, {"display": display, "text": match_text["text"]})
+    values = {"display": display, "text": match_text["text"]}
+    if meaning == "perhaps":
+        values["guess"] = match_text["text"]
+    return Parse(kind, values)

@@ -61,6 +61,8 @@ class OfflineModel:
         parse = parsed.parse
         if parse is None or not _is_complete(parse, parsed.decision):
             return False
+        if "guess" in parse.values:
+            return False
         if parsed.confirms:
             return True
         continues_chat = bool(earlier) and parse.kind != "undo" and _REFERS.search(sentence) is not None

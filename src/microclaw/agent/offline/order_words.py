@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 from functools import cache
-from typing import Any, Final
+from typing import Any, Final, Literal, TypeAlias
 
 from msgspec import Struct
 
@@ -21,6 +21,8 @@ from microclaw.agent.offline.recorded_parts import with_part_names
 from microclaw.agent.offline.sentences import TEMPLATE_FILES, any_of, read_templates
 from microclaw.hardware.parts.reader import parts
 
+TextMeaning: TypeAlias = Literal["text", "perhaps", "order"]
+"""A usual text; one of which nothing is known; one with a word that may be of an order or a question."""
 _CONTRACTED: Final = re.compile(r"(?i)\b\w+n['’]t\b")
 _BARE_NUMBER: Final = re.compile(r"[-+]?\d[\d.,:]*%?")
 _DOUBLED_END: Final = re.compile(r"(.)\1$")
@@ -44,22 +46,24 @@ class OrderWords(Struct, frozen=True):
     usual_texts: re.Pattern[str]
 
 
-def may_be_order(text: str, device: KnownDevice | None) -> bool:
-    """Return True if a text without quotes may be an order or a question: "heap memory", "hello in 5 minutes"."""
+def meaning_of(text: str, device: KnownDevice | None) -> TextMeaning:
+    """Return what a text without quotes is: "hello" a text, "sine wave" perhaps, "heap memory" and "hello at 8" an order."""
     if _BARE_NUMBER.fullmatch(text):
-        return False
+        return "text"
     if _CONTRACTED.search(text) or with_part_names(text, device) != text:
-        return True
+        return "order"
     normal = normalize_quantities(pads_to_pins(text, None))
     timed = split_when(normal)
     if timed is not None and timed[0]:
-        return True
+        return "order"
     order_words = _order_words()
-    rest = order_words.usual_texts.sub(" ", normal)
-    for word in _WORD.findall(rest):
+    words = _WORD.findall(order_words.usual_texts.sub(" ", normal))
+    for word in words:
         if not order_words.words.isdisjoint(_spellings(word)) or _is_misspelt(word, order_words.long_words):
-            return True
-    return False
+            return "order"
+    if words:
+        return "perhaps"
+    return "text"
 
 
 @cache
@@ -101,14 +105,16 @@ def _spellings(word: str) -> set[str]:
     spellings = {word, word.rstrip("0123456789"), _stem(word)}
     for ending in ("es", "ed", "ing"):
         verb = word.removesuffix(ending)
-        if verb != word:
+        if verb != word and len(verb) >= _LEAST_STEM_CHARS:
             # "Inverted", "rotated", "spinning".
             spellings |= {verb, f"{verb}e", _DOUBLED_END.sub(r"\1", verb)}
     return spellings
 
 
 def _stem(word: str) -> str:
-    """Return the word without the "s" of a plural."""
+    """Return the word without the "s" of a plural: "batteries" is "battery"."""
+    if word.endswith("ies"):
+        return f"{word.removesuffix('ies')}y"
     stem = word.removesuffix("s")
     if len(stem) < _LEAST_STEM_CHARS:
         return word
