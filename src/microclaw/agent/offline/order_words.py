@@ -47,7 +47,7 @@ class OrderWords(Struct, frozen=True):
 
 
 def meaning_of(text: str, device: KnownDevice | None) -> TextMeaning:
-    """Return what a text without quotes is: "hello" a text, "sine wave" perhaps, "heap memory" and "hello at 8" an order."""
+    """Return what a text without quotes is: "hello" a text, "sine wave" perhaps, "heap memory" an order."""
     if _BARE_NUMBER.fullmatch(text):
         return "text"
     if _CONTRACTED.search(text) or with_part_names(text, device) != text:
