@@ -20,7 +20,7 @@ _MAX_LIST_BYTES: Final = 64 << 10
 _MAX_LIBRARIES: Final = 100
 _VERSION: Final = re.compile(r"\s*(?:@|#).*$")
 _WORD: Final = re.compile(r"[a-z0-9]+")
-# What titles have beside the name of the header: "HX711 Arduino Library", "Adafruit Unified Sensor".
+# What titles have beside the name of the header: "Keypad Arduino Library", "Adafruit Unified Sensor".
 _NO_NAMES: Final = frozenset(("library", "lib", "arduino", "unified", "and", "for"))
 _HEADER_ENDINGS: Final = ("", "lib", "display")
 _CHIP: Final = re.compile(r"esp32(?:[-_]?([schp]\d))?", re.IGNORECASE)
@@ -46,7 +46,7 @@ def project_notes(file: Path, board: BoardProfile | None) -> list[str]:
 
 
 def is_title_of(title: str, header: str) -> bool:
-    """Return True if a library with this title is that of a header, as "Adafruit SSD1306" of Adafruit_SSD1306.h."""
+    """Return True if a library with this title is that of a header, as "Adafruit NeoPixel" of Adafruit_NeoPixel.h."""
     words = set(_WORD.findall(title.lower()))
     stem = header.removesuffix(".h").lower()
     joined = "".join(_WORD.findall(title.lower()))
@@ -54,7 +54,7 @@ def is_title_of(title: str, header: str) -> bool:
         return True
     wanted = set(_WORD.findall(stem.replace("_", " ")))
     rest = words - wanted - _NO_NAMES
-    # One library serves several chips: "Adafruit ST7735 and ST7789 Library".
+    # One library serves several chips: "Adafruit AB12 and AB34 Library".
     has_number = any(word[-1].isdigit() for word in wanted)
     return wanted <= words and all(has_number and word[-1].isdigit() for word in rest)
 

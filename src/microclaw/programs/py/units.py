@@ -59,7 +59,7 @@ class Unit(Struct, eq=False):
 
     @property
     def title(self) -> str:
-        """ "lamp.py", "the driver bme280"."""
+        """ "lamp.py", "the driver tone"."""
         if self.is_driver:
             return f"the driver {self.key.rpartition('.')[2]}"
         return self.file or f"the folder {self.key.replace('.', '/')}"

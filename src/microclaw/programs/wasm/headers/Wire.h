@@ -30,6 +30,7 @@ class TwoWire final : public Stream {
     void flush() override { received_ = taken_ = sent_ = 0; }
     void beginTransmission(int address);
     size_t write(uint8_t c) override;
+    size_t write(const uint8_t *bytes, size_t size) override;
     /* 0: done, 1: more than 128 bytes, 2: nobody answers. Without bytes it only asks whether somebody does. */
     uint8_t endTransmission(bool stop = true);
     uint8_t requestFrom(int address, int size, bool stop = true); /* how many bytes came: all, or 0 */

@@ -53,6 +53,14 @@ size_t TwoWire::write(uint8_t c) {
     return 1;
 }
 
+size_t TwoWire::write(const uint8_t *bytes, size_t size) {
+    size_t written = 0;
+    while (written < size && TwoWire::write(bytes[written])) {
+        written++;
+    }
+    return written;
+}
+
 static bool transfer(int address, uint16_t flags, uint8_t *data, int size) {
     i2c_msg_t message = {};
     message.flags = (uint16_t)(flags | I2C_MSG_CHECK_ACK);
