@@ -20,6 +20,7 @@ from microclaw.hardware.parts.named_parts import (
     without_part,
 )
 from microclaw.hardware.parts.named_parts import name_pin as name_pin_of
+from microclaw.hardware.parts.part_ids import part_id_of
 from microclaw.hardware.parts.reader import parts
 from microclaw.hardware.parts.wiring import (
     MAX_PARTS,
@@ -27,7 +28,6 @@ from microclaw.hardware.parts.wiring import (
     Wiring,
     make_part,
     parse_wiring,
-    part_id_of,
     read_wiring,
     soldered_parts,
     wiring_of_board,

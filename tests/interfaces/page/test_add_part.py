@@ -15,7 +15,8 @@ from tests.interfaces.page.test_bench import drawn, open_bench
 from tests.interfaces.page.test_views import check_and_picture
 
 from microclaw.hardware.parts.named_parts import parse_part_line
-from microclaw.hardware.parts.wiring import WiredPart, Wiring, part_ids
+from microclaw.hardware.parts.part_ids import part_ids
+from microclaw.hardware.parts.wiring import WiredPart, Wiring
 from microclaw.programs.changes.wiring_operations import set_wiring, show_wiring, wire
 
 BOARD = "virtual-1"

@@ -16,8 +16,9 @@ from microclaw.agent.language.pin_names import spoken_names
 from microclaw.agent.models.protocol import KnownDevice
 from microclaw.agent.offline.decision import Context, Parse, Values
 from microclaw.agent.offline.sentences import english
+from microclaw.hardware.parts.part_ids import free_id
 from microclaw.hardware.parts.reader import Part, find_part
-from microclaw.hardware.parts.wiring import WiredPart, Wiring, free_id
+from microclaw.hardware.parts.wiring import WiredPart, Wiring
 
 _BEEPS: Final = re.compile(r"\b(?:beep|buzz)\b")
 _SWITCHING: Final = frozenset(

@@ -21,6 +21,7 @@ from microclaw.hardware.parts.diagram_circuit import (
     wired_roles,
 )
 from microclaw.hardware.parts.diagram_nets import MATRIX_SIDES, OWN_PREFIX, RESISTOR_TYPE, Diagram, DiagramPart, Net
+from microclaw.hardware.parts.part_ids import part_ids, renamed_ids
 from microclaw.hardware.parts.reader import Active, Part, ValueRange, find_part, parts
 from microclaw.hardware.parts.wiring import (
     NO_MODEL,
@@ -31,9 +32,7 @@ from microclaw.hardware.parts.wiring import (
     checked_label,
     is_on_i2c,
     make_part,
-    part_ids,
     part_roles,
-    renamed_ids,
 )
 
 _FIXED_LEVEL: Final = "digital_input"

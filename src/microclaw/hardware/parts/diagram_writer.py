@@ -16,8 +16,9 @@ from microclaw.errors import ConfigError
 from microclaw.hardware.boards.profile import BoardProfile
 from microclaw.hardware.parts.diagram_circuit import opposite
 from microclaw.hardware.parts.diagram_nets import MATRIX_SIDES, OWN_PREFIX, RESISTOR_TYPE, Power, diagram_boards
+from microclaw.hardware.parts.part_ids import free_id
 from microclaw.hardware.parts.reader import Part, WokwiForm, parts
-from microclaw.hardware.parts.wiring import WiredPart, Wiring, free_id, is_on_i2c, part_roles
+from microclaw.hardware.parts.wiring import WiredPart, Wiring, is_on_i2c, part_roles
 from microclaw.hardware.parts.wiring_check import pins_on
 
 _BOARD_ID: Final = "esp"

@@ -19,14 +19,13 @@ from msgspec.structs import replace
 from microclaw.errors import ConfigError, PinClaimed, UnknownName
 from microclaw.hardware.boards.pins import refusal
 from microclaw.hardware.boards.profile import BoardProfile
+from microclaw.hardware.parts.part_ids import check_part_id, free_id
 from microclaw.hardware.parts.reader import Part, PartPin, parts
 from microclaw.hardware.parts.wiring import (
     NEEDED_USE,
     WiredPart,
     Wiring,
-    check_part_id,
     checked_label,
-    free_id,
     make_part,
     part_roles,
     read_wiring,

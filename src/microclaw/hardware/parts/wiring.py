@@ -23,9 +23,8 @@ Any other key is an attribute that the part's file names, or the value at first 
 from __future__ import annotations
 
 import math
-import re
 import tomllib
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
 from msgspec import Struct
@@ -33,16 +32,13 @@ from msgspec.structs import replace
 
 from microclaw.errors import ConfigError
 from microclaw.hardware.boards.profile import BoardProfile, PinUse
+from microclaw.hardware.parts.part_ids import MAX_ID_CHARS, check_part_id, part_id_of, part_ids, renamed_ids, whole_id
 from microclaw.hardware.parts.reader import Active, Part, PartPin, PartPinUse, ValueRange, find_part, parts
 
 MAX_PARTS: Final = 64
 MAX_WIRING_BYTES: Final = 65_536
-MAX_ID_CHARS: Final = 32
 MAX_FAULTS: Final = 20
 
-_NOT_IN_IDS: Final = re.compile(r"[^a-z0-9_]+")
-# In lines of expectations a word ends with a letter, a digit or _.
-_ID: Final = re.compile(rf"(?!.*-\Z)[a-z][a-z0-9_-]{{0,{MAX_ID_CHARS - 1}}}")
 NEEDED_USE: Final[Mapping[PartPinUse, PinUse]] = {
     "input": "input",
     "output": "output",
@@ -136,11 +132,11 @@ class Wiring(Struct, frozen=True):
         An id is cut, so the id of a long name can be that of a part with another label.
         """
         part = self.find(part_id_of(name))
-        whole_id = _whole_id(name)
-        if part is not None and len(whole_id) <= MAX_ID_CHARS:
+        name_id = whole_id(name)
+        if part is not None and len(name_id) <= MAX_ID_CHARS:
             return part
         for part in self.parts:
-            if part.label is not None and _whole_id(part.label) == whole_id:
+            if part.label is not None and whole_id(part.label) == name_id:
                 return part
         return None
 
@@ -199,55 +195,6 @@ def read_wiring(tables: Mapping[str, Any]) -> Wiring:
     ids = part_ids(tables)
     wired = tuple(_read_part(ids[name], table) for name, table in tables.items())
     return Wiring(wired, renamed=renamed_ids(ids))
-
-
-def check_part_id(part_id: str) -> None:
-    """Raise ConfigError for a text that is no id of a part."""
-    if not _ID.fullmatch(part_id):
-        form = f"small letters, digits, - and _, at most {MAX_ID_CHARS}, and no - at its end"
-        text = f"{part_id[:40]!r} is no id of a part: {form}"
-        raise ConfigError(text, next_step=f"as in: {part_id_of(part_id)}")
-
-
-def part_id_of(name: str) -> str:
-    """Return the id that a name gives: "Fish tank light" becomes fish-tank-light, "ledRed" ledred."""
-    return _whole_id(name)[:MAX_ID_CHARS].rstrip("-_")
-
-
-def _whole_id(name: str) -> str:
-    """Return the id that a name gives, which can be longer than an id may be."""
-    part_id = _NOT_IN_IDS.sub("-", name.lower()).strip("-_")
-    if not part_id[:1].isalpha():
-        part_id = f"part-{part_id}".strip("-")
-    return part_id
-
-
-def part_ids(names: Iterable[str]) -> dict[str, str]:
-    """Return an id for each name of a file, no two alike. A name that is an id keeps it, whatever its place."""
-    ids = {name: name for name in names if _ID.fullmatch(name)}
-    taken = set(ids)
-    for name in names:
-        if name in ids:
-            continue
-        ids[name] = free_id(name, taken)
-        taken.add(ids[name])
-    return ids
-
-
-def free_id(name: str, taken: Collection[str]) -> str:
-    """Return the id that a name gives, with a number at its end if that is taken."""
-    part_id = part_id_of(name)
-    number = 2
-    while part_id in taken:
-        ending = f"-{number}"
-        part_id = part_id_of(name)[: MAX_ID_CHARS - len(ending)] + ending
-        number += 1
-    return part_id
-
-
-def renamed_ids(ids: Mapping[str, str]) -> dict[str, str]:
-    """Return the names of a file whose ids are other texts, with these ids."""
-    return {name: part_id for name, part_id in ids.items() if name != part_id}
 
 
 def wiring_tables(wiring: Wiring) -> dict[str, dict[str, Any]]:

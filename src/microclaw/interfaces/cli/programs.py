@@ -17,6 +17,7 @@ from microclaw.durable import write_given
 from microclaw.errors import ConfigError, MicroclawError, NoHost, UnknownName
 from microclaw.events import ProgramKind
 from microclaw.hardware.boards import load_board
+from microclaw.hardware.boards.profile import BoardProfile
 from microclaw.hardware.parts.named_parts import part_line
 from microclaw.hardware.parts.wiring import parse_wiring
 from microclaw.hardware.parts.wiring_file import find_wiring_file
@@ -112,10 +113,7 @@ def run(
     """Build, check, try, install and verify a program. With -d HOST:PORT, no host is needed."""
     address = board_address(options)
     _refuse_meaningless(tries=tries, address=address)
-    if name is None:
-        name = name_of_program(file)
-    file = program_file(file)
-    check_app_name(name)
+    name, file = _named_program(name, file)
     times = times_body(terms.pop("every"), terms.pop("stop_after"))
     wiring: Path | None = terms.pop("wiring")
     screen: str | None = terms.pop("screen")
@@ -123,8 +121,7 @@ def run(
     board_name = _board_of(file, wiring, typed_board)
     board = load_described_board(board_name, terms.pop("firmware"))
 
-    for note in project_notes(file, board if tries or address else None):
-        options.say(note)
+    _say_notes(options, file, board if tries or address else None)
 
     def run_once() -> None:
         values = {"name": name, **terms, **times, **_program_and_wiring(options, file, expect, wiring)}
@@ -142,6 +139,21 @@ def run(
         run_at_each_save(options, file, (expect or find_expect_file(file), wiring or find_wiring_file(file)), run_once)
     else:
         run_once()
+
+
+def _named_program(name: str | None, path: Path) -> tuple[str, Path]:
+    """Return the app's name, and the main file of a program's file or folder. Raises ConfigError, DeployRejected."""
+    app = name
+    if app is None:
+        app = name_of_program(path)
+    file = program_file(path)
+    check_app_name(app)
+    return app, file
+
+
+def _say_notes(options: GlobalOptions, file: Path, board: BoardProfile | None) -> None:
+    for note in project_notes(file, board):
+        options.say(note)
 
 
 def _board_of(file: Path, wiring_file: Path | None, board_name: str) -> str:

@@ -22,7 +22,6 @@ _VERSION: Final = re.compile(r"\s*(?:@|#).*$")
 _WORD: Final = re.compile(r"[a-z0-9]+")
 # What titles have beside the name of the header: "Keypad Arduino Library", "Adafruit Unified Sensor".
 _NO_NAMES: Final = frozenset(("library", "lib", "arduino", "unified", "and", "for"))
-_HEADER_ENDINGS: Final = ("", "lib", "display")
 _CHIP: Final = re.compile(r"esp32(?:[-_]?([schp]\d))?", re.IGNORECASE)
 
 
@@ -50,7 +49,7 @@ def is_title_of(title: str, header: str) -> bool:
     words = set(_WORD.findall(title.lower()))
     stem = header.removesuffix(".h").lower()
     joined = "".join(_WORD.findall(title.lower()))
-    if any(stem == joined + ending for ending in _HEADER_ENDINGS):
+    if stem in (joined, f"{joined}lib", f"{joined}display"):
         return True
     wanted = set(_WORD.findall(stem.replace("_", " ")))
     rest = words - wanted - _NO_NAMES

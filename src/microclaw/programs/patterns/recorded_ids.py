@@ -6,7 +6,8 @@ import re
 from collections.abc import Mapping
 from typing import Final
 
-from microclaw.hardware.parts.wiring import Wiring, free_id
+from microclaw.hardware.parts.part_ids import free_id
+from microclaw.hardware.parts.wiring import Wiring
 
 _WIRED: Final = re.compile(r"^wired (?P<id>[\w-]+) = (?P<part>\w+):(?P<keys>.*)$", re.MULTILINE)
 _GPIO: Final = re.compile(r"(?P<role>\w+) (?P<gpio>\d+)(?=,|$)")

@@ -8,8 +8,9 @@ from typing import Final
 from microclaw.errors import ConfigError
 from microclaw.hardware.boards.profile import PinUse
 from microclaw.hardware.parts.named_parts import needed_pins, part_of_words, with_part
+from microclaw.hardware.parts.part_ids import free_id
 from microclaw.hardware.parts.reader import Active, Part, parts
-from microclaw.hardware.parts.wiring import WiredPart, Wiring, free_id, make_part
+from microclaw.hardware.parts.wiring import WiredPart, Wiring, make_part
 from microclaw.programs.patterns.catalog import Entry
 from microclaw.programs.patterns.expected import Value
 from microclaw.programs.patterns.wiring import CatalogPart, CatalogWire

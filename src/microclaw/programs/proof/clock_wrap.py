@@ -169,3 +169,14 @@ def find_aged_fault(
 def uptime_line(uptime_ms: float) -> str:
     """Return the line of an expectation's text that gives a trial this uptime."""
     return f"uptime {uptime_ms / 1000:.3f}".rstrip("0").rstrip(".") + " s"
+
+
+def uptime_before(expectations: Expectations | None, image: ProgramImage) -> float:
+    """Return for how many ms the board is up before the trial: as asked, else a minute to three days by the image.
+
+    A program that takes the board's uptime for its own time shows so. No clock starts again within ten minutes.
+    """
+    if expectations is not None and expectations.uptime_ms is not None:
+        return expectations.uptime_ms
+    wraps, rest_ms = divmod(int(image.sha256[:12], 16), 300_000)
+    return round(wraps % 60 * MICROS_WRAP_MS) + 60_000 + rest_ms

@@ -7,7 +7,7 @@ import re
 from collections.abc import Callable
 from typing import Any, Final
 
-from microclaw.hardware.parts.wiring import part_id_of
+from microclaw.hardware.parts.part_ids import part_id_of
 from microclaw.programs.proof.colors import COLOR_NAMES, Color
 from microclaw.programs.proof.expectations import MAX_ADC_V, LevelState, Lines, PartTrigger
 from microclaw.programs.proof.line_pattern import parse_line_pattern

@@ -11,9 +11,10 @@ from typing import Final
 from msgspec import structs
 
 from microclaw.errors import ConfigError
+from microclaw.hardware.parts.part_ids import part_id_of
 from microclaw.hardware.parts.reader import Part, ValueRange, parts, quantities
 from microclaw.hardware.parts.reader import Stimulus as Verb
-from microclaw.hardware.parts.wiring import WiredPart, Wiring, part_id_of, part_roles
+from microclaw.hardware.parts.wiring import WiredPart, Wiring, part_roles
 from microclaw.programs.proof.expectations import (
     Check,
     ExpectationLine,

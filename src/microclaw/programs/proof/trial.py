@@ -24,12 +24,12 @@ from microclaw.programs.building import ProgramImage, fit_claim
 from microclaw.programs.builds.cache import BuildCache
 from microclaw.programs.proof.assumed_parts import with_assumed
 from microclaw.programs.proof.clock_wrap import (
-    MICROS_WRAP_MS,
     AgedFault,
     WrappingClock,
     clock_of,
     find_aged_fault,
     has_own_clocks,
+    uptime_before,
     uptime_line,
     uptimes_across_the_wrap,
 )
@@ -198,7 +198,7 @@ async def try_image(
     options = _complete_options(options or TrialOptions(), image, board)
     _check_levels(image, options)
     started_s = time.perf_counter()
-    uptime_ms = _uptime_ms(options, image)
+    uptime_ms = uptime_before(options.expectations, image)
     bench = _Bench(image, board, zone, cache)
     run = plan(options, uptime_ms)
     record = await bench.record(run)
@@ -449,17 +449,6 @@ def _in_source_lines(record: Record, image: PyImage) -> Record:
             lines.append(structs.replace(line, text=text))
     trap = record.trap and image.source_traceback(record.trap)
     return structs.replace(record, trap=trap, lines=tuple(lines), is_python=True)
-
-
-def _uptime_ms(options: TrialOptions, image: ProgramImage) -> float:
-    """Return for how long the board is up before the trial: what is asked, else minutes to three days by image.
-
-    A program that takes the board's uptime for its own time shows so. No clock starts again within ten minutes.
-    """
-    if options.expectations is not None and options.expectations.uptime_ms is not None:
-        return options.expectations.uptime_ms
-    wraps, rest_ms = divmod(int(image.sha256[:12], 16), 300_000)
-    return round(wraps % 60 * MICROS_WRAP_MS) + 60_000 + rest_ms
 
 
 def _check_levels(image: ProgramImage, options: TrialOptions) -> None:

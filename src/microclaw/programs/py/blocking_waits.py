@@ -14,10 +14,11 @@ from typing import Final, TypeAlias
 from msgspec import Struct
 
 from microclaw.programs.py.callgraph import Callable, Class, Loop, decorators_of, run_by
+from microclaw.programs.py.loops import polls
 from microclaw.programs.py.plans import UNITS_US, constant_number
 from microclaw.programs.py.scopes import Comprehension, Function
 from microclaw.programs.py.source import Findings
-from microclaw.programs.py.waits import Waits, polls
+from microclaw.programs.py.waits import Waits
 
 # The board's link notices no gap of this length, and its watchdog none below 15 s (firmware/fw/board.py).
 LIMIT_US: Final = 50_000
@@ -158,7 +159,7 @@ class BlockingWaits:
         for function in copies:
             blocking.add(self._insert_copy(tree, function, names))
         for function in self.blocking:
-            calls = [node for node in run_by(function.node) if isinstance(node, ast.Call)]
+            calls = _calls_of(function)
             self._make_blocking(tree, calls, calls, names)
             blocking.add(function.node)
         return frozenset(blocking)
@@ -169,12 +170,13 @@ class BlockingWaits:
         callers = list(self.blocking)
         # The list grows while it is read.
         for caller in callers:
-            for node in run_by(caller.node):
-                if isinstance(node, ast.Call) and self._is_call_of_waiting(node):
-                    reached = self._graph.reach(node.func).functions
-                    new = [function for function in reached if function not in copies]
-                    copies += new
-                    callers += new
+            for call in _calls_of(caller):
+                if not self._is_call_of_waiting(call):
+                    continue
+                for function in self._graph.reach(call.func).functions:
+                    if function not in copies:
+                        copies.append(function)
+                        callers.append(function)
         return copies
 
     def _is_call_of_waiting(self, call: ast.Call) -> bool:
@@ -183,8 +185,11 @@ class BlockingWaits:
 
     def _new_names(self, names: set[str]) -> dict[str, str]:
         """Return a name that the program does not use for the copy of each function."""
-        used = {str(getattr(node, "id", getattr(node, "attr", ""))) for node in self._graph.scopes.of}
-        used.update(function.name for function in self._graph.functions.values())
+        used: set[str] = set()
+        for node in self._graph.scopes.of:
+            used.add(str(getattr(node, "id", getattr(node, "attr", ""))))
+        for function in self._graph.functions.values():
+            used.add(function.name)
         new_names = {}
         for name in sorted(names):
             new_name = f"{name}_blocking"
@@ -198,8 +203,10 @@ class BlockingWaits:
         memo: dict[int, ast.AST] = {}
         duplicate = copy.deepcopy(node, memo)
         duplicate.name = names[function.name]  # type: ignore[union-attr]
-        calls = [inner for inner in run_by(node) if isinstance(inner, ast.Call)]
-        copied_calls = [memo[id(call)] for call in calls]
+        calls = _calls_of(function)
+        copied_calls = []
+        for call in calls:
+            copied_calls.append(memo[id(call)])
         self._make_blocking(tree, calls, copied_calls, names)
         _insert_after(self._graph.scopes.parents[node], node, duplicate)
         return duplicate
@@ -271,6 +278,15 @@ def cannot_be_coroutine(function: Callable) -> tuple[str, str] | None:
     return None
 
 
+def _calls_of(function: Callable) -> list[ast.Call]:
+    """Return the calls that run when a function does."""
+    calls = []
+    for node in run_by(function.node):
+        if isinstance(node, ast.Call):
+            calls.append(node)
+    return calls
+
+
 def _can_be_copied(function: Callable) -> bool:
     is_plain = not (function.is_generator or function.is_async or function.is_property)
     is_named = isinstance(function.node, ast.FunctionDef) and not decorators_of(function.node)
@@ -279,10 +295,13 @@ def _can_be_copied(function: Callable) -> bool:
 
 def _only_native_has(owner: Class, name: str) -> bool:
     """Return True if an object of this class may have a method from the board and none of the program's."""
-    ancestors = owner.with_ancestors()
-    has_own = any(name in ancestor.methods for ancestor in ancestors)
-    has_native = any(ancestor.native_bases for ancestor in ancestors)
-    return has_native and not has_own
+    has_native = False
+    for ancestor in owner.with_ancestors():
+        if name in ancestor.methods:
+            return False
+        if ancestor.native_bases:
+            has_native = True
+    return has_native
 
 
 def _insert_after(parent: ast.AST, node: ast.AST, new: ast.AST) -> None:

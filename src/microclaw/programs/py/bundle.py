@@ -91,15 +91,24 @@ class Bundle:
                     self._read_imports(module, place or node)
                     self._units[key] = module
         self._imports[unit.key] = imports
-        stars = [(node, keys[-1]) for node, keys in imports if _is_star(node)]
-        used: set[str] = set()
+        stars = []
+        for node, keys in imports:
+            if _is_star(node):
+                stars.append((node, keys[-1]))
         if stars:
-            used = used_words([unit.tree for unit in self._begun.values()])
-        for node, key in stars:
-            names = used.intersection(self._begun[key].public_names)
-            node.names = [ast.copy_location(ast.alias(name), node) for name in sorted(names)]
-        if stars:
+            self._name_stars(stars)
             unit.scopes = Scopes(unit.tree)
+
+    def _name_stars(self, stars: Sequence[tuple[ImportNode, str]]) -> None:
+        """Name what each `import *` brings of its module: of all names those that some text uses."""
+        trees = []
+        for unit in self._begun.values():
+            trees.append(unit.tree)
+        used = used_words(trees)
+        for node, key in stars:
+            node.names = []
+            for name in sorted(used.intersection(self._begun[key].public_names)):
+                node.names.append(ast.copy_location(ast.alias(name), node))
 
     # Names
 
@@ -109,14 +118,16 @@ class Bundle:
         The program chooses first, then a module before those that it imports: their classes are what is shown.
         """
         order = [self._program, *reversed(self._units.values())]
-        words = {unit.key: _Words(unit) for unit in order}
+        words: dict[str, _Words] = {}
         everywhere: set[str] = set()
-        for word in words.values():
-            everywhere |= word.all
+        for unit in order:
+            words[unit.key] = _Words(unit)
+            everywhere |= words[unit.key].all
         taken: set[str] = set()
         shared: dict[str, str] = {}
         for unit in order:
-            others = [word for key, word in words.items() if key != unit.key]
+            others = words.copy()
+            del others[unit.key]
             for name in unit.bindings:
                 if _is_linked(unit, name):
                     continue
@@ -125,7 +136,7 @@ class Bundle:
                     unit.given[name] = name
                     continue
                 given = name
-                is_plain = name not in taken and not any(word.needs(name, unit) for word in others)
+                is_plain = name not in taken and not any(word.needs(name, unit) for word in others.values())
                 if not is_plain:
                     given = f"_{unit.word}_{name}"
                     while given in taken or given in everywhere:
@@ -255,8 +266,8 @@ class _Renamer(ast.NodeTransformer):
         self.generic_visit(node)
         outside = self._unit.globals.get(node)
         if outside is not None:
-            names = sorted({self._target(named) for named in outside})
-            node.body.insert(0, ast.copy_location(ast.Global(names), node))
+            names = set(map(self._target, outside))
+            node.body.insert(0, ast.copy_location(ast.Global(sorted(names)), node))
         return node
 
     visit_AsyncFunctionDef = visit_FunctionDef
@@ -268,7 +279,10 @@ class _Renamer(ast.NodeTransformer):
         return self.generic_visit(node)
 
     def visit_Global(self, node: ast.Global) -> ast.AST:
-        node.names = [self._unit.given.get(name, name) for name in node.names]
+        names = []
+        for name in node.names:
+            names.append(self._unit.given.get(name, name))
+        node.names = names
         return node
 
     def visit_Import(self, node: ast.Import) -> list[ast.stmt]:
@@ -341,10 +355,13 @@ def _is_linked(unit: Unit, name: str) -> bool:
 
 def _native_origin(unit: Unit, name: str) -> str | None:
     """Return the module, or the name in one, that a text imports from the board under a name, and only that."""
-    bindings = unit.bindings[name]
-    origins = {binding.origin for binding in bindings if binding.kind == "import"}
-    is_copied = any((binding.node, name) in unit.copies for binding in bindings)
-    if len(origins) != 1 or is_copied or any(binding.kind != "import" for binding in bindings):
+    origins = set()
+    for binding in unit.bindings[name]:
+        is_copied = (binding.node, name) in unit.copies
+        if binding.kind != "import" or is_copied:
+            return None
+        origins.add(binding.origin)
+    if len(origins) != 1:
         return None
     return origins.pop()
 

@@ -94,7 +94,10 @@ class Linker:
         first = brought.names[0]
         is_single = len(set(brought.names)) == 1
         if any(named.name is None for named in brought.names):
-            clashing = [binding for binding in brought.others if not is_none(binding.value)]
+            clashing = []
+            for binding in brought.others:
+                if not is_none(binding.value):
+                    clashing.append(binding)
             if clashing or not is_single:
                 imported = next(binding for binding in bindings if binding.kind == "import")
                 other = (clashing or bindings[1:])[0]
@@ -105,13 +108,16 @@ class Linker:
                 self._keep(unit, name, bindings)
             return first
         is_set_outside = bindings is unit.bindings.get(name) and (unit.key, name) in self._set_outside
-        if is_single and not brought.others and not is_set_outside and self._is_constant(first):
+        is_only_imported = is_single and not brought.others
+        if is_only_imported and not is_set_outside and self._is_constant(first):
             return first
         self._keep(unit, name, bindings)
         return None
 
     def _keep(self, unit: Unit, name: str, bindings: list[Binding]) -> None:
-        unit.copies.update((binding.node, name) for binding in bindings if binding.kind == "import")
+        for binding in bindings:
+            if binding.kind == "import":
+                unit.copies.add((binding.node, name))
 
     def _brought(self, unit: Unit, name: str, bindings: list[Binding]) -> _Brought:
         brought = _Brought([], [])
@@ -158,8 +164,8 @@ class Linker:
         if not unit.is_driver:
             inner = self._modules.find(f"{unit.key}.{name}", unit)
         bindings = unit.bindings.get(name, [])
-        is_imported = all(binding.kind == "import" for binding in bindings)
-        if inner is not None and is_imported:
+        kinds = {binding.kind for binding in bindings}
+        if inner is not None and kinds <= {"import"}:
             return ImportedName(inner)
         if name not in unit.names:
             return None

@@ -93,8 +93,9 @@ class Scopes(ast.NodeVisitor):
         if scope is None:
             return None
         owner = scope.find(name)
-        is_of_class = owner is not None and owner[0] is scope and isinstance(scope.node, ast.ClassDef)
-        if owner is None or not is_of_class or not isinstance(node, ast.Name) or not isinstance(node.ctx, ast.Load):
+        if owner is None or owner[0] is not scope or not isinstance(scope.node, ast.ClassDef):
+            return owner
+        if not isinstance(node, ast.Name) or not isinstance(node.ctx, ast.Load):
             return owner
         if any(_is_bound_before(binding, node) for binding in owner[1]):
             return owner

@@ -11,25 +11,20 @@ import heapq
 from collections.abc import Iterable, Sequence
 from typing import Final
 
-from microclaw.hardware.boards.micropython.stock import stock_image
 from microclaw.programs.py.callgraph import (
     WAITING_ORIGINS,
     Callable,
     Class,
     Loop,
     PyCallGraph,
-    constant_integers,
     contains,
     run_by,
 )
+from microclaw.programs.py.loops import is_short, only_computes, only_keeps_alive, polls
 from microclaw.programs.py.plans import TAKES_COROUTINES, CallPlan, LibraryCalls
 from microclaw.programs.py.scopes import Comprehension
 from microclaw.programs.py.source import Findings
 
-# Rounds that need no guard.
-SHORT_LOOP: Final = 64
-_YIELDS: Final = ast.Yield | ast.YieldFrom
-_LEAVES: Final = ast.Break | ast.Return | ast.Raise
 _CONSUMERS: Final = frozenset(
     {"list", "tuple", "set", "dict", "sum", "sorted", "min", "max", "frozenset", "any", "all"}
 )
@@ -355,10 +350,10 @@ class Waits:
         return consumer.removeprefix("builtins.") in _CONSUMERS
 
     def _guard(self, loop: Loop, owner: Callable | None) -> None:
-        if isinstance(loop, ast.While) and self.is_coroutine(owner) and _only_keeps_alive(loop):
+        if isinstance(loop, ast.While) and self.is_coroutine(owner) and only_keeps_alive(loop):
             self.guards[loop] = "sleep"
             return
-        if isinstance(loop, ast.While) and _only_computes(loop, self.graph):
+        if isinstance(loop, ast.While) and only_computes(loop, self.graph):
             message = "this loop never waits nor ends: it keeps the board busy forever"
             self._findings.error(loop, message, "put time.sleep(1) into the loop: callbacks go on meanwhile")
         asks = isinstance(loop, ast.While) and polls(loop, self.graph)
@@ -399,81 +394,3 @@ def _inits(made: Class) -> list[Callable]:
     for relative in made.with_ancestors(heirs=True):
         inits += relative.methods.get("__init__", ())
     return inits
-
-
-# Which loops wait for something outside, and which only compute: the first must let others run, the second end
-
-
-def polls(loop: ast.While, graph: PyCallGraph) -> bool:
-    """Return True if a `while` loop may go on until something outside changes: it does not just compute to an end."""
-    nodes = list(run_by(loop))
-    if contains(nodes, _YIELDS):
-        return False
-    if _looks_outside((*nodes, *ast.walk(loop.test)), graph):
-        return True
-    if isinstance(loop.test, ast.Constant):
-        return _is_endless(loop) and not contains(nodes, _LEAVES)
-    changed = _changed_names(nodes)
-    for node in ast.walk(loop.test):
-        if isinstance(node, ast.Name | ast.Attribute) and ast.unparse(node) in changed:
-            return False
-    return True
-
-
-def _changed_names(nodes: Iterable[ast.AST]) -> set[str]:
-    """Return the names that are set here, and the objects whose methods are called."""
-    changed = set()
-    for node in nodes:
-        if isinstance(getattr(node, "ctx", None), ast.Store):
-            changed.add(ast.unparse(node))
-        elif isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
-            changed.add(ast.unparse(node.func.value))
-    return changed
-
-
-def _only_keeps_alive(loop: ast.While) -> bool:
-    """Return True if a loop does nothing, and forever: callbacks do the program's work."""
-    return _is_endless(loop) and all(isinstance(statement, ast.Pass | ast.Continue) for statement in loop.body)
-
-
-def _only_computes(loop: ast.While, graph: PyCallGraph) -> bool:
-    """Return True if a loop runs forever and looks at nothing outside: nobody would see what it does."""
-    if not _is_endless(loop):
-        return False
-    nodes = list(run_by(loop))
-    return not contains(nodes, _LEAVES | _YIELDS | ast.Await) and not _looks_outside(nodes, graph)
-
-
-def _looks_outside(nodes: Iterable[ast.AST], graph: PyCallGraph) -> bool:
-    """Return True if there is a call that does more than compute."""
-    return any(isinstance(node, ast.Call) and not _is_pure(node, graph) for node in nodes)
-
-
-def is_short(loop: Loop) -> bool:
-    """Return True if a loop has few rounds for sure, and no other loop in it."""
-    if not isinstance(loop, ast.For) or contains(run_by(loop), Loop):
-        return False
-    match loop.iter:
-        case ast.Tuple(elts=parts) | ast.List(elts=parts):
-            return len(parts) <= SHORT_LOOP
-        case ast.Call(func=ast.Name(id="range"), args=[_] | [_, _] as args):
-            numbers = constant_integers(args)
-            return numbers is not None and max(map(abs, numbers)) <= SHORT_LOOP // len(args)
-        case _:
-            return False
-
-
-def _is_endless(loop: ast.While) -> bool:
-    return isinstance(loop.test, ast.Constant) and bool(loop.test.value)
-
-
-def _is_pure(call: ast.Call, graph: PyCallGraph) -> bool:
-    stock = stock_image()
-    origin = graph.origin(call.func)
-    if origin is not None:
-        top, _, name = origin.partition(".")
-        return top in ("math", "struct") or (top == "builtins" and name in stock.computing)
-    if not isinstance(call.func, ast.Attribute):
-        return False
-    name = call.func.attr
-    return name in stock.computing_methods and not graph.methods.get(name)

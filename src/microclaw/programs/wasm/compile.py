@@ -8,10 +8,11 @@ import hashlib
 import os
 import re
 import tempfile
+from collections.abc import Sequence
 from functools import partial
 from itertools import chain, islice
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeAlias
 
 from msgspec import Struct, msgpack
 from msgspec.structs import replace
@@ -84,6 +85,9 @@ _CACHE_VERSION: Final = 22
 _MAX_DEPENDENCIES_BYTES: Final = 1 << 20
 _SPI_PINS: Final = frozenset(("SCK", "MISO", "MOSI", "SS"))
 _NO_USLEEP: Final = "MICROCLAW_NO_USLEEP"
+
+_Commands: TypeAlias = tuple[list[str], list[str] | None]
+"""The compiler's command, and the one for sources of C in a program of C++."""
 
 
 class _Build(Struct, frozen=True):
@@ -161,29 +165,10 @@ async def _cached_build(order: _BuildOrder, cache: BuildCache) -> _Build:
     for library in libraries:
         roots.append(library.root)
         hashes.append(library.digest())
-    command = toolchain.compile_command(
-        text.file,
-        order.optimization,
-        defines,
-        order.stack_bytes,
-        text.standard_headers,
-        roots=roots,
-        traced=order.traced,
-    )
-    c_command = None
-    if text.c_units:
-        c_command = toolchain.compile_command(
-            text.file,
-            order.optimization,
-            defines,
-            order.stack_bytes,
-            roots=roots,
-            traced=order.traced,
-            is_c_unit=True,
-        )
+    commands = _compile_commands(order, defines, roots)
     link = toolchain.link_command({}, order.stack_bytes, traced=order.traced, is_logged=_logged(order.board))
     source = (text.text, text.units, sorted(text.c_units))
-    parts = (_CACHE_VERSION, toolchain.name, tuple(hashes), command, link, binaryen_identity(), *source)
+    parts = (_CACHE_VERSION, toolchain.name, tuple(hashes), commands, link, binaryen_identity(), *source)
     key = hashlib.sha256(repr(parts).encode()).hexdigest()
     blob = None
     if not text.missing:
@@ -191,9 +176,27 @@ async def _cached_build(order: _BuildOrder, cache: BuildCache) -> _Build:
     if blob is not None:
         return replace(msgpack.decode(blob, type=_Build), took_ms=0.0, cached=True)
     archives = await build_glue(toolchain, cache.directory, libraries)
-    build = await run_in_worker(partial(_build, order, command, c_command, archives))
+    build = await run_in_worker(partial(_build, order, commands, archives))
     cache.put(key, msgpack.encode(build))
     return build
+
+
+def _compile_commands(order: _BuildOrder, defines: Sequence[str], roots: Sequence[Path]) -> _Commands:
+    """Return the compiler's command, and the one for sources of C in a program of C++; None if it has none."""
+    text = order.text
+    make = partial(
+        order.toolchain.compile_command,
+        text.file,
+        order.optimization,
+        defines,
+        order.stack_bytes,
+        roots=roots,
+        traced=order.traced,
+    )
+    c_command = None
+    if text.c_units:
+        c_command = make(is_c_unit=True)
+    return make(text.standard_headers), c_command
 
 
 def read_module(wasm: bytes, board: BoardProfile, *, name: str, source: str | None = None) -> WasmImage:
@@ -246,26 +249,16 @@ def _check_options(name: str, optimization: str, stack_bytes: int) -> None:
         raise BuildError((Diagnostic("error", problem, "options"),), stage="options")
 
 
-def _build(
-    order: _BuildOrder,
-    command: list[str],
-    c_command: list[str] | None,
-    libraries: dict[str, Path],
-    processes: Processes,
-) -> _Build:
+def _build(order: _BuildOrder, commands: _Commands, libraries: dict[str, Path], processes: Processes) -> _Build:
     """Compile, check and link. The board only words errors: boards of equal pins have the same build."""
     text = order.text
+    command, c_command = commands
     if f"-D{_NO_USLEEP}" not in command:
         del libraries["no_usleep"]
     with tempfile.TemporaryDirectory(prefix="microclaw-build-", dir=_work_place()) as work:
         directory = Path(work)
         units = UnitCompiler(text, command, order.toolchain, directory, processes, c_command)
-        compiled = units.compile()
-        report = read_compiler_output(compiled.output, text)
-        _check_compiled(compiled, report, text)
-        for dependencies in units.dependencies:
-            _check_files_read(dependencies, text)
-        units.join()
+        compiled, report = _compiled_units(units, text)
         symbols = read_symbols(read_output(directory / "program.o", stage="compile"))
         _check_function_count(symbols.module, text)
         loops = read_loops(symbols)
@@ -293,6 +286,17 @@ def _build(
         took_ms,
         values=report.values,
     )
+
+
+def _compiled_units(units: UnitCompiler, text: SourceText) -> tuple[ProcessResult, CompilerReport]:
+    """Compile the sources of a program to one object. Raises BuildError for what the compiler found."""
+    compiled = units.compile()
+    report = read_compiler_output(compiled.output, text)
+    _check_compiled(compiled, report, text)
+    for dependencies in units.dependencies:
+        _check_files_read(dependencies, text)
+    units.join()
+    return compiled, report
 
 
 def _check_compiled(compiled: ProcessResult, report: CompilerReport, text: SourceText) -> None:

@@ -162,18 +162,14 @@ def read_source(source: str, name: str, language: Language | None = None) -> Sou
     the compiler is to read (sketch.py), `lines` are the person's.
     """
     file = f"{name}{SUFFIX[language or 'c']}"
-    source = with_plain_newlines(source)
-    if not source.endswith("\n"):
-        source += "\n"
+    source = _with_whole_lines(source)
     text, marks = without_marks(source)
     _check_text(text, file)
     lines = tuple(text.split("\n")[:-1])
     joined = _join_lines(text)
     certain_language = None if _LOOP.search(text) else language
     units, c_units = _units(marks)
-    bounds = (*units, len(lines))
-    c_lines = [range(bounds[number - 1] + 1, bounds[number] + 1) for number in sorted(c_units)]
-    scanner = Scanner(file, lines, joined, certain_language, c_lines)
+    scanner = Scanner(file, lines, joined, certain_language, _lines_of(c_units, (*units, len(lines))))
     tokens = scanner.scan()
     functions = function_bodies(scanner.code)
     language, is_guessed = language_of_code(language, scanner.code, functions, scanner.headers)
@@ -203,6 +199,21 @@ def read_source(source: str, name: str, language: Language | None = None) -> Sou
         units=units,
         c_units=c_units,
     )
+
+
+def _with_whole_lines(source: str) -> str:
+    text = with_plain_newlines(source)
+    if not text.endswith("\n"):
+        text += "\n"
+    return text
+
+
+def _lines_of(c_units: frozenset[int], bounds: Sequence[int]) -> list[range]:
+    """Return the lines, from 1, of each of these sources; `bounds`: where sources begin, and the last line."""
+    lines = []
+    for number in sorted(c_units):
+        lines.append(range(bounds[number - 1] + 1, bounds[number] + 1))
+    return lines
 
 
 def _units(marks: LineMarks) -> tuple[tuple[int, ...], frozenset[int]]:
