@@ -18,7 +18,7 @@ ROOT = Path(__file__).parents[3]
     [("c", "main.c", "virtual"), ("arduino", "lamp.ino", "xiao-esp32s3"), ("py", "main.py", "esp32-devkitc-v4")],
 )
 def test_a_new_program_does_what_its_folder_says(
-    run: Run, tmp_path: Path, language: str, main: str, board: str
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, language: str, main: str, board: str
 ) -> None:
     folder = tmp_path / "lamp"
     made = run("new", folder, "--in", language, "--board", board)
@@ -29,8 +29,11 @@ def test_a_new_program_does_what_its_folder_says(
         "wiring.toml",
         "README.md",
     }
-    tried = run("run", folder / main, "--try", "--board", board)
+    tried = run("run", folder, "--try", "--board", board)
     assert tried.code == 0, tried.err
+    monkeypatch.chdir(folder)
+    built = run("app", "build", ".", "-o", tmp_path / "program")
+    assert built.code == 0, built.err
     assert "met in the trial" in tried.out
     assert "wired by wiring.toml: led1" in tried.out
 

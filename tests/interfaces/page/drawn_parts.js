@@ -25,20 +25,21 @@ async function drawPart(bench, part) {
   bench.insertAdjacentHTML("beforeend", `<svg class="bench" data-part="${part.name}" viewBox="${box}" width="${width + 24}" height="${height + 24}"><g class="part"><g></g></g></svg>`);
   const group = bench.lastElementChild.querySelector("g > g");
   const update = drawing.draw(group, attributes, hands);
-  return { drawing, attributes, group, update, size: [width, height], states: part.states };
+  return { drawing, attributes, group, update, size: [width, height], states: part.states, isPicture: part.is_picture };
 }
 
 /** Show the state of that name in every part. Returns what is wrong. */
 window.showState = (name) => {
   const problems = [];
-  for (const [part, { drawing, attributes, group, update, size, states }] of Object.entries(window.drawn)) {
+  for (const [part, { drawing, attributes, group, update, size, states, isPicture }] of Object.entries(window.drawn)) {
     const state = states[name];
     if (state === undefined) continue;
     try {
       update(state);
       const words = drawing.says(state, attributes);
       const isWords = typeof words === "string" && words !== "" && !/undefined|NaN|null/.test(words);
-      if (!isWords && !(name === "unknown" && words === null)) problems.push(`${part} says ${words}`);
+      const isUnknown = name === "unknown" || (isPicture && state.screen === null && state.colors === null);
+      if (!isWords && !(isUnknown && words === null)) problems.push(`${part} says ${words}`);
     } catch (error) {
       problems.push(`${part}: ${error}`);
     }

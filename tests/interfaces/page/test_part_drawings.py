@@ -129,6 +129,7 @@ def facts(screens: Mapping[str, Screen], *, hands: bool = True) -> list[dict[str
                 "values": values_of(part),
                 "states": states_of(part, screen),
                 "hands": hands,
+                "is_picture": part.kind in ("display", "leds"),
             }
         )
     return rows
@@ -175,9 +176,9 @@ async (facts) => {
   const part = { ...facts, id: "light", part: "rgb_led", label: null, pins };
   await loadDrawings([part]);
   const board = { name: "desk", chip: "esp32s3", pins: pins.map(({ gpio }) => ({ pin: gpio })), layout: null };
-  const drawing = bench({ board, parts: [part], label: "real", isStrip: true, isMarked: true });
-  document.body.append(drawing.node);
   const look = (state) => {
+    const drawing = bench({ board, parts: [part], label: "real", isStrip: true, isMarked: true });
+    document.body.append(drawing.node);
     drawing.update({ light: { state, source: "counted" } });
     return [...drawing.node.querySelectorAll(".glow")].map((light) => Number(light.getAttribute("opacity")) > 0)
       .concat(drawing.node.querySelector("g.part").classList.contains("unknown"));

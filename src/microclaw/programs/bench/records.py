@@ -96,15 +96,19 @@ async def read_record(records: HostRecords, device: Device) -> BoardRecord:
 def follows_trial(app: DesiredApp, states: Sequence[AppState] | None) -> bool:
     """Return True if a program runs on the board, or ended there by itself: what its trial showed holds there, too.
 
-    A program that waits for the board, trapped, was stopped or was lost has not done it. `states` is None if the board
-    does not report them: then only what the host knows counts.
+    A program that waits for the board or for its first run, failed, was stopped or was lost has not done it, nor has
+    one of the same name with other bytes. `states` is None if the board does not report them: then only what the host
+    knows counts.
     """
     if app.waits:
         return False
     if states is None:
         return True
     state = find_by_name(states, app.name)
-    return state is not None and state.state in _AS_IN_THE_TRIAL
+    if state is None or state.has_failed or state.state not in _AS_IN_THE_TRIAL:
+        return False
+    has_not_run = state.runs is not None and state.runs.runs == 0
+    return not has_not_run and state.sha256 in (None, app.version.sha256)
 
 
 def read_numbers(records: HostRecords, device: Device, wired: WiredPart) -> dict[str, KnownNumber]:

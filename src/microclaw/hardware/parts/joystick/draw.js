@@ -19,13 +19,14 @@ export default {
     return ({ x = null, y = null, pressed = null }) => {
       const right = ((x ?? 50) - 50) * 0.3;
       const up = ((y ?? 50) - 50) * 0.3;
+      set(stick, "opacity", x === null || y === null ? 0.35 : 1);
       set(stick, "transform", `translate(${(74 + right).toFixed(1)} ${(38 - up).toFixed(1)}) scale(${pressed ? 0.88 : 1})`);
       showX(x);
       showY(y);
     };
   },
   says({ x = null, y = null, pressed = null }) {
-    if (x === null && y === null && pressed === null) return null;
+    if (x === null || y === null) return null;
     return `x ${reading(x, PERCENT)}, y ${reading(y, PERCENT)}, ${pressed ? "pressed" : "released"}`;
   },
 };
