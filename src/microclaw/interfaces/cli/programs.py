@@ -187,10 +187,11 @@ def _program_and_wiring(
     options: GlobalOptions, file: Path, expect: Path | None, wiring_file: Path | None
 ) -> dict[str, Any]:
     """Return a file's program, its expectations and its wiring as the fields of acts; say which parts are wired."""
-    expect = expect or find_expect_file(file)
+    if expect is None:
+        expect = find_expect_file(file)
+        if expect is not None:
+            options.say(f"expected by {expect.name}")
     values = program_values(file, expect)
-    if expect is not None:
-        options.say(f"expected by {expect.name}")
     wiring = program_wiring(file, wiring_file)
     if wiring is not None:
         options.say(wiring.line)
