@@ -42,8 +42,9 @@ def copy(tmp_path: Path) -> Path:
 
 
 def tracked(*places: str) -> set[str]:
-    told = subprocess.run(["git", "ls-files", *places], cwd=ROOT, capture_output=True, text=True, check=True)
-    return set(told.stdout.splitlines())
+    # With -z names of other letters than ASCII stay as they are.
+    told = subprocess.run(["git", "ls-files", "-z", *places], cwd=ROOT, capture_output=True, text=True, check=True)
+    return set(told.stdout.split("\0")) - {""}
 
 
 def version() -> str:
