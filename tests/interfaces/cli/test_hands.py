@@ -7,17 +7,21 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from types import SimpleNamespace
 from typing import cast
 
 import pytest
+from msgspec import field
 from tests.interfaces.cli.conftest import Run, clean_environ
 
 from microclaw.errors import CallRejected
+from microclaw.host.operations.client import Client
 from microclaw.interfaces.cli.hand_commands import record
 from microclaw.interfaces.cli.options import GlobalOptions
 from microclaw.programs.bench import recording_operations as recordings
+from microclaw.programs.bench.recorded_lines import RecordedLine
+from microclaw.programs.bench.recording import DeviceRecording
 
+LINE = "pin 2: high at 1 s"
 PARTS = ("btn1=button pin=4 resistor=1", "pot1=potentiometer pin=1", "dht1=dht22 data=5")
 
 
@@ -76,21 +80,37 @@ def test_a_recording_ends_with_ctrl_c_and_prints_its_lines(bench: Run, home: Pat
 
 
 class HostWithAFault:
-    """A host whose answers about a running recording fail; it counts the recordings that were ended."""
+    """A host whose answers about a running recording fail; it counts these looks, and gives the lines at the end."""
 
     def __init__(self) -> None:
+        self.look_count = 0
         self.ended_count = 0
 
-    def call(self, act: object, **_: object) -> None:
+    def call(self, act: object, **_: object) -> DeviceRecording | None:
         if act is recordings.show:
+            self.look_count += 1
             raise CallRejected("the host is busy", next_step="try again")
         if act is recordings.end:
             self.ended_count += 1
+            row = RecordedLine(LINE, "followed")
+            return DeviceRecording(device="virtual-1", running=False, length_ms=2_000, rows=[row])
+        return None
 
 
-def test_a_recording_that_cannot_be_looked_at_is_ended() -> None:
-    host = HostWithAFault()
-    options = SimpleNamespace(host=lambda: host, quiet=True)
-    with pytest.raises(CallRejected, match="busy"):
-        record(cast("GlobalOptions", options), "virtual-1", 60_000.0)
-    assert host.ended_count == 1
+class OptionsOfAFault(GlobalOptions, frozen=True):
+    """The options of a command that reaches a host with a fault."""
+
+    faulty: HostWithAFault = field(default_factory=HostWithAFault)
+
+    def host(self, _: object = None) -> Client:
+        return cast("Client", self.faulty)
+
+
+@pytest.mark.parametrize(("for_ms", "look_count"), [(50.0, 1), pytest.param(60_000.0, 3, marks=pytest.mark.slow)])
+def test_a_recording_that_cannot_be_looked_at_gives_its_lines(
+    capsys: pytest.CaptureFixture[str], for_ms: float, look_count: int
+) -> None:
+    options = OptionsOfAFault()
+    record(options, "virtual-1", for_ms)
+    assert capsys.readouterr().out == f"{LINE}\n"
+    assert (options.faulty.look_count, options.faulty.ended_count) == (look_count, 1)

@@ -17,7 +17,7 @@ _ID: Final = re.compile(rf"(?!.*-\Z)[a-z][a-z0-9_-]{{0,{MAX_ID_CHARS - 1}}}")
 def check_part_id(part_id: str) -> None:
     """Raise ConfigError for a text that is no id of a part."""
     if not _ID.fullmatch(part_id):
-        form = f"small letters, digits, - and _, at most {MAX_ID_CHARS}, and no - at its end"
+        form = f"a small letter, then small letters, digits, - and _, at most {MAX_ID_CHARS}, and no - at its end"
         text = f"{part_id[:40]!r} is no id of a part: {form}"
         raise ConfigError(text, next_step=f"as in: {part_id_of(part_id)}")
 

@@ -21,6 +21,7 @@ from microclaw.programs.run_times import parse_time_ms
 
 _VIRTUAL: Final = "virtual:"
 _LOOK_EVERY_S: Final = 1.0
+_MAX_FAILED_LOOKS: Final = 3
 
 
 @command()
@@ -70,13 +71,28 @@ def record(options: GlobalOptions, name: str, for_ms: float | None) -> None:
         left_s = for_ms / 1000
     try:
         with on_interrupt(ended.set, once=True):
-            while left_s > 0 and not ended.wait(min(left_s, _LOOK_EVERY_S)):
-                left_s -= _LOOK_EVERY_S
-                if not host.call(recordings.show, device=name).running:
-                    break
+            _wait_for_end(host, name, ended, left_s)
     except BaseException:
         # Nobody else ends it; if the host is away, the first error says so.
         with suppress(MicroclawError):
             host.call(recordings.end, device=name)
         raise
     show(options, recordings.end, host.call(recordings.end, device=name))
+
+
+def _wait_for_end(host: Client, name: str, ended: threading.Event, left_s: float) -> None:
+    """Wait for Ctrl-C, for the time to pass, or for the host to end the recording.
+
+    It goes on in the host if a look at it fails; after some failures in a row the end has to say what is wrong.
+    """
+    failure_count = 0
+    while left_s > 0 and failure_count < _MAX_FAILED_LOOKS and not ended.wait(min(left_s, _LOOK_EVERY_S)):
+        left_s -= _LOOK_EVERY_S
+        try:
+            is_running = host.call(recordings.show, device=name).running
+        except MicroclawError:
+            failure_count += 1
+            continue
+        failure_count = 0
+        if not is_running:
+            return
