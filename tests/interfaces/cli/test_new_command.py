@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import shutil
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import pytest
 from tests.interfaces.cli.conftest import Run
 
 from microclaw.hardware.boards import board_ids
+from microclaw.interfaces.cli.program_files import name_of_program
 
 ROOT = Path(__file__).parents[3]
 
@@ -29,13 +31,27 @@ def test_a_new_program_does_what_its_folder_says(
         "wiring.toml",
         "README.md",
     }
-    tried = run("run", folder, "--try", "--board", board)
+    tried = run(*_words(made.out.partition("next: ")[2]))
     assert tried.code == 0, tried.err
-    monkeypatch.chdir(folder)
-    built = run("app", "build", ".", "-o", tmp_path / "program")
-    assert built.code == 0, built.err
     assert "met in the trial" in tried.out
     assert "wired by wiring.toml: led1" in tried.out
+    assert f"expected by {Path(main).stem}.expect" in tried.out
+
+    monkeypatch.chdir(folder)
+    assert name_of_program(Path()) == "lamp"
+    commands = (folder / "README.md").read_text().split("```")[1].split("\n")
+    tried = run(*_words(commands[1]))
+    assert tried.code == 0, tried.err
+    assert _words(commands[2]) == ["run", "."]
+    built = run("app", "build", ".", "-o", tmp_path / "program")
+    assert built.code == 0, built.err
+
+
+def _words(command: str) -> list[str]:
+    """Return the words of a command that a person is shown, without the name of the program."""
+    words = shlex.split(command)
+    assert words[0] == "microclaw"
+    return words[1:]
 
 
 def test_every_board_has_a_pin_for_a_new_program(run: Run, tmp_path: Path) -> None:
