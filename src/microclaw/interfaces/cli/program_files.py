@@ -36,16 +36,21 @@ def name_of_program(path: Path) -> str:
     if not path.is_dir():
         return name_of_file(path)
     # A folder's name has no suffix: all of it is the name.
-    return name_of_file(Path(f"{path.resolve().name}.c"))
+    return _app_name(path.resolve().name)
 
 
 def name_of_file(file: Path) -> str:
-    """Return an app's name: my-blink-v2 for my.blink.v2.ino, grosse for größe.py, my-lamp-2 for "my lamp (2).ino".
+    """Return an app's name: my-blink-v2 for my.blink.v2.ino, grosse for größe.py, my-lamp-2 for "my lamp (2).ino"."""
+    return _app_name(file.stem)
+
+
+def _app_name(title: str) -> str:
+    """Return the name of an app that people call so.
 
     A name with letters that have no form in ASCII, or without letters, gets a number of its own, so that two such files
     are two apps.
     """
-    text = unicodedata.normalize("NFKD", file.stem.replace("ß", "ss"))
+    text = unicodedata.normalize("NFKD", title.replace("ß", "ss"))
     text = re.sub(_ACCENTS, "", text)
     name = re.sub(r"[^A-Za-z0-9_-]+", "-", text).strip("-_")
     if name and text.isascii():

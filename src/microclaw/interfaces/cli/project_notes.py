@@ -34,8 +34,7 @@ def project_notes(file: Path, board: BoardProfile | None) -> list[str]:
     notes = []
     libraries = _listed_libraries(folder)
     if libraries:
-        places = [_place_of(title, file) for title in libraries]
-        notes.append("; ".join(f"{title}: {place}" for title, place in zip(libraries, places, strict=True)))
+        notes.append("; ".join(f"{title}: {_place_of(title, file)}" for title in libraries))
     board_type = _project_board(folder)
     if board is not None and board_type is not None:
         chip = _chip_of(board_type)

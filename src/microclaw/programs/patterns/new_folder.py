@@ -13,7 +13,7 @@ from msgspec.structs import replace
 from microclaw.errors import ConfigError
 from microclaw.hardware.boards.profile import BoardProfile
 from microclaw.hardware.parts.reader import Active
-from microclaw.hardware.parts.wiring import Wiring, make_part
+from microclaw.hardware.parts.wiring import WiredPart, Wiring, make_part
 from microclaw.hardware.parts.wiring_file import WIRING_FILE, wiring_text
 from microclaw.programs.patterns.expected import Value
 from microclaw.programs.patterns.library import Pattern, fill_pattern, load_pattern, read_shipped
@@ -28,32 +28,31 @@ def folder_files(name: str, language: NewLanguage, board: BoardProfile) -> dict[
 
     The LED is the board's own if a level switches that one, else one that is to be wired to the first free pin.
     """
-    pin = _led_pin(board)
-    level = 1
-    if board.led is not None and board.led.pin == pin:
-        level = board.led.active_level
-    active: Active = "high"
-    if level == 0:
-        active = "low"
-    pattern = _blink(language, {"PIN": pin, "ON": level})
+    led = _led(board)
+    pin = led.pins["pin"]
+    pattern = _blink(language, {"PIN": pin, "ON": led.active_level})
     main = _MAIN_FILES[language].format(name=name)
-    stem = main.rpartition(".")[0]
-    led = make_part("led1", "led", pins={"pin": pin}, active=active)
+    expect = f"{main.rpartition('.')[0]}.expect"
     return {
         main: pattern.source,
-        f"{stem}.expect": pattern.expect,
+        expect: pattern.expect,
         WIRING_FILE: wiring_text(Wiring((led,))),
-        "README.md": _readme(name, main, board, pin),
+        "README.md": _readme(name, main, expect, board, pin),
     }
 
 
-def _led_pin(board: BoardProfile) -> int:
+def _led(board: BoardProfile) -> WiredPart:
+    active: Active = "high"
     if board.led is not None and board.led.kind == "simple":
-        return board.led.pin
-    pins = board.usable_pins("output")
-    if not pins:
-        raise ConfigError(f"{board.title} has no free pin for an LED", next_step="choose another --board")
-    return pins[0]
+        pin = board.led.pin
+        if board.led.active_level == 0:
+            active = "low"
+    else:
+        pins = board.usable_pins("output")
+        if not pins:
+            raise ConfigError(f"{board.title} has no free pin for an LED", next_step="choose another --board")
+        pin = pins[0]
+    return make_part("led1", "led", pins={"pin": pin}, active=active)
 
 
 def _blink(language: NewLanguage, values: Mapping[str, Value]) -> Pattern:
@@ -66,7 +65,7 @@ def _blink(language: NewLanguage, values: Mapping[str, Value]) -> Pattern:
     return fill_pattern(pattern, values)
 
 
-def _readme(name: str, main: str, board: BoardProfile, pin: int) -> str:
+def _readme(name: str, main: str, expect: str, board: BoardProfile, pin: int) -> str:
     return f"""# {name}
 
 Blinks an LED on pin {pin} of {board.title}.
@@ -75,7 +74,7 @@ Blinks an LED on pin {pin} of {board.title}.
 | --- | --- |
 | {main} | the program |
 | {WIRING_FILE} | the parts that are wired to the board |
-| {main.rpartition(".")[0]}.expect | what the program must do: a trial and the board are compared with it |
+| {expect} | what the program must do: a trial and the board are compared with it |
 
 ```
 microclaw run . --try --board {board.board_id}

@@ -14,9 +14,9 @@ from microclaw.hardware.boards.micropython.stock import stock_image
 from microclaw.hardware.boards.profile import BoardProfile
 from microclaw.programs.py.callgraph import PyCallGraph, is_none
 from microclaw.programs.py.drivers import driver_modules
-from microclaw.programs.py.rewrite import DROPPED_MODULES
 from microclaw.programs.py.scopes import Binding, canonical
 from microclaw.programs.py.source import Findings
+from microclaw.programs.py.source_files import DROPPED_MODULES
 
 _NEAR: Final = 0.7
 _TWO_NAMES: Final = {"machine.Pin.INPUT_PULLUP": ("IN", "PULL_UP"), "machine.Pin.INPUT_PULLDOWN": ("IN", "PULL_DOWN")}

@@ -13,9 +13,9 @@ from microclaw.programs.py.callgraph import Callable, Loop
 from microclaw.programs.py.formats import as_format_call
 from microclaw.programs.py.plans import RENAMED, CallPlan
 from microclaw.programs.py.scopes import Comprehension, Function, canonical
+from microclaw.programs.py.source_files import DROPPED_MODULES
 from microclaw.programs.py.waits import Waits
 
-DROPPED_MODULES: Final = frozenset({"typing", "__future__"})
 _HOUR_S: Final = 3600
 _INNER: Final = "_wait_"
 _ASYNC_INIT: Final = "_ainit_"

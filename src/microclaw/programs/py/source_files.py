@@ -30,6 +30,8 @@ LIBRARY: Final = "lib"
 MAIN: Final = "main.py"
 BOOT: Final = "boot.py"
 _PACKAGE_FILE: Final = "__init__.py"
+DROPPED_MODULES: Final = frozenset({"typing", "__future__"})
+"""Modules that a program on a board needs no more: their imports go."""
 ImportNode: TypeAlias = ast.Import | ast.ImportFrom
 
 
@@ -109,7 +111,7 @@ def parse_file(file: SourceFile) -> ast.Module:
 
 def is_of_image(module: str) -> bool:
     """Return True if the board has this module in C, or a program needs none: a file never takes its place."""
-    return module in ("typing", "__future__") or stock_image().has_module(module)
+    return module in DROPPED_MODULES or stock_image().has_module(module)
 
 
 def imports_of(tree: ast.AST) -> list[ImportNode]:
@@ -135,8 +137,8 @@ def wanted_modules(node: ImportNode, package: str) -> list[str]:
         names = [base, *(f"{base}.{name}" for name in names if name != "*")]
     modules: list[str] = []
     for name in names:
-        modules += [module for module in with_packages(name) if module not in modules]
-    return modules
+        modules += with_packages(name)
+    return list(dict.fromkeys(modules))
 
 
 def with_packages(module: str) -> Iterable[str]:
