@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Callable
 
@@ -86,6 +87,31 @@ def test_wake_up_between_work_and_idle_is_not_lost() -> None:
     clock.wake(worker.task)
     worker.join()
     assert rounds == [1, 2]
+
+
+def test_what_an_alarm_wakes_goes_on_after_the_alarm_has_set_the_next() -> None:
+    clock = VirtualClock()
+    ended_ms: list[float] = []
+
+    def begin_pulse(worker: Worker) -> None:
+        clock.wake(worker.task)
+        os.sched_yield()  # another thread that may run does so now
+        clock.call_at(clock.now_ms() + 1, lambda: clock.wake(worker.task))
+
+    def body(task: Task) -> None:
+        for _ in range(100):
+            clock.idle(task)
+            alarm = clock.call_at(clock.now_ms() + 5, lambda: clock.wake(task), is_timer=True)
+            clock.idle(task)
+            alarm.cancel()
+            ended_ms.append(clock.now_ms() % 10)
+
+    worker = Worker(clock, "measures", body)
+    for round_ in range(100):
+        clock.call_at(10 * round_, lambda: begin_pulse(worker))
+    clock.advance(1_000)
+    worker.join()
+    assert ended_ms == [1] * 100
 
 
 @pytest.mark.parametrize("wait", ["idle", "sleep", "read"])

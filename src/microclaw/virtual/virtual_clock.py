@@ -34,6 +34,8 @@ ASKED_MS: Final = 20.0
 """Board time that a question to a busy task may cost: MicroPython's event loop comes round after 4 ms."""
 STUCK_CPU_S: Final = 2.0
 _POLL_S: Final = 0.25
+_ALARM: Final = Task("alarm")
+"""Has its turn while `advance` rings an alarm."""
 
 
 class VirtualClock(Clock):
@@ -117,7 +119,8 @@ class VirtualClock(Clock):
                             continue
                         break
                     self._now_ms = max(self._now_ms, alarm.t_ms)
-                self._ring(alarm)
+                    self._running = _ALARM
+                self._ring_alone(alarm)
             with self._lock:
                 self._advances = False
                 if stuck is None and not self._is_out_of_cpu:
@@ -227,6 +230,14 @@ class VirtualClock(Clock):
                     return
                 self._now_ms = max(self._now_ms, alarm.t_ms)
             self._ring(alarm)
+
+    def _ring_alone(self, alarm: ClockTimer) -> None:
+        """Ring as a task of its own: what it wakes goes on after all of it, also after the alarms that it sets."""
+        try:
+            self._ring(alarm)
+        finally:
+            with self._lock:
+                self._hand_on()
 
     def _ring(self, alarm: ClockTimer) -> None:
         alarm.fn()

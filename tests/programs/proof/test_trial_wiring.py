@@ -67,7 +67,7 @@ async def test_a_part_that_a_bundled_driver_takes_is_named_as_its_part(build_cac
 
 
 async def test_the_second_part_of_a_kind_has_a_number(build_cache: Path) -> None:
-    expect = 'hcsr04-2.distance = 33 cm at 2 s\nlog ~ "100 33" within 3 s\nsoak 0 s\n'
+    expect = 'hcsr04-2.distance = 33 cm at 2 s\nlog ~ "100 33" within 3 s\n'
     trial = await tried(TWO_SONARS, "sonar.py", build_cache, expect)
     assert (trial.error, trial.proof) == (None, "met in the trial"), trial.log
 
