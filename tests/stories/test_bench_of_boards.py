@@ -17,6 +17,14 @@ for step in range(6):
 while True:
     time.sleep(1)
 """
+LEAVING = (
+    STEPPER
+    + """
+    if b"trial" not in machine.unique_id():
+        time.sleep(2)
+        raise SystemExit
+"""
+)
 MOTOR = "motor=stepper_uln2003 in1=15 in2=16 in3=17 in4=18"
 LINES = ("lamp=led pin=5", "dim=led pin=6", "beat=led pin=10", "btn=button pin=7", "oled=ssd1306", MOTOR)
 
@@ -95,6 +103,12 @@ def test_a_board_that_counts_edges(host: Host, tmp_path: Path) -> None:
         motor_source, motor_state = known(parts["motor"])
         assert (motor_source, motor_state["steps"]) == ("trial", 5)
         assert parts["motor"]["at_ms"] > 0
+
+        # It exits on the board, and did not in its trial: the motor is not where the trial left it.
+        motor.write_text(LEAVING)
+        ran = host.run("run", str(motor), "-d", desk, "-y")
+        assert ran.code == 0, ran.err
+        until(lambda: bench_of(host, desk)[1]["motor"]["source"] == "unknown")
 
         table = host.run("device", "bench", desk)
         assert table.code == 0

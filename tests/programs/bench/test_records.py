@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from microclaw.devices.registry.calls import AppState
+from microclaw.devices.registry.calls import AppRuns, AppState
 from microclaw.hardware.parts.wiring import make_part
 from microclaw.programs.bench.records import BoardRecord, TrialStates, follows_trial
 from microclaw.programs.bench.states import KnownNumber, TrialView
@@ -41,7 +41,7 @@ def test_pictures_are_found_by_the_part_and_colors_by_the_pin() -> None:
 
 
 def test_only_a_program_that_is_on_the_board_shows_what_its_trial_showed() -> None:
-    def follows(state: str | None, *, waits: bool = False) -> bool:
+    def follows(state: str | None, *, waits: bool = False, tried_end: str = "running", last_how: str = "") -> bool:
         app = DesiredApp(
             device_id="d",
             name="show",
@@ -55,9 +55,14 @@ def test_only_a_program_that_is_on_the_board_shows_what_its_trial_showed() -> No
         )
         states: list[AppState] = []
         if state is not None:
-            states.append(AppState("show", state, None, 0, 0, 0, ()))
-        return follows_trial(app, states)
+            runs = AppRuns(1_000, 0, runs=1, missed=0, last_how=last_how) if last_how else None
+            states.append(AppState("show", state, None, 0, 0, 0, (), runs))
+        return follows_trial(app, states, tried_end)
 
     assert [follows(state) for state in ("running", "waiting", "returned")] == [True, True, True]
     assert [follows(state) for state in ("trapped", "stopped", "loaded", None)] == [False] * 4
     assert not follows("running", waits=True)
+    assert not follows("exited")
+    assert follows("exited", tried_end="exited")
+    assert not follows("waiting", last_how="exited")
+    assert follows("waiting", last_how="returned")

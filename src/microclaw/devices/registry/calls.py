@@ -193,11 +193,16 @@ class AppState(Struct, frozen=True):
     sha256: str | None = None
 
     @property
+    def last_end(self) -> str | None:
+        """How the last run ended, if the program waits for its next run; else the state."""
+        if self.state == "waiting" and self.runs is not None:
+            return self.runs.last_how
+        return self.state
+
+    @property
     def has_failed(self) -> bool:
         """Whether it ended by an error, or waits for its next run after a failed run."""
-        if self.state == "waiting" and self.runs is not None:
-            return self.runs.last_how == "trapped"
-        return self.state == "trapped"
+        return self.last_end == "trapped"
 
 
 class AppEntry(Struct, frozen=True):

@@ -51,9 +51,16 @@ class TrialStates(Struct, frozen=True):
         return None
 
 
+class _StoredTrial(Struct, frozen=True):
+    """How a program ended in its trial; None in a proof of a former version."""
+
+    ended: str | None = None
+
+
 class _StoredProof(Struct, frozen=True):
     """The part of a program's stored proof that is needed here."""
 
+    trial: _StoredTrial = _StoredTrial()
     parts: LastStates = LastStates()
 
 
@@ -85,20 +92,19 @@ async def read_record(records: HostRecords, device: Device) -> BoardRecord:
     """Return what is recorded of a board. Raises MicroclawError if it does not answer what is needed for that."""
     apps = await records.change_log.desired(device.device_id)
     states = await ask_states(device, wait=False)
-    tried_apps = [app for app in apps if follows_trial(app, states)]
     return BoardRecord(
         orders=await records.direct_io.present_orders(device),
         programs=_programs_by_pin(apps),
-        trials=await _trials(records, device, tried_apps),
+        trials=await _trials(records, device, apps, states),
     )
 
 
-def follows_trial(app: DesiredApp, states: Sequence[AppState] | None) -> bool:
+def follows_trial(app: DesiredApp, states: Sequence[AppState] | None, tried_end: str | None) -> bool:
     """Return True if a program runs on the board, or ended there by itself: what its trial showed holds there, too.
 
     A program that waits for the board or for its first run, failed, was stopped or was lost has not done it, nor has
-    one of the same name with other bytes. `states` is None if the board does not report them: then only what the host
-    knows counts.
+    one of the same name with other bytes, nor one that exited although its trial did not (`tried_end`). `states` is
+    None if the board does not report them: then only what the host knows counts.
     """
     if app.waits:
         return False
@@ -106,6 +112,8 @@ def follows_trial(app: DesiredApp, states: Sequence[AppState] | None) -> bool:
         return True
     state = find_by_name(states, app.name)
     if state is None or state.has_failed or state.state not in _AS_IN_THE_TRIAL:
+        return False
+    if state.last_end == "exited" and tried_end != "exited":
         return False
     has_not_run = state.runs is not None and state.runs.runs == 0
     return not has_not_run and state.sha256 in (None, app.version.sha256)
@@ -135,7 +143,10 @@ def _programs_by_pin(apps: Sequence[DesiredApp]) -> dict[int, str]:
     return programs
 
 
-async def _trials(records: HostRecords, device: Device, apps: Sequence[DesiredApp]) -> tuple[TrialStates, ...]:
+async def _trials(
+    records: HostRecords, device: Device, apps: Sequence[DesiredApp], states: Sequence[AppState] | None
+) -> tuple[TrialStates, ...]:
+    """Return what the trials showed that the board's programs follow."""
     trials = []
     for app in sorted(apps, key=lambda app: app.since_ms, reverse=True):
         row = await records.change_log.proof(device.device_id, app.sha256)
@@ -146,5 +157,6 @@ async def _trials(records: HostRecords, device: Device, apps: Sequence[DesiredAp
         except msgspec.MsgspecError:
             # Another version kept it in another form.
             continue
-        trials.append(TrialStates(proof.parts, row.at_ms))
+        if follows_trial(app, states, proof.trial.ended):
+            trials.append(TrialStates(proof.parts, row.at_ms))
     return tuple(trials)

@@ -185,7 +185,11 @@ async def keep_proof(log: ChangeLog, made: Deployment) -> None:
         "text": text,
         "proof": proof_of(made.expected, made.trial.untried),
         "expected": [result.to_json() for result in made.expected],
-        "trial": {"edges": _edge_rows(made.trial.edges), "board_ms": round(made.trial.board_ms, 3)},
+        "trial": {
+            "edges": _edge_rows(made.trial.edges),
+            "board_ms": round(made.trial.board_ms, 3),
+            "ended": made.trial.ended,
+        },
         "screens": to_builtins(made.trial.pictures),
         "parts": to_builtins(parts),
         "evidence": {"kind": made.evidence.kind, "text": made.evidence.text, "edges": _edge_rows(made.evidence.edges)},

@@ -458,6 +458,6 @@ def _state_of(row: AppRow) -> str:
     """Return the board's word for the program; for one whose run is over, by itself or its stop_after, how it ended."""
     if row.state not in ("waiting", "stopped") or not row.last_how:
         return row.state
-    if row.last_how == "trapped":
-        return "trapped"
+    if row.last_how in ("trapped", "exited"):
+        return row.last_how
     return "returned"

@@ -44,6 +44,7 @@ _ASKS = 3
 _AWAY = "check its power and network; when it is back, the host redeploys what it lost: microclaw app list"
 _UNLISTED = "restart the board, then deploy it again; what it lists: microclaw app list"
 _CRASHED = "let it use only what the board's firmware has: --firmware (docs/firmware.md)"
+_EXITED = "leave the exit out, or look at what the board has that the trial had not"
 _AFTER_LINE_MS = 1_000.0
 """How long to watch for the end after a line, if only the program's lines tell of it."""
 _POLL_MS = 50.0
@@ -200,20 +201,26 @@ class Watch(Struct, frozen=True):
         if state.has_failed:
             error, step = trap_words(self.told(state.error or "no text"))
             return f"on the board {error}", step
-        # One that exited in the trial too is meant to.
-        if state.state == "exited" and self.trial.ended != "exited":
-            step = "leave the exit out, or look at what the board has that the trial had not"
-            return f"it ended itself on the board: {state.error or 'exit'}", step
+        if state.last_end == "exited" and self._must_not_exit:
+            return f"it ended itself on the board: {state.error or 'exit'}", _EXITED
         if state.state == "loaded":
             return dead_on_load([line.text for line in await self._lines() if line.app in (self.name, None)])
         return None
 
     async def _dead_by_lines(self) -> tuple[str, str] | None:
-        """Return the reason and the next step if the program's lines, the only witness, say that it crashed."""
+        """Return the reason and the next step if its lines, the only witness, say that it crashed or ended itself."""
         for line in await self._own_lines():
-            if end_of([line]) == "trapped":
+            end = end_of([line])
+            if end == "trapped":
                 return f"on the board it crashed: {line.strip()}", _CRASHED
+            if end == "exited" and self._must_not_exit:
+                return f"it ended itself on the board: {line.strip()}", _EXITED
         return None
+
+    @property
+    def _must_not_exit(self) -> bool:
+        """Whether the trial did not exit: a program that exited there too is meant to."""
+        return self.trial.ended != "exited"
 
     async def _own_lines(self) -> list[str]:
         return [line.text for line in await self._lines() if line.app == self.name]
