@@ -27,6 +27,7 @@ _FORMS: Final = (
     r"(?is){please}(?P<what>.+?) (?:on|onto|across|to|at|over) (?:the |my |our |a )?(?P<display>{displays}){ending}",
     r"(?is){please}(?:on|across) (?:the |my |our )?(?P<display>{displays}),? (?P<what>.+?)[.!]*",
 )
+_WITHOUT_DISPLAY: Final = re.compile(rf"(?is){_PLEASE}display (?:the (?:text|word|words|message) )?(?P<text>.+?)[.!]*")
 _CLEAR: Final = r"(?is){please}(?:clear|empty|blank|wipe) (?:the |my |our )?(?P<display>{displays})[.!]*"
 _TEXT: Final = re.compile(
     r"(?is)(?P<verb>show|display|print|write|put|say|draw|scroll|run|move|slide)(?: me)? "
@@ -53,7 +54,7 @@ def parse_display_sentence(text: str, device: KnownDevice | None) -> Parse | Non
         match = re.fullmatch(form.format(please=_PLEASE, displays=displays, ending=_ENDING), sentence)
         if match is not None:
             return _parse_content(match, device)
-    return None
+    return _parse_without_display(sentence, device)
 
 
 def displays_of(device: KnownDevice) -> list[WiredPart]:
@@ -80,6 +81,21 @@ def _display_pattern(device: KnownDevice | None) -> str:
         for part in displays_of(device):
             patterns += [re.escape(name) for name in (*spoken_names(part), part.id, part.part)]
     return "|".join(patterns)
+
+
+def _parse_without_display(sentence: str, device: KnownDevice | None) -> Parse | None:
+    """Parse "display hello from ESP32", which names no display; None if it has a word of an order."""
+    match = _WITHOUT_DISPLAY.fullmatch(sentence)
+    if match is None:
+        return None
+    quoted = _QUOTES.fullmatch(match["text"])
+    if quoted is not None:
+        return Parse("display_text", {"display": "display", "text": quoted["text"]})
+    meaning = meaning_of(match["text"], device)
+    if meaning == "order":
+        return None
+    key = "text" if meaning == "text" else "unclear"
+    return Parse("display_text", {"display": "display", key: match["text"]})
 
 
 def _parse_content(match: re.Match[str], device: KnownDevice | None) -> Parse | None:

@@ -44,6 +44,7 @@ class OrderWords(Struct, frozen=True):
     words: frozenset[str]
     long_words: tuple[str, ...]
     usual_texts: re.Pattern[str]
+    first_names: re.Pattern[str]
 
 
 def meaning_of(text: str, device: KnownDevice | None) -> TextMeaning:
@@ -52,11 +53,11 @@ def meaning_of(text: str, device: KnownDevice | None) -> TextMeaning:
         return "text"
     if _CONTRACTED.search(text) or with_part_names(text, device) != text:
         return "order"
-    normal = normalize_quantities(pads_to_pins(text, None))
+    order_words = _order_words()
+    normal = normalize_quantities(pads_to_pins(order_words.first_names.sub(" ", text), None))
     timed = split_when(normal)
     if timed is not None and timed[0]:
         return "order"
-    order_words = _order_words()
     words = _WORD.findall(order_words.usual_texts.sub(" ", normal))
     for word in words:
         if not order_words.words.isdisjoint(_spellings(word)) or _is_misspelt(word, order_words.long_words):
@@ -83,6 +84,7 @@ def _order_words() -> OrderWords:
         words=frozenset(stems),
         long_words=tuple(stem for stem in stems if len(stem) >= _LONG_CHARS),
         usual_texts=any_of(map(re.escape, sorted(templates["usual_texts"], key=len, reverse=True))),
+        first_names=any_of(templates["first_names"]),
     )
 
 
