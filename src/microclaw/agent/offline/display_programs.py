@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 from datetime import datetime
-from typing import Final
+from typing import Final, NamedTuple
 
 from msgspec.structs import replace
 
@@ -21,7 +21,7 @@ from microclaw.agent.offline.pattern_values import Filled, PatternValues, pace_m
 from microclaw.agent.offline.recorded_parts import part_of_slot, record_step, recorded_pins
 from microclaw.errors import ConfigError
 from microclaw.hardware.parts.named_parts import part_line
-from microclaw.hardware.parts.reader import find_part, parts, parts_measuring, quantities
+from microclaw.hardware.parts.reader import Part, find_part, parts, parts_measuring, quantities
 from microclaw.hardware.parts.wiring import WiredPart, bus_pins
 from microclaw.programs.patterns.displays import parse_display, shows_only_numbers, size_in_characters
 from microclaw.programs.patterns.library import MAX_SHOWN_CHARS, pattern_names
@@ -164,13 +164,14 @@ def _sensor(context: Context) -> Filled:
         shown += f" and the {_spoken(second)}"
     ending = f"{_on(context, display)} every {spoken_duration(every_ms)}"
     wired = wired_sensor(context)
-    if wired is not None and f"display_{wired.part}" in pattern_names():
+    pin_sensor = _sensor_on_pin(context, wired)
+    if pin_sensor is not None:
         if second is not None and {name, second} != {"temperature", "humidity"}:
-            raise ask(f"The {wired.part.upper()} measures temperature and humidity.", f"{shown} {ending}")
-        (pin,) = wired.pins.values()
-        values: PatternValues = {"DISPLAY": part_line(display), "PIN": pin, "QUANTITY": name, "EVERY_MS": every_ms}
+            raise ask(f"The {pin_sensor.part.upper()} measures temperature and humidity.", f"{shown} {ending}")
+        values: PatternValues = {"DISPLAY": part_line(display), "PIN": pin_sensor.pin, "QUANTITY": name}
+        values["EVERY_MS"] = every_ms
         values["TWO"] = int(second is not None)
-        return f"display_{wired.part}", values, f"{shown} of the {wired.part} {ending}"
+        return f"display_{pin_sensor.part}", values, f"{shown} of the {pin_sensor.words} {ending}"
     _check_recorded(context, wired)
     sensor = sensor_of(context)
     values = {"DISPLAY": part_line(display), "QUANTITY": name, "UNIT": _unit(name), "ADDRESS": sensor.address}
@@ -179,6 +180,38 @@ def _sensor(context: Context) -> Filled:
         _check_second(sensor, second)
         values |= {"TWO": 1, "SECOND": second, "SECOND_UNIT": _unit(second)}
     return "display_sensor", values, f"{shown} {ending}"
+
+
+class _PinSensor(NamedTuple):
+    """A sensor on one pin, which a pattern of its own reads."""
+
+    part: str
+    pin: int
+    words: str
+
+
+def _sensor_on_pin(context: Context, wired: WiredPart | None) -> _PinSensor | None:
+    """Return the sensor on the pin that the sentence names, else the wired one; None if it needs no own pattern.
+
+    Raises CannotDo if no pattern reads the named part on a pin.
+    """
+    name = context.parse.word("part")
+    if name is None or context.parse.number("pin") is None:
+        if wired is None or f"display_{wired.part}" not in pattern_names():
+            return None
+        (wired_pin,) = wired.pins.values()
+        return _PinSensor(wired.part, wired_pin, wired.part)
+    facts = find_part(name)
+    quantity = context.parse.word("quantity") or "temperature"
+    if facts.i2c is not None:
+        text = f"The {name.upper()} is on the I2C bus, not on one pin."
+        raise ask(text, f"show the {_spoken(quantity)} of the {name} on the display")
+    words = f"{name} on pin {pin_target(context).pin}"
+    _check_measured(facts, quantity, words)
+    if f"display_{name}" not in pattern_names():
+        text = f"No ready program shows what a {name.upper()} measures on a display."
+        raise ask(text, f"log the {_spoken(quantity)} of the {words} every 10 s", code="not_possible")
+    return _PinSensor(name, pin_target(context).pin, words)
 
 
 def _check_recorded(context: Context, wired: WiredPart | None) -> None:
@@ -190,13 +223,19 @@ def _check_recorded(context: Context, wired: WiredPart | None) -> None:
     if facts.i2c is not None:
         return
     quantity = context.parse.word("quantity") or "temperature"
-    if quantity not in facts.measures:
-        measured = " and ".join(map(_spoken, facts.measures))
-        text = f"The {name.upper()} measures {measured}, and not {_spoken(quantity)}."
-        raise ask(text, f"show the {_spoken(next(iter(facts.measures)))} of the {name} on the display")
+    _check_measured(facts, quantity, name)
     device = device_of(context)
     text = f"Which pin is the {name.upper()} on? {device.name} has none that is recorded, so I did nothing."
     raise ask(text, record_step(device, f"{name.rstrip('0123456789')}1", facts))
+
+
+def _check_measured(facts: Part, quantity: str, words: str) -> None:
+    """Raise CannotDo if the part does not measure the quantity; `words` name the part, and its pin if it is said."""
+    if quantity in facts.measures:
+        return
+    measured = " and ".join(map(_spoken, facts.measures))
+    text = f"The {facts.name.upper()} measures {measured}, and not {_spoken(quantity)}."
+    raise ask(text, f"show the {_spoken(next(iter(facts.measures)))} of the {words} on the display")
 
 
 def _check_second(sensor: BoardSensor, second: str) -> None:
