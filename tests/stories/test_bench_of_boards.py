@@ -1,4 +1,4 @@
-"""The bench of boards that are no virtual board of the host: what is counted, ordered, from the trial, or not known."""
+"""The bench of boards that are no virtual board of the host: what is counted, ordered, from the trial, or not read."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def test_a_board_that_counts_edges(host: Host, tmp_path: Path) -> None:
         assert (found["virtual"], found["hands"], found["fault"]) == (False, False, None)
         assert found["no_hands"]
         for part_id, state in (("lamp", {"brightness": None}), ("btn", {"pressed": None}), ("oled", {})):
-            assert known(parts[part_id]) == ("unknown", state)
+            assert known(parts[part_id]) == ("not read", state)
         assert parts["oled"]["screen"] is None
 
         order(host, desk, "gpio.set", "5", "1")
@@ -108,7 +108,7 @@ def test_a_board_that_counts_edges(host: Host, tmp_path: Path) -> None:
         motor.write_text(LEAVING)
         ran = host.run("run", str(motor), "-d", desk, "-y")
         assert ran.code == 0, ran.err
-        until(lambda: bench_of(host, desk)[1]["motor"]["source"] == "unknown")
+        until(lambda: bench_of(host, desk)[1]["motor"]["source"] == "not read")
 
         table = host.run("device", "bench", desk)
         assert table.code == 0
@@ -116,7 +116,7 @@ def test_a_board_that_counts_edges(host: Host, tmp_path: Path) -> None:
 
     until(lambda: bench_of(host, "desk")[0]["fault"])
     _, parts, pins = bench_of(host, "desk")
-    assert {part["source"] for part in parts.values()} == {"unknown"}
+    assert {part["source"] for part in parts.values()} == {"not read"}
     assert {pin["level"] for pin in pins.values()} == {None}
 
 
@@ -131,5 +131,5 @@ def test_a_stock_board_shows_orders_and_the_trial_and_nothing_else(host: Host, t
         found, parts, pins = bench_of(host, "stock")
         assert (found["now_ms"], found["fault"]) == (None, None)
         assert known(parts["lamp"]) == ("ordered", {"brightness": 100.0})
-        assert known(parts["beat"]) == ("unknown", {"brightness": None})
+        assert known(parts["beat"]) == ("not read", {"brightness": None})
         assert (pins[10]["level"], pins[10]["program"]) == (None, "blink")

@@ -34,7 +34,7 @@ def test_a_picture_of_a_trial_is_no_more_than_that() -> None:
 
 def test_what_nobody_knows_is_null() -> None:
     state = joined_state({"on": None})
-    assert (state.source, state.state) == ("unknown", {"on": None})
+    assert (state.source, state.state) == ("not read", {"on": None})
     assert unknown_state(LAMP).state == {"brightness": None}
 
 

@@ -227,4 +227,4 @@ async def test_a_checked_draft_has_the_bench_of_its_trial(
     assert (bench["message"] is None) == (problem is None)
     assert problem is None or problem in bench["message"]
     assert {"chip", "pins", "layout"} == set(bench["board"])
-    assert all(part["source"] == "unknown" for part in bench["parts"])
+    assert all(part["source"] == "not read" for part in bench["parts"])

@@ -13,7 +13,7 @@ from microclaw.hardware.parts.reader import Part
 from microclaw.hardware.parts.wiring import WiredPart
 from microclaw.wire.board_replies import PartScreen, PartStateRow, PinRow
 
-StateSource: TypeAlias = Literal["counted", "reported", "ordered", "trial", "unknown"]
+StateSource: TypeAlias = Literal["counted", "reported", "ordered", "trial", "not read"]
 """How a state is known: the board counts what moves the part; a reading, telemetry, or what a virtual board says of its
 sensors and displays; an order of this host that nobody saw done; the trial of the program that is there; or it is not
 known."""
@@ -23,7 +23,7 @@ MAX_TEXT_CHARS: Final = 200
 _HEX_OF_A_COLOR: Final = 6
 
 
-_SUREST_FIRST: Final[tuple[StateSource, ...]] = ("counted", "reported", "ordered", "trial", "unknown")
+_SUREST_FIRST: Final[tuple[StateSource, ...]] = ("counted", "reported", "ordered", "trial", "not read")
 
 
 class KnownNumber(Struct, frozen=True):
@@ -88,7 +88,7 @@ def value_names(facts: Part) -> tuple[str, ...]:
 
 def unknown_state(wired: WiredPart) -> BenchState:
     """Return the state of a part of which nothing is known."""
-    return BenchState(source="unknown", at_ms=None, state=dict.fromkeys(value_names(wired.facts)))
+    return BenchState(source="not read", at_ms=None, state=dict.fromkeys(value_names(wired.facts)))
 
 
 def board_state(wired: WiredPart, row: PartStateRow) -> BenchState:
@@ -121,7 +121,7 @@ def counted_pin(row: PinRow) -> BenchPin:
 
 def unknown_pin(gpio: int, program: str | None = None) -> BenchPin:
     """Return the state of a pin whose level is not known; a program may have it."""
-    return BenchPin(gpio=gpio, level=None, duty=None, frequency_hz=0, source="unknown", program=program)
+    return BenchPin(gpio=gpio, level=None, duty=None, frequency_hz=0, source="not read", program=program)
 
 
 def joined_state(numbers: Mapping[str, KnownNumber | None], view: TrialView | None = None) -> BenchState:
@@ -134,7 +134,7 @@ def joined_state(numbers: Mapping[str, KnownNumber | None], view: TrialView | No
         view = _NOTHING_SEEN
     else:
         known.append(KnownNumber(0.0, "trial", view.at_ms))
-    source: StateSource = "unknown"
+    source: StateSource = "not read"
     at_ms = None
     if known:
         weakest = max(known, key=lambda number: _SUREST_FIRST.index(number.source))

@@ -40,10 +40,10 @@ export const SOURCES = {
   reported: ["good", "reported"],
   ordered: ["warn", "ordered"],
   trial: ["warn", "from the trial"],
-  unknown: ["calm", "not read"],
+  "not read": ["calm", "not read"],
 };
 /** @type {PartState} */
-export const UNKNOWN = { state: {}, source: "unknown" };
+export const UNKNOWN = { state: {}, source: "not read" };
 
 /** A pin without a part: a lamp for its level, 0 to 1. @type {PartDrawing} */
 const pinLamp = {
@@ -158,8 +158,8 @@ function showPart(part, known, { now, isSpoken, isMarked }) {
   part.isNew = false;
   const said = part.drawing.says(stateOf(known), attributesOf(part.wired));
   // On a real board some values can be known and others not: then the look may be unknown though a value was counted.
-  const [kind, source] = SOURCES[isMarked && said === null ? "unknown" : known.source ?? "counted"] ?? ["calm", "not read"];
-  const state = said ?? "not known";
+  const [kind, source] = SOURCES[isMarked && said === null ? "not read" : known.source ?? "counted"] ?? ["calm", "not read"];
+  const state = said ?? "not read";
   const sourceWords = isMarked || kind !== "good" ? source : "";
   const words = sourceWords || state;
   say(part.words, words.length > part.room ? "" : words);

@@ -11,7 +11,7 @@ import { Watched } from "./pins.js";
 export const MAX_BENCHES = 8; // the host takes no more of one page
 const LATE_NEWS_MS = 6_000; // the host tells of each board every second, polling takes 2
 /** @type {PartState} */
-const NOT_READ = { state: {}, source: "unknown" };
+const NOT_READ = { state: {}, source: "not read" };
 
 export class BoardBench {
   /** @param {string} device */

@@ -134,7 +134,7 @@ function StateLine({ known, isNarrow, mayMove, children }) {
   const { virtual, hands, no_hands: noHands } = known.answer;
   if (!virtual) {
     return html`<p class="line"><span><b>A real board:</b> press its buttons with your own hand.</span>
-      ${[["counted", "by the board"], ["ordered", "nobody saw it"], ["trial", "of the program"], ["unknown", ""]].map(([source = "", meaning]) =>
+      ${[["counted", "by the board"], ["ordered", "nobody saw it"], ["trial", "of the program"], ["not read", ""]].map(([source = "", meaning]) =>
         html`<span key=${source}><span class=${`state ${SOURCES[source]?.[0]}`}>${SOURCES[source]?.[1]}</span> ${meaning}</span>`)}</p>`;
   }
   const how = isNarrow ? "Press, turn, slide." : "Press, turn and slide: mouse, finger, or Tab with Space and the arrows.";

@@ -80,7 +80,7 @@ export function slide(group, hands, { label, box, input, least, most, step, text
   const show = (shown) => {
     value = shown;
     set(hand, "aria-valuenow", shown ?? least);
-    set(hand, "aria-valuetext", shown === null ? "not known" : text(shown));
+    set(hand, "aria-valuetext", shown === null ? "not read" : text(shown));
   };
   /** @param {number} wanted */
   const change = (wanted) => {
