@@ -12,7 +12,7 @@ from microclaw.hardware.boards.profile import BoardProfile
 from microclaw.hardware.boards.reader import load_board
 from microclaw.hardware.parts.reader import part_folders, parts
 from microclaw.hardware.parts.wiring import Wiring
-from microclaw.hardware.parts.wiring_file import DIAGRAM_FILE, read_wiring_file
+from microclaw.hardware.parts.wiring_file import DIAGRAM_FILE, read_wiring_text
 from microclaw.programs.building import cached_compiler, program_language
 from microclaw.programs.builds.cache import BuildCache
 from microclaw.programs.proof.expectation_text import parse_expectations
@@ -32,7 +32,7 @@ def read_wiring(example: Path) -> Wiring | None:
     """Return the parts that the example needs, or None if the board has them or the program names them."""
     for file in (example.with_suffix(".wiring.toml"), example.with_name(DIAGRAM_FILE)):
         if file.exists():
-            return read_wiring_file(file)
+            return read_wiring_text(file.read_text(encoding="utf-8"))
     return None
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,7 @@ from microclaw.hardware.boards.reader import load_board
 from microclaw.hardware.parts.named_parts import parse_part_lines, part_line
 from microclaw.hardware.parts.wiring import NO_MODEL, make_part, parse_wiring, wiring_of_board
 from microclaw.hardware.parts.wiring_check import check_wiring
-from microclaw.hardware.parts.wiring_file import find_wiring_file, read_wiring_file, read_wiring_text, wiring_text
+from microclaw.hardware.parts.wiring_file import find_wiring_file, read_wiring_text, wiring_text
 from microclaw.programs.proof.expectation_text import parse_expectations
 
 KITCHEN = """
@@ -139,10 +140,10 @@ def test_the_wiring_of_a_program_lies_beside_it_or_beside_its_src_folder(tmp_pat
     assert find_wiring_file(program) is None
     (tmp_path / "diagram.json").write_text('{"parts": [{"id": "x", "type": "own"}]}')
     assert find_wiring_file(program) == tmp_path / "diagram.json"
-    assert read_wiring_file(tmp_path / "diagram.json").not_simulated == {"x": NO_MODEL}
+    assert read_wiring_text((tmp_path / "diagram.json").read_text()).not_simulated == {"x": NO_MODEL}
     (source / "wiring.toml").write_text(KITCHEN)
     assert find_wiring_file(source) == source / "wiring.toml"
-    assert len(read_wiring_file(source / "wiring.toml").parts) == 4
+    assert len(read_wiring_text((source / "wiring.toml").read_text()).parts) == 4
 
 
 @pytest.mark.parametrize("key", ["gpio = 8", 'colour = "red"', "active_level = 1"])
@@ -204,13 +205,13 @@ def test_the_text_of_a_wiring_has_all_its_keys() -> None:
     assert parse_part_lines([part_line(part) for part in wiring.parts]) == wiring
 
 
-def test_a_wiring_with_a_byte_order_mark_is_read_and_one_that_is_too_large_says_so(tmp_path: Path) -> None:
-    file = tmp_path / "wiring.toml"
-    file.write_text("\ufeff" + KITCHEN, encoding="utf-8")
-    assert len(read_wiring_file(file).parts) == 4
-    file.write_text("é" * 600_000, encoding="utf-8")
-    with pytest.raises(ConfigError, match="larger than a wiring may be"):
-        read_wiring_file(file)
+def test_a_wiring_with_a_byte_order_mark_is_read_and_one_that_is_too_large_says_so() -> None:
+    assert len(read_wiring_text("\ufeff" + KITCHEN).parts) == 4
+    with pytest.raises(ConfigError, match="a wiring has 130,000 bytes, at most 65,536"):
+        read_wiring_text("é" * 65_000)
+    diagram = json.dumps({"parts": [{"id": "led1", "type": "wokwi-led", "attrs": {"note": "x" * 5_000_000}}]})
+    with pytest.raises(ConfigError, match=f"the diagram has {len(diagram):,} bytes, at most 1,000,000"):
+        read_wiring_text(diagram)
 
 
 def test_json_that_is_no_diagram_is_named_so() -> None:

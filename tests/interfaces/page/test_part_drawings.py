@@ -17,7 +17,7 @@ from microclaw.hardware.boards.firmware import with_micropython
 from microclaw.hardware.boards.reader import load_board
 from microclaw.hardware.parts.reader import Part, ValueRange, part_folders, parts, quantities
 from microclaw.hardware.parts.wiring import Wiring
-from microclaw.hardware.parts.wiring_file import read_wiring_file
+from microclaw.hardware.parts.wiring_file import read_wiring_text
 from microclaw.hardware.screens.screen import Screen, pack_data
 from microclaw.interfaces.page.static_files import part_drawings
 from microclaw.programs.building import cached_compiler
@@ -45,7 +45,7 @@ async def try_example(folder: Path, cache: Path) -> Screen | None:
     wiring: Wiring | None = None
     wiring_file = folder / "example.wiring.toml"
     if wiring_file.exists():
-        wiring = read_wiring_file(wiring_file)
+        wiring = read_wiring_text(wiring_file.read_text(encoding="utf-8"))
     compile_source = cached_compiler(BuildCache(cache))
     image = await compile_source(source, BOARD, "example", "O3", "python", ("py",))
     options = TrialOptions(expectations=parse_expectations(expected), wiring=wiring)

@@ -13,10 +13,10 @@ from typing import Any, Final, Literal, TypeAlias
 import msgspec
 from msgspec import Struct
 
-from microclaw.errors import ConfigError
+from microclaw.errors import ConfigError, over_limit
 from microclaw.tables import read_table
 
-MAX_DIAGRAM_BYTES: Final = 1_048_576
+MAX_DIAGRAM_BYTES: Final = 1_000_000
 MAX_DIAGRAM_PARTS: Final = 500
 MAX_WIRES: Final = 4_000
 RESISTOR_TYPE: Final = "wokwi-resistor"
@@ -228,7 +228,7 @@ class Diagram:
 def _parse(text: str) -> _DiagramFile:
     size = len(text.encode())
     if size > MAX_DIAGRAM_BYTES:
-        raise ConfigError(f"the diagram has {size} bytes, at most {MAX_DIAGRAM_BYTES}", next_step=_NEXT)
+        raise ConfigError(over_limit("the diagram", MAX_DIAGRAM_BYTES, "byte", size), next_step=_NEXT)
     try:
         file = msgspec.json.decode(text, type=_DiagramFile)
     except (msgspec.MsgspecError, RecursionError) as exc:

@@ -30,7 +30,7 @@ from typing import Any, Final
 from msgspec import Struct
 from msgspec.structs import replace
 
-from microclaw.errors import ConfigError
+from microclaw.errors import ConfigError, over_limit
 from microclaw.hardware.boards.profile import BoardProfile, PinUse
 from microclaw.hardware.parts.part_ids import MAX_ID_CHARS, check_part_id, part_id_of, part_ids, renamed_ids, whole_id
 from microclaw.hardware.parts.reader import Active, Part, PartPin, PartPinUse, ValueRange, find_part, parts
@@ -180,8 +180,9 @@ def is_on_i2c(facts: Part, roles: Iterable[str]) -> bool:
 
 def parse_wiring(text: str) -> Wiring:
     """Read a wiring's file. Raises ConfigError or UnknownName that names the part and the key."""
-    if len(text.encode()) > MAX_WIRING_BYTES:
-        raise ConfigError(f"a wiring has at most {MAX_WIRING_BYTES} bytes", next_step=WIRING_STEP)
+    size = len(text.encode())
+    if size > MAX_WIRING_BYTES:
+        raise ConfigError(over_limit("a wiring", MAX_WIRING_BYTES, "byte", size), next_step=WIRING_STEP)
     try:
         tables = tomllib.loads(text)
     except (tomllib.TOMLDecodeError, RecursionError) as exc:

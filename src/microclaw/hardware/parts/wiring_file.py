@@ -7,9 +7,7 @@ import re
 from pathlib import Path
 from typing import Final
 
-from microclaw.errors import ConfigError
 from microclaw.hardware.parts.diagram import read_diagram
-from microclaw.hardware.parts.diagram_nets import MAX_DIAGRAM_BYTES
 from microclaw.hardware.parts.wiring import Wiring, parse_wiring, wiring_tables
 
 WIRING_FILE: Final = "wiring.toml"
@@ -39,24 +37,6 @@ def find_wiring_file(program: Path) -> Path | None:
             if file.is_file():
                 return file
     return None
-
-
-def read_wiring_file(file: Path) -> Wiring:
-    """Read a wiring's file, in either form. Raises ConfigError, UnknownName or OSError."""
-    return read_wiring_text(read_text(file))
-
-
-def read_text(file: Path) -> str:
-    """Return the text of a wiring's file. Raises OSError; ConfigError if it is too large, or is no text."""
-    with file.open("rb") as stream:
-        data = stream.read(MAX_DIAGRAM_BYTES + 1)
-    if len(data) > MAX_DIAGRAM_BYTES:
-        text = f"{file.name} is larger than a wiring may be: at most {MAX_DIAGRAM_BYTES} bytes"
-        raise ConfigError(text, next_step="give the file of a wiring")
-    try:
-        return data.decode("utf-8")
-    except UnicodeDecodeError as exc:
-        raise ConfigError(f"{file.name} is no text: {exc}", next_step="save it as UTF-8") from exc
 
 
 def read_wiring_text(text: str) -> Wiring:

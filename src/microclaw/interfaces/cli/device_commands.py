@@ -18,9 +18,9 @@ from microclaw.devices.transports.open import tcp_address
 from microclaw.devices.transports.serial_survey import survey_ports
 from microclaw.devices.transports.subnet_probe import PORTS, parse_subnet, probe_subnet
 from microclaw.devices.transports.wasmachine import SCHEME
-from microclaw.durable import write_given, write_private
+from microclaw.durable import read_given_text, write_given, write_private
 from microclaw.errors import NoHost
-from microclaw.hardware.parts.wiring_file import read_text
+from microclaw.hardware.parts.diagram_nets import MAX_DIAGRAM_BYTES
 from microclaw.host.config.places import cache_folder
 from microclaw.interfaces.cli.hand_commands import record
 from microclaw.interfaces.cli.operation_commands import perform, run_act, show
@@ -177,10 +177,7 @@ def wiring(
     if file is None:
         perform(options, wirings.wire, {"device": name, "add": list(add), "remove": list(remove)})
         return
-    try:
-        text = read_text(file)
-    except OSError as exc:
-        raise click.BadParameter(f"cannot read {file}: {exc.strerror}") from exc
+    text = read_given_text(file, MAX_DIAGRAM_BYTES)
     perform(options, wirings.set_wiring, {"device": name, "file": text})
 
 

@@ -18,7 +18,6 @@ from microclaw.errors import (
     MicroclawError,
     OutcomeUnknown,
 )
-from microclaw.hardware.parts.diagram_nets import MAX_DIAGRAM_BYTES
 from microclaw.host.operations.operation import Approve, OperationCall, Permission
 from microclaw.programs.changes.results import AppCondition, AppOrigin
 from microclaw.programs.run_times import run_times
@@ -60,7 +59,7 @@ Expect: TypeAlias = Annotated[
     str | None, Meta(max_length=MAX_EXPECT_CHARS, description="What it must do, one expectation on each line.")
 ]
 WiringText: TypeAlias = Annotated[
-    Annotated[str, Meta(max_length=MAX_DIAGRAM_BYTES)] | None,
+    str | None,
     Meta(description="What is wired to it in its trials: the text of a wiring.toml or of a Wokwi diagram.json."),
 ]
 Origin: TypeAlias = Annotated[AppOrigin | None, Meta(description="The catalogue entry that it comes from.")]

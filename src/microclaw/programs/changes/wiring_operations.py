@@ -24,9 +24,7 @@ if TYPE_CHECKING:
 _RECORDED = "recorded"
 _SOLDERED = "soldered on"
 
-WiringFile: TypeAlias = Annotated[
-    str, Meta(max_length=1_000_000, description="The text of a wiring.toml, or of Wokwi's diagram.json.")
-]
+WiringFile: TypeAlias = Annotated[str, Meta(description="The text of a wiring.toml, or of Wokwi's diagram.json.")]
 PartLines: TypeAlias = Annotated[
     list[Annotated[str, Meta(max_length=500)]],
     Meta(
