@@ -79,13 +79,13 @@ def check_kind(kind: ProgramKind, kinds: Sequence[ProgramKind]) -> None:
         return
     takes = " or ".join(map(_TAKES.__getitem__, kinds)) or "no programs"
     language = "C or WebAssembly"
-    command = "microclaw device list"
+    command = "microclaw virtual --join"
     if kind == "py":
         language = "Python"
         command = PYTHON_BOARDS
     raise DeployRejected(
         f"this program is {language}; the device's firmware takes {takes}",
-        next_step=f"write it in that language, or choose a device whose firmware takes it: {command}",
+        next_step=f"choose a board whose firmware takes it: {command}",
     )
 
 

@@ -228,6 +228,24 @@ def test_a_trial_is_played_on_the_bench_and_the_led_is_lit_when_its_time_says_so
     expect(light).to_have_attribute("opacity", "0")
 
 
+BOUNCING = {
+    "parts": [
+        {"pins": [{"gpio": 4, "use": "input"}], "attributes": {"bounce_ms": 3}},
+        {"pins": [{"gpio": 2, "use": "output"}], "attributes": {}},
+    ],
+    "changes": [[2_000, "btn1", {"state": {"pressed": 1}}]],
+    "levels": [[0, 4, 1, 255], [2_000, 4, 0, 0], [2_000.5, 4, 1, 255], [2_003, 4, 0, 0]]
+    + [[2_003, 2, 1, 255], [2_004, 2, 0, 0], [2_200, 4, 1, 255]],
+}
+
+
+def test_the_bounces_of_a_button_are_one_step_of_the_player(page: Page) -> None:
+    steps = page.evaluate(
+        "import('/page/play.js').then(({ stepsOf }) => stepsOf(PLAY))".replace("PLAY", json.dumps(BOUNCING))
+    )
+    assert steps == [2_000, 2_003, 2_004, 2_200]
+
+
 def test_the_player_goes_by_the_keyboard_alone(page: Page) -> None:
     open_editor(page)
     write(page, RIGHT)

@@ -5,13 +5,15 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from itertools import groupby
+from pathlib import Path
 from typing import Any
 
 import pytest
 from msgspec import structs
-from tests.programs.conftest import make_trial
+from tests.programs.conftest import Lab, PaperTransport, make_trial
 
 from microclaw.devices.registry.calls import AppState, EdgeLog, EdgesRead, LogLine
+from microclaw.devices.registry.registry import Registry
 from microclaw.errors import (
     AppNotFound,
     DeployRejected,
@@ -26,7 +28,11 @@ from microclaw.errors import (
 )
 from microclaw.events import AskedProgram, Edge
 from microclaw.hardware.boards.firmware import parse_firmware
+from microclaw.host.store.devices import DeviceTable
+from microclaw.programs.building import cached_compiler
+from microclaw.programs.builds.cache import BuildCache
 from microclaw.programs.changes.deployment import Deployment
+from microclaw.programs.patterns.displays import PYTHON_BOARDS
 from microclaw.programs.proof.expectation_result import ExpectationResult
 from microclaw.programs.proof.expectation_text import parse_expectations
 
@@ -60,6 +66,34 @@ async def refuse_rows(lab: Any, act: str) -> None:
     """Let the store fail at each such write from now on."""
     trigger = f"CREATE TRIGGER full BEFORE {act} BEGIN SELECT RAISE(ABORT, 'no room'); END"
     await lab.change_log.database.write(lambda sql: sql.execute(trigger))
+
+
+async def test_a_program_in_another_language_is_refused_with_a_board_that_takes_it(
+    database: Any, change_log: Any, build_cache: Path
+) -> None:
+    transports = {"paper:1": PaperTransport("paper:1"), "paper:2": PaperTransport("paper:2", kinds=("py",))}
+    ids = iter(("d1", "d2"))
+    async with Registry(
+        store=DeviceTable(database),
+        open_transport=lambda endpoint, board: transports[endpoint],
+        mint_id=lambda: next(ids),
+        now_ms=lambda: 0,
+    ) as registry:
+        await registry.add("paper", "virtual", ["paper:1"])
+        lab = Lab(registry, change_log, transports["paper:1"])
+        lab.compile = cached_compiler(BuildCache(build_cache))
+        lab.rebuild()
+        with pytest.raises(DeployRejected) as alone:
+            await lab.deploy(source="import machine\n")
+        assert alone.value.next_step == f"choose a board whose firmware takes it: {PYTHON_BOARDS}"
+        await registry.add("shelf", "virtual", ["paper:2"])
+        with pytest.raises(DeployRejected) as refused:
+            await lab.deploy(source="import machine\n")
+        assert refused.value.next_step == "choose a device that takes it: -d shelf"
+        lab.device_name = "shelf"
+        with pytest.raises(DeployRejected) as reverse:
+            await lab.deploy(source="void on_init(void) {\n}\n")
+        assert reverse.value.next_step == "choose a device that takes it: -d paper"
 
 
 async def test_an_installation_whose_proof_the_store_cannot_keep_is_done(

@@ -18,7 +18,7 @@ from msgspec.structs import replace
 from microclaw.devices.registry.calls import AppInstall, AppStates
 from microclaw.devices.registry.device import Device
 from microclaw.errors import DeployRejected, DeviceError, MicroclawError
-from microclaw.events import Evidence, Report, Stage, Step
+from microclaw.events import PROGRAM_KINDS, Evidence, Report, Stage, Step
 from microclaw.hardware.boards.pins import check_pin
 from microclaw.hardware.parts.wiring import WiredPart, Wiring
 from microclaw.hardware.parts.wiring_check import check_wiring
@@ -215,7 +215,17 @@ class ProgramChanges:
         assert request.source is not None
         level = request.optimization
         program = self._compile(request.source, device.board, request.name, level, request.language, device.kinds)
-        return await built(program, level, report)
+        try:
+            return await built(program, level, report)
+        except DeployRejected as exc:
+            # It is in a language that this device does not take.
+            missing_kinds = set(PROGRAM_KINDS).difference(device.kinds)
+            for other in self._devices.list():
+                if missing_kinds.issubset(other.kinds):
+                    raise DeployRejected(
+                        exc.message, next_step=f"choose a device that takes it: -d {other.name}"
+                    ) from exc
+            raise
 
     async def prepare(
         self, request: ChangeRequest, report: Report, there: ProgramState | None = None

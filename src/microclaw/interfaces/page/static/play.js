@@ -59,10 +59,28 @@ export function endOf(play) {
   return play.cut_ms ?? play.for_ms;
 }
 
-/** The moments at which something changes, in order. @param {Play} play */
+/** The moments at which something changes, in order; the bounces of a contact are a part of its edge. @param {Play} play */
 export function stepsOf(play) {
-  const moments = new Set([...play.levels, ...play.changes].map((row) => row[0]));
+  const bounces = bouncesOf(play);
+  const moments = new Set(play.changes.map((row) => row[0]));
+  /** @type {Map<number, number>} */
+  const edges = new Map();
+  for (const [ms, gpio] of play.levels) {
+    const isBounce = ms <= (edges.get(gpio) ?? -Infinity) + (bounces.get(gpio) ?? 0) + ALIKE_MS;
+    if (ms === 0 || isBounce) continue;
+    edges.set(gpio, ms);
+    moments.add(ms);
+  }
   return [...moments].filter((ms) => ms > 0).sort((a, b) => a - b);
+}
+
+/** For how many ms the contact at an input bounces, by its GPIO. @param {Play} play @returns {Map<number, number>} */
+function bouncesOf(play) {
+  const bounces = new Map();
+  for (const part of play.parts) {
+    for (const pin of part.pins.filter((/** @type {any} */ one) => one.use === "input")) bounces.set(pin.gpio, part.attributes.bounce_ms ?? 0);
+  }
+  return bounces;
 }
 
 /** The next moment, or the end. @param {number[]} steps @param {number} ms @param {number} end */
