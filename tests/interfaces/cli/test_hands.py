@@ -114,3 +114,21 @@ def test_a_recording_that_cannot_be_looked_at_gives_its_lines(
     record(options, "virtual-1", for_ms)
     assert capsys.readouterr().out == f"{LINE}\n"
     assert (options.faulty.look_count, options.faulty.ended_count) == (look_count, 1)
+
+
+class ImpatientHost(HostWithAFault):
+    """A host before which a person presses Ctrl-C, and again while the lines are tried."""
+
+    def call(self, act: object, **_: object) -> DeviceRecording | None:
+        if act in (recordings.show, recordings.end):
+            signal.raise_signal(signal.SIGINT)
+            row = RecordedLine(LINE, "followed")
+            return DeviceRecording(device="virtual-1", running=True, length_ms=2_000, rows=[row])
+        return None
+
+
+def test_a_second_ctrl_c_prints_the_lines_that_no_trial_has_met(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(KeyboardInterrupt):
+        record(OptionsOfAFault(faulty=ImpatientHost()), "virtual-1", 50.0)
+    (line, note) = capsys.readouterr().out.splitlines()
+    assert (line, note.startswith("# interrupted")) == (LINE, True)

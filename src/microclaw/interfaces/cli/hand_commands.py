@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 import threading
 from contextlib import suppress
+from functools import partial
 from typing import Final
 
 import click
+from msgspec.structs import replace
 
 from microclaw.errors import ConfigError, MicroclawError
 from microclaw.host.operations.client import Client
@@ -16,12 +19,14 @@ from microclaw.interfaces.cli.options import GlobalOptions, command, on_interrup
 from microclaw.interfaces.cli.targets import MAX_NAMED, known_devices
 from microclaw.programs.bench import hand_operations as hands
 from microclaw.programs.bench import recording_operations as recordings
+from microclaw.programs.bench.recording import DeviceRecording
 from microclaw.programs.changes.wiring_operations import show_wiring
 from microclaw.programs.run_times import parse_time_ms
 
 _VIRTUAL: Final = "virtual:"
 _LOOK_EVERY_S: Final = 1.0
 _MAX_FAILED_LOOKS: Final = 3
+_UNTRIED: Final = "interrupted: these lines are kept as they were recorded, no trial has met them"
 
 
 @command()
@@ -58,7 +63,10 @@ def _device_with(host: Client, part_id: str) -> str:
 
 
 def record(options: GlobalOptions, name: str, for_ms: float | None) -> None:
-    """Record until Ctrl-C, for this time, or until the host ends it; then print the lines."""
+    """Record until Ctrl-C, for this time, or until the host ends it; then print the lines.
+
+    Another Ctrl-C does not wait for the trial of the lines: they are printed as they were recorded.
+    """
     host = options.host()
     ended = threading.Event()
     host.call(recordings.begin, device=name)
@@ -69,15 +77,30 @@ def record(options: GlobalOptions, name: str, for_ms: float | None) -> None:
     left_s = float("inf")
     if for_ms is not None:
         left_s = for_ms / 1000
-    try:
-        with on_interrupt(ended.set, once=True):
+    with on_interrupt(ended.set):
+        try:
             _wait_for_end(host, name, ended, left_s)
-    except BaseException:
-        # Nobody else ends it; if the host is away, the first error says so.
-        with suppress(MicroclawError):
-            host.call(recordings.end, device=name)
-        raise
-    show(options, recordings.end, host.call(recordings.end, device=name))
+        except BaseException:
+            # Nobody else ends it; if the host is away, the first error says so.
+            with suppress(MicroclawError):
+                host.call(recordings.end, device=name)
+            raise
+        untried = _look(host, name) if ended.is_set() else None
+        try:
+            with on_interrupt(partial(signal.default_int_handler, signal.SIGINT, None)):
+                recording = host.call(recordings.end, device=name)
+        except KeyboardInterrupt:
+            if untried is not None:
+                show(options, recordings.end, replace(untried, running=False, note=_UNTRIED))
+            raise
+    show(options, recordings.end, recording)
+
+
+def _look(host: Client, name: str) -> DeviceRecording | None:
+    """Return what was recorded until now, or None if the host does not say."""
+    with suppress(MicroclawError):
+        return host.call(recordings.show, device=name)
+    return None
 
 
 def _wait_for_end(host: Client, name: str, ended: threading.Event, left_s: float) -> None:

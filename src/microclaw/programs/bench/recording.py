@@ -89,10 +89,13 @@ class Recordings:
     async def end(self, name: str) -> DeviceRecording:
         """End a recording and return its lines. Raises UnknownName if nothing is recorded."""
         recording = self._find(name)
-        lines = await _lines_of(recording)
-        recording.stop()
-        self._recordings.pop(recording.device.device_id, None)
-        self._shown.pop(recording, None)
+        try:
+            lines = await _lines_of(recording)
+        finally:
+            # Also if the caller has gone away: nobody else ends it.
+            recording.stop()
+            self._recordings.pop(recording.device.device_id, None)
+            self._shown.pop(recording, None)
         try:
             tried = await with_trial(lines, _Rehearsal(self._apps, recording.device).met_lines)
         except MicroclawError as exc:
