@@ -97,6 +97,29 @@ def test_a_wrong_id_is_refused_as_an_id(part_id: str, possible_id: str) -> None:
     assert str(refused.value.next_step).endswith(possible_id)
 
 
+@pytest.mark.parametrize(
+    ("text", "meant"),
+    [
+        ("lamp led pin=5", "lamp=led pin=5"),
+        ("led lamp pin=5", "lamp=led pin=5"),
+        ("pin=5 lamp=led", "lamp=led pin=5"),
+        ("lamp: led on pin 5", "lamp=led pin=5"),
+        ("lamp = led pin = 5", "lamp=led pin=5"),
+        ("lamp=led gpio=5", "lamp=led pin=5"),
+        ("led pin 5", "led1=led pin=5"),
+        ("lamp led 5", "lamp=led pin=5"),
+        ("dht1=dht22 pin=4", "dht1=dht22 data=4"),
+        ("sonar1 hcsr04 trig 15 echo 16", "sonar1=hcsr04 trig=15 echo=16"),
+        ("oled1 ssd1306", "oled1=ssd1306"),
+    ],
+)
+def test_a_line_in_another_form_names_the_right_one(text: str, meant: str) -> None:
+    with pytest.raises(ConfigError) as refused:
+        parse_part_line(text)
+    assert refused.value.next_step == f"did you mean: {meant}"
+    assert parse_part_line(meant)
+
+
 def test_a_line_of_an_unknown_part_names_the_nearest() -> None:
     with pytest.raises(UnknownName):
         parse_part_line("lamp=ledd pin=5")

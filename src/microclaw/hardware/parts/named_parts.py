@@ -37,6 +37,9 @@ MAX_LINE_CHARS: Final = 500
 LINE_EXAMPLE: Final = 'lamp=led pin=5 active=low label="fish tank light"'
 _STEP: Final = f"as in: {LINE_EXAMPLE}"
 _QUOTES: Final = "'\" "
+_BETWEEN_WORDS: Final = re.compile(r"[\s=:,]+")
+_PIN_WORDS: Final = ("pin", "gpio", "io")
+_FILLERS: Final = ("", "on", "at", "to", "is", "the", "a", "an")
 _TEXT_KEYS: Final = ("part", "label", "active")
 _NUMBER: Final = re.compile(r"-?[0-9]{1,16}(\.[0-9]{1,20})?(e[+-]?[0-9]{1,3})?|0x[0-9a-f]{1,4}", re.IGNORECASE)
 
@@ -62,7 +65,7 @@ def parse_part_lines(lines: Sequence[str]) -> Wiring:
     """Read parts from lines as LINE_EXAMPLE. Raises ConfigError or UnknownName; two lines of one part are refused."""
     tables: dict[str, dict[str, Any]] = {}
     for line in lines:
-        part_id, table = _parse_line(line)
+        part_id, table = _checked_line(line)
         if part_id in tables:
             raise ConfigError(f"{part_id[:40]} has two lines", next_step="give each part its own id")
         tables[part_id] = table
@@ -274,6 +277,54 @@ def _unread_without(wiring: Wiring, part_ids: Collection[str]) -> Mapping[str, A
 def _checked(wiring: Wiring, board: BoardProfile) -> Wiring:
     check_wiring(wiring, board)
     return wiring
+
+
+def _checked_line(text: str) -> tuple[str, dict[str, Any]]:
+    """Return what `_parse_line` returns. Raises ConfigError with the right form of a line, if its words tell it."""
+    try:
+        part_id, table = _parse_line(text)
+        read_wiring({part_id: table})
+    except (ConfigError, UnknownName) as exc:
+        meant_line = _meant_line(text)
+        if meant_line is None:
+            raise
+        raise ConfigError(f"no line of a part: {text[:80]!r}", next_step=f"did you mean: {meant_line}") from exc
+    return part_id, table
+
+
+def _meant_line(text: str) -> str | None:
+    """Return the line for the words of "lamp led pin 5" or "pin=5 lamp=led"; None if they do not tell it."""
+    words = _BETWEEN_WORDS.split(text.lower())
+    kind = next((word for word in words if word in parts()), None)
+    if kind is None or len(text) > MAX_LINE_CHARS:
+        return None
+    words.remove(kind)
+    roles = {role: role for role in part_roles(parts()[kind])}
+    needed = needed_pins(parts()[kind])
+    if len(needed) == 1:
+        roles |= dict.fromkeys(_PIN_WORDS, needed[0].role)
+    values: list[str] = []
+    names: list[str] = []
+    role = None
+    for word in words:
+        if role is not None:
+            values.append(f"{role}={word}")
+            role = None
+        elif word in roles:
+            role = roles[word]
+        elif word.isdecimal() and len(needed) == 1:
+            values.append(f"{needed[0].role}={word}")
+        elif word not in _FILLERS:
+            names.append(word)
+    if role is not None or len(names) > 1:
+        return None
+    part_id = names[0] if names else f"{kind}1"
+    line = " ".join([f"{part_id}={kind}", *values])
+    try:
+        read_wiring(dict([_parse_line(line)]))
+    except (ConfigError, UnknownName):
+        return None
+    return line
 
 
 def _parse_line(text: str) -> tuple[str, dict[str, Any]]:
