@@ -10,7 +10,7 @@ import { Badge, Link, Problem, boardPath, prose, useFetched, useMedia, useTick }
 import { Expected, ProgramActs, useChanges } from "./program.js";
 import { NARROW, useStage } from "./stage.js";
 import { may, useStore } from "./state.js";
-import { LivePins } from "./timeline.js";
+import { LivePins, everyFrame } from "./timeline.js";
 import { WiringCard } from "./wiring_files.js";
 import { html, useEffect, useLayoutEffect, useRef, useState } from "./vendor/htm-preact.module.js";
 
@@ -20,8 +20,6 @@ import { html, useEffect, useLayoutEffect, useRef, useState } from "./vendor/htm
 /** @typedef {{part: import("./bench.js").WiredPart, was: string | null, look: string, padClass: (gpio: number) => string, onPin: (gpio: number) => void}} Choice */
 
 const NEW = { state: {}, source: "counted" }; // a part that is not wired yet: it is drawn plainly, and nothing is lit
-const FRAME_MS = 50; // 20 updates a second, of what changed
-const CALM_MS = 250; // for people who want little motion
 const LINE_MS = 1_000;
 const MOVED_COUNT = 4; // parts and pins on a card
 const CHOOSE_AGAIN_MS = 10_000;
@@ -50,7 +48,6 @@ export function useBench(device) {
 export function LiveBench({ known, board, label, isStrip, ids = null, choice = null, hands = null, onShow }) {
   const show = useRef(onShow);
   show.current = onShow;
-  const isCalm = useMedia("(prefers-reduced-motion: reduce)");
   const parts = known.parts().filter((one) => (ids === null || ids.includes(one.id)) && one.id !== choice?.was);
   if (choice) parts.push(choice.part);
   const look = [known.answer?.wiring, parts.map((one) => one.id), isStrip, hands !== null, board?.name, choice?.look].join(" ");
@@ -72,10 +69,8 @@ export function LiveBench({ known, board, label, isStrip, ids = null, choice = n
       drawing.update(states, levels);
       show.current?.(states);
     };
-    draw();
-    const timer = setInterval(draw, isCalm ? CALM_MS : FRAME_MS);
-    return () => clearInterval(timer);
-  }, [drawing, known, isCalm]);
+    return everyFrame(draw);
+  }, [drawing, known]);
   return html`<${Problem} error=${known.error} />${stage}`;
 }
 

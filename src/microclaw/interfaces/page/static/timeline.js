@@ -17,6 +17,8 @@ const AXIS = 22;
 export const LATE_MS = 60; // the newest edges are on their way: the right end is so far behind the board's time
 const WINDOWS = [2, 10, 60].map((one) => [one, `${one} s`]);
 const TEXT_MS = 500;
+const FRAME_MS = 50;
+const CALM_MS = 250;
 const PERIODS = 6; // of a steady program: so many are drawn at least
 const AGAIN = "is it powered, and on the network? This page reads it again by itself";
 /** @type {Track} */
@@ -100,20 +102,17 @@ function useTrials(device, used, changed) {
   return found;
 }
 
-/** Draws while it is seen: each frame, or four times a second for people who want little motion. @param {() => unknown} draw */
+/** Draw now, and 20 times a second; people who want little motion get four. All draw at one beat, and so in one frame. @param {() => unknown} draw */
 export function everyFrame(draw) {
   const calm = matchMedia("(prefers-reduced-motion: reduce)");
-  let frame = 0;
-  let lastMs = 0;
-  /** @param {number} nowMs */
-  const step = (nowMs) => {
-    frame = requestAnimationFrame(step);
-    if (calm.matches && nowMs - lastMs < 250) return;
-    lastMs = nowMs;
+  let timer = 0;
+  const step = () => {
+    const frameMs = calm.matches ? CALM_MS : FRAME_MS;
+    timer = setTimeout(step, frameMs - (performance.now() % frameMs));
     draw();
   };
-  frame = requestAnimationFrame(step);
-  return () => cancelAnimationFrame(frame);
+  step();
+  return () => clearTimeout(timer);
 }
 
 /** @param {HTMLCanvasElement} canvas @param {string} device @param {any} view */
@@ -124,6 +123,7 @@ function drawBoard(canvas, device, view) {
   const end = board.knownUntil(until);
   const scale = window.devicePixelRatio || 1;
   const width = canvas.clientWidth;
+  const { top, bottom } = canvas.getBoundingClientRect();
   const height = view.rows.length * ROW + AXIS;
   const size = [Math.round(width * scale), Math.round(height * scale)];
   if (canvas.width !== size[0] || canvas.height !== size[1]) {
@@ -131,7 +131,8 @@ function drawBoard(canvas, device, view) {
     canvas.style.height = `${height}px`;
   }
   const draw = canvas.getContext("2d");
-  if (draw === null) return;
+  const isInSight = bottom > 0 && top < innerHeight;
+  if (draw === null || !isInSight) return;
   const style = getComputedStyle(canvas);
   const colour = (/** @type {string} */ name) => style.getPropertyValue(name);
   draw.setTransform(scale, 0, 0, scale, 0, 0);
