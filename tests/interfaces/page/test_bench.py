@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterator
 
 import pytest
-from playwright.sync_api import Locator, Page, Route, expect
+from playwright.sync_api import Browser, Locator, Page, Route, expect
 from tests.interfaces.page.conftest import OpenPage, PageHost, go
 from tests.interfaces.page.test_views import check_and_picture
 from tests.stories.conftest import until
@@ -291,6 +291,54 @@ def test_the_bench_is_readable_for_everybody_and_a_strip_on_a_phone(bench_host: 
     for part in ("btn1", "led1", "pot1"):
         expect(drawn(page, part)).to_have_attribute("aria-label", re.compile(rf"^{part}, .* on pin \d+: ."))
     assert page.locator("svg.bench [style]").count() == 0
+
+
+def test_a_still_bench_asks_for_no_frames_and_its_timeline_is_drawn_only_in_sight(
+    bench_host: PageHost, open_page: OpenPage, chromium: Browser
+) -> None:
+    with chromium.new_context(viewport={"width": 1280, "height": 500}) as context:
+        context.clock.install()
+        page = open_bench(bench_host, open_page, context=context)
+        expect(drawn(page, "btn1").locator(".words")).to_have_text("released")
+        timeline = page.locator("canvas.timeline")
+        expect(timeline).not_to_be_in_viewport()
+        page.evaluate(COUNT_WORK)
+        frames, drawings, changes = work_of_a_second(page)
+        assert (drawings, changes) == (0, 0)
+        assert frames < FRAMES_A_SECOND, "only news of the host may ask for some"
+        timeline.scroll_into_view_if_needed()
+        frames, drawings, _ = work_of_a_second(page)
+        assert 0 < drawings <= FRAMES_A_SECOND + 1
+        assert frames < FRAMES_A_SECOND
+
+
+FRAMES_A_SECOND = 20
+COUNT_WORK = """() => {
+    window.work = { frames: 0, drawings: 0, changes: 0 };
+    const ask = window.requestAnimationFrame;
+    window.requestAnimationFrame = (draw) => {
+        work.frames += 1;
+        return ask(draw);
+    };
+    const clear = CanvasRenderingContext2D.prototype.clearRect;
+    CanvasRenderingContext2D.prototype.clearRect = function (...box) {
+        work.drawings += 1;
+        clear.apply(this, box);
+    };
+    const observer = new MutationObserver((changes) => { work.changes += changes.length; });
+    const options = { subtree: true, childList: true, attributes: true, characterData: true };
+    observer.observe(document.querySelector("svg.bench"), options);
+}"""
+
+
+def work_of_a_second(page: Page) -> list[int]:
+    """Return how many frames the page asked for, drawings of canvases and changes of the bench, in a second of its clock."""
+    page.clock.pause_at(page.evaluate("Date.now() / 1000 + 1"))
+    page.evaluate("Object.assign(work, { frames: 0, drawings: 0, changes: 0 })")
+    page.clock.run_for(1000)
+    work: list[int] = page.evaluate("[work.frames, work.drawings, work.changes]")
+    page.clock.resume()
+    return work
 
 
 def test_while_the_host_is_away_the_drawing_is_the_wiring_alone(bench_host: PageHost, open_page: OpenPage) -> None:
