@@ -11,7 +11,12 @@ from tests.interfaces.cli.conftest import Run
 
 from microclaw.errors import BuildError, ConfigError
 from microclaw.hardware.boards import load_board
-from microclaw.interfaces.cli.program_files import name_of_program, program_paths, program_values
+from microclaw.interfaces.cli.program_files import (
+    find_expect_file,
+    name_of_program,
+    program_paths,
+    program_values,
+)
 from microclaw.interfaces.cli.program_folder import program_file
 from microclaw.interfaces.cli.project_notes import is_title_of, project_notes
 
@@ -126,7 +131,7 @@ def test_the_lists_of_a_project_say_what_is_missing_and_for_which_board_it_is(tm
     text = "# a list\nAdafruit SSD1306@2.5.7\n\nKeypad\nFastLED@wokwi:0123\n"
     (tmp_path / "libraries.txt").write_text(text)
     board = load_board("esp32-devkitc-v4")
-    assert project_notes(sketch, board) == ["Adafruit SSD1306: ours; Keypad: ours; FastLED: not here"]
+    assert project_notes(sketch, board) == ["Adafruit SSD1306: built in; Keypad: built in; FastLED: missing"]
     project = tmp_path / "project"
     shutil.copytree(FOLDERS / "platformio", project)
     ini = project / "platformio.ini"
@@ -136,9 +141,76 @@ def test_the_lists_of_a_project_say_what_is_missing_and_for_which_board_it_is(tm
     )
     main = project / "src" / "main.cpp"
     libraries, board_note = project_notes(main, board)
-    assert libraries == "Adafruit GFX Library: ours; Lamp: in the project; Keypad: ours"
+    assert libraries == "Adafruit GFX Library: built in; Lamp: in the project; Keypad: built in"
     assert "ESP32-S3" in board_note
     assert project_notes(main, load_board("esp32-s3-devkitc-1-v1.1")) == [libraries]
-    for wrong in ("no sections\n", "[env:a]\nboard = uno\n"):
+    two_boards = "[env:a]\nboard = esp32-s3-devkitc-1\n[env:b]\nboard = esp32dev\n"
+    for wrong in ("no sections\n", "[env:a]\nboard = uno\n", two_boards):
         ini.write_text(wrong)
         assert project_notes(main, board) == []
+
+
+def test_a_title_of_a_list_is_short_whatever_its_line_is(tmp_path: Path) -> None:
+    sketch = tmp_path / "sketch.ino"
+    (tmp_path / "libraries.txt").write_text(f"Lamp{' ' * 60_000}s\n{'x' * 5_000}\n")
+    (note,) = project_notes(sketch, None)
+    assert len(note) < 300
+
+
+EMBEDS = 'extern const char text[] asm("_binary_hello_txt_start");\n'
+
+
+@pytest.mark.parametrize(
+    ("main", "declares", "embedded"),
+    [
+        ("lamp.ino", "lamp.ino", "hello.txt"),
+        ("lamp.ino", "words.h", "hello.txt"),
+        ("src/main.cpp", "src/main.cpp", "src/hello.txt"),
+        ("src/main.cpp", "src/words.h", "hello.txt"),
+    ],
+)
+def test_a_text_is_embedded_by_each_file_of_a_program(tmp_path: Path, main: str, declares: str, embedded: str) -> None:
+    (tmp_path / "src").mkdir()
+    if main.startswith("src"):
+        (tmp_path / "platformio.ini").write_text("[env:a]\n")
+    (tmp_path / main).write_text('#include "words.h"\nvoid setup() {}\nvoid loop() {}\n')
+    with (tmp_path / declares).open("a") as file:
+        file.write(EMBEDS)
+    (tmp_path / embedded).write_text("hello")
+    assert tmp_path / embedded in program_paths(tmp_path / main)
+    assert '"hello"' in program_values(tmp_path / main)["source"]
+
+
+def test_a_method_and_a_comment_begin_no_program(tmp_path: Path) -> None:
+    (tmp_path / "lamp.ino").write_text("void setup() {}\nvoid loop() {}\n")
+    (tmp_path / "level.cpp").write_text("class Part {\n    void setup() {}\n};\n")
+    (tmp_path / "old level.ino").write_text("/* was:\nvoid setup() {}\n*/\nint level() { return 3; }\n")
+    assert program_file(tmp_path) == tmp_path / "lamp.ino"
+    assert len(program_paths(tmp_path / "lamp.ino")) == 3
+    assert "int level()" in program_values(tmp_path / "lamp.ino")["source"]
+
+
+def test_an_example_of_a_library_is_built_with_it(tmp_path: Path) -> None:
+    library = tmp_path / "Blinker"
+    example = library / "examples" / "Blink" / "Blink.ino"
+    example.parent.mkdir(parents=True)
+    (library / "src").mkdir()
+    (library / "library.properties").write_text("name=Blinker\n")
+    (library / "src" / "Blinker.h").write_text("int blinks();\n")
+    (library / "src" / "Blinker.cpp").write_text("int blinks() { return 3; }\n")
+    example.write_text("#include <Blinker.h>\nvoid setup() {}\nvoid loop() {}\n")
+    assert program_paths(example) == [example, library / "src" / "Blinker.cpp", library / "src" / "Blinker.h"]
+
+
+def test_an_included_name_that_no_disk_takes_is_no_file(tmp_path: Path) -> None:
+    sketch = tmp_path / "lamp.ino"
+    sketch.write_text(f'#include "{"a" * 300}.h"\nvoid setup() {{}}\nvoid loop() {{}}\n')
+    assert program_paths(sketch) == [sketch]
+
+
+def test_expectations_of_a_project_lie_beside_its_diagram(tmp_path: Path) -> None:
+    (tmp_path / "src").mkdir()
+    (tmp_path / "main.expect").write_text("pin 2: high\n")
+    assert find_expect_file(tmp_path / "src" / "main.cpp") == tmp_path / "main.expect"
+    (tmp_path / "src" / "main.expect").write_text("pin 2: low\n")
+    assert find_expect_file(tmp_path / "src" / "main.cpp") == tmp_path / "src" / "main.expect"

@@ -223,6 +223,14 @@ async def test_a_file_that_is_embedded_is_a_text_at_its_symbols(try_files: Try) 
     assert "a\\b?? \u00fc" in "\n".join(trial.log)
 
 
+def test_a_file_that_is_embedded_many_times_does_not_fill_the_memory() -> None:
+    declarations = []
+    for number in range(5_000):
+        declarations.append(f'extern const char text{number}[] asm("_binary_big_txt_start");')
+    with pytest.raises(BuildError, match="more than 262,144 characters"):
+        join_files("main.c", "\n".join(declarations), {"big.txt": "x" * 60_000})
+
+
 async def test_inline_assembly_is_refused_once_where_the_preprocessor_leaves_it(compile_c: CompileC) -> None:
     for source, places in (
         (EMBEDDING, [(7, 31), (8, 33)]),

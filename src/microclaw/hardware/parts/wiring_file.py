@@ -12,7 +12,7 @@ from microclaw.hardware.parts.wiring import Wiring, parse_wiring, wiring_tables
 
 WIRING_FILE: Final = "wiring.toml"
 DIAGRAM_FILE: Final = "diagram.json"
-# PlatformIO has programs in src/, ESP-IDF in main/; the diagram lies beside that folder.
+# PlatformIO has programs in src/, ESP-IDF in main/; a diagram lies beside that folder.
 _INNER_FOLDERS: Final = ("src", "main")
 # The keys of a keypad "#" and "*" are not among these.
 _BARE_KEY: Final = re.compile(r"[A-Za-z0-9_-]+")
@@ -21,22 +21,26 @@ _JSON: Final = re.compile(r"\s*(\{|\[\s*[{\]])")
 
 
 def find_wiring_file(program: Path) -> Path | None:
-    """Return the wiring file of a program's file or folder, or None if it has none.
-
-    It lies beside the program, or in the parent of a folder named src or main.
-    """
-    folder = program.absolute()
-    if not folder.is_dir():
-        folder = folder.parent
-    folders = [folder]
-    if folder.name in _INNER_FOLDERS:
-        folders.append(folder.parent)
-    for place in folders:
+    """Return the wiring file of a program's file or folder, or None if it has none."""
+    for place in places_beside(program):
         for name in (WIRING_FILE, DIAGRAM_FILE):
             file = place / name
             if file.is_file():
                 return file
     return None
+
+
+def places_beside(program: Path) -> list[Path]:
+    """Return the folders in which the files of a program's file or folder lie that are none of its source.
+
+    It is the program's own, then the parent of a folder named src or main.
+    """
+    folder = program.absolute()
+    if not folder.is_dir():
+        folder = folder.parent
+    if folder.name in _INNER_FOLDERS:
+        return [folder, folder.parent]
+    return [folder]
 
 
 def read_wiring_text(text: str) -> Wiring:

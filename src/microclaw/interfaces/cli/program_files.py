@@ -20,7 +20,7 @@ from microclaw.hardware.boards.firmware import PLAIN, STOCK, parse_firmware, wor
 from microclaw.hardware.boards.profile import BoardProfile
 from microclaw.hardware.parts.diagram_nets import MAX_DIAGRAM_BYTES
 from microclaw.hardware.parts.wiring import Wiring
-from microclaw.hardware.parts.wiring_file import find_wiring_file, read_wiring_text
+from microclaw.hardware.parts.wiring_file import find_wiring_file, places_beside, read_wiring_text
 from microclaw.interfaces.cli.sketch_files import MAX_FILE_BYTES, SKETCH_SUFFIXES, find_source_files
 from microclaw.programs.building import program_language
 from microclaw.programs.proof.expectation_text import MAX_TEXT_CHARS, parse_expectations
@@ -127,9 +127,12 @@ def program_wiring(program: Path, file: Path | None = None) -> ProgramWiring | N
 
 def find_expect_file(program: Path) -> Path | None:
     """Return the file with a program's expectations beside it, blink.expect for blink.c; None if there is none."""
-    file = program.with_suffix(".expect")
-    if program.suffix and file.is_file():
-        return file
+    if not program.suffix:
+        return None
+    for place in places_beside(program):
+        file = place / f"{program.stem}.expect"
+        if file.is_file():
+            return file
     return None
 
 

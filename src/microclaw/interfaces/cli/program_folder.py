@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import itertools
+import shlex
 from pathlib import Path
 from typing import Final
 
@@ -11,12 +11,12 @@ from microclaw.interfaces.cli.sketch_files import (
     PLATFORMIO_FILE,
     SKETCH_SUFFIXES,
     SOURCE_SUFFIXES,
+    list_sources,
     read_leniently,
     starts_a_program,
 )
 
 _SUFFIXES: Final = (*SKETCH_SUFFIXES, *SOURCE_SUFFIXES, ".py")
-_MAX_LISTED: Final = 2000
 _MAX_SHOWN: Final = 6
 # Names that say: this is the program. Wokwi calls a sketch sketch.ino.
 _MAIN_STEMS: Final = ("main", "sketch")
@@ -29,7 +29,7 @@ def program_file(path: Path) -> Path:
     folder = path
     if (path / PLATFORMIO_FILE).is_file():
         folder = path / "src"
-    sources = _list_sources(folder)
+    sources = list_sources(folder, _SUFFIXES)
     for candidates in (_named_as_folder(sources, path), _named_main(sources), _starting(sources)):
         if len(candidates) == 1:
             return candidates[0]
@@ -41,13 +41,6 @@ def program_file(path: Path) -> Path:
         raise _unclear(path, sources)
     text = f"there is no program in {path}"
     raise ConfigError(text, next_step=f"give its file: one of {', '.join(_SUFFIXES)}")
-
-
-def _list_sources(folder: Path) -> list[Path]:
-    if not folder.is_dir():
-        return []
-    entries = itertools.islice(folder.iterdir(), _MAX_LISTED)
-    return sorted(path for path in entries if path.suffix in _SUFFIXES and path.is_file())
 
 
 def _named_as_folder(sources: list[Path], folder: Path) -> list[Path]:
@@ -74,4 +67,4 @@ def _unclear(folder: Path, candidates: list[Path]) -> ConfigError:
     if len(candidates) > _MAX_SHOWN:
         names.append("...")
     text = f"{folder} has several programs: {', '.join(names)}"
-    return ConfigError(text, next_step=f"name one: microclaw run {candidates[0]}")
+    return ConfigError(text, next_step=f"name one: microclaw run {shlex.quote(str(candidates[0]))}")

@@ -18,7 +18,7 @@ from microclaw.interfaces.cli.sketch_files import PLATFORMIO_FILE, library_folde
 WOKWI_LIST: Final = "libraries.txt"
 _MAX_LIST_BYTES: Final = 64 << 10
 _MAX_LIBRARIES: Final = 100
-_VERSION: Final = re.compile(r"\s*(?:@|#).*$")
+_MAX_TITLE_CHARS: Final = 100
 _WORD: Final = re.compile(r"[a-z0-9]+")
 # What titles have beside the name of the header: "Keypad Arduino Library", "Adafruit Unified Sensor".
 _NO_NAMES: Final = frozenset(("library", "lib", "arduino", "unified", "and", "for"))
@@ -35,11 +35,8 @@ def project_notes(file: Path, board: BoardProfile | None) -> list[str]:
     libraries = _listed_libraries(folder)
     if libraries:
         notes.append("; ".join(f"{title}: {_place_of(title, file)}" for title in libraries))
-    board_type = _project_board(folder)
-    if board is not None and board_type is not None:
-        chip = _chip_of(board_type)
-        if chip is not None and chip != board.chip:
-            notes.append(f"{PLATFORMIO_FILE} is for {board_type} ({chip}); this board is {board.title} ({board.chip})")
+    if board is not None:
+        notes += _board_notes(folder, board)
     return notes
 
 
@@ -62,11 +59,11 @@ def _place_of(title: str, file: Path) -> str:
     from microclaw.programs.wasm.source_scanner import header_names
 
     if any(header.endswith(".h") and is_title_of(title, header) for header in header_names()):
-        return "ours"
+        return "built in"
     for folder in library_folders(file):
         if is_title_of(title, f"{folder.name}.h"):
             return "in the project"
-    return "not here"
+    return "missing"
 
 
 def _listed_libraries(folder: Path) -> list[str]:
@@ -79,22 +76,33 @@ def _wokwi_libraries(file: Path) -> Iterator[str]:
     if not file.is_file():
         return
     for line in read_given_text(file, _MAX_LIST_BYTES).splitlines():
-        title = _VERSION.sub("", line).strip()
+        title = _without_version(line)
         if title:
             yield title
+
+
+def _without_version(line: str) -> str:
+    """Return what stands before the version or the remark of a line."""
+    return re.split("[@#]", line, maxsplit=1)[0].strip()[:_MAX_TITLE_CHARS]
 
 
 def _project_libraries(folder: Path) -> Iterator[str]:
     """Yield the libraries of `lib_deps`: OWNER/NAME @ VERSION, or the address of a repository."""
     for value in _project_values(folder, "lib_deps"):
         for line in re.split(r"[\n,]", value):
-            title = _VERSION.sub("", line).strip().rstrip("/").rpartition("/")[2].removesuffix(".git")
+            title = _without_version(line).rstrip("/").rpartition("/")[2].removesuffix(".git")
             if title and not title.startswith((";", "$")):
                 yield title
 
 
-def _project_board(folder: Path) -> str | None:
-    return next(_project_values(folder, "board"), None)
+def _board_notes(folder: Path, board: BoardProfile) -> list[str]:
+    """Return a note if all boards of the project have another chip than this one."""
+    board_types = list(_project_values(folder, "board"))
+    chips = [_chip_of(board_type) for board_type in board_types]
+    if not board_types or None in chips or board.chip in chips:
+        return []
+    project_text = f"{PLATFORMIO_FILE} is for {board_types[0]} ({chips[0]})"
+    return [f"{project_text}; this board is {board.title} ({board.chip})"]
 
 
 def _project_values(folder: Path, key: str) -> Iterator[str]:

@@ -22,10 +22,15 @@ MAX_FILE_BYTES: Final = 4 << 20
 PLATFORMIO_FILE: Final = "platformio.ini"
 SKETCH_SUFFIXES: Final = (".ino", ".pde")
 SOURCE_SUFFIXES: Final = (".c", ".cpp", ".cc", ".cxx")
+LIBRARY_FILE: Final = "library.properties"  # of the Arduino IDE, in the folder of a library
 _ALL_SUFFIXES: Final = (*SKETCH_SUFFIXES, *SOURCE_SUFFIXES)
 # A library may have thousands of examples; what is looked at of a folder stays small.
 _MAX_LISTED: Final = 2000
-_STARTS: Final = re.compile(r"^[ \t]*(?:void|int|extern\s+\"C\"\s+void)\s+(?:setup|main|on_init)\s*\(", re.MULTILINE)
+_MAX_WALKED: Final = 20_000
+# No program is longer.
+_MAX_SEARCHED_BYTES: Final = 256 << 10
+# A method of a class is indented.
+_STARTS: Final = re.compile(r"^(?:void|int|extern\s+\"C\"\s+void)\s+(?:setup|main|on_init)\s*\(", re.MULTILINE)
 
 
 class SourceFiles(Struct, frozen=True):
@@ -44,8 +49,7 @@ def find_source_files(file: Path, text: str) -> SourceFiles:
     Raises ConfigError for a file that cannot be read.
     """
     search = _Search(file)
-    search.add_embedded(text)
-    search.add_included(search.main, text)
+    search.add_needed(search.main, text)
     search.pending += search.project_sources()
     search.read_pending()
     return SourceFiles(search.main, search.paths, search.texts)
@@ -53,16 +57,37 @@ def find_source_files(file: Path, text: str) -> SourceFiles:
 
 def starts_a_program(text: str) -> bool:
     """Return True if a source defines a function with which a program begins."""
-    return _STARTS.search(text) is not None
+    # Most sources have no such line, not even in a comment.
+    if _STARTS.search(text) is None:
+        return False
+    # Imported here, because most programs are one file.
+    from microclaw.programs.wasm.source_files import without_comments
+
+    return _STARTS.search(without_comments(text)) is not None
 
 
 def read_leniently(path: Path) -> str:
     """Return the text of a file that is only searched for functions, or nothing if it cannot be read."""
     try:
         with path.open(encoding="utf-8", errors="replace") as file:
-            return file.read(MAX_FILE_BYTES)
+            return file.read(_MAX_SEARCHED_BYTES)
     except OSError:
         return ""
+
+
+def list_sources(folder: Path, suffixes: tuple[str, ...] = _ALL_SUFFIXES, *, recursive: bool = False) -> list[Path]:
+    """Return the files with such suffixes in a folder, sorted; links to folders are not followed."""
+    paths: list[Path] = []
+    if recursive and folder.is_symlink():
+        return paths
+    walked_count = 0
+    for place, subfolders, names in os.walk(folder):
+        paths += [Path(place, name) for name in names if name.endswith(suffixes)]
+        walked_count += len(names)
+        if not recursive or walked_count > _MAX_WALKED:
+            break
+        subfolders.sort()
+    return sorted(paths)[:_MAX_LISTED]
 
 
 def program_folder(file: Path) -> Path:
@@ -77,13 +102,17 @@ def program_folder(file: Path) -> Path:
 def library_folders(file: Path) -> list[Path]:
     """Return the folders of the libraries that lie beside a program, the first of two equal names first.
 
-    They are in `libraries` beside the sketch or its folder (a sketchbook), and in `lib` of a PlatformIO project.
+    They are in `libraries` beside the sketch or its folder (a sketchbook), and in `lib` of a PlatformIO project. For
+    an example of a library it is that library.
     """
     folder = program_folder(file.resolve())
     places = [folder / "libraries", folder.parent / "libraries"]
     if (folder / PLATFORMIO_FILE).is_file():
         places = [folder / "lib"]
     folders = []
+    for parent in folder.parents:
+        if parent.name == "examples" and (parent.parent / LIBRARY_FILE).is_file():
+            folders.append(parent.parent)
     for place in places:
         folders += _subfolders(place)
     return folders
@@ -113,11 +142,13 @@ class _Search:
         self.texts: dict[str, str] = {}
         self.pending: list[str] = []
         self._used_libraries: set[str] = set()
+        self._renamed: dict[str, Path] = {}
 
-    def add_included(self, within: str, text: str) -> None:
-        """Put the files that a text includes into the list of those to be read."""
+    def add_needed(self, within: str, text: str) -> None:
+        """Put the files that a text includes or embeds into the list of those to be read."""
         from microclaw.programs.wasm.source_files import included_names
 
+        self._add_embedded(within, text)
         for include in included_names(text):
             name = self._includes.find(include, within)
             if name is not None:
@@ -132,20 +163,8 @@ class _Search:
                 continue
             self.paths[name] = path
             self.texts[name] = read_given_text(path, MAX_FILE_BYTES)
-            self.add_included(name, self.texts[name])
+            self.add_needed(name, self.texts[name])
             self._add_sources_of(name)
-
-    def add_embedded(self, text: str) -> None:
-        """Read the files whose symbols (_binary_..._start) a program names."""
-        from microclaw.programs.wasm.embedded_files import embedded_symbols, find_embedded
-
-        if "_binary_" not in text:
-            return
-        names = [path.name for path in self._file.parent.iterdir()]
-        for symbol in embedded_symbols(text):
-            name = find_embedded(symbol, names)
-            if name is not None:
-                self.pending.append(name)
 
     def project_sources(self) -> list[str]:
         """Return the sources that belong to the program without being included: tabs, and a project's src folder."""
@@ -161,10 +180,25 @@ class _Search:
         """Return True if all in the folder is one sketch: by its name, or because nothing else there is a program."""
         if self._folder.name == self._file.stem:
             return True
-        others = [path for path in _list_sources(self._folder, recursive=False) if path != self._file]
+        others = [path for path in list_sources(self._folder) if path != self._file]
         if len(others) > MAX_FILES:
             return False
         return not any(starts_a_program(read_leniently(path)) for path in others)
+
+    def _add_embedded(self, within: str, text: str) -> None:
+        """List the files whose symbols (_binary_..._start) a text names: beside it, or in the program's folder."""
+        from microclaw.programs.wasm.embedded_files import embedded_symbols, find_embedded
+
+        if "_binary_" not in text:
+            return
+        names: list[str] = []
+        for folder in dict.fromkeys((posixpath.dirname(within), "")):
+            _root, path = self._place(folder)
+            names += [posixpath.join(folder, file.name) for file in list_sources(path, ("",))]
+        for symbol in embedded_symbols(text):
+            name = find_embedded(symbol, names)
+            if name is not None:
+                self.pending.append(name)
 
     def _add_sources_of(self, name: str) -> None:
         """List the sources of a header: its own, or all of the library that it belongs to."""
@@ -188,14 +222,22 @@ class _Search:
         """Return a library's sources: all below src, else those beside its header and in utility."""
         folder = self._libraries[library]
         if (folder / "src").is_dir():
-            paths = _list_sources(folder / "src", recursive=True)
+            paths = list_sources(folder / "src", recursive=True)
         else:
-            paths = [*_list_sources(folder, recursive=False), *_list_sources(folder / "utility", recursive=False)]
-        return [f"{library}/{path.relative_to(folder).as_posix()}" for path in paths]
+            paths = [*list_sources(folder), *list_sources(folder / "utility")]
+        return [self._name_of(path, folder, f"{library}/") for path in paths]
 
     def _names_below(self, folder: Path, *, recursive: bool) -> list[str]:
-        paths = _list_sources(folder, recursive=recursive)
-        return [path.relative_to(self._folder).as_posix() for path in paths]
+        paths = list_sources(folder, recursive=recursive)
+        return [self._name_of(path, self._folder, "") for path in paths]
+
+    def _name_of(self, path: Path, folder: Path, prefix: str) -> str:
+        """Return the name in the program of a file below a folder; "my tab.ino" has another one there."""
+        file = prefix + path.relative_to(folder).as_posix()
+        name = name_for_mark(file)
+        if name != file:
+            self._renamed.setdefault(name, path)
+        return name
 
     def _exists(self, name: str) -> bool:
         return self._path(name) is not None
@@ -204,16 +246,28 @@ class _Search:
         """Return the path of a file by its name in the program; None if there is none, or a link leads out."""
         if posixpath.normpath(name) != name or name.startswith(("/", "..")):
             return None
-        library = self._library_of(name)
-        if library is not None:
-            folder = self._libraries[library]
-            path = folder / name.removeprefix(f"{library}/")
-        else:
-            folder = self._folder
-            path = folder / name
-        if path.is_file() and path.resolve().is_relative_to(folder.resolve()):
+        root, path = self._place(name)
+        if _is_file(path) and path.resolve().is_relative_to(root.resolve()):
             return path
         return None
+
+    def _place(self, name: str) -> tuple[Path, Path]:
+        """Return where a file or folder of the program is by its name: the folder that it must be in, and its path."""
+        root = self._folder
+        path = root / name
+        library = self._library_of(name)
+        if library is not None:
+            root = self._libraries[library]
+            path = root / name.removeprefix(library).lstrip("/")
+        return root, self._renamed.get(name, path)
+
+
+def _is_file(path: Path) -> bool:
+    """Return True for a file; False also for a name that is too long for the disk, and in a folder that is locked."""
+    try:
+        return path.is_file()
+    except OSError:
+        return False
 
 
 def _subfolders(folder: Path) -> list[Path]:
@@ -222,16 +276,3 @@ def _subfolders(folder: Path) -> list[Path]:
         return []
     entries = itertools.islice(folder.iterdir(), _MAX_LISTED)
     return sorted(path for path in entries if path.is_dir())
-
-
-def _list_sources(folder: Path, *, recursive: bool) -> list[Path]:
-    """Return the sources of C, C++ and sketches in a folder, sorted; links to folders are not followed."""
-    paths: list[Path] = []
-    if folder.is_symlink():
-        return paths
-    for place, subfolders, names in os.walk(folder):
-        paths += [Path(place, name) for name in names if name.endswith(_ALL_SUFFIXES)]
-        if not recursive or len(paths) > _MAX_LISTED:
-            break
-        subfolders.sort()
-    return sorted(paths)

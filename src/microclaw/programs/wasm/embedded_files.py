@@ -30,24 +30,39 @@ def find_embedded(symbol: str, names: Iterable[str]) -> str | None:
     return None
 
 
-def with_files_embedded(text: str, files: Mapping[str, str]) -> str:
-    """Return a source with the texts of those of `files` in it that it embeds. Others are left as they are."""
+def with_files_embedded(text: str, files: Mapping[str, str], most_chars: int) -> str | None:
+    """Return a source with the texts of those of `files` in it that it embeds. Others are left as they are.
+
+    Returns None if these texts have more than `most_chars` as C: a source may declare one file many times.
+    """
+    declarations = list(_DECLARATION.finditer(text))
     starts = {}
-    for declaration in _DECLARATION.finditer(text):
+    for declaration in declarations:
         if declaration["edge"] == "start":
             starts[declaration["symbol"]] = declaration["name"]
+    pieces = []
+    copied = 0
+    left_chars = most_chars
+    for declaration in declarations:
+        definition = _definition(declaration, files, starts)
+        left_chars -= len(definition)
+        if left_chars < 0:
+            return None
+        pieces += [text[copied : declaration.start()], definition]
+        copied = declaration.end()
+    return "".join([*pieces, text[copied:]])
 
-    def definition(declaration: re.Match[str]) -> str:
-        file = find_embedded(declaration["symbol"], files)
-        start = starts.get(declaration["symbol"])
-        if file is None or start is None:
-            return declaration[0]
-        head = f"static {declaration['type']} "
-        if declaration["edge"] == "end":
-            return f"{head}*const {declaration['name']} __attribute__((unused)) = {start} + sizeof {start};"
-        return f"{head}{declaration['name']}[] __attribute__((unused)) = {_c_text(files[file])};"
 
-    return _DECLARATION.sub(definition, text)
+def _definition(declaration: re.Match[str], files: Mapping[str, str], starts: Mapping[str, str]) -> str:
+    """Return the C that stands in place of a declaration; `starts` are the names of the texts by their symbols."""
+    file = find_embedded(declaration["symbol"], files)
+    start = starts.get(declaration["symbol"])
+    if file is None or start is None:
+        return declaration[0]
+    head = f"static {declaration['type']} "
+    if declaration["edge"] == "end":
+        return f"{head}*const {declaration['name']} __attribute__((unused)) = {start} + sizeof {start};"
+    return f"{head}{declaration['name']}[] __attribute__((unused)) = {_c_text(files[file])};"
 
 
 def _c_text(text: str) -> str:

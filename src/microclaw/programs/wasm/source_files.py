@@ -108,10 +108,9 @@ def join_files(file: str, source: str, files: Mapping[str, str]) -> str:
         _refuse(f"{len(files)} files: a program has at most {MAX_FILES} beside its main one", file)
     for name in files:
         if not re.fullmatch(FILE_NAME, name):
-            _refuse(
-                f"{name[:100]!r} is no name for a file of a program", file, "letters, digits, _ - / and .h, .c, .cpp"
-            )
-    joined = _Joined(files, IncludePaths(_library_roots(files), files.__contains__))
+            message = f"{name[:100]!r} is no name for a file of a program"
+            _refuse(message, file, "rename the file: letters, digits, _ and -, with the ending .h, .c or .cpp")
+    joined = _Joined(file, files, IncludePaths(_library_roots(files), files.__contains__))
     joined.add(name_for_mark(file), source, ())
     for name in sorted(files, key=lambda name: (not name.endswith(_TABS), name)):
         if name.endswith(_SOURCES) and name != file and name not in joined.included:
@@ -122,7 +121,13 @@ def join_files(file: str, source: str, files: Mapping[str, str]) -> str:
     return "\n".join(joined.lines) + "\n"
 
 
+def without_comments(text: str) -> str:
+    """Return a text of C or C++ with blanks in place of its comments; its lines stay."""
+    return _BLANKET.sub(_blank_comment, text)
+
+
 class _Joined(Struct):
+    main: str
     files: Mapping[str, str]
     include_paths: IncludePaths
     lines: list[str] = []
@@ -140,7 +145,10 @@ class _Joined(Struct):
         if file in self.once:
             return
         text = blank_marks(with_plain_newlines(source).removesuffix("\n"))
-        text = with_files_embedded(text, self.files)
+        text_with_files = with_files_embedded(text, self.files, MAX_TEXT_CHARS)
+        if text_with_files is None:
+            self._refuse_length()
+        text = text_with_files
         if _ONCE.search(text):
             self.once.add(file)
             text = _ONCE.sub("", text)
@@ -170,8 +178,16 @@ class _Joined(Struct):
     def _line(self, line: str) -> None:
         self.chars += len(line) + 1
         if self.chars > MAX_TEXT_CHARS:
-            _refuse(f"with its files the program has more than {MAX_TEXT_CHARS:,} characters", "main.c")
+            self._refuse_length()
         self.lines.append(line)
+
+    def _refuse_length(self) -> NoReturn:
+        message = f"with its files the program has more than {MAX_TEXT_CHARS:,} characters"
+        _refuse(message, self.main, "leave large texts out, or read them from a file on the board")
+
+
+def _blank_comment(match: re.Match[str]) -> str:
+    return match["text"] or re.sub(r"[^\n]", " ", match[0])
 
 
 def _library_roots(files: Iterable[str]) -> tuple[str, ...]:
@@ -195,7 +211,7 @@ def _includes(text: str) -> list[re.Match[str]]:
     """Find the #include directives that are not in a comment."""
     if "#" not in text:
         return []
-    return [*_INCLUDE.finditer(_BLANKET.sub(lambda found: found["text"] or re.sub(r"[^\n]", " ", found[0]), text))]
+    return list(_INCLUDE.finditer(without_comments(text)))
 
 
 def _check_language(file: str, other: str) -> None:
