@@ -36,6 +36,11 @@ def file_mark(file: str, line: int) -> str:
     return f'#line {line} "{file}"'
 
 
+def with_file_name(text: str, file: str) -> str:
+    """Return the text of a program of one file with a mark that names the file, as its errors must."""
+    return f"{file_mark(name_for_mark(file), 1)}\n{blank_marks(text)}"
+
+
 def name_for_mark(file: str) -> str:
     """Return the name of a program's main file as a mark can hold it, whatever the file is called."""
     return _MARKED.sub("_", file).lstrip("./")[:99]

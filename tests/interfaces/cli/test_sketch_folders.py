@@ -11,13 +11,13 @@ from tests.interfaces.cli.conftest import Run
 
 from microclaw.errors import BuildError, ConfigError
 from microclaw.hardware.boards import load_board
+from microclaw.interfaces.cli.main_file import program_file
 from microclaw.interfaces.cli.program_files import (
     find_expect_file,
     name_of_program,
     program_paths,
     program_values,
 )
-from microclaw.interfaces.cli.program_folder import program_file
 from microclaw.interfaces.cli.project_notes import is_title_of, project_notes
 
 FOLDERS = Path(__file__).parents[2] / "vectors" / "sketch_folders"
@@ -61,6 +61,42 @@ def test_a_folder_of_several_programs_asks_which(tmp_path: Path) -> None:
     (tmp_path / "help.cpp").unlink()
     with pytest.raises(ConfigError, match="no program"):
         program_file(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("files", "main"),
+    [
+        (("src/main.py", "src/lamp.py"), "src/main.py"),
+        (("shared.py", "src/main.py"), "src/main.py"),
+        (("pkg.py", "util.py"), "pkg.py"),
+        (("__init__.py", "lamp.py"), "lamp.py"),
+        (("pkg.cpp", "main.cpp"), "main.cpp"),
+    ],
+)
+def test_names_of_files_say_which_is_the_program(tmp_path: Path, files: tuple[str, ...], main: str) -> None:
+    for file in files:
+        path = tmp_path / "pkg" / file
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("\n")
+    assert program_file(tmp_path / "pkg") == tmp_path / "pkg" / main
+
+
+def test_the_environments_of_a_project_have_programs_of_their_own(tmp_path: Path) -> None:
+    (tmp_path / "src").mkdir()
+    (tmp_path / "platformio.ini").write_text("[env:a]\nbuild_src_filter = +<a.cpp>\n")
+    for name in ("a.cpp", "b.cpp"):
+        (tmp_path / "src" / name).write_text("void setup() {}\nvoid loop() {}\n")
+    (tmp_path / "src" / "help.cpp").write_text("int help() { return 1; }\n")
+    (tmp_path / "src" / "._help.cpp").write_bytes(b"\0\5")
+    assert program_paths(tmp_path / "src" / "a.cpp") == [tmp_path / "src" / "a.cpp", tmp_path / "src" / "help.cpp"]
+
+
+def test_errors_name_the_file_of_a_program_that_has_its_folders_name(run: Run, tmp_path: Path) -> None:
+    for name, text in (("main.py", "print(zz)\n"), ("main.c", "int main(void) { return zz; }\n")):
+        folder = tmp_path / name.replace(".", "_")
+        folder.mkdir()
+        (folder / name).write_text(text)
+        assert f"{name}:1:" in run("run", folder, "--try").err
 
 
 def test_a_library_that_is_not_included_and_its_examples_stay_out() -> None:
@@ -137,17 +173,32 @@ def test_the_lists_of_a_project_say_what_is_missing_and_for_which_board_it_is(tm
     ini = project / "platformio.ini"
     ini.write_text(
         "[env]\nlib_deps =\n  adafruit/Adafruit GFX Library @ ^1.11 ; a remark\n  someone/Lamp\n"
-        "  https://example.org/a/Keypad.git#1.0\n[env:a]\nboard = esp32-s3-devkitc-1\n"
+        "  https://example.org/a/Keypad.git#1.0\n[env:a]\nboard = esp32-s3-devkitc-1\nbuild_flags = -D LED=4\n"
     )
     main = project / "src" / "main.cpp"
-    libraries, board_note = project_notes(main, board)
+    libraries, flags_note, board_note = project_notes(main, board)
+    assert "build_flags are not read" in flags_note
     assert libraries == "Adafruit GFX Library: built in; Lamp: in the project; Keypad: built in"
     assert "ESP32-S3" in board_note
-    assert project_notes(main, load_board("esp32-s3-devkitc-1-v1.1")) == [libraries]
+    assert project_notes(main, load_board("esp32-s3-devkitc-1-v1.1")) == [libraries, flags_note]
     two_boards = "[env:a]\nboard = esp32-s3-devkitc-1\n[env:b]\nboard = esp32dev\n"
     for wrong in ("no sections\n", "[env:a]\nboard = uno\n", two_boards):
         ini.write_text(wrong)
         assert project_notes(main, board) == []
+
+
+def test_a_file_that_a_program_opens_and_that_is_not_sent_is_said(tmp_path: Path) -> None:
+    (tmp_path / "data").mkdir()
+    for name in ("settings.json", "other.json", "pins.h", "data/index.html"):
+        (tmp_path / name).write_text("\n")
+    main = tmp_path / "main.py"
+    main.write_text("open('settings.json'); open(\"/www/index.html\")\n")
+    assert project_notes(main, None) == [
+        "not sent: settings.json, data/index.html (only the program's sources go to the board)"
+    ]
+    sketch = tmp_path / "lamp.ino"
+    sketch.write_text('#include "pins.h"\n')
+    assert project_notes(sketch, None) == []
 
 
 def test_a_title_of_a_list_is_short_whatever_its_line_is(tmp_path: Path) -> None:

@@ -312,7 +312,7 @@ class FleetFile(YamlFile):
             self._try(fields.get("name", fields.get("file", node)), lambda: check_app_name(name))
         folder = self.path.parent
         if "file" in values:
-            body |= self._try(fields["file"], lambda: program_values(folder / values["file"])) or {}
+            body |= self._try(fields["file"], lambda: program_values(folder / values["file"], app=name)) or {}
             body |= self._read_wiring(fields, values)
         if "expect" in values:
             text = self._try(fields["expect"], lambda: expectations_text(folder / values["expect"]))

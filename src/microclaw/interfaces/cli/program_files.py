@@ -21,9 +21,10 @@ from microclaw.hardware.boards.profile import BoardProfile
 from microclaw.hardware.parts.diagram_nets import MAX_DIAGRAM_BYTES
 from microclaw.hardware.parts.wiring import Wiring
 from microclaw.hardware.parts.wiring_file import find_wiring_file, places_beside, read_wiring_text
-from microclaw.interfaces.cli.sketch_files import MAX_FILE_BYTES, SKETCH_SUFFIXES, find_source_files
+from microclaw.interfaces.cli.sketch_files import MAX_FILE_BYTES, SKETCH_SUFFIXES, find_source_files, project_folder
 from microclaw.programs.building import program_language
 from microclaw.programs.proof.expectation_text import MAX_TEXT_CHARS, parse_expectations
+from microclaw.programs.source_marks import with_file_name
 from microclaw.text import MAX_PROGRAM_CHARS
 
 WASM_MAGIC: Final = b"\0asm"
@@ -66,8 +67,10 @@ def optimization_level(text: str) -> str:
     return f"O{level}"
 
 
-def program_values(file: Path, expect: Path | None = None) -> dict[str, Any]:
+def program_values(file: Path, expect: Path | None = None, app: str | None = None) -> dict[str, Any]:
     """Return a file's program and its expectations, as the fields of acts on programs.
+
+    `app` is the program's name, None if it has the file's.
 
     A source contains the other files that belong to it (sketch_files.py, python_files.py). Raises ConfigError and
     BuildError.
@@ -82,7 +85,7 @@ def program_values(file: Path, expect: Path | None = None) -> dict[str, Any]:
         text = f"{file} is not a wasm module: it does not begin with 00 61 73 6d"
         raise ConfigError(text, next_step="build one with microclaw app build FILE.c, or name a C source .c")
     else:
-        values |= {"source": _source_text(content, file), "language": program_language(file.name)}
+        values |= {"source": _source_text(content, file, app), "language": program_language(file.name)}
     if expect is not None:
         values["expect"] = expectations_text(expect)
     return values
@@ -143,8 +146,11 @@ def expectations_text(file: Path) -> str:
     return text
 
 
-def _source_text(content: bytes, file: Path) -> str:
-    """Decode a program's source, and join it with the files beside it. Raises ConfigError if not UTF-8 or too long."""
+def _source_text(content: bytes, file: Path, app: str | None) -> str:
+    """Decode a program's source, and join it with the files beside it. Raises ConfigError if not UTF-8 or too long.
+
+    Errors name a program of one file by its name, so the text of a file that is called otherwise says the file's.
+    """
     try:
         # Some editors put a byte order mark before the text; utf-8-sig removes it.
         text = content.decode("utf-8-sig")
@@ -152,13 +158,15 @@ def _source_text(content: bytes, file: Path) -> str:
         text = f"{file} is neither wasm nor UTF-8 text (byte {exc.start})"
         raise ConfigError(text, next_step="save the source as UTF-8") from exc
     if program_language(file.name) == "python":
-        text = _join_python(file, text)
+        joined = _join_python(file, text)
     else:
-        text = _join_beside(file, text)
-    if len(text) > MAX_PROGRAM_CHARS:
-        text = f"{file} has {len(text):,} characters, a program's source at most {MAX_PROGRAM_CHARS:,}"
+        joined = _join_beside(file, text)
+    if joined == text and app not in (None, file.stem):
+        joined = with_file_name(text, file.name)
+    if len(joined) > MAX_PROGRAM_CHARS:
+        text = f"{file} has {len(joined):,} characters, a program's source at most {MAX_PROGRAM_CHARS:,}"
         raise ConfigError(text, next_step="leave large tables out, or compute them")
-    return text
+    return joined
 
 
 def _join_beside(file: Path, text: str) -> str:
@@ -197,8 +205,10 @@ def program_paths(file: Path) -> list[Path]:
 
 
 def _may_have_more(file: Path, text: str) -> bool:
-    is_sketch = file.suffix in SKETCH_SUFFIXES
-    return is_sketch or "include" in text or "_binary_" in text
+    """Return False for a program that has no other files, as most: they need not be looked for."""
+    if file.suffix in SKETCH_SUFFIXES or project_folder(file.absolute()) != file.absolute().parent:
+        return True
+    return "include" in text or "_binary_" in text
 
 
 firmware_option = click.option(

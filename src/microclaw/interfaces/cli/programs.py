@@ -21,6 +21,7 @@ from microclaw.hardware.boards.profile import BoardProfile
 from microclaw.hardware.parts.named_parts import part_line
 from microclaw.hardware.parts.wiring import parse_wiring
 from microclaw.hardware.parts.wiring_file import find_wiring_file
+from microclaw.interfaces.cli.main_file import program_file
 from microclaw.interfaces.cli.operation_commands import perform
 from microclaw.interfaces.cli.options import INTERRUPTED, GlobalOptions, NoTerminal, Texts, command
 from microclaw.interfaces.cli.program_files import (
@@ -33,7 +34,6 @@ from microclaw.interfaces.cli.program_files import (
     program_values,
     program_wiring,
 )
-from microclaw.interfaces.cli.program_folder import program_file
 from microclaw.interfaces.cli.project_notes import project_notes
 from microclaw.interfaces.cli.targets import board_address, chosen_device, chosen_names, known_devices
 from microclaw.programs.building import check_app_name, program_language
@@ -124,7 +124,7 @@ def run(
     _say_notes(options, file, board if tries or address else None)
 
     def run_once() -> None:
-        values = {"name": name, **terms, **times, **_program_and_wiring(options, file, expect, wiring)}
+        values = {"name": name, **terms, **times, **_program_and_wiring(options, file, name, expect, wiring)}
         if tries and board_name != typed_board:
             options.say(f"board {board_name}, as the diagram has it")
         if not tries:
@@ -184,14 +184,14 @@ def _refuse_meaningless(*, tries: bool, address: str | None) -> None:
 
 
 def _program_and_wiring(
-    options: GlobalOptions, file: Path, expect: Path | None, wiring_file: Path | None
+    options: GlobalOptions, file: Path, app: str, expect: Path | None, wiring_file: Path | None
 ) -> dict[str, Any]:
     """Return a file's program, its expectations and its wiring as the fields of acts; say which parts are wired."""
     if expect is None:
         expect = find_expect_file(file)
         if expect is not None:
             options.say(f"expected by {expect.name}")
-    values = program_values(file, expect)
+    values = program_values(file, expect, app)
     wiring = program_wiring(file, wiring_file)
     if wiring is not None:
         options.say(wiring.line)
@@ -270,7 +270,7 @@ def build(
 
     name = name_of_program(file)
     file = program_file(file)
-    values = {"name": name, "optimization": optimization, **program_values(file)}
+    values = {"name": name, "optimization": optimization, **program_values(file, app=name)}
     image = build_program(options, values, load_described_board(board, firmware))
     suffix = ".wasm" if image.kind == "wasm" else ".mpy"
     target = output or file.with_suffix(suffix)
@@ -414,7 +414,7 @@ def upgrade(
     if file is None:
         program = _newer_values(options, name, sets)
     else:
-        program = _program_and_wiring(options, file, expect, wiring)
+        program = _program_and_wiring(options, file, name, expect, wiring)
     perform(options, programs.upgrade, {"name": name, **terms, **program})
 
 

@@ -1,6 +1,7 @@
-"""Says of a project's lists (libraries.txt, platformio.ini) which libraries are here, and for which board it is.
+"""Says what to know of a project: which of its libraries are here, for which board it is, what of it is not sent.
 
-The lists name libraries by their titles: which of them we have follows from our headers. Builds nothing.
+The lists (libraries.txt, platformio.ini) name libraries by titles: which of them we have follows from our headers.
+Builds nothing.
 """
 
 from __future__ import annotations
@@ -13,12 +14,25 @@ from typing import Final
 
 from microclaw.durable import read_given_text
 from microclaw.hardware.boards.profile import BoardProfile
-from microclaw.interfaces.cli.sketch_files import PLATFORMIO_FILE, library_folders, program_folder
+from microclaw.interfaces.cli.sketch_files import (
+    PLATFORMIO_FILE,
+    SKETCH_SUFFIXES,
+    SOURCE_SUFFIXES,
+    library_folders,
+    list_sources,
+    project_folder,
+    read_leniently,
+)
 
+DATA_FOLDER: Final = "data"  # of sketches, for the files of the board's own file system
 WOKWI_LIST: Final = "libraries.txt"
+# Texts that a source may include or embed.
+_SOURCE_SUFFIXES: Final = (*SKETCH_SUFFIXES, *SOURCE_SUFFIXES, ".py", ".h", ".hpp", ".hh", ".inc", ".def")
 _MAX_LIST_BYTES: Final = 64 << 10
 _MAX_LIBRARIES: Final = 100
 _MAX_TITLE_CHARS: Final = 100
+# Of platformio.ini: what may change what a program does.
+_IGNORED_KEYS: Final = ("build_flags", "build_src_filter")
 _WORD: Final = re.compile(r"[a-z0-9]+")
 # What titles have beside the name of the header: "Keypad Arduino Library", "Adafruit Unified Sensor".
 _NO_NAMES: Final = frozenset(("library", "lib", "arduino", "unified", "and", "for"))
@@ -30,11 +44,17 @@ def project_notes(file: Path, board: BoardProfile | None) -> list[str]:
 
     Without a board, nothing is said of it. Raises ConfigError for a list that cannot be read.
     """
-    folder = program_folder(file.resolve())
+    folder = project_folder(file.resolve())
     notes = []
+    staying = _staying_files(file, folder)
+    if staying:
+        notes.append(f"not sent: {', '.join(staying)} (only the program's sources go to the board)")
     libraries = _listed_libraries(folder)
     if libraries:
         notes.append("; ".join(f"{title}: {_place_of(title, file)}" for title in libraries))
+    ignored = [key for key in _IGNORED_KEYS if any(_project_values(folder, key))]
+    if ignored:
+        notes.append(f"{PLATFORMIO_FILE}: {' and '.join(ignored)} are not read; write a -D NAME as #define NAME")
     if board is not None:
         notes += _board_notes(folder, board)
     return notes
@@ -52,6 +72,17 @@ def is_title_of(title: str, header: str) -> bool:
     # One library serves several chips: "Adafruit AB12 and AB34 Library".
     has_number = any(word[-1].isdigit() for word in wanted)
     return wanted <= words and all(has_number and word[-1].isdigit() for word in rest)
+
+
+def _staying_files(file: Path, folder: Path) -> list[str]:
+    """Return the files beside a program that it names in a text, as for opening, and that are none of its sources."""
+    text = read_leniently(file)
+    staying = []
+    for path in (*list_sources(folder, ("",)), *list_sources(folder / DATA_FOLDER, ("",))):
+        is_named = re.search(rf"[\"'/]{re.escape(path.name)}[\"']", text) is not None
+        if is_named and path.suffix not in _SOURCE_SUFFIXES:
+            staying.append(path.relative_to(folder).as_posix())
+    return staying
 
 
 def _place_of(title: str, file: Path) -> str:

@@ -76,13 +76,15 @@ def read_leniently(path: Path) -> str:
 
 
 def list_sources(folder: Path, suffixes: tuple[str, ...] = _ALL_SUFFIXES, *, recursive: bool = False) -> list[Path]:
-    """Return the files with such suffixes in a folder, sorted; links to folders are not followed."""
+    """Return the files with such suffixes in a folder, sorted: no hidden ones, and none behind a link to a folder."""
     paths: list[Path] = []
     if recursive and folder.is_symlink():
         return paths
     walked_count = 0
     for place, subfolders, names in os.walk(folder):
-        paths += [Path(place, name) for name in names if name.endswith(suffixes)]
+        for name in names:
+            if name.endswith(suffixes) and not name.startswith("."):
+                paths.append(Path(place, name))
         walked_count += len(names)
         if not recursive or walked_count > _MAX_WALKED:
             break
@@ -90,7 +92,7 @@ def list_sources(folder: Path, suffixes: tuple[str, ...] = _ALL_SUFFIXES, *, rec
     return sorted(paths)[:_MAX_LISTED]
 
 
-def program_folder(file: Path) -> Path:
+def project_folder(file: Path) -> Path:
     """Return the folder of the project that a source in `src` belongs to, else the source's own."""
     folder = file.parent
     for parent in file.parents:
@@ -105,7 +107,7 @@ def library_folders(file: Path) -> list[Path]:
     They are in `libraries` beside the sketch or its folder (a sketchbook), and in `lib` of a PlatformIO project. For
     an example of a library it is that library.
     """
-    folder = program_folder(file.resolve())
+    folder = project_folder(file.resolve())
     places = [folder / "libraries", folder.parent / "libraries"]
     if (folder / PLATFORMIO_FILE).is_file():
         places = [folder / "lib"]
@@ -126,7 +128,7 @@ class _Search:
         from microclaw.programs.wasm.source_files import IncludePaths
 
         self._file = file.resolve()
-        self._folder = program_folder(self._file)
+        self._folder = project_folder(self._file)
         self._is_platformio = (self._folder / PLATFORMIO_FILE).is_file()
         self.main = file.name
         if self._file.parent != self._folder:
@@ -170,11 +172,18 @@ class _Search:
         """Return the sources that belong to the program without being included: tabs, and a project's src folder."""
         sources = self._folder / "src"
         if self._is_platformio and self._file.is_relative_to(sources):
-            return self._names_below(sources, recursive=True)
+            return self._project_names(sources)
         if self._file.suffix not in SKETCH_SUFFIXES or not self._is_sketch_folder():
             return []
         beside = self._names_below(self._folder, recursive=False)
         return beside + self._names_below(sources, recursive=True)
+
+    def _project_names(self, sources: Path) -> list[str]:
+        """Return the sources of a project but those that begin another program: its environments choose among them."""
+        paths = list_sources(sources, recursive=True)
+        if len(paths) <= MAX_FILES:
+            paths = [path for path in paths if not starts_a_program(read_leniently(path))]
+        return [self._name_of(path, self._folder, "") for path in paths]
 
     def _is_sketch_folder(self) -> bool:
         """Return True if all in the folder is one sketch: by its name, or because nothing else there is a program."""
@@ -194,7 +203,8 @@ class _Search:
         names: list[str] = []
         for folder in dict.fromkeys((posixpath.dirname(within), "")):
             _root, path = self._place(folder)
-            names += [posixpath.join(folder, file.name) for file in list_sources(path, ("",))]
+            for file in list_sources(path, ("",)):
+                names.append(posixpath.join(folder, file.name))
         for symbol in embedded_symbols(text):
             name = find_embedded(symbol, names)
             if name is not None:

@@ -26,31 +26,42 @@ def program_file(path: Path) -> Path:
     """Return the file of a program that was named by its file or its folder. Raises ConfigError if it is not clear."""
     if not path.is_dir():
         return path
-    folder = path
+    folders = [path, path / "src"]
     if (path / PLATFORMIO_FILE).is_file():
-        folder = path / "src"
-    sources = list_sources(folder, _SUFFIXES)
-    for candidates in (_named_as_folder(sources, path), _named_main(sources), _starting(sources)):
-        if len(candidates) == 1:
-            return candidates[0]
-        if candidates:
-            raise _unclear(path, candidates)
+        folders = [path / "src"]
+    sources: list[Path] = []
+    for folder in folders:
+        # What lies directly in the folder comes first; src has the program of a folder that has none.
+        sources = sources or _list_programs(folder)
+        for candidates in _named(_list_programs(folder), path.resolve().name):
+            if candidates:
+                return _only(candidates, path)
+    return _only(_starting(sources) or sources, path)
+
+
+def _list_programs(folder: Path) -> list[Path]:
+    return [path for path in list_sources(folder, _SUFFIXES) if path.name != "__init__.py"]
+
+
+def _named(sources: list[Path], folder_name: str) -> tuple[list[Path], ...]:
+    """Return the sources whose names say that they are the program, in the order in which they do.
+
+    First is the sketch that the Arduino IDE would open in this folder.
+    """
+    named_as_folder = [path for path in sources if path.stem == folder_name]
+    sketches = [path for path in named_as_folder if path.suffix in SKETCH_SUFFIXES]
+    named_main = [path for path in sources if path.stem in _MAIN_STEMS]
+    return sketches, named_main, named_as_folder
+
+
+def _only(sources: list[Path], folder: Path) -> Path:
+    """Return the only one of the sources. Raises ConfigError if there are more, or none."""
     if len(sources) == 1:
         return sources[0]
     if sources:
-        raise _unclear(path, sources)
-    text = f"there is no program in {path}"
+        raise _unclear(folder, sources)
+    text = f"there is no program in {folder}"
     raise ConfigError(text, next_step=f"give its file: one of {', '.join(_SUFFIXES)}")
-
-
-def _named_as_folder(sources: list[Path], folder: Path) -> list[Path]:
-    """Return the sketch that the Arduino IDE would open in this folder."""
-    name = folder.resolve().name
-    return [path for path in sources if path.stem == name and path.suffix in SKETCH_SUFFIXES]
-
-
-def _named_main(sources: list[Path]) -> list[Path]:
-    return [path for path in sources if path.stem in _MAIN_STEMS]
 
 
 def _starting(sources: list[Path]) -> list[Path]:
