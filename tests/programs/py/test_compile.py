@@ -67,6 +67,11 @@ async def test_native_code_is_made_for_the_boards_chip(
     assert (image.mpy[1], image.mpy[2] >> 2) == (6, number)
 
 
+async def test_decorators_of_the_compiler_need_no_import(build_py: Build) -> None:
+    image = await build_py(NATIVE.format(kind="native").removeprefix("import micropython\n"))
+    assert (image.arch, image.imports) == ("xtensawin", ("micropython",))
+
+
 async def test_traceback_is_told_in_lines_of_the_source(build_py: Build) -> None:
     image = await build_py(BLINK.replace("wait(500)", "wait(0)"))
     rewritten = image.rewritten.splitlines()

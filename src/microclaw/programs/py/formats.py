@@ -7,8 +7,10 @@ from collections.abc import Collection, Set
 
 from microclaw.hardware.boards.micropython.stock import stock_image
 from microclaw.programs.py.drivers import PACKAGE, driver_file
-from microclaw.programs.py.scopes import canonical
+from microclaw.programs.py.scopes import Scopes, canonical
 
+# The compiler itself knows @micropython.native and viper: they need no import.
+_COMPILER = "micropython"
 # MicroPython has no !a; its repr is ASCII but for printable characters.
 _CONVERSIONS = {115: "!s", 114: "!r", 97: "!r"}
 
@@ -18,6 +20,12 @@ class Simplifier(ast.NodeTransformer):
 
     def __init__(self, used: Set[str]) -> None:
         self._used = used
+
+    def visit_Module(self, node: ast.Module) -> ast.AST:
+        self.generic_visit(node)
+        if _names_compiler(node) and _COMPILER not in Scopes(node).module.bindings:
+            node.body.insert(0, ast.copy_location(ast.Import([ast.alias(_COMPILER)]), node.body[0]))
+        return node
 
     def visit_FunctionDef(self, node: ast.FunctionDef | ast.AsyncFunctionDef) -> ast.AST:
         # In viper code annotations are types, not remarks.
@@ -90,6 +98,18 @@ def _is_in_image(statement: ast.stmt) -> bool:
             return names <= everywhere and not is_refused
         case _:
             return False
+
+
+def _names_compiler(tree: ast.Module) -> bool:
+    """Return True if a decorator in a text is one of the compiler's."""
+    for node in ast.walk(tree):
+        for decorator in getattr(node, "decorator_list", ()):
+            match decorator:
+                case ast.Attribute(value=ast.Name(id=name)) if name == _COMPILER:
+                    return True
+                case _:
+                    continue
+    return False
 
 
 def _without_own_modules(node: ast.ImportFrom) -> list[ast.stmt]:

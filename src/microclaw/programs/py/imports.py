@@ -46,7 +46,7 @@ def check_imports(graph: PyCallGraph, board: BoardProfile, findings: Findings) -
                 continue
     for scope in graph.scopes.by_node.values():
         for name, bindings in scope.bindings.items():
-            _check_rebound(name, bindings, findings)
+            _check_rebound(name, bindings, graph, findings)
     return tuple(sorted(modules))
 
 
@@ -218,19 +218,29 @@ def _check_call(call: ast.Call, graph: PyCallGraph, findings: Findings) -> None:
         findings.error(call, "a program cannot use dir() here", refused.instead, refused.why)
 
 
-def _check_rebound(name: str, bindings: list[Binding], findings: Findings) -> None:
+def _check_rebound(name: str, bindings: list[Binding], graph: PyCallGraph, findings: Findings) -> None:
     """Refuse a name that is a module in one place and something else in another: its calls would be unknown."""
     imports = []
     others = []
     for binding in bindings:
         if binding.kind == "import":
-            imports.append(binding)
+            if not _always_fails(binding, graph):
+                imports.append(binding)
         elif not is_none(binding.value):
             others.append(binding)
     origins = {binding.origin for binding in imports}
     if imports and (others or len(origins) > 1):
         other = (others or imports[1:])[0]
         findings.refuse_two_meanings(name, imports[0].node, other.node)
+
+
+def _always_fails(binding: Binding, graph: PyCallGraph) -> bool:
+    """Return True for an import of what no board has, whose ImportError the program catches: it binds nothing."""
+    module, _, name = (binding.origin or "").partition(".")
+    names = stock_image().modules.get(module)
+    is_there = names is not None and (not name or name in names)
+    is_refused = not {module, binding.origin}.isdisjoint(stock_image().refused)
+    return not is_there and not is_refused and graph.scopes.is_caught(binding.node, "ImportError")
 
 
 _FOLLOW: Final = 6

@@ -152,6 +152,8 @@ class Rewriter(ast.NodeTransformer):
         for alias in node.names:
             value = ast.Attribute(self._module(module), alias.name, ast.Load())
             statements.append(self._assign(node, alias.asname or alias.name, value))
+        if self._graph.scopes.is_caught(node, "ImportError"):
+            return [_as_import(statements)]
         return statements
 
     def _guarded(self, node: Loop) -> ast.AST:
@@ -376,6 +378,12 @@ def _as_list(replacement: Any) -> list[Any]:
     if isinstance(replacement, list):
         return replacement
     return [replacement]
+
+
+def _as_import(statements: list[ast.stmt]) -> ast.stmt:
+    """Return statements that raise ImportError for a name that a module lacks."""
+    error = ast.Raise(ast.Name("ImportError", ast.Load()))
+    return ast.Try(statements, [ast.ExceptHandler(ast.Name("AttributeError", ast.Load()), None, [error])], [], [])
 
 
 def _return_if(test: ast.expr, *, result: bool) -> list[ast.stmt]:

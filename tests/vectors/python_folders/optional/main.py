@@ -18,3 +18,19 @@ except OSError as error:
 if there:
     print(there.NAME)
 print(absent is None, there is not None, SECRET)
+
+try:
+    from version import build_date
+except:
+    build_date = '?'
+try:
+    from math import Servo
+except ImportError:
+    def Servo(pin):
+        return pin + 1
+try:
+    import secrets_of_mine as secrets
+except ImportError:
+    class secrets:
+        NAME = 'nobody'
+print(build_date, Servo(1), secrets.NAME)
