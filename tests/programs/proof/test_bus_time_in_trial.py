@@ -145,3 +145,29 @@ async def test_a_python_program_that_changes_pins_all_the_time_keeps_its_pace(bu
     rises = [edge.t_ms for edge in trial.edges if edge.pin == 4 and edge.level]
     assert len(rises) > 200
     assert max(later - earlier for earlier, later in pairwise(rises)) < 3.0
+
+
+CONDITIONS_PY = """
+from machine import I2C, SoftI2C, Pin
+bus = SoftI2C(scl=Pin(9), sda=Pin(8))
+answer = bytearray(1)
+bus.start()
+print(bus.write(bytes((0x76 << 1, 0xD0))))
+bus.start()
+bus.write(bytes((0x76 << 1 | 1,)))
+bus.readinto(answer)
+bus.stop()
+print(answer[0])
+bus.start()
+print(bus.write(bytes((0x11 << 1,))))
+bus.stop()
+try:
+    I2C(0, scl=Pin(9), sda=Pin(8)).start()
+except OSError as error:
+    print(error)
+"""
+
+
+async def test_a_bit_banged_bus_sends_its_conditions_one_by_one(build_cache: Path) -> None:
+    trial = await tried(CONDITIONS_PY, build_cache, for_ms=100)
+    assert trial.log == ("2", "96", "0", "I2C operation not supported"), trial.error

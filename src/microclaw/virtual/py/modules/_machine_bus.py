@@ -22,6 +22,7 @@ class SoftI2C:
 
     def _open(self, scl, sda, freq):
         self._bus = _call("i2c_open", _number(scl), _number(sda), freq)
+        self._message = b""  # what `write` sent since the last start condition: the address and what follows
 
     def init(self, scl=None, sda=None, *, freq=400000):
         if scl is not None and sda is not None:
@@ -29,6 +30,28 @@ class SoftI2C:
 
     def scan(self):
         return _call("i2c_scan", self._bus)
+
+    def start(self):
+        self._end(False)
+
+    def stop(self):
+        self._end(True)
+
+    def _end(self, stop):
+        message = self._message
+        self._message = b""
+        if message and not message[0] & 1 and message[0] >> 1 in self.scan():
+            self.writeto(message[0] >> 1, message[1:], stop)
+
+    def write(self, buf):
+        """Return how many bytes a part acknowledges."""
+        self._message += bytes(buf)
+        if self._message and self._message[0] >> 1 in self.scan():
+            return len(buf)
+        return 0
+
+    def readinto(self, buf, nack=True):
+        self.readfrom_into(self._message[0] >> 1, buf, False)
 
     def readfrom(self, addr, nbytes, stop=True):
         return bytes.fromhex(_call("i2c_read", self._bus, addr, nbytes, bool(stop)))
@@ -64,6 +87,11 @@ class I2C(SoftI2C):
         if id not in (0, 1):
             raise ValueError("I2C(%d) doesn't exist" % id)
         self._open(scl if scl is not None else (18, 25)[id], sda if sda is not None else (19, 26)[id], freq)
+
+    def start(self, *args):
+        raise OSError("I2C operation not supported")
+
+    stop = write = readinto = start
 
 
 _SENT_AT_ONCE = 2048  # bytes of one call of the board
