@@ -55,6 +55,7 @@ typedef uint32_t prog_uint32_t;
 #define pgm_read_dword_far(address) pgm_read_dword(address)
 #define pgm_read_float_far(address) pgm_read_float(address)
 #define pgm_read_ptr_far(address) pgm_read_ptr(address)
+#define pgm_get_far_address(name) ((uint32_t)&(name))
 #define memcmp_P memcmp
 #define memccpy_P memccpy
 #define memmem_P memmem
