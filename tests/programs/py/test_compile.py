@@ -72,6 +72,22 @@ async def test_decorators_of_the_compiler_need_no_import(build_py: Build) -> Non
     assert (image.arch, image.imports) == ("xtensawin", ("micropython",))
 
 
+READ_BY_MICROPYTHON = {
+    "tabs": "def twice(x):\n        y = x\n\treturn y + y\nTEXT = '''\n\ta'''\nprint(twice(2), len(TEXT))\n",
+    "generator": "def total(start, items):\n    return sum(items) + start\nprint(total(1, x for x in (1, 2)))\n",
+}
+
+
+@pytest.mark.parametrize("form", READ_BY_MICROPYTHON)
+async def test_what_micropython_reads_is_read_though_cpython_refuses_it(form: str, build_py: Build) -> None:
+    source = READ_BY_MICROPYTHON[form]
+    with pytest.raises(SyntaxError):
+        compile(source, "app.py", "exec")
+    image = await build_py(source)
+    assert image.source == source
+    assert "'\\n\\ta'" in image.rewritten or form != "tabs"
+
+
 async def test_traceback_is_told_in_lines_of_the_source(build_py: Build) -> None:
     image = await build_py(BLINK.replace("wait(500)", "wait(0)"))
     rewritten = image.rewritten.splitlines()

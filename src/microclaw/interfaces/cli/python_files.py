@@ -24,6 +24,7 @@ from microclaw.programs.py.source_files import (
     LIBRARY,
     MAIN,
     SourceFile,
+    as_cpython_reads,
     imports_of,
     is_of_image,
     module_of_file,
@@ -133,7 +134,7 @@ def _parse(text: str) -> ast.Module | None:
         with warnings.catch_warnings():
             # Of escapes like "\d".
             warnings.simplefilter("ignore")
-            return ast.parse(text.removeprefix("\ufeff"))
+            return ast.parse(as_cpython_reads(text.removeprefix("\ufeff")))
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         return None
 

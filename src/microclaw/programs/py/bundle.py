@@ -17,7 +17,7 @@ from microclaw.programs.py.formats import used_words
 from microclaw.programs.py.linking import Linker
 from microclaw.programs.py.scopes import Scopes
 from microclaw.programs.py.source import Findings
-from microclaw.programs.py.source_files import ImportNode, imports_of
+from microclaw.programs.py.source_files import ImportNode, imports_of, is_of_image
 from microclaw.programs.py.units import PROGRAM, ImportedName, ModuleSource, Unit
 from microclaw.programs.py.unused import leave_out_unused
 
@@ -96,19 +96,29 @@ class Bundle:
             if _is_star(node):
                 stars.append((node, keys[-1]))
         if stars:
-            self._name_stars(stars)
+            self._name_stars(unit, stars)
             unit.scopes = Scopes(unit.tree)
 
-    def _name_stars(self, stars: Sequence[tuple[ImportNode, str]]) -> None:
-        """Name what each `import *` brings of its module: of all names those that some text uses."""
+    def _name_stars(self, importer: Unit, stars: Sequence[tuple[ImportNode, str]]) -> None:
+        """Name what each `import *` brings of its module: of all names those that some text uses.
+
+        What a module itself imports from the board is left out where its importer has the same: it is no other value.
+        """
         trees = []
         for unit in self._begun.values():
             trees.append(unit.tree)
         used = used_words(trees)
+        natives: dict[str, str | None] = {}
+        for name in importer.bindings:
+            natives[name] = _board_origin(importer, name)
         for node, key in stars:
+            module = self._begun[key]
             node.names = []
-            for name in sorted(used.intersection(self._begun[key].public_names)):
-                node.names.append(ast.copy_location(ast.alias(name), node))
+            for name in sorted(used.intersection(module.public_names)):
+                origin = _board_origin(module, name)
+                if origin is None or natives.get(name) != origin:
+                    node.names.append(ast.copy_location(ast.alias(name), node))
+                natives.setdefault(name, origin)
 
     # Names
 
@@ -364,6 +374,15 @@ def _native_origin(unit: Unit, name: str) -> str | None:
     if len(origins) != 1:
         return None
     return origins.pop()
+
+
+def _board_origin(unit: Unit, name: str) -> str | None:
+    """Return the same, only of a module that no file of the program can be."""
+    is_relative = any(getattr(binding.node, "level", 0) for binding in unit.bindings[name])
+    origin = _native_origin(unit, name)
+    if origin is None or is_relative or not is_of_image(origin.partition(".")[0]):
+        return None
+    return origin
 
 
 def _direct_place(unit: Unit, node: ImportNode) -> ast.stmt:

@@ -14,7 +14,7 @@ from microclaw.hardware.boards.micropython.stock import stock_image
 from microclaw.hardware.boards.profile import BoardProfile
 from microclaw.programs.py.callgraph import PyCallGraph, is_none
 from microclaw.programs.py.drivers import driver_modules
-from microclaw.programs.py.scopes import Binding, canonical
+from microclaw.programs.py.scopes import IMPORT_ERRORS, Binding, canonical
 from microclaw.programs.py.source import Findings
 from microclaw.programs.py.source_files import DROPPED_MODULES
 
@@ -81,7 +81,7 @@ def _check_from(node: ast.ImportFrom, graph: PyCallGraph, findings: Findings) ->
         return modules
     names = stock_image().modules.get(canonical(node.module or ""), frozenset())
     for alias in node.names:
-        if alias.name not in names and not graph.scopes.is_caught(node, "ImportError"):
+        if alias.name not in names and not graph.scopes.is_caught(node, *IMPORT_ERRORS):
             findings.error(node, f"the module {node.module} has no {alias.name}", meant(alias.name, names))
     return modules
 
@@ -97,7 +97,7 @@ def _check_module(name: str, node: ast.AST, graph: PyCallGraph, findings: Findin
         findings.error(node, f"a program cannot use {name}", refused.instead, refused.why)
     elif module in stock.modules:
         return {module}
-    elif not graph.scopes.is_caught(node, "ImportError"):
+    elif not graph.scopes.is_caught(node, *IMPORT_ERRORS):
         findings.error(node, f"the board's MicroPython has no module {name}", _hint(module))
     return set()
 
@@ -240,7 +240,7 @@ def _always_fails(binding: Binding, graph: PyCallGraph) -> bool:
     names = stock_image().modules.get(module)
     is_there = names is not None and (not name or name in names)
     is_refused = not {module, binding.origin}.isdisjoint(stock_image().refused)
-    return not is_there and not is_refused and graph.scopes.is_caught(binding.node, "ImportError")
+    return not is_there and not is_refused and graph.scopes.is_caught(binding.node, *IMPORT_ERRORS)
 
 
 _FOLLOW: Final = 6

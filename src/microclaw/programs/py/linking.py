@@ -12,7 +12,7 @@ from typing import Final
 from msgspec import Struct
 
 from microclaw.programs.py.callgraph import is_none
-from microclaw.programs.py.scopes import Binding, Comprehension
+from microclaw.programs.py.scopes import IMPORT_ERRORS, Binding, Comprehension
 from microclaw.programs.py.source import Findings
 from microclaw.programs.py.source_files import absolute_module, wanted_modules
 from microclaw.programs.py.units import PROGRAM, ImportedName, ModuleSource, Unit
@@ -237,7 +237,7 @@ class Linker:
             return
         key = self._modules.find(absolute_module(node, unit.package) or "", unit)
         for alias, named in members:
-            if named is None and key is not None and not unit.scopes.is_caught(node, "ImportError"):
+            if named is None and key is not None and not unit.scopes.is_caught(node, *IMPORT_ERRORS):
                 self._refuse_missing(node, self._units[key], alias.name)
 
     def _refuse_missing(self, node: ast.AST, unit: Unit, name: str) -> None:

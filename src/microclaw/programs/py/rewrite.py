@@ -12,7 +12,7 @@ from typing import Any, Final, TypeVar
 from microclaw.programs.py.callgraph import Callable, Loop
 from microclaw.programs.py.formats import as_format_call
 from microclaw.programs.py.plans import RENAMED, CallPlan
-from microclaw.programs.py.scopes import Comprehension, Function, canonical
+from microclaw.programs.py.scopes import IMPORT_ERRORS, Comprehension, Function, canonical
 from microclaw.programs.py.source_files import DROPPED_MODULES
 from microclaw.programs.py.waits import Waits
 
@@ -152,7 +152,7 @@ class Rewriter(ast.NodeTransformer):
         for alias in node.names:
             value = ast.Attribute(self._module(module), alias.name, ast.Load())
             statements.append(self._assign(node, alias.asname or alias.name, value))
-        if self._graph.scopes.is_caught(node, "ImportError"):
+        if self._graph.scopes.is_caught(node, *IMPORT_ERRORS):
             return [_as_import(statements)]
         return statements
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Collection, Iterable
-from typing import Literal, TypeAlias
+from typing import Final, Literal, TypeAlias
 
 from msgspec import Struct, field
 
@@ -13,6 +13,8 @@ from microclaw.hardware.boards.micropython.stock import stock_image
 Function: TypeAlias = ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda
 Comprehension: TypeAlias = ast.ListComp | ast.SetComp | ast.DictComp | ast.GeneratorExp
 ScopeNode: TypeAlias = ast.Module | ast.ClassDef | Function | Comprehension
+IMPORT_ERRORS: Final = ("ImportError", "Exception", "BaseException")
+"""The errors of which a `try` around an import catches one."""
 BindingKind: TypeAlias = Literal["param", "def", "class", "import", "value", "loop", "other"]
 
 

@@ -8,6 +8,7 @@ main.py, with the same names. Reads no disk.
 from __future__ import annotations
 
 import ast
+import re
 import warnings
 from collections.abc import Iterable, Mapping
 from pathlib import PurePosixPath
@@ -32,6 +33,9 @@ BOOT: Final = "boot.py"
 _PACKAGE_FILE: Final = "__init__.py"
 DROPPED_MODULES: Final = frozenset({"typing", "__future__"})
 """Modules that a program on a board needs no more: their imports go."""
+_MAX_MENDS: Final = 20
+_LONG_TEXTS: Final = re.compile(r'("""[\s\S]*?"""|\'\'\'[\s\S]*?\'\'\')')
+_INDENTS: Final = re.compile(r"^[ \t]+", re.MULTILINE)
 ImportNode: TypeAlias = ast.Import | ast.ImportFrom
 
 
@@ -101,12 +105,53 @@ def parse_file(file: SourceFile) -> ast.Module:
     with warnings.catch_warnings():
         # Of escapes like "\d": MicroPython takes them as they are.
         warnings.simplefilter("ignore")
-        tree = ast.parse(file.text, file.name)
+        text = as_cpython_reads(file.text)
+        tree = ast.parse(text, file.name)
         # Finds a `return` or `await` outside a function.
-        compile(file.text, file.name, "exec", dont_inherit=True)
+        compile(text, file.name, "exec", dont_inherit=True)
     if file.first_line > 1:
         ast.increment_lineno(tree, file.first_line - 1)
     return tree
+
+
+def as_cpython_reads(text: str) -> str:
+    """Return a text that MicroPython reads so that CPython does: tabs beside spaces, `f(1, x for x in y)`.
+
+    Raises what `ast.parse` raises.
+    """
+    for _ in range(_MAX_MENDS):
+        try:
+            ast.parse(text)
+        except TabError:
+            mended = _without_tabs(text)
+        except SyntaxError as exc:
+            mended = _with_parentheses(text, exc)
+        else:
+            return text
+        if mended == text:
+            break
+        text = mended
+    return text
+
+
+def _without_tabs(text: str) -> str:
+    """Return a text whose lines begin with spaces: a tab ends at a multiple of eight, as MicroPython counts."""
+    parts = _LONG_TEXTS.split(text)
+    parts[::2] = [_INDENTS.sub(lambda indent: indent[0].expandtabs(8), part) for part in parts[::2]]
+    return "".join(parts)
+
+
+def _with_parentheses(text: str, exc: SyntaxError) -> str:
+    """Return a text with parentheses around the generator expression that an error is about; the text if about none."""
+    if exc.msg != "Generator expression must be parenthesized" or not (exc.lineno and exc.offset):
+        return text
+    if not (exc.end_lineno and exc.end_offset):
+        return text
+    lines = text.split("\n")
+    for number, offset, mark in ((exc.end_lineno, exc.end_offset, ")"), (exc.lineno, exc.offset, "(")):
+        line = lines[number - 1]
+        lines[number - 1] = line[: offset - 1] + mark + line[offset - 1 :]
+    return "\n".join(lines)
 
 
 def is_of_image(module: str) -> bool:

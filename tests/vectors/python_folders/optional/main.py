@@ -30,7 +30,7 @@ except ImportError:
         return pin + 1
 try:
     import secrets_of_mine as secrets
-except ImportError:
+except Exception as error:
     class secrets:
         NAME = 'nobody'
 print(build_date, Servo(1), secrets.NAME)

@@ -1,3 +1,5 @@
+from math import floor
+import math
 from basic import *
 
 UNIT = 'cm'
