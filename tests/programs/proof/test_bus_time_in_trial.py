@@ -166,6 +166,24 @@ try:
 except OSError as error:
     print(error)
 """
+FIRST_FORMS_PY = """
+from machine import I2C, SPI, Pin
+for bus in (I2C(-1, Pin(9), Pin(8)), I2C(-1, scl=Pin(9), sda=Pin(8)), I2C(scl=Pin(9), sda=Pin(8))):
+    bus.start()
+    print(bus.write(bytes((0x76 << 1, 0xD0))))
+    bus.stop()
+try:
+    I2C(0, Pin(9), Pin(8))
+except TypeError as error:
+    print(error)
+SPI(-1, sck=Pin(10), mosi=Pin(11), miso=Pin(12)).write(b'x')
+"""
+
+
+async def test_a_bus_without_a_number_or_with_minus_one_is_bit_banged(build_cache: Path) -> None:
+    trial = await tried(FIRST_FORMS_PY, build_cache, for_ms=100)
+    assert trial.ok, trial.error
+    assert trial.log == ("2", "2", "2", "extra positional arguments given")
 
 
 async def test_a_bit_banged_bus_sends_its_conditions_one_by_one(build_cache: Path) -> None:

@@ -14,8 +14,16 @@ def _number(pin):
     return pin._id
 
 
+def _given(value, usual):
+    if value is None:
+        return usual
+    return value
+
+
 class SoftI2C:
     """An address that nothing answers at raises OSError(ENODEV)."""
+
+    _is_soft = True
 
     def __init__(self, scl, sda, *, freq=400000, timeout=50000):
         self._open(scl, sda, freq)
@@ -38,19 +46,26 @@ class SoftI2C:
         self._end(True)
 
     def _end(self, stop):
+        self._check_soft()
         message = self._message
         self._message = b""
         if message and not message[0] & 1 and message[0] >> 1 in self.scan():
             self.writeto(message[0] >> 1, message[1:], stop)
 
+    def _check_soft(self):
+        if not self._is_soft:
+            raise OSError("I2C operation not supported")
+
     def write(self, buf):
         """Return how many bytes a part acknowledges."""
+        self._check_soft()
         self._message += bytes(buf)
         if self._message and self._message[0] >> 1 in self.scan():
             return len(buf)
         return 0
 
     def readinto(self, buf, nack=True):
+        self._check_soft()
         self.readfrom_into(self._message[0] >> 1, buf, False)
 
     def readfrom(self, addr, nbytes, stop=True):
@@ -81,27 +96,27 @@ class SoftI2C:
 
 
 class I2C(SoftI2C):
-    """Without pins it has the ESP32's own: 18 and 19 for bus 0, 25 and 26 for bus 1."""
+    """Without pins it has the ESP32's own: 18 and 19 for bus 0, 25 and 26 for bus 1.
 
-    def __init__(self, id=0, *, scl=None, sda=None, freq=400000, timeout=50000):
-        if id not in (0, 1):
-            raise ValueError("I2C(%d) doesn't exist" % id)
-        self._open(scl if scl is not None else (18, 25)[id], sda if sda is not None else (19, 26)[id], freq)
+    With pins and no number, or -1, it is bit-banged, as in programs for the first MicroPython.
+    """
 
-    def start(self, *args):
-        raise OSError("I2C operation not supported")
-
-    stop = write = readinto = start
+    def __init__(self, id=None, *pins, scl=None, sda=None, freq=400000, timeout=50000):
+        self._is_soft = id == -1 or (id is None and (scl is not None or sda is not None))
+        if self._is_soft and pins:
+            scl, sda = pins
+        elif pins:
+            raise TypeError("extra positional arguments given")
+        bus = id
+        if self._is_soft or id is None:
+            bus = 0
+        if bus not in (0, 1):
+            raise ValueError("I2C(%d) doesn't exist" % bus)
+        self._open(_given(scl, (18, 25)[bus]), _given(sda, (19, 26)[bus]), freq)
 
 
 _SENT_AT_ONCE = 2048  # bytes of one call of the board
 _RECEIVED_AT_ONCE = 256  # an answer of the board is short
-
-
-def _given(value, usual):
-    if value is None:
-        return usual
-    return value
 
 
 class SPI:
@@ -111,6 +126,9 @@ class SPI:
     LSB = 1
 
     def __init__(self, id=1, baudrate=500000, **options):
+        if id == -1:
+            # Of the first MicroPython: bit-banged.
+            id = 1
         self._bus = id
         self._sck, self._mosi = _call("spi_pins", id)
         self._baudrate = 500000
