@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import ast
 import copy
-from collections.abc import Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Final, TypeAlias
 
 from msgspec import Struct
@@ -57,6 +57,8 @@ class BlockingWaits:
         self.blocking: dict[Callable, Sleeps] = {}
         # Why a function that cannot be a coroutine must not block either.
         self.refused: dict[Function, TooLongWait] = {}
+        # The functions that hold a sleep of the program to the limit, by the sleep's origin.
+        self._limits: dict[str, str] = {}
         self._active: list[Callable] = []
         self._sleeps: dict[Callable, Sleeps] = {}
         for function in waits.waiting:
@@ -127,7 +129,7 @@ class BlockingWaits:
             return LIMIT_US
         return int(number * unit_us)
 
-    def _targets(self, call: ast.Call) -> list[Callable]:
+    def _targets(self, call: ast.Call) -> Collection[Callable]:
         """Return the functions that a call reaches. Raises TooLongWait if copies could not take their place."""
         reach = self._graph.reach(call.func)
         is_sure = not reach.unknown and reach.made is None and bool(reach.functions)
@@ -153,7 +155,7 @@ class BlockingWaits:
     def join(self, tree: ast.Module) -> frozenset[Function]:
         """Put the copies into the tree and return the functions that block, also those that stay where they are."""
         copies = self._copied_functions()
-        names = self._new_names({function.name for function in copies})
+        names = self._new_names({function.name for function in copies}, "_blocking")
         blocking: set[Function] = set()
         # The calls of a copy are renamed in the copy alone: the original is read first.
         for function in copies:
@@ -183,8 +185,8 @@ class BlockingWaits:
         plan = self._waits.plans.get(call)
         return plan is not None and plan.waits and plan.kind in ("await", "maybe")
 
-    def _new_names(self, names: set[str]) -> dict[str, str]:
-        """Return a name that the program does not use for the copy of each function."""
+    def _new_names(self, names: Iterable[str], end: str) -> dict[str, str]:
+        """Return for each name one with this end that the program does not use."""
         used: set[str] = set()
         for node in self._graph.scopes.of:
             used.add(str(getattr(node, "id", getattr(node, "attr", ""))))
@@ -192,7 +194,7 @@ class BlockingWaits:
             used.add(function.name)
         new_names = {}
         for name in sorted(names):
-            new_name = f"{name}_blocking"
+            new_name = f"{name}{end}"
             while new_name in used:
                 new_name += "_"
             new_names[name] = new_name
@@ -231,24 +233,29 @@ class BlockingWaits:
         """Put a limit on the length of a sleep if only the run knows it."""
         if constant_number(call.args[0]) is not None:
             return
-        unit_us = UNITS_US[self._graph.origin(call.func) or ""]
-        limit = LIMIT_US / unit_us
-        name = f"{self._limit_name()}{len(tree.body)}"
+        origin = self._graph.origin(call.func) or ""
+        if origin not in self._limits:
+            self._limits[origin] = self._add_limit(tree, call, UNITS_US[origin])
+        name = ast.Name(self._limits[origin], ast.Load())
+        checked = ast.Call(name, [target.args[0]], [])
+        target.args = [ast.fix_missing_locations(ast.copy_location(checked, target))]
+
+    def _add_limit(self, tree: ast.Module, call: ast.Call, unit_us: int) -> str:
+        """Put a function before the program that raises an error for a sleep which is too long; return its name."""
+        name = self._new_names([f"wait_{unit_us}"], "_limit")[f"wait_{unit_us}"]
         check = ast.parse(
             f"def {name}(length):\n"
-            f"    if length > {limit:g}:\n"
+            f"    if length > {LIMIT_US / unit_us:g}:\n"
             f"        raise ValueError('%s is too long: this place can wait {LIMIT_US // 1000} ms' % length)\n"
             f"    return length\n"
         ).body[0]
         for node in ast.walk(check):
-            # Its error is one of the sleep's line.
+            # A traceback leaves it out, as a driver, and ends at the line of the sleep.
             ast.copy_location(node, call)
+            if hasattr(node, "lineno"):
+                node.lineno = -abs(node.lineno)
         tree.body.insert(0, check)
-        checked = ast.Call(ast.Name(name, ast.Load()), [target.args[0]], [])
-        target.args = [ast.fix_missing_locations(ast.copy_location(checked, target))]
-
-    def _limit_name(self) -> str:
-        return next(iter(self._new_names({"short"}).values()))
+        return name
 
 
 def warn_of_blocking(waits: BlockingWaits, findings: Findings) -> None:

@@ -54,6 +54,11 @@ class Bundle:
         self._read_imports(self._program, None)
 
     @property
+    def scopes(self) -> Scopes:
+        """The scopes of the program itself."""
+        return self._program.scopes
+
+    @property
     def is_empty(self) -> bool:
         """True if the program imports none of the modules."""
         return not self._units

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Iterable, Iterator
+from operator import attrgetter
 from types import UnionType
 from typing import Final, TypeAlias
 
@@ -64,24 +65,32 @@ class Class(Struct, eq=False):
     def with_ancestors(self, *, heirs: bool = False) -> list[Class]:
         """Return this class and its ancestors; with `heirs` every class that shares an ancestor or an heir with it."""
         family = [self]
+        members = {self}
         # The list grows while it is read.
         for member in family:
-            family.extend(base for base in member.bases if base not in family)
+            relatives = [*member.bases]
             if heirs:
-                family.extend(heir for heir in member.heirs if heir not in family)
+                relatives += member.heirs
+            for relative in relatives:
+                if relative not in members:
+                    members.add(relative)
+                    family.append(relative)
         return family
 
 
 class Reach(Struct):
-    """The targets of a call: functions of the program, one class, native code, or anything that is used as a value."""
+    """The targets of a call: functions of the program, one class, native code, or anything that is used as a value.
 
-    functions: list[Callable] = field(default_factory=list)
+    A dict keeps the order of `functions`.
+    """
+
+    functions: dict[Callable, None] = field(default_factory=dict)
     made: Class | None = None
     native: bool = False
     unknown: bool = False
 
     def add(self, other: Reach) -> None:
-        self.functions.extend(function for function in other.functions if function not in self.functions)
+        self.functions |= other.functions
         self.made = self.made or other.made
         self.native = self.native or other.native
         self.unknown = self.unknown or other.unknown
@@ -95,15 +104,14 @@ class PyCallGraph:
         self.functions: dict[ast.AST, Callable] = {}
         self.classes: dict[ast.AST, Class] = {}
         self.methods: dict[str, list[Callable]] = {}
+        # A class may be in a class: Outer.Inner().
+        self._inner_classes: dict[str, Class] = {}
         self.assigned_attributes: dict[str, list[ast.expr]] = {}
         self.calls: list[ast.Call] = []
-        # By a name and its bindings, which may be thousands.
-        self._origins: dict[object, str | None] = {}
         self.reached: dict[object, Reach] = {}
-        self._made_by: dict[tuple[int, frozenset[str]], bool] = {}
         self._callers: dict[Callable, list[ast.Call]] | None = None
         # The functions of parameters that have a place.
-        self.parameters: dict[ast.arg, Callable] = {}
+        self.parameters: dict[ast.AST, Callable] = {}
         for node in scopes.of:
             self._collect(node)
         for defined in self.classes.values():
@@ -124,25 +132,16 @@ class PyCallGraph:
         if not isinstance(node, ast.Name) or depth > _FOLLOW:
             return None
         bindings = self.scopes.bindings(node)
-        key = (node.id, id(bindings)) if bindings else node
-        if key not in self._origins:
-            # A name that is defined by itself has none.
-            self._origins[key] = None
-            self._origins[key] = self._name_origin(node, depth)
-        return self._origins[key]
+        if not bindings:
+            return self._free_origin(node)
+        return self.scopes.answer_once("origin", bindings, lambda: self._bound_origin(bindings, depth), unknown=None)
 
     def made_by(self, node: ast.expr, origins: frozenset[str]) -> bool:
         """Return True if an expression, or a value that its name has, is a call of one of these."""
         if isinstance(node, ast.Call):
             return self.origin(node.func) in origins
         bindings = self.scopes.bindings(node)
-        key = (id(bindings), origins)
-        if not bindings:
-            return False
-        if key not in self._made_by:
-            values = [binding.value for binding in bindings if isinstance(binding.value, ast.Call)]
-            self._made_by[key] = any(self.made_by(value, origins) for value in values)
-        return self._made_by[key]
+        return self.scopes.answer_once(origins, bindings, lambda: self._is_made_by(bindings, origins), unknown=False)
 
     def text(self, node: ast.expr | None, depth: int = 0) -> str | None:
         """Return the text that an expression stands for, or a name with only this value; None if it is unknown."""
@@ -155,7 +154,7 @@ class PyCallGraph:
             return self.text(bindings[0].value, depth + 1)
         return None
 
-    def reach(self, func: ast.expr) -> Reach:
+    def reach(self, func: ast.expr, depth: int = 0) -> Reach:
         """Return what a call of this expression may reach."""
         key: object = func
         bindings = self.scopes.bindings(func)
@@ -163,7 +162,9 @@ class PyCallGraph:
         if bindings:
             key = id(bindings)
         if key not in self.reached:
-            self.reached[key] = self._reach(func, 0)
+            # A name that is defined by itself may be anything.
+            self.reached[key] = self._anything()
+            self.reached[key] = self._reach(func, depth)
         return self.reached[key]
 
     def calls_of(self, function: Callable) -> list[ast.Call]:
@@ -201,7 +202,7 @@ class PyCallGraph:
             if called is None or called.node.decorator_list:
                 return None
             return called.with_ancestors()
-        if owner is None or binding is None or not _is_self(binding, owner):
+        if owner is None or binding is None or not self._is_self(binding, owner):
             return None
         return owner.with_ancestors(heirs=True)
 
@@ -215,6 +216,11 @@ class PyCallGraph:
             if function.owner is not None:
                 return function.owner
         return None
+
+    def _is_self(self, binding: Binding, owner: Class) -> bool:
+        """Return True if a binding is the first parameter of a method of a class."""
+        function = self.parameters.get(binding.node)
+        return function is not None and function.owner is owner and _first_arg(function) is binding.node
 
     def _only_binding(self, node: ast.AST) -> Binding | None:
         bindings = self.scopes.bindings(node)
@@ -236,6 +242,8 @@ class PyCallGraph:
                 self._add_function(node)
             case ast.ClassDef():
                 self.classes[node] = Class(node)
+                if isinstance(self.scopes.of[node].node, ast.ClassDef):
+                    self._inner_classes[node.name] = self.classes[node]
             case ast.Call():
                 self.calls.append(node)
                 if self.origin(node.func) == "builtins.setattr" and len(node.args) == 3:
@@ -265,7 +273,7 @@ class PyCallGraph:
         is_generator = contains(run_by(node), ast.Yield | ast.YieldFrom)
         function = Callable(node, is_generator=is_generator)
         self.functions[node] = function
-        for parameter in node.args.args:
+        for parameter in (*node.args.posonlyargs, *node.args.args):
             self.parameters[parameter] = function
         if isinstance(node, ast.Lambda):
             return
@@ -306,12 +314,18 @@ class PyCallGraph:
             return None
         return self.classes.get(binding.node)
 
-    def _name_origin(self, node: ast.Name, depth: int) -> str | None:
-        scope = self.scopes.of.get(node)
-        if scope is not None and self.scopes.owner(node, node.id) is None:
+    def _free_origin(self, node: ast.Name) -> str | None:
+        if node in self.scopes.of and self.scopes.owner(node, node.id) is None:
             return f"{BUILTIN}.{node.id}"
+        return None
+
+    def _is_made_by(self, bindings: list[Binding], origins: frozenset[str]) -> bool:
+        values = [binding.value for binding in bindings if isinstance(binding.value, ast.Call)]
+        return any(self.made_by(value, origins) for value in values)
+
+    def _bound_origin(self, bindings: list[Binding], depth: int) -> str | None:
         origins = set()
-        for binding in self.scopes.bindings(node):
+        for binding in bindings:
             if not is_none(binding.value):
                 origins.add(self._binding_origin(binding, depth))
         if len(origins) == 1:
@@ -324,15 +338,17 @@ class PyCallGraph:
         return binding.origin
 
     def _anything(self) -> Reach:
-        escaping = [function for function in self.functions.values() if function.escapes]
-        return Reach(escaping, native=True, unknown=True)
+        if None not in self.reached:
+            escaping = dict.fromkeys(filter(attrgetter("escapes"), self.functions.values()))
+            self.reached[None] = Reach(escaping, native=True, unknown=True)
+        return self.reached[None]
 
     def _reach(self, func: ast.expr, depth: int) -> Reach:
         if self.origin(func) is not None:
             return Reach(native=True)
         match func:
             case ast.Lambda():
-                return Reach([self.functions[func]])
+                return Reach({self.functions[func]: None})
             case ast.Attribute():
                 return self._reach_attribute(func)
             case ast.Name():
@@ -355,34 +371,32 @@ class PyCallGraph:
     def _reach_binding(self, binding: Binding, depth: int) -> Reach:
         function = self.functions.get(binding.node)
         if function is not None and not function.is_wrapped:
-            return Reach([function])
+            return Reach({function: None})
         defined = self.classes.get(binding.node)
         if defined is not None and not defined.node.decorator_list:
             return Reach(made=defined)
         if binding.kind == "import":
             return Reach(native=True)
         if binding.kind == "value" and isinstance(binding.value, ast.Lambda | ast.Name) and depth < _FOLLOW:
-            return self._reach(binding.value, depth + 1)
+            return self.reach(binding.value, depth + 1)
         return self._anything()
 
     def _reach_attribute(self, func: ast.Attribute) -> Reach:
         name = func.attr
         classes = self.receiver(func.value)
         if classes is None:
-            reach = Reach(list(self.methods.get(name, ())), native=True)
+            reach = Reach(dict.fromkeys(self.methods.get(name, ())), native=True)
         else:
             reach = Reach()
             for owner in classes:
-                reach.functions += owner.methods.get(name, ())
+                reach.functions |= dict.fromkeys(owner.methods.get(name, ()))
             reach.native = not reach.functions or any(owner.native_bases for owner in classes)
         is_assigned = name in self._attributes or "*" in self._attributes
         if is_assigned or any(function.is_wrapped for function in reach.functions):
             reach.add(self._anything())
-        # A class may be in a class: Outer.Inner().
-        for defined in self.classes.values():
-            if defined.node.name == name and isinstance(self.scopes.of[defined.node].node, ast.ClassDef):
-                reach.made = defined
-                reach.unknown = True
+        if name in self._inner_classes:
+            reach.made = self._inner_classes[name]
+            reach.unknown = True
         return reach
 
     def _may_be_callable(self, value: ast.expr) -> bool:
@@ -448,15 +462,6 @@ def constant_integers(nodes: Iterable[ast.expr]) -> list[int] | None:
             return None
         numbers.append(node.value)
     return numbers
-
-
-def _is_self(binding: Binding, owner: Class) -> bool:
-    """Return True if a binding is the first parameter of a method of a class."""
-    for methods in owner.methods.values():
-        for method in methods:
-            if _first_arg(method) is binding.node:
-                return True
-    return False
 
 
 def _first_arg(function: Callable) -> ast.arg | None:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import ast
 import difflib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping
 from typing import Final
 
 from microclaw.hardware.boards.micropython.stock import stock_image
@@ -15,7 +15,7 @@ from microclaw.hardware.boards.profile import BoardProfile
 from microclaw.programs.py.callgraph import PyCallGraph, is_none
 from microclaw.programs.py.drivers import driver_modules
 from microclaw.programs.py.scopes import IMPORT_ERRORS, Binding, canonical
-from microclaw.programs.py.source import Findings
+from microclaw.programs.py.source import MAX_FINDINGS, Findings
 from microclaw.programs.py.source_files import DROPPED_MODULES
 
 _NEAR: Final = 0.7
@@ -29,25 +29,36 @@ def check_imports(graph: PyCallGraph, board: BoardProfile, findings: Findings) -
     modules: set[str] = set()
     tested = _tested_attributes(graph)
     for node in graph.scopes.of:
-        match node:
-            case ast.Import():
-                modules |= _check_import(node, graph, findings)
-            case ast.ImportFrom():
-                modules |= _check_from(node, graph, findings)
-            case ast.Name(ctx=ast.Load()):
-                _check_name(node, board, graph, findings)
-            case ast.Attribute(ctx=ast.Load()):
-                _check_name(node, board, graph, findings)
-                if node.attr not in tested:
-                    _check_member(node, graph, findings)
-            case ast.Call():
-                _check_call(node, graph, findings)
-            case _:
-                continue
+        if isinstance(node, ast.Import):
+            modules |= _check_import(node, graph, findings)
+        elif isinstance(node, ast.ImportFrom):
+            modules |= _check_from(node, graph, findings)
+        else:
+            _check_use(node, tested, board, graph, findings)
+        # More are not shown, and for each a similar name is looked for.
+        if len(findings.errors) >= MAX_FINDINGS:
+            break
     for scope in graph.scopes.by_node.values():
         for name, bindings in scope.bindings.items():
             _check_rebound(name, bindings, graph, findings)
     return tuple(sorted(modules))
+
+
+def _check_use(
+    node: ast.AST, tested: Collection[object], board: BoardProfile, graph: PyCallGraph, findings: Findings
+) -> None:
+    """Check a name or a call; `tested` are the attributes for which the program asks before it uses them."""
+    match node:
+        case ast.Name(ctx=ast.Load()):
+            _check_name(node, board, graph, findings)
+        case ast.Attribute(ctx=ast.Load()):
+            _check_name(node, board, graph, findings)
+            if node.attr not in tested:
+                _check_member(node, graph, findings)
+        case ast.Call():
+            _check_call(node, graph, findings)
+        case _:
+            return
 
 
 def _tested_attributes(graph: PyCallGraph) -> set[object]:
@@ -271,20 +282,29 @@ def _class_of(node: ast.expr | None, graph: PyCallGraph, depth: int = 0) -> str 
         return None
     if depth >= _FOLLOW:
         return None
+    values = _possible_values(node, graph)
+    return graph.scopes.answer_once("class", values, lambda: _common_class(values, graph, depth + 1), unknown=None)
+
+
+def _common_class(values: Iterable[Binding | ast.expr], graph: PyCallGraph, depth: int) -> str | None:
     class_names = set()
-    for value in _possible_values(node, graph):
+    for part in values:
+        value: ast.expr | None = None
+        if isinstance(part, ast.expr):
+            value = part
+        elif part.kind == "value":
+            value = part.value
         if not is_none(value):
-            class_names.add(_class_of(value, graph, depth + 1))
+            class_names.add(_class_of(value, graph, depth))
     if len(class_names) == 1:
         return class_names.pop()
     return None
 
 
-def _possible_values(node: ast.expr | None, graph: PyCallGraph) -> Sequence[ast.expr | None]:
-    """Return the values that a name or an attribute of the program's own object can have; None is an unknown one."""
+def _possible_values(node: ast.expr | None, graph: PyCallGraph) -> list[Binding] | list[ast.expr]:
+    """Return the values that a name or an attribute of the program's own object can have."""
     if isinstance(node, ast.Name):
-        bindings = graph.scopes.bindings(node)
-        return [binding.value if binding.kind == "value" else None for binding in bindings]
+        return graph.scopes.bindings(node)
     if not isinstance(node, ast.Attribute) or "*" in graph.assigned_attributes:
         return []
     classes = graph.receiver(node.value)

@@ -201,10 +201,15 @@ def pin_numbers(graph: PyCallGraph, node: ast.expr | None, depth: int = 0) -> se
         case ast.Constant(value=int() as value) if not isinstance(value, bool):
             return {value}
         case ast.Name():
-            return _union(_bound(graph, binding, node.id, depth + 1) for binding in graph.scopes.bindings(node))
+            bindings = graph.scopes.bindings(node)
+            return graph.scopes.answer_once(
+                "pins", bindings, lambda: _bound(graph, bindings, node.id, depth + 1), unknown=None
+            )
         case ast.Attribute(attr=name) if graph.origin(node) is None:
-            values = graph.assigned_attributes.get(name, ())
-            return _union(pin_numbers(graph, value, depth + 1) for value in values)
+            values = graph.assigned_attributes.get(name, [])
+            return graph.scopes.answer_once(
+                "pins", values, lambda: _all_numbers(graph, values, depth + 1), unknown=None
+            )
         case ast.Call(func=func, args=[first, *_]) if graph.origin(func) in _NUMBER_ITSELF:
             return pin_numbers(graph, first, depth + 1)
         case ast.BinOp(left=left, op=ast.Add(), right=ast.Constant(value=int() as added)):
@@ -218,21 +223,32 @@ def pin_numbers(graph: PyCallGraph, node: ast.expr | None, depth: int = 0) -> se
             return None
 
 
-def _bound(graph: PyCallGraph, binding: Binding, name: str, depth: int) -> set[int] | None:
-    if binding.kind == "loop":
-        return _items(graph, binding.value, depth)
-    if binding.kind == "param" and isinstance(binding.node, ast.arg):
-        return _passed(graph, name, binding.node, depth)
-    return pin_numbers(graph, binding.value, depth)
+def _bound(graph: PyCallGraph, bindings: Iterable[Binding], name: str, depth: int) -> set[int] | None:
+    numbers = []
+    for binding in bindings:
+        if binding.kind == "loop":
+            numbers.append(_items(graph, binding.value, depth))
+        elif binding.kind == "param" and isinstance(binding.node, ast.arg):
+            numbers.append(_passed(graph, name, binding.node, depth))
+        else:
+            numbers.append(pin_numbers(graph, binding.value, depth))
+    return _union(numbers)
+
+
+def _all_numbers(graph: PyCallGraph, nodes: Iterable[ast.expr | None], depth: int) -> set[int] | None:
+    return _union(pin_numbers(graph, node, depth) for node in nodes)
 
 
 def _items(graph: PyCallGraph, node: ast.expr | None, depth: int) -> set[int] | None:
     """Return the numbers in what is looped over, or indexed: a tuple or list of constants, range(constants)."""
     match node:
         case ast.Tuple(elts=parts) | ast.List(elts=parts) | ast.Dict(values=parts):
-            return _union(pin_numbers(graph, part, depth) for part in parts)
+            return graph.scopes.answer_once("pins", parts, lambda: _all_numbers(graph, parts, depth), unknown=None)
         case ast.Name() if depth <= _FOLLOW:
-            return _union(_items(graph, binding.value, depth + 1) for binding in graph.scopes.bindings(node))
+            bindings = graph.scopes.bindings(node)
+            return graph.scopes.answer_once(
+                "items", bindings, lambda: _all_items(graph, bindings, depth + 1), unknown=None
+            )
         case ast.Call(func=ast.Name(id="range"), args=[_] | [_, _] as args):
             limits = constant_integers(args)
             if limits is None or not 0 < len(range(*limits)) <= _MOST:
@@ -242,12 +258,17 @@ def _items(graph: PyCallGraph, node: ast.expr | None, depth: int) -> set[int] | 
             return None
 
 
+def _all_items(graph: PyCallGraph, bindings: Iterable[Binding], depth: int) -> set[int] | None:
+    return _union(_items(graph, binding.value, depth) for binding in bindings)
+
+
 def _passed(graph: PyCallGraph, name: str, parameter: ast.arg, depth: int) -> set[int] | None:
     """Return the values that the calls of its function give to a parameter; it may have unknown ones, too."""
     function = graph.parameters.get(parameter)
     if function is None or depth > _FOLLOW:
         return None
-    place = function.node.args.args.index(parameter)
+    parameters = (*function.node.args.posonlyargs, *function.node.args.args)
+    place = parameters.index(parameter)
     if function.owner is not None:
         place -= 1
     numbers: set[int] = set()

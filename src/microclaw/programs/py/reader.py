@@ -103,6 +103,8 @@ def _join_modules(source: PythonSource, findings: Findings, *, is_trimmed: bool)
     """Return the program's files as one tree. Raises BuildError."""
     simplifier = Simplifier(used_words([source.tree, *source.modules.values()]))
     tree: ast.Module = simplifier.visit(source.tree)
+    if not source.files:
+        return Joined(tree, {}, [])
     modules = {name: simplifier.visit(module) for name, module in source.modules.items()}
     bundle = Bundle(tree, FileModules(source.files, modules, findings), findings)
     findings.raise_errors()
@@ -151,7 +153,7 @@ def _with_drivers(
 ) -> tuple[ast.Module, PyCallGraph, tuple[WiredPart, ...]]:
     """Return the program with the drivers that it imports, its call graph, and the parts that it names."""
     bundle = Bundle(program.tree, DriverModules(), findings)
-    graph = PyCallGraph(Scopes(program.tree))
+    graph = PyCallGraph(bundle.scopes)
     # Before the drivers of parts are in the program: their classes have other names there.
     wired = find_wired_parts(graph, board, program.origins)
     if bundle.is_empty:

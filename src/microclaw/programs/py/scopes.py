@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Collection, Iterable
-from typing import Final, Literal, TypeAlias
+from collections.abc import Callable, Collection, Iterable
+from typing import Any, Final, Literal, TypeAlias, TypeVar
 
 from msgspec import Struct, field
 
@@ -13,6 +13,7 @@ from microclaw.hardware.boards.micropython.stock import stock_image
 Function: TypeAlias = ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda
 Comprehension: TypeAlias = ast.ListComp | ast.SetComp | ast.DictComp | ast.GeneratorExp
 ScopeNode: TypeAlias = ast.Module | ast.ClassDef | Function | Comprehension
+T = TypeVar("T")
 IMPORT_ERRORS: Final = ("ImportError", "Exception", "BaseException")
 """The errors of which a `try` around an import catches one."""
 BindingKind: TypeAlias = Literal["param", "def", "class", "import", "value", "loop", "other"]
@@ -74,6 +75,7 @@ class Scopes(ast.NodeVisitor):
         self.by_node: dict[ast.AST, Scope] = {tree: self.module}
         self.of: dict[ast.AST, Scope] = {}
         self.parents: dict[ast.AST, ast.AST] = dict.fromkeys(tree.body, tree)
+        self._answers: dict[tuple[object, int], Any] = {}
         self._scope = self.module
         self._all(tree.body)
 
@@ -102,6 +104,18 @@ class Scopes(ast.NodeVisitor):
         if any(_is_bound_before(binding, node) for binding in owner[1]):
             return owner
         return self.module.find(name)
+
+    def answer_once(self, question: object, values: Collection[Any], answer: Callable[[], T], *, unknown: T) -> T:
+        """Return the answer to a question about bindings or values that stay the same; it is computed once.
+
+        A name may have thousands of each. The answer is `unknown` if there are none, and where it depends on itself.
+        """
+        key = (question, id(values))
+        if values and key not in self._answers:
+            self._answers[key] = unknown
+            self._answers[key] = answer()
+        known: T = self._answers.get(key, unknown)
+        return known
 
     def visible(self, node: ast.AST) -> list[str]:
         """Return the program's own names that a place sees."""

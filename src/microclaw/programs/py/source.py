@@ -53,18 +53,20 @@ class Findings:
         self._source = source
         self.errors: list[Diagnostic] = []
         self.warnings: list[Diagnostic] = []
+        self._places: set[tuple[str, int | None, int | None, str]] = set()
 
     def error(self, node: ast.AST | None, message: str, hint: str | None = None, why: str | None = None) -> None:
-        _add(self.errors, at(self._source, node, message, hint, why))
+        self._add(self.errors, at(self._source, node, message, hint, why))
 
     def warn(self, node: ast.AST | None, message: str, hint: str | None = None) -> None:
-        _add(self.warnings, at(self._source, node, message, hint, severity="warning"))
+        self._add(self.warnings, at(self._source, node, message, hint, severity="warning"))
 
     def copy(self) -> Findings:
         """Return the findings so far, to go on from them in another way."""
         copied = Findings(self._source)
         copied.errors += self.errors
         copied.warnings += self.warnings
+        copied._places |= self._places
         return copied
 
     def refuse_two_meanings(self, name: str, first: ast.AST, other: ast.AST) -> None:
@@ -77,6 +79,12 @@ class Findings:
         if self.errors:
             errors = sorted(self.errors, key=lambda error: (error.line or 0, error.column or 0))
             raise BuildError((*errors, *self.warnings)[:MAX_FINDINGS], stage="check")
+
+    def _add(self, findings: list[Diagnostic], finding: Diagnostic) -> None:
+        place = (finding.severity, finding.line, finding.column, finding.message)
+        if place not in self._places:
+            self._places.add(place)
+            findings.append(finding)
 
 
 def read_python(text: str, name: str) -> PythonSource:
@@ -154,12 +162,6 @@ def node_line(node: ast.AST | None) -> int | None:
     if line is None:
         return None
     return abs(line)
-
-
-def _add(findings: list[Diagnostic], finding: Diagnostic) -> None:
-    places = [(other.line, other.column, other.message) for other in findings]
-    if (finding.line, finding.column, finding.message) not in places:
-        findings.append(finding)
 
 
 def _too_deep(tree: ast.Module) -> ast.AST | None:

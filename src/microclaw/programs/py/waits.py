@@ -9,6 +9,7 @@ from __future__ import annotations
 import ast
 import heapq
 from collections.abc import Iterable, Sequence
+from functools import cached_property
 from typing import Final
 
 from microclaw.programs.py.callgraph import (
@@ -283,15 +284,25 @@ class Waits:
 
     def _check_mixed(self, call: ast.Call) -> None:
         """Refuse what `aw` could not tell apart: a generator and a coroutine are one type in MicroPython."""
-        for function in self.graph.reach(call.func).functions:
+        functions = self.graph.reach(call.func).functions
+        mixed = next(filter(self._unawaited.__contains__, functions), None)
+        if mixed is None:
+            return
+        kind = "a generator"
+        if mixed.is_async:
+            kind = "an async function"
+        message = f"{ast.unparse(call.func)} may be a function that waits, or {kind} ({mixed.name})"
+        hint = "give the functions different names, or call them by their own names"
+        self._findings.error(call, message, hint)
+
+    @cached_property
+    def _unawaited(self) -> set[Callable]:
+        """The functions whose calls give a generator, or a coroutine that only the program itself awaits."""
+        unawaited = set()
+        for function in self.graph.functions.values():
             if function.is_generator or function.is_async or self._returns_generator(function):
-                kind = "a generator"
-                if function.is_async:
-                    kind = "an async function"
-                message = f"{ast.unparse(call.func)} may be a function that waits, or {kind} ({function.name})"
-                hint = "give the functions different names, or call them by their own names"
-                self._findings.error(call, message, hint)
-                return
+                unawaited.add(function)
+        return unawaited
 
     def _returns_generator(self, function: Callable) -> bool:
         if isinstance(function.node, ast.Lambda):

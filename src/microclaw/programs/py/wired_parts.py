@@ -17,6 +17,7 @@ from microclaw.hardware.parts.wiring import WiredPart, is_on_i2c, make_part, nex
 from microclaw.programs.py.callgraph import PyCallGraph
 from microclaw.programs.py.drivers import functions_of
 from microclaw.programs.py.pins import find_argument, pin_numbers
+from microclaw.programs.py.scopes import Binding
 
 _BUS: Final = "bus"
 """The role of an object of I2C or SPI, which gives the pins of the part's bus."""
@@ -180,8 +181,13 @@ def _find_bus(node: ast.expr | None, graph: PyCallGraph, depth: int = 0) -> ast.
         return node
     if not isinstance(node, ast.Name) or depth > _FOLLOWED_NAMES:
         return None
-    for binding in graph.scopes.bindings(node):
-        bus = _find_bus(binding.value, graph, depth + 1)
+    bindings = graph.scopes.bindings(node)
+    return graph.scopes.answer_once("bus", bindings, lambda: _bound_bus(bindings, graph, depth + 1), unknown=None)
+
+
+def _bound_bus(bindings: Iterable[Binding], graph: PyCallGraph, depth: int) -> ast.Call | None:
+    for binding in bindings:
+        bus = _find_bus(binding.value, graph, depth)
         if bus is not None:
             return bus
     return None
