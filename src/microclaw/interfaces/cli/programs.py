@@ -64,8 +64,8 @@ wiring_option = click.option(
 )
 board_option = click.option("--board", default="virtual", help="Without a host: the board's profile.")
 
-_LOOK_S: Final = 0.3
-_SETTLED_S: Final = 0.2
+_LOOK_S: Final = 0.2
+_SETTLED_S: Final = 0.1
 """Editors write in several steps: a file counts as saved if it does not change for this time."""
 _State: TypeAlias = tuple[tuple[int, int], ...]
 """Modification times (ns) and sizes (bytes) of files."""

@@ -108,7 +108,7 @@ def parse_file(file: SourceFile) -> ast.Module:
         text = as_cpython_reads(file.text)
         tree = ast.parse(text, file.name)
         # Finds a `return` or `await` outside a function.
-        compile(text, file.name, "exec", dont_inherit=True)
+        compile(tree, file.name, "exec", dont_inherit=True)
     if file.first_line > 1:
         ast.increment_lineno(tree, file.first_line - 1)
     return tree

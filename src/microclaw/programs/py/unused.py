@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Final
 
 _LOOKUPS: Final = frozenset({"getattr", "hasattr", "dir", "vars"})
@@ -17,49 +17,46 @@ def leave_out_unused(program: ast.Module, statements: Sequence[ast.stmt]) -> lis
 
     Classes lose such methods.
     """
-    rest = _Rest(statements)
-    rest.visit(program)
-    needed = rest.used
-    waiting: list[ast.stmt] = []
-    methods: list[tuple[ast.ClassDef, ast.stmt]] = []
+    parts: dict[ast.AST, str | None] = {}
+    for statement in statements:
+        parts[statement] = _defined(statement)
     class_names = {node.name for node in ast.walk(program) if isinstance(node, ast.ClassDef)}
     for statement in statements:
-        waiting.append(statement)
         if isinstance(statement, ast.ClassDef) and _has_known_bases(statement, class_names):
             values = _values_of_body(statement)
-            methods += [(statement, method) for method in statement.body if _is_movable(method, values)]
-    for owner, method in methods:
-        owner.body.remove(method)
-    unused = _without_used(waiting, needed)
-    while methods:
-        reached = [(owner, method) for owner, method in methods if _is_reached(owner, method, unused, needed)]
-        if not reached:
-            break
-        for owner, method in reached:
-            methods.remove((owner, method))
-            owner.body.append(method)
-            needed.update(_used(method))
-        unused = _without_used(unused, needed)
-    for statement in statements:
-        if isinstance(statement, ast.ClassDef) and not statement.body:
-            statement.body = [ast.copy_location(ast.Pass(), statement)]
+            for method in statement.body:
+                if _is_removable(method, values):
+                    parts[method] = f".{_defined(method)}"
+    unused = _find_unused(program, parts)
     _Without(unused).visit(program)
-    unused_methods = [method for owner, method in methods if owner not in unused]
-    return [*unused, *unused_methods]
+    return unused
 
 
-class _Rest(ast.NodeVisitor):
-    """Finds the names that a program uses outside of some of its statements."""
+def _find_unused(program: ast.Module, parts: Mapping[ast.AST, str | None]) -> list[ast.stmt]:
+    """Return the parts that nothing uses. `parts` have the name that each only defines, or None; of a method ".name".
 
-    def __init__(self, statements: Sequence[ast.stmt]) -> None:
-        self._statements = set(statements)
-        self.used: set[str] = set()
-
-    def visit(self, node: ast.AST) -> None:
-        if node in self._statements:
-            return
-        self.used.update(_used_in_node(node))
-        self.generic_visit(node)
+    What is in a part counts as used when the part is. So a method of a class that nothing uses is not returned.
+    """
+    used: set[str] = set()
+    unused: dict[str, list[ast.stmt]] = {}
+    waiting: list[ast.AST] = [program]
+    while waiting:
+        node = waiting.pop()
+        for name in _used_in_node(node):
+            used.add(name)
+            waiting += unused.pop(name, ())
+            if name in _LOOKUPS:
+                for method in filter(_is_method, [*unused]):
+                    waiting += unused.pop(method)
+        for child in ast.iter_child_nodes(node):
+            defined = parts.get(child)
+            if defined is None or defined in used or (_is_method(defined) and not used.isdisjoint(_LOOKUPS)):
+                waiting.append(child)
+            else:
+                assert isinstance(child, ast.stmt)
+                unused.setdefault(defined, []).append(child)
+    unneeded = set().union(*unused.values())
+    return [part for part in parts if part in unneeded]
 
 
 class _Without(ast.NodeTransformer):
@@ -72,30 +69,13 @@ class _Without(ast.NodeTransformer):
         if node in self._statements:
             return None
         new: ast.AST = super().visit(node)
-        if isinstance(new, ast.Try) and not new.body:
+        if isinstance(new, ast.Try | ast.ClassDef) and not new.body:
             new.body = [ast.copy_location(ast.Pass(), new)]
         return new
 
 
-def _without_used(statements: list[ast.stmt], needed: set[str]) -> list[ast.stmt]:
-    """Return the definitions that nothing uses, and add what the other statements use to `needed`."""
-    waiting = list(statements)
-    is_growing = True
-    while is_growing:
-        is_growing = False
-        for statement in list(waiting):
-            defined = _defined(statement)
-            if defined is None or defined in needed:
-                waiting.remove(statement)
-                needed.update(_used(statement))
-                is_growing = True
-    return waiting
-
-
-def _is_reached(owner: ast.ClassDef, method: ast.stmt, unused: Sequence[ast.stmt], needed: set[str]) -> bool:
-    """Return True if the class of a method is used, and some text has its name or may look it up by any name."""
-    is_named = f".{_defined(method)}" in needed or not needed.isdisjoint(_LOOKUPS)
-    return is_named and owner not in unused
+def _is_method(name: str) -> bool:
+    return name.startswith(".")
 
 
 def _has_known_bases(defined: ast.ClassDef, class_names: Collection[str]) -> bool:
@@ -116,12 +96,12 @@ def _values_of_body(defined: ast.ClassDef) -> set[str]:
             nodes = [*statement.decorator_list, *statement.args.defaults]
             nodes += [default for default in statement.args.kw_defaults if default is not None]
         for node in nodes:
-            names.update(name for name in _used(node) if not name.startswith("."))
+            names.update(inner.id for inner in ast.walk(node) if isinstance(inner, ast.Name))
     return names
 
 
-def _is_movable(statement: ast.stmt, values: Collection[str]) -> bool:
-    """Return True for a method that may stand at the end of its class, or be left out if nothing calls it."""
+def _is_removable(statement: ast.stmt, values: Collection[str]) -> bool:
+    """Return True for a method that may be left out if nothing calls it."""
     if not isinstance(statement, ast.FunctionDef | ast.AsyncFunctionDef):
         return False
     return not statement.name.startswith("__") and statement.name not in values
@@ -140,13 +120,8 @@ def _defined(statement: ast.stmt) -> str | None:
             return None
 
 
-def _used(tree: ast.AST) -> Iterator[str]:
-    """Yield the names that a text uses, those of attributes with a point; a text may be the name of an attribute."""
-    for node in ast.walk(tree):
-        yield from _used_in_node(node)
-
-
 def _used_in_node(node: ast.AST) -> Iterator[str]:
+    """Yield the name that a node uses, that of an attribute with a point; a text may be the name of an attribute."""
     match node:
         case ast.Name(id=name):
             yield name
