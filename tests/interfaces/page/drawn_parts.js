@@ -16,8 +16,9 @@ window.drawParts = async (facts, theme) => {
 };
 
 async function drawPart(bench, part) {
-  const path = part.has_drawing ? `parts/${part.name}/draw.js` : "plain_part.js";
-  const { default: drawing } = await import(new URL(`/page/${path}`, location.origin));
+  const { drawingOf, loadDrawings } = await import(new URL("/page/bench.js", location.origin));
+  await loadDrawings([{ part: part.name }]);
+  const drawing = drawingOf({ part: part.name });
   const attributes = { ...part.attributes, label: part.name, title: part.title, values: part.values };
   const hands = part.hands ? (values) => window.calls.push([part.name, values]) : null;
   const [width, height] = drawing.sizeOf ? drawing.sizeOf(attributes) : drawing.size;

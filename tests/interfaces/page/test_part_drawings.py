@@ -19,14 +19,12 @@ from microclaw.hardware.parts.reader import Part, ValueRange, part_folders, part
 from microclaw.hardware.parts.wiring import Wiring
 from microclaw.hardware.parts.wiring_file import read_wiring_text
 from microclaw.hardware.screens.screen import Screen, pack_data
-from microclaw.interfaces.page.static_files import part_drawings
 from microclaw.programs.building import cached_compiler
 from microclaw.programs.builds.cache import BuildCache
 from microclaw.programs.proof.expectation_text import parse_expectations
 from microclaw.programs.proof.trial import TrialOptions, try_image
 
 DRAWN_PARTS: Final = (Path(__file__).parent / "drawn_parts.js").read_text()
-DRAWINGS: Final = {path.parent.name for path in part_drawings()}
 BOARD: Final = with_micropython(load_board("virtual"))
 ROOMY: Final = {"width": 1280, "height": 2400}
 COLORS: Final = ["ff0000", "00ff00", "0000ff", "101010", "000000"]
@@ -124,7 +122,6 @@ def facts(screens: Mapping[str, Screen], *, hands: bool = True) -> list[dict[str
             {
                 "name": name,
                 "title": part.title,
-                "has_drawing": name in DRAWINGS,
                 "attributes": attributes,
                 "values": values_of(part),
                 "states": states_of(part, screen),

@@ -21,7 +21,7 @@ KIT_MODULES = ("svg", "hands", "shapes", "pixels", "segments", "characters", "pl
 KIT = tuple(f"../../{name}.js" for name in KIT_MODULES)  # all that a part's drawing knows of the page
 VENDORED = (STATIC / "vendor", Path(__file__).parent / "vendor")
 SVG_NAME = "http://www.w3.org/2000/svg"  # the namespace of SVG elements: a name, not an address
-MAX_LINES = 7_090  # 6,000 is wanted: the bench, the drawings of 39 parts, adding parts and the player came at once
+MAX_LINES = 6_959  # 6,000 is wanted: the bench, the drawings of 39 parts, adding parts and the player came at once
 FIRST_LOAD_BYTES = 265_000
 LATER = "vendor/codemirror.js"  # the editor's alone
 LATER_BYTES = 200_000
@@ -117,7 +117,7 @@ def test_own_scripts_write_no_html_and_ask_no_other_host(path: Path) -> None:
 
 
 def test_own_scripts_stay_small() -> None:
-    lines = {str(path): len(path.read_text().splitlines()) for path in OWN}
+    lines = {str(path): len(path.read_text().splitlines()) for path in OWN if path.suffix == ".js"}
     assert sum(lines.values()) <= MAX_LINES
     assert max(lines.values()) <= 300, lines
 

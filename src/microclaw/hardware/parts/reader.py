@@ -321,6 +321,14 @@ def part_folders() -> tuple[Path, ...]:
     return tuple(sorted(folders))
 
 
+def part_drawing(folder: Path) -> Path | None:
+    """Return the file that draws the part in the page: `draw.js`, or `picture.svg` of a sensor; None without one."""
+    for name in ("draw.js", "picture.svg"):
+        if (folder / name).is_file():
+            return folder / name
+    return None
+
+
 @functools.cache
 def parts() -> Mapping[str, Part]:
     """Return every part by the name of its folder. Only the files of the parts that are asked for are read."""

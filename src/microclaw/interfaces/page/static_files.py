@@ -18,7 +18,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
-from microclaw.hardware.parts.reader import part_folders
+from microclaw.hardware.parts.reader import part_drawing, part_folders
 
 STATIC: Final = Path(__file__).parent / "static"
 POLICY: Final = (
@@ -46,7 +46,6 @@ VIEWS: Final = (
 FILES: Final = "/page/{name:path}"
 _DOCUMENT: Final = "index.html"
 _FIRST_SCRIPT: Final = "app.js"
-_DRAWING: Final = "draw.js"
 _IMPORTED: Final = re.compile(rb'^(?:import|\} from|export) .*?"\./([^"]+)";$', re.MULTILINE)
 _NO_WEIGHT: Final = re.compile(r"q\s*=\s*0(\.0{0,3})?")
 _DEEPEST: Final = 6  # folders of a view's path
@@ -102,7 +101,7 @@ def accepts_gzip(accept_encoding: str) -> bool:
 
 @cache
 def page_files() -> Mapping[str, PageFile]:
-    """Return every file that may be sent, by its path: those below `static`, and `parts/NAME/draw.js` of the parts.
+    """Return every file that may be sent, by its path: those below `static`, and the drawings as `parts/NAME/FILE`.
 
     A file that is added later is not known.
     """
@@ -117,8 +116,7 @@ def page_files() -> Mapping[str, PageFile]:
 
 def part_drawings() -> tuple[Path, ...]:
     """Return the drawings of the parts that have one."""
-    drawings = [folder / _DRAWING for folder in part_folders()]
-    return tuple(path for path in drawings if path.is_file())
+    return tuple(path for path in map(part_drawing, part_folders()) if path is not None)
 
 
 def _page_file(path: Path) -> PageFile:
@@ -140,8 +138,8 @@ def _document(depth: int) -> PageFile:
     files = page_files()
     early = "".join(f'<link rel="modulepreload" href="page/{name}">\n' for name in _first_scripts(files))
     # The scripts fetch the drawings of wired parts, and ask for no file that is not there.
-    drawn_parts = " ".join(path.parent.name for path in part_drawings())
-    early += f'<meta name="drawings" content="{drawn_parts}">\n'
+    drawings = " ".join(f"{path.parent.name}/{path.name}" for path in part_drawings())
+    early += f'<meta name="drawings" content="{drawings}">\n'
     text = files[_DOCUMENT].content.replace(b"</head>", early.encode() + b"</head>")
     return _made(text.replace(b'="page/', b'="' + b"../" * depth + b"page/"), files[_DOCUMENT].media_type)
 

@@ -14,6 +14,7 @@ from microclaw.hardware.parts.reader import (
     PartKind,
     PartPinUse,
     ValueRange,
+    part_drawing,
     parts,
     quantities,
 )
@@ -22,7 +23,6 @@ from microclaw.host.operations.forms import NO_COMMAND
 from microclaw.host.operations.operation import Access, OperationCall, operation
 from microclaw.host.operations.result import Listing
 
-_DRAWING: Final = "draw.js"
 _WORD: Final = re.compile(r"[a-z0-9_-]+")
 
 
@@ -55,7 +55,7 @@ class SettableValue(Struct, frozen=True, kw_only=True):
 class PartRow(Struct, frozen=True, kw_only=True):
     """A part that can be wired. `words` are for a search; `active` is None if low or high cannot be chosen.
 
-    `has_drawing`: the page can draw it as itself, from /page/parts/NAME/draw.js.
+    `has_drawing`: the page can draw it as itself, from /page/parts/NAME/draw.js or picture.svg.
     """
 
     name: str
@@ -106,7 +106,7 @@ def _row(part: Part) -> PartRow:
         addresses=list(part.i2c.addresses if part.i2c is not None else ()),
         active=active,
         values=_values(part),
-        has_drawing=(FOLDER / part.name / _DRAWING).is_file(),
+        has_drawing=part_drawing(FOLDER / part.name) is not None,
     )
 
 

@@ -47,25 +47,15 @@ export class OtherPerson extends ApiError {
   }
 }
 
-const session = {
+export const session = {
   csrf: "",
   /** Whose page this is, from its load on; "" before somebody signed in. */
   personId: "",
-  /** @type {(error: OtherPerson) => void} */
+  /** What is done when another person is signed in. @type {(error: OtherPerson) => void} */
   leave: () => {},
-  /** Resolves when somebody is signed in again. @type {() => Promise<void>} */
+  /** What is done when the session is over. Resolves when somebody is signed in again. @type {() => Promise<void>} */
   renew: async () => {},
 };
-
-/** @param {() => Promise<void>} renew */
-export function onSessionOver(renew) {
-  session.renew = renew;
-}
-
-/** @param {(error: OtherPerson) => void} leave */
-export function onOtherPerson(leave) {
-  session.leave = leave;
-}
 
 /** @param {string} path @param {AbortSignal} [signal] @returns {Promise<any>} */
 export async function get(path, signal) {
@@ -85,28 +75,34 @@ export async function send(method, path, body, signal, keepalive) {
 export async function* lines(method, path, body, signal) {
   const answer = await ask(method, path, body, signal);
   if (answer.body === null) throw new HostAway();
-  const reader = answer.body.getReader();
+  let last = "";
+  for await (const text of pieces(answer.body.getReader(), "\n")) {
+    if (text === "") continue;
+    const line = /** @type {Line} */ (JSON.parse(text));
+    last = line.type;
+    if (line.type !== "keepalive") yield line;
+  }
+  if (!["result", "answer", "error"].includes(last)) throw new HostAway();
+}
+
+/**
+ * The pieces of a stream of text that end with a separator, as they come. HostAway if it breaks.
+ * @param {ReadableStreamDefaultReader<Uint8Array>} reader @param {string | RegExp} separator @param {number} [most] letters of one that has no end yet
+ */
+export async function* pieces(reader, separator, most = Infinity) {
   const decoder = new TextDecoder();
   let rest = "";
-  let last = "";
   try {
-    for (;;) {
+    for (let isDone = false; !isDone; ) {
       const { done, value } = await reader.read().catch(lost);
-      rest += decoder.decode(value, { stream: !done });
-      const whole = rest.split("\n");
-      rest = whole.pop() ?? "";
-      for (const text of whole) {
-        if (text === "") continue;
-        const line = /** @type {Line} */ (JSON.parse(text));
-        last = line.type;
-        if (line.type !== "keepalive") yield line;
-      }
-      if (done) break;
+      const whole = (rest + decoder.decode(value, { stream: !done })).split(separator);
+      rest = (whole.pop() ?? "").slice(-most);
+      yield* whole;
+      isDone = done;
     }
   } finally {
     reader.cancel().catch(() => {}); // it is over: there is nobody to tell
   }
-  if (!["result", "answer", "error"].includes(last)) throw new HostAway();
 }
 
 /** An answer that is read piece by piece; a session that is over is an ApiError here. @param {string} path @param {Record<string, string>} headers @param {AbortSignal} signal */

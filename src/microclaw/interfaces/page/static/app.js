@@ -10,12 +10,12 @@ import { Home } from "./home.js";
 import { Icon } from "./icons.js";
 import { OrderState, useOrders } from "./lists.js";
 import { Memory } from "./memory.js";
-import { Choice, Heading, Link, Problem, onRoute, prose } from "./parts.js";
+import { Choice, Heading, Link, Problem, prose } from "./parts.js";
 import { People } from "./people.js";
 import { Rollouts } from "./rollouts.js";
 import { Schedules } from "./schedules.js";
 import { SignInAgain, SignInPage, signInByLink } from "./signin.js";
-import { may, start, update, useStore } from "./state.js";
+import { may, onChange, start, update, useStore } from "./state.js";
 import { Usage } from "./usage.js";
 import { html, render, useEffect, useErrorBoundary, useRef, useState } from "./vendor/htm-preact.module.js";
 
@@ -159,12 +159,10 @@ function Shell({ path }) {
 /** @param {{error: any}} given what went wrong with the link that this page was opened with */
 function Page({ error }) {
   const store = useStore();
-  const [path, setPath] = useState(shownPath());
-  useEffect(() => onRoute(() => setPath(shownPath())), []);
   useEffect(() => {
     if (store.phase === "out") document.title = "Sign in - microclaw";
   }, [store.phase]);
-  if (store.phase === "in") return html`<${Shell} path=${path} />`;
+  if (store.phase === "in") return html`<${Shell} path=${shownPath()} />`;
   if (store.phase === "out") return html`<${SignInPage} error=${error} />`;
   return html`<main class="plain"><h1>microclaw</h1><${Connection} /><p class="quiet">One moment.</p></main>`;
 }
@@ -173,8 +171,11 @@ async function main() {
   if (document.documentElement.dataset.tooOld) return; // old.js has said it
   const error = await signInByLink();
   const place = /** @type {HTMLElement} */ (document.getElementById("page"));
+  const draw = () => render(html`<${Page} error=${error} />`, place);
   place.textContent = "";
-  render(html`<${Page} error=${error} />`, place);
+  onChange(draw);
+  addEventListener("popstate", draw);
+  draw();
   await start();
 }
 

@@ -1,6 +1,6 @@
 // The bench: a board with its wired parts beside their pins, alive. It knows no host: what it shows comes by `update`.
 //
-//   await loadDrawings(parts)              fetches draw.js of these parts; a part without one is drawn as a plain module
+//   await loadDrawings(parts)              fetches draw.js or picture.svg of these parts; one without is drawn as a plain module
 //   const drawing = bench({board, parts, label, hands, isStrip, isMarked, padClass, onPad})
 //     board     GET /v1/devices/{device}: `pins`, `layout`, `chip`
 //     parts     of GET /v1/devices/{device}/bench, or the `parts` of a trial's play; `side: "left"|"right"` may be added
@@ -15,7 +15,7 @@
 //   single(part)                           one part alone, {node, update({...state, screen, colors})}: for a palette
 
 import { FIRST_ROW, ROW, layout, wirePath } from "./bench_layout.js";
-import plainPart from "./plain_part.js";
+import plainPart, { pictureSensor } from "./plain_part.js";
 import { s, say, set } from "./svg.js";
 
 /** @typedef {import("./bench_layout.js").WiredPart} WiredPart */
@@ -59,22 +59,24 @@ const pinLamp = {
     return `high ${Math.round(level * 100)} %`;
   },
 };
-/** Parts that have a drawing: the server names them in the document. */
-const drawn = new Set(document.querySelector('meta[name="drawings"]')?.getAttribute("content")?.split(" "));
+/** The files of the drawings that there are, `PART/FILE`: the server names them in the document. */
+const files = document.querySelector('meta[name="drawings"]')?.getAttribute("content")?.split(" ") ?? [];
 /** @type {Map<string, PartDrawing>} */
 const drawings = new Map();
 
 /** Fetch the drawings of these parts that are not here yet. @param {{part: string}[]} parts */
 export async function loadDrawings(parts) {
-  const names = [...new Set(parts.map((part) => part.part))].filter((name) => drawn.has(name) && !drawings.has(name));
-  await Promise.all(names.map(async (name) => {
-    const module = await import(`./parts/${name}/draw.js`);
-    drawings.set(name, module.default);
+  const names = new Set(parts.map((part) => part.part));
+  await Promise.all(files.map(async (file) => {
+    const [name = ""] = file.split("/");
+    if (drawings.has(name) || !names.has(name)) return;
+    const drawing = file.endsWith(".svg") ? pictureSensor(`parts/${file}`) : import(`./parts/${file}`).then((module) => module.default);
+    drawings.set(name, await drawing);
   }));
 }
 
-/** @param {WiredPart} part @returns {PartDrawing} */
-function drawingOf(part) {
+/** @param {{part: string}} part @returns {PartDrawing} */
+export function drawingOf(part) {
   return part.part ? drawings.get(part.part) ?? plainPart : pinLamp;
 }
 

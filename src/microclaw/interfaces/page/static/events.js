@@ -1,6 +1,6 @@
 // The one event stream (GET /v1/events): it is opened again when it ends, and where it is blocked the caller polls.
 
-import { ApiError, HostAway, get, hostError, opened } from "./api.js";
+import { ApiError, HostAway, get, hostError, opened, pieces } from "./api.js";
 
 /** @typedef {"connecting" | "stream" | "polling" | "away"} LiveState */
 /**
@@ -81,12 +81,7 @@ export class LiveStream {
       if (this.lastId) headers["Last-Event-ID"] = this.lastId;
       const answer = await opened(path, headers, open.signal);
       if (answer.body === null) return "blocked";
-      const reader = answer.body.getReader();
-      const decoder = new TextDecoder();
-      let rest = "";
-      for (;;) {
-        const { done, value } = await reader.read();
-        if (done) break;
+      for await (const block of pieces(answer.body.getReader(), "\n\n")) {
         clearTimeout(alarm);
         alarm = setTimeout(() => open.abort("quiet"), QUIET_MS);
         if (!heard) {
@@ -94,9 +89,7 @@ export class LiveStream {
           this.failures = 0;
           this.handlers.state("stream", "");
         }
-        const blocks = (rest + decoder.decode(value, { stream: true })).split("\n\n");
-        rest = blocks.pop() ?? "";
-        for (const block of blocks) this.take(block);
+        this.take(block);
       }
       return this.lostIt(heard);
     } catch (error) {
@@ -109,7 +102,7 @@ export class LiveStream {
         return "again";
       }
       if (error instanceof ApiError) return this.blocked(error.message);
-      if (error instanceof HostAway || error instanceof TypeError) return this.lostIt(heard);
+      if (error instanceof HostAway) return this.lostIt(heard);
       throw error;
     } finally {
       clearTimeout(alarm);

@@ -1,6 +1,6 @@
 // Sets up a new board on a USB cable of this computer, by Web Serial: writes MicroPython and our files, then gives it its Wi-Fi.
 
-import { get, opened, send } from "./api.js";
+import { get, hostError, opened, pieces, send } from "./api.js";
 import { SureButton } from "./lists.js";
 import { Heading, Link, Problem, onSent, useFetched } from "./parts.js";
 import { html, useEffect, useRef, useState } from "./vendor/htm-preact.module.js";
@@ -10,6 +10,7 @@ import { html, useEffect, useRef, useState } from "./vendor/htm-preact.module.js
 const FLASH_BAUD = 460_800;
 const CONSOLE_BAUD = 115_200;
 const MAX_LINES = 200;
+const MAX_LINE_CHARS = 1_000;
 const MIN_FLASH_BYTES = 4 << 20;
 const HOLD_BOOT = "hold the board's BOOT button, press RESET (EN) once, let BOOT go, and try again; close other programs that have the port open";
 
@@ -136,7 +137,7 @@ function BoardConsole() {
       for (let stream = port.readable, before = null; stream !== before; before = stream, stream = port.readable) { // noise on the line, and the port has another
         if (stream === null) throw new Error("the board went away");
         place.current = { port, reader: stream.getReader() };
-        if (await follow(place.current.reader, (found) => setLines((said) => [...(said ?? []), ...found].slice(-MAX_LINES)))) break;
+        if (await follow(place.current.reader, (line) => setLines((said) => [...(said ?? []), line].slice(-MAX_LINES)))) break;
       }
       await port.close();
     } catch (error) {
@@ -165,17 +166,15 @@ function BoardConsole() {
     <${Problem} error=${error} /></section>`;
 }
 
-/** Whole lines as they come. Whether the reader was cancelled: else its stream failed. @param {ReadableStreamDefaultReader<Uint8Array>} reader @param {(lines: string[]) => void} told */
+/** Whole lines as they come. Whether the reader was cancelled: else its stream failed. @param {ReadableStreamDefaultReader<Uint8Array>} reader @param {(line: string) => void} told */
 async function follow(reader, told) {
-  const decoder = new TextDecoder();
-  for (let rest = ""; ; ) {
-    const { done, value } = await reader.read().catch(() => ({ done: false, value: null }));
-    if (done || value === null) {
-      reader.releaseLock();
-      return done;
-    }
-    const whole = (rest + decoder.decode(value, { stream: true })).split(/\r?\n/);
-    rest = (whole.pop() ?? "").slice(-1000);
-    if (whole.length > 0) told(whole);
+  try {
+    for await (const line of pieces(reader, /\r?\n/, MAX_LINE_CHARS)) told(line);
+    return true;
+  } catch (error) {
+    hostError(error);
+    return false;
+  } finally {
+    reader.releaseLock();
   }
 }

@@ -3,29 +3,16 @@
 import { BASE, get, hostError, shownPath } from "./api.js";
 import { html, useEffect, useRef, useState } from "./vendor/htm-preact.module.js";
 
-/** @type {Set<() => void>} */
-const routeReaders = new Set();
-
 /** Goes to another view. @param {string} path */
 export function go(path) {
   if (path !== shownPath()) history.pushState(null, "", BASE + path);
-  for (const reader of [...routeReaders]) reader();
-  window.scrollTo(0, 0);
+  dispatchEvent(new PopStateEvent("popstate"));
+  scrollTo(0, 0);
 }
 
 /** The path of a board's view. @param {string} name @param {string[]} rest */
 export function boardPath(name, ...rest) {
   return ["/boards", ...[name, ...rest].map(encodeURIComponent)].join("/");
-}
-
-/** @param {() => void} reader */
-export function onRoute(reader) {
-  routeReaders.add(reader);
-  window.addEventListener("popstate", reader);
-  return () => {
-    routeReaders.delete(reader);
-    window.removeEventListener("popstate", reader);
-  };
 }
 
 /** @param {{to: string, children?: any, class?: string, current?: boolean}} given */

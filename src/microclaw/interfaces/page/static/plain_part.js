@@ -1,4 +1,4 @@
-// The drawing of a sensor: its picture, and below it each value as a number and as a slider. A part without a drawing
+// The drawing of a sensor: its picture, and below it each value as a number and as a slider. A part without a picture
 // of its own is a plain board with its title.
 
 import { slide } from "./hands.js";
@@ -7,7 +7,7 @@ import { add, s, say, set } from "./svg.js";
 /** @typedef {import("./svg.js").Attributes} Attributes */
 /** @typedef {import("./svg.js").Value} Value */
 
-export const WIDTH = 164;
+const WIDTH = 164;
 const UNKNOWN = "–";
 const NUMBER_ROW = 20;
 const SLIDER_ROW = 38;
@@ -96,11 +96,19 @@ function addRow(group, y, name, facts, attributes, hands) {
   };
 }
 
+/** Fetch a picture, a file that is WIDTH wide, and return the drawing of its sensor. @param {string} file */
+export async function pictureSensor(file) {
+  const answer = await fetch(new URL(file, import.meta.url));
+  if (!answer.ok) throw new Error(`${file} is not there`);
+  const picture = new DOMParser().parseFromString(await answer.text(), "image/svg+xml").documentElement;
+  return sensor(Number(picture.getAttribute("height")), () => [...picture.children].map((shape) => shape.cloneNode(true)));
+}
+
 /**
- * Return the drawing of a sensor. Its picture stands above its values, and is WIDTH wide.
+ * Return the drawing of a sensor. Its picture stands above its values.
  * @param {number} pictureHeight @param {(attributes: Attributes) => any[]} drawPicture @returns {import("./svg.js").PartDrawing}
  */
-export function sensor(pictureHeight, drawPicture) {
+function sensor(pictureHeight, drawPicture) {
   return {
     sizeOf: ({ values = {} }) => [WIDTH, pictureHeight + valuesHeight(values)],
     draw(group, attributes, hands) {

@@ -1,51 +1,39 @@
 // What the page knows of the host: fetched once, kept new by the event stream. Views read it, and none of them fetches it.
 
-import { ApiError, HostAway, OtherPerson, get, hostError, onOtherPerson, onSessionOver, whoAmI } from "./api.js";
+import { ApiError, HostAway, OtherPerson, get, hostError, session, whoAmI } from "./api.js";
 import { benches } from "./bench_state.js";
 import { LiveStream } from "./events.js";
 import { pins } from "./pins.js";
-import { useLayoutEffect, useState } from "./vendor/htm-preact.module.js";
 
 /** @typedef {import("./api.js").Me} Me */
-/**
- * @typedef {object} State
- * @property {"starting" | "out" | "in"} phase
- * @property {Me | null} me
- * @property {boolean} isOver the session ended while the page was in use
- * @property {OtherPerson | null} left why the page of another person ended here
- * @property {import("./events.js").LiveState} live
- * @property {string} liveWhy
- * @property {any} status
- * @property {any[]} devices
- * @property {any[]} apps
- * @property {any[]} approvals
- * @property {Map<string, any>} settled how questions ended, newest last
- * @property {number} changed counts what happened to programs
- */
 
-/** @type {State} */
 export const state = {
-  phase: "starting",
-  me: null,
-  isOver: false,
-  left: null,
-  live: "connecting",
+  phase: /** @type {"starting" | "out" | "in"} */ ("starting"),
+  me: /** @type {Me | null} */ (null),
+  isOver: false, // the session ended while the page was in use
+  left: /** @type {OtherPerson | null} */ (null), // why the page of another person ended here
+  live: /** @type {import("./events.js").LiveState} */ ("connecting"),
   liveWhy: "",
-  status: null,
-  devices: [],
-  apps: [],
-  approvals: [],
-  settled: new Map(),
-  changed: 0,
+  status: /** @type {any} */ (null),
+  devices: /** @type {any[]} */ ([]),
+  apps: /** @type {any[]} */ ([]),
+  approvals: /** @type {any[]} */ ([]),
+  settled: /** @type {Map<string, any>} */ (new Map()), // how questions ended, newest last
+  changed: 0, // counts what happened to programs
 };
 
 const MAX_SETTLED = 64;
 const LONGEST_PAUSE_MS = 2_000;
-/** @type {Set<() => void>} */
-const readers = new Set();
 let isDue = false;
+/** Draws the whole page. */
+let drawPage = () => {};
 
-/** Changes the state and draws again, once a frame at most. @param {Partial<State>} [news] */
+/** @param {() => void} draw is called after each change */
+export function onChange(draw) {
+  drawPage = draw;
+}
+
+/** Changes the state and draws again, once a frame at most. @param {Partial<typeof state>} [news] */
 export function update(news = {}) {
   Object.assign(state, news);
   if (isDue) return;
@@ -53,34 +41,21 @@ export function update(news = {}) {
   const draw = () => {
     if (!isDue) return;
     isDue = false;
-    for (const reader of [...readers]) reader();
+    drawPage();
   };
   requestAnimationFrame(draw);
   setTimeout(draw, 250); // a page in the background has no frames
 }
 
-/** The state, and a new drawing of the component with each change. @returns {State} */
+/** The state, for a component: all of them are drawn again with each change. */
 export function useStore() {
-  const [, again] = useState(0);
-  useLayoutEffect(() => { // before the next news can come
-    const reader = () => again((count) => count + 1);
-    readers.add(reader);
-    return () => {
-      readers.delete(reader);
-    };
-  }, []);
   return state;
-}
-
-/** @param {string} name */
-function deviceNamed(name) {
-  return state.devices.find((device) => device.name === name);
 }
 
 /** Whether the board answers: true, false, or null when nobody has asked yet or its pins cannot be read. @param {string} name @returns {boolean | null} */
 export function isOnline(name) {
   if (state.live === "away") return null;
-  const device = deviceNamed(name);
+  const device = state.devices.find((one) => one.name === name);
   const row = state.status?.devices?.find((/** @type {any} */ one) => one.name === name);
   const isThere = device?.link?.online || (row?.reachable ?? (device?.link ? false : null));
   return isThere && pins.isUnread(name) ? null : isThere;
@@ -96,20 +71,20 @@ export function may(access) {
 /** @type {(() => void)[]} */
 let waitingForSession = [];
 
-onSessionOver(() => {
+session.renew = () => {
   update(state.me === null ? { phase: "out" } : { isOver: true });
   return new Promise((resolve) => waitingForSession.push(resolve));
-});
+};
 
 const LEFT = "other person"; // of the address's state in the browser's history, which a load again keeps
 
-onOtherPerson((error) => {
+session.leave = (error) => {
   waitingForSession = []; // what they wait with is never sent
   stream.stop();
   update({ left: error });
   history.replaceState(LEFT, "");
   location.reload();
-});
+};
 
 /** The person signed in: what waited for it goes on. @param {Me} me */
 export function signedIn(me) {
@@ -119,11 +94,6 @@ export function signedIn(me) {
   update({ me, phase: "in", isOver: false });
   for (const resolve of waiting) resolve();
   if (isFirst) begin();
-}
-
-/** @param {string} path @param {string} key */
-async function fetched(path, key) {
-  return (await get(path))[key];
 }
 
 /** Every device: the host tells them in pages. */
@@ -138,14 +108,14 @@ async function allDevices() {
 }
 
 async function refreshBoards() {
-  const [status, devices, apps] = await Promise.all([
-    get("/v1/status"), allDevices(), fetched("/v1/apps", "apps"),
-  ]);
+  const [status, devices, { apps }] = await Promise.all([get("/v1/status"), allDevices(), get("/v1/apps")]);
   update({ status, devices, apps });
 }
 
 async function refreshApprovals() {
-  if (may("ask")) update({ approvals: await fetched("/v1/approvals", "approvals") });
+  if (!may("ask")) return;
+  const { approvals } = await get("/v1/approvals");
+  update({ approvals });
 }
 
 /** Everything, once; also what the stream would have told, while it is blocked. */
@@ -215,17 +185,13 @@ function heard(kind, data) {
   if (kind === "edges") {
     if (pins.take(data)) boardsSoon(); // whether the board is there may have changed
   } else if (kind === "bench") benches.take(data);
-  else if (kind === "approval") approvalIs(data);
-  else if (kind === "lost") {
-    boardsSoon();
+  else if (kind === "approval") {
+    if (data.state !== "asked") settle(data.approval, { outcome: data.state, by: data.by, text: data.text });
     approvalsSoon();
-  } else boardsSoon();
-}
-
-/** @param {any} data */
-function approvalIs(data) {
-  if (data.state !== "asked") settle(data.approval, { outcome: data.state, by: data.by, text: data.text });
-  approvalsSoon();
+  } else {
+    boardsSoon();
+    if (kind === "lost") approvalsSoon();
+  }
 }
 
 /** @param {string} id @param {{outcome: string, by: string | null, text: string}} outcome */
