@@ -322,7 +322,7 @@ def part_folders() -> tuple[Path, ...]:
 
 
 def part_drawing(folder: Path) -> Path | None:
-    """Return the file that draws the part in the page: `draw.js`, or `picture.svg` of a sensor; None without one."""
+    """Return the file that draws the part in the page: `draw.js`, or `picture.svg`; None without one."""
     for name in ("draw.js", "picture.svg"):
         if (folder / name).is_file():
             return folder / name

@@ -15,7 +15,8 @@
 //   single(part)                           one part alone, {node, update({...state, screen, colors})}: for a palette
 
 import { FIRST_ROW, ROW, layout, wirePath } from "./bench_layout.js";
-import plainPart, { pictureSensor } from "./plain_part.js";
+import { pictureDrawing } from "./picture.js";
+import plainPart from "./plain_part.js";
 import { s, say, set } from "./svg.js";
 
 /** @typedef {import("./bench_layout.js").WiredPart} WiredPart */
@@ -70,7 +71,7 @@ export async function loadDrawings(parts) {
   await Promise.all(files.map(async (file) => {
     const [name = ""] = file.split("/");
     if (drawings.has(name) || !names.has(name)) return;
-    const drawing = file.endsWith(".svg") ? pictureSensor(`parts/${file}`) : import(`./parts/${file}`).then((module) => module.default);
+    const drawing = file.endsWith(".svg") ? pictureDrawing(`parts/${file}`) : import(`./parts/${file}`).then((module) => module.default);
     drawings.set(name, await drawing);
   }));
 }

@@ -96,19 +96,11 @@ function addRow(group, y, name, facts, attributes, hands) {
   };
 }
 
-/** Fetch a picture, a file that is WIDTH wide, and return the drawing of its sensor. @param {string} file */
-export async function pictureSensor(file) {
-  const answer = await fetch(new URL(file, import.meta.url));
-  if (!answer.ok) throw new Error(`${file} is not there`);
-  const picture = new DOMParser().parseFromString(await answer.text(), "image/svg+xml").documentElement;
-  return sensor(Number(picture.getAttribute("height")), () => [...picture.children].map((shape) => shape.cloneNode(true)));
-}
-
 /**
- * Return the drawing of a sensor. Its picture stands above its values.
+ * Return the drawing of a sensor. Its picture stands above its values, and is WIDTH wide.
  * @param {number} pictureHeight @param {(attributes: Attributes) => any[]} drawPicture @returns {import("./svg.js").PartDrawing}
  */
-function sensor(pictureHeight, drawPicture) {
+export function sensor(pictureHeight, drawPicture) {
   return {
     sizeOf: ({ values = {} }) => [WIDTH, pictureHeight + valuesHeight(values)],
     draw(group, attributes, hands) {
