@@ -53,6 +53,13 @@ def test_home_takes_a_sentence_and_shows_what_the_boards_do(page: Page) -> None:
             expect(change.locator(".badge")).to_have_text("undone")
 
 
+def test_a_browser_that_is_too_old_is_told(host: PageHost, page: Page) -> None:
+    page.add_init_script("delete HTMLDialogElement.prototype.showModal")
+    page.goto(host.url)
+    expect(page.locator(".too-old")).to_be_visible()
+    expect(page.locator(".moment")).to_be_hidden()
+
+
 def test_names_and_texts_with_markup_are_text(host: PageHost, page: Page) -> None:
     def renamed(route: Route) -> None:
         body: dict[str, Any] = route.fetch().json()

@@ -2,7 +2,7 @@
 
 import { ApiError, HostAway, hostError, lines, part, send } from "./api.js";
 import { AskedProgram } from "./asked.js";
-import { Badge, Evidence, Link, Problem, prose, useIsHere } from "./parts.js";
+import { Badge, Evidence, Link, Problem, prose } from "./parts.js";
 import { settle, state, useStore } from "./state.js";
 import { html, useEffect, useRef, useState } from "./vendor/htm-preact.module.js";
 
@@ -69,12 +69,11 @@ export async function run(act, changed, method, path, body) {
 export function useAct() {
   const [, again] = useState(0);
   const act = useRef(/** @type {Act | null} */ (null));
-  const isHere = useIsHere();
   /** @param {string} method @param {string} path @param {unknown} [body] */
   const begin = async (method, path, body) => {
     const begun = new Act();
     act.current = begun;
-    await run(begun, () => isHere.current && again((count) => count + 1), method, path, body);
+    await run(begun, () => again((count) => count + 1), method, path, body);
   };
   return [act.current, begin];
 }
@@ -169,14 +168,9 @@ export function ActView({ act, isFolded = false }) {
   return html`<div class="act" aria-live="polite" aria-busy=${!act.isOver}>
     ${isFolded && steps ? html`<details><summary class="quiet">How: ${count} ${count === 1 ? "step" : "steps"}</summary>${steps}</details>` : steps}
     ${act.questions.map((question) => html`<${Question} key=${question.approval_id} question=${question} isCut=${act.isOver} />`)}
-    ${act.result && html`<${Result} result=${act.result} />`}
+    ${act.result?.text && html`<p>${prose(act.result.text)}</p>`}<${Evidence} evidence=${act.result?.evidence} />
     <${Problem} error=${act.error} />
   </div>`;
-}
-
-/** @param {{result: any}} given */
-function Result({ result }) {
-  return html`${result.text && html`<p>${prose(result.text)}</p>`}<${Evidence} evidence=${result.evidence} />`;
 }
 
 /** The act as the words of a button. @param {string} text */

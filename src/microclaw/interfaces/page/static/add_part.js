@@ -9,7 +9,7 @@ import { Choice, Link, Problem, boardPath, go, useFetched, useMedia } from "./pa
 import { NARROW } from "./stage.js";
 import { may } from "./state.js";
 import { html, useEffect, useRef, useState } from "./vendor/htm-preact.module.js";
-import { rememberChange } from "./wiring_files.js";
+import { changeWiring } from "./wiring_files.js";
 
 /** A part that can be wired, of GET /v1/parts. @typedef {{name: string, title: string, kind: string, words: string[], roles: any[], addresses: number[], active: string | null, values: any[]}} PartFacts */
 /** @typedef {{gpio: number, refused: string | null, care: string | null, shared_with: string[]}} PinChoice */
@@ -145,13 +145,7 @@ export function AddPart({ device, id }) {
   };
   /** @param {string} what @param {{add?: string[], remove?: string[]}} body */
   const change = async (what, body) => {
-    const before = await orders.order("read", "GET", path);
-    if (before === null || (await orders.order("wire", "PATCH", path, body)) === null) return;
-    const left = await orders.order("read", "GET", path);
-    if (left === null) return;
-    const row = before.parts.find((/** @type {any} */ one) => one.id === draft?.was);
-    rememberChange(device.name, what, "PATCH", { add: row ? [row.line] : [], remove: body.add && draft?.id !== draft?.was ? [draft?.id] : [] }, left.file);
-    go(boardPath(device.name, "bench"));
+    if (await changeWiring(orders, device.name, what, "PATCH", body)) go(boardPath(device.name, "bench"));
   };
   const save = () => draft && facts && change(draft.was ? `Changed ${draft.id}.` : `Wired ${draft.id}.`,
     { add: [lineOf(draft, facts)], remove: draft.was && draft.was !== draft.id ? [draft.was] : [] });

@@ -98,12 +98,6 @@ function Person() {
     <button onClick=${() => orders.order("out", "POST", "/v1/signout")}>Sign out</button><${OrderState} orders=${orders} />`;
 }
 
-/** Which host of a cluster this page talks to; nothing for a host that is alone. */
-function HostName() {
-  const { status } = useStore();
-  return status?.host && html`<span class="quiet" data-host title="The host of the cluster that this page shows">host ${status.host}</span>`;
-}
-
 /** What a person should know of the connection; silent while all is well. */
 function Connection() {
   const { live, liveWhy } = useStore();
@@ -118,12 +112,14 @@ function Connection() {
 
 /** What is behind the gear; a view that is chosen there closes it. @param {{path: string}} given */
 function Menu({ path }) {
+  const { status } = useStore();
   const menu = useRef(/** @type {HTMLDetailsElement | null} */ (null));
   useEffect(() => menu.current?.removeAttribute("open"), [path]);
   return html`<details class="menu" ref=${menu}><summary aria-label="More"><${Icon} name="gear" /></summary>
     <div><nav aria-label="More views">${VIEWS.filter((one) => !one.icon && may(one.access)).map((one) =>
         html`<${Link} key=${one.path} to=${one.path} current=${isIn(path, one)}>${one.title}<//>`)}</nav>
-      <p class="buttons"><${Theme} /></p><p class="buttons"><${HostName} /><${Person} /></p></div></details>`;
+      <p class="buttons"><${Theme} /></p><p class="buttons">${status?.host && html`<span class="quiet" data-host
+        title="The host of the cluster that this page shows">host ${status.host}</span>`}<${Person} /></p></div></details>`;
 }
 
 /** @param {{path: string}} given */
@@ -168,7 +164,7 @@ function Page({ error }) {
 }
 
 async function main() {
-  if (document.documentElement.dataset.tooOld) return; // old.js has said it
+  if (document.documentElement.classList.contains("old")) return; // the document says it
   const error = await signInByLink();
   const place = /** @type {HTMLElement} */ (document.getElementById("page"));
   const draw = () => render(html`<${Page} error=${error} />`, place);

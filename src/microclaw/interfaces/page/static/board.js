@@ -1,6 +1,6 @@
 // One board: its live pins, its programs, its log, and facts about it.
 
-import { Absence, Presence, firmwareText, memoryText, placeText } from "./home.js";
+import { Absence, Presence, ProgramList, firmwareText, placeText } from "./home.js";
 import { AddPart } from "./add_part.js";
 import { part } from "./api.js";
 import { BenchView } from "./bench_view.js";
@@ -34,8 +34,9 @@ export function Board({ name, tab, program }) {
     ${tab === "bench" && html`<${BenchView} device=${device} apps=${apps} />`}
     ${tab === "add" && html`<${AddPart} key=${program} device=${device} id=${program} />`}
     ${tab === "pins" && html`<${Pins} device=${device} apps=${apps} />`}
-    ${tab === "programs" && (program ? html`<${Program} key=${program} device=${name} name=${program} />`
-      : html`<${Programs} device=${device} apps=${apps} />`)}
+    ${tab === "programs" && program && html`<${Program} key=${program} device=${name} name=${program} />`}
+    ${tab === "programs" && !program && (apps.length > 0 ? html`<${ProgramList} apps=${apps} />`
+      : html`<p class="quiet">No program is on ${name}. Ask for one: <${Link} to="/chat">chat<//>.</p>`)}
     ${tab === "log" && html`<${Logs} device=${device} />`}
     ${tab === "telemetry" && html`<${Telemetry} device=${device} />`}
     ${tab === "facts" && html`<${Facts} device=${device} />`}`;
@@ -72,17 +73,6 @@ function PinTable({ shown, held }) {
     cells: [pin.pin, [...pin.labels, pin.name, prints.get(pin.pin)].filter(Boolean).join(", "), pin.uses.join(", "), held.get(pin.pin) ?? "",
       prose(pin.refused ?? pin.caution)] }));
   return html`<${Table} label="Pins" heads=${["pin", "name", "can", "program", "note"]} rows=${rows} isBroad=${true} />`;
-}
-
-/** @param {{device: any, apps: any[]}} given */
-function Programs({ device, apps }) {
-  if (apps.length === 0) {
-    return html`<p class="quiet">No program is on ${device.name}. Ask for one: <${Link} to="/chat">chat<//>.</p>`;
-  }
-  return html`<ul class="rows">${apps.map((app) => html`<li key=${app.name}>
-    <${Link} to=${boardPath(device.name, "programs", app.name)}>${app.name}<//> <${Badge} state=${app.condition} />${" "}
-    <span class="quiet">${memoryText(app)}${app.foreign ? ", not installed by this host" : ""}</span>
-    ${app.error && html`<p class="warning">${prose(app.error)}</p>`}</li>`)}</ul>`;
 }
 
 /** @param {{device: any}} given */

@@ -216,7 +216,7 @@ function Older({ then, now, isOfBoard = false, next }) {
  * @param {{draft: Draft, trial: import("./acts.js").Act | null, tryIt: (method: string, path: string, body: unknown) => Promise<void>, drawn: any, seek: {ms: number} | null}} given
  */
 function Acts({ draft, trial, tryIt, drawn, seek }) {
-  const bench = useSame(drawn);
+  const bench = useMemo(() => drawn, [JSON.stringify(drawn)]); // the same object while its content is, so that it is not drawn again
   const triedBoard = useRef(/** @type {any} */ (null));
   const [installing, install] = useAct();
   const [undoing, undo] = useAct();
@@ -246,7 +246,8 @@ function Acts({ draft, trial, tryIt, drawn, seek }) {
     ${trial && html`<section aria-label="trial"><h2>Trial</h2>
       <${Older} then=${tried} now=${draft} isOfBoard=${true} next="Try it again." />
       ${trial.result && bench && html`<${Player} board=${triedBoard.current ?? bench.board} play=${trial.result.play} seek=${seek} />`}
-      <${ActView} act=${trial} />${trial.result && html`<${Trial} result=${trial.result} />`}</section>`}
+      <${ActView} act=${trial} />${trial.result && html`<${TrialWords} edges=${trial.result.edges} />
+        ${trial.result.log.length > 0 && html`<pre class="detail" tabindex="0" aria-label="printed">${trial.result.log.join("\n")}</pre>`}`}</section>`}
     ${installing && installed && html`<section aria-label="installation"><h2>Installation</h2>
       <${Older} then=${installed} now=${draft} next="What you see now is not installed." /><${ActView} act=${installing} />
       ${made && html`<p class="buttons"><${Link} to=${boardPath(installed.device, "programs", installed.name)}>${installed.name} on ${installed.device}<//>
@@ -257,14 +258,3 @@ function Acts({ draft, trial, tryIt, drawn, seek }) {
     </section>`}`;
 }
 
-/** The same object while its content is the same, so that nothing is drawn again. @template T @param {T} value @returns {T} */
-function useSame(value) {
-  const text = JSON.stringify(value);
-  return useMemo(() => value, [text]);
-}
-
-/** What the program did on the virtual board, in words. @param {{result: any}} given */
-function Trial({ result }) {
-  return html`<${TrialWords} edges=${result.edges} />
-    ${result.log.length > 0 && html`<pre class="detail" tabindex="0" aria-label="printed">${result.log.join("\n")}</pre>`}`;
-}

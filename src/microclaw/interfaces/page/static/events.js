@@ -25,7 +25,6 @@ export class LiveStream {
     this.boards = { edges: [], bench: [] };
     this.lastId = "";
     this.failures = 0;
-    this.stopped = false;
     /** @type {AbortController | null} */
     this.open = null;
     /** @type {(() => void) | null} */
@@ -47,18 +46,11 @@ export class LiveStream {
     this.wake?.();
   }
 
-  stop() {
-    this.stopped = true;
-    this.open?.abort("stopped");
-    this.wake?.();
-  }
-
   async run() {
-    while (!this.stopped) {
+    for (;;) {
       await this.shown;
       const why = await this.readOnce();
       this.open = null;
-      if (this.stopped) return;
       if (why === "again") continue;
       if (why === "blocked") await this.pollFor(STREAM_AGAIN_MS);
       else await this.pause(Math.min(LONGEST_PAUSE_MS, 250 * 2 ** this.failures) * (0.75 + Math.random() / 2));
@@ -144,7 +136,7 @@ export class LiveStream {
   /** @param {number} ms */
   async pollFor(ms) {
     const until = performance.now() + ms;
-    while (!this.stopped && performance.now() < until) {
+    while (performance.now() < until) {
       try {
         await this.handlers.poll();
       } catch (error) {

@@ -57,14 +57,18 @@ function BoardCard({ device, isLive, isDense, isAlone, hasBench }) {
     ${isLive && html`<${LastEdge} device=${device.name} />`}
     <${Absence} device=${device} />
     ${status?.problem && html`<p class="warning">${prose(status.problem)}</p>`}
-    ${apps.length === 0
-      ? html`<p class="quiet">no program</p>`
-      : html`<ul class="rows">${apps.map((app) => html`<li key=${app.name}>
-          <${Link} to=${boardPath(device.name, "programs", app.name)}>${app.name}<//>${" "}
-          <${Badge} state=${app.condition} /> <span class="quiet">${memoryText(app)}</span></li>`)}</ul>`}
+    ${apps.length === 0 ? html`<p class="quiet">no program</p>` : html`<${ProgramList} apps=${apps} />`}
     ${isAlone && device.link?.online && html`<${Readings} device=${device.name} />`}
     ${device.labels.length > 0 && html`<p class="quiet">${device.labels.join(", ")}</p>`}
   </li>`;
+}
+
+/** Programs with their states. @param {{apps: any[]}} given */
+export function ProgramList({ apps }) {
+  return html`<ul class="rows">${apps.map((app) => html`<li key=${app.name}>
+    <${Link} to=${boardPath(app.device, "programs", app.name)}>${app.name}<//> <${Badge} state=${app.condition} />${" "}
+    <span class="quiet">${memoryText(app)}${app.foreign ? ", not installed by this host" : ""}</span>
+    ${app.error && html`<p class="warning">${prose(app.error)}</p>`}</li>`)}</ul>`;
 }
 
 /** The newest edge that this page has seen. @param {{device: string}} given */
@@ -125,7 +129,7 @@ export function pinsText(pins) {
 }
 
 /** @param {any} app */
-export function memoryText(app) {
+function memoryText(app) {
   const heap = app.heap_bytes ? `heap ${size(app.heap_bytes)}` : "";
   return [pinsText(app.pins), heap].filter(Boolean).join(", ");
 }

@@ -2,7 +2,7 @@
 
 import { Question } from "./acts.js";
 import { ApiError, get, hostError, part, send } from "./api.js";
-import { Problem, useFetched, useIsHere } from "./parts.js";
+import { Problem, useFetched } from "./parts.js";
 import { html, useEffect, useRef, useState } from "./vendor/htm-preact.module.js";
 
 const RELOAD_MS = 10_000;
@@ -38,7 +38,10 @@ export function useOrders(done = () => {}) {
   const [busy, setBusy] = useState("");
   const [error, setError] = useState(/** @type {any} */ (null));
   const [question, setQuestion] = useState(/** @type {any} */ (null));
-  const isHere = useIsHere();
+  const isHere = useRef(true); // whether the view is still shown
+  useEffect(() => () => {
+    isHere.current = false;
+  }, []);
   /** @type {Orders["order"]} */
   const order = async (what, method, path, body) => {
     setBusy(what);

@@ -118,15 +118,6 @@ export function Dialog({ title, children }) {
   </dialog>`;
 }
 
-/** Whether the component is still shown; for work that goes on after it. */
-export function useIsHere() {
-  const isHere = useRef(true);
-  useEffect(() => () => {
-    isHere.current = false;
-  }, []);
-  return isHere;
-}
-
 /** Do something every so many ms, if it is done with the time before; 0: not. @param {number} everyMs @param {() => unknown} work @param {any[]} look begin again if these change */
 export function useEvery(everyMs, work, look = []) {
   useEffect(() => {

@@ -80,7 +80,6 @@ const LEFT = "other person"; // of the address's state in the browser's history,
 
 session.leave = (error) => {
   waitingForSession = []; // what they wait with is never sent
-  stream.stop();
   update({ left: error });
   history.replaceState(LEFT, "");
   location.reload();

@@ -16,7 +16,6 @@ const POINTS = 120;
 const MAX_SHOWN = 40;
 const [WIDTH, HEIGHT, EDGE] = [600, 90, 4];
 const GAP_BUCKETS = 3; // a longer silence breaks the line
-const SINGLE = 3; // half a mark's width, where a point has no neighbour
 
 /** @param {{device: any}} given */
 export function Telemetry({ device }) {
@@ -56,7 +55,7 @@ function Plot({ series, last, since, until, bucketMs }) {
     ${points.length > 0 && html`<svg class="plot" viewBox=${`0 0 ${WIDTH} ${HEIGHT}`} preserveAspectRatio="none" role="img"
         aria-label=${`${key}: ${range}`}>
       ${unbroken(points, bucketMs).map((run) => html`<polygon class="band" points=${band(run, x, y)} />
-        <polyline points=${line(run, x, y)} />`)}</svg>
+        <path d=${`M${text(run.map((one) => [x(one.at_ms), y(one.mean)]))}h0`} />`)}</svg>
       <p class="quiet ends"><${Moment} at=${since} /> <${Moment} at=${until} /></p>`}
   </section>`;
 }
@@ -72,14 +71,6 @@ function unbroken(points, bucketMs) {
     before = point.at_ms;
   }
   return runs;
-}
-
-/** @param {Point[]} run @param {(at: number) => number} x @param {(value: number) => number} y */
-function line(run, x, y) {
-  const places = run.map((one) => [x(one.at_ms), y(one.mean)]);
-  const [only] = places;
-  if (places.length === 1 && only) return text([[(only[0] ?? 0) - SINGLE, only[1] ?? 0], [(only[0] ?? 0) + SINGLE, only[1] ?? 0]]);
-  return text(places);
 }
 
 /** @param {Point[]} run @param {(at: number) => number} x @param {(value: number) => number} y */

@@ -1,6 +1,8 @@
-/* Sets what counts before the first paint: the colours that the person chose here, else the system's, and that scripts run. No module, so that it runs at once. */
+/* Sets what counts before the first paint: the colours that the person chose here, else the system's, that scripts run, and that a
+   browser is too old for the page. No module, so that it runs at once, and written for such browsers. */
 (function () {
-  document.documentElement.className = "scripts";
+  var hasDialogs = "HTMLDialogElement" in window && "showModal" in HTMLDialogElement.prototype;
+  document.documentElement.className = hasDialogs && "at" in Array.prototype ? "scripts" : "scripts old";
   var kept = null;
   try {
     kept = localStorage.getItem("microclaw.theme");

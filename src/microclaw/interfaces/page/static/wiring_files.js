@@ -6,14 +6,19 @@ import { Link, Problem, boardPath, useFetched } from "./parts.js";
 import { may } from "./state.js";
 import { html, useEffect, useRef, useState } from "./vendor/htm-preact.module.js";
 
-/** @typedef {{what: string, method: string, body: any, left: string, notes: string[]}} Change `left`: the file that the change left */
+/** `before` and `left`: the file before the change and after it. @typedef {{what: string, before: string, left: string, notes: string[]}} Change */
 
-/** The last change of each board that this page made, with what takes it back. @type {Map<string, Change>} */
+/** The last change of each board that this page made. @type {Map<string, Change>} */
 const lastChanges = new Map();
 
-/** @param {string} device @param {string} what @param {string} method of the request that takes it back @param {any} body @param {string} left the file after the change @param {string[]} notes */
-export function rememberChange(device, what, method, body, left, notes = []) {
-  lastChanges.set(device, { what, method, body, left, notes });
+/** Change a wiring, and remember what takes it back. Returns whether it was changed. @param {import("./lists.js").Orders} orders @param {string} device @param {string} what @param {"PATCH" | "PUT"} method @param {any} body */
+export async function changeWiring(orders, device, what, method, body) {
+  const path = `/v1/devices/${quoted(device)}/wiring`;
+  const before = await orders.order("read", "GET", path);
+  const answer = before && (await orders.order("wire", method, path, body));
+  const left = answer && (await orders.order("read", "GET", path));
+  if (left) lastChanges.set(device, { what, before: before.file, left: left.file, notes: method === "PUT" ? notesOf(answer) : [] });
+  return Boolean(left);
 }
 
 /** What the host did with a file, in sentences. @param {any} answer of PUT */
@@ -50,18 +55,14 @@ export function WiringCard({ device, version }) {
       setNotes(["Not undone: the wiring was changed since, and that would be lost."]);
       return;
     }
-    if ((await orders.order("undo", change.method, path, change.body)) === null) return;
+    if ((await orders.order("undo", "PUT", path, { file: change.before })) === null) return;
     lastChanges.delete(device);
     setNotes(["Undone."]);
   };
   /** @param {File | undefined} file */
   const take = async (file) => {
     if (file === undefined) return;
-    const text = await file.text();
-    const before = await orders.order("read", "GET", path);
-    const answer = before && (await orders.order("import", "PUT", path, { file: text }));
-    const left = answer && (await orders.order("read", "GET", path));
-    if (left) rememberChange(device, `${file.name} is the wiring now.`, "PUT", { file: before.file }, left.file, notesOf(answer));
+    await changeWiring(orders, device, `${file.name} is the wiring now.`, "PUT", { file: await file.text() });
     setNotes([]);
   };
   const give = async () => {
