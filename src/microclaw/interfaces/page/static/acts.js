@@ -10,22 +10,14 @@ import { html, useEffect, useRef, useState } from "./vendor/htm-preact.module.js
 
 /** What a stream told so far. */
 export class Act {
-  constructor() {
-    /** @type {any[]} */
-    this.steps = [];
-    /** @type {any[]} */
-    this.questions = [];
-    /** @type {string[]} */
-    this.tools = [];
-    this.text = "";
-    /** @type {any} */
-    this.result = null;
-    /** @type {any} */
-    this.answer = null;
-    /** @type {any} */
-    this.error = null;
-    this.isOver = false;
-  }
+  steps = /** @type {any[]} */ ([]);
+  questions = /** @type {any[]} */ ([]);
+  tools = /** @type {string[]} */ ([]);
+  text = "";
+  result = /** @type {any} */ (null);
+  answer = /** @type {any} */ (null);
+  error = /** @type {any} */ (null);
+  isOver = false;
 
   /** @param {Line} line */
   take(line) {

@@ -120,7 +120,7 @@ export function AddPart({ device, id }) {
 
   /** @param {string} name @param {number | null} gpio where it was dropped */
   const choose = async (name, gpio = null) => {
-    const places = await orders.order("places", "GET", `${path}/places?part=${quoted(name)}`);
+    const places = await orders.order("GET", `${path}/places?part=${quoted(name)}`);
     if (places === null) return;
     const next = draftOf(places, null);
     const role = next.roles.find((one) => one.pins.some((pin) => pin.gpio === gpio && pin.refused === null) && isNeeded(next, one));
@@ -130,7 +130,7 @@ export function AddPart({ device, id }) {
     setSaid(places.fault ?? "");
   };
   useEffect(() => {
-    if (id) orders.order("places", "GET", `${path}/places?id=${quoted(id)}`).then((places) => places && setDraft(draftOf(places, id)));
+    if (id) orders.order("GET", `${path}/places?id=${quoted(id)}`).then((places) => places && setDraft(draftOf(places, id)));
   }, [id]);
   /** @param {string} name @param {number} gpio */
   const take = (name, gpio) => {
@@ -174,7 +174,7 @@ export function AddPart({ device, id }) {
       <${LiveBench} known=${known} board=${board} label=${`the bench of ${device.name}`} isStrip=${isNarrow} choice=${choice} /></section>
     <aside class="panel">
       ${draft && facts ? html`<${PinsCard} draft=${draft} facts=${facts} asked=${asked === null ? null : open} setAsked=${setAsked} take=${take} said=${[lack || renamed, said].filter(Boolean).join(" ")} setDraft=${setDraft}>
-          <button class="main" disabled=${lack !== "" || Boolean(orders.busy)} onClick=${save}>${draft.was ? "Save" : "Wire it"}</button>
+          <button class="main" disabled=${lack !== "" || orders.isBusy} onClick=${save}>${draft.was ? "Save" : "Wire it"}</button>
           ${draft.was && html`<${SureButton} what="Remove" label=${draft.was} onYes=${() => change(`Removed ${draft.was}.`, { remove: [draft.was ?? ""] })} />`}
           <button onClick=${() => (id ? go(boardPath(device.name, "bench")) : setDraft(null))}>${id ? "Cancel" : "Another part"}</button><//>`
         : !id && html`<${Palette} device=${device.name} kinds=${kinds} choose=${choose} />`}

@@ -95,7 +95,7 @@ function Person() {
   const store = useStore();
   const orders = useOrders(() => location.assign(`${BASE}/`));
   return html`<span class="person">${store.me?.name} ${store.me?.role !== store.me?.name && html`<span class="quiet">${store.me?.role}</span>`}</span>
-    <button onClick=${() => orders.order("out", "POST", "/v1/signout")}>Sign out</button><${OrderState} orders=${orders} />`;
+    <button onClick=${() => orders.order("POST", "/v1/signout")}>Sign out</button><${OrderState} orders=${orders} />`;
 }
 
 /** What a person should know of the connection; silent while all is well. */

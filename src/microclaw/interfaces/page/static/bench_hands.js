@@ -16,15 +16,16 @@ function isTurned(first, second) {
 }
 
 export class BoardHands {
+  /** No maximum: it grows by a person's presses alone, as values of knobs and turns of encoders that wait become one. @type {Move[]} */
+  queue = [];
+  isSending = false;
+  /** What was set and is not in the host's news yet, by part. @type {Map<string, {values: Record<string, number>, until: number}>} */
+  latest = new Map();
+
   /** @param {string} device @param {(error: any) => void} onError null: the last one was done */
   constructor(device, onError) {
     this.device = device;
     this.onError = onError;
-    /** No maximum: it grows by a person's presses alone, as values of knobs and turns of encoders that wait become one. @type {Move[]} */
-    this.queue = [];
-    this.isSending = false;
-    /** What was set and is not in the host's news yet, by part. @type {Map<string, {values: Record<string, number>, until: number}>} */
-    this.latest = new Map();
   }
 
   /** @param {string} id @param {Record<string, number>} values @param {boolean} isQuantity only the newest counts */

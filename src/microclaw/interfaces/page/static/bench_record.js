@@ -2,7 +2,7 @@
 
 import { get, hostError, part, send } from "./api.js";
 import { expectRecorded } from "./drafts.js";
-import { Problem, go, prose, useEvery } from "./parts.js";
+import { Problem, go, prose, useAttempt, useEvery } from "./parts.js";
 import { html, useRef, useState } from "./vendor/htm-preact.module.js";
 
 /** @typedef {{running: boolean, length_ms: number, lines: {text: string, kind: "stimulus" | "followed"}[], note: string | null}} Recording */
@@ -12,21 +12,12 @@ const AGAIN_MS = 1_000;
 /** The button, and the card with the lines. @param {string} device @param {any[]} apps those on the board @returns {[any, any]} */
 export function useRecording(device, apps) {
   const [recording, setRecording] = useState(/** @type {Recording | null} */ (null));
-  const [isBusy, setBusy] = useState(false);
-  const [error, setError] = useState(/** @type {any} */ (null));
+  const { isBusy, error, attempt } = useAttempt();
+  const [pollError, setPollError] = useState(/** @type {any} */ (null));
   const rounds = useRef(0); // of the button: its answers are newer than those of polls that began before
   const path = `/v1/devices/${part(device)}/recording`;
   const isOn = recording?.running === true && !isBusy;
 
-  /** @param {() => Promise<unknown>} work */
-  const attempt = async (work) => {
-    setError(null);
-    try {
-      await work();
-    } catch (problem) {
-      setError(hostError(problem));
-    }
-  };
   const poll = async () => {
     const round = rounds.current;
     const isLate = () => round !== rounds.current; // the recording was ended or begun since: this answer is of before
@@ -34,7 +25,7 @@ export function useRecording(device, apps) {
       const answer = await get(path);
       if (!isLate()) setRecording(answer);
     } catch (problem) {
-      if (!isLate()) setError(hostError(problem));
+      if (!isLate()) setPollError(hostError(problem));
     }
   };
   useEvery(isOn ? AGAIN_MS : 0, poll, [path]);
@@ -49,9 +40,9 @@ export function useRecording(device, apps) {
   };
   const end = async () => setRecording(await send("DELETE", path));
   const toggle = () => {
-    setBusy(true);
+    setPollError(null);
     rounds.current += 1;
-    attempt(isOn ? end : begin).finally(() => setBusy(false));
+    void attempt(isOn ? end : begin);
   };
   /** @param {string} name */
   const keep = async (name) => {
@@ -60,11 +51,11 @@ export function useRecording(device, apps) {
   };
 
   const button = html`<button class="record" aria-pressed=${isOn} disabled=${isBusy} onClick=${toggle}>${isOn ? "Stop recording" : "Record"}</button>`;
-  if (recording === null && error === null) return [button, null];
+  if (recording === null && error === null && pollError === null) return [button, null];
   const lines = recording?.lines ?? [];
   const card = html`<section class="card" aria-label="Recorded"><div class="cardhead"><h2>Recorded</h2>
       ${recording && html`<span class="quiet">${(recording.length_ms / 1000).toFixed(1)} s</span>`}</div>
-    <${Problem} error=${error} />
+    <${Problem} error=${error ?? pollError} />
     ${isOn && lines.length === 0 && html`<p class="quiet">Press and turn: each becomes a line, with what the board did then. Kept, they are the proof of the next version.</p>`}
     ${isBusy && recording?.running && html`<p class="quiet">One moment: these lines are tried.</p>`}
     ${recording?.note && html`<p class="quiet">${prose(recording.note)}</p>`}

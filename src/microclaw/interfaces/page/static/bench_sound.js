@@ -6,10 +6,11 @@ const LOUDNESS = 0.03;
 
 /** A square wave, as a buzzer at a pin has. */
 class Tone {
+  context = new AudioContext();
+  wave = this.context.createOscillator();
+  gain = this.context.createGain();
+
   constructor() {
-    this.context = new AudioContext();
-    this.wave = this.context.createOscillator();
-    this.gain = this.context.createGain();
     this.wave.type = "square";
     this.gain.gain.value = 0;
     this.wave.connect(this.gain).connect(this.context.destination);

@@ -60,8 +60,8 @@ function Pins({ device, apps }) {
 /** The button that sets a free pin. @param {{device: string, pin: number, level: number}} given */
 function PinSwitch({ device, pin, level }) {
   const orders = useOrders();
-  const set = () => orders.order("switch", "POST", `/v1/devices/${part(device)}/call`, { method: "gpio.set", arguments: { pin, level } });
-  return html`<p class="buttons"><button disabled=${orders.busy} onClick=${set}>Set it ${level ? "high" : "low"}</button></p>
+  const set = () => orders.order("POST", `/v1/devices/${part(device)}/call`, { method: "gpio.set", arguments: { pin, level } });
+  return html`<p class="buttons"><button disabled=${orders.isBusy} onClick=${set}>Set it ${level ? "high" : "low"}</button></p>
     <${OrderState} orders=${orders} />`;
 }
 
@@ -81,7 +81,7 @@ function Facts({ device }) {
   const [status, setStatus] = useState(/** @type {any} */ (null));
   const orders = useOrders();
   const ask = async () => {
-    const answer = await orders.order("ask", "POST", `/v1/devices/${part(device.name)}/call`, { method: "device.status", wait: false });
+    const answer = await orders.order("POST", `/v1/devices/${part(device.name)}/call`, { method: "device.status", wait: false });
     if (answer) setStatus(answer.result);
   };
   const rows = [

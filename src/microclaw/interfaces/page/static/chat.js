@@ -116,7 +116,7 @@ function Conversation({ chat, isShown, isHome, changed }) {
         ${!isHome && store.devices.length > 1 && html`<${Choice} label="Board" value=${device} onChoose=${setDevice}
           choices=${[["", "as the sentence says"], ...store.devices.map((one) => one.name)]} />`}
         <button class="main">Send</button>
-        ${isBusy && html`<button type="button" onClick=${() => orders.order("cancel", "POST", `/v1/chat/${part(chat)}/cancel`)}>Cancel</button>`}
+        ${isBusy && html`<button type="button" onClick=${() => orders.order("POST", `/v1/chat/${part(chat)}/cancel`)}>Cancel</button>`}
       </p>
     </form>
     ${isHome && html`${hints}${said}${shown.length > 0 && html`<p><${Link} to="/chat">The whole conversation<//></p>`}`}

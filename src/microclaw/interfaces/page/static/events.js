@@ -18,19 +18,17 @@ const STREAM_AGAIN_MS = 20_000;
 const LONGEST_PAUSE_MS = 8_000;
 
 export class LiveStream {
+  boards = { edges: /** @type {string[]} */ ([]), bench: /** @type {string[]} */ ([]) };
+  lastId = "";
+  failures = 0;
+  open = /** @type {AbortController | null} */ (null);
+  wake = () => {};
+  /** Resolves while the page is shown. A browser keeps pages that were left, for "Back", and opens six connections to a host. @type {Promise<unknown>} */
+  shown = Promise.resolve();
+
   /** @param {Handlers} handlers */
   constructor(handlers) {
     this.handlers = handlers;
-    /** @type {Record<"edges" | "bench", string[]>} */
-    this.boards = { edges: [], bench: [] };
-    this.lastId = "";
-    this.failures = 0;
-    /** @type {AbortController | null} */
-    this.open = null;
-    /** @type {(() => void) | null} */
-    this.wake = null;
-    /** Resolves while the page is shown. A browser keeps pages that were left, for "Back", and opens six connections to a host. @type {Promise<unknown>} */
-    this.shown = Promise.resolve();
     addEventListener("pagehide", () => {
       this.shown = new Promise((resolve) => addEventListener("pageshow", resolve, { once: true }));
       this.open?.abort("left");
@@ -43,7 +41,7 @@ export class LiveStream {
     if (wanted.join("\n") === this.boards[what].join("\n")) return;
     this.boards[what] = wanted;
     this.open?.abort("other boards");
-    this.wake?.();
+    this.wake();
   }
 
   async run() {

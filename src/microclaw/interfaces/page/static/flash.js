@@ -2,7 +2,7 @@
 
 import { get, hostError, opened, pieces, send } from "./api.js";
 import { SureButton } from "./lists.js";
-import { Heading, Link, Problem, onSent, useFetched } from "./parts.js";
+import { Heading, Link, Problem, onSent, useAttempt, useFetched } from "./parts.js";
 import { html, useEffect, useRef, useState } from "./vendor/htm-preact.module.js";
 
 /** @typedef {import("./vendor/esptool-js.bundle.js").SerialPort} SerialPort */
@@ -95,28 +95,21 @@ export function Flash() {
 function Write({ chips }) {
   const [board, setBoard] = useState(/** @type {string} */ (chips[0].boards[0].board));
   const [doing, setDoing] = useState(/** @type {{text: string, share?: number} | null} */ (null));
-  const [error, setError] = useState(/** @type {any} */ (null));
   const [done, setDone] = useState(/** @type {any} */ (null));
+  const { isBusy, error, attempt } = useAttempt((problem) => explained(problem, HOLD_BOOT));
   const chip = chips.find((one) => one.boards.some((/** @type {any} */ known) => known.board === board));
-  const write = async () => {
-    setError(null);
+  const write = () => attempt(async () => {
     setDone(null);
-    try {
-      const port = await choosePort();
-      if (port === null) return;
-      setDone(await install(port, board, chip.chip, (text, share) => setDoing({ text, share })));
-    } catch (error) {
-      setError(explained(error, HOLD_BOOT));
-    } finally {
-      setDoing(null);
-    }
-  };
+    setDoing(null);
+    const port = await choosePort();
+    if (port !== null) setDone(await install(port, board, chip.chip, (text, share) => setDoing({ text, share })));
+  });
   return html`<section class="card" aria-label="Write the board"><h2>1. Write the board</h2>
-    <p class="buttons"><label>Board <select value=${board} disabled=${doing !== null} onChange=${(/** @type {any} */ e) => setBoard(e.currentTarget.value)}>
+    <p class="buttons"><label>Board <select value=${board} disabled=${isBusy} onChange=${(/** @type {any} */ e) => setBoard(e.currentTarget.value)}>
       ${chips.map((one) => html`<optgroup key=${one.chip} label=${one.chip}>${one.boards.map((/** @type {any} */ known) => html`<option key=${known.board} value=${known.board}>${known.title}</option>`)}</optgroup>`)}</select></label>
-      <${SureButton} what="Erase and write" label="the board" disabled=${doing !== null} onYes=${write} /></p>
+      <${SureButton} what="Erase and write" label="the board" disabled=${isBusy} onYes=${write} /></p>
     <p class="quiet">Everything on the board is erased. ${chip.image ? `This host has ${chip.image}.` : "This host fetches MicroPython's image for it, and compares its SHA-256."}</p>
-    <div role="status">${doing && html`<p>${doing.text} ${doing.share !== undefined && html`<progress aria-label=${doing.text} max="1" value=${doing.share} />`}</p>`}
+    <div role="status">${isBusy && doing && html`<p>${doing.text} ${doing.share !== undefined && html`<progress aria-label=${doing.text} max="1" value=${doing.share} />`}</p>`}
       ${done && html`<p>The board is written, and what it has was compared. ${done.image}: ${done.official ? "its checksum is the official one" : "the digests inside it are right"}. Go on with its Wi-Fi.</p>`}</div>
     <${Problem} error=${error} /></section>`;
 }
@@ -124,46 +117,41 @@ function Write({ chips }) {
 /** The board's own console: it takes the Wi-Fi, and tells the code by which it is paired. */
 function BoardConsole() {
   const [lines, setLines] = useState(/** @type {string[] | null} */ (null));
-  const [error, setError] = useState(/** @type {any} */ (null));
+  const listening = useAttempt((problem) => explained(problem, "plug it in again, press RESET (EN) once, and open its console again"));
+  const joining = useAttempt((problem) => explained(problem, "plug it in again"));
   const place = useRef(/** @type {{port: SerialPort, reader: ReadableStreamDefaultReader<Uint8Array>} | null} */ (null));
   useEffect(() => () => void place.current?.reader.cancel(), []);
-  const listen = async () => {
-    setError(null);
-    try {
-      const port = await choosePort();
-      if (port === null) return;
-      await port.open({ baudRate: CONSOLE_BAUD });
-      setLines([]);
-      for (let stream = port.readable, before = null; stream !== before; before = stream, stream = port.readable) { // noise on the line, and the port has another
-        if (stream === null) throw new Error("the board went away");
-        place.current = { port, reader: stream.getReader() };
-        if (await follow(place.current.reader, (line) => setLines((said) => [...(said ?? []), line].slice(-MAX_LINES)))) break;
-      }
-      await port.close();
-    } catch (error) {
-      setError(explained(error, "plug it in again, press RESET (EN) once, and open its console again"));
-    }
-    place.current = null;
+  const isOpen = listening.isBusy && lines !== null;
+  const listen = () => listening.attempt(async () => {
     setLines(null);
-  };
+    const port = await choosePort();
+    if (port === null) return;
+    await port.open({ baudRate: CONSOLE_BAUD });
+    setLines([]);
+    for (let stream = port.readable, before = null; stream !== before; before = stream, stream = port.readable) { // noise on the line, and the port has another
+      if (stream === null) throw new Error("the board went away");
+      place.current = { port, reader: stream.getReader() };
+      if (await follow(place.current.reader, (line) => setLines((said) => [...(said ?? []), line].slice(-MAX_LINES)))) break;
+    }
+    await port.close();
+  });
   /** @param {FormData} given */
-  const join = async (given) => {
+  const join = (given) => joining.attempt(async () => {
     const words = [String(given.get("ssid")), String(given.get("password"))].filter(Boolean);
-    if (words.some((word) => /["\p{Cc}]/u.test(word))) return setError(problem('a name or password with a " cannot be given here', "on the cable of the host's machine: microclaw flash"));
-    setError(null);
+    if (words.some((word) => /["\p{Cc}]/u.test(word))) throw problem('a name or password with a " cannot be given here', "on the cable of the host's machine: microclaw flash");
     const writer = /** @type {WritableStream<Uint8Array>} */ (place.current?.port.writable).getWriter();
-    await writer.write(new TextEncoder().encode(`set_wifi ${words.map((word) => `"${word}"`).join(" ")}\r\n`)).catch((gone) => setError(explained(gone, "plug it in again")));
-    writer.releaseLock();
-  };
+    const text = new TextEncoder().encode(`set_wifi ${words.map((word) => `"${word}"`).join(" ")}\r\n`);
+    await writer.write(text).finally(() => writer.releaseLock());
+  });
   const code = (lines ?? []).map((line) => /pairing code (\w+)/.exec(line)?.[1]).filter(Boolean).at(-1);
   return html`<section class="card" aria-label="Wi-Fi and pairing"><h2>2. Wi-Fi and pairing</h2>
-    ${lines === null && html`<p>After it was written, some boards are another port: choose again.</p><button onClick=${listen}>Open the board's console</button>`}
-    ${lines !== null && html`<form class="buttons" onSubmit=${onSent(join)}><label>Wi-Fi <input name="ssid" required maxlength="32" autocomplete="off" /></label>
+    ${!listening.isBusy && html`<p>After it was written, some boards are another port: choose again.</p><button onClick=${listen}>Open the board's console</button>`}
+    ${isOpen && html`<form class="buttons" onSubmit=${onSent(join)}><label>Wi-Fi <input name="ssid" required maxlength="32" autocomplete="off" /></label>
       <label>Password <input name="password" type="password" maxlength="63" autocomplete="off" /></label><button class="main">Give it to the board</button></form>
       <p class="quiet">2.4 GHz alone. It goes over the cable, and rests in the board's flash as plain text.</p>
       <pre aria-label="What the board says">${lines.join("\n")}</pre>`}
     ${code && html`<p role="status">The board shows the code ${code}. On the host's machine: <code>microclaw device pair ${code} --name NAME</code>; then it is among the <${Link} to="/">boards<//>.</p>`}
-    <${Problem} error=${error} /></section>`;
+    <${Problem} error=${listening.error ?? joining.error} /></section>`;
 }
 
 /** Whole lines as they come. Whether the reader was cancelled: else its stream failed. @param {ReadableStreamDefaultReader<Uint8Array>} reader @param {(line: string) => void} told */

@@ -1,14 +1,14 @@
 // What views share that show a document of the API: fetching it, again while it is shown, orders, a button that asks again, tables.
 
 import { Question } from "./acts.js";
-import { ApiError, get, hostError, part, send } from "./api.js";
-import { Problem, useFetched } from "./parts.js";
+import { ApiError, get, part, send } from "./api.js";
+import { Problem, useAttempt, useFetched } from "./parts.js";
 import { html, useEffect, useRef, useState } from "./vendor/htm-preact.module.js";
 
 const RELOAD_MS = 10_000;
 const ASK_AGAIN_MS = 500;
 
-/** @typedef {{error: any, busy: string, question: any, order: (what: string, method: string, path: string, body?: unknown) => Promise<any>}} Orders */
+/** @typedef {{error: any, isBusy: boolean, question: any, order: (method: string, path: string, body?: unknown) => Promise<any>}} Orders */
 
 /**
  * One document of the API: fetched when the view opens, again some time after each answer, and when `reload` is called.
@@ -30,40 +30,29 @@ export function useReloaded(path, everyMs = RELOAD_MS) {
 }
 
 /**
- * Orders of a view, one at a time: `busy` names the one under way, `question` is what it waits for; `order` gives the
+ * Orders of a view, one at a time: `isBusy` while one is under way, `question` is what it waits for; `order` gives the
  * answer once the act is done, or null when it was refused.
  * @param {() => void} [done] called after each that was not refused @returns {Orders}
  */
 export function useOrders(done = () => {}) {
-  const [busy, setBusy] = useState("");
-  const [error, setError] = useState(/** @type {any} */ (null));
+  const { isBusy, error, attempt } = useAttempt();
   const [question, setQuestion] = useState(/** @type {any} */ (null));
   const isHere = useRef(true); // whether the view is still shown
   useEffect(() => () => {
     isHere.current = false;
   }, []);
   /** @type {Orders["order"]} */
-  const order = async (what, method, path, body) => {
-    setBusy(what);
-    setError(null);
+  const order = (method, path, body) => attempt(async () => {
     setQuestion(null);
-    try {
-      let answer = await send(method, path, body);
-      if (answer.request && answer.approval) { // 202: nothing is done before somebody says yes
-        setQuestion(answer.approval);
-        answer = await endOf(answer.request, () => isHere.current);
-        if (answer === null) return null;
-      }
-      done();
-      return answer;
-    } catch (problem) {
-      setError(hostError(problem));
-      return null;
-    } finally {
-      setBusy("");
+    let answer = await send(method, path, body);
+    if (answer.request && answer.approval) { // 202: nothing is done before somebody says yes
+      setQuestion(answer.approval);
+      answer = await endOf(answer.request, () => isHere.current);
     }
-  };
-  return { error, busy, question, order };
+    if (answer !== null) done();
+    return answer;
+  });
+  return { error, isBusy, question, order };
 }
 
 /**
@@ -84,7 +73,7 @@ async function endOf(number, isHere) {
 
 /** The question that an order waits for, and what went wrong with it. @param {{orders: Orders}} given */
 export function OrderState({ orders }) {
-  return html`${orders.question && html`<${Question} key=${orders.question.approval_id} question=${orders.question} isCut=${!orders.busy} />`}
+  return html`${orders.question && html`<${Question} key=${orders.question.approval_id} question=${orders.question} isCut=${!orders.isBusy} />`}
     <${Problem} error=${orders.error} />`;
 }
 

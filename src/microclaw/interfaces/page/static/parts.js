@@ -104,6 +104,29 @@ export function useFetched(path, again = []) {
   return [value, error];
 }
 
+/**
+ * Work that can fail: whether it is under way, and what went wrong with the last one. `attempt` gives its answer, null if it failed.
+ * @param {(problem: unknown) => any} [explain] what is shown of an error
+ */
+export function useAttempt(explain = hostError) {
+  const [isBusy, setBusy] = useState(false);
+  const [error, setError] = useState(/** @type {any} */ (null));
+  /** @param {() => Promise<any>} work @returns {Promise<any>} */
+  const attempt = async (work) => {
+    setBusy(true);
+    setError(null);
+    try {
+      return await work();
+    } catch (problem) {
+      setError(explain(problem));
+      return null;
+    } finally {
+      setBusy(false);
+    }
+  };
+  return { isBusy, error, attempt };
+}
+
 /** A dialog over the page; the page below keeps what was typed. @param {{title: string, children?: any}} given */
 export function Dialog({ title, children }) {
   const place = useRef(/** @type {HTMLDialogElement | null} */ (null));

@@ -30,8 +30,8 @@ function SignIns() {
       <b>${one.person}</b> ${one.this && html`<${Badge} state="this" text="this browser" />`} by ${one.how}, from ${one.address}
       <div class="quiet">${one.browser}</div>
       <div class="quiet">since <${Moment} at=${one.made_ms} /> · used <${Moment} at=${one.used_ms} /> · ends <${Moment} at=${one.ends_ms} /></div>
-      <p class="buttons"><${SureButton} what="End" label=${one.this ? "this session" : `session ${one.id}`} disabled=${orders.busy}
-        onYes=${() => orders.order("end", "DELETE", `/v1/signins/${part(one.id)}`)} /></p></li>`)}</ul>`;
+      <p class="buttons"><${SureButton} what="End" label=${one.this ? "this session" : `session ${one.id}`} disabled=${orders.isBusy}
+        onYes=${() => orders.order("DELETE", `/v1/signins/${part(one.id)}`)} /></p></li>`)}</ul>`;
 }
 
 function Tokens() {

@@ -10,20 +10,16 @@ const AT_FIRST = 400;
 const LATE_NEWS_MS = 6_000; // the host tells of each board every second, polling takes 2
 
 export class BoardPins {
-  constructor() {
-    /** @type {Map<number, {t: number[], level: number[]}>} */
-    this.tracks = new Map();
-    /** @type {Map<number, number>} */
-    this.counts = new Map(); // edges by pin, with those that were forgotten
-    this.nowMs = 0;
-    this.heardAt = 0; // performance.now() when `nowMs` was so
-    this.readAt = 0; // Unix ms of that reading; 0: there was none
-    this.dropped = 0;
-    this.count = 0;
-    this.cursor = -1; // of polling
-    this.problem = "";
-    this.isLost = false; // nothing came since the host was away
-  }
+  tracks = /** @type {Map<number, {t: number[], level: number[]}>} */ (new Map());
+  counts = /** @type {Map<number, number>} */ (new Map()); // edges by pin, with those that were forgotten
+  nowMs = 0;
+  heardAt = 0; // performance.now() when `nowMs` was so
+  readAt = 0; // Unix ms of that reading; 0: there was none
+  dropped = 0;
+  count = 0;
+  cursor = -1; // of polling
+  problem = "";
+  isLost = false; // nothing came since the host was away
 
   /** The board's time now, as far as this page can tell. */
   now() {
@@ -51,15 +47,13 @@ export class BoardPins {
 
 /** What is known of the boards that somebody watches. @template {{isLost: boolean}} B */
 export class Watched {
+  boards = /** @type {Map<string, B>} */ (new Map());
+  watchers = /** @type {Map<string, number>} */ (new Map());
+  onWatched = (/** @type {string[]} */ _names) => {};
+
   /** @param {(name: string) => B} begin what is known of a board at first */
   constructor(begin) {
     this.begin = begin;
-    /** @type {Map<string, B>} */
-    this.boards = new Map();
-    /** @type {Map<string, number>} */
-    this.watchers = new Map();
-    /** @type {(names: string[]) => void} */
-    this.onWatched = () => {};
   }
 
   /** @param {string} name */

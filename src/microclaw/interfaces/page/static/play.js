@@ -12,16 +12,15 @@ const BEFORE_MS = -1; // the first level is known before the start
 
 /** What is shown at a moment. It goes on from the moment before; to an earlier one it begins again. */
 export class PlayedBench {
+  states = /** @type {Record<string, PartState>} */ ({});
+  levels = /** @type {Map<number, number>} */ (new Map());
+  nextChange = 0;
+  nextLevel = 0;
+  ms = Infinity;
+
   /** @param {Play} play */
   constructor(play) {
     this.play = play;
-    /** @type {Record<string, PartState>} */
-    this.states = {};
-    /** @type {Map<number, number>} */
-    this.levels = new Map();
-    this.nextChange = 0;
-    this.nextLevel = 0;
-    this.ms = Infinity;
   }
 
   begin() {

@@ -10,7 +10,7 @@ import { Logs } from "./logs.js";
 import { Badge, Evidence, Link, Problem, prose, size, useFetched } from "./parts.js";
 import { may, useStore } from "./state.js";
 import { TrialView } from "./timeline.js";
-import { html, useState } from "./vendor/htm-preact.module.js";
+import { html } from "./vendor/htm-preact.module.js";
 
 /** @param {{device: string, name: string}} given */
 export function Program({ device, name }) {
@@ -50,20 +50,15 @@ export function useChanges(device, name) {
 /** Stop, start, remove, undo, and how that goes on. @param {{device: string, name: string, app: any, changes: any[], children?: any}} given */
 export function ProgramActs({ device, name, app, changes, children }) {
   const [act, begin] = useAct();
-  const [doing, setDoing] = useState("");
   const path = `/v1/devices/${part(device)}/apps/${part(name)}`;
-  /** @param {string} what @param {string} method @param {string} to @param {unknown} [body] */
-  const order = (what, method, to, body) => {
-    setDoing(what);
-    void begin(method, to, body).then(() => setDoing(""));
-  };
+  const isBusy = act !== null && !act.isOver;
   const isOff = app?.condition === "stopped";
   const last = changes.find((one) => one.state === "done" && one.undone_by === null && one.undoes === null);
   return html`<p class="buttons">${may("act") && html`
-      ${app && (isOff ? html`<button disabled=${doing} onClick=${() => order("start", "POST", `${path}/start`)}>Start</button>`
-        : html`<button disabled=${doing} onClick=${() => order("stop", "POST", `${path}/stop`)}>Stop</button>`)}
-      ${app && html`<button disabled=${doing} onClick=${() => order("remove", "DELETE", path)}>Remove</button>`}
-      ${last && html`<button disabled=${doing} onClick=${() => order("undo", "POST", "/v1/undo", { change_id: last.change_id })}>
+      ${app && (isOff ? html`<button disabled=${isBusy} onClick=${() => begin("POST", `${path}/start`)}>Start</button>`
+        : html`<button disabled=${isBusy} onClick=${() => begin("POST", `${path}/stop`)}>Stop</button>`)}
+      ${app && html`<button disabled=${isBusy} onClick=${() => begin("DELETE", path)}>Remove</button>`}
+      ${last && html`<button disabled=${isBusy} onClick=${() => begin("POST", "/v1/undo", { change_id: last.change_id })}>
         Undo: ${last.summary}</button>`}`}${children}</p>
     <${ActView} act=${act} />`;
 }

@@ -23,7 +23,7 @@ function Rollout({ rollout, changed }) {
   const label = `rollout ${rollout.rollout}`;
   const acts = (ACTS[rollout.state] ?? []).filter((act) => act !== "undo" || rollout.undoes === null);
   /** @param {string} act */
-  const order = (act) => orders.order(act, "POST", `/v1/rollouts/${rollout.rollout}/${act}`);
+  const order = (act) => orders.order("POST", `/v1/rollouts/${rollout.rollout}/${act}`);
   const states = Object.entries(rollout.counts).filter(([, count]) => count > 0);
   return html`<li class="card" aria-label=${label}>
     <h2>${rollout.version} <${Badge} state=${rollout.state} /></h2>
@@ -35,8 +35,8 @@ function Rollout({ rollout, changed }) {
     <p>${rollout.count} boards: ${states.map(([state, count]) => html`<${Badge} state=${state} text=${`${count} ${state.replaceAll("_", " ")}`} /> `)}</p>
     ${rollout.failures.map((/** @type {any} */ one) => html`<p class="warning">${one.device}: ${one.state.replaceAll("_", " ")}${one.error && html`, ${prose(one.error)}`}</p>`)}
     <p class="buttons">${acts.map((act) => (act === "pause" || act === "resume"
-      ? html`<button key=${act} aria-label=${`${NAMES[act]} ${label}`} disabled=${orders.busy} onClick=${() => order(act)}>${NAMES[act]}</button>`
-      : html`<${SureButton} key=${act} what=${NAMES[act]} label=${label} disabled=${orders.busy} onYes=${() => order(act)} />`))}</p>
+      ? html`<button key=${act} aria-label=${`${NAMES[act]} ${label}`} disabled=${orders.isBusy} onClick=${() => order(act)}>${NAMES[act]}</button>`
+      : html`<${SureButton} key=${act} what=${NAMES[act]} label=${label} disabled=${orders.isBusy} onYes=${() => order(act)} />`))}</p>
     <${OrderState} orders=${orders} />
     <details onToggle=${(/** @type {any} */ e) => setOpen(e.currentTarget.open)}><summary>Its boards</summary>
       ${isOpen && html`<${RolloutBoards} rollout=${rollout} />`}</details>

@@ -29,7 +29,7 @@ function Row({ schedule, changed }) {
   const [full, error] = useFetched(path, [schedule.next_ms, schedule.state, round]);
   const orders = useOrders(changed);
   /** @param {"run" | "pause" | "resume"} what */
-  const order = (what) => orders.order(what, "POST", `${path}/${what}`).then(() => setRound((count) => count + 1));
+  const order = (what) => orders.order("POST", `${path}/${what}`).then(() => setRound((count) => count + 1));
   const runs = full?.runs ?? [];
   const last = runs[0];
   const isRunning = last?.state === "claimed" || last?.state === "started";
@@ -52,10 +52,10 @@ function Row({ schedule, changed }) {
     ${runs.length > 1 && html`<details><summary>Earlier runs</summary><ul class="rows">${runs.slice(1).map((/** @type {any} */ one) =>
       html`<li><${Run} run=${one} /></li>`)}</ul></details>`}
     ${may("act") && html`<p class="buttons">
-      ${now.state !== "over" && html`<button aria-label=${`Run now: ${label}`} disabled=${orders.busy} onClick=${() => order("run")}>Run now</button>`}
-      ${now.state === "active" && html`<button aria-label=${`Pause ${label}`} disabled=${orders.busy} onClick=${() => order("pause")}>Pause</button>`}
-      ${now.state === "paused" && html`<button aria-label=${`Resume ${label}`} disabled=${orders.busy} onClick=${() => order("resume")}>Resume</button>`}
-      <${SureButton} what="Remove" label=${label} disabled=${orders.busy} onYes=${() => orders.order("remove", "DELETE", path)} />
+      ${now.state !== "over" && html`<button aria-label=${`Run now: ${label}`} disabled=${orders.isBusy} onClick=${() => order("run")}>Run now</button>`}
+      ${now.state === "active" && html`<button aria-label=${`Pause ${label}`} disabled=${orders.isBusy} onClick=${() => order("pause")}>Pause</button>`}
+      ${now.state === "paused" && html`<button aria-label=${`Resume ${label}`} disabled=${orders.isBusy} onClick=${() => order("resume")}>Resume</button>`}
+      <${SureButton} what="Remove" label=${label} disabled=${orders.isBusy} onYes=${() => orders.order("DELETE", path)} />
     </p>`}
     <${OrderState} orders=${orders} /><${Problem} error=${orders.error ? null : error} />
   </li>`;
@@ -78,7 +78,7 @@ function NewSchedule({ added }) {
     const device = String(given.get("device") ?? "");
     setMade(null);
     const body = { when: String(given.get("when")), do: String(given.get("do")), ...(device ? { device } : {}) };
-    const answer = await orders.order("add", "POST", "/v1/schedules", body);
+    const answer = await orders.order("POST", "/v1/schedules", body);
     if (answer === null) return; // what was typed stays
     setMade(answer);
     form.reset();
@@ -90,7 +90,7 @@ function NewSchedule({ added }) {
       <label>Do what <input name="do" required maxlength="4000" placeholder="turn on pin 4" /></label>
       ${store.devices.length > 0 && html`<label>Board <select name="device"><option value="">as the words say</option>
         ${store.devices.map((one) => html`<option key=${one.device_id} value=${one.name}>${one.name}</option>`)}</select></label>`}
-      <button class="main" disabled=${orders.busy}>Add</button>
+      <button class="main" disabled=${orders.isBusy}>Add</button>
     </p>
     <p class="quiet">In words: "in 20 minutes", "tomorrow at 8:00", "every 2 hours". Or say all of it in the <${Link} to="/chat">chat<//>.</p>
     <div role="status">${made && html`<p>Schedule ${made.schedule} is kept: ${made.when}, ${prose(made.what)}.</p>`}</div>

@@ -1,9 +1,9 @@
 // The sign-in: by the code of a one-time link, or by name and password. In place when a session ended in mid-action.
 
 import { BASE, shownPath, signIn } from "./api.js";
-import { Dialog, Problem, onSent } from "./parts.js";
+import { Dialog, Problem, onSent, useAttempt } from "./parts.js";
 import { signedIn, state } from "./state.js";
-import { html, useState } from "./vendor/htm-preact.module.js";
+import { html } from "./vendor/htm-preact.module.js";
 
 /** The code of a link stands behind the #, which a browser sends to nobody. It goes from the address at once. */
 function takeCode() {
@@ -27,23 +27,15 @@ export async function signInByLink() {
 
 /** @param {{first?: any}} given what went wrong with the link */
 function SignInForm({ first = null }) {
-  const [error, setError] = useState(/** @type {any} */ (first));
-  const [isBusy, setBusy] = useState(false);
+  const { isBusy, error, attempt } = useAttempt();
 
   /** @param {FormData} form */
-  const submit = async (form) => {
-    setBusy(true);
-    setError(null);
+  const submit = (form) => attempt(async () => {
     const link = String(form.get("link") ?? "").trim();
-    try {
-      const code = link.includes("#") ? link.slice(link.indexOf("#") + 1) : link;
-      const given = { name: String(form.get("name")), password: String(form.get("password")) };
-      signedIn(await (code ? signIn("code", { code }) : signIn("password", given)));
-    } catch (problem) {
-      setError(problem);
-      setBusy(false);
-    }
-  };
+    const code = link.includes("#") ? link.slice(link.indexOf("#") + 1) : link;
+    const given = { name: String(form.get("name")), password: String(form.get("password")) };
+    signedIn(await (code ? signIn("code", { code }) : signIn("password", given)));
+  });
 
   return html`<form class="signin" onSubmit=${onSent(submit)}>
     <p>On the host's machine <code>microclaw status --open</code> prints a link that signs you in once. Open it, or paste it here.</p>
@@ -51,7 +43,7 @@ function SignInForm({ first = null }) {
     <p class="or">or with a password</p>
     <label>Name <input name="name" autocomplete="username" maxlength="80" /></label>
     <label>Password <input name="password" type="password" autocomplete="current-password" maxlength="128" /></label>
-    <${Problem} error=${error} />
+    <${Problem} error=${error ?? (isBusy ? null : first)} />
     <button class="main" disabled=${isBusy}>Sign in</button>
   </form>`;
 }

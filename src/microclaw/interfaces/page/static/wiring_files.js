@@ -14,9 +14,9 @@ const lastChanges = new Map();
 /** Change a wiring, and remember what takes it back. Returns whether it was changed. @param {import("./lists.js").Orders} orders @param {string} device @param {string} what @param {"PATCH" | "PUT"} method @param {any} body */
 export async function changeWiring(orders, device, what, method, body) {
   const path = `/v1/devices/${quoted(device)}/wiring`;
-  const before = await orders.order("read", "GET", path);
-  const answer = before && (await orders.order("wire", method, path, body));
-  const left = answer && (await orders.order("read", "GET", path));
+  const before = await orders.order("GET", path);
+  const answer = before && (await orders.order(method, path, body));
+  const left = answer && (await orders.order("GET", path));
   if (left) lastChanges.set(device, { what, before: before.file, left: left.file, notes: method === "PUT" ? notesOf(answer) : [] });
   return Boolean(left);
 }
@@ -48,14 +48,14 @@ export function WiringCard({ device, version }) {
   useEffect(() => place.current?.focus({ preventScroll: true }), [change]);
   const undo = async () => {
     if (change === undefined) return;
-    const now = await orders.order("read", "GET", path);
+    const now = await orders.order("GET", path);
     if (now === null) return;
     if (now.file !== change.left) {
       lastChanges.delete(device);
       setNotes(["Not undone: the wiring was changed since, and that would be lost."]);
       return;
     }
-    if ((await orders.order("undo", "PUT", path, { file: change.before })) === null) return;
+    if ((await orders.order("PUT", path, { file: change.before })) === null) return;
     lastChanges.delete(device);
     setNotes(["Undone."]);
   };
@@ -66,7 +66,7 @@ export function WiringCard({ device, version }) {
     setNotes([]);
   };
   const give = async () => {
-    const diagram = await orders.order("export", "GET", `${path}/diagram`);
+    const diagram = await orders.order("GET", `${path}/diagram`);
     if (diagram === null) return;
     download("diagram.json", diagram.file);
     setNotes(Object.entries(diagram.left_out).map(([id, reason]) => `${id} is not in the diagram: ${reason}.`));
@@ -83,12 +83,12 @@ export function WiringCard({ device, version }) {
   };
   return html`<section class="card wiring" aria-label="Wiring" onDragOver=${(/** @type {DragEvent} */ event) => event.preventDefault()} onDrop=${drop}>
     <div class="cardhead"><h2>Wiring</h2>${mayChange && html`<${Link} class="action" to=${boardPath(device, "add")}>Add a part<//>`}</div>
-    <div role="status">${change && html`<p class="buttons" tabindex="-1" ref=${place}>${change.what} <button disabled=${Boolean(orders.busy)} onClick=${undo}>Undo</button></p>`}
+    <div role="status">${change && html`<p class="buttons" tabindex="-1" ref=${place}>${change.what} <button disabled=${orders.isBusy} onClick=${undo}>Undo</button></p>`}
       ${[...(change?.notes ?? []), ...notes].map((note) => html`<p key=${note} class="warning">${note}</p>`)}</div>
     <ul class="rows">${wiring.parts.map((/** @type {any} */ one) => html`<li key=${one.id}>${mayChange && one.origin === "recorded"
       ? html`<${Link} to=${boardPath(device, "add", one.id)}>${one.id}<//>` : one.id} <span class="quiet">${one.label ?? one.title}${one.origin === "recorded" ? "" : `, ${one.origin}`}</span></li>`)}</ul>
     <details><summary>Files</summary><p class="buttons">
       ${mayChange && html`<label>Take a diagram.json or a wiring.toml: it replaces all parts <input type="file" accept=".json,.toml" onChange=${chosen} /></label>`}
-      <button disabled=${Boolean(orders.busy)} onClick=${give}>Save diagram.json</button><button onClick=${() => download("wiring.toml", wiring.file)}>Save wiring.toml</button></p></details>
+      <button disabled=${orders.isBusy} onClick=${give}>Save diagram.json</button><button onClick=${() => download("wiring.toml", wiring.file)}>Save wiring.toml</button></p></details>
     <${OrderState} orders=${orders} /></section>`;
 }
