@@ -21,7 +21,7 @@ KIT_MODULES = ("svg", "hands", "shapes", "pixels", "segments", "characters", "pl
 KIT = tuple(f"../../{name}.js" for name in KIT_MODULES)  # all that a part's drawing knows of the page
 VENDORED = (STATIC / "vendor", Path(__file__).parent / "vendor")
 SVG_NAME = "http://www.w3.org/2000/svg"  # the namespace of SVG elements: a name, not an address
-MAX_LINES = 6_755  # 6,000 is wanted: the bench, the drawings of 39 parts, adding parts and the player came at once
+MAX_LINES = 6_726  # 6,000 is wanted: the bench, the drawings of 39 parts, adding parts and the player came at once
 FIRST_LOAD_BYTES = 265_000
 LATER = "vendor/codemirror.js"  # the editor's alone
 LATER_BYTES = 200_000
@@ -134,7 +134,7 @@ def test_the_editors_bundle_is_fetched_only_when_it_is_needed() -> None:
     named = [path.name for path in OWN if LATER in path.read_text()]
     assert named == ["code.js"]
     text = (STATIC / "code.js").read_text()
-    assert f'import("./{LATER}").then' in text
+    assert f'import("./{LATER}")' in text
     assert not re.search(rf"^import [^(]*{LATER}", text, re.MULTILINE)
 
 

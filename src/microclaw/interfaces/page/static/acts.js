@@ -1,9 +1,9 @@
 // An act of the host as it goes on: its steps, questions and end, from a stream of JSON lines. Used by chat and programs.
 
-import { ApiError, HostAway, hostError, lines, part, send } from "./api.js";
+import { HostAway, hostError, lines, part, send } from "./api.js";
 import { AskedProgram } from "./asked.js";
-import { Badge, Evidence, Link, Problem, prose } from "./parts.js";
-import { settle, state, useStore } from "./state.js";
+import { Badge, Evidence, Link, Problem, prose, useAttempt } from "./parts.js";
+import { settle, state, update, useStore } from "./state.js";
 import { html, useEffect, useRef, useState } from "./vendor/htm-preact.module.js";
 
 /** @typedef {import("./api.js").Line} Line */
@@ -39,35 +39,31 @@ export class Act {
   }
 }
 
-/**
- * Does it, and calls `changed` with each line; never raises for what the host says.
- * @param {Act} act @param {() => void} changed @param {string} method @param {string} path @param {unknown} [body]
- */
-export async function run(act, changed, method, path, body) {
+/** Does it, and draws the page with each line; never raises for what the host says. @param {Act} act @param {string} method @param {string} path @param {unknown} [body] */
+export async function run(act, method, path, body) {
   try {
     for await (const line of lines(method, path, body)) {
       act.take(line);
-      changed();
+      update();
     }
   } catch (error) {
     const cut = { message: "the host went away before this was done", next: "it comes back: look then at what was changed" };
     act.error = hostError(error) instanceof HostAway && act.steps.length > 0 ? cut : error;
   }
   act.isOver = true;
-  changed();
+  update();
 }
 
 /** An act that this component begins. @returns {[Act | null, (method: string, path: string, body?: unknown) => Promise<void>]} */
 export function useAct() {
-  const [, again] = useState(0);
-  const act = useRef(/** @type {Act | null} */ (null));
+  const [act, setAct] = useState(/** @type {Act | null} */ (null));
   /** @param {string} method @param {string} path @param {unknown} [body] */
   const begin = async (method, path, body) => {
     const begun = new Act();
-    act.current = begun;
-    await run(begun, () => again((count) => count + 1), method, path, body);
+    setAct(begun);
+    await run(begun, method, path, body);
   };
-  return [act.current, begin];
+  return [act, begin];
 }
 
 /** Where somebody asked, in words. @type {Record<string, string>} */
@@ -105,13 +101,11 @@ function StepLine({ step }) {
  */
 export function Question({ question, isCut = false }) {
   const store = useStore();
-  const [error, setError] = useState(/** @type {any} */ (null));
-  const [isBusy, setBusy] = useState(false);
+  const { isBusy, error, attempt } = useAttempt();
   const id = question.approval_id;
   const end = store.settled.get(id);
-  const [isRefused, setRefused] = useState(false);
   const waits = store.approvals.some((one) => one.approval_id === id);
-  const isGone = !end && (isRefused || (isCut && !waits && store.live !== "away"));
+  const isGone = !end && (error?.status === 404 || (isCut && !waits && store.live !== "away"));
   const after = useRef(/** @type {HTMLElement | null} */ (null));
   const isMine = useRef(false);
   useEffect(() => { // the button that had the focus is gone
@@ -119,19 +113,11 @@ export function Question({ question, isCut = false }) {
   }, [end, isGone]);
 
   /** @param {boolean} approved */
-  const decide = async (approved) => {
-    setBusy(true);
-    setError(null);
+  const decide = (approved) => attempt(async () => {
     isMine.current = true;
-    try {
-      const told = await send("POST", `/v1/approvals/${part(id)}`, { approved, wait_s: 0 });
-      settle(id, { outcome: told.outcome, by: store.me?.name ?? null, text: "" });
-    } catch (problem) {
-      if (problem instanceof ApiError && problem.status === 404) setRefused(true);
-      else setError(problem);
-    }
-    setBusy(false);
-  };
+    const told = await send("POST", `/v1/approvals/${part(id)}`, { approved, wait_s: 0 });
+    settle(id, { outcome: told.outcome, by: store.me?.name ?? null, text: "" });
+  });
 
   return html`<section class="question" aria-label=${`waits for a yes: ${question.text ?? question.action}`}>
     <h2>${question.text ?? question.action}</h2>

@@ -68,7 +68,6 @@ function Conversation({ chat, isShown, isHome, changed }) {
   const [own, setOwn] = useState(/** @type {Own[]} */ ([]));
   const [everyMs, setEvery] = useState(RESTS_MS);
   const [kept, away, reload] = useReloaded(`/v1/chat/${part(chat)}/messages`, everyMs);
-  const [, again] = useState(0);
   const [text, setText] = useState("");
   const [device, setDevice] = useState("");
   const orders = useOrders();
@@ -86,8 +85,7 @@ function Conversation({ chat, isShown, isHome, changed }) {
     setOwn((before) => [...before, turn]);
     setText("");
     const body = { text: said, chat_id: chat, ...(device ? { device } : {}) };
-    const shown = () => again((count) => count + 1);
-    void run(turn.act, shown, "POST", "/v1/chat", body).then(() => {
+    void run(turn.act, "POST", "/v1/chat", body).then(() => {
       reload();
       changed();
     });

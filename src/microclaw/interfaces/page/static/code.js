@@ -27,9 +27,9 @@ export function Code({ first, isPython, findings, chosen, onText }) {
     let isHere = true;
     /** @type {Opened | null} */
     let made = null;
-    import("./vendor/codemirror.js").then((cm) => {
+    Promise.all([import("./vendor/codemirror.js"), looks()]).then(([cm, sheet]) => {
       if (!isHere || place.current === null) return;
-      made = open(cm, place.current, first, (text) => tell.current(text));
+      made = open(cm, sheet, place.current, first, (text) => tell.current(text));
       setOpened(made);
     }, (problem) => {
       console.error(problem);
@@ -49,13 +49,20 @@ export function Code({ first, isPython, findings, chosen, onText }) {
     ${!opened && !error && html`<p class="quiet">One moment.</p>`}`;
 }
 
+/** Fetch the looks of the text. */
+async function looks() {
+  const answer = await fetch(new URL("code.css", import.meta.url));
+  return new CSSStyleSheet().replace(await answer.text());
+}
+
 /**
  * In a shadow root: there CodeMirror's styles are a constructed sheet, which the content policy allows; in the document they would be
  * an inline style, which it forbids.
- * @param {CodeMirror} cm @param {HTMLElement} place @param {string} first @param {(text: string) => void} onText @returns {Opened}
+ * @param {CodeMirror} cm @param {CSSStyleSheet} sheet @param {HTMLElement} place @param {string} first @param {(text: string) => void} onText @returns {Opened}
  */
-function open(cm, place, first, onText) {
+function open(cm, sheet, place, first, onText) {
   const root = place.attachShadow({ mode: "open" });
+  root.adoptedStyleSheets = [sheet];
   const language = new cm.Compartment();
   const view = new cm.EditorView({
     root,
@@ -66,7 +73,7 @@ function open(cm, place, first, onText) {
         cm.lineNumbers(), cm.lintGutter(), cm.highlightSpecialChars(), cm.history(), cm.drawSelection(), cm.indentOnInput(),
         cm.bracketMatching(), cm.highlightActiveLine(), cm.search({ top: true }), cm.indentUnit.of("    "),
         cm.keymap.of([...cm.defaultKeymap, ...cm.searchKeymap, ...cm.historyKeymap, ...cm.lintKeymap, cm.indentWithTab]),
-        language.of([]), cm.EditorView.theme(THEME), cm.syntaxHighlighting(colours(cm)),
+        language.of([]), cm.syntaxHighlighting(colours(cm)),
         cm.EditorView.contentAttributes.of({ "aria-label": LABEL, spellcheck: "false", autocapitalize: "off", tabindex: "0" }),
         cm.EditorView.domEventHandlers({ beforeinput: overwrite }),
         cm.EditorView.domEventObservers({ keydown: leaveByTab, blur: (_event, one) => one.setTabFocusMode(false) }),
@@ -159,20 +166,3 @@ function colours({ HighlightStyle, tags }) {
     { tag: tags.comment, color: "var(--quiet)", fontStyle: "italic" },
   ]);
 }
-
-const THEME = {
-  "&": { color: "var(--text)", backgroundColor: "var(--card)", border: "1px solid var(--line)", fontSize: "13px", height: "min(30rem, 60vh)" },
-  "&.cm-focused": { outline: "3px solid var(--accent)" },
-  ".cm-scroller": { fontFamily: "ui-monospace, monospace", overflow: "auto" },
-  ".cm-content": { caretColor: "var(--text)" },
-  ".cm-cursor": { borderLeftColor: "var(--text)" },
-  ".cm-gutters": { backgroundColor: "var(--code)", color: "var(--quiet)", borderRight: "1px solid var(--line)" },
-  ".cm-activeLine, .cm-activeLineGutter": { backgroundColor: "var(--calm-back)" },
-  "& > .cm-scroller > .cm-selectionLayer .cm-selectionBackground, &.cm-focused > .cm-scroller > .cm-selectionLayer .cm-selectionBackground":
-    { backgroundColor: "color-mix(in srgb, var(--accent) 35%, transparent)" },
-  ".cm-tooltip, .cm-panels": { backgroundColor: "var(--card)", color: "var(--text)", border: "1px solid var(--line)" },
-  ".cm-tooltip": { maxWidth: "min(36rem, 90vw)" },
-  ".cm-diagnosticText": { whiteSpace: "pre-wrap" },
-  ".cm-button, .cm-textfield": { backgroundColor: "var(--card)", backgroundImage: "none", color: "var(--text)", border: "1px solid var(--line)" },
-  ".cm-panel.cm-panel-lint ul [aria-selected]": { backgroundColor: "var(--calm-back)" },
-};

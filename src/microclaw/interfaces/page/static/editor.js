@@ -56,14 +56,11 @@ export function Editor({ rest }) {
   const isReady = store.status !== null;
   useEffect(() => {
     if (first !== null || !isReady) return undefined;
-    if (device === undefined || name === undefined) {
-      setFirst({ source: C, language: "c", name: "blink", device: state.devices[0]?.name ?? "", expect: "", wiring: "" });
-      return undefined;
-    }
     const stop = new AbortController();
-    installedDraft(device, name, stop.signal).then(setFirst).catch((problem) => {
-      if (stop.signal.aborted) return;
-      setError(hostError(problem));
+    const blink = { source: C, language: "c", name: "blink", device: state.devices[0]?.name ?? "", expect: "", wiring: "" };
+    const found = device && name ? installedDraft(device, name, stop.signal) : Promise.resolve(blink);
+    found.then(setFirst).catch((problem) => {
+      if (!stop.signal.aborted) setError(hostError(problem));
     });
     return () => stop.abort();
   }, [isReady, first]);

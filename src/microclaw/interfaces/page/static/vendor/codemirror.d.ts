@@ -31,7 +31,6 @@ export class EditorView {
   dispatch(...specs: TransactionSpec[]): void;
   focus(): void;
   destroy(): void;
-  static theme(spec: Record<string, Record<string, string>>): Extension;
   static scrollIntoView(pos: number, options: { y: "center" }): unknown;
   setTabFocusMode(on: boolean): void;
   static domEventObservers(observers: {
