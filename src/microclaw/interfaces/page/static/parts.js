@@ -46,6 +46,11 @@ export function Problem({ error }) {
   </div>`;
 }
 
+/** An outline in the colour of the text beside it, which says in words what it means. @param {{name: string}} given */
+export function Icon({ name }) {
+  return html`<svg class="icon" aria-hidden="true"><use href=${`${BASE}/page/icons.svg#${name}`} /></svg>`;
+}
+
 /** @param {{state: string, text?: string}} given */
 export function Badge({ state, text = state }) {
   return html`<span class=${`badge ${state.replaceAll(" ", "-")}`}>${text}</span>`;

@@ -1,8 +1,7 @@
 // The bench of a draft: its board and parts, and after a trial the player below it, which shows the trial in virtual time.
 
 import { netOf } from "./bench.js";
-import { Icon } from "./icons.js";
-import { Choice, useEvery, useMedia } from "./parts.js";
+import { Choice, Icon, useEvery, useMedia } from "./parts.js";
 import { PlayedBench, endOf, rowsOf, stepAfter, stepBefore, stepsOf } from "./play.js";
 import { useStage } from "./stage.js";
 import { everyFrame } from "./timeline.js";
