@@ -1,6 +1,6 @@
 // The questions that wait for a decision, how the last ones ended, and what was changed on the boards, newest first.
 
-import { ActView, Question, mayDecide, useAct } from "./acts.js";
+import { ActView, Question, useAct } from "./acts.js";
 import { Moment } from "./lists.js";
 import { Badge, Heading, Problem, prose, useFetched } from "./parts.js";
 import { may, useStore } from "./state.js";
@@ -18,7 +18,7 @@ export function Activity() {
   const others = [...store.settled.entries()].filter(([id, end]) => !seen.current.has(id) && end.text).reverse();
   return html`<${Heading}>Activity<//>
     ${shown.length === 0 && html`<p class="quiet">Nothing waits for a decision.</p>`}
-    ${shown.map((one) => html`<${Question} key=${one.approval_id} question=${{ ...one, may_decide: mayDecide(one) }} />`)}
+    ${shown.map((one) => html`<${Question} key=${one.approval_id} question=${one} />`)}
     ${others.length > 0 && html`<h2>Decided</h2>
       <ul class="rows">${others.map(([id, end]) => html`<li key=${id}>
         <${Badge} state=${end.outcome} /> ${end.text} ${end.by && html`<span class="quiet">by ${end.by}</span>`}

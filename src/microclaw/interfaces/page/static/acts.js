@@ -128,7 +128,7 @@ export function Question({ question, isCut = false }) {
       ? html`<p class="settled" tabindex="-1" ref=${after}><${Badge} state=${end.outcome} /> ${end.by ? `by ${end.by}` : end.outcome === "withdrawn" ? "who asked has left" : "nobody decided in time"}</p>`
       : isGone ? html`<p class="settled" tabindex="-1" ref=${after}>Nothing waits under this question any more: the host was stopped
             meanwhile, its time is over, or it was decided elsewhere. What waits now: <${Link} to="/activity">Activity (${store.approvals.length})<//></p>`
-      : question.may_decide === false
+      : !mayDecide(question)
         ? html`<p class="quiet">Somebody else has to decide this: it is risky, or it is not yours.</p>`
         : html`<p class="buttons">
             <button type="button" class="main" disabled=${isBusy} onClick=${() => decide(true)}>${named(question.text ?? question.action)}</button>
@@ -158,9 +158,10 @@ function named(text) {
   return first.length <= MAX_NAMED && !first.startsWith("although ") ? first.charAt(0).toUpperCase() + first.slice(1) : "Yes, do it";
 }
 
-/** Whether this page's person may decide a question from the list. @param {any} approval */
-export function mayDecide(approval) {
+/** Whether this page's person may decide a question; one that comes with an act says it. @param {any} approval */
+function mayDecide(approval) {
   const me = state.me;
+  if (approval.may_decide !== undefined) return approval.may_decide;
   if (me?.role === "owner") return true;
   return me?.role === "member" && approval.person === me.name && !approval.risky;
 }

@@ -4,29 +4,19 @@ import { html, useEffect, useRef, useState } from "./vendor/htm-preact.module.js
 
 const LOUDNESS = 0.03;
 
-/** A square wave, as a buzzer at a pin has. */
-class Tone {
-  context = new AudioContext();
-  wave = this.context.createOscillator();
-  gain = this.context.createGain();
-
-  constructor() {
-    this.wave.type = "square";
-    this.gain.gain.value = 0;
-    this.wave.connect(this.gain).connect(this.context.destination);
-    this.wave.start();
-  }
-
-  /** @param {number} hz 0: silent */
-  play(hz) {
-    if (hz > 0) this.wave.frequency.value = hz;
-    this.gain.gain.value = hz > 0 ? LOUDNESS : 0;
-  }
+/** Begin a square wave, as a buzzer at a pin has, still silent. */
+function beginTone() {
+  const context = new AudioContext();
+  const wave = new OscillatorNode(context, { type: "square" });
+  const gain = new GainNode(context, { gain: 0 });
+  wave.connect(gain).connect(context.destination);
+  wave.start();
+  return { context, wave, gain };
 }
 
 /** The button, and what plays a frequency in Hz, or silence. @returns {[any, (hz: number) => void]} */
 export function useSound() {
-  const tone = useRef(/** @type {Tone | null} */ (null));
+  const tone = useRef(/** @type {ReturnType<typeof beginTone> | null} */ (null));
   const [isOn, setOn] = useState(false);
   const end = () => {
     void tone.current?.context.close();
@@ -35,9 +25,13 @@ export function useSound() {
   useEffect(() => end, []);
   const toggle = () => {
     if (isOn) end();
-    else tone.current = new Tone();
+    else tone.current = beginTone();
     setOn(!isOn);
   };
   const button = html`<button aria-pressed=${isOn} aria-label="Sound of buzzers" onClick=${toggle}>${isOn ? "Sound" : "Silent"}</button>`;
-  return [button, (hz) => tone.current?.play(hz)];
+  return [button, (hz) => {
+    if (tone.current === null) return;
+    if (hz > 0) tone.current.wave.frequency.value = hz;
+    tone.current.gain.gain.value = hz > 0 ? LOUDNESS : 0;
+  }];
 }

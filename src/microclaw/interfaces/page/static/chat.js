@@ -1,6 +1,6 @@
 // The chat: a sentence, the answer with its evidence, the steps that led to it, questions; cancel and undo. Home has its field.
 
-import { Act, ActView, Question, Screens, mayDecide, run, useAct } from "./acts.js";
+import { Act, ActView, Question, Screens, run, useAct } from "./acts.js";
 import { part } from "./api.js";
 import { useOrders, useReloaded } from "./lists.js";
 import { Choice, Evidence, Heading, Link, Problem, go, onSent, prose } from "./parts.js";
@@ -98,7 +98,7 @@ function Conversation({ chat, isShown, isHome, changed }) {
   const hints = kept && shown.length === 0 && html`<p class="buttons hints"><span class="quiet">For example</span>
     ${examples(store.devices).map((one) => html`<button key=${one} onClick=${() => setText(one)}>${one}</button>`)}</p>`;
   const said = html`<ol class="turns">${shown.map((turn) => html`<${TurnView} key=${turn.key} turn=${turn} isNewest=${turn === last} />`)}</ol>
-    ${asked.map((one) => html`<${Question} key=${one.approval_id} question=${{ ...one, may_decide: mayDecide(one) }} />`)}`;
+    ${asked.map((one) => html`<${Question} key=${one.approval_id} question=${one} />`)}`;
 
   return html`${!isHome && html`${hints}${said}`}
     <form class="say" onSubmit=${onSent(() => say(text))}>

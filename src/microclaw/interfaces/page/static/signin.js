@@ -5,20 +5,13 @@ import { Dialog, Problem, onSent, useAttempt } from "./parts.js";
 import { signedIn, state } from "./state.js";
 import { html } from "./vendor/htm-preact.module.js";
 
-/** The code of a link stands behind the #, which a browser sends to nobody. It goes from the address at once. */
-function takeCode() {
-  const code = shownPath() === "/signin" ? location.hash.slice(1) : "";
-  if (shownPath() === "/signin") history.replaceState(null, "", `${BASE}/`);
-  return code;
-}
-
-const linkCode = takeCode();
-
 /** Signs in by the link that this page was opened with, if it was. The answer: what went wrong, or null. */
 export async function signInByLink() {
-  if (!linkCode) return null;
+  if (shownPath() !== "/signin") return null;
+  const code = location.hash.slice(1); // behind the #, which a browser sends to nobody; it goes from the address at once
+  history.replaceState(null, "", `${BASE}/`);
   try {
-    signedIn(await signIn("code", { code: linkCode }));
+    if (code) signedIn(await signIn("code", { code }));
   } catch (error) {
     return error;
   }
