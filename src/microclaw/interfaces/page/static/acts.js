@@ -6,8 +6,6 @@ import { Badge, Evidence, Link, Problem, prose, useAttempt } from "./parts.js";
 import { settle, state, update, useStore } from "./state.js";
 import { html, useEffect, useRef, useState } from "./vendor/htm-preact.module.js";
 
-/** @typedef {import("./api.js").Line} Line */
-
 /** What a stream told so far. */
 export class Act {
   steps = /** @type {any[]} */ ([]);
@@ -19,7 +17,7 @@ export class Act {
   error = /** @type {any} */ (null);
   isOver = false;
 
-  /** @param {Line} line */
+  /** @param {api.Line} line */
   take(line) {
     if (line.type === "step") this.step(line);
     else if (line.type === "delta") this.text += line.text;
@@ -31,7 +29,7 @@ export class Act {
     else if (line.type === "error") this.error = line.error;
   }
 
-  /** A stage that went on is one line with its end. @param {Line} step */
+  /** A stage that went on is one line with its end. @param {api.Line} step */
   step(step) {
     const before = this.steps.at(-1);
     if (before?.state === "running" && before.stage === step.stage) this.steps.pop();

@@ -11,10 +11,7 @@ import { may } from "./state.js";
 import { html, useEffect, useRef, useState } from "./vendor/htm-preact.module.js";
 import { changeWiring } from "./wiring_files.js";
 
-/** A part that can be wired, of GET /v1/parts. @typedef {{name: string, title: string, kind: string, words: string[], roles: any[], addresses: number[], active: string | null, values: any[]}} PartFacts */
-/** @typedef {{gpio: number, refused: string | null, care: string | null, shared_with: string[]}} PinChoice */
-/** @typedef {{role: string, use: string, optional: boolean, instead_of_i2c: boolean, proposed: number | null, pins: PinChoice[]}} Role */
-/** What a person has chosen so far; `typed` gave the id. @typedef {{id: string, typed?: string, was: string | null, part: string, title: string, roles: Role[], pins: Record<string, number | null>, addresses: {address: number, holder: string | null}[], address: number | null, active: string | null, label: string, attributes: Record<string, number>}} Draft */
+/** What a person has chosen so far; `typed` gave the id. @typedef {{id: string, typed?: string, was: string | null, part: string, title: string, roles: api.Role[], pins: Record<string, number | null>, addresses: {address: number, holder: string | null}[], address: number | null, active: string | null, label: string, attributes: Record<string, number>}} Draft */
 
 const IS_ID = /^(?!.*-$)[a-z][a-z0-9_-]{0,31}$/;
 const MAX_ID_CHARS = 32;
@@ -26,7 +23,7 @@ const USES = { output: "an output", input: "an input", pwm: "an output with PWM"
 
 /** The draft of what the host proposes. @param {any} places @param {string | null} was @returns {Draft} */
 function draftOf(places, was) {
-  const pins = Object.fromEntries(places.roles.map((/** @type {Role} */ role) => [role.role, role.proposed]));
+  const pins = Object.fromEntries(places.roles.map((/** @type {api.Role} */ role) => [role.role, role.proposed]));
   return { ...places, was, pins, label: places.label ?? "" };
 }
 
@@ -40,12 +37,12 @@ function rolesOf(draft) {
   return draft.roles.filter((role) => role.use !== "i2c" || isOnBus(draft));
 }
 
-/** Whether a role needs a pin. @param {Draft} draft @param {Role} role */
+/** Whether a role needs a pin. @param {Draft} draft @param {api.Role} role */
 function isNeeded(draft, role) {
   return role.use === "i2c" || (!role.optional && !(role.instead_of_i2c && isOnBus(draft)));
 }
 
-/** Why a role cannot have a pin, or null. @param {Draft} draft @param {Role} role @param {PinChoice} pin */
+/** Why a role cannot have a pin, or null. @param {Draft} draft @param {api.Role} role @param {api.PinChoice} pin */
 function refusalOf(draft, role, pin) {
   const other = rolesOf(draft).find((one) => one !== role && draft.pins[one.role] === pin.gpio);
   return other ? `${other.role} is there` : pin.refused;
@@ -56,7 +53,7 @@ function word(text) {
   return `'${text.replaceAll("'", `'"'"'`)}'`;
 }
 
-/** The line that PATCH takes. @param {Draft} draft @param {PartFacts} facts */
+/** The line that PATCH takes. @param {Draft} draft @param {api.PartFacts} facts */
 function lineOf(draft, facts) {
   const words = [`${draft.id}=${draft.part}`];
   for (const { role } of rolesOf(draft)) if (draft.pins[role] !== null) words.push(`${role}=${draft.pins[role]}`);
@@ -90,14 +87,14 @@ function lackOf(draft, taken) {
   return open ? `Choose a pin for ${open.role.toUpperCase()}.` : "";
 }
 
-/** The part as the bench draws it. @param {Draft} draft @param {PartFacts} facts @returns {import("./bench.js").WiredPart} */
+/** The part as the bench draws it. @param {Draft} draft @param {api.PartFacts} facts @returns {import("./bench.js").WiredPart} */
 function wiredOf(draft, facts) {
   const pins = rolesOf(draft).filter(({ role }) => draft.pins[role] !== null).map(({ role, use }) => (
     { role, use: use === "i2c" ? `i2c ${role === "sda" ? "data" : "clock"}` : use, gpio: draft.pins[role] ?? null }));
   return { ...sampleOf(facts), attributes: { ...sampleOf(facts).attributes, ...draft.attributes }, id: draft.id, pins };
 }
 
-/** @param {PartFacts} facts @returns {import("./bench.js").WiredPart} */
+/** @param {api.PartFacts} facts @returns {import("./bench.js").WiredPart} */
 function sampleOf({ name, title, values }) {
   const attributes = Object.fromEntries(values.filter((value) => value.of === "attribute").map((value) => [value.name, value.default]));
   return { id: name, part: name, title, attributes, values: {}, pins: [] };
@@ -114,8 +111,8 @@ export function AddPart({ device, id }) {
   const [said, setSaid] = useState("");
   const orders = useOrders();
   const path = `/v1/devices/${quoted(device.name)}/wiring`;
-  /** @type {Map<string, PartFacts>} */
-  const kinds = new Map((listed?.parts ?? []).map((/** @type {PartFacts} */ one) => [one.name, one]));
+  /** @type {Map<string, api.PartFacts>} */
+  const kinds = new Map((listed?.parts ?? []).map((/** @type {api.PartFacts} */ one) => [one.name, one]));
   const facts = draft && kinds.get(draft.part);
 
   /** @param {string} name @param {number | null} gpio where it was dropped */
@@ -181,7 +178,7 @@ export function AddPart({ device, id }) {
       <${OrderState} orders=${orders} /></aside></div>`;
 }
 
-/** @param {{device: string, kinds: Map<string, PartFacts>, choose: (name: string) => void}} given */
+/** @param {{device: string, kinds: Map<string, api.PartFacts>, choose: (name: string) => void}} given */
 function Palette({ device, kinds, choose }) {
   const [text, setText] = useState("");
   const [isLoaded, setLoaded] = useState(false);
@@ -204,7 +201,7 @@ function Palette({ device, kinds, choose }) {
       of your program. What a pin only switches or reads is found by “anything”.</p>`}</div></section>`;
 }
 
-/** @param {{facts: PartFacts, choose: (name: string) => void}} given */
+/** @param {{facts: api.PartFacts, choose: (name: string) => void}} given */
 function Tile({ facts, choose }) {
   const place = useRef(/** @type {HTMLElement | null} */ (null));
   useEffect(() => {
@@ -217,12 +214,12 @@ function Tile({ facts, choose }) {
     onDragStart=${(/** @type {DragEvent} */ event) => event.dataTransfer?.setData(PART, facts.name)}><span>${facts.title}</span></button>`;
 }
 
-/** The pins and values of the draft. @param {{draft: Draft, facts: PartFacts, asked: Role | null, setAsked: (role: string) => void, take: (role: string, gpio: number) => void, said: string, setDraft: (draft: Draft) => void, children?: any}} given */
+/** The pins and values of the draft. @param {{draft: Draft, facts: api.PartFacts, asked: api.Role | null, setAsked: (role: string) => void, take: (role: string, gpio: number) => void, said: string, setDraft: (draft: Draft) => void, children?: any}} given */
 function PinsCard({ draft, facts, asked, setAsked, take, said, setDraft, children }) {
   const place = useRef(/** @type {HTMLElement | null} */ (null));
   useEffect(() => place.current?.focus({ preventScroll: true }), [draft.part]);
   const [main, more] = [true, false].map((isMain) => rolesOf(draft).filter((role) => (isNeeded(draft, role) || draft.pins[role.role] !== null) === isMain));
-  const row = (/** @type {Role} */ role) => html`<${RoleRow} key=${role.role} draft=${draft} role=${role} isOpen=${role === asked} open=${setAsked} take=${take} />`;
+  const row = (/** @type {api.Role} */ role) => html`<${RoleRow} key=${role.role} draft=${draft} role=${role} isOpen=${role === asked} open=${setAsked} take=${take} />`;
   const edit = (/** @type {Partial<Draft>} */ change) => setDraft({ ...draft, ...change });
   const value = (/** @type {any} */ event) => event.currentTarget.value;
   return html`<section class="card pinscard" aria-label=${draft.title}><h2 tabindex="-1" ref=${place}>${draft.title}</h2>
@@ -250,7 +247,7 @@ function PinsCard({ draft, facts, asked, setAsked, take, said, setDraft, childre
     <p class="buttons">${children}</p></section>`;
 }
 
-/** A role with its pin, and if it is open every pin of the board. @param {{draft: Draft, role: Role, isOpen: boolean, open: (role: string) => void, take: (role: string, gpio: number) => void}} given */
+/** A role with its pin, and if it is open every pin of the board. @param {{draft: Draft, role: api.Role, isOpen: boolean, open: (role: string) => void, take: (role: string, gpio: number) => void}} given */
 function RoleRow({ draft, role, isOpen, open, take }) {
   const pin = draft.pins[role.role];
   return html`<fieldset><legend><b>${role.role.toUpperCase()}</b> <span class="quiet">${USES[role.use]}</span>

@@ -1,9 +1,5 @@
 // The host's HTTP API: the session's word, errors with their next step, streams of JSON lines. It knows no view.
 
-/** @typedef {{code: string, message: string, next: string | null, diagnostics?: {text: string}[]}} Failure */
-/** @typedef {{name: string, role: string, csrf: string | null, person_id: string, may: string}} Me */
-/** @typedef {Record<string, any> & {type: string}} Line */
-
 /** Where the host is below this origin: nothing, or a path of Home Assistant's. This file is at BASE/page/api.js. */
 export const BASE = new URL("..", import.meta.url).pathname.slice(0, -1);
 
@@ -14,7 +10,7 @@ export function shownPath() {
 
 /** What the host refused, in its own words. */
 export class ApiError extends Error {
-  /** @param {number} status @param {Failure} failure @param {number} retryAfterS */
+  /** @param {number} status @param {api.Failure} failure @param {number} retryAfterS */
   constructor(status, failure, retryAfterS = 0) {
     super(failure.message);
     this.status = status;
@@ -70,7 +66,7 @@ export async function send(method, path, body, signal, keepalive) {
 /**
  * The lines of a stream as they come. One that ends without a last line was cut: the caller learns it by HostAway.
  * @param {string} method @param {string} path @param {unknown} [body] @param {AbortSignal} [signal]
- * @returns {AsyncGenerator<Line>}
+ * @returns {AsyncGenerator<api.Line>}
  */
 export async function* lines(method, path, body, signal) {
   const answer = await ask(method, path, body, signal);
@@ -78,7 +74,7 @@ export async function* lines(method, path, body, signal) {
   let last = "";
   for await (const text of pieces(answer.body.getReader(), "\n")) {
     if (text === "") continue;
-    const line = /** @type {Line} */ (JSON.parse(text));
+    const line = /** @type {api.Line} */ (JSON.parse(text));
     last = line.type;
     if (line.type !== "keepalive") yield line;
   }
@@ -110,11 +106,11 @@ export async function opened(path, headers, signal) {
   return checked(await reach(path, { headers, signal }));
 }
 
-/** Who is here; null when nobody is signed in. OtherPerson when it is not whose page this is. @returns {Promise<Me | null>} */
+/** Who is here; null when nobody is signed in. OtherPerson when it is not whose page this is. @returns {Promise<api.Me | null>} */
 export async function whoAmI() {
   const answer = await reach("/v1/me", { headers: { Accept: "application/json" } });
   if (answer.status === 401) return null;
-  const me = /** @type {Me} */ (await checked(answer).then((good) => good.json().catch(lost)));
+  const me = /** @type {api.Me} */ (await checked(answer).then((good) => good.json().catch(lost)));
   if (session.personId !== "" && me.person_id !== session.personId) {
     const error = new OtherPerson();
     session.leave(error);
@@ -125,7 +121,7 @@ export async function whoAmI() {
   return me;
 }
 
-/** @param {"code" | "password"} way @param {Record<string, string>} body @returns {Promise<Me>} */
+/** @param {"code" | "password"} way @param {Record<string, string>} body @returns {Promise<api.Me>} */
 export async function signIn(way, body) {
   const headers = { "Content-Type": "application/json" };
   await checked(await reach(`/v1/signin/${way}`, { method: "POST", headers, body: JSON.stringify(body) }));
@@ -184,7 +180,7 @@ async function checked(answer) {
   throw new ApiError(answer.status, failureIn(text, answer.status), retryAfterS);
 }
 
-/** @param {string} text @param {number} status @returns {Failure} */
+/** @param {string} text @param {number} status @returns {api.Failure} */
 function failureIn(text, status) {
   try {
     const found = JSON.parse(text).error;

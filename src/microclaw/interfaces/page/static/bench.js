@@ -23,7 +23,7 @@ import { s, say, set } from "./svg.js";
 /** @typedef {import("./bench_layout.js").Place} Place */
 /** @typedef {import("./bench_layout.js").Plan} Plan */
 /** @typedef {import("./svg.js").PartDrawing} PartDrawing */
-/** What is known of a part, as the host sends it. @typedef {{state: Record<string, number | null>, screen?: any, colors?: string[] | null, source?: string, says?: string | null}} PartState */
+/** @typedef {api.PartState} PartState */
 /** @typedef {Map<number, number | null>} Levels */
 /**
  * @typedef {{board: any, parts: WiredPart[], label: string, hands?: ((id: string, values: Record<string, number>) => void) | null,

@@ -5,13 +5,11 @@ import { expectRecorded } from "./drafts.js";
 import { Problem, go, prose, useAttempt, useEvery } from "./parts.js";
 import { html, useRef, useState } from "./vendor/htm-preact.module.js";
 
-/** @typedef {{running: boolean, length_ms: number, lines: {text: string, kind: "stimulus" | "followed"}[], note: string | null}} Recording */
-
 const AGAIN_MS = 1_000;
 
 /** The button, and the card with the lines. @param {string} device @param {any[]} apps those on the board @returns {[any, any]} */
 export function useRecording(device, apps) {
-  const [recording, setRecording] = useState(/** @type {Recording | null} */ (null));
+  const [recording, setRecording] = useState(/** @type {api.Recording | null} */ (null));
   const { isBusy, error, attempt } = useAttempt();
   const [pollError, setPollError] = useState(/** @type {any} */ (null));
   const rounds = useRef(0); // of the button: its answers are newer than those of polls that began before

@@ -5,7 +5,7 @@ import { html, useEffect, useRef, useState } from "./vendor/htm-preact.module.js
 
 /** @typedef {import("./vendor/codemirror.js").EditorView} EditorView */
 /** @typedef {typeof import("./vendor/codemirror.js")} CodeMirror */
-/** @typedef {{severity: string, message: string, file: string, line: number | null, column: number | null, explanation: string | null, next: string | null, at: number | null, isNamed: boolean}} Finding as the host tells it; `at`: its line in the text, null if it is not there; `isNamed`: with its file */
+/** @typedef {api.Finding & {at: number | null, isNamed: boolean}} Finding `at`: its line in the text, null if it is not there; `isNamed`: with its file */
 /** @typedef {{at: number | null, column?: number | null}} Place in the text */
 /** `#line NUMBER "FILE"`: the line of the text behind it, and which line of which file that is. @typedef {{at: number, line: number, file: string}} Mark */
 /** @typedef {{language: (isPython: boolean) => void, mark: (findings: Finding[]) => void, goTo: (place: Place) => void, close: () => void}} Opened */

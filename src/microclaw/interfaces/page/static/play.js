@@ -1,9 +1,5 @@
 // A trial over its time, as the host sends it: what parts and pins are at a moment, and the steps from one to the next. It draws nothing.
 
-/** @typedef {import("./bench.js").PartState} PartState */
-/** @typedef {{state?: Record<string, number>, screen?: any, colors?: string[]}} Changed */
-/** @typedef {[number, number, number, number]} LevelRow time in ms, GPIO, level, duty (0 to 255) */
-/** @typedef {{for_ms: number, cut_ms: number | null, parts: any[], changes: [number, string, Changed][], levels: LevelRow[], moments: Record<string, number>}} Play */
 /** A pin that changed: `t` in ms, `level` is from 0 to 1. @typedef {{gpio: number, label: string, use: string, t: number[], level: number[]}} Row */
 
 const MAX_DUTY = 255;
@@ -12,13 +8,13 @@ const BEFORE_MS = -1; // the first level is known before the start
 
 /** What is shown at a moment. It goes on from the moment before; to an earlier one it begins again. */
 export class PlayedBench {
-  states = /** @type {Record<string, PartState>} */ ({});
+  states = /** @type {Record<string, api.PartState>} */ ({});
   levels = /** @type {Map<number, number>} */ (new Map());
   nextChange = 0;
   nextLevel = 0;
   ms = Infinity;
 
-  /** @param {Play} play */
+  /** @param {api.Play} play */
   constructor(play) {
     this.play = play;
   }
@@ -45,7 +41,7 @@ export class PlayedBench {
     }
   }
 
-  /** @param {string} id @param {Changed} changed */
+  /** @param {string} id @param {api.Changed} changed */
   change(id, changed) {
     const before = this.states[id];
     if (before === undefined) return;
@@ -53,12 +49,12 @@ export class PlayedBench {
   }
 }
 
-/** The end of what can be played. @param {Play} play */
+/** The end of what can be played. @param {api.Play} play */
 export function endOf(play) {
   return play.cut_ms ?? play.for_ms;
 }
 
-/** The moments at which something changes, in order; the bounces of a contact are a part of its edge. @param {Play} play */
+/** The moments at which something changes, in order; the bounces of a contact are a part of its edge. @param {api.Play} play */
 export function stepsOf(play) {
   const bounces = bouncesOf(play);
   const moments = new Set(play.changes.map((row) => row[0]));
@@ -73,7 +69,7 @@ export function stepsOf(play) {
   return [...moments].filter((ms) => ms > 0).sort((a, b) => a - b);
 }
 
-/** For how many ms the contact at an input bounces, by its GPIO. @param {Play} play @returns {Map<number, number>} */
+/** For how many ms the contact at an input bounces, by its GPIO. @param {api.Play} play @returns {Map<number, number>} */
 function bouncesOf(play) {
   const bounces = new Map();
   for (const part of play.parts) {
@@ -92,7 +88,7 @@ export function stepBefore(steps, ms) {
   return steps.filter((step) => step < ms - ALIKE_MS).at(-1) ?? 0;
 }
 
-/** The pins that changed, in the order of the parts. @param {Play} play @returns {Row[]} */
+/** The pins that changed, in the order of the parts. @param {api.Play} play @returns {Row[]} */
 export function rowsOf(play) {
   /** @type {Map<number, Row>} */
   const rows = new Map();

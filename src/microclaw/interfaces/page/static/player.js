@@ -8,9 +8,6 @@ import { everyFrame } from "./timeline.js";
 import { pathOf } from "./tracks.js";
 import { html, useEffect, useLayoutEffect, useMemo, useRef, useState } from "./vendor/htm-preact.module.js";
 
-/** @typedef {import("./play.js").Play} Play */
-/** @typedef {import("./bench.js").PartState} PartState */
-
 const SPEEDS = [[0.25, "¼×"], [1, "1×"], [4, "4×"]];
 const WIDE = "(min-width: 90rem)"; // the whole board; below it is a strip
 const CALM = matchMedia("(prefers-reduced-motion: reduce)");
@@ -18,7 +15,7 @@ const WORDS_MS = 250; // the bench writes a part's words less often than it draw
 const SLIDER_STEP_MS = 10;
 const CHART = { gutter: 100, wide: 700, row: 36, line: 16, axis: 22 };
 const TICKS = 5;
-/** @type {Record<string, PartState>} */
+/** @type {Record<string, api.PartState>} */
 const NOTHING = {};
 
 /** A board with its parts. `played` has what they are now; null: nothing is known of them. @param {{board: any, parts: any[], label: string, played?: PlayedBench | null, ms?: number}} given */
@@ -39,7 +36,7 @@ export function clockText(ms) {
   return `${(ms / 1000).toFixed(2)} s`;
 }
 
-/** A trial that is played. `seek`: a moment to go to, a new object each time. @param {{board: any, play: Play, seek: {ms: number} | null}} given */
+/** A trial that is played. `seek`: a moment to go to, a new object each time. @param {{board: any, play: api.Play, seek: {ms: number} | null}} given */
 export function Player({ board, play, seek }) {
   const end = endOf(play);
   const played = useMemo(() => new PlayedBench(play), [play]);
@@ -90,7 +87,7 @@ export function Player({ board, play, seek }) {
     </div>`;
 }
 
-/** The pins that moved over the time of the trial, pale where it is not yet played. @param {{play: Play, end: number, ms: number, goTo: (ms: number) => void}} given */
+/** The pins that moved over the time of the trial, pale where it is not yet played. @param {{play: api.Play, end: number, ms: number, goTo: (ms: number) => void}} given */
 function Chart({ play, end, ms, goTo }) {
   const { gutter, wide, row, line, axis } = CHART;
   const lines = useMemo(() => rowsOf(play).map((pin, i) => (

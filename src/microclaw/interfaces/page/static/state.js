@@ -5,11 +5,9 @@ import { benches } from "./bench_state.js";
 import { LiveStream } from "./events.js";
 import { pins } from "./pins.js";
 
-/** @typedef {import("./api.js").Me} Me */
-
 export const state = {
   phase: /** @type {"starting" | "out" | "in"} */ ("starting"),
-  me: /** @type {Me | null} */ (null),
+  me: /** @type {api.Me | null} */ (null),
   isOver: false, // the session ended while the page was in use
   left: /** @type {OtherPerson | null} */ (null), // why the page of another person ended here
   live: /** @type {import("./events.js").LiveState} */ ("connecting"),
@@ -85,7 +83,7 @@ session.leave = (error) => {
   location.reload();
 };
 
-/** The person signed in: what waited for it goes on. @param {Me} me */
+/** The person signed in: what waited for it goes on. @param {api.Me} me */
 export function signedIn(me) {
   const waiting = waitingForSession;
   waitingForSession = [];

@@ -5,9 +5,6 @@ import { Moment, useReloaded } from "./lists.js";
 import { Choice, Problem, prose, size } from "./parts.js";
 import { html, useState } from "./vendor/htm-preact.module.js";
 
-/** @typedef {{at_ms: number, min: number, max: number, mean: number, count: number}} Point */
-/** @typedef {{key: string, unit: string | null, points: Point[]}} Series */
-
 const MINUTE_MS = 60_000;
 const SPANS = [
   [15 * MINUTE_MS, "15 minutes"], [120 * MINUTE_MS, "2 hours"], [1_440 * MINUTE_MS, "a day"], [10_080 * MINUTE_MS, "a week"], [43_200 * MINUTE_MS, "30 days"],
@@ -23,7 +20,7 @@ export function Telemetry({ device }) {
   const [wanted, setWanted] = useState("");
   const since = Math.floor((Date.now() - span) / MINUTE_MS) * MINUTE_MS; // the same path for a minute
   const [found, error] = useReloaded(`/v1/devices/${part(device.name)}/telemetry?since=${since}&points=${POINTS}`);
-  const all = /** @type {Series[]} */ (found?.series ?? []);
+  const all = /** @type {api.Series[]} */ (found?.series ?? []);
   const matching = all.filter((one) => one.key.toLowerCase().includes(wanted.toLowerCase()));
   const last = new Map((found?.last ?? []).map((/** @type {any} */ one) => [one.key, one]));
   return html`<p class="buttons">
@@ -39,7 +36,7 @@ export function Telemetry({ device }) {
       since=${found.since_ms} until=${found.until_ms} bucketMs=${found.bucket_ms} />`)}`;
 }
 
-/** @param {{series: Series, last: any, since: number, until: number, bucketMs: number}} given */
+/** @param {{series: api.Series, last: any, since: number, until: number, bucketMs: number}} given */
 function Plot({ series, last, since, until, bucketMs }) {
   const { key, unit, points } = series;
   const low = Math.min(...points.map((one) => one.min));
@@ -60,9 +57,9 @@ function Plot({ series, last, since, until, bucketMs }) {
   </section>`;
 }
 
-/** The points in runs without a gap. @param {Point[]} points @param {number} bucketMs @returns {Point[][]} */
+/** The points in runs without a gap. @param {api.Point[]} points @param {number} bucketMs @returns {api.Point[][]} */
 function unbroken(points, bucketMs) {
-  /** @type {Point[][]} */
+  /** @type {api.Point[][]} */
   const runs = [];
   let before = -Infinity;
   for (const point of points) {
@@ -73,7 +70,7 @@ function unbroken(points, bucketMs) {
   return runs;
 }
 
-/** @param {Point[]} run @param {(at: number) => number} x @param {(value: number) => number} y */
+/** @param {api.Point[]} run @param {(at: number) => number} x @param {(value: number) => number} y */
 function band(run, x, y) {
   return text([...run.map((one) => [x(one.at_ms), y(one.max)]), ...[...run].reverse().map((one) => [x(one.at_ms), y(one.min)])]);
 }
