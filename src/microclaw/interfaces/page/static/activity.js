@@ -3,19 +3,18 @@
 import { ActView, Question, useAct } from "./acts.js";
 import { Moment } from "./lists.js";
 import { Badge, Heading, Problem, prose, useFetched } from "./parts.js";
-import { may, useStore } from "./state.js";
+import { may, state } from "./state.js";
 import { html, useRef } from "./vendor/htm-preact.module.js";
 
 const MAX_CHANGES = 100;
 
 export function Activity() {
-  const store = useStore();
   // A question that was decided elsewhere stays until this view is left: its reader is told how it ended.
   const seen = useRef(/** @type {Map<string, any>} */ (new Map()));
-  for (const one of store.approvals) seen.current.set(one.approval_id, one);
-  const waiting = new Set(store.approvals.map((one) => one.approval_id));
-  const shown = [...seen.current.values()].filter((one) => waiting.has(one.approval_id) || store.settled.has(one.approval_id));
-  const others = [...store.settled.entries()].filter(([id, end]) => !seen.current.has(id) && end.text).reverse();
+  for (const one of state.approvals) seen.current.set(one.approval_id, one);
+  const waiting = new Set(state.approvals.map((one) => one.approval_id));
+  const shown = [...seen.current.values()].filter((one) => waiting.has(one.approval_id) || state.settled.has(one.approval_id));
+  const others = [...state.settled.entries()].filter(([id, end]) => !seen.current.has(id) && end.text).reverse();
   return html`<${Heading}>Activity<//>
     ${shown.length === 0 && html`<p class="quiet">Nothing waits for a decision.</p>`}
     ${shown.map((one) => html`<${Question} key=${one.approval_id} question=${one} />`)}
@@ -27,11 +26,10 @@ export function Activity() {
 }
 
 function Changes() {
-  const store = useStore();
-  const [history, error] = useFetched(`/v1/changes?limit=${MAX_CHANGES}`, [store.changed]);
+  const [history, error] = useFetched(`/v1/changes?limit=${MAX_CHANGES}`, [state.changed]);
   const [act, undo] = useAct();
   const changes = /** @type {any[]} */ (history?.changes ?? []);
-  const last = changes.find((one) => one.person === store.me?.name && one.state === "done" && one.undone_by === null && one.undoes === null);
+  const last = changes.find((one) => one.person === state.me?.name && one.state === "done" && one.undone_by === null && one.undoes === null);
   return html`<h2>Changes</h2><${Problem} error=${error} /><${ActView} act=${act} />
     ${history && changes.length === 0 && html`<p class="quiet">Nothing was changed on a board yet.</p>`}
     <ul class="rows">${changes.map((one) => html`<li key=${one.change_id}><${Change} change=${one} />

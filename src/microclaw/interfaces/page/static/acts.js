@@ -3,7 +3,7 @@
 import { HostAway, hostError, lines, part, send } from "./api.js";
 import { AskedProgram } from "./asked.js";
 import { Badge, Evidence, Link, Problem, prose, useAttempt } from "./parts.js";
-import { settle, state, update, useStore } from "./state.js";
+import { settle, state, update } from "./state.js";
 import { html, useEffect, useRef, useState } from "./vendor/htm-preact.module.js";
 
 /** What a stream told so far. */
@@ -98,12 +98,11 @@ function StepLine({ step }) {
  * @param {{question: any, isCut?: boolean}} given
  */
 export function Question({ question, isCut = false }) {
-  const store = useStore();
   const { isBusy, error, attempt } = useAttempt();
   const id = question.approval_id;
-  const end = store.settled.get(id);
-  const waits = store.approvals.some((one) => one.approval_id === id);
-  const isGone = !end && (error?.status === 404 || (isCut && !waits && store.live !== "away"));
+  const end = state.settled.get(id);
+  const waits = state.approvals.some((one) => one.approval_id === id);
+  const isGone = !end && (error?.status === 404 || (isCut && !waits && state.live !== "away"));
   const after = useRef(/** @type {HTMLElement | null} */ (null));
   const isMine = useRef(false);
   useEffect(() => { // the button that had the focus is gone
@@ -114,7 +113,7 @@ export function Question({ question, isCut = false }) {
   const decide = (approved) => attempt(async () => {
     isMine.current = true;
     const told = await send("POST", `/v1/approvals/${part(id)}`, { approved, wait_s: 0 });
-    settle(id, { outcome: told.outcome, by: store.me?.name ?? null, text: "" });
+    settle(id, { outcome: told.outcome, by: state.me?.name ?? null, text: "" });
   });
 
   return html`<section class="question" aria-label=${`waits for a yes: ${question.text ?? question.action}`}>
@@ -125,7 +124,7 @@ export function Question({ question, isCut = false }) {
     ${end
       ? html`<p class="settled" tabindex="-1" ref=${after}><${Badge} state=${end.outcome} /> ${end.by ? `by ${end.by}` : end.outcome === "withdrawn" ? "who asked has left" : "nobody decided in time"}</p>`
       : isGone ? html`<p class="settled" tabindex="-1" ref=${after}>Nothing waits under this question any more: the host was stopped
-            meanwhile, its time is over, or it was decided elsewhere. What waits now: <${Link} to="/activity">Activity (${store.approvals.length})<//></p>`
+            meanwhile, its time is over, or it was decided elsewhere. What waits now: <${Link} to="/activity">Activity (${state.approvals.length})<//></p>`
       : !mayDecide(question)
         ? html`<p class="quiet">Somebody else has to decide this: it is risky, or it is not yours.</p>`
         : html`<p class="buttons">

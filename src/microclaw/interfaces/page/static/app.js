@@ -14,7 +14,7 @@ import { People } from "./people.js";
 import { Rollouts } from "./rollouts.js";
 import { Schedules } from "./schedules.js";
 import { SignInAgain, SignInPage, signInByLink } from "./signin.js";
-import { may, onChange, start, update, useStore } from "./state.js";
+import { may, onChange, start, state, update } from "./state.js";
 import { Usage } from "./usage.js";
 import { html, render, useEffect, useErrorBoundary, useRef, useState } from "./vendor/htm-preact.module.js";
 
@@ -91,15 +91,14 @@ function Theme() {
 }
 
 function Person() {
-  const store = useStore();
   const orders = useOrders(() => location.assign(`${BASE}/`));
-  return html`<span class="person">${store.me?.name} ${store.me?.role !== store.me?.name && html`<span class="quiet">${store.me?.role}</span>`}</span>
+  return html`<span class="person">${state.me?.name} ${state.me?.role !== state.me?.name && html`<span class="quiet">${state.me?.role}</span>`}</span>
     <button onClick=${() => orders.order("POST", "/v1/signout")}>Sign out</button><${OrderState} orders=${orders} />`;
 }
 
 /** What a person should know of the connection; silent while all is well. */
 function Connection() {
-  const { live, liveWhy } = useStore();
+  const { live, liveWhy } = state;
   const text = {
     away: `The host is away: ${liveWhy || "it does not answer"}. This page tries again by itself; what you see is from before.`,
     polling: `Live events are blocked${liveWhy ? ` (${liveWhy})` : ""}. This page asks every 2 seconds instead.`,
@@ -111,7 +110,7 @@ function Connection() {
 
 /** What is behind the gear; a view that is chosen there closes it. @param {{path: string}} given */
 function Menu({ path }) {
-  const { status } = useStore();
+  const { status } = state;
   const menu = useRef(/** @type {HTMLDetailsElement | null} */ (null));
   useEffect(() => menu.current?.removeAttribute("open"), [path]);
   return html`<details class="menu" ref=${menu}><summary aria-label="More"><${Icon} name="gear" /></summary>
@@ -123,8 +122,7 @@ function Menu({ path }) {
 
 /** @param {{path: string}} given */
 function Shell({ path }) {
-  const store = useStore();
-  const waiting = store.approvals.length;
+  const waiting = state.approvals.length;
   const chat = useRef("");
   const isChat = path.startsWith("/chat");
   const isHome = path === "/" || path === "/boards";
@@ -143,22 +141,21 @@ function Shell({ path }) {
     </header>
     <${Connection} />
     <main id="main" class=${path.startsWith("/editor") ? "broad" : ""}>
-      ${store.left && html`<${Problem} error=${store.left} /><button onClick=${() => update({ left: null })}>Close this message</button>`}
+      ${state.left && html`<${Problem} error=${state.left} /><button onClick=${() => update({ left: null })}>Close this message</button>`}
       ${may("ask") && html`<div key="chat" hidden=${!isChat && !isHome}><${Chat} name=${chat.current} isShown=${isChat} isHome=${isHome} /></div>`}
       <${View} key=${path.split("/")[1]} path=${path} />
     </main>
-    <footer class="quiet">${store.status && `microclaw ${store.status.version} · ${store.status.model} · `}<a href=${`${BASE}/api/openapi.json`}>API</a></footer>
-    ${store.isOver && html`<${SignInAgain} />`}`;
+    <footer class="quiet">${state.status && `microclaw ${state.status.version} · ${state.status.model} · `}<a href=${`${BASE}/api/openapi.json`}>API</a></footer>
+    ${state.isOver && html`<${SignInAgain} />`}`;
 }
 
 /** @param {{error: any}} given what went wrong with the link that this page was opened with */
 function Page({ error }) {
-  const store = useStore();
   useEffect(() => {
-    if (store.phase === "out") document.title = "Sign in - microclaw";
-  }, [store.phase]);
-  if (store.phase === "in") return html`<${Shell} path=${shownPath()} />`;
-  if (store.phase === "out") return html`<${SignInPage} error=${error} />`;
+    if (state.phase === "out") document.title = "Sign in - microclaw";
+  }, [state.phase]);
+  if (state.phase === "in") return html`<${Shell} path=${shownPath()} />`;
+  if (state.phase === "out") return html`<${SignInPage} error=${error} />`;
   return html`<main class="plain"><h1>microclaw</h1><${Connection} /><p class="quiet">One moment.</p></main>`;
 }
 

@@ -9,7 +9,7 @@ import { OrderState, Table, useOrders } from "./lists.js";
 import { Logs } from "./logs.js";
 import { Badge, Heading, Link, Problem, boardPath, prose, useFetched } from "./parts.js";
 import { Program } from "./program.js";
-import { may, useStore } from "./state.js";
+import { may, state } from "./state.js";
 import { Telemetry } from "./telemetry.js";
 import { LivePins } from "./timeline.js";
 import { html, useState } from "./vendor/htm-preact.module.js";
@@ -18,16 +18,15 @@ const TABS = ["bench", "pins", "programs", "log", "telemetry", "facts"];
 
 /** @param {{name: string, tab: string, program?: string}} given */
 export function Board({ name, tab, program }) {
-  const store = useStore();
-  const device = store.devices.find((one) => one.name === name);
+  const device = state.devices.find((one) => one.name === name);
   if (device === undefined) {
-    if (store.status === null) return html`<p class="quiet">One moment.</p>`;
+    if (state.status === null) return html`<p class="quiet">One moment.</p>`;
     return html`<${Heading}>There is no board ${name}<//><p><${Link} to="/">All boards<//></p>`;
   }
-  const apps = store.apps.filter((app) => app.device === name);
+  const apps = state.apps.filter((app) => app.device === name);
   return html`<p class="crumbs"><${Link} to="/">Home<//></p>
     <${Heading}>${name} <${Presence} device=${device} /><//>
-    <p class="quiet">${device.title} · ${device.chip} · ${firmwareText(device)}${placeText(device, store.status)}</p>
+    <p class="quiet">${device.title} · ${device.chip} · ${firmwareText(device)}${placeText(device, state.status)}</p>
     <${Absence} device=${device} />
     <nav class="tabs" aria-label=${`Parts of ${name}`}>${TABS.map((one) => html`<${Link} key=${one} to=${boardPath(name, one)}
       current=${one === (tab === "add" ? "bench" : tab)}>${one}<//>`)}</nav>

@@ -4,7 +4,7 @@ import { Act, ActView, Question, Screens, run, useAct } from "./acts.js";
 import { part } from "./api.js";
 import { useOrders, useReloaded } from "./lists.js";
 import { Choice, Evidence, Heading, Link, Problem, go, onSent, prose } from "./parts.js";
-import { isOnline, may, useStore } from "./state.js";
+import { isOnline, may, state } from "./state.js";
 import { html, useEffect, useRef, useState } from "./vendor/htm-preact.module.js";
 
 const FIRST = "page";
@@ -64,7 +64,6 @@ export function Chat({ name, isShown, isHome }) {
 
 /** @param {{chat: string, isShown: boolean, isHome: boolean, changed: () => void}} given */
 function Conversation({ chat, isShown, isHome, changed }) {
-  const store = useStore();
   const [own, setOwn] = useState(/** @type {Own[]} */ ([]));
   const [everyMs, setEvery] = useState(RESTS_MS);
   const [kept, away, reload] = useReloaded(`/v1/chat/${part(chat)}/messages`, everyMs);
@@ -76,7 +75,7 @@ function Conversation({ chat, isShown, isHome, changed }) {
   const waits = turns.some((turn) => turn.waits);
   useEffect(() => setEvery(waits ? WORKS_MS : isShown ? RESTS_MS : HIDDEN_MS), [waits, isShown]);
   const isBusy = waits || own.some(({ act }) => !act.isOver);
-  const asked = waits ? store.approvals.filter((one) => one.channel === "browser" && one.person === store.me?.name) : [];
+  const asked = waits ? state.approvals.filter((one) => one.channel === "browser" && one.person === state.me?.name) : [];
 
   /** @param {string} said */
   const say = (said) => {
@@ -96,7 +95,7 @@ function Conversation({ chat, isShown, isHome, changed }) {
   }, [isShown, turns.length, last?.act?.steps.length, last?.act?.isOver]);
   const shown = isHome ? (last?.act ? [last] : []) : turns;
   const hints = kept && shown.length === 0 && html`<p class="buttons hints"><span class="quiet">For example</span>
-    ${examples(store.devices).map((one) => html`<button key=${one} onClick=${() => setText(one)}>${one}</button>`)}</p>`;
+    ${examples(state.devices).map((one) => html`<button key=${one} onClick=${() => setText(one)}>${one}</button>`)}</p>`;
   const said = html`<ol class="turns">${shown.map((turn) => html`<${TurnView} key=${turn.key} turn=${turn} isNewest=${turn === last} />`)}</ol>
     ${asked.map((one) => html`<${Question} key=${one.approval_id} question=${one} />`)}`;
 
@@ -111,8 +110,8 @@ function Conversation({ chat, isShown, isHome, changed }) {
             say(text);
           }} /></label>
       <p class="buttons">
-        ${!isHome && store.devices.length > 1 && html`<${Choice} label="Board" value=${device} onChoose=${setDevice}
-          choices=${[["", "as the sentence says"], ...store.devices.map((one) => one.name)]} />`}
+        ${!isHome && state.devices.length > 1 && html`<${Choice} label="Board" value=${device} onChoose=${setDevice}
+          choices=${[["", "as the sentence says"], ...state.devices.map((one) => one.name)]} />`}
         <button class="main">Send</button>
         ${isBusy && html`<button type="button" onClick=${() => orders.order("POST", `/v1/chat/${part(chat)}/cancel`)}>Cancel</button>`}
       </p>

@@ -7,7 +7,7 @@ import { draftKey, installedDraft, keepDraft, keptDraft } from "./drafts.js";
 import { SureButton } from "./lists.js";
 import { Logs } from "./logs.js";
 import { Badge, Choice, Heading, Link, Problem, boardPath, prose } from "./parts.js";
-import { may, state, useStore } from "./state.js";
+import { may, state } from "./state.js";
 import { BenchStage, Player, clockText } from "./player.js";
 import { LivePins, TrialWords } from "./timeline.js";
 import { html, useEffect, useMemo, useRef, useState } from "./vendor/htm-preact.module.js";
@@ -47,13 +47,12 @@ const BEGINNINGS = { c: C, "c++": C, python: PYTHON, sketch: "void setup() {\n  
 
 /** The view at /editor, and at /editor/BOARD/PROGRAM for one that is installed. @param {{rest: string[]}} given */
 export function Editor({ rest }) {
-  const store = useStore();
   const [device, name] = rest;
   const key = draftKey(rest);
   const [first, setFirst] = useState(/** @type {Draft | null} */ (keptDraft(key)));
   const [error, setError] = useState(/** @type {any} */ (null));
   const [round, setRound] = useState(0);
-  const isReady = store.status !== null;
+  const isReady = state.status !== null;
   useEffect(() => {
     if (first !== null || !isReady) return undefined;
     const stop = new AbortController();
@@ -76,7 +75,6 @@ export function Editor({ rest }) {
 
 /** @param {{first: Draft, place: string, again: () => void}} given */
 function Desk({ first, place, again }) {
-  const store = useStore();
   const [draft, setDraft] = useState(first);
   const newest = useRef(first);
   const [isKept, setKept] = useState(true);
@@ -85,7 +83,7 @@ function Desk({ first, place, again }) {
   const [checked, problem, isNew] = useCheck(draft);
   const [trial, tryIt] = useAct();
   const [seek, setSeek] = useState(/** @type {{ms: number} | null} */ (null));
-  const boards = store.devices.map((one) => one.name);
+  const boards = state.devices.map((one) => one.name);
   const isHere = boards.includes(draft.device);
   /** @param {Partial<Draft>} news */
   const change = (news) => {

@@ -7,7 +7,7 @@ import { useReloaded } from "./lists.js";
 import { LiveRow, MAX_LIVE, useLive } from "./live.js";
 import { Badge, Heading, Link, Problem, boardPath, prose, size, useTick } from "./parts.js";
 import { pins } from "./pins.js";
-import { isOnline, may, useStore } from "./state.js";
+import { isOnline, may, state } from "./state.js";
 import { said } from "./telemetry.js";
 import { unreadText } from "./timeline.js";
 import { html, useState } from "./vendor/htm-preact.module.js";
@@ -17,36 +17,34 @@ const MAX_READINGS = 4;
 const EDGE_TEXT_MS = 500;
 
 export function Home() {
-  const store = useStore();
   const [isWanted, setWanted] = useState(false);
-  const counting = store.devices.filter((device) => device.capabilities.includes("edges.read")).map((device) => device.name);
-  const isMany = store.devices.length > MAX_CARDS;
+  const counting = state.devices.filter((device) => device.capabilities.includes("edges.read")).map((device) => device.name);
+  const isMany = state.devices.length > MAX_CARDS;
   const isLive = isWanted || !isMany;
   const live = isLive ? counting.slice(0, MAX_LIVE) : [];
   const isDense = isLive && isMany; // their pins alone, so that all of them are on one screen
   useLive(live);
-  const pairings = store.status?.link?.waiting ?? [];
+  const pairings = state.status?.link?.waiting ?? [];
   return html`${!may("ask") && html`<${Heading}>Boards<//>`}
-    ${(store.status?.problems ?? []).map((/** @type {string} */ text) => html`<p class="warning">${prose(text)}</p>`)}
-    ${(store.status?.alarms ?? []).map((/** @type {any} */ one) => html`<${Problem} error=${{ message: one.text, next: one.next }} />`)}
-    ${store.approvals.map((one) => html`<p key=${one.approval_id} class="warning">Waits for a yes: <${Link} to="/activity">${one.action}<//></p>`)}
+    ${(state.status?.problems ?? []).map((/** @type {string} */ text) => html`<p class="warning">${prose(text)}</p>`)}
+    ${(state.status?.alarms ?? []).map((/** @type {any} */ one) => html`<${Problem} error=${{ message: one.text, next: one.next }} />`)}
+    ${state.approvals.map((one) => html`<p key=${one.approval_id} class="warning">Waits for a yes: <${Link} to="/activity">${one.action}<//></p>`)}
     ${pairings.map((/** @type {any} */ one) => html`<p class="warning">A device at ${one.address} (${one.board}) shows a code
       and waits to be paired. On the host's machine: <code>microclaw device pair CODE</code></p>`)}
-    ${store.devices.length === 0 && store.status && html`<section class="card empty"><h2>There is no board yet</h2>
+    ${state.devices.length === 0 && state.status && html`<section class="card empty"><h2>There is no board yet</h2>
       ${may("own") && html`<p class="buttons"><${Link} class="action" to="/flash">Flash a board from here<//></p>`}
       <p class="quiet">Without hardware: <code>microclaw up --virtual 1</code></p></section>`}
     ${isMany && counting.length > 0 && html`<p class="buttons"><label><input type="checkbox" checked=${isWanted}
       onChange=${(/** @type {any} */ e) => setWanted(e.currentTarget.checked)} /> live pins</label>
       ${isLive && counting.length > MAX_LIVE && html`<span class="quiet">of the first ${MAX_LIVE} boards: more cannot be read at once</span>`}</p>`}
-    <ul class=${isDense ? "boards dense" : "boards"}>${store.devices.map((device, i) => html`<${BoardCard} key=${device.device_id} device=${device}
+    <ul class=${isDense ? "boards dense" : "boards"}>${state.devices.map((device, i) => html`<${BoardCard} key=${device.device_id} device=${device}
       isLive=${live.includes(device.name)} isDense=${isDense} isAlone=${!isMany} hasBench=${!isMany && i < MAX_BENCHES} />`)}</ul>`;
 }
 
 /** `hasBench`: its parts are shown, too. @param {{device: any, isLive: boolean, isDense: boolean, isAlone: boolean, hasBench: boolean}} given */
 function BoardCard({ device, isLive, isDense, isAlone, hasBench }) {
-  const store = useStore();
-  const apps = store.apps.filter((app) => app.device === device.name);
-  const status = store.status?.devices?.find((/** @type {any} */ one) => one.name === device.name);
+  const apps = state.apps.filter((app) => app.device === device.name);
+  const status = state.status?.devices?.find((/** @type {any} */ one) => one.name === device.name);
   const row = isLive && html`<${LiveRow} device=${device.name} />`;
   const head = html`<h2><${Link} to=${boardPath(device.name)}>${device.name}<//> <${Presence} device=${device} /></h2>`;
   if (isDense) return html`<li class="card">${head}${row}</li>`;

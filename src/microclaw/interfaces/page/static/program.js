@@ -8,17 +8,16 @@ import { pinsText } from "./home.js";
 import { Moment } from "./lists.js";
 import { Logs } from "./logs.js";
 import { Badge, Evidence, Link, Problem, prose, size, useFetched } from "./parts.js";
-import { may, useStore } from "./state.js";
+import { may, state } from "./state.js";
 import { TrialView } from "./timeline.js";
 import { html } from "./vendor/htm-preact.module.js";
 
 /** @param {{device: string, name: string}} given */
 export function Program({ device, name }) {
-  const store = useStore();
   const mayRead = may("ask");
   const path = `/v1/devices/${part(device)}/apps/${part(name)}`;
-  const listed = store.apps.find((app) => app.device === device && app.name === name);
-  const [shown, error] = useFetched(mayRead ? path : `/v1/devices/${part(device)}`, [store.changed]);
+  const listed = state.apps.find((app) => app.device === device && app.name === name);
+  const [shown, error] = useFetched(mayRead ? path : `/v1/devices/${part(device)}`, [state.changed]);
   const [changes, historyError] = useChanges(device, name);
   const app = listed ?? null;
 
@@ -42,7 +41,7 @@ export function Program({ device, name }) {
 
 /** The changes of a program, newest first. @param {string} device @param {string} name @returns {[any[], any]} */
 export function useChanges(device, name) {
-  const { changed } = useStore();
+  const { changed } = state;
   const [history, error] = useFetched(may("ask") ? `/v1/changes?device=${part(device)}&limit=200` : "/v1/me", [changed]);
   return [(history?.changes ?? []).filter((/** @type {any} */ one) => one.summary.split(" ").includes(name)), error];
 }

@@ -2,7 +2,7 @@
 
 import { Moment, OrderState, SureButton, useOrders, useReloaded } from "./lists.js";
 import { Badge, Heading, Link, Problem, onSent, prose, useFetched } from "./parts.js";
-import { may, useStore } from "./state.js";
+import { may, state } from "./state.js";
 import { html, useEffect, useState } from "./vendor/htm-preact.module.js";
 
 const SHOWN_AT_FIRST = 50;
@@ -69,7 +69,6 @@ function Run({ run }) {
 
 /** @param {{added: () => void}} given */
 function NewSchedule({ added }) {
-  const store = useStore();
   const orders = useOrders(added);
   const [made, setMade] = useState(/** @type {any} */ (null));
 
@@ -88,8 +87,8 @@ function NewSchedule({ added }) {
     <p class="buttons">
       <label>When <input name="when" required maxlength="200" placeholder="every weekday at 7:00" /></label>
       <label>Do what <input name="do" required maxlength="4000" placeholder="turn on pin 4" /></label>
-      ${store.devices.length > 0 && html`<label>Board <select name="device"><option value="">as the words say</option>
-        ${store.devices.map((one) => html`<option key=${one.device_id} value=${one.name}>${one.name}</option>`)}</select></label>`}
+      ${state.devices.length > 0 && html`<label>Board <select name="device"><option value="">as the words say</option>
+        ${state.devices.map((one) => html`<option key=${one.device_id} value=${one.name}>${one.name}</option>`)}</select></label>`}
       <button class="main" disabled=${orders.isBusy}>Add</button>
     </p>
     <p class="quiet">In words: "in 20 minutes", "tomorrow at 8:00", "every 2 hours". Or say all of it in the <${Link} to="/chat">chat<//>.</p>
