@@ -16,8 +16,9 @@ export async function pictureDrawing(file) {
   const answer = await fetch(new URL(file, import.meta.url));
   if (!answer.ok) throw new Error(`${file} is not there`);
   const picture = new DOMParser().parseFromString(await answer.text(), "image/svg+xml").documentElement;
-  const [width, height] = ["width", "height"].map((name) => Number(picture.getAttribute(name)));
-  return picture.dataset.value ? twoStates(picture, [width ?? 0, height ?? 0]) : sensor(height ?? 0, () => [...copy(picture).children]);
+  const length = (/** @type {string} */ name) => Number(picture.getAttribute(name));
+  if (picture.dataset.value) return twoStates(picture, [length("width"), length("height")]);
+  return sensor(length("height"), () => [...copy(picture).children]);
 }
 
 /** @param {Element} picture */
