@@ -332,7 +332,7 @@ COUNT_WORK = """() => {
 
 
 def work_of_a_second(page: Page) -> list[int]:
-    """Return how many frames the page asked for, drawings of canvases and changes of the bench, in a second of its clock."""
+    """Return how many frames the page asked for, drawings of canvases and changes of the bench, in a second."""
     page.clock.pause_at(page.evaluate("Date.now() / 1000 + 1"))
     page.evaluate("Object.assign(work, { frames: 0, drawings: 0, changes: 0 })")
     page.clock.run_for(1000)
