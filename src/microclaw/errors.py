@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from typing import Any, Final, Literal, TypeAlias, TypeVar
 
 from msgspec import Struct
-from msgspec.structs import asdict
+from msgspec.structs import asdict, replace
 
 # The kind of a model service's failure. `refused`: it will never accept the request (400, 404); `too_long`: the request
 # does not fit its window.
@@ -49,6 +49,11 @@ class Diagnostic(Struct, frozen=True):
     hint: str | None = None
     # The reason, if the message does not say it.
     explanation: str | None = None
+
+    def with_further_hint(self, hint: str | None) -> Diagnostic:
+        """Return the finding with one more thing to do; None adds nothing."""
+        hints = [text for text in (self.hint, hint) if text]
+        return replace(self, hint="; ".join(hints) or None)
 
     def to_json(self) -> dict[str, str | int | None]:
         """Return the finding as JSON answers have it."""

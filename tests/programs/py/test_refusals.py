@@ -47,6 +47,13 @@ async def test_what_is_not_there_is_refused(build_py: Build, source: str) -> Non
     assert await refused(build_py, source)
 
 
+@pytest.mark.parametrize(("other", "is_offered"), [(25, True), (6, False)])
+async def test_pins_that_all_fit_another_board_offer_it(build_py: Build, other: int, is_offered: bool) -> None:
+    first, *others = await refused(build_py, f"{PIN}Pin({other}, Pin.IN)\nPin(22, Pin.OUT)\n", "virtual")
+    assert ("(--board esp32-devkitc-v4)" in (first.hint or "")) is is_offered
+    assert not any("--board" in (error.hint or "") for error in others)
+
+
 @pytest.mark.parametrize("source", METHODS)
 async def test_a_method_that_the_object_lacks_is_one_error(build_py: Build, source: str) -> None:
     assert len(await refused(build_py, source)) == 1

@@ -133,12 +133,41 @@ async def test_a_wasi_sdk_is_used_from_its_folder(
     monkeypatch.setenv("WASI_SDK_PATH", str(tmp_path / "none"))
 
 
-async def test_pins_that_all_fit_another_board_offer_it(compile_c: Any) -> None:
-    """A sketch for an Uno has pins of the classic ESP32's flash."""
-    classic = load_board("esp32-devkitc-v4")
-    sketch = "void setup() { pinMode(9, OUTPUT); pinMode(%s, OUTPUT); }\nvoid loop() {}\n"
-    for other, is_offered in (("8", True), ("9", False), ("200", False)):
-        with pytest.raises(BuildError) as caught:
-            await compile_c(sketch % other, board=classic, language="sketch")
-        hints = [error.hint or "" for error in caught.value.diagnostics]
-        assert ["--board esp32-" in hint for hint in hints] == [is_offered, *[False] * (len(hints) - 1)], other
+PIN_OFFERS = (
+    # Pins, the board, and what the first refusal offers: a sketch for an Uno has pins of the classic ESP32's flash.
+    (
+        "9 8",
+        "esp32-devkitc-v4",
+        "an Arduino Uno's; all pins of this program fit the ESP32-C3 (--board esp32-c3-devkitm-1)",
+    ),
+    ("9 16", "esp32-devkitc-v4", "all pins of this program fit the ESP32-S3 (--board esp32-s3-devkitc-1-v1.0)"),
+    ("22", "virtual", "the ESP32-C6 (--board esp32-c6-devkitc-1) and the ESP32 (--board esp32-devkitc-v4)"),
+    ("9 200", "esp32-devkitc-v4", None),
+    # A name has another number there: A0 is GPIO 36 on the ESP32, which cannot be switched, and 0 on the C6.
+    ("A0 22", "virtual", "all pins of this program fit the ESP32-C6 (--board esp32-c6-devkitc-1)"),
+    (
+        "D5 LED_BUILTIN",
+        "virtual",
+        "D5 is an Arduino Uno's pin 5; all pins of this program fit the ESP32-S3 (--board xiao",
+    ),
+    (
+        "A1 22",
+        "esp32-devkitc-v4",
+        "A1 is an Arduino Uno's pin 15; all pins of this program fit the ESP32-C6 (--board esp",
+    ),
+    ("D13", "virtual", "D13 is an Arduino Uno's pin 13"),
+    ("A2 46", "esp32-c3-devkitm-1", "(--board esp32-s3-devkitc-1-v1.0)"),
+)
+
+
+@pytest.mark.parametrize(("pins", "board", "offer"), PIN_OFFERS)
+async def test_pins_that_the_board_lacks_offer_the_boards_that_have_them_all(
+    compile_c: Any, pins: str, board: str, offer: str | None
+) -> None:
+    calls = " ".join(f"pinMode({pin}, OUTPUT);" for pin in pins.split())
+    with pytest.raises(BuildError) as caught:
+        await compile_c(f"void setup() {{ {calls} }}\nvoid loop() {{}}\n", board=load_board(board), language="sketch")
+    first, *others = [error.hint or "" for error in caught.value.diagnostics]
+    assert (offer or "pins near it") in first
+    assert ("--board" in first) is ("--board" in (offer or ""))
+    assert not any("--board" in hint for hint in others)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Set
 
 from microclaw.errors import PinRefused
 from microclaw.hardware.boards.profile import BoardProfile, PinUse
@@ -53,15 +53,34 @@ def refusal(board: BoardProfile, pin: int, use: PinUse) -> str | None:
     return f"on {board.title} it offers {', '.join(sorted(facts.uses))}"
 
 
-def board_for_pins(board: BoardProfile, uses: Collection[tuple[int, PinUse]]) -> BoardProfile | None:
-    """Return a board with another chip on which all of these pins may be used so, or None if there is none."""
+def offer_boards(
+    board: BoardProfile, uses: Collection[tuple[int, PinUse]], names: Set[str] = frozenset()
+) -> str | None:
+    """Return the words that offer boards on which all pins of a program may be used so; None if no other is better.
+
+    `names` are the names of Arduino's packages (A1, LED_BUILTIN) that the program has: another board has its own GPIOs
+    for them. Of each chip, one board is offered.
+    """
+    if _fits_all(board, board, uses, names):
+        return None
+    offers: dict[str, str] = {}
     for board_id in board_ids():
         other = load_board(board_id)
-        if other.chip == board.chip or other.title == board.title:
-            continue
-        if all(refusal(other, pin, use) is None for pin, use in uses):
-            return other
-    return None
+        if _fits_all(other, board, uses, names):
+            offers.setdefault(other.chip, f"the {other.chip} (--board {board_id})")
+    if not offers:
+        return None
+    return f"all pins of this program fit {' and '.join(offers.values())}"
+
+
+def _fits_all(other: BoardProfile, board: BoardProfile, uses: Collection[tuple[int, PinUse]], names: Set[str]) -> bool:
+    """Return True if the other board has all names, and takes all pins, of a program that was read for `board`."""
+    if not names <= other.named_pins.keys():
+        return False
+    elsewhere = {}
+    for name in names & board.named_pins.keys():
+        elsewhere[board.named_pins[name]] = other.named_pins[name]
+    return all(refusal(other, elsewhere.get(pin, pin), use) is None for pin, use in uses)
 
 
 def cautions(board: BoardProfile, pin: int, *, is_driven: bool, is_pulled: bool) -> list[tuple[str, str]]:

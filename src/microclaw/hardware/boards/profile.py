@@ -155,6 +155,13 @@ class BoardProfile(Struct, frozen=True):
     pwm: PwmUnit = NO_PWM
     layout: Layout | None = None
 
+    @property
+    def named_pins(self) -> Mapping[str, int]:
+        """The names that a sketch has here, with their GPIOs: those of Arduino's package, and LED_BUILTIN."""
+        if self.led is None or self.led.kind != "simple":
+            return self.arduino_pins
+        return {**self.arduino_pins, "LED_BUILTIN": self.led.pin}
+
     def usable_pins(self, use: PinUse) -> tuple[int, ...]:
         """Return every pin that offers the use, is not reserved and needs no caution, in order."""
         numbers = [pin.number for pin in self.pins.values() if pin.is_free_for(use)]

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Final
 
 from msgspec import Struct
 
 from microclaw.errors import PinRefused
 from microclaw.hardware.boards.micropython.stock import PinArgument, PinRole, stock_image
-from microclaw.hardware.boards.pins import cautions, check_pin
+from microclaw.hardware.boards.pins import cautions, check_pin, offer_boards
 from microclaw.hardware.boards.profile import BoardProfile, PinUse
 from microclaw.programs.py.callgraph import PyCallGraph, constant_integers, contains, is_none
 from microclaw.programs.py.py_image import PinClaim
@@ -47,10 +47,12 @@ def check_pins(
     What the board refuses goes to the findings.
     """
     uses: dict[int, set[tuple[PinUse, PinRole]]] = {}
+    error_count = len(findings.errors)
     for call in graph.calls:
         for named in (*_find_arguments(call, graph, board, findings), *_default_pins(call, graph, board, findings)):
             uses.setdefault(named.pin, set()).add((named.use, named.role))
             _check_board(named, call, graph, board, findings)
+    _offer_boards(findings, error_count, board, uses)
     claims = []
     analog = []
     for pin, pin_uses in sorted(uses.items()):
@@ -59,6 +61,21 @@ def check_pins(
         if ("adc", "reads") in pin_uses <= _AS_ADC:
             analog.append(pin)
     return tuple(claims), tuple(analog)
+
+
+def _offer_boards(
+    findings: Findings, error_count: int, board: BoardProfile, uses: Mapping[int, set[tuple[PinUse, PinRole]]]
+) -> None:
+    """Add the boards that all pins of the program fit to the first error that was found since `error_count`."""
+    pin_uses: set[tuple[int, PinUse]] = set()
+    for pin, roles in uses.items():
+        pin_uses.update((pin, use) for use, _ in roles)
+    offer = offer_boards(board, pin_uses)
+    errors = findings.errors[error_count:]
+    if not errors or offer is None:
+        return
+    first = min(errors, key=lambda error: (error.line or 0, error.column or 0))
+    findings.errors[findings.errors.index(first)] = first.with_further_hint(offer)
 
 
 def _find_arguments(call: ast.Call, graph: PyCallGraph, board: BoardProfile, findings: Findings) -> list[_NamedPin]:

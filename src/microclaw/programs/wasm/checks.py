@@ -12,13 +12,10 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from itertools import pairwise
 from typing import Final
 
-from msgspec.structs import replace
-
-from microclaw.errors import Diagnostic, PinRefused
+from microclaw.errors import Diagnostic
 from microclaw.hardware.boards.natives import APP_EXPORTS, NATIVE_MODULE, NATIVES, Native, NativeGroup
-from microclaw.hardware.boards.pins import board_for_pins, cautions, check_pin
-from microclaw.hardware.boards.profile import BoardProfile, PinUse
-from microclaw.programs.wasm.diagnostics import MAX_DIAGNOSTICS, TIMER_HINT, PinMark, at, with_advice
+from microclaw.hardware.boards.profile import BoardProfile
+from microclaw.programs.wasm.diagnostics import TIMER_HINT, PinMark, at, with_advice
 from microclaw.programs.wasm.inspect import Module
 from microclaw.programs.wasm.name_advice import advice_on
 from microclaw.programs.wasm.refusals import Advice, refused_name
@@ -360,79 +357,3 @@ def _prototype(name: str, signature: Signature) -> str:
     if signature.results:
         result = _C_TYPES[signature.results[0]]
     return f"{result} {name}({params})"
-
-
-_DRIVING: Final = frozenset({"output", "pwm"})
-_PATH: Final = re.compile(rb"/dev/gpio/(\d{1,3})\0")
-
-
-def check_pins(
-    marks: Iterable[PinMark], data: Iterable[bytes], board: BoardProfile, source: SourceText
-) -> tuple[tuple[int, ...], tuple[Diagnostic, ...]]:
-    """Return the pins named, sorted, and the findings: an error for each use that the board refuses, else a warning."""
-    errors: list[Diagnostic] = []
-    # A pin is opened and written to in several places: the first one tells what to know of it.
-    warnings: dict[str, Diagnostic] = {}
-    pins: set[int] = set()
-    uses: set[tuple[int, PinUse]] = set()
-    for mark in marks:
-        place = (mark.line, mark.column)
-        use = _use_of(mark)
-        uses.add((mark.pin, use))
-        if mark.pin < 0:
-            errors.append(at(source, place, f"no GPIO of the {board.chip} has this number"))
-            continue
-        pins.add(mark.pin)
-        refused = _refused(board, mark.pin, use, source, place)
-        errors.extend(refused)
-        if refused:
-            continue
-        for message, hint in cautions(board, mark.pin, is_driven=use in _DRIVING, is_pulled=mark.pull):
-            warnings.setdefault(message, at(source, place, message, hint, severity="warning"))
-    pins_of_paths: set[int] = set()
-    for segment in data:
-        pins_of_paths.update(map(int, _PATH.findall(segment)))
-    for pin in sorted(pins_of_paths):
-        if len(errors) < MAX_DIAGNOSTICS:
-            errors.extend(_refused(board, pin, "input", source, source.find_string(f"/dev/gpio/{pin}")))
-    pins |= pins_of_paths
-    if errors:
-        for pin in pins_of_paths:
-            uses.add((pin, "input"))
-        errors[0] = _with_fitting_board(errors[0], board, uses)
-    return tuple(sorted(pins)), (*errors, *warnings.values())
-
-
-_MIN_PINS: Final = 2
-
-
-def _with_fitting_board(error: Diagnostic, board: BoardProfile, uses: Set[tuple[int, PinUse]]) -> Diagnostic:
-    """Return the error with the offer of a board that all pins of the program fit, if there is one.
-
-    A single pin does not show for which board a program was written.
-    """
-    pins = {pin for pin, _ in uses}
-    other = board_for_pins(board, uses)
-    if other is None or len(pins) < _MIN_PINS:
-        return error
-    offer = f"all pins of this program fit the {other.chip}: --try --board {other.board_id}, or a device with this chip"
-    hint = f"{error.hint}; {offer}" if error.hint else offer
-    return replace(error, hint=hint)
-
-
-def _use_of(mark: PinMark) -> PinUse:
-    if mark.what == "pwm":
-        return "pwm"
-    if mark.what == "gpio":
-        return "output" if mark.output else "input"
-    return "i2c"
-
-
-def _refused(
-    board: BoardProfile, pin: int, use: PinUse, source: SourceText, place: tuple[int, int] | None
-) -> tuple[Diagnostic, ...]:
-    try:
-        check_pin(board, pin, use)
-    except PinRefused as refused:
-        return (at(source, place, refused.message, refused.next_step),)
-    return ()

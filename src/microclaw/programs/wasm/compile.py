@@ -38,7 +38,6 @@ from microclaw.programs.wasm.checks import (
     check_formats,
     check_imports,
     check_nodes,
-    check_pins,
     check_size,
     memory_use,
     soft_pwm_note,
@@ -61,6 +60,7 @@ from microclaw.programs.wasm.loops import read_loops
 from microclaw.programs.wasm.main_entry import with_main_called
 from microclaw.programs.wasm.opcodes import calls_of
 from microclaw.programs.wasm.part_readings import program_libraries
+from microclaw.programs.wasm.pin_checks import check_pins, with_boards_for_names
 from microclaw.programs.wasm.program_macros import text_defines
 from microclaw.programs.wasm.source_language import Language
 from microclaw.programs.wasm.source_text import SourceText, read_source
@@ -258,7 +258,7 @@ def _build(order: _BuildOrder, commands: _Commands, libraries: dict[str, Path], 
     with tempfile.TemporaryDirectory(prefix="microclaw-build-", dir=_work_place()) as work:
         directory = Path(work)
         units = UnitCompiler(text, command, order.toolchain, directory, processes, c_command)
-        compiled, report = _compiled_units(units, text)
+        compiled, report = _compiled_units(units, text, order.board)
         symbols = read_symbols(read_output(directory / "program.o", stage="compile"))
         _check_function_count(symbols.module, text)
         loops = read_loops(symbols)
@@ -288,10 +288,12 @@ def _build(order: _BuildOrder, commands: _Commands, libraries: dict[str, Path], 
     )
 
 
-def _compiled_units(units: UnitCompiler, text: SourceText) -> tuple[ProcessResult, CompilerReport]:
+def _compiled_units(units: UnitCompiler, text: SourceText, board: BoardProfile) -> tuple[ProcessResult, CompilerReport]:
     """Compile the sources of a program to one object. Raises BuildError for what the compiler found."""
     compiled = units.compile()
     report = read_compiler_output(compiled.output, text)
+    diagnostics = with_boards_for_names(report.diagnostics, report.marks, board, text)
+    report = replace(report, diagnostics=diagnostics)
     _check_compiled(compiled, report, text)
     for dependencies in units.dependencies:
         _check_files_read(dependencies, text)

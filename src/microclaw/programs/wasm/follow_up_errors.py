@@ -58,7 +58,7 @@ def _without_followers(found: Iterable[Diagnostic], source: SourceText) -> Itera
             continue
         if has_errors and _UNUSED.match(diagnostic.message):
             continue
-        name = _name(diagnostic)
+        name = unknown_name(diagnostic)
         if name is not None:
             if name in _declared_with(source, unknown):
                 continue
@@ -74,14 +74,14 @@ def _each_reason_once(found: Sequence[Diagnostic]) -> Iterator[Diagnostic]:
     groups: dict[object, list[Diagnostic]] = {}
     for number, diagnostic in enumerate(found):
         key: object = number
-        if diagnostic.severity == "error" and diagnostic.hint and _name(diagnostic, headers=True) is not None:
+        if diagnostic.severity == "error" and diagnostic.hint and unknown_name(diagnostic, headers=True) is not None:
             key = (diagnostic.explanation, diagnostic.hint)
         groups.setdefault(key, []).append(diagnostic)
     for first, *others in groups.values():
         lines: dict[str | None, int | None] = {}
         for other in others:
-            lines.setdefault(_name(other, headers=True), other.line)
-        lines.pop(_name(first, headers=True), None)
+            lines.setdefault(unknown_name(other, headers=True), other.line)
+        lines.pop(unknown_name(first, headers=True), None)
         if not lines:
             yield first
             continue
@@ -94,7 +94,7 @@ def _each_reason_once(found: Sequence[Diagnostic]) -> Iterator[Diagnostic]:
         yield replace(first, explanation=explanation)
 
 
-def _name(diagnostic: Diagnostic, *, headers: bool = False) -> str | None:
+def unknown_name(diagnostic: Diagnostic, *, headers: bool = False) -> str | None:
     """Return the name that a finding says is not known, or None."""
     is_header = headers and diagnostic.message.startswith("there is no header")
     if not is_header and not UNKNOWN.match(diagnostic.message):

@@ -103,12 +103,17 @@ _BEHIND_A_VARIABLE: Final = frozenset("=;[,")
 
 def pin_defines(text: SourceText, ends: Mapping[int, int], board: BoardProfile) -> tuple[str, ...]:
     """Return MICROCLAW_PINS, of which Arduino.h makes the board's constants (A0, TX, ...), without the program's."""
-    names = board.arduino_pins.keys() & texts_of(text.tokens)
-    names -= {*_own(text.tokens, ends, names), *_listed(text.tokens)}
+    names = names_of_packages(text, ends, board.arduino_pins.keys())
     pins = " ".join(f"PIN_({name},{board.arduino_pins[name]})" for name in sorted(names))
     if pins:
         return (f"MICROCLAW_PINS={pins}",)
     return ()
+
+
+def names_of_packages(text: SourceText, ends: Mapping[int, int], names: Set[str]) -> Set[str]:
+    """Return those of these names that the program uses and does not define itself."""
+    used = names & {*texts_of(text.tokens)}
+    return used - {*_own(text.tokens, ends, used), *_listed(text.tokens)}
 
 
 def _listed(tokens: Sequence[SourceToken]) -> Iterator[str]:
