@@ -160,3 +160,34 @@ def test_a_refused_name_in_a_declaration_has_its_reason(tmp_path: Path, line: st
     found = read_compiler_output("\n".join(compiled(f"{SKETCH}{line}\n", tmp_path)), source).diagnostics
     assert [finding.hint for finding in found] == [advice.hint]
     assert str(advice.explanation) in f"{found[0].message} {found[0].explanation}"
+
+
+# The types of the core's functions, as its headers have them (cores/esp32: Arduino.h, esp32-hal.h, esp32-hal-gpio.h).
+CORE_TYPES: Final = {
+    "millis micros": "unsigned long (*)()",
+    "delay delayMicroseconds": "void (*)(uint32_t)",
+    "pinMode digitalWrite": "void (*)(uint8_t, uint8_t)",
+    "digitalRead": "int (*)(uint8_t)",
+    "analogWrite": "void (*)(uint8_t, int)",
+    "pulseIn pulseInLong": "unsigned long (*)(uint8_t, uint8_t, unsigned long)",
+    "shiftIn": "uint8_t (*)(uint8_t, uint8_t, uint8_t)",
+    "shiftOut": "void (*)(uint8_t, uint8_t, uint8_t, uint8_t)",
+    "tone": "void (*)(uint8_t, unsigned int, unsigned long)",
+    "noTone detachInterrupt enableInterrupt disableInterrupt": "void (*)(uint8_t)",
+    "attachInterrupt": "void (*)(uint8_t, void (*)(), int)",
+    "attachInterruptArg": "void (*)(uint8_t, void (*)(void *), void *, int)",
+    "map": "long (*)(long, long, long, long, long)",
+    "random": "long (*)(long, long)",
+    "randomSeed": "void (*)(unsigned long)",
+    "yield setup loop": "void (*)()",
+    "getLocalTime": "bool (*)(struct tm *, uint32_t)",
+}
+
+
+def test_each_function_of_the_core_has_its_type(tmp_path: Path) -> None:
+    lines = [SKETCH]
+    for names, pointer in CORE_TYPES.items():
+        for name in names.split():
+            lines.append(f"{pointer.replace('(*)', f'(*use_{name})', 1)} = {name};\n")
+            lines.append(f"{pointer.replace('(*)', f'(&same_{name})', 1)} = {name};\n")
+    assert [line for line in compiled("".join(lines), tmp_path) if " error: " in line] == []

@@ -108,7 +108,7 @@ NATIVE_API: Final = """\
 int every(unsigned ms, void (*task)(void)); // at most 16 timers; returns the timer
 int after(unsigned ms, void (*task)(void)); // once
 void cancel(int timer);
-unsigned millis(void);
+unsigned long millis(void);
 void delay(unsigned ms); // only in main
 void delayMicroseconds(unsigned us); // below 10 ms anywhere
 int gpio_open(int pin, int flags); // GPIO_IN or GPIO_OUT, | GPIO_PULLUP, GPIO_PULLDOWN; returns a gpio, not the pin

@@ -66,7 +66,7 @@ _BOARD_CLOCKS = """#include <Arduino.h>
 extern "C" {
 #endif
 #ifndef MICROCLAW_OWN_millis
-unsigned millis(void);
+unsigned long millis(void);
 #endif
 #ifndef MICROCLAW_OWN_micros
 unsigned long micros(void);

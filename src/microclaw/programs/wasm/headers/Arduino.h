@@ -13,7 +13,7 @@
 #ifdef __cplusplus
 extern "C" {
 #endif
-unsigned arduino_millis(void);
+unsigned long arduino_millis(void);
 unsigned long arduino_micros(void);
 #ifdef __cplusplus
 }
@@ -88,14 +88,14 @@ long map(long value, long from_low, long from_high, long to_low, long to_high);
     MARK_((p) == (p), what " known") MARK_((p) < 0 || (p) > 63, what " outside") \
     MARK_((p) & 1, what " 1") MARK_((p) & 2, what " 2") MARK_((p) & 4, what " 4") \
     MARK_((p) & 8, what " 8") MARK_((p) & 16, what " 16") MARK_((p) & 32, what " 32")
-void pinMode(int pin, int mode) PIN_MARKS_(pin, "gpio") MARK_((mode) & GPIO_OUT, "gpio output")
+void pinMode(uint8_t pin, uint8_t mode) PIN_MARKS_(pin, "gpio") MARK_((mode) & GPIO_OUT, "gpio output")
     MARK_((mode) & (GPIO_PULLUP | GPIO_PULLDOWN), "gpio pull");
-void digitalWrite(int pin, int level) PIN_MARKS_(pin, "gpio") MARK_((pin) == (pin), "gpio output"); /* without pinMode: makes it an output */
-int digitalRead(int pin) PIN_MARKS_(pin, "gpio");
-void analogWrite(int pin, int duty) PIN_MARKS_(pin, "pwm"); /* 0 to 255; 3 pins at 1 kHz, others slower */
-void shiftOut(int data_pin, int clock_pin, int order, int value);
-uint8_t shiftIn(int data_pin, int clock_pin, int order);
-unsigned long pulseIn(int pin, int level, unsigned long timeout_us
+void digitalWrite(uint8_t pin, uint8_t level) PIN_MARKS_(pin, "gpio") MARK_((pin) == (pin), "gpio output"); /* without pinMode: makes it an output */
+int digitalRead(uint8_t pin) PIN_MARKS_(pin, "gpio");
+void analogWrite(uint8_t pin, int duty) PIN_MARKS_(pin, "pwm"); /* 0 to 255; 3 pins at 1 kHz, others slower */
+void shiftOut(uint8_t data_pin, uint8_t clock_pin, uint8_t order, uint8_t value);
+uint8_t shiftIn(uint8_t data_pin, uint8_t clock_pin, uint8_t order);
+unsigned long pulseIn(uint8_t pin, uint8_t level, unsigned long timeout_us
 #ifdef __cplusplus
                       = 1000000
 #endif

@@ -4,7 +4,7 @@
 #include <Arduino.h>
 #include <arduino/pin_arguments.h>
 template <typename Task> void microclaw_call(void *task) { (*(Task *)task)(); }
-template <typename Task> void attachInterrupt(int pin, Task task, int mode) MICROCLAW_PIN_MARKS(pin, "gpio") {
+template <typename Task> void attachInterrupt(uint8_t pin, Task task, int mode) MICROCLAW_PIN_MARKS(pin, "gpio") {
     attachInterruptArg(pin, microclaw_call<Task>, new Task(task), mode);
 }
 template <typename Task> void timerAttachInterrupt(hw_timer_t *timer, Task task) {

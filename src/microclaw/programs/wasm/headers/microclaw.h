@@ -25,7 +25,7 @@ int after(unsigned ms, void (*task)(void)); /* call task once after ms; returns 
 void cancel(int timer); /* stop a timer; one that is over is ignored */
 #endif
 #ifndef MICROCLAW_OWN_millis
-unsigned millis(void); /* milliseconds since boot, wraps after 49 days */
+unsigned long millis(void); /* milliseconds since boot, wraps after 49 days */
 #endif
 #ifndef MICROCLAW_OWN_micros
 unsigned long micros(void); /* microseconds since boot, wraps after 71 minutes */

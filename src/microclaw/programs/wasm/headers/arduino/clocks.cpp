@@ -13,7 +13,7 @@ static unsigned begin(void) {
     return began_ms;
 }
 
-extern "C" unsigned arduino_millis(void) {
+extern "C" unsigned long arduino_millis(void) {
     unsigned began = begin();
     return wasm_get_sys_tick_ms() - began;
 }

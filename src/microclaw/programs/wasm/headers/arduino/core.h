@@ -62,13 +62,13 @@ inline uint16_t makeWord(uint8_t high, uint8_t low) { return (uint16_t)(high << 
 inline void yield() { delay(1); }
 #define optimistic_yield(us) yield()
 bool getLocalTime(struct tm *now, uint32_t wait_ms = 5000); /* false before anything has set the board's clock */
-inline unsigned long pulseInLong(int pin, int level, unsigned long timeout_us = 1000000) PIN_MARKS_(pin, "gpio") {
+inline unsigned long pulseInLong(uint8_t pin, uint8_t level, unsigned long timeout_us = 1000000) PIN_MARKS_(pin, "gpio") {
     return pulseIn(pin, level, timeout_us);
 }
 
 /* At 50 % by PWM, 1 to 9000 Hz; forever, or for so many ms. */
-void tone(int pin, unsigned frequency_hz, unsigned long duration_ms = 0) PIN_MARKS_(pin, "pwm");
-void noTone(int pin);
+void tone(uint8_t pin, unsigned frequency_hz, unsigned long duration_ms = 0) PIN_MARKS_(pin, "pwm");
+void noTone(uint8_t pin);
 
 #include "interrupts.h"
 #include "hw_timer.h"

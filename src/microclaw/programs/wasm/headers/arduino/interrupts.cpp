@@ -42,7 +42,7 @@ static void look() {
     }
 }
 
-void detachInterrupt(int pin) {
+void detachInterrupt(uint8_t pin) {
     for (auto &each : watched) {
         if (each.pin == pin + 1) {
             each.pin = 0;
@@ -58,8 +58,8 @@ static void disable(int pin, bool disabled) {
     }
 }
 
-void enableInterrupt(int pin) { disable(pin, false); }
-void disableInterrupt(int pin) { disable(pin, true); }
+void enableInterrupt(uint8_t pin) { disable(pin, false); }
+void disableInterrupt(uint8_t pin) { disable(pin, true); }
 
 #pragma clang diagnostic push
 #pragma clang diagnostic ignored "-Wuser-defined-warnings"
@@ -76,6 +76,6 @@ static void watch(int pin, int mode, void (*plain)(), void (*task)(void *), void
 }
 #pragma clang diagnostic pop
 
-void attachInterrupt(int pin, void (*task)(), int mode) { watch(pin, mode, task, nullptr, nullptr); }
+void attachInterrupt(uint8_t pin, void (*task)(), int mode) { watch(pin, mode, task, nullptr, nullptr); }
 
-void attachInterruptArg(int pin, void (*task)(void *), void *value, int mode) { watch(pin, mode, nullptr, task, value); }
+void attachInterruptArg(uint8_t pin, void (*task)(void *), void *value, int mode) { watch(pin, mode, nullptr, task, value); }

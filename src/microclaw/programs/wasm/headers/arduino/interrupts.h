@@ -31,9 +31,9 @@ typedef int portMUX_TYPE;
 #define portYIELD_FROM_ISR(...) ((void)0)
 #define LOOKED_AT_(name) \
     __attribute__((diagnose_if(true, name " looks at the pin every 5 ms here: shorter pulses are missed", "warning")))
-void attachInterrupt(int pin, void (*task)(), int mode) PIN_MARKS_(pin, "gpio") LOOKED_AT_("attachInterrupt");
-void attachInterruptArg(int pin, void (*task)(void *), void *value, int mode)
+void attachInterrupt(uint8_t pin, void (*task)(), int mode) PIN_MARKS_(pin, "gpio") LOOKED_AT_("attachInterrupt");
+void attachInterruptArg(uint8_t pin, void (*task)(void *), void *value, int mode)
     PIN_MARKS_(pin, "gpio") LOOKED_AT_("attachInterruptArg");
-void detachInterrupt(int pin);
-void enableInterrupt(int pin);
-void disableInterrupt(int pin);
+void detachInterrupt(uint8_t pin);
+void enableInterrupt(uint8_t pin);
+void disableInterrupt(uint8_t pin);

@@ -1,7 +1,7 @@
 /* Arduino.h's shiftOut, shiftIn and pulseIn. */
 #include <Arduino.h>
 
-void shiftOut(int data_pin, int clock_pin, int order, int value) {
+void shiftOut(uint8_t data_pin, uint8_t clock_pin, uint8_t order, uint8_t value) {
     for (int i = 0; i < 8; i++) {
         digitalWrite(data_pin, value >> (order == LSBFIRST ? i : 7 - i) & 1);
         digitalWrite(clock_pin, HIGH);
@@ -9,7 +9,7 @@ void shiftOut(int data_pin, int clock_pin, int order, int value) {
     }
 }
 
-uint8_t shiftIn(int data_pin, int clock_pin, int order) {
+uint8_t shiftIn(uint8_t data_pin, uint8_t clock_pin, uint8_t order) {
     uint8_t value = 0;
     for (int i = 0; i < 8; i++) {
         digitalWrite(clock_pin, HIGH);
@@ -29,7 +29,7 @@ static unsigned long until(int pin, int level, unsigned long began, unsigned lon
 }
 
 /* As on every Arduino: a pulse that is under way is waited out first. */
-unsigned long pulseIn(int pin, int level, unsigned long timeout_us) {
+unsigned long pulseIn(uint8_t pin, uint8_t level, unsigned long timeout_us) {
     unsigned long began = micros();
     if (!until(pin, !level, began, timeout_us)) {
         return 0;

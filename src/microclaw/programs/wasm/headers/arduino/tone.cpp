@@ -15,7 +15,7 @@ static void silence() {
     pwm = sounding = ending = -1;
 }
 
-void tone(int pin, unsigned frequency_hz, unsigned long duration_ms) {
+void tone(uint8_t pin, unsigned frequency_hz, unsigned long duration_ms) {
     if (sounding >= 0 && sounding != pin) {
         return; /* one tone at a time, as on every Arduino */
     }
@@ -39,7 +39,7 @@ void tone(int pin, unsigned frequency_hz, unsigned long duration_ms) {
     }
 }
 
-void noTone(int pin) {
+void noTone(uint8_t pin) {
     if (pin == sounding) {
         silence();
     }

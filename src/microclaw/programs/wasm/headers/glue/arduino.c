@@ -40,14 +40,14 @@ static int open_pin(int pin, int mode) {
 
 static bool is_open(int pin) { return pin >= 0 && pin < PINS && pins[pin].gpio; }
 
-void pinMode(int pin, int mode) {
+void pinMode(uint8_t pin, uint8_t mode) {
     open_pin(pin, mode);
-    if (pin >= 0 && pin < PINS) {
+    if (pin < PINS) {
         pins[pin].input = !(mode & GPIO_OUT);
     }
 }
 
-void digitalWrite(int pin, int level) {
+void digitalWrite(uint8_t pin, uint8_t level) {
     if (microclaw_pwm_write(pin, level ? 255 : 0)) {
         return;
     }
@@ -61,7 +61,7 @@ void digitalWrite(int pin, int level) {
     }
 }
 
-int digitalRead(int pin) {
+int digitalRead(uint8_t pin) {
     int gpio = is_open(pin) ? pins[pin].gpio - 1 : open_pin(pin, GPIO_IN);
     return gpio >= 0 ? gpio_get(gpio) : 0;
 }

@@ -42,8 +42,8 @@ int microclaw_pwm_give_up(int *duty) {
     return -1;
 }
 
-void analogWrite(int pin, int duty) {
-    if (pin < 0 || pin > 63 || microclaw_pwm_write(pin, duty)) {
+void analogWrite(uint8_t pin, int duty) {
+    if (pin > 63 || microclaw_pwm_write(pin, duty)) {
         return;
     }
     microclaw_release_pin(pin);
