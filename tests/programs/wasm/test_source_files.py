@@ -92,6 +92,34 @@ async def test_a_finding_names_its_file_and_line(
     assert line is None or found[0].source_line == line
 
 
+@pytest.mark.parametrize(
+    ("before", "behind", "is_once"),
+    [
+        ("", "", True),
+        ("#ifndef LIST_H\n#define LIST_H\n", "#endif\n", True),
+        ("#ifdef __clang__\n", "#endif\n", True),
+        ("#if 0\n#else\n", "#endif\n", True),
+        ("#if 0\n#if 1\n#endif\n", "#endif\n", False),
+        ("#ifdef NEVER\n", "#endif\n", False),
+        ("/*\n", "*/\n", False),
+    ],
+)
+async def test_pragma_once_counts_where_the_preprocessor_meets_it(
+    compile_c: CompileC, before: str, behind: str, is_once: bool
+) -> None:
+    guard = before.startswith("#ifndef")
+    once = f"{before}#pragma once\n"
+    header = f"{once}ITEM\n{behind}" if guard else f"{once}{behind}ITEM\n"
+    main = '#define ITEM +1\nenum { COUNT = 0\n#include "list.h"\n#include "list.h"\n};\n'
+    check = f'_Static_assert(COUNT == {2 - is_once}, "");\nvoid on_init(void) {{}}\n'
+    await compile_c(join_files("main.c", main + check, {"list.h": header}), language="c")
+
+
+async def test_a_source_that_is_included_behind_if_0_is_compiled_alone(compile_c: CompileC) -> None:
+    main = '#if 0\n#include "more.c"\n#include "none.h"\n#endif\nint more(void);\nvoid on_init(void) { more(); }\n'
+    await compile_c(join_files("main.c", main, {"more.c": "static int kept;\nint more(void) { return kept++; }\n"}))
+
+
 INIT = "void on_init(void) {}\n"
 WRONG = {
     "another signature": (

@@ -43,6 +43,8 @@ _INCLUDE: Final = re.compile(r"^[ \t]*#[ \t]*include[ \t]*(?:\"([^\"\n]+)\"|<([^
 _LIBRARY: Final = re.compile(r"libraries/[^/]+(?:/(?:src|include))?(?=/)")
 _PROJECT_ROOTS: Final = ("include", "src")  # of PlatformIO
 _ONCE: Final = re.compile(r"^[ \t]*#[ \t]*pragma[ \t]+once\b[^\n]*$", re.M)
+_CONDITION: Final = re.compile(r"^[ \t]*#[ \t]*(if|ifdef|ifndef|elif|else|endif)\b([^\n]*)$", re.M)
+_FALSE: Final = ("0", "false")
 
 
 class Include(Struct, frozen=True):
@@ -144,15 +146,12 @@ class _Joined(Struct):
         """Add the text of a file with what it includes, between marks."""
         if file in self.once:
             return
-        text = blank_marks(with_plain_newlines(source).removesuffix("\n"))
-        text_with_files = with_files_embedded(text, self.files, MAX_TEXT_CHARS)
-        if text_with_files is None:
-            self._refuse_length()
-        text = text_with_files
-        if _ONCE.search(text):
-            self.once.add(file)
-            text = _ONCE.sub("", text)
+        text = self._with_embedded(source)
+        guard = self._note_once(file, text)
+        text = _ONCE.sub(f"#define {guard}" if guard else "", text)
         wanted = _included_lines(text)
+        if guard is not None:
+            self._line(f"#ifndef {guard}")
         self._line(file_mark(file, 1))
         for number, line in enumerate(text.split("\n")):
             name = None
@@ -174,6 +173,27 @@ class _Joined(Struct):
             self.included.add(name)
             self.add(name, self.files[name], (*inside, name))
             self._line(file_mark(file, number + 2))
+        if guard is not None:
+            self._line("#endif")
+
+    def _note_once(self, file: str, text: str) -> str | None:
+        """Note a file with #pragma once. Return the macro that does its work if it stands below a condition."""
+        live = _live_text(text)
+        once = _ONCE.search(live)
+        if once is None:
+            return None
+        if _is_unconditional(live[: once.start()]):
+            self.once.add(file)
+            return None
+        return f"MICROCLAW_ONCE_{file.encode().hex()}"
+
+    def _with_embedded(self, source: str) -> str:
+        """Return a file's text with plain lines, and with the texts of the files that it embeds."""
+        text = blank_marks(with_plain_newlines(source).removesuffix("\n"))
+        text_with_files = with_files_embedded(text, self.files, MAX_TEXT_CHARS)
+        if text_with_files is None:
+            self._refuse_length()
+        return text_with_files
 
     def _line(self, line: str) -> None:
         self.chars += len(line) + 1
@@ -187,7 +207,7 @@ class _Joined(Struct):
 
 
 def _blank_comment(match: re.Match[str]) -> str:
-    return match["text"] or re.sub(r"[^\n]", " ", match[0])
+    return match["text"] or _blank(match[0])
 
 
 def _library_roots(files: Iterable[str]) -> tuple[str, ...]:
@@ -208,10 +228,54 @@ def _included_lines(text: str) -> dict[int, Include]:
 
 
 def _includes(text: str) -> list[re.Match[str]]:
-    """Find the #include directives that are not in a comment."""
+    """Find the #include directives that are in no comment and not behind #if 0."""
     if "#" not in text:
         return []
-    return list(_INCLUDE.finditer(without_comments(text)))
+    return list(_INCLUDE.finditer(_live_text(text)))
+
+
+def _live_text(text: str) -> str:
+    """Return a source with blanks for its comments and for what stands behind #if 0, each line at its place."""
+    plain = without_comments(text)
+    live = ""
+    live_end = 0
+    # How many conditions are open, counted from the #if 0.
+    depth = 0
+    for match in _CONDITION.finditer(plain):
+        if not depth:
+            is_false = match[1] == "if" and match[2].strip() in _FALSE
+            depth = int(is_false)
+            if is_false:
+                live += plain[live_end : match.end()]
+                live_end = match.end()
+            continue
+        if depth == 1 and not match[1].startswith("if"):
+            depth = 0
+            live += _blank(plain[live_end : match.start()])
+            live_end = match.start()
+        elif match[1].startswith("if"):
+            depth += 1
+        elif match[1] == "endif":
+            depth -= 1
+    if depth:
+        return live + _blank(plain[live_end:])
+    return live + plain[live_end:]
+
+
+def _blank(text: str) -> str:
+    return re.sub(r"[^\n]", " ", text)
+
+
+def _is_unconditional(before: str) -> bool:
+    """Return True if only the guard of its file, an #ifndef at its begin, is open behind this text."""
+    directives = [match[1] for match in _CONDITION.finditer(before)]
+    depth = 0
+    for directive in directives:
+        if directive == "endif":
+            depth -= 1
+        else:
+            depth += directive.startswith("if")
+    return depth == 0 or (depth == 1 and directives == ["ifndef"])
 
 
 def _check_language(file: str, other: str) -> None:
