@@ -115,6 +115,16 @@ async def test_pragma_once_counts_where_the_preprocessor_meets_it(
     await compile_c(join_files("main.c", main + check, {"list.h": header}), language="c")
 
 
+async def test_two_sketches_in_one_folder_are_refused_with_both_places(compile_c: CompileC) -> None:
+    sketch = "void setup() {}\nvoid loop() {}\n"
+    setup, loop = await refused(compile_c, "one.ino", sketch, {"other.ino": f"int level;\n{sketch}"})
+    assert (setup.file, setup.line, loop.line) == ("other.ino", 2, 3)
+    for name, finding in (("setup", setup), ("loop", loop)):
+        assert name in finding.message
+        assert f"line {1 + (name == 'loop')} of one.ino" in finding.message
+        assert f"line {finding.line} of other.ino" in finding.message
+
+
 async def test_a_source_that_is_included_behind_if_0_is_compiled_alone(compile_c: CompileC) -> None:
     main = '#if 0\n#include "more.c"\n#include "none.h"\n#endif\nint more(void);\nvoid on_init(void) { more(); }\n'
     await compile_c(join_files("main.c", main, {"more.c": "static int kept;\nint more(void) { return kept++; }\n"}))

@@ -121,6 +121,10 @@ _BELOW: Final = "it is defined further down, and the compiler reads from top to 
 _MEANT: Final = re.compile(r"; did you mean .*$")
 _MEMBER: Final = re.compile(r"no member named '(\w+)' in '(?:\w+::)*(\w+)'")
 _REFUSED: Final = re.compile(r"microclaw refuses (.+)")  # headers/arduino/refused.h
+_SECOND_START: Final = re.compile(r"redefinition of '(setup|loop)'")
+_ONE_SKETCH: Final = (
+    "leave one out; all .ino files of a sketch's folder are one program, so another sketch has a folder of its own"
+)
 _BASE_CLASS: Final = "expected class name"
 _IN_STD: Final = re.compile(r"no member named '\w+' in namespace 'std'")
 
@@ -440,6 +444,10 @@ def _with_note(found: Diagnostic, match: re.Match[str], text: str, source: Sourc
         return replace(found, file=source.file, line=line, column=int(match["column"]), source_line=source.line(line))
     if found.explanation:
         return found
+    second = _SECOND_START.fullmatch(found.message)
+    if second is not None and match["file"] == source.file:
+        message = f"a program has one {second[1]}, this has one in line {line} and one in line {found.line}"
+        return replace(found, message=message, hint=_ONE_SKETCH)
     if match["file"] == source.file:
         note = f"{text} (line {line}: {(source.line(line) or '').strip()})"
         return replace(found, explanation=note)
