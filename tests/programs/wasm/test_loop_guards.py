@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from microclaw.errors import BuildError
 from microclaw.hardware.boards.profile import BoardProfile
 from microclaw.programs.proof.trial import TrialOptions, try_image
 
@@ -41,6 +42,32 @@ def _task(body: str) -> str:
 async def test_only_a_loop_that_may_run_for_ever_or_for_minutes_is_guarded(compile_c: Any, name: str) -> None:
     image = await compile_c(_task({**ENDS, **GUARDED}[name]))
     assert (b"without end" in image.wasm) == (name in GUARDED)
+
+
+LEFT = """#include <microclaw.h>
+struct Node { int value; struct Node *next; } *root, *last;
+void settle(void) {
+    for (;;) {
+        struct Node **at = &root;
+        while (*at) {
+            if (!(*at)->next) {
+                if (at == &root) { last = *at; %s }
+                break;
+            }
+            at = &(*at)->next;
+            *at = (*at)->next;
+        }
+    }
+}
+int main(void) { settle(); }
+"""
+
+
+async def test_a_loop_that_can_be_left_is_no_endless_one_although_the_compiler_splits_one_off(compile_c: Any) -> None:
+    """As in the sort of a public list: without a first node, nothing would change in a turn."""
+    await compile_c(LEFT % "return;", language="c")
+    with pytest.raises(BuildError, match="loops forever"):
+        await compile_c(LEFT.replace("break;", "") % "", language="c")
 
 
 async def test_task_that_searches_for_ever_ends_with_its_line(compile_c: Any, on_board: Any) -> None:

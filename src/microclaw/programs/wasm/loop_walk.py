@@ -67,6 +67,11 @@ class WasmLoop(Struct):
     def is_endless(self) -> bool:
         return self.rounds > 0 and not self.is_left
 
+    @property
+    def is_empty(self) -> bool:
+        """True if there is only the jump to its head in it."""
+        return self.end == self.begin + 2
+
 
 class Function(Struct):
     """The calls of a function, its loops in the order in which they begin, and True if every way through it sleeps."""

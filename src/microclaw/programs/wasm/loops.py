@@ -8,6 +8,7 @@ for something, or waits for a variable that only a callback can change. It reads
 
 from __future__ import annotations
 
+import bisect
 from collections.abc import Iterable, Iterator, Mapping
 from itertools import islice
 from typing import Final
@@ -19,6 +20,7 @@ from microclaw.programs.wasm.loop_walk import ANYTHING, Function, WasmLoop, walk
 from microclaw.programs.wasm.source_text import SourceText
 from microclaw.programs.wasm.symbols import CONSTRUCTORS, MAINS, Symbols, source_name
 from microclaw.programs.wasm.tables import words_of
+from microclaw.programs.wasm.tokens import bracket_ends, texts_of
 from microclaw.programs.wasm.toolchain import CALLBACKS
 
 MAX_CODE_BYTES: Final = 128 << 10  # a larger program is not looked through: the time is better spent on its trial
@@ -41,6 +43,7 @@ _OUTER_MS = 100
 _INNER_MS = 150
 # These may take longer than asked.
 _NAPS: Final = frozenset(("usleep", "nanosleep", "clock_nanosleep", "microclaw_usleep_short"))
+_LEAVING: Final = frozenset(("return", "break", "goto"))
 _ENDLESS_HEADS: Final = (("while", "(", "1", ")"), ("while", "(", "true", ")"), ("for", "(", ";", ";"))
 
 
@@ -81,11 +84,19 @@ class Loops:
 
     def findings(self, text: SourceText) -> tuple[Diagnostic, ...]:
         """Return an error for each function that certainly keeps its board busy forever."""
-        endless = (index for index, function in self.functions.items() if any(map(self._never_waits, function.loops)))
+        endless: dict[int, list[WasmLoop]] = {}
+        for index, function in self.functions.items():
+            loops = [*filter(self._never_waits, function.loops)]
+            if loops:
+                endless[index] = loops
         by_place: dict[object, Diagnostic] = {}
         # Each is looked for in the whole source, and no more than so many are shown.
-        for index in islice(endless, MAX_DIAGNOSTICS):
+        for index, loops in islice(endless.items(), MAX_DIAGNOSTICS):
             error = _endless_loop(source_name(self.symbols.names[index]), text)
+            # The compiler splits such a loop off one that can be left: for a case in which nothing would change.
+            is_split_off = all(loop.is_empty for loop in loops) and _can_be_left(error, text)
+            if is_split_off:
+                continue
             # An inlined function's loop is also its own function's, which is the last one.
             by_place[error.line, error.column] = error
         return (*by_place.values(), *self._never_returning(text))
@@ -183,6 +194,15 @@ def _endless_loop(name: str, text: SourceText) -> Diagnostic:
     why = "while it runs the app answers nothing: no timer, no message; only a reset can remove it"
     hint = "wait in the loop: delay(1000); or use every(ms, task) and leave the loop out"
     return at(text, _loop_in(name, text), f"{name} loops forever and never waits", hint, explanation=why)
+
+
+def _can_be_left(found: Diagnostic, text: SourceText) -> bool:
+    """Return True if the endless loop of the source at the place of a finding has a statement that leaves it."""
+    head = bisect.bisect_left(text.tokens, (found.line or 1, found.column or 1), key=lambda token: token.place)
+    ends = bracket_ends(text.tokens)
+    body = ends.get(head + 1, head) + 1
+    inside = text.tokens[body : ends.get(body, body)]
+    return not _LEAVING.isdisjoint(texts_of(inside))
 
 
 def _never_returns(entry: str, name: str, text: SourceText) -> Diagnostic:

@@ -65,7 +65,9 @@ def with_boards_for_names(
     lacking = names - board.named_pins.keys()
     if not lacking or not arduino_defines(source):
         return tuple(diagnostics)
-    uses = {(mark.pin, _use_of(mark)) for mark in marks}
+    uses = set()
+    for mark in marks:
+        uses.add((mark.pin, _use_of(mark)))
     findings = list(diagnostics)
     for number, finding in enumerate(findings):
         name = unknown_name(finding)
