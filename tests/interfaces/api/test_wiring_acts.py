@@ -67,6 +67,8 @@ def test_every_part_is_listed_with_its_roles_values_and_words(client: Client) ->
     assert PartRole(role="sda", use="i2c", optional=True, shared=True, instead_of_i2c=False) in oled.roles
     width = next(value for value in oled.values if value.name == "width")
     assert (width.of, width.least, width.most, width.default) == ("attribute", 8, 128, 128)
+    for name, header in (("ssd1306", "u8g2lib"), ("sh1106", "u8g2lib"), ("hcsr04", "newping"), ("ds3231", "rtclib")):
+        assert header in rows[name].words
     for name, part in parts().items():
         if "temperature" in part.measures:
             assert "temperature" in rows[name].words

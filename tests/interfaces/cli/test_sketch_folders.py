@@ -42,7 +42,20 @@ def test_a_folder_gives_the_program_its_name(tmp_path: Path) -> None:
         (tmp_path / folder / file).write_text("void setup() {}\nvoid loop() {}\n")
         assert program_file(tmp_path / folder) == tmp_path / folder / file
         assert name_of_program(tmp_path / folder) == name
+        assert name_of_program(tmp_path / folder / file) == name
         assert name_of_program(tmp_path / folder / "kitchen.ino") == "kitchen"
+
+
+def test_a_main_file_has_the_name_of_its_folder_if_it_is_the_program_of_that(tmp_path: Path) -> None:
+    folder = tmp_path / "lamp"
+    (folder / "src").mkdir(parents=True)
+    (folder / "platformio.ini").write_text("[env:esp32]\n")
+    (folder / "src" / "main.cpp").write_text("void setup() {}\nvoid loop() {}\n")
+    assert name_of_program(folder / "src" / "main.cpp") == "lamp"
+    (folder / "src" / "sketch.ino").write_text("void setup() {}\nvoid loop() {}\n")
+    assert name_of_program(folder / "src" / "main.cpp") == "main"
+    (tmp_path / "blink.c").write_text("int main(void) {}\n")
+    assert name_of_program(tmp_path / "blink.c") == "blink"
 
 
 def test_a_folder_of_several_programs_asks_which(tmp_path: Path) -> None:
@@ -151,6 +164,7 @@ def test_a_file_of_a_sketch_that_is_too_large_or_no_text_is_refused_by_its_name(
         ("Adafruit ST7735 and ST7789 Library", "Adafruit_ST7789.h", True),
         ("LiquidCrystal I2C", "LiquidCrystal_I2C.h", True),
         ("U8g2", "U8g2lib.h", True),
+        ("U8g2lib.h", "U8g2lib.h", True),
         ("HX711 Arduino Library", "HX711.h", True),
         ("Adafruit PWM Servo Driver Library", "Servo.h", False),
         ("CheapStepper", "Stepper.h", False),

@@ -19,7 +19,7 @@ from microclaw.interfaces.cli.sketch_files import (
 _SUFFIXES: Final = (*SKETCH_SUFFIXES, *SOURCE_SUFFIXES, ".py")
 _MAX_SHOWN: Final = 6
 # Names that say: this is the program. Wokwi calls a sketch sketch.ino.
-_MAIN_STEMS: Final = ("main", "sketch")
+MAIN_STEMS: Final = ("main", "sketch")
 
 
 def program_file(path: Path) -> Path:
@@ -50,7 +50,7 @@ def _named(sources: list[Path], folder_name: str) -> tuple[list[Path], ...]:
     """
     named_as_folder = [path for path in sources if path.stem == folder_name]
     sketches = [path for path in named_as_folder if path.suffix in SKETCH_SUFFIXES]
-    named_main = [path for path in sources if path.stem in _MAIN_STEMS]
+    named_main = [path for path in sources if path.stem in MAIN_STEMS]
     return sketches, named_main, named_as_folder
 
 

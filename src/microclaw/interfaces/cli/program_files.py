@@ -21,6 +21,7 @@ from microclaw.hardware.boards.profile import BoardProfile
 from microclaw.hardware.parts.diagram_nets import MAX_DIAGRAM_BYTES
 from microclaw.hardware.parts.wiring import Wiring
 from microclaw.hardware.parts.wiring_file import find_wiring_file, places_beside, read_wiring_text
+from microclaw.interfaces.cli.main_file import MAIN_STEMS, program_file
 from microclaw.interfaces.cli.sketch_files import MAX_FILE_BYTES, SKETCH_SUFFIXES, find_source_files, project_folder
 from microclaw.programs.building import program_language
 from microclaw.programs.proof.expectation_text import MAX_TEXT_CHARS, parse_expectations
@@ -33,11 +34,26 @@ _ACCENTS: Final = "[\u0300-\u036f]+"
 
 
 def name_of_program(path: Path) -> str:
-    """Return an app's name for a program that was named by its file, or by its folder."""
+    """Return an app's name for a program that was named by its file, or by its folder.
+
+    A main.c or sketch.ino that is the program of its folder has the folder's name, too: its own says nothing.
+    """
+    folder = path
     if not path.is_dir():
-        return name_of_file(path)
+        if path.stem not in MAIN_STEMS or not _is_of_folder(path):
+            return name_of_file(path)
+        folder = project_folder(path.resolve())
     # A folder's name has no suffix: all of it is the name.
-    return _app_name(path.resolve().name)
+    return _app_name(folder.resolve().name)
+
+
+def _is_of_folder(file: Path) -> bool:
+    """Return True if a file is the program that its folder stands for."""
+    resolved = file.resolve()
+    try:
+        return program_file(project_folder(resolved)) == resolved
+    except ConfigError:
+        return False
 
 
 def name_of_file(file: Path) -> str:

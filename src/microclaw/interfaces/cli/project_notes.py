@@ -62,6 +62,7 @@ def project_notes(file: Path, board: BoardProfile | None) -> list[str]:
 
 def is_title_of(title: str, header: str) -> bool:
     """Return True if a library with this title is that of a header, as "Adafruit NeoPixel" of Adafruit_NeoPixel.h."""
+    title = title.removesuffix(".h")
     words = set(_WORD.findall(title.lower()))
     stem = header.removesuffix(".h").lower()
     joined = "".join(_WORD.findall(title.lower()))

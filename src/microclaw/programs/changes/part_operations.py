@@ -22,6 +22,7 @@ from microclaw.hardware.parts.wiring import part_roles
 from microclaw.host.operations.forms import NO_COMMAND
 from microclaw.host.operations.operation import Access, OperationCall, operation
 from microclaw.host.operations.result import Listing
+from microclaw.programs.wasm.part_libraries import part_headers
 
 _WORD: Final = re.compile(r"[a-z0-9_-]+")
 
@@ -113,7 +114,7 @@ def _row(part: Part) -> PartRow:
 def _words(part: Part) -> list[str]:
     """Return what people call the part, what it measures, and the libraries that programs use it with."""
     texts = [part.name, part.title, part.kind, *part.words.values(), *part.measures, *part.inputs, *part.stimuli]
-    texts += [*part.serves.python, *part.serves.arduino, *part.serves.classes, *part.serves.constructors]
+    texts += [*part.serves.python, *part_headers(part), *part.serves.classes, *part.serves.constructors]
     words: list[str] = []
     for text in texts:
         words += _WORD.findall(text.lower().replace("_", " "))

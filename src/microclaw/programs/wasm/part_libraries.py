@@ -54,6 +54,25 @@ def library_headers() -> Mapping[str, Path]:
     return _library_headers(library_roots())
 
 
+def part_headers(part: reader.Part) -> tuple[str, ...]:
+    """Return the headers by which sketches include a part's libraries: its own, and a shared one with a class of it."""
+    names = [name.rstrip("*") for name in part.serves.classes]
+    headers = [*part.serves.arduino]
+    for header, root in library_headers().items():
+        is_own = root.parent.name == part.name
+        if not is_own and root.parent == SHARED_LIBRARIES:
+            text = _read_text(root / header)
+            is_own = any(name in text for name in names)
+        if is_own:
+            headers.append(header)
+    return tuple(dict.fromkeys(headers))
+
+
+@functools.cache
+def _read_text(file: Path) -> str:
+    return file.read_text(encoding="utf-8")
+
+
 def libraries_for(headers: Iterable[str]) -> tuple[Library, ...]:
     """Return the libraries that these headers belong to, and those that they include in turn."""
     folders = library_headers()
