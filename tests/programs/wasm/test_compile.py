@@ -138,7 +138,7 @@ PIN_OFFERS = (
     (
         "9 8",
         "esp32-devkitc-v4",
-        "an Arduino Uno's; all pins of this program fit the ESP32-C3 (--board esp32-c3-devkitm-1)",
+        "the ESP32-S3 (--board esp32-s3-devkitc-1-v1.0); this sketch's pins are an Arduino Uno's, too",
     ),
     ("9 16", "esp32-devkitc-v4", "all pins of this program fit the ESP32-S3 (--board esp32-s3-devkitc-1-v1.0)"),
     ("22", "virtual", "the ESP32-C6 (--board esp32-c6-devkitc-1) and the ESP32 (--board esp32-devkitc-v4)"),

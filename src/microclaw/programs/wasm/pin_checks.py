@@ -11,7 +11,7 @@ from microclaw.hardware.boards.pins import cautions, check_pin, offer_boards
 from microclaw.hardware.boards.profile import BoardProfile, PinUse
 from microclaw.hardware.boards.reader import board_ids, load_board
 from microclaw.programs.wasm.diagnostics import MAX_DIAGNOSTICS, PinMark, at
-from microclaw.programs.wasm.follow_up_errors import unknown_name
+from microclaw.programs.wasm.follow_up_errors import errors_of, unknown_name
 from microclaw.programs.wasm.program_macros import arduino_defines, names_of_packages
 from microclaw.programs.wasm.source_text import SourceText
 from microclaw.programs.wasm.tokens import bracket_ends
@@ -61,10 +61,10 @@ def with_boards_for_names(
     diagnostics: Sequence[Diagnostic], marks: Iterable[PinMark], board: BoardProfile, source: SourceText
 ) -> tuple[Diagnostic, ...]:
     """Return the findings; the first one on a pin's name that this board lacks says whose it is, and offers boards."""
+    if not errors_of(diagnostics) or not arduino_defines(source):
+        return tuple(diagnostics)
     names = _pin_names(source)
     lacking = names - board.named_pins.keys()
-    if not lacking or not arduino_defines(source):
-        return tuple(diagnostics)
     uses = set()
     for mark in marks:
         uses.add((mark.pin, _use_of(mark)))
@@ -99,9 +99,10 @@ def _with_fitting_boards(
     """Return the error with the offer of the boards that all pins of the program fit, and whose pins they are."""
     names = _pin_names(source)
     is_uno = source.language == "sketch" and names <= _UNO_PINS.keys()
+    error = error.with_further_hint(offer_boards(board, uses, names))
     if is_uno and all(0 <= pin <= _UNO_PINS["D13"] for pin, _ in uses):
-        error = error.with_further_hint("these pins are an Arduino Uno's")
-    return error.with_further_hint(offer_boards(board, uses, names))
+        return error.with_further_hint("this sketch's pins are an Arduino Uno's, too")
+    return error
 
 
 def _use_of(mark: PinMark) -> PinUse:
