@@ -17,6 +17,8 @@ def leave_out_unused(program: ast.Module, statements: Sequence[ast.stmt]) -> lis
 
     Classes lose such methods.
     """
+    if not statements:
+        return []
     parts: dict[ast.AST, str | None] = {}
     for statement in statements:
         parts[statement] = _defined(statement)

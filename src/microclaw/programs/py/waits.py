@@ -7,8 +7,8 @@ goes through `aw`, which awaits only if a coroutine came back; a class whose `__
 from __future__ import annotations
 
 import ast
-import heapq
-from collections.abc import Iterable, Sequence
+from collections import deque
+from collections.abc import Iterable
 from functools import cached_property
 from typing import Final
 
@@ -139,33 +139,26 @@ class Waits:
     # Which functions wait
 
     def _find_waiting(self) -> None:
-        """Enter the functions that wait into `waiting`: rounds in the order of the text, until none is added.
-
-        After the first round only those are looked at again that call a function that was added.
-        """
+        """Enter the functions that wait into `waiting`, and look again at those that call one of them."""
         functions = [function for function in self.graph.functions.values() if not function.is_async]
-        places = {function: place for place, function in enumerate(functions)}
         callers = self._find_callers(functions)
-        # In the order of their places, which a heap keeps.
-        due = list(range(len(functions)))
+        due = deque(functions)
+        queued = set(functions)
         while due:
-            due_later: set[int] = set()
-            count_before = len(self.waiting)
-            while due:
-                place = heapq.heappop(due)
-                function = functions[place]
-                if function in self.waiting:
-                    continue
-                self._find_wait(function)
-                if function in self.waiting:
-                    _wake(callers.get(function, ()), place, due, due_later, places)
-            for init in self._spread_inits(count_before):
-                due_later.update(places[caller] for caller in callers.get(init, ()))
-            due = sorted(due_later)
+            function = due.popleft()
+            queued.discard(function)
+            if function in self.waiting:
+                continue
+            self._find_wait(function)
+            for waiting in self._with_family(function):
+                for caller in callers.get(waiting, ()):
+                    if caller not in queued:
+                        queued.add(caller)
+                        due.append(caller)
 
-    def _find_callers(self, functions: Sequence[Callable]) -> dict[Callable, list[Callable]]:
-        """Return the functions that look at whether a function waits, by that function."""
-        callers: dict[Callable, list[Callable]] = {}
+    def _find_callers(self, functions: Iterable[Callable]) -> dict[Callable, dict[Callable, None]]:
+        """Return the functions that look at whether a function waits, by that function. A dict keeps their order."""
+        callers: dict[Callable, dict[Callable, None]] = {}
         for function in functions:
             for node in run_by(function.node):
                 if not isinstance(node, ast.Call):
@@ -175,22 +168,19 @@ class Waits:
                 if reach.made is not None:
                     called += _inits(reach.made)
                 for other in called:
-                    callers.setdefault(other, []).append(function)
+                    callers.setdefault(other, {})[function] = None
         return callers
 
-    def _spread_inits(self, count_before: int) -> list[Callable]:
-        """Enter each `__init__` of the families of classes in which one waits; return those that are new."""
-        added: list[Callable] = []
-        if len(self.waiting) == count_before:
-            return added
-        for defined in self.graph.classes.values():
-            inits = _inits(defined)
-            if self._is_any_waiting(inits):
-                for init in inits:
-                    if init not in self.waiting:
-                        self.waiting[init] = init.node
-                        added.append(init)
-        return added
+    def _with_family(self, function: Callable) -> list[Callable]:
+        """Return a function if it waits. With an `__init__` all of the family wait: they are entered, too."""
+        if function not in self.waiting:
+            return []
+        if function.owner is None or function.name != "__init__":
+            return [function]
+        inits = _inits(function.owner)
+        for init in inits:
+            self.waiting.setdefault(init, init.node)
+        return inits
 
     def _find_wait(self, function: Callable) -> None:
         """Enter the function into `waiting` with its first wait, if it has one."""
@@ -387,17 +377,6 @@ def _library_plans(graph: PyCallGraph, library: LibraryCalls) -> dict[ast.Call, 
         if plan is not None:
             plans[call] = plan
     return plans
-
-
-def _wake(
-    callers: Iterable[Callable], place: int, due: list[int], due_later: set[int], places: dict[Callable, int]
-) -> None:
-    """Have the callers of a function looked at again: those behind its place in this round, others in the next."""
-    for caller in callers:
-        if places[caller] > place:
-            heapq.heappush(due, places[caller])
-        else:
-            due_later.add(places[caller])
 
 
 def _inits(made: Class) -> list[Callable]:
