@@ -149,6 +149,56 @@ async def test_unused_definitions_are_left_out_only_if_the_program_is_too_large(
     assert "def no" in small.rewritten
 
 
+async def test_definitions_that_act_are_not_left_out(build_py: Build) -> None:
+    unused = "".join(f"def unused{n}():\n    print('{n:0180d}')\n" for n in range(200))
+    acting = """
+from machine import Pin
+class Board:
+    led = Pin(4, Pin.OUT, value=1)
+class Heir(print("base") or object):
+    pass
+class Keys:
+    def press(self, pin=Pin(5, Pin.OUT, value=1)):
+        pass
+    @print
+    def told(self):
+        pass
+def press(pin=Pin(6, Pin.OUT, value=1)):
+    pass
+RATIO = 1 // 1
+class Idle:
+    level = property(len)
+"""
+    text = join_files("main.py", "import big\nprint(big.X)\n", {"big.py": f"{unused}{acting}X = 1\n"})
+    image = await build_py(text, board=BOARD)
+    for kept in ("class Board", "class Heir", "class Keys", "def told", "def press", "RATIO ="):
+        assert kept in image.rewritten
+    assert "Idle" not in image.rewritten
+
+
+@pytest.mark.parametrize(
+    ("module", "acts"),
+    [
+        ("TABLE = [0]\nTABLE[0] = 1 // 1\n", True),
+        ("class A:\n    print('body')\n", True),
+        ("for n in range(3):\n    pass\n", True),
+        ("X = {}['absent']\n", True),
+        ('"""Text."""\nimport time\nX = [1, -2, time.sleep]\ndef f(a=1):\n    print(a)\n', False),
+        ("try:\n    from array import array\nexcept ImportError:\n    array = None\n", False),
+    ],
+)
+async def test_an_import_in_an_if_is_warned_of_if_the_module_acts(module: str, acts: bool, build_py: Build) -> None:
+    main = "DEBUG = False\nif DEBUG:\n    import dbg\n"
+    image = await build_py(join_files("main.py", main, {"dbg.py": module}), board=BOARD)
+    assert [(found.file, found.line) for found in image.warnings] == [("main.py", 3)] * acts
+
+
+async def test_names_of_all_that_are_not_written_out_are_refused(build_py: Build) -> None:
+    files = {"lamp.py": "__all__ = ['a']\n__all__ += [name for name in ['b']]\na = b = 1\n"}
+    found = (await refusals(build_py, join_files("main.py", "from lamp import *\nprint(a, b)\n", files)))[0]
+    assert (found.file, found.line) == ("lamp.py", 2)
+
+
 async def test_what_looks_like_a_mark_in_a_program_of_one_file_is_a_comment(build_py: Build) -> None:
     (found,) = await refusals(build_py, 'x = 1\n#line 1 "other.py"\nprint(y)\n')
     assert (found.file, found.line) == ("app.py", 3)

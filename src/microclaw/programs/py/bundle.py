@@ -8,18 +8,20 @@ program's import as a negative number (source.py). What it is for a name to be i
 from __future__ import annotations
 
 import ast
+from collections import Counter
 from collections.abc import Sequence
 from typing import Final
 
 from msgspec import Struct
 
+from microclaw.programs.py.bundle_names import board_origin, choose_names
 from microclaw.programs.py.formats import used_words
 from microclaw.programs.py.linking import Linker
 from microclaw.programs.py.scopes import Scopes
 from microclaw.programs.py.source import Findings
-from microclaw.programs.py.source_files import ImportNode, imports_of, is_of_image
+from microclaw.programs.py.source_files import ImportNode, imports_of
 from microclaw.programs.py.units import PROGRAM, ImportedName, ModuleSource, Unit
-from microclaw.programs.py.unused import leave_out_unused
+from microclaw.programs.py.unused import computes, leave_out_unused, only_defines
 
 _EARLY: Final = "put the import at the top of the file, or what the module does into a function"
 
@@ -51,7 +53,10 @@ class Bundle:
         self._begun: dict[str, Unit] = {PROGRAM: self._program}
         self._linker = Linker(self._begun, modules, findings)
         self._imports: dict[str, list[tuple[ImportNode, list[str]]]] = {}
+        self._import_counts: Counter[str] = Counter()
         self._read_imports(self._program, None)
+        # Any text may use what another brings.
+        self._name_stars()
 
     @property
     def scopes(self) -> Scopes:
@@ -68,13 +73,13 @@ class Bundle:
         self._linker.link()
         if self._findings.errors:
             return Joined(self._program.tree, {}, [])
-        self._choose_names()
+        choose_names([self._program, *reversed(self._units.values())], self._linker)
         self._place_all(self._program, {PROGRAM})
         writer = _Writer(self._begun, self._linker)
         tree = ast.Module(writer.statements(self._program), [])
         removable = list(writer.drivers)
         if is_trimmed:
-            removable += filter(_only_defines, writer.definitions)
+            removable += filter(only_defines, writer.definitions)
         left_out = []
         for statement in leave_out_unused(tree, removable):
             file = writer.files.get(statement)
@@ -83,7 +88,7 @@ class Bundle:
         return Joined(tree, self._origins(), left_out)
 
     def _read_imports(self, unit: Unit, place: ast.stmt | None) -> None:
-        """Read the units that a text imports, and name what `import *` brings of them."""
+        """Read the units that a text imports, and those that they import."""
         imports = []
         for node in imports_of(unit.tree):
             keys = self._linker.keys_of(node, unit)
@@ -95,71 +100,39 @@ class Bundle:
                     self._begun[key] = module
                     self._read_imports(module, place or node)
                     self._units[key] = module
+            self._import_counts.update(keys)
         self._imports[unit.key] = imports
-        stars = []
-        for node, keys in imports:
-            if _is_star(node):
-                stars.append((node, keys[-1]))
-        if stars:
-            self._name_stars(unit, stars)
-            unit.scopes = Scopes(unit.tree)
 
-    def _name_stars(self, importer: Unit, stars: Sequence[tuple[ImportNode, str]]) -> None:
+    def _name_stars(self) -> None:
         """Name what each `import *` brings of its module: of all names those that some text uses.
 
         What a module itself imports from the board is left out where its importer has the same: it is no other value.
         """
+        units = [*self._units.values(), self._program]
         trees = []
-        for unit in self._begun.values():
+        for unit in units:
             trees.append(unit.tree)
         used = used_words(trees)
+        for unit in units:
+            stars = []
+            for node, keys in self._imports[unit.key]:
+                if _is_star(node):
+                    stars.append((node, self._begun[keys[-1]]))
+            if stars:
+                self._name_stars_of(unit, stars, used)
+                unit.scopes = Scopes(unit.tree)
+
+    def _name_stars_of(self, importer: Unit, stars: Sequence[tuple[ImportNode, Unit]], used: set[str]) -> None:
         natives: dict[str, str | None] = {}
         for name in importer.bindings:
-            natives[name] = _board_origin(importer, name)
-        for node, key in stars:
-            module = self._begun[key]
+            natives[name] = board_origin(importer, name)
+        for node, module in stars:
             node.names = []
-            for name in sorted(used.intersection(module.public_names)):
-                origin = _board_origin(module, name)
+            for name in sorted(used.intersection(module.public_names(self._findings))):
+                origin = board_origin(module, name)
                 if origin is None or natives.get(name) != origin:
                     node.names.append(ast.copy_location(ast.alias(name), node))
                 natives.setdefault(name, origin)
-
-    # Names
-
-    def _choose_names(self) -> None:
-        """Give every name its name in the bundle: its own, unless that means something else in another text.
-
-        The program chooses first, then a module before those that it imports: their classes are what is shown.
-        """
-        order = [self._program, *reversed(self._units.values())]
-        words: dict[str, _Words] = {}
-        everywhere: set[str] = set()
-        for unit in order:
-            words[unit.key] = _Words(unit)
-            everywhere |= words[unit.key].all
-        taken: set[str] = set()
-        shared: dict[str, str] = {}
-        for unit in order:
-            others = words.copy()
-            del others[unit.key]
-            for name in unit.bindings:
-                if _is_linked(unit, name):
-                    continue
-                origin = _native_origin(unit, name)
-                if name in taken and origin is not None and shared.get(name) == origin:
-                    unit.given[name] = name
-                    continue
-                given = name
-                is_plain = name not in taken and not any(word.needs(name, unit) for word in others.values())
-                if not is_plain:
-                    given = f"_{unit.word}_{name}"
-                    while given in taken or given in everywhere:
-                        given = f"_{unit.word}_{given}"
-                unit.given[name] = given
-                taken.add(given)
-                if given == name and origin is not None:
-                    shared[name] = origin
 
     def _origins(self) -> dict[str, str]:
         origins = {}
@@ -178,34 +151,13 @@ class Bundle:
                     continue
                 placed.add(key)
                 module = self._begun[key]
-                place = _direct_place(unit, node)
-                if place is not node and not module.is_driver and _acts(module):
+                place = _direct_place(unit, node, is_only_import=self._import_counts[key] == 1)
+                is_early = place is not node and not module.is_driver
+                if is_early and any(map(_acts, module.tree.body)):
                     message = f"{module.title} runs before this line: all imports do, also in a function or an if"
                     self._findings.warn(node, message, _EARLY)
                 unit.before.setdefault(place, []).append(key)
                 self._place_all(module, placed)
-
-
-class _Words:
-    """The words of a text: all of them, those that mean nothing of its own (`free`), and those of functions in it."""
-
-    def __init__(self, unit: Unit) -> None:
-        self.all: set[str] = set(unit.bindings)
-        self.free: set[str] = set()
-        self.inner: set[str] = set()
-        for node in unit.scopes.of:
-            if isinstance(node, ast.Name):
-                self.all.add(node.id)
-                if unit.scopes.owner(node, node.id) is None:
-                    self.free.add(node.id)
-        for scope in unit.scopes.by_node.values():
-            if scope is not unit.scopes.module:
-                self.inner.update(scope.bindings)
-        self.all |= self.inner
-
-    def needs(self, name: str, owner: Unit) -> bool:
-        """Return True if another text would get the owner's name where it means something else."""
-        return name in self.free or (owner.key != PROGRAM and name in self.inner)
 
 
 class _Writer:
@@ -362,43 +314,22 @@ def _is_star(node: ImportNode) -> bool:
     return isinstance(node, ast.ImportFrom) and node.names[0].name == "*"
 
 
-def _is_linked(unit: Unit, name: str) -> bool:
-    """Return True if a name is none of the bundle: each of its uses is a link to another unit."""
-    bindings = unit.bindings[name]
-    return unit.meanings.get(id(bindings)) is not None and id(bindings) not in unit.optional
+def _direct_place(unit: Unit, node: ImportNode, *, is_only_import: bool) -> ast.stmt:
+    """Return the import itself if it always runs when its text does, else the statement of the text around it.
 
-
-def _native_origin(unit: Unit, name: str) -> str | None:
-    """Return the module, or the name in one, that a text imports from the board under a name, and only that."""
-    origins = set()
-    for binding in unit.bindings[name]:
-        is_copied = (binding.node, name) in unit.copies
-        if binding.kind != "import" or is_copied:
-            return None
-        origins.add(binding.origin)
-    if len(origins) != 1:
-        return None
-    return origins.pop()
-
-
-def _board_origin(unit: Unit, name: str) -> str | None:
-    """Return the same, only of a module that no file of the program can be."""
-    is_relative = any(getattr(binding.node, "level", 0) for binding in unit.bindings[name])
-    origin = _native_origin(unit, name)
-    if origin is None or is_relative or not is_of_image(origin.partition(".")[0]):
-        return None
-    return origin
-
-
-def _direct_place(unit: Unit, node: ImportNode) -> ast.stmt:
-    """Return the import itself if it always runs when its text does, else the statement of the text around it."""
+    A `try` may fail before the import. That matters only if something else imports the module too.
+    """
     parents = unit.scopes.parents
     place: ast.AST = node
     is_direct = True
     parent = parents[place]
     while parent is not unit.tree:
-        is_tried = isinstance(parent, ast.Try) and place in parent.body
-        is_direct = is_direct and is_tried
+        reached: list[ast.stmt] = []
+        if isinstance(parent, ast.Try):
+            reached = parent.body
+        if not is_only_import:
+            reached = reached[:1]
+        is_direct = is_direct and place in reached
         place = parent
         parent = parents[place]
     if is_direct:
@@ -407,23 +338,20 @@ def _direct_place(unit: Unit, node: ImportNode) -> ast.stmt:
     return place
 
 
-def _acts(unit: Unit) -> bool:
-    """Return True if a text does more than define names when it runs: it calls something."""
-    for node, scope in unit.scopes.of.items():
-        if isinstance(node, ast.Call) and scope.function is unit.scopes.module:
-            return True
-    return False
-
-
-def _only_defines(statement: ast.stmt) -> bool:
-    """Return True for a definition that does nothing else: no decorator runs, and no value is computed by a call."""
+def _acts(statement: ast.stmt) -> bool:
+    """Return True if a statement of a module may do more than define names."""
     match statement:
-        case ast.FunctionDef() | ast.AsyncFunctionDef() | ast.ClassDef():
-            return not statement.decorator_list
-        case ast.Assign(targets=[ast.Name()], value=value):
-            return not any(isinstance(node, ast.Call) for node in ast.walk(value))
-        case _:
+        case ast.Import() | ast.ImportFrom() | ast.Pass() | ast.Expr(value=ast.Constant()):
             return False
+        case ast.If(test=test, body=body, orelse=orelse):
+            return computes(test) or any(map(_acts, [*body, *orelse]))
+        case ast.Try(body=body, handlers=handlers, orelse=orelse, finalbody=finalbody):
+            inner = [*body, *orelse, *finalbody]
+            for handler in handlers:
+                inner += handler.body
+            return any(map(_acts, inner))
+        case _:
+            return not only_defines(statement)
 
 
 def _as_list(replacement: ast.AST | list[ast.stmt]) -> list[ast.stmt]:

@@ -72,7 +72,7 @@ class Simplifier(ast.NodeTransformer):
 
 
 def used_words(trees: Collection[ast.Module]) -> set[str]:
-    """Return the names that texts use: what `import *` may bring. Those of several may be attributes of each other."""
+    """Return the names that texts use: what `import *` may bring. Several texts use names of each other."""
     words = set()
     for tree in trees:
         for node in ast.walk(tree):
@@ -80,6 +80,8 @@ def used_words(trees: Collection[ast.Module]) -> set[str]:
                 words.add(node.id)
             elif isinstance(node, ast.Attribute) and len(trees) > 1:
                 words.add(node.attr)
+            elif isinstance(node, ast.alias) and len(trees) > 1:
+                words.add(node.name)
     return words
 
 

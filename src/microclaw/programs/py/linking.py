@@ -74,6 +74,10 @@ class Linker:
                 keys.append(key)
         return keys
 
+    def is_set_outside(self, unit: Unit, name: str) -> bool:
+        """Return True if another unit sets or deletes a name of a unit."""
+        return (unit.key, name) in self._set_outside
+
     # What a name is
 
     def _meaning(self, unit: Unit, name: str, bindings: list[Binding]) -> ImportedName | None:
@@ -107,7 +111,7 @@ class Linker:
                 unit.optional.add(id(bindings))
                 self._keep(unit, name, bindings)
             return first
-        is_set_outside = bindings is unit.bindings.get(name) and (unit.key, name) in self._set_outside
+        is_set_outside = bindings is unit.bindings.get(name) and self.is_set_outside(unit, name)
         is_only_imported = is_single and not brought.others
         if is_only_imported and not is_set_outside and self._is_constant(first):
             return first
@@ -176,7 +180,7 @@ class Linker:
         assert named.name is not None
         unit = self._units[named.module]
         bindings = unit.bindings[named.name]
-        if len(bindings) != 1 or (unit.key, named.name) in self._set_outside:
+        if len(bindings) != 1 or self.is_set_outside(unit, named.name):
             return False
         binding = bindings[0]
         if binding.kind not in ("def", "class", "value", "import"):

@@ -211,8 +211,7 @@ def without_self_test(tree: ast.Module) -> ast.Module:
     """Return a module without what it does only if it is run alone: `if __name__ == "__main__":`."""
     body: list[ast.stmt] = []
     for statement in tree.body:
-        if _is_self_test(statement):
-            assert isinstance(statement, ast.If)
+        if isinstance(statement, ast.If) and _asks_for_main(statement.test):
             body += statement.orelse
         else:
             body.append(statement)
@@ -220,11 +219,12 @@ def without_self_test(tree: ast.Module) -> ast.Module:
     return tree
 
 
-def _is_self_test(statement: ast.stmt) -> bool:
-    match statement:
-        case ast.If(
-            test=ast.Compare(left=ast.Name(id="__name__"), ops=[ast.Eq()], comparators=[ast.Constant(value="__main__")])
-        ):
-            return True
+def _asks_for_main(test: ast.expr) -> bool:
+    """Return True for a test that is true only in the program's main file."""
+    match test:
+        case ast.Compare(left=left, ops=[ast.Eq()], comparators=[right]):
+            return {ast.unparse(left), ast.unparse(right)} == {"__name__", "'__main__'"}
+        case ast.BoolOp(op=ast.And(), values=values):
+            return any(map(_asks_for_main, values))
         case _:
             return False

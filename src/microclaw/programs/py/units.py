@@ -81,13 +81,19 @@ class Unit(Struct, eq=False):
                 names.append(name)
         return names
 
-    @property
-    def public_names(self) -> list[str]:
-        """What `import *` brings: the names in `__all__`, else those without _ before them."""
-        for binding in self.bindings.get("__all__", ()):
-            if isinstance(binding.value, ast.List | ast.Tuple):
-                return [part.value for part in binding.value.elts if isinstance(part, ast.Constant)]  # type: ignore[misc]
-        return [name for name in self.names if not name.startswith("_")]
+    def public_names(self, findings: Findings) -> list[str]:
+        """Return what `import *` brings: the names in `__all__`, else those without _ before them."""
+        if "__all__" not in self.bindings:
+            return [name for name in self.names if not name.startswith("_")]
+        names = []
+        for binding in self.bindings["__all__"]:
+            listed = _listed_names(getattr(binding.node, "value", None))
+            if listed is None:
+                hint = "write the names into one list: __all__ = [...]"
+                findings.error(binding.node, f"cannot tell which names __all__ of {self.title} has", hint)
+                return []
+            names += listed
+        return names
 
     def is_own(self, node: ast.AST, name: str) -> bool:
         """Return True if a name at a node is one of the text itself, not one of a function or class in it."""
@@ -170,3 +176,21 @@ class FileModules:
             return Unit(key, tree, Scopes(tree), word, package=key)
         tree = self._trees[file.name]
         return Unit(key, tree, Scopes(tree), word, file.name, file.package)
+
+
+def _listed_names(value: ast.AST | None) -> list[str] | None:
+    """Return the texts of a list that is written out; None for any other."""
+    match value:
+        case ast.List(elts=parts) | ast.Tuple(elts=parts):
+            texts = []
+            for part in parts:
+                if not isinstance(part, ast.Constant) or not isinstance(part.value, str):
+                    return None
+                texts.append(part.value)
+            return texts
+        case ast.BinOp(left=left, op=ast.Add(), right=right):
+            texts_left = _listed_names(left)
+            texts_right = _listed_names(right)
+            if texts_left is not None and texts_right is not None:
+                return texts_left + texts_right
+    return None

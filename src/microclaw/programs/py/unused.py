@@ -10,6 +10,56 @@ _LOOKUPS: Final = frozenset({"getattr", "hasattr", "dir", "vars"})
 """Functions to which an attribute's name may be given."""
 _PASSIVE_BASES: Final = frozenset({"object", "FrameBuffer", "Exception"})
 """Native classes that call no method of a class that inherits from them."""
+_PLAIN_CALLS: Final = frozenset({"property", "staticmethod", "classmethod", "const", "bytes", "bytearray"})
+"""Functions that only make a value."""
+_METHOD_DECORATORS: Final = frozenset(
+    {"property", "staticmethod", "classmethod", "setter", "deleter", "native", "viper"}
+)
+_COMPUTING: Final = (ast.Subscript, ast.Div, ast.FloorDiv, ast.Mod, ast.Await, ast.Yield, ast.YieldFrom)
+
+
+def only_defines(statement: ast.stmt) -> bool:
+    """Return True for a definition that does nothing else when it runs: it calls nothing, and cannot fail."""
+    match statement:
+        case ast.FunctionDef(decorator_list=[], args=args) | ast.AsyncFunctionDef(decorator_list=[], args=args):
+            return not computes(args)
+        case ast.ClassDef(decorator_list=[], bases=bases, keywords=[], body=body):
+            return not any(map(computes, bases)) and all(map(_defines_member, body))
+        case ast.Assign(targets=[ast.Name()], value=value):
+            return not computes(value)
+        case _:
+            return False
+
+
+def computes(tree: ast.AST) -> bool:
+    """Return True if an expression may do something, or fail: it has a call, a subscript or a division."""
+    for node in ast.walk(tree):
+        is_call = isinstance(node, ast.Call) and _last_word(node.func) not in _PLAIN_CALLS
+        if is_call or isinstance(node, _COMPUTING):
+            return True
+    return False
+
+
+def _defines_member(statement: ast.stmt) -> bool:
+    """Return True if a statement in the body of a class only defines something of it."""
+    match statement:
+        case (
+            ast.FunctionDef(decorator_list=decorators, args=args)
+            | ast.AsyncFunctionDef(decorator_list=decorators, args=args)
+        ):
+            return not computes(args) and all(_last_word(node) in _METHOD_DECORATORS for node in decorators)
+        case ast.Pass() | ast.Expr(value=ast.Constant()):
+            return True
+        case _:
+            return only_defines(statement)
+
+
+def _last_word(node: ast.expr) -> str:
+    match node:
+        case ast.Name(id=name) | ast.Attribute(attr=name):
+            return name
+        case _:
+            return ""
 
 
 def leave_out_unused(program: ast.Module, statements: Sequence[ast.stmt]) -> list[ast.stmt]:
@@ -52,7 +102,8 @@ def _find_unused(program: ast.Module, parts: Mapping[ast.AST, str | None]) -> li
                     waiting += unused.pop(method)
         for child in ast.iter_child_nodes(node):
             defined = parts.get(child)
-            if defined is None or defined in used or (_is_method(defined) and not used.isdisjoint(_LOOKUPS)):
+            is_looked_up = defined is not None and _is_method(defined) and not used.isdisjoint(_LOOKUPS)
+            if defined is None or defined in used or is_looked_up:
                 waiting.append(child)
             else:
                 assert isinstance(child, ast.stmt)

@@ -1,0 +1,5 @@
+STATE = 3
+
+
+def on():
+    return STATE

@@ -1,0 +1,4 @@
+import house
+import lamp
+
+print(house.total(), lamp.levels())

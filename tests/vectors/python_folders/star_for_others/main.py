@@ -1,0 +1,5 @@
+import front
+import other
+from front import size as width
+
+print(width())

@@ -1,0 +1,6 @@
+def area():
+    return 7
+
+
+def size():
+    return 8

@@ -1,0 +1,3 @@
+from lamp import *
+
+print(on(), off(), _dim())
