@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import os
 import subprocess
 import sys
@@ -16,7 +17,7 @@ from microclaw.hardware.boards.reader import load_board
 from microclaw.interfaces.cli.python_files import find_python_files
 from microclaw.programs.proof.trial import TrialOptions, try_image
 from microclaw.programs.py.py_image import MAX_MPY_BYTES
-from microclaw.programs.py.source_files import join_files
+from microclaw.programs.py.source_files import imports_of, join_files, wanted_modules
 
 FOLDERS: Final = Path(__file__).parents[2] / "vectors/python_folders"
 BOARD: Final = load_board("virtual")
@@ -202,3 +203,16 @@ async def test_names_of_all_that_are_not_written_out_are_refused(build_py: Build
 async def test_what_looks_like_a_mark_in_a_program_of_one_file_is_a_comment(build_py: Build) -> None:
     (found,) = await refusals(build_py, 'x = 1\n#line 1 "other.py"\nprint(y)\n')
     assert (found.file, found.line) == ("app.py", 3)
+
+
+@pytest.mark.parametrize("module", ["a" * 300, "ß" * 80, ".".join("a" * 8000), f"microclaw.{'ß' * 200}"])
+async def test_a_module_with_a_name_that_no_disk_holds_is_missing(module: str, build_py: Build, tmp_path: Path) -> None:
+    (tmp_path / "main.py").write_text(f"import {module}\n")
+    text = folder_text(tmp_path)
+    assert module in (await refusals(build_py, text))[0].message
+
+
+def test_a_long_name_is_not_read_as_many_packages() -> None:
+    for line in (f"import {'a.' * 8000}b", f"from {'a' * 8000} import {'b, ' * 100}c"):
+        (node,) = imports_of(ast.parse(line))
+        assert wanted_modules(node, "") == []

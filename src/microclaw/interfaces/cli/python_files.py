@@ -7,6 +7,7 @@ not imported is not read. It checks nothing: programs/py does, and names the fil
 from __future__ import annotations
 
 import ast
+import os
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,7 +18,7 @@ from msgspec import Struct
 from microclaw.durable import read_given_text
 from microclaw.errors import BuildError, Diagnostic
 from microclaw.hardware.boards.micropython.stock import stock_image
-from microclaw.interfaces.cli.sketch_files import MAX_FILE_BYTES
+from microclaw.interfaces.cli.sketch_files import MAX_FILE_BYTES, is_file
 from microclaw.programs.py.py_image import MAX_SOURCE_BYTES
 from microclaw.programs.py.source_files import (
     BOOT,
@@ -43,7 +44,7 @@ def find_python_files(main: Path, text: str) -> dict[str, str]:
     ConfigError for a file that is no text.
     """
     search = _Search(main.parent, main.name)
-    if main.name == MAIN and (main.parent / BOOT).is_file():
+    if main.name == MAIN and is_file(main.parent / BOOT):
         search.add(BOOT, _Place(MAIN))
     search.add_imported(SourceFile(main.name, text), is_module=False)
     while search.waiting:
@@ -106,15 +107,15 @@ class _Search:
         path = module.replace(".", "/")
         for root in _roots(module):
             names = [f"{root}{path}{end}" for end in _ENDS]
-            found = [name for name in names if (self._folder / name).is_file()]
+            found = [name for name in names if is_file(self._folder / name)]
             if found:
                 return found
             compiled = f"{root}{path}.mpy"
-            if (self._folder / compiled).is_file() and not is_of_image(module):
+            if is_file(self._folder / compiled) and not is_of_image(module):
                 message = f"{compiled} is compiled and cannot be checked"
                 _refuse(message, f"take its .py: mip install --no-mpy {module}", place)
             # A folder without an __init__.py is found by the files in it.
-            if (self._folder / root / path).is_dir():
+            if os.path.isdir(self._folder / root / path):  # noqa: PTH112  Path.is_dir raises for a name that is too long
                 return []
         return []
 

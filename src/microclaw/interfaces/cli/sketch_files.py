@@ -257,7 +257,7 @@ class _Search:
         if posixpath.normpath(name) != name or name.startswith(("/", "..")):
             return None
         root, path = self._place(name)
-        if _is_file(path) and path.resolve().is_relative_to(root.resolve()):
+        if is_file(path) and path.resolve().is_relative_to(root.resolve()):
             return path
         return None
 
@@ -272,7 +272,7 @@ class _Search:
         return root, self._renamed.get(name, path)
 
 
-def _is_file(path: Path) -> bool:
+def is_file(path: Path) -> bool:
     """Return True for a file; False also for a name that is too long for the disk, and in a folder that is locked."""
     try:
         return path.is_file()

@@ -21,14 +21,24 @@ _OWN_MODULES: Final = Path(screens.__file__).parent / _DRIVERS
 _SCREEN: Final = _OWN_MODULES / "screen.py"
 
 
-def driver_modules() -> tuple[str, ...]:
-    """Return the modules that parts bring, sorted, without those that the stock image has."""
-    modules = set[str]()
+@functools.cache
+def _driver_files() -> dict[str, Path]:
+    """Return the file of each driver by its module."""
+    files: dict[str, Path] = {}
     for folder in part_folders():
         for path in (folder / _DRIVERS).glob("*.py"):
-            if path.stem not in stock_image().modules:
-                modules.add(path.stem)
-    return tuple(sorted(modules))
+            files.setdefault(path.stem, path)
+    return files
+
+
+def driver_modules() -> tuple[str, ...]:
+    """Return the modules that parts bring, sorted, without those that the stock image has."""
+    return tuple(sorted(_driver_files().keys() - stock_image().modules.keys()))
+
+
+@functools.cache
+def _own_files() -> dict[str, Path]:
+    return {path.stem: path for path in _OWN_MODULES.glob("*.py")}
 
 
 @functools.cache
@@ -37,19 +47,12 @@ def driver_file(module: str, part: Path | None = None) -> Path | None:
     name = canonical(module)
     package, _, own_name = name.rpartition(".")
     if package == PACKAGE:
-        path = _OWN_MODULES / f"{own_name}.py"
-        if path.exists():
-            return path
-        return None
-    if name in stock_image().modules or not name.isidentifier():
+        return _own_files().get(own_name)
+    if name in stock_image().modules:
         return None
     if part is not None and name == _READING:
         return part / f"{_READING}.py"
-    for folder in part_folders():
-        path = folder / _DRIVERS / f"{name}.py"
-        if path.exists():
-            return path
-    return None
+    return _driver_files().get(name)
 
 
 @functools.cache

@@ -36,6 +36,8 @@ DROPPED_MODULES: Final = frozenset({"typing", "__future__"})
 _MAX_MENDS: Final = 20
 _LONG_TEXTS: Final = re.compile(r'("""[\s\S]*?"""|\'\'\'[\s\S]*?\'\'\')')
 _INDENTS: Final = re.compile(r"^[ \t]+", re.MULTILINE)
+_MAX_MODULE_CHARS: Final = 80
+"""The longest name of a module that a mark can hold as a file: lib/NAME/__init__.py."""
 ImportNode: TypeAlias = ast.Import | ast.ImportFrom
 
 
@@ -177,12 +179,13 @@ def wanted_modules(node: ImportNode, package: str) -> list[str]:
     names = [alias.name for alias in node.names]
     if isinstance(node, ast.ImportFrom):
         base = absolute_module(node, package)
-        if base is None:
+        if base is None or len(base) > _MAX_MODULE_CHARS:
             return []
         names = [base, *(f"{base}.{name}" for name in names if name != "*")]
     modules: list[str] = []
     for name in names:
-        modules += with_packages(name)
+        if len(name) <= _MAX_MODULE_CHARS:
+            modules += with_packages(name)
     return list(dict.fromkeys(modules))
 
 
