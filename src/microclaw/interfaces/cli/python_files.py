@@ -31,6 +31,7 @@ from microclaw.programs.py.source_files import (
     module_of_file,
     wanted_modules,
     without_self_test,
+    without_typing,
 )
 from microclaw.programs.source_marks import MAX_FILES
 
@@ -135,7 +136,7 @@ def _parse(text: str) -> ast.Module | None:
         with warnings.catch_warnings():
             # Of escapes like "\d".
             warnings.simplefilter("ignore")
-            return ast.parse(as_cpython_reads(text.removeprefix("\ufeff")))
+            return without_typing(ast.parse(as_cpython_reads(text.removeprefix("\ufeff"))))
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         return None
 

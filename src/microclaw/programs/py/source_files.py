@@ -111,9 +111,17 @@ def parse_file(file: SourceFile) -> ast.Module:
         tree = ast.parse(text, file.name)
         # Finds a `return` or `await` outside a function.
         compile(tree, file.name, "exec", dont_inherit=True)
+    if "TYPE_CHECKING" in file.text:
+        tree = without_typing(tree)
     if file.first_line > 1:
         ast.increment_lineno(tree, file.first_line - 1)
     return tree
+
+
+def without_typing(tree: ast.Module) -> ast.Module:
+    """Return a text without what only a checker of types reads: `if TYPE_CHECKING:`."""
+    without: ast.Module = _WithoutTyping().visit(tree)
+    return without
 
 
 def as_cpython_reads(text: str) -> str:
@@ -231,3 +239,11 @@ def _asks_for_main(test: ast.expr) -> bool:
             return any(map(_asks_for_main, values))
         case _:
             return False
+
+
+class _WithoutTyping(ast.NodeTransformer):
+    def visit_If(self, node: ast.If) -> ast.AST | list[ast.stmt]:
+        self.generic_visit(node)
+        if ast.unparse(node.test) in ("TYPE_CHECKING", "typing.TYPE_CHECKING"):
+            return node.orelse or ast.copy_location(ast.Pass(), node)
+        return node

@@ -1,0 +1,1 @@
+print("only for a checker of types")
