@@ -116,6 +116,17 @@ async def test_a_module_is_no_value(main: str, message: str, hint: str, build_py
     assert found.file == "main.py"
 
 
+async def test_a_name_that_an_empty_file_lacks_is_to_be_defined_there(build_py: Build) -> None:
+    files = {"lamp.py": "", "house/roof.py": "", "shed/__init__.py": ""}
+    for line, hint in (
+        ("from lamp import on", "define on in lamp.py"),
+        ("from shed import on", "define on in shed/__init__.py"),
+        ("from house import on", "put on.py into that folder"),
+    ):
+        (found,) = await refusals(build_py, join_files("main.py", f"{line}\n", files))
+        assert found.hint == hint
+
+
 async def test_two_files_of_one_module_are_refused(build_py: Build) -> None:
     files = {"lamp.py": "x = 1\n", "lamp/__init__.py": "x = 2\n"}
     (found,) = await refusals(build_py, join_files("main.py", "import lamp\n", files))

@@ -246,8 +246,11 @@ class Linker:
 
     def _refuse_missing(self, node: ast.AST, unit: Unit, name: str) -> None:
         names = sorted(other for other in unit.names if unit.is_driver or not other.startswith("_"))
-        hint = f"it has {', '.join(names[:_SHOWN_NAMES])}"
-        if not names:
+        if names:
+            hint = f"it has {', '.join(names[:_SHOWN_NAMES])}"
+        elif unit.file:
+            hint = f"define {name} in {unit.file}"
+        else:
             hint = f"put {name}.py into that folder"
         self._findings.error(node, f"{unit.title} has no {name}", hint)
 
