@@ -2,7 +2,8 @@
 
 One text, one hash, the same checks, and no more rights than the program has. The code of a module stands where it is
 first imported. A name gets the module's word in front where another text has it. Nodes of a driver have the line of the
-program's import as a negative number (source.py). What it is for a name to be imported, linking.py finds.
+program's import as a negative number (source.py).
+linking.py finds what an imported name means, bundle_names.py chooses its name.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from microclaw.programs.py.source_files import ImportNode, imports_of
 from microclaw.programs.py.units import PROGRAM, ImportedName, ModuleSource, Unit
 from microclaw.programs.py.unused import computes, leave_out_unused, only_defines
 
-_EARLY: Final = "put the import at the top of the file, or what the module does into a function"
+_EARLY: Final = "move the import to the top of the file, or put what the module does into a function"
 
 
 class Joined(Struct):
@@ -39,7 +40,7 @@ class Joined(Struct):
 
 
 class Bundle:
-    """A program with the modules of one source that it imports; what it cannot have of them goes to the findings.
+    """A program with the modules of one source that it imports; the findings get an error for what it cannot use.
 
     After it is made, `import *` of a module in the program names what the program uses of it.
     """
@@ -137,8 +138,8 @@ class Bundle:
     def _origins(self) -> dict[str, str]:
         origins = {}
         for unit in self._units.values():
-            for name, given in unit.given.items():
-                origins[given] = f"{unit.key}.{name}"
+            for name, bundle_name in unit.bundle_names.items():
+                origins[bundle_name] = f"{unit.key}.{name}"
         return origins
 
     # Places
@@ -154,7 +155,9 @@ class Bundle:
                 place = _direct_place(unit, node, is_only_import=self._import_counts[key] == 1)
                 is_early = place is not node and not module.is_driver
                 if is_early and any(map(_acts, module.tree.body)):
-                    message = f"{module.title} runs before this line: all imports do, also in a function or an if"
+                    message = (
+                        f"{module.title} runs before this line: an import in a function, an if or a try runs first"
+                    )
                     self._findings.warn(node, message, _EARLY)
                 unit.before.setdefault(place, []).append(key)
                 self._place_all(module, placed)
@@ -187,7 +190,7 @@ class _Writer:
         return statements
 
     def _note(self, unit: Unit, statements: list[ast.stmt]) -> list[ast.stmt]:
-        """Note which statements may be left out if nothing uses them."""
+        """Note which statements may be left out if nothing uses them, and the file of each and of its methods."""
         if unit.is_driver:
             statements = _mark_lines(statements, unit)
             self.drivers += statements
@@ -209,19 +212,19 @@ class _Renamer(ast.NodeTransformer):
         self._writer = writer
 
     def visit_Attribute(self, node: ast.Attribute) -> ast.AST:
-        constant = self._unit.constants.get(node)
+        constant = self._unit.links.constants.get(node)
         if constant is not None:
             return ast.copy_location(ast.Constant(constant), node)
-        named = self._unit.links.get(node)
+        named = self._unit.links.nodes.get(node)
         if named is None:
             return self.generic_visit(node)
         return ast.copy_location(ast.Name(self._target(named), node.ctx), node)
 
     def visit_Name(self, node: ast.Name) -> ast.AST:
-        constant = self._unit.constants.get(node)
+        constant = self._unit.links.constants.get(node)
         if constant is not None:
             return ast.copy_location(ast.Constant(constant), node)
-        named = self._unit.links.get(node)
+        named = self._unit.links.nodes.get(node)
         if named is not None:
             node.id = self._target(named)
         else:
@@ -231,7 +234,7 @@ class _Renamer(ast.NodeTransformer):
     def visit_FunctionDef(self, node: ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef) -> ast.AST:
         node.name = self._given(node, node.name)
         self.generic_visit(node)
-        outside = self._unit.globals.get(node)
+        outside = self._unit.links.globals.get(node)
         if outside is not None:
             names = set(map(self._target, outside))
             node.body.insert(0, ast.copy_location(ast.Global(sorted(names)), node))
@@ -248,7 +251,7 @@ class _Renamer(ast.NodeTransformer):
     def visit_Global(self, node: ast.Global) -> ast.AST:
         names = []
         for name in node.names:
-            names.append(self._unit.given.get(name, name))
+            names.append(self._unit.bundle_names.get(name, name))
         node.names = names
         return node
 
@@ -261,10 +264,11 @@ class _Renamer(ast.NodeTransformer):
             if not alias.asname:
                 module = alias.name.partition(".")[0]
             name = alias.asname or module
-            if module not in keys and self._linker.keys_of(ast.Import([alias]), self._unit) == []:
+            is_of_board = module not in keys and not self._linker.keys_of(ast.Import([alias]), self._unit)
+            if is_of_board:
                 alias.asname = self._as(node, name, alias.name)
                 statements.append(ast.Import([alias]))
-            elif (node, name) in self._unit.copies:
+            elif (node, name) in self._unit.links.copies:
                 # The name is also set to None: what asks for it gets something else here.
                 statements.append(self._assign(node, name, ast.Constant(value=True)))
         return [*before, *_located(statements, node)]
@@ -283,21 +287,21 @@ class _Renamer(ast.NodeTransformer):
             if named is None:
                 # Its `try` catches that: linking.py refuses others.
                 statements.append(ast.Raise(ast.Name("ImportError", ast.Load())))
-            elif (node, name) in self._unit.copies:
+            elif (node, name) in self._unit.links.copies:
                 value: ast.expr = ast.Constant(value=True)
-                if named.name is not None:
+                if not named.is_module:
                     value = ast.Name(self._target(named), ast.Load())
                 statements.append(self._assign(node, name, value))
         return [*before, *_located(statements, node)]
 
     def _target(self, named: ImportedName) -> str:
         assert named.name is not None
-        return self._units[named.module].given.get(named.name, named.name)
+        return self._units[named.module].bundle_names.get(named.name, named.name)
 
     def _given(self, node: ast.AST, name: str) -> str:
         """Return the bundle's name for one of the module; a name of a function or class stays."""
         if self._unit.is_own(node, name):
-            return self._unit.given.get(name, name)
+            return self._unit.bundle_names.get(name, name)
         return name
 
     def _assign(self, node: ast.AST, name: str, value: ast.expr) -> ast.stmt:

@@ -29,7 +29,7 @@ def choose_names(units: Sequence[Unit], linker: Linker) -> None:
             if name not in words[unit.key].deleted and not linker.is_set_outside(unit, name):
                 origin = _native_origin(unit, name)
             if origin is not None and native_origins.get(name) == origin:
-                unit.given[name] = name
+                unit.bundle_names[name] = name
                 continue
             bundle_name = name
             is_needed = any(text.needs(name, unit) for text in words.values())
@@ -37,7 +37,7 @@ def choose_names(units: Sequence[Unit], linker: Linker) -> None:
                 bundle_name = _free_name(name, unit, taken, words.values())
             elif origin is not None:
                 native_origins[name] = origin
-            unit.given[name] = bundle_name
+            unit.bundle_names[name] = bundle_name
             taken.add(bundle_name)
 
 
@@ -62,7 +62,7 @@ class _Words:
         self.free: set[str] = set()
         self.inner: set[str] = set()
         self.deleted: set[str] = set()
-        self.own = {named.name for named in unit.links.values() if named.module == unit.key}
+        self.own = {named.name for named in unit.links.nodes.values() if named.module == unit.key}
         self._unit = unit
         for node in unit.scopes.of:
             if isinstance(node, ast.Name):
@@ -84,9 +84,9 @@ class _Words:
 
 
 def _is_linked(unit: Unit, name: str) -> bool:
-    """Return True if a name is none of the bundle: each of its uses is a link to another unit."""
+    """Return True if a name needs no name in the bundle: each of its uses is a link to another unit."""
     bindings = unit.bindings[name]
-    return unit.meanings.get(id(bindings)) is not None and id(bindings) not in unit.optional
+    return unit.links.meanings.get(id(bindings)) is not None and id(bindings) not in unit.links.optional
 
 
 def _free_name(name: str, unit: Unit, taken: Collection[str], words: Collection[_Words]) -> str:
@@ -101,7 +101,7 @@ def _native_origin(unit: Unit, name: str) -> str | None:
     """Return the module, or the name in one, that a text imports from the board under a name, and only that."""
     origins = set()
     for binding in unit.bindings.get(name, ()):
-        is_copied = (binding.node, name) in unit.copies
+        is_copied = (binding.node, name) in unit.links.copies
         if binding.kind != "import" or is_copied:
             return None
         origins.add(binding.origin)

@@ -1,7 +1,7 @@
 """Finds what each name of a bundle's texts stands for: which unit its import leads to, and which name there.
 
 `lamp.on` and `from lamp import on` are the name `on` of lamp itself, unless its value may change: then an import copies
-it, as Python does. A module is no value: it has no object at run time.
+it, as Python does. A module has no object at run time, so it cannot be stored in a variable.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from microclaw.programs.py.callgraph import is_none
 from microclaw.programs.py.scopes import IMPORT_ERRORS, Binding, Comprehension
 from microclaw.programs.py.source import Findings
 from microclaw.programs.py.source_files import absolute_module, wanted_modules
-from microclaw.programs.py.units import PROGRAM, ImportedName, ModuleSource, Unit
+from microclaw.programs.py.units import PROGRAM, ImportedName, Links, ModuleSource, Unit
 
 _TESTS: Final = (ast.Compare, ast.BoolOp, ast.UnaryOp, ast.If, ast.IfExp, ast.While)
 _LOOKUPS: Final = frozenset({"getattr", "hasattr", "setattr", "delattr", "dir"})
@@ -30,7 +30,7 @@ class _Brought(Struct):
 
 
 class Linker:
-    """Links the names of units (`links`, `copies`, ... of Unit); what cannot be linked goes to the findings."""
+    """Links the names of units (`Unit.links`); the findings get an error for what cannot be linked."""
 
     def __init__(self, units: dict[str, Unit], modules: ModuleSource, findings: Findings) -> None:
         self._units = units
@@ -44,15 +44,17 @@ class Linker:
         for unit in self._units.values():
             self._find_outside_sets(unit)
         for unit in self._units.values():
-            # They were found before it was known which names others set.
-            unit.meanings.clear()
-            unit.copies.clear()
+            # The first pass found meanings before it was known which names other units set.
+            unit.links = Links()
         for unit in self._units.values():
-            for scope in unit.scopes.by_node.values():
-                for name, bindings in scope.bindings.items():
-                    self._meaning(unit, name, bindings)
-            for node in unit.scopes.of:
-                self._link_node(unit, node)
+            self._link_unit(unit)
+
+    def _link_unit(self, unit: Unit) -> None:
+        for scope in unit.scopes.by_node.values():
+            for name, bindings in scope.bindings.items():
+                self._meaning(unit, name, bindings)
+        for node in unit.scopes.of:
+            self._link_node(unit, node)
 
     def members(self, node: ast.ImportFrom, unit: Unit) -> list[tuple[ast.alias, ImportedName | None]] | None:
         """Return what each name of an import stands for; None if it imports from no unit."""
@@ -85,11 +87,11 @@ class Linker:
         if not bindings:
             return None
         key = id(bindings)
-        if key not in unit.meanings:
+        if key not in unit.links.meanings:
             # For a name that is imported in a circle.
-            unit.meanings[key] = None
-            unit.meanings[key] = self._find_meaning(unit, name, bindings)
-        return unit.meanings[key]
+            unit.links.meanings[key] = None
+            unit.links.meanings[key] = self._find_meaning(unit, name, bindings)
+        return unit.links.meanings[key]
 
     def _find_meaning(self, unit: Unit, name: str, bindings: list[Binding]) -> ImportedName | None:
         brought = self._brought(unit, name, bindings)
@@ -97,18 +99,14 @@ class Linker:
             return None
         first = brought.names[0]
         is_single = len(set(brought.names)) == 1
-        if any(named.name is None for named in brought.names):
-            clashing = []
-            for binding in brought.others:
-                if not is_none(binding.value):
-                    clashing.append(binding)
-            if clashing or not is_single:
+        if any(named.is_module for named in brought.names):
+            clashing = _clashing(bindings, brought, is_single=is_single)
+            if clashing is not None:
                 imported = next(binding for binding in bindings if binding.kind == "import")
-                other = (clashing or bindings[1:])[0]
-                self._findings.refuse_two_meanings(name, imported.node, other.node)
+                self._findings.refuse_two_meanings(name, imported.node, clashing.node)
                 return None
             if brought.others:
-                unit.optional.add(id(bindings))
+                unit.links.optional.add(id(bindings))
                 self._keep(unit, name, bindings)
             return first
         is_set_outside = bindings is unit.bindings.get(name) and self.is_set_outside(unit, name)
@@ -121,7 +119,7 @@ class Linker:
     def _keep(self, unit: Unit, name: str, bindings: list[Binding]) -> None:
         for binding in bindings:
             if binding.kind == "import":
-                unit.copies.add((binding.node, name))
+                unit.links.copies.add((binding.node, name))
 
     def _brought(self, unit: Unit, name: str, bindings: list[Binding]) -> _Brought:
         brought = _Brought([], [])
@@ -205,7 +203,7 @@ class Linker:
             base = self._module_of(unit, node.value)
             if base is not None:
                 named = self._member_of(self._units[base], node.attr)
-        if named is None or named.name is not None:
+        if named is None or not named.is_module:
             return None
         return named.module
 
@@ -219,11 +217,11 @@ class Linker:
                 bindings = unit.scopes.bindings(node)
                 named = self._meaning(unit, node.id, bindings)
                 if node.id == "__name__" and unit.key != PROGRAM:
-                    unit.constants[node] = unit.key
-                elif named is not None and named.name is not None:
-                    unit.links[node] = named
+                    unit.links.constants[node] = unit.key
+                elif named is not None and not named.is_module:
+                    unit.links.nodes[node] = named
                 elif named is not None:
-                    self._link_module(unit, node, named.module, is_optional=id(bindings) in unit.optional)
+                    self._link_module(unit, node, named.module, is_optional=id(bindings) in unit.links.optional)
                 elif node.id == "globals" and not bindings:
                     self._refuse_globals(node)
             case _:
@@ -272,15 +270,15 @@ class Linker:
             self._findings.error(node, f"a program cannot change {ast.unparse(node)}", hint)
             return
         if node.attr == "__name__":
-            unit.constants[node] = module
+            unit.links.constants[node] = module
             return
         named = self._member_of(target, node.attr)
         if named is None:
             self._refuse_attribute(node, target)
-        elif named.name is None:
+        elif named.is_module:
             self._link_module(unit, node, named.module)
         else:
-            unit.links[node] = named
+            unit.links.nodes[node] = named
             if is_set:
                 self._set_in_scope(unit, node, named)
 
@@ -293,7 +291,7 @@ class Linker:
             message = f"the body of a class cannot set {ast.unparse(node)}"
             self._findings.error(node, message, "set it before the class, or in a method")
         elif scope is not unit.scopes.module:
-            names = unit.globals.setdefault(scope.node, [])
+            names = unit.links.globals.setdefault(scope.node, [])
             if named not in names:
                 names.append(named)
 
@@ -324,6 +322,16 @@ class Linker:
                     kind = "driver"
                 message = f"the {kind} {shown} is used as a value"
         self._findings.error(node, message, hint)
+
+
+def _clashing(bindings: list[Binding], brought: _Brought, *, is_single: bool) -> Binding | None:
+    """Return the binding that gives the name of a module another meaning, or None. None beside a module is none."""
+    for binding in brought.others:
+        if not is_none(binding.value):
+            return binding
+    if is_single:
+        return None
+    return bindings[1]
 
 
 def _runs_once(node: ast.AST, unit: Unit) -> bool:

@@ -25,15 +25,33 @@ class ImportedName(Struct, frozen=True):
     module: str
     name: str | None = None
 
+    @property
+    def is_module(self) -> bool:
+        return self.name is None
+
+
+class Links(Struct):
+    """What the names of a unit stand for, as linking.py finds it.
+
+    `nodes`: what each node is that stands for something of another unit. `constants`: the texts that nodes stand for.
+    `copies`: imports whose name stays a variable. `optional`: variables that are a module or None. `globals`: names in
+    the bundle that a function sets in another unit. `meanings`: what a name with these bindings (by `id`) stands for.
+    """
+
+    nodes: dict[ast.AST, ImportedName] = field(default_factory=dict)
+    constants: dict[ast.AST, str] = field(default_factory=dict)
+    copies: set[tuple[ast.AST, str]] = field(default_factory=set)
+    optional: set[int] = field(default_factory=set)
+    globals: dict[ast.AST, list[ImportedName]] = field(default_factory=dict)
+    meanings: dict[int, ImportedName | None] = field(default_factory=dict)
+
 
 class Unit(Struct, eq=False):
     """The program, one of its modules or a driver.
 
-    `word` stands before its names where another unit has them; `given` are its names in the bundle by those in it.
-    `place` is the program's statement that imports a driver, also through another driver. `links`: what each node is
-    that stands for something of another unit. `copies`: imports whose name stays a variable. `optional`: variables
-    that are a module or None. `globals`: names in the bundle that a function sets in another unit. `before`:
-    the units whose code runs before a statement, because it imports them.
+    `word` stands before its names where another unit has them. `place` is the program's statement that imports a
+    driver, also through another driver. bundle.py fills the last two: `bundle_names` are its names in the bundle by
+    those in it, `before` the units whose code runs before a statement, because it imports them.
     """
 
     key: str
@@ -44,14 +62,9 @@ class Unit(Struct, eq=False):
     package: str = ""
     part: Path | None = None
     place: ast.stmt | None = None
-    given: dict[str, str] = field(default_factory=dict)
-    links: dict[ast.AST, ImportedName] = field(default_factory=dict)
-    constants: dict[ast.AST, str] = field(default_factory=dict)
-    copies: set[tuple[ast.AST, str]] = field(default_factory=set)
-    optional: set[int] = field(default_factory=set)
-    globals: dict[ast.AST, list[ImportedName]] = field(default_factory=dict)
+    links: Links = field(default_factory=Links)
+    bundle_names: dict[str, str] = field(default_factory=dict)
     before: dict[ast.AST, list[str]] = field(default_factory=dict)
-    meanings: dict[int, ImportedName | None] = field(default_factory=dict)
 
     @property
     def is_driver(self) -> bool:

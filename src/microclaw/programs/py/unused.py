@@ -1,4 +1,4 @@
-"""Leaves the definitions out of a bundle that nothing uses. Which ones may be left out the caller says."""
+"""Leaves out of a bundle the definitions that nothing uses. The caller says which ones may be left out."""
 
 from __future__ import annotations
 
