@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import select
 import signal
 from collections.abc import Iterator
 from pathlib import Path
@@ -174,6 +175,32 @@ def test_each_save_of_a_watched_file_is_run(clean: Host, tmp_path: Path) -> None
     watching.communicate(timeout=TIMEOUT_S)
     assert watching.returncode in (0, 130)
     assert clean.conditions(BOARD) == {"blink": "running"}
+
+
+def test_expectations_and_wiring_that_a_watched_program_gets_are_run(tmp_path: Path) -> None:
+    file = tmp_path / "main.py"
+    file.write_text("print(1)\n")
+    watching = started(tmp_path / "home", "--json", "run", "--watch", str(file), "--try", "--for", "1s")
+    output = watching.stdout
+    assert output is not None
+
+    def next_trial() -> Any:
+        assert select.select([output], [], [], TIMEOUT_S)[0]
+        return json.loads(output.readline())
+
+    assert next_trial()["expected"] == []
+    expect = tmp_path / "main.expect"
+    expect.write_text('log ~ "2"\n')
+    assert not next_trial()["ok"]
+    expect.write_text('log ~ "^1"\n')
+    assert next_trial()["ok"]
+    wiring = tmp_path / "wiring.toml"
+    wiring.write_text('[lamp]\npart = "led"\npin = 2\n')
+    assert next_trial()["shown"] == [[0.0, "lamp", "brightness", 0.0]]
+    wiring.unlink()
+    assert next_trial()["shown"] == []
+    watching.send_signal(signal.SIGINT)
+    watching.communicate(timeout=TIMEOUT_S)
 
 
 LAMP = """title = "a lamp"

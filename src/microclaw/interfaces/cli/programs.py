@@ -11,6 +11,7 @@ from typing import Any, Final, Literal, TypeAlias
 import click
 from click.core import ParameterSource
 from click.exceptions import Exit
+from msgspec import Struct
 
 from microclaw.devices.registry.calls import AppInstall
 from microclaw.durable import write_given
@@ -89,7 +90,7 @@ _MEANINGLESS: Final = {
 @replace_option
 @force_option
 @when_back_option
-@click.option("--watch", "watches", is_flag=True, help="Run it at each save of its file, until Ctrl-C.")
+@click.option("--watch", "watches", is_flag=True, help="Run it at each save of its files, until Ctrl-C.")
 @click.option("--try", "tries", is_flag=True, help="Only try it, on a virtual board, without a host.")
 @click.option("--for", "duration", default="10s", metavar="TIME", help="With --try: board time, as 10s, 500ms, 2min.")
 @click.option(
@@ -118,12 +119,12 @@ def run(
     wiring: Path | None = terms.pop("wiring")
     screen: str | None = terms.pop("screen")
     typed_board = terms.pop("board")
-    board_name = _board_of(file, wiring, typed_board)
-    board = load_described_board(board_name, terms.pop("firmware"))
-
-    _say_notes(options, file, board if tries or address else None)
+    firmware = terms.pop("firmware")
 
     def run_once() -> None:
+        board_name = _board_of(file, wiring, typed_board)
+        board = load_described_board(board_name, firmware)
+        _say_notes(options, file, board if tries or address else None)
         values = {"name": name, **terms, **times, **_program_and_wiring(options, file, name, expect, wiring)}
         if tries and board_name != typed_board:
             options.say(f"board {board_name}, as the diagram has it")
@@ -136,7 +137,7 @@ def run(
         try_program(options, values, board, duration, inputs, screen=screen)
 
     if watches:
-        run_at_each_save(options, file, (expect or find_expect_file(file), wiring or find_wiring_file(file)), run_once)
+        _run_at_each_save(options, _WatchedFiles(file, expect, wiring), run_once)
     else:
         run_once()
 
@@ -199,18 +200,34 @@ def _program_and_wiring(
     return values
 
 
-def run_at_each_save(
-    options: GlobalOptions, file: Path, beside: Sequence[Path | None], run: Callable[[], None]
-) -> None:
+class _WatchedFiles(Struct, frozen=True):
+    """What a program is run with: its file, and those that were named for its expectations and its wiring."""
+
+    program: Path
+    expect: Path | None
+    wiring: Path | None
+
+    def read_state(self) -> _State:
+        """Return the state of all files that belong to the program now, or () while a named file does not exist."""
+        paths = [self.program]
+        for path in (self.expect or find_expect_file(self.program), self.wiring or find_wiring_file(self.program)):
+            if path is not None:
+                paths.append(path)
+        # An editor may be replacing a file; a run reports an error that stays.
+        with suppress(OSError, MicroclawError):
+            paths += program_paths(self.program)[1:]
+        with suppress(FileNotFoundError):
+            states = [path.stat() for path in paths]
+            return tuple((state.st_mtime_ns, state.st_size) for state in states)
+        return ()
+
+
+def _run_at_each_save(options: GlobalOptions, files: _WatchedFiles, run: Callable[[], None]) -> None:
     """Call `run` at each save of the files, until Ctrl-C; the program stays on the board.
 
     The error of a wrong program is shown, and its next save is tried. Other errors are raised: no host, no terminal to
     ask at, an interruption.
     """
-    files = [file]
-    for other in beside:
-        if other is not None:
-            files.append(other)
     state = None
     while True:
         state = _wait_for_save(files, state)
@@ -223,33 +240,21 @@ def run_at_each_save(
                 raise
             options.terminal().error(exc)
         if not options.quiet and not options.json:
-            options.terminal().row("watch", f"{file}: save it to run it again, Ctrl-C to end")
+            options.terminal().row("watch", f"{files.program}: save it to run it again, Ctrl-C to end")
 
 
-def _wait_for_save(files: Sequence[Path], before: _State | None) -> _State:
+def _wait_for_save(files: _WatchedFiles, before: _State | None) -> _State:
     """Wait until the files differ from `before` and do not change any more. Return at once if it is None."""
     while True:
-        state = _read_state(files)
+        state = files.read_state()
         if state and state != before:
             time.sleep(_SETTLED_S)
-            if _read_state(files) == state:
+            if files.read_state() == state:
                 return state
         elif before is None:
             # A file does not exist: the run reports it.
             return state
         time.sleep(_LOOK_S)
-
-
-def _read_state(files: Sequence[Path]) -> _State:
-    """Return the state of the files and of the first one's other files, or () while a file does not exist."""
-    paths = list(files)
-    # An editor may be replacing a file; a run reports an error that stays.
-    with suppress(OSError, MicroclawError):
-        paths += program_paths(paths[0])[1:]
-    with suppress(FileNotFoundError):
-        states = [path.stat() for path in paths]
-        return tuple((state.st_mtime_ns, state.st_size) for state in states)
-    return ()
 
 
 app_group = click.Group(no_args_is_help=True)
