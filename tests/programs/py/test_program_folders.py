@@ -127,6 +127,34 @@ async def test_a_name_that_an_empty_file_lacks_is_to_be_defined_there(build_py: 
         assert found.hint == hint
 
 
+@pytest.mark.parametrize(
+    ("first", "second", "place", "files"),
+    [
+        ("from second import Y\nX = 1\n", "from first import X\nY = 2\n", "second.py:1", "first.py and second.py"),
+        ("import second\nX = 1\n", "Y = 2\nimport first\nprint(first.X)\n", "second.py:3", "first.py and second.py"),
+        (
+            "import second\ndef X(f):\n    pass\n",
+            "import first as f\n@f.X\ndef Y():\n    pass\n",
+            "second.py:2",
+            "first.py",
+        ),
+        ("import second\nX = 1\n", "import third\n", "third.py:1", "first.py, second.py and third.py"),
+    ],
+)
+async def test_a_name_of_a_cycle_that_python_has_not_bound_yet_is_refused(
+    first: str, second: str, place: str, files: str, build_py: Build, tmp_path: Path
+) -> None:
+    texts = {"main.py": "import first\n", "first.py": first, "second.py": second, "third.py": "from first import X\n"}
+    for name, text in texts.items():
+        (tmp_path / name).write_text(text)
+    with pytest.raises(subprocess.CalledProcessError):
+        cpython_lines(tmp_path)
+    found = (await refusals(build_py, folder_text(tmp_path)))[0]
+    assert f"{found.file}:{found.line}" == place
+    assert found.message.startswith(files)
+    assert "import each other: X is not there yet" in found.message
+
+
 async def test_two_files_of_one_module_are_refused(build_py: Build) -> None:
     files = {"lamp.py": "x = 1\n", "lamp/__init__.py": "x = 2\n"}
     (found,) = await refusals(build_py, join_files("main.py", "import lamp\n", files))

@@ -16,6 +16,7 @@ from typing import Final
 from msgspec import Struct
 
 from microclaw.programs.py.bundle_names import board_origin, choose_names
+from microclaw.programs.py.cycles import refuse_early_reads
 from microclaw.programs.py.formats import used_words
 from microclaw.programs.py.linking import Linker
 from microclaw.programs.py.scopes import Scopes
@@ -72,6 +73,7 @@ class Bundle:
     def joined(self, *, is_trimmed: bool = False) -> Joined:
         """Return the program and its modules as one text; `is_trimmed` leaves unused definitions of all modules out."""
         self._linker.link()
+        refuse_early_reads(self._begun, self._linker, self._findings)
         if self._findings.errors:
             return Joined(self._program.tree, {}, [])
         choose_names([self._program, *reversed(self._units.values())], self._linker)

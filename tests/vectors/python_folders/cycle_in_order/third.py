@@ -1,0 +1,5 @@
+from first import LATE, Base
+
+
+def text():
+    return Base().name() + str(LATE)
