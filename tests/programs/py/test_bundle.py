@@ -221,3 +221,32 @@ def test_a_method_that_the_body_of_its_class_names_stays_where_it_is() -> None:
     exec(compile(joined, "bundle", "exec"), names)
     assert names["seen"] == (7, 1)
     assert "unused" not in ast.unparse(joined)
+
+
+OWN_ENCODER = """
+from rotary import Rotary
+
+
+class Encoder(Rotary):
+    def _hal_get_clk_value(self):
+        return self.state >> 1
+
+    def _hal_get_dt_value(self):
+        return self.state & 1
+
+    def _hal_close(self):
+        print('closed')
+
+
+encoder = Encoder(0, 10, 1, False, Rotary.RANGE_UNBOUNDED, False, False)
+for state in (1, 0, 2, 3):
+    encoder.state = state
+    encoder._process_rotary_pins(None)
+print(encoder.value())
+encoder.close()
+"""
+
+
+async def test_a_class_of_people_for_their_pins_may_inherit_from_the_encoder(tmp_path: Path) -> None:
+    trial = await tried(OWN_ENCODER, tmp_path)
+    assert trial.log == ("1", "closed"), trial.error

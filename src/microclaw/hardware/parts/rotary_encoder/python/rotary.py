@@ -43,6 +43,9 @@ class Rotary:
     def reset(self):
         self._value = 0
 
+    def close(self):
+        self._hal_close()
+
     def add_listener(self, listener):
         self._listeners.append(listener)
 
@@ -51,8 +54,12 @@ class Rotary:
             raise ValueError("{} is not an installed listener".format(listener))
         self._listeners.remove(listener)
 
-    def _moved(self, state):
-        """Take the state of the pins after an edge; a step that a bounce undoes counts nothing."""
+    def _process_rotary_pins(self, pin):
+        """Read the pins after an edge; a step that a bounce undoes counts nothing.
+
+        The subclass, which may be one of the user's own, has _hal_get_clk_value, _hal_get_dt_value and _hal_close.
+        """
+        state = self._hal_get_clk_value() << 1 | self._hal_get_dt_value()
         place = self._PLACES[state ^ self._invert]
         way = (place - self._place) & 3
         self._place = place

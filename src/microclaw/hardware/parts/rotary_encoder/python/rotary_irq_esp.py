@@ -25,14 +25,17 @@ class RotaryIRQ(Rotary):
         else:
             self._pin_clk = Pin(pin_num_clk, Pin.IN)
             self._pin_dt = Pin(pin_num_dt, Pin.IN)
-        self._irq(Pin.IRQ_RISING | Pin.IRQ_FALLING, self._edge)
+        self._irq(Pin.IRQ_RISING | Pin.IRQ_FALLING, self._process_rotary_pins)
 
-    def close(self):
+    def _hal_close(self):
         self._irq(0, None)
+
+    def _hal_get_clk_value(self):
+        return self._pin_clk.value()
+
+    def _hal_get_dt_value(self):
+        return self._pin_dt.value()
 
     def _irq(self, trigger, handler):
         self._pin_clk.irq(handler=handler, trigger=trigger)
         self._pin_dt.irq(handler=handler, trigger=trigger)
-
-    def _edge(self, pin):
-        self._moved(self._pin_clk.value() << 1 | self._pin_dt.value())
