@@ -27,12 +27,14 @@ bus.convert_temp()
 """
 RECORD = parse_wiring('[lamp]\npart = "led"\npin = 2\n')  # of the device: nothing hangs on pin 4
 I2C = "from machine import I2C, Pin\nbus = I2C(0, scl=Pin(22), sda=Pin(21))\n"
+RAISED_ANEW = "try:\n    bus.readfrom(0x6B, 1)\nexcept OSError as error:\n    raise Exception('none: ' + str(error))\n"
 MISSING = [
     (DHT, "DHT11 on pin 4"),
     (DS18B20, "1-Wire part on pin 4"),
     (f"{I2C}bus.readfrom_mem(0x68, 0x75, 1)\n", "I2C device at 0x68"),
     (f"{DHT_CAUGHT}air.measure()\n", "DHT11 on pin 4"),
     (DHT_CAUGHT.replace("'dark')", "'dark')\n    raise"), "DHT11 on pin 4"),
+    (f"{I2C}{RAISED_ANEW}", "I2C device at 0x6b"),
     ("import machine\nmachine.DAC(machine.Pin(25)).write(80)\n", "machine.DAC"),
     ("from machine import DAC\n", "machine.DAC"),
     ("from machine import Pin, TouchPad\nprint(TouchPad(Pin(4)).read())\n", "machine.TouchPad"),

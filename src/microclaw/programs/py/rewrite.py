@@ -148,12 +148,14 @@ class Rewriter(ast.NodeTransformer):
         module = node.module or ""
         if module in DROPPED_MODULES:
             return []
+        is_caught = self._graph.scopes.is_caught(node, *IMPORT_ERRORS)
         statements = []
         for alias in node.names:
             value = ast.Attribute(self._module(module), alias.name, ast.Load())
-            statements.append(self._assign(node, alias.asname or alias.name, value))
-        if self._graph.scopes.is_caught(node, *IMPORT_ERRORS):
-            return [_as_import(statements)]
+            statement = self._assign(node, alias.asname or alias.name, value)
+            if is_caught:
+                statement = _as_import(statement, alias.name)
+            statements.append(statement)
         return statements
 
     def _guarded(self, node: Loop) -> ast.AST:
@@ -380,10 +382,11 @@ def _as_list(replacement: Any) -> list[Any]:
     return [replacement]
 
 
-def _as_import(statements: list[ast.stmt]) -> ast.stmt:
-    """Return statements that raise ImportError for a name that a module lacks."""
-    error = ast.Raise(ast.Name("ImportError", ast.Load()))
-    return ast.Try(statements, [ast.ExceptHandler(ast.Name("AttributeError", ast.Load()), None, [error])], [], [])
+def _as_import(statement: ast.stmt, name: str) -> ast.stmt:
+    """Return a statement that raises ImportError if a module lacks this name."""
+    text = ast.Constant(f"can't import name {name}")
+    error = ast.Raise(ast.Call(ast.Name("ImportError", ast.Load()), [text], []))
+    return ast.Try([statement], [ast.ExceptHandler(ast.Name("AttributeError", ast.Load()), None, [error])], [], [])
 
 
 def _return_if(test: ast.expr, *, result: bool) -> list[ast.stmt]:
