@@ -43,10 +43,11 @@ def main() -> None:
     # One question is answered: of its trees nothing is free before the end.
     gc.disable()
     question = msgpack.decode(Path("question").read_bytes(), type=ProgramQuestion)
-    Path("answer").write_bytes(msgpack.encode(_answer(question)))
+    Path("answer").write_bytes(msgpack.encode(answer(question)))
 
 
-def _answer(question: ProgramQuestion) -> ProgramAnswer:
+def answer(question: ProgramQuestion) -> ProgramAnswer:
+    """Return the checked program, or what was found in it."""
     if question.board is None:
         return ProgramAnswer(is_python=_is_python(question.source))
     try:
@@ -178,6 +179,9 @@ def _line_map(tree: ast.Module, text: str) -> LineMap:
         line = getattr(printed, "lineno", None)
         if line is not None and not lines[line]:
             lines[line] = getattr(ours, "lineno", 0)
+        # It is printed on the line of its statement.
+        if isinstance(printed, ast.expr):
+            continue
         for pair in zip(ast.iter_child_nodes(ours), ast.iter_child_nodes(printed), strict=False):
             if type(pair[0]) is type(pair[1]):
                 waiting.append(pair)
