@@ -187,11 +187,7 @@ class BlockingWaits:
 
     def _new_names(self, names: Iterable[str], end: str) -> dict[str, str]:
         """Return for each name one with this end that the program does not use."""
-        used: set[str] = set()
-        for node in self._graph.scopes.of:
-            used.add(str(getattr(node, "id", getattr(node, "attr", ""))))
-        for function in self._graph.functions.values():
-            used.add(function.name)
+        used = self._graph.scopes.words.union(self._graph.methods, self._graph.assigned_attributes)
         new_names = {}
         for name in sorted(names):
             new_name = f"{name}{end}"

@@ -34,7 +34,7 @@ def choose_names(units: Sequence[Unit], linker: Linker) -> None:
             bundle_name = name
             is_needed = any(text.needs(name, unit) for text in words.values())
             if name in taken or is_needed:
-                bundle_name = _free_name(name, unit, taken, words.values())
+                bundle_name = _free_name(name, unit, taken, units)
             elif origin is not None:
                 native_origins[name] = origin
             unit.bundle_names[name] = bundle_name
@@ -51,30 +51,28 @@ def board_origin(unit: Unit, name: str) -> str | None:
 
 
 class _Words:
-    """The words of a text: all of them, and those that keep a name of the bundle from being plain.
+    """The words of a text that keep a name of the bundle from being plain.
 
     `free` mean nothing of its own, `inner` are of functions in it, `own` are names that it has through its own module,
     `deleted` are in a `del`.
     """
 
     def __init__(self, unit: Unit) -> None:
-        self.all: set[str] = set(unit.bindings)
         self.free: set[str] = set()
         self.inner: set[str] = set()
         self.deleted: set[str] = set()
         self.own = {named.name for named in unit.links.nodes.values() if named.module == unit.key}
         self._unit = unit
         for node in unit.scopes.of:
-            if isinstance(node, ast.Name):
-                self.all.add(node.id)
-                if unit.scopes.owner(node, node.id) is None:
-                    self.free.add(node.id)
-                if isinstance(node.ctx, ast.Del):
-                    self.deleted.add(node.id)
+            if not isinstance(node, ast.Name):
+                continue
+            if unit.scopes.owner(node, node.id) is None:
+                self.free.add(node.id)
+            if isinstance(node.ctx, ast.Del):
+                self.deleted.add(node.id)
         for scope in unit.scopes.by_node.values():
             if scope is not unit.scopes.module:
                 self.inner.update(scope.bindings)
-        self.all |= self.inner
 
     def needs(self, name: str, owner: Unit) -> bool:
         """Return True if this text would get the owner's name where it means something else."""
@@ -89,10 +87,10 @@ def _is_linked(unit: Unit, name: str) -> bool:
     return unit.links.meanings.get(id(bindings)) is not None and id(bindings) not in unit.links.optional
 
 
-def _free_name(name: str, unit: Unit, taken: Collection[str], words: Collection[_Words]) -> str:
+def _free_name(name: str, unit: Unit, taken: Collection[str], units: Sequence[Unit]) -> str:
     """Return a name that no text has, from a unit's name and its word."""
     free_name = f"_{unit.word}_{name}"
-    while free_name in taken or any(free_name in text.all for text in words):
+    while free_name in taken or any(free_name in other.scopes.words for other in units):
         free_name = f"_{unit.word}_{free_name}"
     return free_name
 

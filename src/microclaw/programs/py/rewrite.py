@@ -29,7 +29,7 @@ class Rewriter(ast.NodeTransformer):
         self._waits = waits
         self._graph = waits.graph
         self._module_scope = self._graph.scopes.module
-        used = self._used_names()
+        used = self._graph.scopes.words | {"main"}
         self.environment = _unused("E", used)
         self._main = _unused("main_", used)
         self._owner: Callable | None = None
@@ -48,17 +48,6 @@ class Rewriter(ast.NodeTransformer):
             body.insert(0, ast.Global(sorted(names)))
         main = ast.AsyncFunctionDef("main", _parameters(self.environment), body or [ast.Pass()], [])
         return ast.fix_missing_locations(ast.Module([main], []))
-
-    def _used_names(self) -> set[str]:
-        names = {"main", *self._module_scope.bindings}
-        for node in self._graph.scopes.of:
-            if isinstance(node, ast.Name):
-                names.add(node.id)
-        for function in self._graph.functions:
-            for node in ast.walk(function):
-                if isinstance(node, ast.arg):
-                    names.add(node.arg)
-        return names
 
     def visit(self, node: ast.AST) -> Any:
         """Return the node's replacement, at its line; the new nodes inside of it get that line at the end."""

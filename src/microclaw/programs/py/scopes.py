@@ -75,6 +75,8 @@ class Scopes(ast.NodeVisitor):
         self.by_node: dict[ast.AST, Scope] = {tree: self.module}
         self.of: dict[ast.AST, Scope] = {}
         self.parents: dict[ast.AST, ast.AST] = dict.fromkeys(tree.body, tree)
+        # All names of the text; of attributes only those that are bound in a class.
+        self.words: set[str] = set()
         self._answers: dict[tuple[object, int], Any] = {}
         self._scope = self.module
         self._all(tree.body)
@@ -206,6 +208,7 @@ class Scopes(ast.NodeVisitor):
             self._bind(node.name, Binding("other", node))
 
     def visit_Name(self, node: ast.Name) -> None:
+        self.words.add(node.id)
         if isinstance(node.ctx, ast.Store):
             self._bind(node.id, self.assigned(node), walrus=isinstance(self.parents[node], ast.NamedExpr))
         else:
@@ -230,6 +233,7 @@ class Scopes(ast.NodeVisitor):
             self.visit(node)
 
     def _bind(self, name: str, binding: Binding, *, walrus: bool = False) -> None:
+        self.words.add(name)
         scope = self._scope
         if walrus:
             scope = scope.function
