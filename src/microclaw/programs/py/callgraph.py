@@ -79,10 +79,7 @@ class Class(Struct, eq=False):
 
 
 class Reach(Struct):
-    """The targets of a call: functions of the program, one class, native code, or anything that is used as a value.
-
-    A dict keeps the order of `functions`.
-    """
+    """The targets of a call: functions of the program, one class, native code, or anything that is used as a value."""
 
     functions: dict[Callable, None] = field(default_factory=dict)
     made: Class | None = None
@@ -132,8 +129,8 @@ class PyCallGraph:
         if not isinstance(node, ast.Name) or depth > _FOLLOW:
             return None
         bindings = self.scopes.bindings(node)
-        if not bindings:
-            return self._free_origin(node)
+        if not bindings and node in self.scopes.of and self.scopes.owner(node, node.id) is None:
+            return f"{BUILTIN}.{node.id}"
         return self.scopes.answer_once("origin", bindings, lambda: self._bound_origin(bindings, depth), unknown=None)
 
     def made_by(self, node: ast.expr, origins: frozenset[str]) -> bool:
@@ -313,11 +310,6 @@ class PyCallGraph:
         if binding is None:
             return None
         return self.classes.get(binding.node)
-
-    def _free_origin(self, node: ast.Name) -> str | None:
-        if node in self.scopes.of and self.scopes.owner(node, node.id) is None:
-            return f"{BUILTIN}.{node.id}"
-        return None
 
     def _is_made_by(self, bindings: list[Binding], origins: frozenset[str]) -> bool:
         values = [binding.value for binding in bindings if isinstance(binding.value, ast.Call)]

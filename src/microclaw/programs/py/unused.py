@@ -98,12 +98,12 @@ def _find_unused(program: ast.Module, parts: Mapping[ast.AST, str | None]) -> li
             used.add(name)
             waiting += unused.pop(name, ())
             if name in _LOOKUPS:
-                for method in filter(_is_method, [*unused]):
-                    waiting += unused.pop(method)
+                for method in [*unused]:
+                    if _is_used(method, used):
+                        waiting += unused.pop(method)
         for child in ast.iter_child_nodes(node):
             defined = parts.get(child)
-            is_looked_up = defined is not None and _is_method(defined) and not used.isdisjoint(_LOOKUPS)
-            if defined is None or defined in used or is_looked_up:
+            if defined is None or _is_used(defined, used):
                 waiting.append(child)
             else:
                 assert isinstance(child, ast.stmt)
@@ -127,8 +127,9 @@ class _Without(ast.NodeTransformer):
         return new
 
 
-def _is_method(name: str) -> bool:
-    return name.startswith(".")
+def _is_used(name: str, used: Collection[str]) -> bool:
+    """Return True if a text uses a name, or may look the method of this name up."""
+    return name in used or (name.startswith(".") and any(lookup in used for lookup in _LOOKUPS))
 
 
 def _has_known_bases(defined: ast.ClassDef, class_names: Collection[str]) -> bool:
