@@ -393,7 +393,9 @@ def _device_kinds(options: GlobalOptions) -> list[set[ProgramKind]]:
 
 @command(app_group)
 @click.argument("name")
-@click.argument("file", required=False, type=Path, help="Source or a .wasm file; else its catalogue's newer version.")
+@click.argument(
+    "file", required=False, type=Path, help="Source, its folder or a .wasm file; else the newer of its catalogue."
+)
 @optimization_option
 @expect_option
 @wiring_option
@@ -419,7 +421,7 @@ def upgrade(
     if file is None:
         program = _newer_values(options, name, sets)
     else:
-        program = _program_and_wiring(options, file, name, expect, wiring)
+        program = _program_and_wiring(options, program_file(file), name, expect, wiring)
     perform(options, programs.upgrade, {"name": name, **terms, **program})
 
 
