@@ -127,6 +127,16 @@ async def test_a_name_that_an_empty_file_lacks_is_to_be_defined_there(build_py: 
         assert found.hint == hint
 
 
+async def test_a_traceback_in_the_log_ends_at_the_line_that_calls_the_driver(build_py: Build) -> None:
+    main = (
+        "import ssd1306\nfrom machine import I2C, Pin\n"
+        "i2c = I2C(0, scl=Pin(9), sda=Pin(8))\nssd1306.SSD1306_I2C(128, 64, i2c, addr=0x55)\n"
+    )
+    trial = await try_image(await build_py(main, board=BOARD), BOARD, TrialOptions(for_ms=200))
+    frames = [line.strip() for line in trial.log if line.strip().startswith("File ")]
+    assert frames == ['File "app.py", line 4, in <module>']
+
+
 @pytest.mark.parametrize(
     ("first", "second", "place", "files"),
     [

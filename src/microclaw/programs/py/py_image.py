@@ -112,12 +112,13 @@ class PyImage(Rewritten, frozen=True, kw_only=True):
     def source_traceback(self, text: str) -> str:
         """Return a board's traceback in the words of the source: its files and lines, and no frames of the firmware.
 
-        Frames of a driver are left out, so that the last one is the program's line that calls it. If there are only
-        frames of a driver, they have the line of its import. Names are as the files have them.
+        Frames of a driver are left out, so that the last one is the program's line that calls it. If a whole traceback
+        has only frames of a driver, they have the line of its import. Names are as the files have them.
         """
         marks = self.marks
         lines = code_lines(text)
-        has_own_frame = any(self._frame_line(line) > 0 for line in lines)
+        # A log has the lines of a traceback one by one: the program's own frame is in another.
+        has_own_frame = len(lines) == 1 or any(self._frame_line(line) > 0 for line in lines)
         shown = []
         for line in lines:
             frame = _FRAME.match(line)
