@@ -193,6 +193,17 @@ def test_a_library_that_cannot_be_checked_is_refused_with_its_name(name: str, me
     assert (found.file, found.line) == ("main.py", 2)
 
 
+def test_what_has_the_name_of_a_module_and_is_no_file_is_refused_by_its_name(tmp_path: Path) -> None:
+    main = tmp_path / "main.py"
+    (tmp_path / "gone.py").symlink_to(tmp_path / "nothing")
+    (tmp_path / "loop.py").symlink_to(tmp_path / "loop.py")
+    (tmp_path / "folder.py").mkdir()
+    for module in ("gone", "loop", "folder"):
+        main.write_text(f"import {module}\n")
+        with pytest.raises(BuildError, match=rf"{module}\.py cannot be read"):
+            program_values(main)
+
+
 def test_a_python_program_has_at_most_so_many_files_and_characters(tmp_path: Path) -> None:
     names = [f"m{number}" for number in range(MAX_FILES + 1)]
     for name in names:

@@ -107,6 +107,8 @@ LAMP = {"lamp.py": "def on():\n    return 1\n"}
         ("from lamp import off\n", "lamp.py has no off", "it has on"),
         ("import lamp, absent\n", "the board's MicroPython has no module absent", "put absent.py beside the program"),
         ("import lamp\nfrom .other import x\n", ".other is no module of this program", "put other.py"),
+        ("import lamp, board\n", "the board's MicroPython has no module board", "from machine import Pin"),
+        ("import lamp, main\n", "the board's MicroPython has no module main", "is the program itself"),
     ],
 )
 async def test_a_module_is_no_value(main: str, message: str, hint: str, build_py: Build) -> None:
@@ -114,6 +116,18 @@ async def test_a_module_is_no_value(main: str, message: str, hint: str, build_py
     assert message in found.message
     assert hint in (found.hint or "")
     assert found.file == "main.py"
+
+
+async def test_messages_and_tracebacks_have_the_names_of_the_files(build_py: Build) -> None:
+    lamp = "import time\nTOKEN = 'abc'\nclass Lamp:\n    ms = 80\n    @property\n    def on(self):\n"
+    lamp += "        self._wait()\n    def _wait(self):\n        time.sleep_ms(self.ms)\n"
+    main = "from lamp import Lamp, TOKEN\nlight = TOKEN\nprint(Lamp().on)\n"
+    image = await build_py(join_files("main.py", main, {"lamp.py": lamp}))
+    secrets = [warning.message for warning in image.warnings if "secret" in warning.message]
+    assert secrets == ["TOKEN looks like a secret in the source"]
+    trial = await try_image(image, BOARD, TrialOptions())
+    frames = [line.strip() for line in trial.log if line.strip().startswith("File ")]
+    assert frames[-1] == 'File "lamp.py", line 9, in _wait'
 
 
 async def test_a_name_that_an_empty_file_lacks_is_to_be_defined_there(build_py: Build) -> None:

@@ -111,6 +111,8 @@ class _Search:
             found = [name for name in names if is_file(self._folder / name)]
             if found:
                 return found
+            for name in filter(self._is_broken, names):
+                _refuse(f"{name} cannot be read", "is it a link to a file that is gone, or no file?", place)
             compiled = f"{root}{path}.mpy"
             if is_file(self._folder / compiled) and not is_of_image(module):
                 message = f"{compiled} is compiled and cannot be checked"
@@ -119,6 +121,10 @@ class _Search:
             if os.path.isdir(self._folder / root / path):  # noqa: PTH112  Path.is_dir raises for a name that is too long
                 return []
         return []
+
+    def _is_broken(self, name: str) -> bool:
+        """Return True if something has this name in the folder, and is no file."""
+        return os.path.lexists(self._folder / name)
 
 
 def _roots(module: str) -> Iterator[str]:

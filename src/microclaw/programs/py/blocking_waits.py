@@ -16,6 +16,7 @@ from msgspec import Struct
 from microclaw.programs.py.callgraph import Callable, Class, Loop, decorators_of, run_by
 from microclaw.programs.py.loops import polls
 from microclaw.programs.py.plans import UNITS_US, constant_number
+from microclaw.programs.py.py_image import COPY_END
 from microclaw.programs.py.scopes import Comprehension, Function
 from microclaw.programs.py.source import Findings
 from microclaw.programs.py.waits import Waits
@@ -155,7 +156,7 @@ class BlockingWaits:
     def join(self, tree: ast.Module) -> frozenset[Function]:
         """Put the copies into the tree and return the functions that block, also those that stay where they are."""
         copies = self._copied_functions()
-        names = self._new_names({function.name for function in copies}, "_blocking")
+        names = self._new_names({function.name for function in copies}, COPY_END)
         blocking: set[Function] = set()
         # The calls of a copy are renamed in the copy alone: the original is read first.
         for function in copies:

@@ -26,6 +26,7 @@ from microclaw.programs.py.py_image import (
     ProgramQuestion,
     PyImage,
     Rewritten,
+    in_module_words,
     program_text,
 )
 from microclaw.programs.py.source_files import python_marks
@@ -54,7 +55,10 @@ async def build(source: str, name: str, *, board: BoardProfile, cache: BuildCach
         if len(image.mpy) > MAX_MPY_BYTES and marks.marks:
             image = await _build(replace(question, is_trimmed=True), source, cache or default_cache())
         _check_size(image)
-    return replace(image, warnings=marks.all_located(image.warnings))
+    warnings = []
+    for warning in marks.all_located(image.warnings):
+        warnings.append(replace(warning, message=in_module_words(warning.message, marks)))
+    return replace(image, warnings=tuple(warnings))
 
 
 async def _build(question: ProgramQuestion, source: str, cache: BuildCache) -> PyImage:

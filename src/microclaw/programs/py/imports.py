@@ -16,9 +16,10 @@ from microclaw.programs.py.callgraph import PyCallGraph, is_none
 from microclaw.programs.py.drivers import driver_modules
 from microclaw.programs.py.scopes import IMPORT_ERRORS, Binding, canonical
 from microclaw.programs.py.source import MAX_FINDINGS, Findings
-from microclaw.programs.py.source_files import DROPPED_MODULES
+from microclaw.programs.py.source_files import BOOT, DROPPED_MODULES, MAIN
 
 _NEAR: Final = 0.7
+_CIRCUITPYTHON: Final = frozenset({"board", "digitalio", "analogio", "busio", "pwmio"})
 _TWO_NAMES: Final = {"machine.Pin.INPUT_PULLUP": ("IN", "PULL_UP"), "machine.Pin.INPUT_PULLDOWN": ("IN", "PULL_DOWN")}
 _CONSTANTS: Final = ("True", "False", "None")
 _WAITING_MODULES: Final = frozenset({"time", "asyncio", "microclaw"})
@@ -114,6 +115,10 @@ def _check_module(name: str, node: ast.AST, graph: PyCallGraph, findings: Findin
 
 
 def _hint(module: str) -> str:
+    if f"{module}.py" in (BOOT, MAIN):
+        return f"{module}.py is the program itself: move what both need into a file that both import"
+    if module in _CIRCUITPYTHON:
+        return "it is CircuitPython's, and the board has MicroPython: from machine import Pin, ADC, I2C, PWM"
     near = meant(module, (*stock_image().modules, *driver_modules()))
     return near or f"put {module.replace('.', '/')}.py beside the program, or into lib/ there"
 
@@ -121,7 +126,7 @@ def _hint(module: str) -> str:
 def _refuse_relative(node: ast.ImportFrom, findings: Findings) -> None:
     module = node.module or node.names[0].name
     message = f"{'.' * node.level}{node.module or ''} is no module of this program"
-    hint = f"put {module.replace('.', '/')}.py into the folder of this file, or leave out the points of the import"
+    hint = f"in the main file leave out the points; else put {module.replace('.', '/')}.py into the folder of this file"
     findings.error(node, message, hint)
 
 

@@ -19,9 +19,13 @@ from microclaw.text import code_lines, encodable, odd_character
 MAX_SOURCE_BYTES: Final = 65536
 # A board without PSRAM has about 60 KB for all programs' code and data.
 MAX_MPY_BYTES: Final = 32768
+COPY_END: Final = "_blocking"
+"""What is put behind the name of a function's copy that waits without its event loop."""
 LineMap: TypeAlias = tuple[int, ...]
 """The source's line for each rewritten line, both from 1; 0: none. A driver's lines have its import's as -N."""
 _FRAME: Final = re.compile(r'^(\s*File ")([^"]+)(", line )(\d+)(.*)$')
+_IN: Final = ", in "
+_COPY: Final = re.compile(rf"{COPY_END}_*$")
 _NAMES: Final = {", in main": ", in <module>", ", in main_": ", in main", ", in _ainit_": ", in __init__"}
 
 
@@ -123,14 +127,20 @@ class PyImage(Rewritten, frozen=True, kw_only=True):
         for line in lines:
             frame = _FRAME.match(line)
             if frame is None:
-                shown.append(_in_module_words(line, marks))
+                shown.append(in_module_words(line, marks))
                 continue
             number = self._frame_line(line)
             if number > 0 or (number < 0 and not has_own_frame):
                 file, file_line = marks.place(abs(number)) or (frame[2], abs(number))
-                name = _in_module_words(_NAMES.get(frame[5], frame[5]), marks)
+                name = self._source_name(in_module_words(_NAMES.get(frame[5], frame[5]), marks))
                 shown.append(f"{frame[1]}{file}{frame[3]}{file_line}{name}")
         return "\n".join(shown)
+
+    def _source_name(self, frame_name: str) -> str:
+        """Return a frame's function as the source has it, without the end that blocking_waits.py put behind a copy."""
+        if frame_name.removeprefix(_IN) in self.source:
+            return frame_name
+        return _COPY.sub("", frame_name)
 
     def _frame_line(self, line: str) -> int:
         """Return the source's line of a frame of this program, as LineMap has it; 0 for any other line."""
@@ -143,7 +153,7 @@ class PyImage(Rewritten, frozen=True, kw_only=True):
         return number
 
 
-def _in_module_words(text: str, marks: LineMarks) -> str:
+def in_module_words(text: str, marks: LineMarks) -> str:
     """Return a text with the names that the files of a program have, without the words that bundle.py put before."""
     words = {re.escape(module_of_file(file).rpartition(".")[2]) for _, _, file in marks.marks[1:]}
     if not words:
