@@ -72,7 +72,7 @@ def refused(host: Host, *words: str) -> tuple[int, str]:
         ("app changes -d virtual-1 -d virtual-9", 1, "config_error"),
         ("device label virtual-1 Room:kitchen", 1, "config_error"),
         ("device label virtual-1 --remove nothing", 1, "unknown_name"),
-        ("device wiring virtual-1 no-such-file.toml", 2, "usage"),
+        ("device wiring virtual-1 no-such-file.toml", 1, "config_error"),
         ("device wiring virtual-1 /dev/zero", 1, "config_error"),
         ("device wiring virtual-1 --add lamp", 1, "config_error"),
         ("device wiring virtual-1 --add lamp=led --remove lamp", 1, "config_error"),
