@@ -90,6 +90,8 @@ def test_a_button_and_a_display_are_wired_by_the_keyboard_alone(add_host: PageHo
     expect(tile(page, "ssd1306")).to_be_visible()
     tile(page, "ssd1306").focus()
     page.keyboard.press(" ")
+    # The card takes the keyboard when it is there.
+    expect(page.get_by_role("heading", name="SSD1306")).to_be_focused()
     wire_it.focus()
     page.keyboard.press("Enter")
     expect(page.get_by_text("Wired ssd1306-1.")).to_be_visible()
