@@ -76,7 +76,7 @@ def is_lit(page: Page) -> bool:
 def press(page: Page) -> None:
     """Hold the button down with the keyboard until the program has seen it, and let it go.
 
-    A bench that is drawn anew, as a page does while it loads, lets go of what is held: then it is pressed again.
+    A hand lets go if its bench is drawn anew, or if it loses the keyboard: then it is pressed again.
     """
     button = drawn(page, "btn1")
     hand = button.locator(".hand")
