@@ -206,12 +206,13 @@ def _sensor_on_pin(context: Context, wired: WiredPart | None) -> _PinSensor | No
     if facts.i2c is not None:
         text = f"The {name.upper()} is on the I2C bus, not on one pin."
         raise ask(text, f"show the {_spoken(quantity)} of the {name} on the display")
-    words = f"{name} on pin {pin_target(context).pin}"
+    pin = pin_target(context).pin
+    words = f"{name} on pin {pin}"
     _check_measured(facts, quantity, words)
     if f"display_{name}" not in pattern_names():
         text = f"No ready program shows what a {name.upper()} measures on a display."
         raise ask(text, f"log the {_spoken(quantity)} of the {words} every 10 s", code="not_possible")
-    return _PinSensor(name, pin_target(context).pin, words)
+    return _PinSensor(name, pin, words)
 
 
 def _check_recorded(context: Context, wired: WiredPart | None) -> None:

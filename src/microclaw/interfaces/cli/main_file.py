@@ -32,8 +32,9 @@ def program_file(path: Path) -> Path:
     sources: list[Path] = []
     for folder in folders:
         # What lies directly in the folder comes first; src has the program of a folder that has none.
-        sources = sources or _list_programs(folder)
-        for candidates in _named(_list_programs(folder), path.resolve().name):
+        programs = _list_programs(folder)
+        sources = sources or programs
+        for candidates in _named(programs, path.resolve().name):
             if candidates:
                 return _only(candidates, path)
     return _only(_starting(sources) or sources, path)

@@ -25,10 +25,10 @@ from microclaw.programs.py.source_files import (
     LIBRARY,
     MAIN,
     SourceFile,
-    as_cpython_reads,
     imports_of,
     is_of_image,
     module_of_file,
+    parse_text,
     wanted_modules,
     without_self_test,
     without_typing,
@@ -142,7 +142,7 @@ def _parse(text: str) -> ast.Module | None:
         with warnings.catch_warnings():
             # Of escapes like "\d".
             warnings.simplefilter("ignore")
-            return without_typing(ast.parse(as_cpython_reads(text.removeprefix("\ufeff"))))
+            return without_typing(parse_text(text.removeprefix("\ufeff"), MAIN))
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         return None
 

@@ -107,8 +107,7 @@ def parse_file(file: SourceFile) -> ast.Module:
     with warnings.catch_warnings():
         # Of escapes like "\d": MicroPython takes them as they are.
         warnings.simplefilter("ignore")
-        text = as_cpython_reads(file.text)
-        tree = ast.parse(text, file.name)
+        tree = parse_text(file.text, file.name)
         # Finds a `return` or `await` outside a function.
         compile(tree, file.name, "exec", dont_inherit=True)
     if "TYPE_CHECKING" in file.text:
@@ -124,24 +123,22 @@ def without_typing(tree: ast.Module) -> ast.Module:
     return without
 
 
-def as_cpython_reads(text: str) -> str:
-    """Return a text that MicroPython reads so that CPython does: tabs beside spaces, `f(1, x for x in y)`.
+def parse_text(text: str, file: str) -> ast.Module:
+    """Parse a text as MicroPython does, which also reads tabs beside spaces and `f(1, x for x in y)`.
 
     Raises what `ast.parse` raises.
     """
     for _ in range(_MAX_MENDS):
         try:
-            ast.parse(text)
+            return ast.parse(text, file)
         except TabError:
             mended = _without_tabs(text)
         except SyntaxError as exc:
             mended = _with_parentheses(text, exc)
-        else:
-            return text
         if mended == text:
             break
         text = mended
-    return text
+    return ast.parse(text, file)
 
 
 def _without_tabs(text: str) -> str:
