@@ -1,0 +1,29 @@
+"""The network that a program uses, as a value: the hosts that it talks to and the ports that it opens.
+
+It is read from the program's source, shown to its owner, stored with the program, and held by the board.
+"""
+
+from __future__ import annotations
+
+from msgspec import Struct
+
+
+class NetworkUse(Struct, frozen=True):
+    """`hosts` are "HOST:PORT", or "HOST" for every port of it, in small letters; `ports` are those that it opens."""
+
+    hosts: tuple[str, ...] = ()
+    ports: tuple[int, ...] = ()
+
+    @property
+    def text(self) -> str:
+        """Say it: "talks to api.example.org:443; opens port 80". Empty if the program uses no network."""
+        parts = []
+        if self.hosts:
+            parts.append(f"talks to {', '.join(self.hosts)}")
+        if self.ports:
+            noun = "port" if len(self.ports) == 1 else "ports"
+            parts.append(f"opens {noun} {', '.join(map(str, self.ports))}")
+        return "; ".join(parts)
+
+
+NO_NETWORK = NetworkUse()

@@ -1,0 +1,40 @@
+"""The sockets of a virtual board, as its MicroPython programs use them: what answers from expectations, or a real one.
+
+Every method returns at once. A name, an address or a handle that is wrong raises OSError with the number that a chip
+has (newlib's): ENOENT negative for an unknown name, ECONNREFUSED, EHOSTUNREACH, EADDRINUSE, EBADF.
+"""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+
+class BoardNetwork(Protocol):
+    """TCP of a board; a handle is a positive number that is never used again."""
+
+    def look_up(self, host: str) -> str:
+        """Return the IPv4 address of a name or an address, as text."""
+
+    def connect(self, host: str, port: int) -> int:
+        """Begin to connect and return the handle. `host` is the name that was looked up, or an address.
+
+        127.0.0.1 is the board: the connection arrives at its own listener.
+        """
+
+    def is_open(self, handle: int) -> bool:
+        """Return True once the peer has accepted; OSError if it refused."""
+
+    def listen(self, port: int) -> int:
+        """Open a port and return the listener's handle."""
+
+    def accept(self, handle: int) -> int | None:
+        """Return the handle of the next connection of a listener, or None."""
+
+    def send(self, handle: int, data: bytes) -> int | None:
+        """Send bytes; return how many were taken, or None if there is no room yet."""
+
+    def receive(self, handle: int, most: int) -> bytes | None:
+        """Return at most `most` bytes, b"" after the peer has closed, or None if nothing has come yet."""
+
+    def close(self, handle: int) -> None:
+        """Close a connection or a listener; nothing happens for a handle that is closed already."""
