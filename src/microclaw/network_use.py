@@ -5,6 +5,8 @@ It is read from the program's source, shown to its owner, stored with the progra
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from msgspec import Struct
 
 
@@ -24,6 +26,10 @@ class NetworkUse(Struct, frozen=True):
             noun = "port" if len(self.ports) == 1 else "ports"
             parts.append(f"opens {noun} {', '.join(map(str, self.ports))}")
         return "; ".join(parts)
+
+    def with_hosts(self, hosts: Iterable[str]) -> NetworkUse:
+        """Return it with more hosts, each once."""
+        return NetworkUse(tuple(sorted({*self.hosts, *hosts})), self.ports)
 
 
 NO_NETWORK = NetworkUse()

@@ -41,16 +41,19 @@ _CACHE_VERSION: Final = 1
 _PLACE: Final = re.compile(r'File "[^"]*", line (\d+)')
 
 
-async def build(source: str, name: str, *, board: BoardProfile, cache: BuildCache | None = None) -> PyImage:
+async def build(
+    source: str, name: str, *, board: BoardProfile, hosts: tuple[str, ...] = (), cache: BuildCache | None = None
+) -> PyImage:
     """Check a program for a board, rewrite it into a coroutine and compile it. Equal input gives equal bytes.
 
+    `hosts` are those that its owner names besides the source's.
     Raises BuildError with its diagnostics, ConfigError without the compiler.
     """
     check_name(name)
     marks = python_marks(with_plain_newlines(source))
     with findings_located(marks):
         text = program_text(source, f"{name}.py")
-        question = ProgramQuestion(text, name, board)
+        question = ProgramQuestion(text, name, board, hosts=hosts)
         image = await _build(question, source, cache or default_cache())
         if len(image.mpy) > MAX_MPY_BYTES and marks.marks:
             image = await _build(replace(question, is_trimmed=True), source, cache or default_cache())
@@ -58,7 +61,7 @@ async def build(source: str, name: str, *, board: BoardProfile, cache: BuildCach
     warnings = []
     for warning in marks.all_located(image.warnings):
         warnings.append(replace(warning, message=in_module_words(warning.message, marks)))
-    return replace(image, warnings=tuple(warnings))
+    return replace(image, warnings=tuple(warnings), network=image.network.with_hosts(hosts))
 
 
 async def _build(question: ProgramQuestion, source: str, cache: BuildCache) -> PyImage:

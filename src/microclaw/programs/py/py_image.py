@@ -12,6 +12,7 @@ from microclaw.events import ProgramKind
 from microclaw.hardware.boards.micropython.stock import PinRole
 from microclaw.hardware.boards.profile import BoardProfile
 from microclaw.hardware.parts.wiring import WiredPart
+from microclaw.network_use import NO_NETWORK, NetworkUse
 from microclaw.programs.py.source_files import module_of_file, python_marks
 from microclaw.programs.source_marks import LineMarks, with_plain_newlines
 from microclaw.text import code_lines, encodable, odd_character
@@ -43,6 +44,7 @@ class Rewritten(Struct, frozen=True, kw_only=True):
     `arch` is the processor of its native or viper functions; None: it runs on every chip.
     `analog`: pins that it reads with an ADC alone. `wired`: the parts that it names with their pins.
     `clocks`: the functions of `time` that it reads and that start again at 0: ticks_ms before ticks_us, ticks_cpu.
+    `network`: the hosts that it talks to, and the ports that it opens.
     """
 
     rewritten: str
@@ -54,18 +56,21 @@ class Rewritten(Struct, frozen=True, kw_only=True):
     clocks: tuple[str, ...] = ()
     analog: tuple[int, ...] = ()
     wired: tuple[WiredPart, ...] = ()
+    network: NetworkUse = NO_NETWORK
 
 
 class ProgramQuestion(Struct, frozen=True):
     """The host's question to its reader (reader.py); without a board only whether the text is Python.
 
     `is_trimmed`: without the definitions that nothing uses, because with them the program is too large.
+    `hosts`: those that its owner names (--hosts), because it computes them at run time.
     """
 
     source: str
     name: str = "program"
     board: BoardProfile | None = None
     is_trimmed: bool = False
+    hosts: tuple[str, ...] = ()
 
 
 class ProgramAnswer(Struct, frozen=True):
