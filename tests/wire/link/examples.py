@@ -90,5 +90,10 @@ EXAMPLES: dict[str, Envelope] = {
     "ota_cancel": Envelope(ID, m.OtaCancel("1.1.0"), NOW_MS, 7),
     "ota_status": Envelope(ID, m.OtaStatus("1.1.0", "downloading", 0.5), NOW_MS, 8),
     "blob_read": Envelope(ID, m.BlobRead(bytes(range(32)), 16_384, 4_096), NOW_MS),
+    "fetch": Envelope(
+        ID, m.Fetch("lamp", "POST", "https://api.example.org/x", {"x-key": "k"}, 2, 8_192, 20_000), NOW_MS
+    ),
+    "fetched": Envelope(ID, m.Fetched(200, {"content-type": "application/json"}, 9), NOW_MS, re=ASKED),
+    "fetch_piece": Envelope(ID, m.FetchPiece(b'{"t": 21}'), NOW_MS, re=ASKED),
     "ota_status-failed": Envelope(ID, m.OtaStatus("1.1.0", "failed", 1.0, "wrong hash"), NOW_MS, 9),
 }  # fmt: skip

@@ -315,6 +315,35 @@ class BlobRead(FromDevice, frozen=True):
     length: values.BlobLength
 
 
+class Fetch(FromDevice, frozen=True):
+    """Asks the host for an HTTPS request of a program; answered by `fetched`, or by an `error` that is not fatal.
+
+    `size` bytes of the request's body follow in pieces; the device has room for `most` bytes of the answer's body.
+    """
+
+    app: str
+    method: str
+    url: str
+    headers: values.TextMap
+    size: values.Uint
+    most: values.Uint
+    timeout_ms: values.Uint
+
+
+class Fetched(FromHost, frozen=True):
+    """The head of a server's answer; `size` bytes of its body follow in pieces. Names of headers are small."""
+
+    status: values.HttpStatus
+    headers: values.TextMap
+    size: values.Uint
+
+
+class FetchPiece(FromBoth, frozen=True):
+    """The next bytes of a body, of the fetch that `re` names."""
+
+    data: values.Piece
+
+
 class OtaStatus(FromDevice, frozen=True):
     durable: ClassVar = Durable.ALWAYS
     version: str
