@@ -21,6 +21,8 @@ from microclaw.virtual.bench import BoardParts
 from microclaw.virtual.bus_time import UartQueue
 from microclaw.virtual.clock import Clock
 from microclaw.virtual.line_buffers import LineBuffer
+from microclaw.virtual.network.board_network import BoardNetwork
+from microclaw.virtual.network.canned import CannedNetwork
 from microclaw.virtual.pin_state import PinJoins, PinState
 from microclaw.virtual.pwm_channels import PwmChannels
 from microclaw.wire.board_replies import ABSENT, GPIO_ERROR, EdgeRow, LedRow, LogRow, PinRow, PwmRow
@@ -33,7 +35,6 @@ LED_RING_BYTES: Final = 262_144
 MAX_ABSENT: Final = 16
 
 PowerEvent: TypeAlias = Literal["cut", "on"]
-
 
 UNNAMED: Final = "virtual-1"
 """The name of a board that nobody gave one."""
@@ -65,6 +66,7 @@ class Board:
         self._pins = {number: PinState(number) for number in sorted(profile.pins)}
         self._joins = PinJoins()
         self.adc = AdcInputs(profile)
+        self.network: BoardNetwork = CannedNetwork(clock)
         self.boot_edge = 0  # number of the first edge since the last boot
         self._edges: FairRing[EdgeRow] = FairRing(EDGE_RING, lambda _: None)
         self._pwm: FairRing[PwmRow] = FairRing(PWM_RING, lambda _: None)
@@ -288,7 +290,6 @@ class Board:
         """Return console lines without their ends.
 
         A line that got no end for a second of board time counts as ended.
-
         Each program has a share of the room: one that floods pushes out its own lines.
         """
         with self.lock:

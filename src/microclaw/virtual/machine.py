@@ -17,12 +17,14 @@ from microclaw.hardware.parts.wiring_check import check_wiring
 from microclaw.virtual.board import PowerEvent
 from microclaw.virtual.clock import ClockTimer
 from microclaw.virtual.firmware.program_runners import ProgramRunners
+from microclaw.virtual.network.canned import CannedNetwork
 from microclaw.virtual.part_states import PartStates
 from microclaw.virtual.ports.serial_port import SerialPty, SerialTcp
 from microclaw.virtual.ports.wasmachine import Faults, WasmachinePort
 from microclaw.virtual.virtual_clock import VirtualClock
 from microclaw.wire import board_control as wire
 from microclaw.wire import board_replies as replies
+from microclaw.wire.canned_lines import BrokerMessage, CannedLine, PageRequest
 from microclaw.wire.fair_ring import FairPage
 from microclaw.wire.link.messages import RunTask
 
@@ -36,7 +38,16 @@ LOOP_BOOTS = 5
 LOOP_S = 10.0
 
 _HistoryRequest: TypeAlias = wire.Edges | wire.ReadLog | wire.Pwm | wire.Leds | wire.Shown | wire.Values | wire.Screens
-R = TypeVar("R", replies.EdgeRow, replies.PwmRow, replies.LedRow, replies.ShownRow, replies.ScreenRow, replies.LogRow)
+R = TypeVar(
+    "R",
+    replies.EdgeRow,
+    replies.PwmRow,
+    replies.LedRow,
+    replies.ShownRow,
+    replies.ScreenRow,
+    replies.LogRow,
+    replies.TrafficRow,
+)
 
 
 class VirtualMachine:
@@ -95,6 +106,11 @@ class VirtualMachine:
             case wire.Wire(parts=tables):
                 self._wire(tables)
                 return self._done()
+            case wire.Network(lines=lines):
+                self._add_lines(lines)
+                return self._done()
+            case wire.Traffic(since=since):
+                return self._traffic_page(since)
             case wire.Power(action=action):
                 {"cut": self.board.power_cut, "on": self.board.power_on, "reset": self.board.reset}[action]()
                 return self._done()
@@ -168,6 +184,7 @@ class VirtualMachine:
     def _on_power(self, event: PowerEvent) -> None:
         if event == "cut":
             self.runners.power_cut()
+            self.board.network.power_cut()
             if self.link is not None:
                 self.link.power_cut()
             for port in self.ports:
@@ -216,6 +233,24 @@ class VirtualMachine:
         page = self.board.parts.screens(since, wire.MAX_EDGES_A_PAGE)
         sizes = [len(row.data) + 100 for row in page.records]
         return replies.ScreenPage(*_first_bytes(page, sizes, wire.MAX_SCREEN_BYTES_A_PAGE))
+
+    def _traffic_page(self, since: int) -> replies.TrafficPage:
+        page = self._canned_network.traffic(since, wire.MAX_EDGES_A_PAGE)
+        sizes = [len(json.dumps(row)) for row in page.records]
+        return replies.TrafficPage(*_first_bytes(page, sizes, wire.MAX_TRAFFIC_BYTES_A_PAGE))
+
+    @property
+    def _canned_network(self) -> CannedNetwork:
+        network = self.board.network
+        if not isinstance(network, CannedNetwork):
+            raise CallRejected("this board has a real network", next_step="start it without --network")
+        return network
+
+    def _add_lines(self, lines: Sequence[CannedLine]) -> None:
+        for line in lines:
+            if isinstance(line, BrokerMessage | PageRequest) and line.at_ms is not None:
+                self._check_time(line.at_ms)
+        self._canned_network.add(lines)
 
     def _set(self, request: wire.SetInput | wire.SetAdc | wire.SetSensor) -> replies.Done:
         if request.at_ms is None:

@@ -15,6 +15,7 @@ from msgspec import Meta, Struct, ValidationError, convert, field, to_builtins
 
 from microclaw.errors import CallRejected, ProtocolError
 from microclaw.wire import board_replies as replies
+from microclaw.wire.canned_lines import CannedLine
 from microclaw.wire.jsonline import parse_object
 from microclaw.wire.link.values import TaskKind
 
@@ -24,6 +25,8 @@ MAX_LOG_BYTES_A_PAGE = 24_000
 MAX_LED_CHANGES_A_PAGE = 6  # of at most 4096 bytes
 MAX_SHOWN_A_PAGE = 500  # an id and a name have at most 32 characters each
 MAX_SCREEN_BYTES_A_PAGE = 200_000
+MAX_TRAFFIC_BYTES_A_PAGE = 100_000
+MAX_CANNED_LINES = 1_000  # in one request
 MAX_REPLY_BYTES = 524_288  # one picture of 320 x 480 colors that cannot be compressed
 MAX_ADVANCE_MS = 86_400_000.0
 MAX_PIN = 63
@@ -140,6 +143,18 @@ class Wire(Request[replies.Done], frozen=True, tag="wire"):
     parts: Mapping[str, Mapping[str, Any]]
 
 
+class Network(Request[replies.Done], frozen=True, tag="network"):
+    """Add lines that answer the board's programs in place of a network, and what comes to them from there."""
+
+    lines: Annotated[tuple[CannedLine, ...], Meta(max_length=MAX_CANNED_LINES)]
+
+
+class Traffic(Request[replies.TrafficPage], frozen=True, tag="traffic"):
+    """What programs said on the board's network, from number `since` on."""
+
+    since: replies.Whole = 0
+
+
 class Power(Request[replies.Done], frozen=True, tag="power"):
     action: PowerAction
 
@@ -206,6 +221,8 @@ AnyRequest: TypeAlias = (
     | SetAdc
     | SetSensor
     | Wire
+    | Network
+    | Traffic
     | Power
     | Fault
     | Advance

@@ -169,7 +169,27 @@ class ScreenRow(NamedTuple):
     mark: str
 
 
-Row = TypeVar("Row", PwmRow, LedRow, ShownRow, ScreenRow)
+TrafficKind: TypeAlias = Literal["asked", "published", "received", "lost", "answered", "unknown", "listening"]
+"""What a row of the network's traffic is about.
+
+asked: a program asked a server ("GET api.example.org/x"). published: it sent a message (its topic) to a broker.
+received, lost: a message came to it, or to nobody. answered: its own server answered ("GET :80/led/on").
+unknown: a host, or a path of one, that no line answers for. listening: it opened a port (":80").
+"""
+
+
+class TrafficRow(NamedTuple):
+    """What was said on the board's network; `text` is the beginning of the body. `app` None: not known."""
+
+    t_ms: Number
+    app: str | None
+    kind: TrafficKind
+    what: str
+    status: Whole | None
+    text: str
+
+
+Row = TypeVar("Row", PwmRow, LedRow, ShownRow, ScreenRow, TrafficRow)
 
 
 class ChangePage(Struct, Generic[Row], frozen=True):
@@ -183,6 +203,7 @@ PwmPage: TypeAlias = ChangePage[PwmRow]
 LedPage: TypeAlias = ChangePage[LedRow]
 ShownPage: TypeAlias = ChangePage[ShownRow]
 ScreenPage: TypeAlias = ChangePage[ScreenRow]
+TrafficPage: TypeAlias = ChangePage[TrafficRow]
 
 
 class PartScreen(Struct, frozen=True):

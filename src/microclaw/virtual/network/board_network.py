@@ -38,3 +38,6 @@ class BoardNetwork(Protocol):
 
     def close(self, handle: int) -> None:
         """Close a connection or a listener; nothing happens for a handle that is closed already."""
+
+    def power_cut(self) -> None:
+        """Close everything at once: the chip has no power, or starts again."""

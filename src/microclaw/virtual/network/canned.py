@@ -1,0 +1,278 @@
+"""The network of a board that has none: lines of expectations answer its programs, and what they say is recorded.
+
+Nothing leaves the board. It has the methods of board_network.py, at once and on the board's clock. HTTP servers answer
+by their lines, MQTT brokers pass messages on, and clients ask the program's own servers, whose ports are open here.
+"""
+
+from __future__ import annotations
+
+import itertools
+import threading
+from collections import deque
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Final, assert_never
+
+from microclaw.errors import CallRejected
+from microclaw.virtual.clock import Clock
+from microclaw.virtual.network.canned_hosts import CannedHosts
+from microclaw.virtual.network.connection import Connection, Peer, PipePeer
+from microclaw.virtual.network.mqtt_broker import BrokerPeer, Routes
+from microclaw.virtual.network.traffic import Traffic
+from microclaw.wire.board_replies import TrafficRow
+from microclaw.wire.canned_lines import Broker, BrokerMessage, CannedLine, HttpAnswer, PageRequest
+from microclaw.wire.fair_ring import FairPage
+
+if TYPE_CHECKING:
+    from microclaw.virtual.network.http_peers import HttpRequest, HttpServer, PageAnswer
+
+ITSELF: Final = "127.0.0.1"
+"""The board, for its own programs."""
+MAX_OPEN: Final = 16
+"""Connections and listeners; a chip has sockets for about as many."""
+MAX_BACKLOG: Final = 5
+MAX_LINES: Final = 10_000
+ENOENT: Final = 2  # newlib's numbers, from here on
+EBADF: Final = 9
+ENFILE: Final = 23
+ECONNRESET: Final = 104
+ECONNREFUSED: Final = 111
+EADDRINUSE: Final = 112
+EHOSTUNREACH: Final = 118
+
+
+class _Listener:
+    """An open port of a program, with the connections that it has not accepted."""
+
+    def __init__(self, port: int) -> None:
+        self.port = port
+        self.waiting: deque[Connection] = deque()
+
+
+class CannedNetwork:
+    """The sockets of a board whose network is canned. Any thread may call; nothing is called back under its lock."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._lock = threading.RLock()
+        self._hosts = CannedHosts()
+        self._traffic = Traffic(clock)
+        self._routes = Routes(lambda topic, data: self._traffic.note("published", topic, data=data))
+        self._numbers = itertools.count(1)
+        self._connections: dict[int, Connection] = {}
+        self._refusing: set[int] = set()
+        self._listeners: dict[int, _Listener] = {}
+        self._line_count = 0
+
+    # The test bench's side.
+
+    def add(self, lines: Sequence[CannedLine]) -> None:
+        """Add lines. Raises CallRejected if there are too many."""
+        with self._lock:
+            self._line_count += len(lines)
+            if self._line_count > MAX_LINES:
+                raise CallRejected(f"more than {MAX_LINES:,} lines of a network", next_step="give fewer lines")
+            for line in lines:
+                self._add(line)
+
+    def traffic(self, since: int = 0, limit: int | None = None) -> FairPage[TrafficRow]:
+        """Return what was said, from a row's number on."""
+        with self._lock:
+            return self._traffic.since(since, limit)
+
+    def power_cut(self) -> None:
+        """Forget every connection and listener; the lines stay. What was to come is gone with the clock's time."""
+        with self._lock:
+            self._connections.clear()
+            self._refusing.clear()
+            self._listeners.clear()
+            self._routes.sessions.clear()
+
+    def _add(self, line: CannedLine) -> None:
+        match line:
+            case HttpAnswer() | Broker():
+                self._hosts.add(line)
+            case BrokerMessage(at_ms=at_ms):
+                self._at(at_ms, lambda: self._send_message(line))
+            case PageRequest(at_ms=at_ms):
+                self._at(at_ms, lambda: self._ask_page(line))
+            case _:
+                assert_never(line)
+
+    # The programs' side: docs in board_network.py.
+
+    def look_up(self, host: str) -> str:
+        """Return the address of a host; OSError if no line is for it."""
+        with self._lock:
+            address = self._hosts.look_up(host)
+            if address is None:
+                self._traffic.note("unknown", host)
+                raise OSError(-ENOENT, f"no line of the expectations answers for {host}")
+            return address
+
+    def connect(self, host: str, port: int) -> int:
+        """Begin a connection with a host of the lines, or with a listener of the board's own."""
+        with self._lock:
+            connection = Connection()
+            if host == ITSELF:
+                connection.peer = self._knock(port, connection)
+            else:
+                connection.peer = self._peer(self._hosts.name_of(host), port, connection)
+            handle = self._keep(connection)
+            if connection.peer is None:
+                self._refusing.add(handle)
+            return handle
+
+    def is_open(self, handle: int) -> bool:
+        """Return True, or raise OSError if the peer refused."""
+        with self._lock:
+            self._connection(handle)
+            if handle in self._refusing:
+                raise OSError(ECONNREFUSED, "refused")
+            return True
+
+    def listen(self, port: int) -> int:
+        """Open a port; OSError if it is open already."""
+        with self._lock:
+            if any(listener.port == port for listener in self._listeners.values()):
+                raise OSError(EADDRINUSE, f"port {port} is open already")
+            self._check_room()
+            handle = next(self._numbers)
+            self._listeners[handle] = _Listener(port)
+            self._traffic.note("listening", f":{port}")
+            return handle
+
+    def accept(self, handle: int) -> int | None:
+        """Return the next connection of a listener, or None."""
+        with self._lock:
+            listener = self._listeners.get(handle)
+            if listener is None:
+                raise OSError(EBADF, "no listener")
+            if not listener.waiting:
+                return None
+            return self._keep(listener.waiting.popleft())
+
+    def send(self, handle: int, data: bytes) -> int | None:
+        """Send bytes; return how many were taken, None if there is no room yet."""
+        with self._lock:
+            peer = self._connection(handle).peer
+            if peer is None:
+                raise OSError(ECONNREFUSED, "refused")
+            if not data:
+                return 0
+            return peer.receive(data) or None
+
+    def receive(self, handle: int, most: int) -> bytes | None:
+        """Return bytes, b"" at the end, None if nothing has come yet."""
+        with self._lock:
+            return self._connection(handle).take(most)
+
+    def close(self, handle: int) -> None:
+        """Close a connection or a listener."""
+        with self._lock:
+            self._listeners.pop(handle, None)
+            self._refusing.discard(handle)
+            connection = self._connections.pop(handle, None)
+            if connection is not None and connection.peer is not None:
+                connection.peer.closed()
+
+    def _keep(self, connection: Connection) -> int:
+        self._check_room()
+        handle = next(self._numbers)
+        self._connections[handle] = connection
+        return handle
+
+    def _check_room(self) -> None:
+        if len(self._connections) + len(self._listeners) >= MAX_OPEN:
+            raise OSError(ENFILE, f"{MAX_OPEN} sockets are open already")
+
+    def _connection(self, handle: int) -> Connection:
+        connection = self._connections.get(handle)
+        if connection is None:
+            raise OSError(EBADF, "no connection")
+        if connection.is_reset:
+            raise OSError(ECONNRESET, "the peer broke the connection off")
+        return connection
+
+    # Who answers.
+
+    def _peer(self, host: str, port: int, connection: Connection) -> Peer | None:
+        """Return a host's end of a connection, None if it refuses. OSError if no line is for the host."""
+        if self._hosts.has_broker(host, port):
+            return BrokerPeer(connection, self._routes, f"{host}:{port}")
+        if not self._hosts.has_server(host, port):
+            self._traffic.note("unknown", f"{host}:{port}")
+            raise OSError(EHOSTUNREACH, f"no line of the expectations answers for {host}:{port}")
+        if self._hosts.refuses(host, port):
+            self._traffic.note("asked", f"{host}:{port}", data=b"refused")
+            return None
+        from microclaw.virtual.network.http_peers import HttpServer  # h11 is for programs that use HTTP
+
+        return HttpServer(connection, lambda server, request: self._answer(host, port, server, request))
+
+    def _knock(self, port: int, connection: Connection) -> Peer | None:
+        """Return the end of a listener of this board's, None if there is none."""
+        served = Connection()
+        served.peer = PipePeer(connection)
+        if self._offer(port, served):
+            return PipePeer(served)
+        return None
+
+    def _offer(self, port: int, connection: Connection) -> bool:
+        """Let a connection wait at an open port; return False if the port is not open or has no room."""
+        for listener in self._listeners.values():
+            if listener.port == port and len(listener.waiting) < MAX_BACKLOG:
+                listener.waiting.append(connection)
+                return True
+        return False
+
+    def _answer(self, host: str, port: int, server: HttpServer, request: HttpRequest) -> None:
+        """Answer a request to a server of the lines."""
+        what = f"{request.method} {host}{request.target}"
+        answer = self._hosts.next_answer(host, port, request.method, request.target)
+        if answer is None:
+            self._traffic.note("unknown", what, data=request.body)
+            missing = HttpAnswer(request.method, host, status=404, text="no line of the expectations answers this\n")
+            self._later(missing.delay_ms, lambda: server.reply(missing))
+            return
+        status = answer.status if answer.kind == "answer" else None
+        self._traffic.note("asked", what, status=status, data=request.body)
+        if answer.kind == "answer":
+            self._later(answer.delay_ms, lambda: server.reply(answer))
+        elif answer.kind == "refused":
+            server.break_off()
+
+    def _later(self, delay_ms: float, act: Callable[[], None]) -> None:
+        self._at(self._clock.now_ms() + delay_ms, act)
+
+    def _at(self, t_ms: float | None, act: Callable[[], None]) -> None:
+        """Act at a board time under the lock; None: now."""
+
+        def locked() -> None:
+            with self._lock:
+                act()
+
+        if t_ms is None:
+            locked()
+        else:
+            self._clock.call_at(t_ms, locked)
+
+    def _send_message(self, message: BrokerMessage) -> None:
+        data = message.text.encode()
+        is_wanted = self._routes.send_to_all(message.topic, data)
+        self._traffic.note("received" if is_wanted else "lost", message.topic, data=data)
+
+    # The clients of the program's own server.
+
+    def _ask_page(self, request: PageRequest) -> None:
+        from microclaw.virtual.network.http_peers import PageClient
+
+        what = f"{request.method} :{request.port}{request.path}"
+        client = PageClient(request, lambda answer: self._note_answer(what, answer))
+        connection = Connection()
+        connection.peer = client
+        connection.put(client.request_bytes)
+        if not self._offer(request.port, connection):
+            self._traffic.note("answered", what, data=f"nothing takes connections on port {request.port}".encode())
+
+    def _note_answer(self, what: str, answer: PageAnswer) -> None:
+        self._traffic.note("answered", what, status=answer.status, data=answer.body)

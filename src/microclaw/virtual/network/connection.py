@@ -1,0 +1,75 @@
+"""One end of a TCP connection of a program's in a canned network, and who is at the other end. No IO, no lock."""
+
+from __future__ import annotations
+
+from typing import Final, Protocol
+
+MAX_WAITING_BYTES: Final = 65_536
+"""Of what a program has not read. A chip's own buffers are smaller; who sends more to it waits, or gives up."""
+
+
+class Peer(Protocol):
+    """The other end of a connection."""
+
+    def receive(self, data: bytes) -> int:
+        """Take bytes that the program sends; return how many: 0 if there is no room yet."""
+
+    def closed(self) -> None:
+        """Note that the program closed its end."""
+
+
+class Connection:
+    """A program's end: what has come for it. The peer calls `put`, `finish` and `reset`, the network the rest."""
+
+    def __init__(self) -> None:
+        self.peer: Peer | None = None
+        self.is_reset = False
+        self._waiting = bytearray()
+        self._is_finished = False
+
+    @property
+    def room(self) -> int:
+        """How many bytes the peer may still send."""
+        return MAX_WAITING_BYTES - len(self._waiting)
+
+    def put(self, data: bytes) -> None:
+        """Let bytes arrive. A program that reads too little of what comes loses its connection."""
+        if self._is_finished:
+            return
+        if len(data) > self.room:
+            self.reset()
+        else:
+            self._waiting += data
+
+    def finish(self) -> None:
+        """Send nothing more: the program reads the rest, then the end."""
+        self._is_finished = True
+
+    def reset(self) -> None:
+        """Break the connection off."""
+        self._waiting.clear()
+        self._is_finished = True
+        self.is_reset = True
+
+    def take(self, most: int) -> bytes | None:
+        """Return what has come, b"" at the end, None if nothing has come yet."""
+        if not self._waiting:
+            return b"" if self._is_finished else None
+        data = bytes(self._waiting[:most])
+        del self._waiting[:most]
+        return data
+
+
+class PipePeer:
+    """The other end of a connection between two programs of one board."""
+
+    def __init__(self, other: Connection) -> None:
+        self._other = other
+
+    def receive(self, data: bytes) -> int:
+        piece = data[: self._other.room]
+        self._other.put(piece)
+        return len(piece)
+
+    def closed(self) -> None:
+        self._other.finish()

@@ -1,0 +1,83 @@
+"""What answers the programs of a virtual board in place of a network, as values: each is a line of expectations.
+
+No IO. The board's end is virtual/network/canned.py, the lines are read in programs/proof/expectation_forms.py.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Final, Literal, TypeAlias
+
+from msgspec import Meta, Struct
+
+from microclaw.wire.link import values
+
+ANSWER_MS: Final = 20.0
+"""How long a server takes where a line does not say it: as one nearby."""
+MAX_TEXT_CHARS: Final = 4_000
+"""Of one answer, message or body: whatever its characters are, a request of the control socket has room for it."""
+MAX_NAME_CHARS: Final = 253  # RFC 1035
+MAX_PATH_CHARS: Final = 1_000
+
+Number: TypeAlias = values.Finite
+Port: TypeAlias = Annotated[int, Meta(ge=1, le=65_535)]
+Host: TypeAlias = Annotated[str, Meta(min_length=1, max_length=MAX_NAME_CHARS)]
+Path: TypeAlias = Annotated[str, Meta(pattern=r"\A/[!-~]*\Z", max_length=MAX_PATH_CHARS)]
+Topic: TypeAlias = Annotated[str, Meta(pattern=r"\A[^#+\0]+\Z", max_length=MAX_PATH_CHARS)]
+Text: TypeAlias = Annotated[str, Meta(max_length=MAX_TEXT_CHARS)]
+Method: TypeAlias = Annotated[str, Meta(pattern=r"\A[A-Z]{1,16}\Z")]
+HeaderName: TypeAlias = Annotated[str, Meta(pattern=r"\A[0-9A-Za-z-]{1,64}\Z")]
+HeaderValue: TypeAlias = Annotated[str, Meta(pattern=r"\A(?:[!-~](?:[ -~]{0,300}[!-~])?)?\Z")]
+Headers: TypeAlias = Annotated[tuple[tuple[HeaderName, HeaderValue], ...], Meta(max_length=16)]
+AnswerKind: TypeAlias = Literal["answer", "refused", "no answer"]
+
+
+class _Line(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True, tag_field="line"):
+    pass
+
+
+class HttpAnswer(_Line, frozen=True, tag="http"):
+    """The answer of a server to one request. `port` None: 80, and 443 for what is asked by https.
+
+    `path` with a query is for this query only, one without a query for all. If several lines are for the same request,
+    they answer one after the other, and the last one from then on. `kind` refused: the server takes no connection, or
+    breaks it off if another line has an answer of that server's; no answer: it says nothing.
+    """
+
+    method: Method
+    host: Host
+    path: Path = "/"
+    port: Port | None = None
+    kind: AnswerKind = "answer"
+    status: Annotated[int, Meta(ge=200, le=599)] = 200
+    text: Text = ""
+    headers: Headers = ()
+    delay_ms: Annotated[float, Meta(ge=0, le=86_400_000)] = ANSWER_MS
+
+
+class Broker(_Line, frozen=True, tag="broker"):
+    """An MQTT broker. `port` None: 1883 and 8883."""
+
+    host: Host
+    port: Port | None = None
+
+
+class BrokerMessage(_Line, frozen=True, tag="message"):
+    """A message that comes to all brokers at a board time; None: now."""
+
+    topic: Topic
+    text: Text
+    at_ms: Number | None = None
+
+
+class PageRequest(_Line, frozen=True, tag="request"):
+    """A request of a client to the program's own server at a board time; None: now."""
+
+    method: Method
+    path: Path
+    port: Port = 80
+    text: Text = ""
+    headers: Headers = ()
+    at_ms: Number | None = None
+
+
+CannedLine: TypeAlias = HttpAnswer | Broker | BrokerMessage | PageRequest
