@@ -196,6 +196,8 @@ def test_an_answer_that_is_no_http_is_shown_as_it_is() -> None:
 
 def test_the_board_reaches_its_own_listener() -> None:
     bench = CannedBench()
+    changes: list[int] = []
+    bench.network.on_change = changes.append
     listener = bench.network.listen(80)
     asking = bench.network.connect(canned.ITSELF, 80)
     served = bench.network.accept(listener)
@@ -205,6 +207,9 @@ def test_the_board_reaches_its_own_listener() -> None:
     sent = bench.network.send(served, bytes(MAX_WAITING_BYTES + 1))
     assert sent == MAX_WAITING_BYTES
     assert bench.network.send(served, b"x") is None
+    assert bench.network.receive(asking, 1) == b"\0"
+    assert bench.network.send(served, b"x") == 1
+    assert changes == [listener, served, asking, asking, served, asking]
     bench.network.close(served)
     assert len(bench.read(asking) or b"") == MAX_WAITING_BYTES
     assert bench.read(asking) == b""

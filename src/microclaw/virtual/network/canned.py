@@ -49,9 +49,10 @@ class _Listener:
 
 
 class CannedNetwork:
-    """The sockets of a board whose network is canned. Any thread may call; nothing is called back under its lock."""
+    """The sockets of a board whose network is canned. Any thread may call; `on_change` is called under its lock."""
 
     def __init__(self, clock: Clock) -> None:
+        self.on_change: Callable[[int], None] = _nothing
         self._clock = clock
         self._lock = threading.RLock()
         self._hosts = CannedHosts()
@@ -164,7 +165,11 @@ class CannedNetwork:
     def receive(self, handle: int, most: int) -> bytes | None:
         """Return bytes, b"" at the end, None if nothing has come yet."""
         with self._lock:
-            return self._connection(handle).take(most)
+            connection = self._connection(handle)
+            data = connection.take(most)
+            if data and isinstance(connection.peer, PipePeer):
+                connection.peer.note_room()
+            return data
 
     def close(self, handle: int) -> None:
         """Close a connection or a listener."""
@@ -172,6 +177,8 @@ class CannedNetwork:
             self._listeners.pop(handle, None)
             self._refusing.discard(handle)
             connection = self._connections.pop(handle, None)
+            if connection is not None:
+                connection.on_change = lambda: None
             if connection is not None and connection.peer is not None:
                 connection.peer.closed()
 
@@ -179,6 +186,7 @@ class CannedNetwork:
         self._check_room()
         handle = next(self._numbers)
         self._connections[handle] = connection
+        connection.on_change = lambda: self.on_change(handle)
         return handle
 
     def _check_room(self) -> None:
@@ -219,9 +227,10 @@ class CannedNetwork:
 
     def _offer(self, port: int, connection: Connection) -> bool:
         """Let a connection wait at an open port; return False if the port is not open or has no room."""
-        for listener in self._listeners.values():
+        for handle, listener in self._listeners.items():
             if listener.port == port and len(listener.waiting) < MAX_BACKLOG:
                 listener.waiting.append(connection)
+                self.on_change(handle)
                 return True
         return False
 
@@ -276,3 +285,7 @@ class CannedNetwork:
 
     def _note_answer(self, what: str, answer: PageAnswer) -> None:
         self._traffic.note("answered", what, status=answer.status, data=answer.body)
+
+
+def _nothing(_handle: int) -> None:
+    """Tell nobody: no interpreter runs."""

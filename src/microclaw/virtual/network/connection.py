@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Final, Protocol
 
 MAX_WAITING_BYTES: Final = 65_536
@@ -19,9 +20,13 @@ class Peer(Protocol):
 
 
 class Connection:
-    """A program's end: what has come for it. The peer calls `put`, `finish` and `reset`, the network the rest."""
+    """A program's end: what has come for it. The peer calls `put`, `finish` and `reset`, the network the rest.
+
+    `on_change` is called if something has come, the end too, or the peer has room again.
+    """
 
     def __init__(self) -> None:
+        self.on_change: Callable[[], None] = lambda: None
         self.peer: Peer | None = None
         self.is_reset = False
         self._waiting = bytearray()
@@ -34,22 +39,24 @@ class Connection:
 
     def put(self, data: bytes) -> None:
         """Let bytes arrive. A program that reads too little of what comes loses its connection."""
-        if self._is_finished:
+        if self._is_finished or not data:
             return
         if len(data) > self.room:
             self.reset()
         else:
             self._waiting += data
+            self.on_change()
 
     def finish(self) -> None:
         """Send nothing more: the program reads the rest, then the end."""
         self._is_finished = True
+        self.on_change()
 
     def reset(self) -> None:
         """Break the connection off."""
         self._waiting.clear()
-        self._is_finished = True
         self.is_reset = True
+        self.finish()
 
     def take(self, most: int) -> bytes | None:
         """Return what has come, b"" at the end, None if nothing has come yet."""
@@ -61,7 +68,7 @@ class Connection:
 
 
 class PipePeer:
-    """The other end of a connection between two programs of one board."""
+    """The other end of a connection between two programs of one board: `other`, which may read or send more."""
 
     def __init__(self, other: Connection) -> None:
         self._other = other
@@ -73,3 +80,7 @@ class PipePeer:
 
     def closed(self) -> None:
         self._other.finish()
+
+    def note_room(self) -> None:
+        """Note that the program read something, so that the other may send again."""
+        self._other.on_change()
