@@ -16,7 +16,7 @@ SOURCES = {
     "flash_pin.c": '#include "microclaw.h"\nint main(void) {\n    gpio_open(26, GPIO_OUT);\n    return 0;\n}\n',
     "sketch.ino": "void setup() {\n  nosuch(1);\n}\nvoid loop() {}\n",
     "class.cpp": "class Lamp {\n  int pin\n};\nint main() { return 0; }\n",
-    "socket.py": "import socket\nprint(1)\n",
+    "bluetooth.py": "import bluetooth\nprint(1)\n",
     "busy.py": "from machine import Pin\nled = Pin(26, Pin.OUT)\n",
     "trap.c": '#include "microclaw.h"\nvoid on_init(void) { __builtin_trap(); }\n',
     "fine.py": "print(1)\n",
@@ -121,7 +121,7 @@ def test_a_program_is_refused(busy: Host, tmp_path: Path, file: str, error: str,
     assert [one["line"] for one in found.get("diagnostics", [])][:1] == ([] if line is None else [line])
 
 
-@pytest.mark.parametrize(("file", "line"), [("socket.py", 1), ("busy.py", 2)])
+@pytest.mark.parametrize(("file", "line"), [("bluetooth.py", 1), ("busy.py", 2)])
 def test_a_python_program_is_refused_before_anything_is_sent(tmp_path: Path, file: str, line: int) -> None:
     (tmp_path / file).write_text(SOURCES[file])
     ran = microclaw(tmp_path / "home", "--json", "app", "build", str(tmp_path / file))

@@ -16,7 +16,8 @@ from msgspec import Struct, field
 from microclaw.programs.py.scopes import Binding, Function, Scope, Scopes
 
 BUILTIN: Final = "builtins"
-WAITING_ORIGINS: Final = frozenset({"time.sleep", "time.sleep_ms", "time.sleep_us", "microclaw.sleep", "asyncio.run"})
+_SLEEPS: Final = ("time.sleep", "time.sleep_ms", "time.sleep_us", "microclaw.sleep")
+WAITING_ORIGINS: Final = frozenset({*_SLEEPS, "asyncio.run", "socket.getaddrinfo", "microclaw.fetch"})
 Loop: TypeAlias = ast.While | ast.For | ast.AsyncFor
 _PLAIN_DECORATORS: Final = frozenset({"builtins.staticmethod", "builtins.classmethod", "micropython.bytecode"})
 _COMPILED: Final = frozenset({"micropython.native", "micropython.viper"})

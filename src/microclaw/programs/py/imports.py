@@ -269,6 +269,10 @@ def _check_member(node: ast.Attribute, graph: PyCallGraph, findings: Findings) -
     class_name = _class_of(node.value, graph)
     if class_name is None or node.attr.startswith("_") or node.attr in graph.assigned_attributes:
         return
+    refused = stock_image().refused.get(f"{class_name}.{node.attr}")
+    if refused is not None:
+        findings.error(node, f"a program cannot use {ast.unparse(node)}", refused.instead, refused.why)
+        return
     members = stock_image().objects[class_name]
     if node.attr in members or node.attr in stock_image().members.get(class_name, ()):
         return

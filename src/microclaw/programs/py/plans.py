@@ -1,4 +1,4 @@
-"""Plans a call whose meaning the library fixes: sleeps, asyncio, Timer and irq callbacks, print."""
+"""Plans a call whose meaning the library fixes: sleeps, asyncio, sockets, Timer and irq callbacks, print."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from msgspec import Struct
 
 from microclaw.programs.py.callgraph import PyCallGraph, call_values, named_values
 from microclaw.programs.py.scopes import Function
+from microclaw.programs.py.socket_waits import SocketCalls
 from microclaw.programs.py.source import Findings
 
 PlanKind: TypeAlias = Literal["await", "maybe", "new", "environment", "irq", "timer", "nothing", "forever"]
@@ -53,6 +54,7 @@ class LibraryCalls:
         self.graph = graph
         self._findings = findings
         self._blocking = blocking
+        self.sockets = SocketCalls(graph)
 
     def plan(self, call: ast.Call) -> CallPlan | None:
         """Return the plan of the call, or None if the library does not fix it."""
@@ -69,6 +71,10 @@ class LibraryCalls:
             return CallPlan("nothing")
         if origin == "machine.Timer" and _has_callback(call):
             return CallPlan("timer")
+        if self.sockets.surely_waits(call):
+            return CallPlan("await", waits=True)
+        if self.sockets.may_wait(call):
+            return CallPlan("maybe", waits=True)
         if isinstance(call.func, ast.Attribute):
             return self._method_plan(call, call.func)
         return None

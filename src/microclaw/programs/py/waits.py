@@ -49,6 +49,7 @@ class Waits:
         self.comprehensions: set[Comprehension] = set()
         self._parents = graph.scopes.parents
         self._fixed = _library_plans(graph, library)
+        self._sockets = library.sockets
         self._sleep_is_a_value = False
         handlers: set[ast.expr] = set()
         for call in graph.calls:
@@ -91,7 +92,8 @@ class Waits:
             self.graph.functions[node].escapes = True
         if not isinstance(node, ast.Name | ast.Attribute) or not isinstance(node.ctx, ast.Load):
             return
-        if self.graph.origin(node) in WAITING_ORIGINS:
+        is_socket_method = isinstance(node, ast.Attribute) and self._sockets.is_method(node)
+        if is_socket_method or self.graph.origin(node) in WAITING_ORIGINS:
             self._sleep_is_a_value = True
         if isinstance(parent, ast.Attribute | ast.ClassDef) or node in getattr(parent, "decorator_list", ()):
             return

@@ -1,3 +1,0 @@
-import socket  # noqa: F401
-
-print(1)

@@ -1,0 +1,3 @@
+import _thread  # noqa: F401
+
+print(1)
