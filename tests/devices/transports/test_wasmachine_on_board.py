@@ -11,13 +11,24 @@ import pytest
 from msgspec.structs import replace
 from tests.devices.transports.conftest import PATIENT, of_board
 
-from microclaw.devices.registry.calls import AppEntry, AppInstall, AppList, AppRequest, AppUninstall, Call
+from microclaw.devices.registry.calls import AppEntry, AppInstall, AppList, AppPage, AppRequest, AppUninstall, Call
 from microclaw.devices.transports.address import AddressLock
 from microclaw.devices.transports.installs import InstallMark, InterruptedInstall
 from microclaw.devices.transports.wasmachine import WasmachineTransport
 from microclaw.devices.transports.wasmachine_connection import Timeouts
 from microclaw.devices.virtual_boards.process import VirtualBoardProcess
-from microclaw.errors import AppExists, AppNotFound, DeviceSilent, InstallInterrupted, InvalidModule, TooManyApps
+from microclaw.errors import (
+    AppExists,
+    AppNotFound,
+    DeviceSilent,
+    DeviceTimeout,
+    InstallInterrupted,
+    InvalidModule,
+    TooManyApps,
+)
+from microclaw.hardware.boards import load_board
+from microclaw.programs.builds.cache import BuildCache
+from microclaw.programs.wasm.compile import compile_module
 from microclaw.wire import board_control as wire
 from microclaw.wire.wasmachine.frame import MessageType, encode_frame
 from microclaw.wire.wasmachine.request import WasmachineRequest, install_request
@@ -127,3 +138,19 @@ async def test_a_board_that_stays_mute_is_diagnosed_as_silent_and_what_was_sent_
     await transport.call(AppList(), LIMIT_S)
     assert marks(tmp_path) == []
     await transport.close()
+
+
+async def test_one_http_request_is_answered_by_the_program_and_a_silent_one_says_so(
+    transport: WasmachineTransport, build_cache: Path
+) -> None:
+    source = (Path(__file__).parents[2] / "vectors" / "pages.c").read_text()
+    image = await compile_module(source, load_board("virtual"), name="pages", cache=BuildCache(build_cache))
+    await transport.call(AppInstall("pages", image.wasm, heap_bytes=32_000), LIMIT_S)
+    answer = await transport.call(AppPage("pages", b"GET /state HTTP/1.1\r\n\r\n"), LIMIT_S)
+    assert answer.endswith(b"\r\n\r\noff by GET")
+    assert len(await transport.call(AppPage("pages", b"GET /long HTTP/1.1\r\n\r\n"), LIMIT_S)) > 11_000
+    with pytest.raises(AppNotFound):
+        await transport.call(AppPage("others", b"GET / HTTP/1.1\r\n\r\n"), LIMIT_S)
+    transport.timeouts = replace(PATIENT, answer_s=0.3)
+    with pytest.raises(DeviceTimeout):
+        await transport.call(AppPage("pages", b"GET /silent HTTP/1.1\r\n\r\n"), LIMIT_S)

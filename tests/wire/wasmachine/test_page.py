@@ -18,6 +18,7 @@ from microclaw.wire.wasmachine.request import (
     WasmachineRequest,
     app_request,
     install_request,
+    page_request,
     query_request,
     uninstall_request,
 )
@@ -39,6 +40,8 @@ MESSAGES: dict[str, tuple[MessageType, WasmachineRequest | Response]] = {
     "uninstalled": (MessageType.RESPONSE, Response(CoapCode.DELETED, 0x1010)),
     "error": (MessageType.RESPONSE, encode_error(answers.QUERY_NOT_FOUND, 0x1005, Generation.NEW)),
     "app-request": (MessageType.REQUEST, app_request(0x1006, "echo", "echo")),
+    "page-request": (MessageType.REQUEST, page_request(0x1012, "echo", b"GET / HTTP/1.1\r\n\r\n")),
+    "page-answer": (MessageType.RESPONSE, Response(69, 0x1012, b"HTTP/1.1 200 OK\r\n\r\non", FORMAT_RAW)),
     "log-request": (MessageType.REQUEST, log_request(0x1011, "echo", 41)),
     "log-answer": (MessageType.RESPONSE, Response(CoapCode.CONTENT, 0x1011, LOG.encode(), FORMAT_RAW)),
     "register": (MessageType.REQUEST, WasmachineRequest(RequestAction.PUT, "/event/log", 0x1009)),

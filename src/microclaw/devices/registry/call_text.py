@@ -27,6 +27,7 @@ from microclaw.errors import ConfigError, UnknownName
 # Installing and removing have stages of their own: they go through apps. A Wi-Fi password must not be an argument.
 NOT_DIRECT = {
     "apps.install": "microclaw run",
+    "apps.page": "microclaw app page",
     "apps.remove": "microclaw app uninstall",
     "parts.read": "microclaw device bench NAME",
     "wifi.list": "microclaw device wifi NAME",

@@ -375,6 +375,15 @@ class AppRequest(Call[AppReply], frozen=True):
     values: Mapping[str, str | int | float | bool]
 
 
+class AppPage(Call[bytes], frozen=True):
+    """Send one whole HTTP request to an app, and return its whole HTTP answer, as the app wrote it."""
+
+    method = "apps.page"
+    idempotent = False
+    name: str
+    request: bytes
+
+
 class EdgesRead(Call[EdgeLog], frozen=True):
     """Read the edges that the board counted since `cursor`; only boards that report pins offer it."""
 

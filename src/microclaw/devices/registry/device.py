@@ -16,6 +16,7 @@ from microclaw.devices.registry.calls import (
     MAX_DUTY,
     AdcRead,
     AppInstall,
+    AppPage,
     Call,
     ConsoleLines,
     ConsoleRead,
@@ -358,7 +359,8 @@ class Device:
                 if is_last:
                     raise
             except DeviceTimeout:
-                self._answered = False
+                # A program without an answer says nothing about its board.
+                self._answered = self._answered and isinstance(call, AppPage)
                 raise
             except DeviceUnreachable:
                 if is_last or not call.idempotent:

@@ -23,6 +23,7 @@ from microclaw.devices.registry.calls import (
     AppEntry,
     AppInstall,
     AppList,
+    AppPage,
     AppReply,
     AppRequest,
     AppUninstall,
@@ -52,15 +53,17 @@ from microclaw.wire.wasmachine.clock_stamp import stamp_clock
 from microclaw.wire.wasmachine.frame import HEADER, MessageType, encode_frame
 from microclaw.wire.wasmachine.program_log import ProgramLog, log_request, read_log
 from microclaw.wire.wasmachine.request import (
+    PAGE_URL,
     Response,
     WasmachineRequest,
     app_request,
     install_request,
+    page_request,
     query_request,
     uninstall_request,
 )
 
-_APPS: Final = frozenset({"apps.install", "apps.remove", "apps.list", "apps.request", "logs.read"})
+_APPS: Final = frozenset({"apps.install", "apps.remove", "apps.list", "apps.page", "apps.request", "logs.read"})
 MAX_CURSOR: Final = 2**32
 """No cursor of a log is above it: a caller with a higher one asks for the number of the next line."""
 
@@ -153,7 +156,7 @@ class WasmachineTransport(Transport):
             )
         unknown = "" if call.idempotent else "; outcome unknown"
         text = f"{self._connection.address} did not answer {call.method} within {timeout_s:g} s{unknown}"
-        if self._is_silent and not isinstance(call, AppRequest):
+        if self._is_silent and not isinstance(call, AppPage | AppRequest):
             return DeviceSilent(text, next_step=_SILENT)
         return DeviceTimeout(text, next_step=self._next_step())
 
@@ -167,6 +170,8 @@ class WasmachineTransport(Transport):
                 return await self._list()
             case AppRequest():
                 return await self._request(call)
+            case AppPage():
+                return await self._page(call)
             case LogsRead(cursor=cursor):
                 return await self._log_page(cursor)
             case _ if call.method in self._pins.methods(self.board):
@@ -347,15 +352,21 @@ class WasmachineTransport(Transport):
         try:
             response = await self._exchange(build, self.timeouts.answer_s)
         except NoAnswer as exc:
-            # The firmware is silent for a url that no app registered (protocols/wasmachine, habits).
-            raise DeviceTimeout(
-                f"{call.name} gave no answer to /{call.url.lstrip('/')}: {exc.reason}",
-                next_step=f"does {call.name} register that url and run? microclaw app list",
-            ) from exc
+            raise _no_answer(call.name, call.url, exc) from exc
         raise_for_status(response, call.name)
         if not response.body:
             return AppReply(response.status, {})
         return AppReply(response.status, AttributeContainer.decode(response.body).as_mapping())
+
+    async def _page(self, call: AppPage) -> bytes:
+        await self._mend()
+        build = partial(page_request, name=call.name, request=call.request)
+        try:
+            response = await self._exchange(build, self.timeouts.answer_s)
+        except NoAnswer as exc:
+            raise _no_answer(call.name, PAGE_URL, exc) from exc
+        raise_for_status(response, call.name)
+        return response.body
 
     async def _exchange(self, build: Callable[[int], WasmachineRequest], timeout_s: float) -> Response:
         mid = self._next_mid()
@@ -382,3 +393,11 @@ class WasmachineTransport(Transport):
         if is_silent:
             return DeviceSilent(text, next_step=_SILENT)
         return DeviceTimeout(text, next_step=self._next_step())
+
+
+def _no_answer(name: str, url: str, cause: NoAnswer) -> DeviceTimeout:
+    """Return the error of a program that gave no answer: the firmware is silent for a url that no app registered."""
+    return DeviceTimeout(
+        f"{name} gave no answer to /{url.lstrip('/')}: {cause.reason}",
+        next_step=f"does {name} register that url and run? microclaw app list",
+    )

@@ -20,6 +20,8 @@ FORMAT_RAW: Final = 98
 FORMAT_ATTRIBUTES: Final = 99
 QUERY_RECEIVER: Final = -3  # what the manager puts into the receiver field of query answers
 APPLET_URL: Final = "/applet"
+PAGE_URL: Final = "web"
+"""The resource of a program that answers HTTP requests; the payloads are whole HTTP messages."""
 ENDED_EVENT: Final = "ended"  # what the shim of a program that blocks in main sends when main is over, also by a trap
 MAX_NAME_BYTES: Final = 126
 MAX_TIMERS: Final = 30
@@ -147,6 +149,11 @@ def query_request(mid: int, name: str | None = None) -> WasmachineRequest:
 def app_request(mid: int, name: str, url: str, body: bytes = b"") -> WasmachineRequest:
     """Make a request that the app `name` answers itself, under `/app/NAME/url`."""
     return WasmachineRequest(RequestAction.GET, f"/app/{check_app_name(name)}/{url.lstrip('/')}", mid, body)
+
+
+def page_request(mid: int, name: str, request: bytes) -> WasmachineRequest:
+    """Make a request for a page of the app `name`: `request` is one whole HTTP request."""
+    return WasmachineRequest(RequestAction.POST, f"/app/{check_app_name(name)}/{PAGE_URL}", mid, request, FORMAT_RAW)
 
 
 def _head(form: Struct, payload: bytes) -> tuple[Any, ...]:
