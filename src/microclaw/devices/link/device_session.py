@@ -8,6 +8,7 @@ from microclaw.devices.link.connection import ConnectionOwner, LinkConnection
 from microclaw.devices.link.device_inbox import DeviceInbox
 from microclaw.devices.link.device_link import DeviceLink
 from microclaw.devices.link.effects import MAX_NAME_CHARS, MAX_REASON_CHARS, presence_of
+from microclaw.devices.link.fetches import ConnectionFetches
 from microclaw.devices.link.link_parts import AudioStreams, LinkParts
 from microclaw.devices.link.pairing import renew
 from microclaw.devices.link.store_work import StoreWork
@@ -32,6 +33,7 @@ class DeviceSession(ConnectionOwner):
         self._parts = parts
         self._credentials = credentials
         self._work = StoreWork(link, DeviceInbox(link, parts), credentials, identity)
+        self._fetches = ConnectionFetches(link, parts.fetches)
         # The listener to its audio, from its hello on.
         self._audio: AudioStreams | None = None
         # It gets one new certificate in a connection.
@@ -62,6 +64,8 @@ class DeviceSession(ConnectionOwner):
                 self._receive_about_audio(message, envelope.id)
             case messages.BlobRead() as request:
                 self._parts.updates.serve(link, connection, request, envelope.id)
+            case messages.Fetch() | messages.FetchPiece() as message:
+                self._fetches.receive(connection, message, envelope)
             case messages.PairRequest() as request if self._may_renew:
                 self._may_renew = False
                 renewal = renew(link.link_id, self._credentials, connection, envelope.id, request)
@@ -83,6 +87,9 @@ class DeviceSession(ConnectionOwner):
 
     def fail_unreadable(self, violation: LinkViolation) -> None:
         self._link.calls.fail_unreadable(violation)
+
+    def end_session(self) -> None:
+        self._fetches.end()
 
     def detach(self) -> None:
         if self._audio is not None:

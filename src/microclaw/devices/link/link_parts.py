@@ -1,4 +1,4 @@
-"""The parts of the links that app/ joins: tasks, updates, reports, audio. Does nothing itself."""
+"""The parts of the links that app/ joins: tasks, updates, reports, fetches, audio. Does nothing itself."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from msgspec import field
 from microclaw.devices.link.connection import LinkConnection
 from microclaw.devices.link.device_link import DeviceLink
 from microclaw.devices.link.device_reports import DeviceReports
+from microclaw.devices.link.fetches import DeviceFetches
 from microclaw.devices.link.linked_device import LinkContext
 from microclaw.devices.link.tasks import DeviceTasks
 from microclaw.devices.link.update_windows import DeviceUpdates
@@ -40,3 +41,4 @@ class LinkParts(LinkContext, kw_only=True):
     open_audio: OpenAudio | None = None
     reports: DeviceReports = field(default_factory=DeviceReports)
     updates: DeviceUpdates = field(default_factory=DeviceUpdates)
+    fetches: DeviceFetches = field(default_factory=DeviceFetches)
