@@ -9,6 +9,7 @@ everything behind it in the queue, while requests to other apps still pass.
 from __future__ import annotations
 
 import contextlib
+import itertools
 import logging
 import queue
 import threading
@@ -29,6 +30,7 @@ from microclaw.virtual.firmware.receiver import (
     url_tail,
     url_value,
 )
+from microclaw.virtual.network.canned import CannedNetwork
 from microclaw.virtual.nodes.ledc import Ledc
 from microclaw.virtual.runtime.app import App
 from microclaw.virtual.runtime.firmware_boot import FirmwareBoot
@@ -39,6 +41,7 @@ from microclaw.wire.wasmachine.request import (
     DEFAULT_HEAP_BYTES,
     DEFAULT_TIMERS,
     ENDED_EVENT,
+    FORMAT_RAW,
     MAX_NAME_BYTES,
     MAX_TIMERS,
     MIN_HEAP_BYTES,
@@ -53,6 +56,10 @@ QUEUE_DEPTH = 50
 """DEFAULT_QUEUE_LENGTH of WAMR's bh_queue; a request that comes while it is full is lost without an answer."""
 HOST_ID = QUERY_RECEIVER
 """ID_HOST: how apps see the sender of a host's request."""
+PAGE_CLIENT_ID = -4
+"""How apps see the sender of a request of the canned network's clients; it is no app's number."""
+PAGES_URL = "web"
+MAX_PAGE_REQUESTS = 64
 MAX_HOST_EVENTS = 64
 JOIN_S = 1.0
 DEATH_S = 1.0
@@ -87,6 +94,10 @@ class AppManager:
         self._apps: dict[int, App] = {}
         self._last_id = 0
         self._host_events: set[str] = set()
+        self._page_requests: dict[int, Callable[[bytes], None]] = {}
+        self._page_mids = itertools.count(1)
+        if isinstance(board.network, CannedNetwork):
+            board.network.ask_app = self.ask_page
         self._closed = False
         # Held while an app is loaded: by the queue's thread or by `install`.
         self._changing = threading.RLock()
@@ -173,6 +184,19 @@ class AppManager:
             self._apps.pop(app.app_id, None)
         return True
 
+    def ask_page(self, request: bytes, on_answer: Callable[[bytes], None]) -> bool:
+        """Give an HTTP request to the app that has pages; `on_answer` gets the bytes of its answer.
+
+        Return False if there is none, or it takes no more.
+        """
+        app = next((app for app in self.apps if PAGES_URL in app.env.messages.resources), None)
+        if app is None or len(self._page_requests) >= MAX_PAGE_REQUESTS:
+            return False
+        mid = next(self._page_mids)
+        self._page_requests[mid] = on_answer
+        message = WasmachineRequest(RequestAction.POST, PAGES_URL, mid, request, FORMAT_RAW)
+        return app.deliver("on_request", _pack(message, PAGES_URL, PAGE_CLIENT_ID))
+
     @property
     def apps(self) -> list[App]:
         """Newest first, as the manager lists them."""
@@ -184,16 +208,25 @@ class AppManager:
     def app_responds(self, payload: bytes) -> bool:
         """Pass a packed response on, to the host unless it names an app; return False if it is none."""
         try:
-            receiver = Response.decode(payload).receiver
+            response = Response.decode(payload)
         except ProtocolError:
             return False
+        if response.receiver == PAGE_CLIENT_ID:
+            self._answer_page(response)
+            return True
         with self._lock:
-            app = self._apps.get(receiver)
+            app = self._apps.get(response.receiver)
         if app is None:
             self._transmit(MessageType.RESPONSE, payload)
         else:
             app.deliver("on_response", payload)
         return True
+
+    def _answer_page(self, response: Response) -> None:
+        on_answer = self._page_requests.pop(response.mid, None)
+        if on_answer is None:
+            return
+        on_answer(response.body if response.status == CoapCode.CONTENT else b"")
 
     def app_requests(self, sender: App, payload: bytes) -> None:
         """Pass a packed event on to those who subscribed, or a request to another app."""

@@ -1,12 +1,17 @@
-"""What the network clients of one app need of it and its board. Knows no protocol."""
+"""What the network clients of one app need of it and its board. Knows no protocol.
+
+A board that may use no network has a canned one: lines of expectations answer then.
+"""
 
 from __future__ import annotations
 
 from typing import Final
 
 from microclaw.text import clean_text
+from microclaw.virtual.network.canned import CannedNetwork
 from microclaw.virtual.runtime.event_queue import Delivery, EventQueue
 from microclaw.virtual.runtime.firmware_boot import FirmwareBoot
+from microclaw.virtual.runtime.program_time import ProgramTime
 from microclaw.wire.board_replies import NO_NETWORK
 
 MAX_CLIENTS: Final = 4
@@ -14,16 +19,25 @@ MAX_CLIENTS: Final = 4
 
 
 class NetworkAccess:
-    """The board's permission, its console and clock, and the app's queue of events."""
+    """The board's permission, its console and clock, and the app's queue of events and its time."""
 
-    def __init__(self, boot: FirmwareBoot, name: str, events: EventQueue) -> None:
+    def __init__(self, boot: FirmwareBoot, name: str, events: EventQueue, time: ProgramTime) -> None:
         self.is_allowed = boot.has_network
         self.generation = boot.generation
         self.clock = boot.board.clock
+        self.time = time
         self._board = boot.board
         self._name = name
         self._events = events
         self._refused: set[str] = set()
+
+    @property
+    def canned(self) -> CannedNetwork | None:
+        """The network that answers in place of a real one; None if the board may use that."""
+        network = self._board.network
+        if self.is_allowed or not isinstance(network, CannedNetwork):
+            return None
+        return network
 
     def say(self, protocol: str, text: str) -> None:
         """Print a line of the firmware's."""

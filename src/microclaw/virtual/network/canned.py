@@ -16,7 +16,7 @@ from microclaw.errors import CallRejected
 from microclaw.virtual.clock import Clock
 from microclaw.virtual.network.canned_hosts import CannedHosts
 from microclaw.virtual.network.connection import Connection, Peer, PipePeer
-from microclaw.virtual.network.mqtt_broker import BrokerPeer, Routes
+from microclaw.virtual.network.mqtt_broker import BrokerPeer, Routes, Session
 from microclaw.virtual.network.traffic import Traffic
 from microclaw.wire.board_replies import TrafficRow
 from microclaw.wire.canned_lines import Broker, BrokerMessage, CannedLine, HttpAnswer, PageRequest
@@ -48,11 +48,44 @@ class _Listener:
         self.waiting: deque[Connection] = deque()
 
 
+class CannedSession:
+    """A client's session at a broker, in messages in place of bytes. Any thread may call."""
+
+    def __init__(
+        self, lock: threading.RLock, routes: Routes, broker: str, deliver: Callable[[str, bytes], None]
+    ) -> None:
+        self._lock = lock
+        self._routes = routes
+        self._broker = broker
+        self._session = Session(deliver)
+        routes.join(broker, self._session)
+
+    def publish(self, topic: str, data: bytes) -> None:
+        with self._lock:
+            self._routes.publish(self._broker, topic, data)
+
+    def subscribe(self, topic_filter: str) -> bool:
+        """Subscribe to a filter; return False if it is none, or there are too many."""
+        with self._lock:
+            return self._session.subscribe(topic_filter)
+
+    def unsubscribe(self, topic_filter: str) -> None:
+        with self._lock:
+            self._session.filters.discard(topic_filter)
+
+    def leave(self) -> None:
+        """Disconnect."""
+        with self._lock:
+            self._routes.leave(self._broker, self._session)
+
+
 class CannedNetwork:
     """The sockets of a board whose network is canned. Any thread may call; `on_change` is called under its lock."""
 
     def __init__(self, clock: Clock) -> None:
         self.on_change: Callable[[int], None] = _nothing
+        self.ask_app: Callable[[bytes, Callable[[bytes], None]], bool] = lambda _request, _answer: False
+        """Give an HTTP request to a program that has pages and no port, its answer to the function; False: none has."""
         self._clock = clock
         self._lock = threading.RLock()
         self._hosts = CannedHosts()
@@ -201,6 +234,17 @@ class CannedNetwork:
             raise OSError(ECONNRESET, "the peer broke the connection off")
         return connection
 
+    # The firmware's own MQTT client, for C programs.
+
+    def join_broker(self, host: str, port: int, deliver: Callable[[str, bytes], None]) -> CannedSession | None:
+        """Connect to a broker; None if no line is for it. `deliver` gets the topic and the data of messages."""
+        with self._lock:
+            name = self._hosts.name_of(host)
+            if not self._hosts.has_broker(name, port):
+                self._traffic.note("unknown", f"{name}:{port}")
+                return None
+            return CannedSession(self._lock, self._routes, f"{name}:{port}", deliver)
+
     # Who answers.
 
     def _peer(self, host: str, port: int, connection: Connection) -> Peer | None:
@@ -280,8 +324,9 @@ class CannedNetwork:
         connection = Connection()
         connection.peer = client
         connection.put(client.request_bytes)
-        if not self._offer(request.port, connection):
-            self._traffic.note("answered", what, data=f"nothing takes connections on port {request.port}".encode())
+        if self._offer(request.port, connection) or self.ask_app(client.request_bytes, client.receive_all):
+            return
+        self._traffic.note("answered", what, data=f"nothing takes connections on port {request.port}".encode())
 
     def _note_answer(self, what: str, answer: PageAnswer) -> None:
         self._traffic.note("answered", what, status=answer.status, data=answer.body)

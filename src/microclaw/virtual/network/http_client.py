@@ -12,10 +12,12 @@ import socket
 import ssl
 from collections.abc import Callable, Iterator
 from enum import IntEnum
-from typing import Final
+from typing import Final, cast
 from urllib.parse import urljoin, urlsplit
 
 from microclaw.virtual.network.access import NetworkAccess
+from microclaw.virtual.network.canned import ECONNREFUSED
+from microclaw.virtual.network.canned_stream import CannedStream
 
 FAIL: Final = -1
 INVALID_ARG: Final = 0x102
@@ -216,15 +218,14 @@ class HttpClient:
         self._response = self._socket = None
         self.status = self.content_length = 0
         scheme, host, port = _parts(self.url, INVALID_ARG)
-        if not self._access.is_allowed:
-            self._access.refuse("http", f"{host}:{port}")
-            raise HttpFailed(CONNECT)
         if self.auth not in (0, _BASIC):
             self._access.say("http", "only basic authentication is imitated here")
             raise HttpFailed(NOT_SUPPORTED)
         if scheme == "https" and not self.cert_pem and not self.uses_known_authorities:
             self._access.say("http", "https needs cert_pem, use_global_ca_store or crt_bundle_attach")
             raise HttpFailed(CONNECT)
+        if not self._access.is_allowed:
+            return self._connect_canned(host, port)
         timeout_s = (self.timeout_ms or DEFAULT_TIMEOUT_MS) / 1000
         try:
             made = http.client.HTTPConnection(host, port, timeout=timeout_s)
@@ -238,6 +239,25 @@ class HttpClient:
         except _FAULTS as exc:
             self._access.say("http", f"no connection to {host}:{port}: {exc or type(exc).__name__}")
             raise HttpFailed(CONNECT) from exc
+        self._emit(HttpEvent.CONNECTED)
+        return made
+
+    def _connect_canned(self, host: str, port: int) -> http.client.HTTPConnection:
+        """Connect to what answers where the board has no network; it is told if no line is for it."""
+        canned = self._access.canned
+        try:
+            if canned is None:
+                raise OSError("the board has no network")
+            stream = CannedStream(canned, self._access.time, host, port, self.timeout_ms or DEFAULT_TIMEOUT_MS)
+        except OSError as exc:
+            if exc.errno == ECONNREFUSED:
+                self._access.say("http", f"no connection to {host}:{port}: refused")
+            else:
+                self._access.refuse("http", f"{host}:{port}")
+            raise HttpFailed(CONNECT) from exc
+        made = http.client.HTTPConnection(host, port)
+        made.sock = cast("socket.socket", stream)
+        self._connection = made
         self._emit(HttpEvent.CONNECTED)
         return made
 

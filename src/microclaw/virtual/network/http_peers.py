@@ -121,6 +121,11 @@ class PageClient:
             self._read(data)
         return len(data)
 
+    def receive_all(self, data: bytes) -> None:
+        """Take the whole answer at once."""
+        self.receive(data)
+        self.closed()
+
     def closed(self) -> None:
         if not self._is_over:
             self._read(b"")

@@ -1,5 +1,6 @@
-"""One MQTT client of an app, as the firmware's esp-mqtt behaves, over paho-mqtt; without a network it only fails.
+"""One MQTT client of an app, as the firmware's esp-mqtt behaves, over paho-mqtt.
 
+Where the board has no network, a broker of the lines of expectations takes its part; without one it only fails.
 Its calls come from the app's thread. Events come from paho's thread, or from the clock where there is no network; each
 is queued for the app as bytes.
 """
@@ -17,6 +18,8 @@ from microclaw.backoff import Backoff
 from microclaw.text import clean_text
 from microclaw.virtual.clock import ClockTimer
 from microclaw.virtual.network.access import NetworkAccess
+from microclaw.virtual.network.canned import CannedSession
+from microclaw.wire.canned_lines import ANSWER_MS
 from microclaw.wire.wasmachine.mqtt import (
     CANNOT_RESOLVE,
     FAILED_TO_CONNECT,
@@ -61,12 +64,15 @@ class MqttClient:
         self._client: Client | None = None
         self._broker: Broker | None = None
         self._alarm: ClockTimer | None = None
+        self._session: CannedSession | None = None
         self._is_abandoned = False
         self._lost = 0
+        self._last_id = 0  # of messages where there is no network
         self._sent: dict[int, int] = {}  # bytes of what is under way; 0 for QoS 0, of which no event tells
         self._early: set[int] = set()  # the broker's answer came before `publish` returned
         self._sent_lock = threading.Lock()  # held for the two above alone, never while paho is called
         self._queued: list[tuple[str, bytes, bool]] = []  # enqueued with QoS 0 while there is no connection
+        self._offline: list[tuple[int, str, bytes]] = []  # of QoS 1 and 2, by their ids, where there is no network
 
     # What apps call.
 
@@ -87,7 +93,7 @@ class MqttClient:
         self._broker = broker
         self.is_started = True
         if not self._access.is_allowed:
-            self._fail_offline()
+            self._connect_later(ANSWER_MS)
             return OK
         try:
             self._client = self._client or self._new_client(broker)
@@ -111,7 +117,7 @@ class MqttClient:
             return FAIL
         self.disconnect()
         if self._client is None:
-            self._fail_offline()
+            self._connect_later(ANSWER_MS)
         else:
             self._run(self._broker)
         return OK
@@ -121,6 +127,8 @@ class MqttClient:
         self._cancel_alarm()
         if self._client is not None:
             _reap(self._client)
+        if self._leave():
+            self._emit(EventId.DISCONNECTED)
         return OK
 
     def publish(self, topic: str, data: bytes, qos: int, *, retain: bool = False, keep: bool = False) -> int:
@@ -140,7 +148,7 @@ class MqttClient:
         if self._client is None and self._access.is_allowed and broker is not None:
             self._client = self._new_client(broker)
         if self._client is None:
-            return self._keep_offline(topic, data)
+            return self._publish_offline(topic, data, qos)
         try:
             message_id = self._client.publish(topic, data, qos, retain).mid
         except ValueError:
@@ -154,12 +162,17 @@ class MqttClient:
 
     def subscribe(self, topic: str, qos: int) -> int:
         """Subscribe; return the message's id, FAIL without a connection or if the topic is no filter."""
-        if qos <= 2:
-            return self._ask("subscribe", topic, qos)
-        return FAIL
+        if qos > 2:
+            return FAIL
+        if self._session is not None:
+            return self._confirm(EventId.SUBSCRIBED, is_done=self._session.subscribe(topic))
+        return self._ask("subscribe", topic, qos)
 
     def unsubscribe(self, topic: str) -> int:
         """Unsubscribe; return the message's id, FAIL without a connection."""
+        if self._session is not None:
+            self._session.unsubscribe(topic)
+            return self._confirm(EventId.UNSUBSCRIBED)
         return self._ask("unsubscribe", topic)
 
     def outbox_bytes(self) -> int:
@@ -177,6 +190,7 @@ class MqttClient:
         """End without a word: the app gets no event, the broker sees a connection that broke."""
         self._is_abandoned = True
         self._cancel_alarm()
+        self._leave()
         client = self._client
         self._client = None
         if client is not None:
@@ -293,7 +307,10 @@ class MqttClient:
         got = MqttMessage(
             topic, bytes(message.payload), message.qos, bool(message.retain), bool(message.dup), message.mid
         )
-        for event in self._buffer.events(got, self._access.generation):
+        self._take(got)
+
+    def _take(self, message: MqttMessage) -> None:
+        for event in self._buffer.events(message, self._access.generation):
             self._post(event)
 
     def _on_published(self, mid: int) -> None:
@@ -317,21 +334,80 @@ class MqttClient:
 
     # Without a network.
 
-    def _fail_offline(self) -> None:
+    def _connect_later(self, after_ms: float) -> None:
+        """Connect to a broker of the lines after a time, as one answers."""
+        self._alarm = self._access.clock.call_at(self._access.clock.now_ms() + after_ms, self._connect_offline)
+
+    def _connect_offline(self) -> None:
         assert self._broker is not None
-        self._access.refuse("mqtt", f"{self._broker.host}:{self._broker.port}")
+        canned = self._access.canned
+        if canned is not None:
+            self._session = canned.join_broker(self._broker.host, self._broker.port, self._take_offline)
         self._emit(EventId.BEFORE_CONNECT)
+        if self._session is None:
+            self._fail_offline(f"{self._broker.host}:{self._broker.port}")
+            return
+        self.is_connected = True
+        self._backoff.succeeded()
+        self._emit(EventId.CONNECTED, session=0)
+        self._send_offline()
+
+    def _fail_offline(self, broker: str) -> None:
+        self._access.refuse("mqtt", broker)
         self._post(encode_failure(MqttFailure(CANNOT_RESOLVE), self._access.generation))
         self._emit(EventId.DISCONNECTED)
         if not self.settings.disable_auto_reconnect:
-            due_ms = self._access.clock.now_ms() + self._backoff.next_wait_s() * 1000
-            self._alarm = self._access.clock.call_at(due_ms, self._fail_offline)
+            self._connect_later(self._backoff.next_wait_s() * 1000)
 
-    def _keep_offline(self, topic: str, data: bytes) -> int:
+    def _take_offline(self, topic: str, data: bytes) -> None:
+        self._take(MqttMessage(topic.encode(), data, qos=0, retain=False, dup=False, msg_id=0))
+
+    def _publish_offline(self, topic: str, data: bytes, qos: int) -> int:
+        """Send a message; one of QoS 1 or 2 waits until there is a connection."""
+        if self._session is not None and not qos:
+            self._session.publish(topic, data)
+            return OK
         with self._sent_lock:
-            mid = max(self._sent, default=0) + 1
+            self._last_id += 1
+            mid = self._last_id
             self._sent[mid] = len(topic) + len(data)
+            self._offline.append((mid, topic, data))
+        self._send_offline()
         return mid
+
+    def _send_offline(self) -> None:
+        """Send what waits, if there is a connection."""
+        session = self._session
+        if session is None:
+            return
+        queued = self._queued
+        self._queued = []
+        for topic, data, _ in queued:
+            session.publish(topic, data)
+        with self._sent_lock:
+            waiting = self._offline
+            self._offline = []
+        for mid, topic, data in waiting:
+            session.publish(topic, data)
+            self._on_published(mid)
+
+    def _confirm(self, event: EventId, *, is_done: bool = True) -> int:
+        """Tell the app that the broker did it; return the message's id."""
+        if not is_done:
+            return FAIL
+        self._last_id += 1
+        self._emit(event, msg_id=self._last_id)
+        return self._last_id
+
+    def _leave(self) -> bool:
+        """Leave the broker of the lines; return True if it was connected to one."""
+        session = self._session
+        self._session = None
+        if session is None:
+            return False
+        self.is_connected = False
+        session.leave()
+        return True
 
     def _cancel_alarm(self) -> None:
         alarm = self._alarm

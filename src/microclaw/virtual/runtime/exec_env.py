@@ -77,7 +77,7 @@ class ExecEnv:
         user = DeviceUser(name, self.memory, self.time)
         self.pins = user.pins
         self.files = FileTable(boot.board, boot.ledc, user)
-        self.network = AppNetwork(NetworkAccess(boot, name, events))
+        self.network = AppNetwork(NetworkAccess(boot, name, events, self.time))
         self.call_table: Callable[..., int] = lambda _index, *_arguments: 0
 
     def print(self, data: bytes) -> None:
