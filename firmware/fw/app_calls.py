@@ -8,9 +8,12 @@ def apps_begin(calls, params):
     times = whole(params, "every_ms", 0, 1 << 32, 0), whole(params, "stop_after_ms", 0, 1 << 32, 0)
     heap = whole(params, "heap", 0, 1 << 20, 0)
     autostart = params.get("autostart", True)
-    answer = {"offset": calls.runner.begin(*facts, heap, autostart, *times)}
+    use = {name: params[name] for name in ("hosts", "ports") if params.get(name)}
+    answer = {"offset": calls.runner.begin(*facts, heap, autostart, *times, **use)}
     if times != (0, 0):
         answer["every_ms"], answer["stop_after_ms"] = times
+    # A host that does not find them here knows that this board gives programs no network.
+    answer.update(use)
     return answer
 
 

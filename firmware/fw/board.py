@@ -41,6 +41,8 @@ class Board:
         self.machine = machine
         self.esp32 = esp32
         self.network = network
+        # Where the host is, once startup.py has read it: programs must not reach its ports.
+        self.settings = None
         self.chip = facts.get("chip") or getattr(sys.implementation, "_machine", "")
         self.memory_floor = facts.get("memory_floor", 16_000)
         # Wi-Fi takes 1.6 KB a frame, in bursts.

@@ -21,8 +21,9 @@ _SETTLE_MS = const(700)
 _OWN_BYTES = const(4_096)
 
 
-def begin(runner, name, kind, size, sha256, heap=0, autostart=True, every_ms=0, stop_after_ms=0):
-    offset = runner.slots.begin(name, kind, size, sha256, heap, autostart, every_ms, stop_after_ms)
+def begin(runner, name, kind, size, sha256, heap=0, *more, **use):
+    """Begin an upload; `more` and `use` are its autostart, times, hosts and ports, as uploads.begin has them."""
+    offset = runner.slots.begin(name, kind, size, sha256, heap, *more, **use)
     runner._check_room(name, heap or DEFAULT_CLAIM)
     return offset
 
@@ -128,7 +129,7 @@ def _start(runner, name, space=None):
     program.claim = claim
     program.space = space or runner.load(*runner.slots.image(name), claim)
     _drop(runner, "storage")
-    if facts[4:]:
+    if any(facts[4:6]):
         program.times = __import__("intervals").Times(facts[4], facts[5], runner.board.now_ms())
     runner._programs[name] = program
     runner._begin(program)

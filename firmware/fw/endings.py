@@ -48,9 +48,11 @@ def list(runner):
         if name in slots.damaged:
             row["error"] = slots.damaged[name]
         else:
-            row["size"], row["sha256"], row["heap"], row["autostart"], *times = slots.facts(name)
-            if times:
-                row["every_ms"], row["stop_after_ms"] = times
+            row["size"], row["sha256"], row["heap"], row["autostart"], *more = slots.facts(name)
+            if any(more[:2]):
+                row["every_ms"], row["stop_after_ms"] = more[:2]
+            if more[2:]:
+                row["hosts"], row["ports"] = more[2:]
             if name in slots.notes:
                 row["error"] = slots.notes[name]
             if runner.standing and row["autostart"]:

@@ -10,17 +10,18 @@ from errno import EEXIST
 
 NAMES = (
     "time asyncio os json random struct sys math cmath micropython gc collections errno re binascii hashlib io array "
-    "heapq deflate cryptolib framebuf platform esp32 neopixel dht onewire ds18x20 apa106 microclaw"
+    "heapq deflate cryptolib framebuf platform esp32 neopixel dht onewire ds18x20 apa106 microclaw socket network"
 )
 UNWRAPPING = ("neopixel", "dht", "onewire", "ds18x20", "apa106")
+# Modules of ours in place of the chip's.
+OF_NET = {"socket": "net", "network": "net_wifi"}
 REFUSED = {
     "sys": "modules path atexit stdin",
     "gc": "disable threshold",
     "micropython": "kbd_intr heap_lock heap_unlock",
     "esp32": "Partition NVS ULP idf_task_info wake_on_ext0 wake_on_ext1 wake_on_touch wake_on_gpio wake_on_ulp "
     "gpio_deep_sleep_hold",
-    "asyncio": "core funcs event lock stream Loop get_event_loop new_event_loop run_until_complete "
-    "open_connection start_server",
+    "asyncio": "core funcs event lock stream Loop get_event_loop new_event_loop run_until_complete",
 }
 _OF_OS = "uname urandom sync"
 _OF_IO = "BytesIO StringIO IOBase BufferedWriter"
@@ -33,6 +34,8 @@ def module(env, name):
         raise ImportError("programs have tasks, no threads")
     if name not in NAMES.split():
         raise ImportError("no module named %r" % name)
+    if name in OF_NET:
+        return env.ours(OF_NET[name]).module(env)
     real = env.ours(name)
     if name in UNWRAPPING:
         return env.ours("unwrapping").Unwrapping(env, real, name)
@@ -111,8 +114,15 @@ def _asyncio(env):
     async def wait_for_ms(awaited, ms):
         return await asyncio.wait_for_ms(task(awaited), ms)
 
+    async def open_connection(*args, **kwargs):
+        return await env.ours("net_streams").open_connection(env, *args, **kwargs)
+
+    async def start_server(*args, **kwargs):
+        return await env.ours("net_streams").start_server(env, *args, **kwargs)
+
     own = {"create_task": env.spawn, "run": env.run, "gather": gather}
     own.update({"wait_for": wait_for, "wait_for_ms": wait_for_ms})
+    own.update({"open_connection": open_connection, "start_server": start_server})
     return own
 
 

@@ -105,10 +105,17 @@ class Environment:
             await self._wait(-(-int(us) // 1000))
 
     async def _wait(self, ms):
+        self.before_wait()
+        await asyncio.sleep_ms(ms if ms > 0 else 0)
+        self.after_wait()
+
+    def before_wait(self):
+        """End the stretch: what is awaited now is not the program's work."""
         now = ticks_ms()
         if self._memory is not None or self.doomed is not None or ticks_diff(now, self._checked) >= _CHECK_MS:
             self._check_memory(now)
-        await asyncio.sleep_ms(ms if ms > 0 else 0)
+
+    def after_wait(self):
         self._since = ticks_ms()
         self._count(self._since)
 

@@ -41,7 +41,10 @@ class Slots:
         return sorted([name for name, record in self.records.items() if record["now"]] + list(self.damaged))
 
     def facts(self, name):
-        """Return [size, sha256, heap, autostart] of the image in use, then [every_ms, stop_after_ms] if it has them."""
+        """Return [size, sha256, heap, autostart] of the image in use, then, if it has them, times and network.
+
+        These are every_ms and stop_after_ms, then hosts and ports.
+        """
         record = self.known(name)
         return record[record["now"]]
 

@@ -22,6 +22,7 @@ async def begin(folder, first):
 
     settings = Settings(folder)
     board = Board(settings.get("board"))
+    board.settings = settings
     # Without a key no person could use the access point.
     offer_s = settings.get("ap_after_s", 120) if settings.get("ap_key") else 0
     wifi = Wifi(board.wlan(), settings.get("wifi", []), None, offer_s)

@@ -14,7 +14,7 @@ MAX_NAME = 80
 MAX_HEAP = 1_048_576
 
 
-def begin(slots, name, kind, size, sha256, heap=0, autostart=True, every_ms=0, stop_after_ms=0):
+def begin(slots, name, kind, size, sha256, heap=0, autostart=True, every_ms=0, stop_after_ms=0, hosts=(), ports=()):
     if kind != "py":
         raise CallError("not_supported", "this board takes programs of kind py, not %s" % str(kind)[:20])
     odd = isinstance(name, str) and any(c in "/&=?" or ord(c) < 32 or 127 <= ord(c) < 160 for c in name)
@@ -35,6 +35,9 @@ def begin(slots, name, kind, size, sha256, heap=0, autostart=True, every_ms=0, s
     upload = [name, size, sha256, heap, autostart]
     if every_ms != 0 or stop_after_ms != 0:
         upload += __import__("intervals").check(every_ms, stop_after_ms)
+    if hosts or ports:
+        # Without times their places are 0.
+        upload += [0] * (7 - len(upload)) + __import__("net_rules").check_use(hosts, ports)
     if before is None or before[:3] != upload[:3]:
         storage.remove_file(slots.part_path)
         facts = os.statvfs(slots.root)

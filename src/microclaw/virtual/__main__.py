@@ -29,6 +29,7 @@ from microclaw.virtual.board import Board
 from microclaw.virtual.clock import Clock
 from microclaw.virtual.firmware.program_runners import ProgramRunners
 from microclaw.virtual.machine import VirtualMachine
+from microclaw.virtual.network.real import RealNetwork
 from microclaw.virtual.ports.control import ControlServer
 from microclaw.virtual.ports.serial import SerialConsole
 from microclaw.virtual.ports.serial_port import SerialPty, SerialTcp
@@ -102,6 +103,8 @@ class BoardProcess:
         board = Board(profile, _CLOCKS[options.clock](), name=options.name, storage_dir=flash / "storage")
         if options.wiring is not None:
             board.parts.wire(_read_wiring_file(options.wiring, profile))
+        if options.network:
+            board.network = RealNetwork(board.print_line)
         programs = Programs(board, flash / "py", options.cache)
         self._runners = ProgramRunners(board, programs, has_network=options.network)
         self.machine = VirtualMachine(self._runners)

@@ -6,14 +6,23 @@ has (newlib's): ENOENT negative for an unknown name, ECONNREFUSED, EHOSTUNREACH,
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Protocol
 
 
 class BoardNetwork(Protocol):
-    """TCP of a board; a handle is a positive number that is never used again."""
+    """TCP of a board; a handle is a positive number that is never used again.
 
-    def look_up(self, host: str) -> str:
-        """Return the IPv4 address of a name or an address, as text."""
+    Whoever got None, or False from `is_open`, asks again after `on_change`, not before.
+    """
+
+    on_change: Callable[[int], None]
+    """Called with a handle of which there may be news: it is open or refused, bytes or the end have come, a connection
+    waits at a listener, there is room again; with 0 if a look-up has ended. From any thread; it does not block, and
+    does not call the network. The interpreter of the board's programs sets it at each start."""
+
+    def look_up(self, host: str) -> str | None:
+        """Return the IPv4 address of a name or an address, as text; None while it is looked up."""
 
     def connect(self, host: str, port: int) -> int:
         """Begin to connect and return the handle. `host` is the name that was looked up, or an address.

@@ -26,6 +26,7 @@ from microclaw.virtual.board import Board
 from microclaw.virtual.clock import Interrupted, Task
 from microclaw.virtual.filesystem import FileSystem
 from microclaw.virtual.py.chip import ChipTime, Json, PythonChip
+from microclaw.virtual.py.sockets import Sockets
 from microclaw.virtual.py.wasi import Wasi
 from microclaw.virtual.runtime.memory import LinearMemory
 from microclaw.virtual.runtime.wasm_run import WasmRun, new_engine
@@ -87,6 +88,9 @@ class Vm:
         self.listening = threading.Event()
         """Set once it has started; that takes no board time."""
         self.chip = self._new_chip()
+        self._sockets = Sockets(board.network, self.chip.post_call)
+        for name, driver in self._sockets.drivers().items():
+            self.chip.add(name, driver)
         self.files = FileSystem(folder / "files", FLASH_BYTES, mounts, f"{board.boot}/py".encode())
         self._wasi = Wasi(
             self._memory,
@@ -158,6 +162,7 @@ class Vm:
             ending = f"ended: {type(exc).__name__}: {exc}"
         finally:
             self.chip.close()
+            self._sockets.close()
             self._wasi.close()
             self._memory.detach()
             self._wasm.close()

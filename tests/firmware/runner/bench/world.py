@@ -46,15 +46,15 @@ def image(name):
         return file.read()
 
 
-def upload(runner, name, data, autostart=True, heap=8192):
+def upload(runner, name, data, autostart=True, heap=8192, **network):
     digest = hashlib.sha256(data).digest()
-    at = runner.begin(name, "py", len(data), digest, heap, autostart)
+    at = runner.begin(name, "py", len(data), digest, heap, autostart, **network)
     while at < len(data):
         at = runner.write(at, data[at : at + 512])
 
 
-async def install(runner, name, of=None, autostart=True, heap=8192):
-    upload(runner, name, image(of or name), autostart, heap)
+async def install(runner, name, of=None, autostart=True, heap=8192, **network):
+    upload(runner, name, image(of or name), autostart, heap, **network)
     return await runner.commit()
 
 

@@ -1,0 +1,101 @@
+"""Which addresses no program reaches, whatever its hosts are: the board itself, its host's ports, everybody at once.
+
+An address of a private network needs a name of one, or must be written out among the hosts: a name of the internet
+that leads into the house is an attack (DNS rebinding).
+"""
+
+from errors import CallError
+
+# The ends of names that routers give to devices in the house.
+_HOME = (".local", ".lan", ".home", ".internal", ".home.arpa", ".fritz.box")
+# Of the host: its API and page, its gateway. The link's is among the settings.
+_HOST_PORTS = (8080, 18789)
+
+
+# Of one program; its record must stay small.
+_MOST = 16
+
+
+def check_use(hosts, ports):
+    """Return what a program's record has after its times: its hosts and ports. CallError if one is no such thing."""
+    try:
+        for host in hosts:
+            name, _, port = host.partition(":")
+            if not 0 < len(name) < 254 or host != host.lower() or " " in host or not (port or "1").isdigit():
+                raise ValueError
+        for port in ports:
+            if type(port) is not int or not 0 < port < 65536:
+                raise ValueError
+        if len(hosts) > _MOST or len(ports) > _MOST:
+            raise ValueError
+    except (TypeError, ValueError, AttributeError):
+        raise CallError("bad_params", "hosts are up to %d texts HOST or HOST:PORT, ports numbers" % _MOST)
+    return [list(hosts), list(ports)]
+
+
+def numbers(text):
+    """Return the four numbers of an IPv4 address, or None for anything else."""
+    parts = text.split(".")
+    if len(parts) != 4:
+        return None
+    for part in parts:
+        if not part.isdigit() or len(part) > 3 or int(part) > 255:
+            return None
+    return [int(part) for part in parts]
+
+
+def refusal(address, name, port, board):
+    """Return why a program must not talk to `address`, which `name` led to; None if it may."""
+    parts = numbers(address)
+    if parts is None:
+        return "not an IPv4 address"
+    if parts[0] in (0, 127):
+        return "the board itself"
+    if parts[0] >= 224:
+        return "broadcast and multicast are not for programs"
+    if _is_private(parts) and address != name and not _is_of_house(name):
+        return "a name of the internet must not lead to a private address"
+    return _local(address, parts, board) or _host(address, name, port, board.settings)
+
+
+def _is_private(parts):
+    first, second = parts[:2]
+    if first == 10 or (first, second) in ((192, 168), (169, 254)):
+        return True
+    return (first == 172 and 16 <= second < 32) or (first == 100 and 64 <= second < 128)
+
+
+def _is_of_house(name):
+    if "." not in name:
+        return True
+    for end in _HOME:
+        if name.lower().endswith(end):
+            return True
+    return False
+
+
+def _local(address, parts, board):
+    """Return why not, for the board's own address and the broadcast of its network."""
+    wlan = board.network and board.wlan()
+    if not wlan or not wlan.isconnected():
+        return None
+    own, mask = wlan.ifconfig()[:2]
+    if address == own:
+        return "the board itself"
+    is_everybody = True
+    for part, own_part, mask_part in zip(parts, numbers(own), numbers(mask)):
+        if part != own_part | (255 - mask_part):
+            is_everybody = False
+    if is_everybody:
+        return "broadcast and multicast are not for programs"
+    return None
+
+
+def _host(address, name, port, settings):
+    if settings is None:
+        return None
+    places = (settings.address, settings.get("host"), settings.get("host_name"))
+    ports = (settings.get("port", 8443),) + _HOST_PORTS
+    if port in ports and (address in places or name in places):
+        return "this port is the host's own"
+    return None

@@ -1,0 +1,103 @@
+"""TCP of the virtual board as fw/net.py uses it: the board's network, by `net_*` of its driver. Sends nothing itself.
+
+A handle is a number of the board's. The board says when there may be more to ask of one.
+"""
+
+import asyncio
+import errno
+from binascii import a2b_base64
+
+import _board
+
+_PIECE = 512  # an answer of the board is short
+_SENT_AT_ONCE = 2048
+_CLIENT = ("192.168.1.50", 50000)
+# newlib's numbers, which the board's network has, by the names of this image's module.
+_NUMBERS = {
+    9: "EBADF",
+    11: "EAGAIN",
+    13: "EACCES",
+    104: "ECONNRESET",
+    105: "ENOBUFS",
+    110: "ETIMEDOUT",
+    111: "ECONNREFUSED",
+    112: "EADDRINUSE",
+    113: "ECONNABORTED",
+    116: "ETIMEDOUT",
+    118: "EHOSTUNREACH",
+    128: "ENOTCONN",
+}
+_news = {}  # handle -> asyncio.Event
+
+
+def _on_news(event):
+    waiting = _news.pop(event[2], None)
+    if waiting is not None:
+        waiting.set()
+
+
+_board.listen("net", 0, _on_news)
+
+
+def _call(name, *args):
+    try:
+        return _board.call(name, *args)
+    except OSError as exc:
+        raise _own(exc)
+
+
+def _own(exc):
+    """Return the error as this image numbers it."""
+    return OSError(getattr(errno, _NUMBERS.get(exc.errno, ""), exc.errno), *exc.args[1:])
+
+
+async def look_up(host):
+    while True:
+        address = _call("net_look_up", host)
+        if address is not None:
+            return address
+        await ready(0, False)
+
+
+def connect(address, port):
+    return _call("net_connect", address, port)
+
+
+def is_open(handle):
+    return _call("net_is_open", handle)
+
+
+def listen(port):
+    return _call("net_listen", port)
+
+
+def accept(handle):
+    other = _call("net_accept", handle)
+    if other is None:
+        return None
+    return other, _CLIENT
+
+
+def send(handle, data):
+    try:
+        return _board.send("net_send", bytes(data[:_SENT_AT_ONCE]), handle)
+    except OSError as exc:
+        raise _own(exc)
+
+
+def receive(handle, most):
+    data = _call("net_receive", handle, min(most, _PIECE))
+    if data is None:
+        return None
+    return a2b_base64(data)
+
+
+async def ready(handle, _is_writing):
+    if handle not in _news:
+        _news[handle] = asyncio.Event()
+    await _news[handle].wait()
+
+
+def close(handle):
+    _on_news(("net", 0, handle))
+    _call("net_close", handle)
