@@ -38,7 +38,7 @@ class PyBench(Bench):
 
     def wait_for(self, condition: Callable[[], bool]) -> bool:
         """On the real clock: whether it came true within a minute."""
-        until_s = time.monotonic() + 5
+        until_s = time.monotonic() + 60
         while not condition() and time.monotonic() < until_s:
             time.sleep(0.01)
         return condition()

@@ -27,13 +27,12 @@ _NUMBERS = {
     118: "EHOSTUNREACH",
     128: "ENOTCONN",
 }
-_news = {}  # handle -> asyncio.Event
+_news = {0: asyncio.Event()}  # by handle: set if there may be news of it; 0 is for names
 
 
 def _on_news(event):
-    waiting = _news.pop(event[2], None)
-    if waiting is not None:
-        waiting.set()
+    if event[2] in _news:
+        _news[event[2]].set()
 
 
 _board.listen("net", 0, _on_news)
@@ -60,7 +59,7 @@ async def look_up(host):
 
 
 def connect(address, port):
-    return _call("net_connect", address, port)
+    return _opened(_call("net_connect", address, port))
 
 
 def is_open(handle):
@@ -68,14 +67,14 @@ def is_open(handle):
 
 
 def listen(port):
-    return _call("net_listen", port)
+    return _opened(_call("net_listen", port))
 
 
 def accept(handle):
     other = _call("net_accept", handle)
     if other is None:
         return None
-    return other, _CLIENT
+    return _opened(other), _CLIENT
 
 
 def send(handle, data):
@@ -93,11 +92,17 @@ def receive(handle, most):
 
 
 async def ready(handle, _is_writing):
-    if handle not in _news:
-        _news[handle] = asyncio.Event()
-    await _news[handle].wait()
+    """Wait for news since the last time: also for those that came before this was called."""
+    news = _news[handle]
+    await news.wait()
+    news.clear()
 
 
 def close(handle):
-    _on_news(("net", 0, handle))
+    _news.pop(handle).set()
     _call("net_close", handle)
+
+
+def _opened(handle):
+    _news[handle] = asyncio.Event()
+    return handle
