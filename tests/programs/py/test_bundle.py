@@ -143,6 +143,10 @@ async def test_every_driver_passes_the_checks_of_a_program(module: str, build_py
     file = driver_file(module)
     assert file is not None
     tree = ast.parse(file.read_text(encoding="utf-8"))
+    package, _, module = module.rpartition(".")
+    imports = f"import {module}\n"
+    if package:
+        imports = f"from {package} {imports}"
     uses = ""
     for node in tree.body:
         if not isinstance(node, ast.ClassDef | ast.FunctionDef) or node.name.startswith("_"):
@@ -152,7 +156,7 @@ async def test_every_driver_passes_the_checks_of_a_program(module: str, build_py
             uses += f"class Own{node.name}({module}.{node.name}):\n    pass\n"
         else:
             uses += f"print({module}.{node.name})\n"
-    assert (await build_py(f"import {module}\n{uses}", "hello")).warnings == ()
+    assert (await build_py(f"{imports}{uses}", "hello")).warnings == ()
 
 
 SCREEN_IMPORTS = {

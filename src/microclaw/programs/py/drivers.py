@@ -1,4 +1,4 @@
-"""Finds the drivers of parts that a Python program can import: which file a module is, and what an import brings."""
+"""Finds the drivers of parts and the libraries that a Python program can import: the file of each module."""
 
 from __future__ import annotations
 
@@ -18,6 +18,8 @@ _READING: Final = "reading"
 _DRIVERS: Final = "python"
 _OWN_MODULES: Final = Path(screens.__file__).parent / _DRIVERS
 """The modules of `microclaw` that no firmware has: they go into the programs that import them."""
+_LIBRARIES: Final = Path(__file__).parent / "libraries"
+"""The libraries that programs on a board know as modules of the firmware, by the paths of their names."""
 _SCREEN: Final = _OWN_MODULES / "screen.py"
 
 
@@ -32,8 +34,32 @@ def _driver_files() -> dict[str, Path]:
 
 
 def driver_modules() -> tuple[str, ...]:
-    """Return the modules that parts bring, sorted, without those that the stock image has."""
-    return tuple(sorted(_driver_files().keys() - stock_image().modules.keys()))
+    """Return the modules that parts and libraries bring, sorted, without those that the stock image has."""
+    brought = _driver_files().keys() | _library_files().keys()
+    return tuple(sorted(brought - stock_image().modules.keys()))
+
+
+@functools.cache
+def _library_files() -> dict[str, Path]:
+    """Return the file of each library by its module: "umqtt.simple"."""
+    files = {}
+    for path in _LIBRARIES.rglob("*.py"):
+        files[_library_module(path)] = path
+    return files
+
+
+def is_library_package(module: str) -> bool:
+    """Return True for "umqtt", which has libraries in it and is none itself."""
+    return module != PACKAGE and any(library.startswith(f"{module}.") for library in _library_files())
+
+
+def _library_module(path: Path) -> str:
+    return ".".join(path.relative_to(_LIBRARIES).with_suffix("").parts)
+
+
+def is_library(path: Path) -> bool:
+    """Return True for a library, which belongs to no part."""
+    return path.is_relative_to(_LIBRARIES)
 
 
 @functools.cache
@@ -45,6 +71,8 @@ def _own_files() -> dict[str, Path]:
 def driver_file(module: str, part: Path | None = None) -> Path | None:
     """Return the file of a driver, or None; `part` is the folder of the driver that imports it."""
     name = canonical(module)
+    if name in _library_files():
+        return _library_files()[name]
     package, _, own_name = name.rpartition(".")
     if package == PACKAGE:
         return _own_files().get(own_name)
@@ -79,15 +107,19 @@ def driver_text(path: Path) -> str:
     return "\n".join(texts)
 
 
-def part_of(path: Path) -> Path:
-    """Return the folder of the part whose driver or reading a file is."""
+def part_of(path: Path) -> Path | None:
+    """Return the folder of the part whose driver or reading a file is; None for a library."""
+    if is_library(path):
+        return None
     if path.stem == _READING:
         return path.parent
     return path.parent.parent
 
 
 def driver_key(path: Path) -> str:
-    """Return the name of a driver among all: a reading is its part's."""
+    """Return the name of a driver or library among all: a reading is its part's."""
+    if is_library(path):
+        return _library_module(path)
     if path.stem == _READING:
         return f"{path.parent.name}.{_READING}"
     return path.stem

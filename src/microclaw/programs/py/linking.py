@@ -165,6 +165,9 @@ class Linker:
         inner = None
         if not unit.is_driver:
             inner = self._modules.find(f"{unit.key}.{name}", unit)
+        # Python has no module there that nothing imports.
+        if inner not in self._units:
+            inner = None
         bindings = unit.bindings.get(name, [])
         kinds = {binding.kind for binding in bindings}
         if inner is not None and kinds <= {"import"}:
@@ -244,7 +247,10 @@ class Linker:
 
     def _refuse_missing(self, node: ast.AST, unit: Unit, name: str) -> None:
         names = sorted(other for other in unit.names if unit.is_driver or not other.startswith("_"))
-        if names:
+        module = f"{unit.key}.{name}"
+        if self._modules.find(module, unit) is not None:
+            hint = f"import {module}"
+        elif names:
             hint = f"it has {', '.join(names[:_SHOWN_NAMES])}"
         elif unit.file:
             hint = f"define {name} in {unit.file}"
@@ -265,7 +271,8 @@ class Linker:
     def _link_attribute(self, unit: Unit, node: ast.Attribute, module: str) -> None:
         target = self._units[module]
         is_set = not isinstance(node.ctx, ast.Load)
-        if target.is_driver and is_set:
+        # A variable of a library may be set, as `ntptime.host`.
+        if target.is_driver and is_set and not target.is_variable(node.attr):
             hint = "keep the value in a variable of your own"
             self._findings.error(node, f"a program cannot change {ast.unparse(node)}", hint)
             return

@@ -16,7 +16,10 @@ from microclaw.programs.py.scopes import Binding, canonical
 
 SOCKET: Final = "socket"
 SOCKET_METHODS: Final = frozenset(
-    {"connect", "accept", "recv", "recvfrom", "send", "sendall", "read", "readinto", "readline", "write"}
+    {
+        *("connect", "accept", "recv", "recv_into", "recvfrom", "send", "sendall"),
+        *("read", "readinto", "readline", "write"),
+    }
 )
 _COROUTINES: Final = frozenset({"socket.getaddrinfo", "microclaw.fetch"})
 """Functions of the firmware that wait for the network."""

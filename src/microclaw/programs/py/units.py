@@ -9,7 +9,7 @@ from typing import Final, Protocol
 
 from msgspec import Struct, field
 
-from microclaw.programs.py.drivers import PACKAGE, driver_file, driver_key, driver_text, part_of
+from microclaw.programs.py.drivers import PACKAGE, driver_file, driver_key, driver_text, is_library_package, part_of
 from microclaw.programs.py.formats import Simplifier, used_words
 from microclaw.programs.py.scopes import Binding, Scopes
 from microclaw.programs.py.source import Findings
@@ -47,7 +47,7 @@ class Links(Struct):
 
 
 class Unit(Struct, eq=False):
-    """The program, one of its modules or a driver.
+    """The program, one of its modules, a driver or a library, which is read as a driver without a part.
 
     `word` stands before its names where another unit has them. `place` is the program's statement that imports a
     driver, also through another driver. bundle.py fills the last two: `bundle_names` are its names in the bundle by
@@ -72,7 +72,9 @@ class Unit(Struct, eq=False):
 
     @property
     def title(self) -> str:
-        """ "lamp.py", "the driver tone"."""
+        """ "lamp.py", "the driver tone", "the library umqtt.simple"."""
+        if self.is_driver and self.part is None:
+            return f"the library {self.key}"
         if self.is_driver:
             return f"the driver {self.key.rpartition('.')[2]}"
         return self.file or f"the folder {self.key.replace('.', '/')}"
@@ -93,6 +95,11 @@ class Unit(Struct, eq=False):
             if not is_import and not name.startswith("_"):
                 names.append(name)
         return names
+
+    def is_variable(self, name: str) -> bool:
+        """Return True for a name that the text gives plain values, which is no function, class or import."""
+        bindings = self.bindings.get(name, ())
+        return bool(bindings) and all(binding.kind == "value" for binding in bindings)
 
     def public_names(self, findings: Findings) -> list[str]:
         """Return what `import *` brings: the names in `__all__`, else those without _ before them."""
@@ -137,6 +144,8 @@ class DriverModules:
         """Return the key of a driver."""
         if module == PACKAGE:
             return None
+        if is_library_package(module):
+            return module
         path = driver_file(module, importer.part)
         if path is None:
             return None
@@ -146,6 +155,9 @@ class DriverModules:
 
     def read(self, key: str, place: ast.stmt) -> Unit:
         """Return a driver with the place of the import that leads to it."""
+        if is_library_package(key):
+            tree = ast.Module([], [])
+            return Unit(key, tree, Scopes(tree), key)
         path = self._paths[key]
         tree = ast.parse(driver_text(path))
         tree = Simplifier(used_words([tree])).visit(tree)

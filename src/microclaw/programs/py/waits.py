@@ -276,10 +276,16 @@ class Waits:
 
     def _check_mixed(self, call: ast.Call) -> None:
         """Refuse what `aw` could not tell apart: a generator and a coroutine are one type in MicroPython."""
-        functions = self.graph.reach(call.func).functions
-        mixed = next(filter(self._unawaited.__contains__, functions), None)
-        if mixed is None:
+        # Of a socket's methods and in a library the result itself is wanted, also of an async function.
+        awaits_all = call in self._fixed or call.lineno < 0
+        functions = []
+        for function in self.graph.reach(call.func).functions:
+            is_awaited = awaits_all and function.is_async
+            if function in self._unawaited and not is_awaited:
+                functions.append(function)
+        if not functions:
             return
+        mixed = functions[0]
         kind = "a generator"
         if mixed.is_async:
             kind = "an async function"

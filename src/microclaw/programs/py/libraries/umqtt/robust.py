@@ -1,0 +1,57 @@
+"""`umqtt.simple` that connects again by itself, with the names of MicroPython's `umqtt.robust`."""
+
+from time import sleep
+
+from umqtt import simple
+
+
+class MQTTClient(simple.MQTTClient):
+    DELAY = 2
+    DEBUG = False
+
+    def delay(self, i):
+        """Wait before the next attempt; `i` counts them."""
+        sleep(self.DELAY)
+
+    def log(self, in_reconnect, e):
+        if self.DEBUG:
+            if in_reconnect:
+                print("mqtt reconnect: %r" % e)
+            else:
+                print("mqtt: %r" % e)
+
+    def reconnect(self):
+        attempts = 0
+        while True:
+            try:
+                return super().connect(False)
+            except OSError as exc:
+                self.log(True, exc)
+                attempts += 1
+                self.delay(attempts)
+
+    def publish(self, topic, msg, retain=False, qos=0):
+        while True:
+            try:
+                return super().publish(topic, msg, retain, qos)
+            except OSError as exc:
+                self.log(False, exc)
+            self.reconnect()
+
+    def wait_msg(self):
+        while True:
+            try:
+                return super().wait_msg()
+            except OSError as exc:
+                self.log(False, exc)
+            self.reconnect()
+
+    def check_msg(self, attempts=2):
+        while attempts:
+            try:
+                return super().check_msg()
+            except OSError as exc:
+                self.log(False, exc)
+            self.reconnect()
+            attempts -= 1
+        return None
