@@ -42,6 +42,7 @@ from microclaw.interfaces.api.loop_watch import LoopWatch
 from microclaw.interfaces.api.operation_routes import RouteParts
 from microclaw.interfaces.api.operations import read_status
 from microclaw.interfaces.api.pending_requests import WaitingRequests
+from microclaw.interfaces.api.program_pages import ProgramPages
 from microclaw.interfaces.api.results import HostStatus
 from microclaw.interfaces.api.status import StatusReader, costs_and_copies
 from microclaw.interfaces.mcp.server.service import McpService
@@ -83,7 +84,9 @@ async def serve_acts(
     _serve_talk(host, jobs)
     _serve_people(host)
     _serve_host(opened, info)
-    return RouteParts(host.services, host.admission, host.need(Registry), jobs, waiting)
+    registry = host.need(Registry)
+    pages = ProgramPages(registry, host.need(AppServices).change_log, host.admission.sign_ins)
+    return RouteParts(host.services, host.admission, registry, jobs, waiting, pages)
 
 
 async def _serve_requests(opened: OpenHost, jobs: Jobs, waiting: WaitingRequests, stack: AsyncExitStack) -> None:

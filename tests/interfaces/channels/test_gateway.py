@@ -313,7 +313,7 @@ async def test_a_head_that_the_parser_refuses_is_answered_and_closed(
 
 
 class SlowTokens(TwoTokens):
-    async def authenticate(self, secret: str) -> AccessToken | None:
+    async def authenticate(self, secret: str, page: str = "") -> AccessToken | None:
         await asyncio.Event().wait()
         return None
 

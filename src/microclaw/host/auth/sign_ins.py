@@ -95,6 +95,24 @@ class SignIns(Credentials[SignIn]):
         """Return True if no person has signed in here yet, and no password is set."""
         return not await self._table.list() and not await self._passwords.list()
 
+    async def page_ticket(self, sign_in_id: str, page: str) -> str:
+        """Return what opens one program's page in the name of a session, until that session ends.
+
+        Raises UnknownName if there is no such session.
+        """
+        row = await self._table.get(sign_in_id)
+        if row is None:
+            raise UnknownName("this session is over", next_step="sign in again")
+        return f"{sign_in_id}.{_ticket_digest(row, page)}"
+
+    async def with_ticket(self, ticket: str, page: str) -> SignIn | None:
+        """Return the session of a ticket for this page; None if it is not valid."""
+        sign_in_id, _, digest = ticket.partition(".")
+        row = await self._table.get(sign_in_id)
+        if row is None or not hmac.compare_digest(digest.encode(), _ticket_digest(row, page).encode()):
+            return None
+        return await self._admit(row)
+
     async def new_code(self, reference: str = OWNER.person_id) -> str:
         """Make a code for one sign-in of this person; it is valid for ten minutes."""
         person = self._people.find_by_name(reference)
@@ -270,6 +288,10 @@ class SignIns(Credentials[SignIn]):
 def csrf_token(secret: str) -> str:
     """Return the token that a page of this session sends with each change; only readers of our answers know it."""
     return hmac.new(secret.encode(), b"microclaw csrf", hashlib.sha256).hexdigest()
+
+
+def _ticket_digest(session: SignIn, page: str) -> str:
+    return hmac.new(session.hash, b"microclaw page " + page.encode(errors="replace"), hashlib.sha256).hexdigest()
 
 
 def _normal(password: str) -> str:

@@ -101,7 +101,10 @@ class Credentials(Generic[C]):
 
     async def authenticate(self, secret: str) -> C | None:
         """Return the credential of this secret, and count it as a use; None if it is not valid."""
-        row = await self._row(secret)
+        return await self._admit(await self._row(secret))
+
+    async def _admit(self, row: C | None) -> C | None:
+        """Return the credential of a row whose secret was right, and count it as a use; None if it is over."""
         if row is None:
             return None
         await self._people.look_up(row.person_id)
@@ -188,8 +191,17 @@ class PersonTokens(Credentials[AccessToken]):
         """Return once this host knows all tokens that any host ended before; raises StoreError if it cannot know."""
         await self._table.database.catch_up_with(IDENTITY)
 
-    async def create(self, name: str, reference: str, *, days: int | None = None, scope: Scope = "all") -> str:
-        """Make a token and return its secret, which is shown only here.
+    async def authenticate(self, secret: str, page: str = "") -> AccessToken | None:
+        """Return the token of this secret, and count it as a use; None if it is not valid, or for another page."""
+        row = await self._row(secret)
+        if row is None or row.page != page:
+            return None
+        return await self._admit(row)
+
+    async def create(
+        self, name: str, reference: str, *, days: int | None = None, scope: Scope = "all", page: str = ""
+    ) -> str:
+        """Make a token and return its secret, which is shown only here. With a `page` it opens nothing else.
 
         Raises ConfigError for an invalid or taken name, and for a scope above the person's role.
         """
@@ -202,7 +214,9 @@ class PersonTokens(Credentials[AccessToken]):
         now_ms = self._now_ms()
         expires_ms = None
         text = f"acts as {person.name}"
-        if scope != "all":
+        if page:
+            text += f", only for the page of {page}"
+        elif scope != "all":
             text += f", scope {scope}"
         if days is None:
             text += ", for good"
@@ -211,7 +225,7 @@ class PersonTokens(Credentials[AccessToken]):
             plural = "" if days == 1 else "s"
             text += f", for {days} day{plural}"
         token_id = f"t-{secrets.token_hex(4)}"
-        token = AccessToken(token_id, name, person.person_id, digest_of(secret), now_ms, expires_ms, None, scope)
+        token = AccessToken(token_id, name, person.person_id, digest_of(secret), now_ms, expires_ms, None, scope, page)
         if not await self._table.add_new(token):
             step = f"another name, or: microclaw person tokens --rm {name!r}"
             raise ConfigError(f"there is a token named {name} already", next_step=step)

@@ -160,6 +160,12 @@ class AppTable(TimedTable, Generic[C, D]):
         return select(sql, self._desired, where, (device_id,))
 
     @reads
+    def device_ids_with(self, sql: Sql, name: str) -> tuple[str, ...]:
+        """Return the devices that should run a program of this name now, by their ids."""
+        query = "SELECT device_id FROM desired_apps WHERE name = ? AND stopped_ms IS NULL ORDER BY device_id"
+        return tuple(device_id for (device_id,) in sql.execute(query, (name,)))
+
+    @reads
     def holds(self, sql: Sql, device_id: str, name: str) -> bool:
         """Return True if the device should run this program, or has it stopped and stored."""
         return exists(sql, "desired_apps", device_id=device_id, name=name)

@@ -105,7 +105,8 @@ def _put(sql: Sql, person: Person, now_ms: int) -> None:
 class AccessToken(Struct, frozen=True):
     """A person's token. `hash` is the SHA-256 of the whole token text; a token with `expires_ms` None never ends.
 
-    `scope` is as in auth.tokens. `person` has the person's role, or less because of the scope. A row has "" there.
+    `scope` is as in auth.tokens. With a `page` ("lamp@kitchen") it opens only this program's page. `person` has the
+    person's role, or less because of the scope. A row has "" there.
     """
 
     # These fields are not columns of the table.
@@ -119,6 +120,7 @@ class AccessToken(Struct, frozen=True):
     expires_ms: int | None = None
     used_ms: int | None = None
     scope: Scope = "all"
+    page: str = ""
     person: Person = Person("", "", "read-only")
 
     @property

@@ -90,6 +90,8 @@ STEPS: Final[tuple[tuple[str, ...], ...]] = (
     ("ALTER TABLE devices ADD COLUMN wiring TEXT NOT NULL DEFAULT '{}'",),
     # The parts that the wiring file of a program has, as JSON.
     ("ALTER TABLE desired_apps ADD COLUMN wiring TEXT",),
+    # A token may be for the page of one program.
+    ("ALTER TABLE person_tokens ADD COLUMN page TEXT NOT NULL DEFAULT ''",),
 )
 VERSION: Final = BASE + len(STEPS)
 

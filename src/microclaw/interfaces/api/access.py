@@ -25,6 +25,9 @@ ACCESS_BY_ROLE: Final[Mapping[str, Access]] = {
 }
 
 # Open only to this machine: on a network they would show the devices to strangers, or do work for strangers.
+PAGE_PATHS: Final = ("/app/{program}", "/app/{program}/{path:path}")
+"""The pages of programs (api.program_pages). Already a GET can act on a board."""
+PAGE_METHODS: Final = ("GET", "POST", "PUT", "DELETE", "OPTIONS")
 OPEN_HERE: Final = frozenset({"/metrics", "/api/openapi.json", "/api/compile-wasm"})
 
 
@@ -33,6 +36,9 @@ def every_route() -> Iterator[tuple[Access, str]]:
     for act in (*load(), *load_by_hand()):
         for route in act.routes:
             yield act.least, f"{route.method} {route.path}"
+    for path in PAGE_PATHS:
+        for method in PAGE_METHODS:
+            yield Access.ACT, f"{method} {path}"
 
 
 def access_from_network(method: str, path: str) -> Access | None:

@@ -27,6 +27,7 @@ from microclaw.interfaces.api.credential_end import ends_with_credential
 from microclaw.interfaces.api.credentials import Callers
 from microclaw.interfaces.api.failures import Refused
 from microclaw.interfaces.api.operation_routes import RouteParts, by_hand_routes, operation_routes
+from microclaw.interfaces.api.page_address import page_address
 from microclaw.interfaces.api.request_check import LOOPBACK_NAMES, check_head, with_body
 from microclaw.programs.changes.queues import Places
 
@@ -41,7 +42,7 @@ REQUESTS_OF_ADDRESS: Final = 16
 def host_api(parts: RouteParts) -> ASGIApp:
     """Return all routes, for both apps; the caller is in the request (api.caller)."""
     # Starlette tries the routes in order, so chats and streams are first.
-    routes = [*by_hand_routes(parts.services), *operation_routes(parts)]
+    routes = [*parts.pages.routes(), *by_hand_routes(parts.services), *operation_routes(parts)]
     return Router(routes)
 
 
@@ -77,7 +78,8 @@ def api_app(
     open_app = shares.limit(with_body(api, limits.body_bytes, limits.body_s))
 
     async def call(scope: Scope, receive: Receive, send: Send) -> None:
-        check_head(scope, allowed_hosts)
+        address = page_address(scope)
+        check_head(scope, allowed_hosts, is_sandboxed=address is not None and address.secret != "")
         caller = await callers.caller(scope)
         if caller is None:
             await open_app(scope, receive, send)

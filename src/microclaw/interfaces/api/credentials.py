@@ -14,12 +14,13 @@ from starlette.types import Scope
 from microclaw.host.audit.event import AuditEvent, AuditKind
 from microclaw.host.auth.codes import WrongTokens
 from microclaw.host.auth.sign_ins import SignIns, csrf_token
-from microclaw.host.auth.tokens import PersonTokens
+from microclaw.host.auth.tokens import SESSION_PREFIX, PersonTokens
 from microclaw.host.operations.operation import Access
 from microclaw.host.store.people import Person, person_behind
 from microclaw.interfaces.api.access import ACCESS_BY_ROLE, access_of
 from microclaw.interfaces.api.caller import Caller, client_address, request_number
 from microclaw.interfaces.api.failures import PATH_KEY, Refused
+from microclaw.interfaces.api.page_address import PageAddress, page_address
 from microclaw.text import role_words
 from microclaw.wire.host_api import TOO_MANY
 
@@ -68,6 +69,9 @@ class Callers:
 
     async def caller(self, scope: Scope) -> Caller | None:
         """Return the caller; None for a request without a credential if it needs none. Raises Refused."""
+        address = page_address(scope)
+        if address is not None and address.secret:
+            return await self._with_page_secret(scope, address)
         authorizations = Headers(scope=scope).getlist("authorization")
         access = self._access(scope["method"], scope["path"])
         cookies: list[str] = []
@@ -82,6 +86,26 @@ class Callers:
         if not authorizations and _needs_no_token(scope["path"], access):
             return None
         return await self._with_token(scope, authorizations, access)
+
+    async def _with_page_secret(self, scope: Scope, address: PageAddress) -> Caller:
+        """Return the caller of a page whose address has a secret; no cookie or header counts there."""
+        source = ""
+        person = None
+        if address.secret.startswith(SESSION_PREFIX) and self._sign_ins is not None:
+            session = await self._sign_ins.with_ticket(address.secret, address.program)
+            if session is not None:
+                source = session.number
+                person = session.person
+        else:
+            token = await self._tokens.authenticate(address.secret, address.program)
+            if token is not None:
+                source = token.number
+                person = token.person
+        if person is None:
+            raise self._wrong_token(scope, is_shown=True, expired_name=None)
+        access = self._access(scope["method"], scope["path"])
+        self._check_role(person, scope, access, kind=AuditKind.TOKEN_MISUSED, about=source)
+        return _caller(person, scope, source)
 
     async def _with_token(self, scope: Scope, authorizations: list[str], access: Access | None) -> Caller:
         secret = ""

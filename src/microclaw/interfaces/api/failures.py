@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import html
 import logging
 from collections.abc import Callable, Mapping
 from contextlib import suppress
@@ -12,7 +13,7 @@ import msgspec
 from msgspec import Struct
 from starlette.datastructures import MutableHeaders
 from starlette.exceptions import HTTPException
-from starlette.responses import JSONResponse, Response
+from starlette.responses import HTMLResponse, JSONResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from microclaw.errors import MicroclawError, Overloaded
@@ -55,16 +56,20 @@ _CODE_BY_STATUS: Final = {
 }
 PATH_KEY: Final = "microclaw.ingress_path"
 """Key of a request's scope: the path of this host for the browser, if it is not the root (api.ingress)."""
+PROGRAM_PAGES: Final = "/app/"
+"""Below it are the pages of programs, for browsers: an error there is a page, too."""
 _NEXT_BY_STATUS: Final = {
     415: "send Content-Type: application/json",
     422: "correct that value; the form of every request is in /api/openapi.json",
 }
 
 
-def failure_response(failure: StreamFailure, status: int | None = None, *, path: str = "") -> JSONResponse:
+def failure_response(failure: StreamFailure, status: int | None = None, *, path: str = "") -> Response:
     """Return the error in the form that the clients of this path read; `status` None is the code's own."""
     if status is None:
         status = STATUS_BY_CODE.get(failure.code, 500)
+    if path.startswith(PROGRAM_PAGES):
+        return HTMLResponse(_error_page(failure, status), status, headers=retry_headers(status))
     if not is_openai(path):
         return JSONResponse({"error": failure_object(failure)}, status_code=status, headers=retry_headers(status))
     text = failure.message
@@ -72,6 +77,14 @@ def failure_response(failure: StreamFailure, status: int | None = None, *, path:
         text += f" (next: {failure.next_step})"
     code = "invalid_api_key" if status == 401 else failure.code
     return openai_error(status, text, code=code)
+
+
+def _error_page(failure: StreamFailure, status: int) -> str:
+    message = html.escape(failure.message)
+    step = html.escape(failure.next_step or "")
+    if status == 401:
+        step = '<a href="/signin">sign in</a>, then open this address again'
+    return f"<!DOCTYPE html><html lang=en><title>{status}</title><h1>{status}</h1><p>{message}</p><p>{step}</p></html>"
 
 
 RETRY_AFTER_S: Final = {429: 60, 503: 5}

@@ -38,6 +38,7 @@ from microclaw.interfaces.api.caller import CALLER_KEY, CHANNEL, NOBODY, Caller,
 from microclaw.interfaces.api.custom_routes import RouteRequest, cancel_if_client_leaves, load_by_hand
 from microclaw.interfaces.api.jobs import Feed, Jobs, questions_in
 from microclaw.interfaces.api.pending_requests import WaitingRequests
+from microclaw.interfaces.api.program_pages import ProgramPages
 from microclaw.programs.changes.change_log import ChangeOrigin, change_origin
 from microclaw.programs.changes.many_boards import BoardOutcome, approve_more, run_each, weigh_each
 from microclaw.wire.host_api import StreamResult, failure_object, failure_of
@@ -54,6 +55,7 @@ class RouteParts(Struct, frozen=True):
     devices: Registry
     jobs: Jobs
     requests: WaitingRequests
+    pages: ProgramPages
 
 
 def operation_routes(parts: RouteParts) -> list[Route]:

@@ -43,8 +43,10 @@ class AllowedHosts(Container[str]):
         return not {name, f"*.{domain}"}.isdisjoint(self._names())
 
 
-def check_head(scope: Scope, allowed_hosts: Container[str] | None = None) -> None:
+def check_head(scope: Scope, allowed_hosts: Container[str] | None = None, *, is_sandboxed: bool = False) -> None:
     """Raise Refused for an ambiguous head, or for a page that may not call.
+
+    `is_sandboxed`: the address has a secret, and its own page sends the Origin "null" (api.page_answer).
 
     Without `allowed_hosts` the caller is a local process on the control socket. Any web page can send requests to
     loopback, but its Origin shows it. A name that was rebound to 127.0.0.1 (DNS rebinding) shows in the Host.
@@ -59,10 +61,11 @@ def check_head(scope: Scope, allowed_hosts: Container[str] | None = None) -> Non
             text = f"the body is compressed ({coding[:20]}), which is not supported"
             raise Refused(415, UNSUPPORTED, text, "send it without Content-Encoding")
     if allowed_hosts is not None:
-        _check_names(headers, scope["scheme"], allowed_hosts)
+        own_origins = ("null",) if is_sandboxed else ()
+        _check_names(headers, scope["scheme"], allowed_hosts, own_origins)
 
 
-def _check_names(headers: Headers, scheme: str, allowed_hosts: Container[str]) -> None:
+def _check_names(headers: Headers, scheme: str, allowed_hosts: Container[str], own_origins: Container[str]) -> None:
     """Raise Refused for a foreign Host or Origin."""
     hosts = headers.getlist("host")
     own = _name_and_port(hosts[0], scheme) if len(hosts) == 1 else None
@@ -71,6 +74,8 @@ def _check_names(headers: Headers, scheme: str, allowed_hosts: Container[str]) -
         raise Refused(403, "forbidden", f"foreign Host: {host_text}", LET_IN)
     # A page of this host has the same name and port; another page of this machine is foreign.
     for origin in headers.getlist("origin"):
+        if origin in own_origins:
+            continue
         origin_scheme, _, host = origin.partition("://")
         if origin_scheme.lower() != scheme or _name_and_port(host, scheme) != own:
             raise Refused(403, "forbidden", f"foreign Origin: {origin[:80]}", OWN_NAME)

@@ -1,0 +1,165 @@
+"""The pages of a program on a virtual board, over real HTTP: who may open them, what passes, and what never does."""
+
+from __future__ import annotations
+
+import re
+import socket
+from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from dataclasses import dataclass
+from http.client import HTTPConnection, HTTPMessage
+from pathlib import Path
+
+import pytest
+from tests.stories.conftest import running_host
+
+from microclaw.host.operations.client import Client
+from microclaw.programs.changes import operations as programs
+
+SOURCE = (Path(__file__).parents[2] / "vectors" / "pages.c").read_text()
+
+
+@dataclass(frozen=True)
+class Answer:
+    status: int
+    headers: HTTPMessage
+    body: str
+
+
+@dataclass(frozen=True)
+class PagesHost:
+    """A host with the program `lamp` on virtual-1."""
+
+    address: str
+    client: Client
+
+    def ask(
+        self, method: str, path: str, headers: Mapping[str, str] | None = None, body: bytes | None = None
+    ) -> Answer:
+        """One request over a connection of its own."""
+        with closing(HTTPConnection(self.address, timeout=60)) as connection:
+            connection.request(method, path, body, dict(headers or {}))
+            answer = connection.getresponse()
+            return Answer(answer.status, answer.headers, answer.read().decode("latin-1"))
+
+    def raw(self, message: bytes) -> int:
+        """The status of a request with these bytes."""
+        host, _, port = self.address.rpartition(":")
+        with socket.create_connection((host, int(port)), timeout=60) as connection:
+            connection.sendall(message)
+            return int(connection.recv(100).split()[1])
+
+    def signed_in(self) -> dict[str, str]:
+        """The cookie of a new session of the owner."""
+        path = self.client.post("/v1/signin/links", {"person": "owner"})["path"]
+        code = re.split(r"[#=/]", str(path))[-1]
+        body = b'{"code": "%s"}' % code.encode()
+        answer = self.ask("POST", "/v1/signin/code", {"Content-Type": "application/json"}, body)
+        return {"Cookie": str(answer.headers["Set-Cookie"]).partition(";")[0]}
+
+    def ticket_path(self) -> str:
+        """The path that a signed-in browser is sent to."""
+        return str(self.ask("GET", "/app/lamp/", self.signed_in()).headers["Location"])
+
+
+@pytest.fixture(scope="module")
+def pages(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PagesHost]:
+    with running_host(tmp_path_factory.mktemp("pages") / "home", "--virtual", "1") as host:
+        client = Client(Path(host.facts["control"]))
+        client.call(programs.install, device="virtual-1", name="lamp", source=SOURCE, heap_bytes=16_384, force=True)
+        yield PagesHost(str(host.facts["http"]).removeprefix("http://"), client)
+
+
+def test_a_signed_in_browser_gets_the_page_in_an_origin_of_its_own_and_links_stay_below_it(pages: PagesHost) -> None:
+    path = pages.ticket_path()
+    assert re.fullmatch(r"/app/lamp/~s-[^/]+/", path)
+    answer = pages.ask("GET", path)
+    assert answer.status == 200
+    assert answer.headers["Content-Type"] == "text/html"
+    assert answer.headers["Set-Cookie"] is None
+    policy = answer.headers["Content-Security-Policy"]
+    assert policy.startswith("sandbox ")
+    assert "allow-same-origin" not in policy
+    assert f'href="{path}led/on"' in answer.body
+    assert f"href={path}led/off" in answer.body
+    assert f'action="{path}name"' in answer.body
+    assert f"location.href='{path}led/on'" in answer.body
+    assert f"url({path}back.png)" in answer.body
+
+
+def test_requests_reach_the_program_and_its_answer_comes_back(pages: PagesHost) -> None:
+    path = pages.ticket_path()
+    switched = pages.ask("GET", f"{path}led/on")
+    assert (switched.status, switched.headers["Location"]) == (302, path)
+    state = pages.ask("PUT", f"{path}state", {"Origin": "null", "Content-Type": "application/json"}, b'{"on": 1}')
+    assert (state.status, state.body) == (200, "on by PUT")
+    assert state.headers["Access-Control-Allow-Origin"] == "null"
+    assert state.headers["Cache-Control"] == "max-age=5"
+    assert pages.ask("HEAD", f"{path}state").status == 200
+    assert pages.ask("OPTIONS", f"{path}state", {"Origin": "null"}).status == 204
+    assert pages.ask("GET", f"{path}led/off").status == 302
+    assert pages.ask("GET", f"{path}elsewhere").headers["Location"] == f"{path}x"
+    assert pages.ask("GET", path.removesuffix("/")).headers["Location"] == path
+    # The path and the query arrive as they were sent, with few of the browser's fields.
+    pages.ask("POST", f"{path}a%2fb/../c?q=1&r=%20", {"Content-Type": "text/plain", "Cookie": "a=b", "X-A": "1"}, b"hi")
+    last = pages.ask("GET", f"{path}last").body
+    assert last.startswith("POST /a%2fb/../c?q=1&r=%20 HTTP/1.1\r\n")
+    assert last.endswith("Content-Type: text/plain\r\nContent-Length: 2\r\nConnection: close\r\n\r\nhi")
+    assert "Cookie" not in last
+
+
+def test_nobody_gets_in_without_a_credential_for_this_page(pages: PagesHost) -> None:
+    path = pages.ticket_path()
+    cookie = pages.signed_in()
+    assert pages.ask("GET", "/app/lamp/").status == 401
+    assert pages.ask("GET", f"{path[:-2]}/").status == 401
+    # A ticket is for one page, and no cookie counts beside it.
+    assert pages.ask("GET", path.replace("lamp", "lamp@virtual-1"), cookie).status == 401
+    # Another site's link opens the first page, and acts on nothing.
+    assert re.fullmatch(r"/app/lamp/~[^/]+/", pages.ask("GET", "/app/lamp/led/on", cookie).headers["Location"])
+    foreign = {"Origin": "https://elsewhere.example"}
+    for method in ("GET", "POST"):
+        assert pages.ask(method, f"{path}name", foreign, b"").status == 403
+        assert pages.ask(method, "/app/lamp/name", {**foreign, **cookie}, b"").status == 403
+    assert pages.ask("POST", "/app/lamp/name", cookie, b"").status == 403
+    # The page's own origin opens nothing else.
+    assert pages.ask("GET", "/v1/me", {"Origin": "null", **cookie}).status == 403
+    assert pages.ask("GET", "/app/lamp/", {"Origin": "null", **cookie}).status == 403
+    assert pages.ask("GET", path, {"Host": "elsewhere.example"}).status == 403
+
+
+def test_a_ticket_ends_with_its_session(pages: PagesHost) -> None:
+    path = pages.ticket_path()
+    assert pages.ask("GET", f"{path}state").status == 200
+    session = re.search(r"~(s-[^.]+)", path)
+    assert session is not None
+    pages.client.delete(f"/v1/signins/{session[1]}")
+    assert pages.ask("GET", f"{path}state").status == 401
+
+
+def test_programs_that_answer_badly_are_told_in_words(pages: PagesHost) -> None:
+    path = pages.ticket_path()
+    for name in ("half", "text", "breaks"):
+        answer = pages.ask("GET", path + name)
+        assert (name, answer.status) == (name, 502)
+        assert answer.body.startswith("<!DOCTYPE html>")
+        assert answer.headers["Set-Cookie"] is None
+    assert pages.ask("POST", f"{path}name", {}, b"x" * 17_000).status == 413
+    assert pages.ask("GET", "/app/nothing/", pages.signed_in()).status == 303
+    nothing = pages.ask("GET", "/app/nothing/", pages.signed_in()).headers["Location"]
+    assert pages.ask("GET", str(nothing)).status == 404
+    assert pages.raw(b"GET /app/..%2fv1/me HTTP/1.1\r\nHost: " + pages.address.encode() + b"\r\n\r\n") == 401
+
+
+def test_fifty_clients_at_once_are_answered_or_told_to_come_again(pages: PagesHost) -> None:
+    path = pages.ticket_path()
+
+    def status_of(_: int) -> int:
+        return pages.ask("GET", f"{path}state").status
+
+    with ThreadPoolExecutor(50) as clients:
+        statuses = list(clients.map(status_of, range(50)))
+    assert set(statuses) <= {200, 503}
+    assert statuses.count(200) >= 9
+    assert pages.ask("GET", f"{path}state").status == 200
