@@ -51,6 +51,8 @@ class Link:
         self.on_welcome = self.measure = self.audio_format = None
         # The update while it has something to do (ota.py).
         self.ota = None
+        # The requests of programs under way, once there was one (fetch.py).
+        self.fetches = None
         self.audio = lambda kind, body: None
         self._logs = []
         self._work = []
@@ -167,6 +169,8 @@ class Link:
                 task.cancel()
             ws.abort()
             self.audio("leave", None)
+            if self.fetches is not None:
+                self.fetches.leave()
 
     def _end(self, verdict):
         """Have the reader task close the connection for this reason; for other tasks."""
@@ -174,11 +178,11 @@ class Link:
             self._verdict = verdict
             self._reader.cancel()
 
-    async def _say(self, kind, body, re=None):
-        await self.ws.send(encode(kind, body, re, bytearray(b"\x01")))
+    async def _say(self, kind, body, re=None, id=None):
+        await self.ws.send(encode(kind, body, re, bytearray(b"\x01"), id))
 
     async def _pump(self):
-        """Send kept messages, as far as the host has room for them, and log lines."""
+        """Send kept messages, as far as the host has room for them, requests of programs, and log lines."""
         try:
             while True:
                 await self._news.wait()
@@ -187,6 +191,8 @@ class Link:
                     if self.outbox.sent == self.outbox.acked:
                         self._progress_ms = time.ticks_ms()
                     if await self._send_kept():
+                        continue
+                    if self.fetches is not None and await self.fetches.send_next():
                         continue
                     if not self._logs:
                         break
@@ -346,6 +352,8 @@ class Link:
         elif type == "call":
             call = [body["method"], body["params"], body["idempotent"]]
             await self._queue(id, call, False, body.get("ttl_ms"))
+        elif self._is_of_fetch(type, body, re):
+            pass
         elif type == "welcome":
             await self.welcome(body)
         elif type == "token":
@@ -364,6 +372,14 @@ class Link:
             raise Leave(1000, "paired", 0)
         else:
             self.audio(type, body)
+
+    def _is_of_fetch(self, type, body, re):
+        """Take a message about a request of a program; return False if it is about something else."""
+        if type not in ("fetched", "fetch_piece", "error"):
+            return False
+        if self.fetches is None:
+            return type != "error"
+        return self.fetches.take(type, body, re)
 
     async def _queue(self, id, call, durable, ttl_ms):
         if len(self._work) >= _MAX_WAITING_CALLS:

@@ -25,17 +25,19 @@ notify text:s speak:t
 task_status task:s state:s
 ota_offer manifest:b signature:b
 ota_cancel version:s
+fetched status:n headers:m size:n
+fetch_piece data:b
 """
 _OURS = (
     "hello pair_request start_asr_stream stop_asr_stream run_task cancel_task result event telemetry log ota_status "
-    "blob_read"
+    "blob_read fetch"
 )
 _ALWAYS = ("notify", "ota_offer", "ota_cancel")
 _ENDED = ("done", "failed", "cancelled")
 
 
-def encode(kind, body, re=None, out=None):
-    message = {"v": 1, "type": kind, "id": os.urandom(16), "ts": calendar.now_ms(), "body": body}
+def encode(kind, body, re=None, out=None, id=None):
+    message = {"v": 1, "type": kind, "id": id or os.urandom(16), "ts": calendar.now_ms(), "body": body}
     if re is not None:
         message["re"] = re
     return cbor.dumps(message, out)

@@ -79,6 +79,13 @@ class Api:
         """Return a machine.I2C: scan, readfrom, writeto, readfrom_mem, writeto_mem."""
         return self._env.module("machine").I2C(0, scl=self.pin(scl), sda=self.pin(sda), freq=freq)
 
+    async def fetch(self, method, url, headers=None, body=None, timeout=20):
+        """Have the host make an https request; return (status, headers, body). OSError if there is no answer.
+
+        Names of headers are in small letters, and the body is bytes.
+        """
+        return await self._env.ours("fetch").fetch(self._env, method, url, headers, body, timeout)
+
     def sensor(self, quantity, address):
         """Return a value of the sensor at the board's I2C pins, which programs share; None if it does not answer."""
         load = self._env.ours

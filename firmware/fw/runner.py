@@ -43,13 +43,15 @@ class Runner:
     )  # fmt: skip
     # Modules that programs read in, and given back once none runs: they would fill the heap, kind by kind.
     OF_PROGRAMS = (
-        "inputs timers unwrapping output intervals sensors microclaw microclaw_devices "
+        "inputs timers unwrapping output intervals sensors microclaw microclaw_devices fetch "
         "neopixel dht onewire ds18x20 apa106 net net_rules net_wifi net_streams netport"
     )
 
     def __init__(self, board, root="/apps", emit=None):
         self.board = board
         self.emit = emit or (lambda kind, data: None)
+        # The link to the host, once there is one: it makes the https requests of programs.
+        self.link = None
         self.slots = Slots(root)
         # The folder of the files of programs.
         self.files_folder = root[: root.rfind("/") + 1] + "data"

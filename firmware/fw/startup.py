@@ -50,6 +50,7 @@ async def begin(folder, first):
     link.measure = bound(measured, runner, wifi)
     link.on_welcome = bound(healthy, board)
     runner.emit = link.emit
+    runner.link = link
     tasks = [joining, asyncio.create_task(listen(bound(console, board, calls, settings, wifi, link)))]
     _go_on_with_update(board, settings, link)
     if runner.paused:

@@ -12,6 +12,7 @@ from microclaw.virtual.board import UNNAMED
 from microclaw.virtual.firmware.program_runners import ProgramRunners
 from microclaw.virtual.link.audio import FORMAT, BoardAudio
 from microclaw.virtual.link.calls import FIRMWARE, BoardMethods
+from microclaw.virtual.link.fetches import LinkFetches
 from microclaw.virtual.link.handler import CallHandler
 from microclaw.virtual.link.uploads import LinkApps
 from microclaw.virtual.link.wifi import VirtualWifi
@@ -179,6 +180,7 @@ class _Boot:
         self.client.hear = self.audio.hear
         self._slots = slots
         self.updates = Updater(self.client, board, slots, firmware, reset_reason=reset_reason, reboot=port.restart)
+        fetches = LinkFetches(self.client, runners.py)
         self._calls = CallHandler(methods, flash, self.client, self._answered)
         name = None if board.name == UNNAMED else board.name
         self._messages = HostMessages(
@@ -188,6 +190,7 @@ class _Boot:
             self._calls.take,
             took_speech=self.audio.took,
             took_update=self.updates.took,
+            took_fetch=fetches.took,
             name=name,
         )
 

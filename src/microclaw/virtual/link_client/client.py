@@ -67,6 +67,8 @@ class LinkClient:
         self.hear: Callable[[int, bytes], None] = lambda _stream, _payload: None
         self.take_blob: Callable[[actions.TakeBlob], None] = lambda _blob: None
         self.welcomed: Callable[[], None] = lambda: None
+        # A connection has ended.
+        self.parted: Callable[[], None] = lambda: None
         self._then: Callable[[], float | None] | None = None
         self._address = address
         self._measure = measure
@@ -152,11 +154,17 @@ class LinkClient:
     # Called in the link's thread, also by handler.py
 
     def send(
-        self, body: AnyMessage, *, re: Id | None = None, durable: bool = False, also: Mapping[str, Any] | None = None
+        self,
+        body: AnyMessage,
+        *,
+        re: Id | None = None,
+        durable: bool = False,
+        also: Mapping[str, Any] | None = None,
+        message_id: Id | None = None,
     ) -> None:
         """Send a message. A durable one is stored (`also` is committed with it), others are lost if not connected."""
         try:
-            message_id = self.session.send(body, re=re, durable=durable)
+            message_id = self.session.send(body, re=re, durable=durable, message_id=message_id)
         except DeviceUnreachable:
             return
         if also is not None:
@@ -243,6 +251,7 @@ class LinkClient:
             if not socket.closed:
                 socket.abort()
             self.state.code = None
+            self.parted()
         return self._after(socket, is_paired)
 
     def _after(self, socket: LinkSocket, was_paired: bool) -> float:

@@ -30,7 +30,8 @@ _log = logging.getLogger(__name__)
 class HostMessages:
     """The handler of one boot. `show` gets a line for the device's screen, `take_call` each call before it is acked.
 
-    `took_update` and `took_speech` return True if the message was for them. `name` is the person's name for the device.
+    `took_update`, `took_fetch` and `took_speech` return True if the message was for them. `name` is the person's name
+    for the device.
     """
 
     def __init__(
@@ -42,6 +43,7 @@ class HostMessages:
         *,
         took_speech: Callable[[AnyMessage], bool],
         took_update: Callable[[Deliver], bool] = lambda _: False,
+        took_fetch: Callable[[Deliver], bool] = lambda _: False,
         name: str | None = None,
     ) -> None:
         self._flash = flash
@@ -51,6 +53,7 @@ class HostMessages:
         self._take_call = take_call
         self._took_speech = took_speech
         self._took_update = took_update
+        self._took_fetch = took_fetch
 
     def handle(self, deliver: Deliver) -> None:
         """Handle a message, and ack it if it is durable."""
@@ -61,6 +64,8 @@ class HostMessages:
                 self._notify(deliver, text)
             case messages.TaskStatus() as status:
                 self._show_task(deliver, status)
+            case messages.Fetched() | messages.FetchPiece() | ErrorMessage() if self._took_fetch(deliver):
+                pass
             case messages.OtaOffer() | messages.OtaCancel() | ErrorMessage() if self._took_update(deliver):
                 pass
             case messages.OtaOffer() | messages.OtaCancel():

@@ -10,7 +10,7 @@ import threading
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future, wait
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, cast
+from typing import TYPE_CHECKING, Any, Final, Protocol, cast
 
 from platformdirs import user_cache_path
 
@@ -48,12 +48,24 @@ class CallRefused(MicroclawError):
         self.code = code
 
 
+class FetchLink(Protocol):
+    """The link of a board, for https requests of programs (virtual/link/fetches.py)."""
+
+    @property
+    def is_ready(self) -> bool: ...
+
+    def send(
+        self, kind: str, body: Mapping[str, Json], data: bytes, *, re: bytes | None, message_id: bytes | None
+    ) -> None: ...
+
+
 class Programs:
     """`on_event(name, data)` gets app.exit and app.crash, in the interpreter's thread."""
 
     def __init__(self, board: Board, folder: Path, cache: Path | None, *, hang_s: float = HANG_S) -> None:
         self.on_event: Callable[[str, Mapping[str, Json]], None] = lambda _name, _data: None
         self.ended: dict[str, tuple[str, str | None]] = {}  # how a program ended last, and why
+        self.fetch_link: FetchLink | None = None
         self._folder = folder
         self.firmware: Path | None = None  # the folder of an update's modules, in place of those of this installation
         self._board = board
@@ -138,6 +150,12 @@ class Programs:
                     clock.advance(STEP_MS)
         return bool(wait({call}, timeout_s).done)
 
+    def tell_fetch(self, kind: str, body: Mapping[str, Json], re: str) -> None:
+        """Pass a message of the host about an https request on to the interpreter. From any thread."""
+        vm = self._vm
+        if vm is not None:
+            vm.chip.post_call(["fetch", 0, kind, dict(body), re])
+
     def rows(self) -> list[Mapping[str, Json]]:
         """Return the rows of apps.list; the last ones if a program keeps the interpreter busy."""
         is_booting = self._vm is None or not self._vm.listening.is_set()  # it knows none yet
@@ -194,6 +212,8 @@ class Programs:
             vm.chip.add("claim", lambda pin, owner: self._claim(vm, pin, owner))
             vm.chip.add("release", lambda owner: self._release(vm, owner))
             vm.chip.add("reset", self._reset)
+            vm.chip.add("fetch_ready", self._is_fetch_ready)
+            vm.chip.add("fetch_send", self._send_fetch)
             vm.chip.add("statvfs", lambda: [vm.files.free_bytes, vm.files.total_bytes])
             self._vm = vm
         vm.start()
@@ -257,6 +277,18 @@ class Programs:
         elif call is not None:
             call.set_result(value)
 
+    def _is_fetch_ready(self) -> bool | None:
+        """Return if the host can be asked, None on a board without a link."""
+        if self.fetch_link is None:
+            return None
+        return self.fetch_link.is_ready
+
+    def _send_fetch(
+        self, kind: str, body: Mapping[str, Json], re: str | None, message_id: str | None, data: bytes
+    ) -> None:
+        if self.fetch_link is not None:
+            self.fetch_link.send(kind, body, data, re=_id(re), message_id=_id(message_id))
+
     def _reset(self) -> None:
         """Reset the board for a program that does not stop. The board ends this interpreter: not from within."""
         self._board.print_line("Rebooting...")
@@ -293,3 +325,9 @@ class Programs:
         for pin in [pin for pin, name in owners.items() if name == owner]:
             del owners[pin]
             self._board.release(pin)
+
+
+def _id(text: str | None) -> bytes | None:
+    if text is None:
+        return None
+    return bytes.fromhex(text)

@@ -22,6 +22,7 @@ import time  # noqa: E402
 from binascii import a2b_base64  # noqa: E402
 
 import _board  # noqa: E402
+import host_link  # noqa: E402
 import modules  # noqa: E402
 import program  # noqa: E402
 import program_time  # noqa: E402
@@ -115,6 +116,7 @@ def begin():
     with open("/settings.json") as file:
         settings = json.load(file)
     runner = Runner(SimulatedBoard(settings["board"]), "/apps", emit)
+    runner.link = host_link.HostLink()
     _board.listen("call", 0, lambda event: asyncio.create_task(answer(runner, event[2], event[3], event[4])))
     _board.call("listening")
     if settings["with_programs"]:
