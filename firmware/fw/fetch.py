@@ -70,9 +70,11 @@ def place(url):
         if 0 < at < end:
             end = at
     host, _, port = url[8:end].lower().partition(":")
-    if url[:8].lower() != "https://" or not host or "@" in host or not (port or "443").isdigit():
+    port = port or "443"
+    is_host = host and "@" not in host and port.isdigit()
+    if not is_host or url[:8].lower() != "https://":
         raise OSError(EINVAL, "fetch takes https:// addresses, not %s" % url[:80])
-    return host, int(port or 443)
+    return host, int(port)
 
 
 class Fetches:

@@ -26,5 +26,6 @@ def test_page_firmware_and_check_have_the_same_words() -> None:
     words = {word.split(".")[0] for word in re.findall(r"^\| `([a-z0-9.]+)\(", table, re.MULTILINE)}
     firmware = (ROOT / "firmware/fw/microclaw.py").read_text(encoding="utf-8")
     made = firmware.partition("class Api:")[2].partition("\nasync def")[0]
-    defined = {*re.findall(r"^    (?:async )?def ([a-z]\w*)", made, re.MULTILINE), *re.findall(r"self\.([a-z]\w*) = ", made)}
+    functions = re.findall(r"^    (?:async )?def ([a-z]\w*)", made, re.MULTILINE)
+    defined = {*functions, *re.findall(r"self\.([a-z]\w*) = ", made)}
     assert words == defined == stock_image().modules["microclaw"]
