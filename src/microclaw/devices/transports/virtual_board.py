@@ -43,7 +43,14 @@ from microclaw.wire import board_replies as replies
 R = TypeVar("R")
 T = TypeVar("T")
 P = TypeVar(
-    "P", replies.EdgePage, replies.LogPage, replies.PwmPage, replies.LedPage, replies.ShownPage, replies.ScreenPage
+    "P",
+    replies.EdgePage,
+    replies.LogPage,
+    replies.PwmPage,
+    replies.LedPage,
+    replies.ShownPage,
+    replies.ScreenPage,
+    replies.TrafficPage,
 )
 
 SCHEME: Final = "virtual:"

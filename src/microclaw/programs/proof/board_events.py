@@ -15,7 +15,7 @@ from microclaw.programs.proof.colors import colors_of
 from microclaw.programs.proof.record import lines_left_out
 from microclaw.programs.proof.verdict import SHIM_SAYS
 from microclaw.wire import board_control as wire
-from microclaw.wire.board_replies import AppRow, LedRow, PinRow, PwmRow, ScreenRow, ShownRow
+from microclaw.wire.board_replies import AppRow, LedRow, PinRow, PwmRow, ScreenRow, ShownRow, TrafficRow
 
 _FIRMWARE_SAYS: Final = (
     "Got exception running WASM code: ",
@@ -37,6 +37,7 @@ class BoardEvents:
         self.shown: list[ShownRow] = []
         self.values: list[ShownRow] = []
         self.screens: list[ShownScreen] = []
+        self.traffic: list[TrafficRow] = []
         self.lines: list[LogLine] = []
         self.now_ms = 0.0
         self.lost = False
@@ -47,6 +48,7 @@ class BoardEvents:
         self._shown_cursor = 0
         self._value_cursor = 0
         self._screen_cursor = 0
+        self._traffic_cursor = 0
         self._log_cursor = 0
 
     @property
@@ -54,7 +56,7 @@ class BoardEvents:
         """The numbers of lines, and of changes of pins, LEDs and parts, also of those that the board has no more."""
         line_count = self._log_cursor - self.first_line
         change_count = self._edge_cursor + self._pwm_cursor + self._led_cursor + self._shown_cursor
-        change_count += self._screen_cursor
+        change_count += self._screen_cursor + self._traffic_cursor
         return line_count, change_count
 
     async def begin(self) -> None:
@@ -70,6 +72,7 @@ class BoardEvents:
         shown = await self._control.pages(wire.Shown, self._shown_cursor)
         values = await self._control.pages(wire.Values, self._value_cursor)
         screens = await self._control.pages(wire.Screens, self._screen_cursor)
+        traffic = await self._control.pages(wire.Traffic, self._traffic_cursor)
         log = await self._control.log(self._log_cursor)
         self.edges += edges.edges
         self.pwm += pwm.rows
@@ -77,8 +80,9 @@ class BoardEvents:
         self.shown += shown.rows
         self.values += values.rows
         self.screens += map(_shown_screen, screens.rows)
+        self.traffic += traffic.rows
         self.lines += log.lines
-        pages = (edges, pwm, leds, shown, values, screens, log)
+        pages = (edges, pwm, leds, shown, values, screens, traffic, log)
         self.lost = self.lost or any(page.dropped for page in pages)
         self._edge_cursor = edges.cursor
         self._pwm_cursor = pwm.next
@@ -86,6 +90,7 @@ class BoardEvents:
         self._shown_cursor = shown.next
         self._value_cursor = values.next
         self._screen_cursor = screens.next
+        self._traffic_cursor = traffic.next
         self._log_cursor = log.cursor
         self.now_ms = edges.now_ms
 
@@ -102,6 +107,7 @@ class BoardEvents:
             "shown": tuple(_rows_between(self.shown, start_ms, end_ms)),
             "values": tuple(_rows_between(self.values, start_ms, end_ms)),
             "screens": tuple(self._screens_between(start_ms, end_ms)),
+            "traffic": tuple(self._traffic_between(start_ms, end_ms)),
         }
 
     def _lines_between(self, start_ms: float, last_line_ms: float) -> Iterator[LogLine]:
@@ -118,6 +124,11 @@ class BoardEvents:
         for row in self.pwm:
             if start_ms <= row.t_ms < end_ms:
                 yield PwmChange(row.t_ms - start_ms, row.pin, row.duty, row.frequency_hz, row.pulse_us)
+
+    def _traffic_between(self, start_ms: float, end_ms: float) -> Iterator[TrafficRow]:
+        for row in self.traffic:
+            if start_ms <= row.t_ms < end_ms:
+                yield row._replace(t_ms=row.t_ms - start_ms)
 
     def _screens_between(self, start_ms: float, end_ms: float) -> Iterator[ShownScreen]:
         """Yield what each display shows at the start, then each picture."""

@@ -20,6 +20,7 @@ from microclaw.programs.proof.expectations import (
     Lines,
     State,
 )
+from microclaw.programs.proof.network_events import Sent
 from microclaw.programs.proof.record import WHOLE, Record, TrialWindow
 from microclaw.text import count_text, time_text
 
@@ -182,14 +183,14 @@ class Period(Windowed, frozen=True):
 class Count(Windowed, frozen=True):
     """Exactly so many events, or at least one (None)."""
 
-    subject: EdgeMoments | Lines
+    subject: EdgeMoments | Lines | Sent
     count: int | None
 
     @property
     def moment_ms(self) -> float:
-        if isinstance(self.subject, Lines):
-            return self.window.until_ms or 0.0
-        return 0.0
+        if isinstance(self.subject, EdgeMoments):
+            return 0.0
+        return self.window.until_ms or 0.0
 
     @property
     def level_from_ms(self) -> float | None:

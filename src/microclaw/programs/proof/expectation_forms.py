@@ -30,6 +30,15 @@ from microclaw.programs.proof.expectations import (
     ScreenMoments,
     ServoPulse,
 )
+from microclaw.programs.proof.network_events import Sent
+from microclaw.programs.proof.network_lines import (
+    answer_of,
+    broker_at,
+    message_at,
+    other_answer,
+    sent_parts,
+    visit_at,
+)
 from microclaw.programs.proof.pwm_checks import Duty, Frequency, Ramp
 from microclaw.programs.proof.reaction import PartReaction, Reaction, reaction_to
 from microclaw.programs.proof.screen_checks import (
@@ -202,6 +211,46 @@ LINES: Final[dict[str, Kind]] = {
         windowed=True,
     ),
     "display": Kind(('display: "42" at 2 s',), "display DISPLAY :", _SCREEN_PARTS, windowed=True),
+    "http": Kind(
+        (
+            'http GET api.example.org/x -> 200 {"t": 21}',
+            "http GET api.example.org/x -> 500 after 300 ms",
+            "http GET api.example.org/x -> refused",
+            "http GET api.example.org/x -> no answer",
+            'http POST api.example.org/log ~ "t=.*" every 5 s',
+        ),
+        "http TARGET",
+        {
+            "(?:->|→) refused": other_answer("refused"),
+            "(?:->|→) no answer": other_answer("no answer"),
+            "(?:->|→) STATUS HEADERS BODY AFTER": answer_of,
+            **sent_parts(lambda target, pattern: Sent("asked", target.what, pattern)),
+        },
+        many=False,
+    ),
+    "mqtt": Kind(
+        (
+            "mqtt broker test.example.org",
+            'mqtt home/state ~ "on" within 2 s',
+            'mqtt home/state ~ ".*" every 5 s',
+            'mqtt home/state 3 times ~ "on"',
+            'mqtt home/state never ~ "error"',
+        ),
+        "mqtt TOPIC",
+        {**sent_parts(lambda topic, pattern: Sent("published", topic, pattern)), "ADDRESS": broker_at},
+        many=False,
+        windowed=True,
+    ),
+    "at": Kind(
+        (
+            'at 2 s mqtt home/lamp "on"',
+            'at 3 s http GET :80/led/on -> 200 ~ "on"',
+            'at 3 s http POST :80/led "on=1" -> 200',
+        ),
+        "at",
+        {"TIMES mqtt TOPIC TEXT": message_at, "TIMES http METHOD PLACE FORM WANTED": visit_at},
+        many=False,
+    ),
     "when": Kind(
         (
             "when pin 4 falls: pin 2 rises within 50 ms",
@@ -209,6 +258,7 @@ LINES: Final[dict[str, Kind]] = {
             "when pin 4 falls: pin 2 toggles within 50 ms",
             "when pin 6 rises while pin 4 low: pin 7 stays for 300 ms",
             'when pin 4 falls: log ~ "pressed" within 100 ms',
+            'when pin 4 falls: mqtt home/button ~ "on" within 200 ms',
             "when pin 4 falls: pwm 5 -> 40 % within 100 ms",
             "when pin 4 falls: led 48 -> green within 100 ms",
             "when btn1 is pressed: pin 2 rises within 50 ms",
@@ -216,6 +266,9 @@ LINES: Final[dict[str, Kind]] = {
         "when TRIGGER WHILE :",
         {
             "log PATTERN within TIME": _reaction,
+            "mqtt TOPIC PATTERN within TIME": lambda when, only, topic, lines, ms: _reaction(
+                when, only, Sent("published", topic, lines.pattern), ms
+            ),
             "pwm PIN (?:->|→) PERCENT POINTS within TIME": lambda when, only, pin, duty, points, ms: _reaction(
                 when, only, _duty(pin, duty, points), ms
             ),

@@ -121,12 +121,14 @@ def _result_of(line: ExpectationLine, finding: CheckResult) -> ExpectationResult
     return ExpectationResult(line, finding.state, finding.text, next_step=finding.next_step, at_ms=finding.at_ms)
 
 
-def without_part(results: Sequence[ExpectationResult], untried: str) -> tuple[ExpectationResult, ...]:
-    """Return the results of a program that ended as the trial has not its part: what is not met is untried."""
+def without_part(
+    results: Sequence[ExpectationResult], untried: str, next_step: str = _ON_BOARD
+) -> tuple[ExpectationResult, ...]:
+    """Return the results of a program for which the trial lacks something: what is not met is untried."""
     changed: list[ExpectationResult] = []
     for result in results:
         if result.trial == "not met":
-            result = structs.replace(result, trial="untried", found=untried, next_step=_ON_BOARD)
+            result = structs.replace(result, trial="untried", found=untried, next_step=next_step)
         changed.append(result)
     return tuple(changed)
 

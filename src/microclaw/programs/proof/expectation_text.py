@@ -20,9 +20,11 @@ from microclaw.programs.proof.checks import Windowed
 from microclaw.programs.proof.expectation_forms import LINES, Kind, all_examples, find_kind
 from microclaw.programs.proof.expectation_values import DURATION, VALUES
 from microclaw.programs.proof.expectations import ExpectationLine, Expectations
+from microclaw.programs.proof.network_lines import PageVisit
 from microclaw.programs.proof.record import WHOLE, TrialWindow
-from microclaw.programs.proof.stimuli import AdcStimulus, PartStimulus, PinStimulus, Stimulus
+from microclaw.programs.proof.stimuli import AdcStimulus, NetworkStimulus, PartStimulus, PinStimulus, Stimulus
 from microclaw.text import code_lines
+from microclaw.wire.canned_lines import Broker, HttpAnswer
 
 MAX_TEXT_CHARS = 16_384
 MAX_LINES = 100
@@ -32,48 +34,72 @@ ALL_FORMS: Final = "all forms: microclaw memory skills expectations"
 
 def parse_expectations(text: str) -> Expectations:
     """Read the lines. Raises ConfigError with line, column and the form that was probably meant."""
-    rows = _rows_of(text)
-    lines: list[ExpectationLine] = []
-    stimuli: list[Stimulus] = []
-    wired: list[AssumedPart] = []
-    settings: dict[str, float] = {}
-    for number, row in enumerate(rows, 1):
+    reading = _Reading()
+    for number, row in enumerate(_rows_of(text), 1):
         line = _Line(number, row)
-        if line.first in settings:
+        if line.first in reading.settings:
             raise line.error(f"{line.first} is there twice")
-        if not line.text:
-            continue
-        match line.read():
-            case [float() as ms]:
-                settings[line.first] = ms
-            case [PinStimulus() | AdcStimulus(), *_] as inputs:
-                stimuli += inputs
-            case [PartStimulus(), *_] as inputs:
-                stimuli += [structs.replace(stimulus, line=number) for stimulus in inputs]
-            case [AssumedKey(), *_] as keys:
-                wired.append(line.wired_part(keys))
-            case [_, *_] as checks:
-                lines.append(ExpectationLine(number, line.text, tuple(checks)))
-    _check_counts(lines, stimuli)
+        if line.text:
+            reading.take(number, line, line.read())
+    stimuli = reading.stimuli
+    if not reading.network:
+        _check_lines(reading.lines)
+    if len(stimuli) > MAX_STIMULI:
+        raise ConfigError(f"more than {MAX_STIMULI} stimuli", next_step="keep those that a check needs")
     stimuli.sort(key=lambda stimulus: stimulus.at_ms)
+    settings = reading.settings
     return Expectations(
         text,
-        tuple(lines),
+        tuple(reading.lines),
         tuple(stimuli),
         for_ms=settings.get("for"),
         uptime_ms=settings.get("uptime"),
         soak_ms=settings.get("soak"),
-        wired=tuple(wired),
+        wired=tuple(reading.wired),
+        network=tuple(reading.network),
     )
 
 
-def _check_counts(lines: Sequence[ExpectationLine], stimuli: Sequence[Stimulus]) -> None:
-    """Raise ConfigError for expectations without a check, and for too many stimuli."""
+class _Reading:
+    """What the lines until now have made, by its kind."""
+
+    def __init__(self) -> None:
+        self.lines: list[ExpectationLine] = []
+        self.stimuli: list[Stimulus] = []
+        self.wired: list[AssumedPart] = []
+        self.network: list[HttpAnswer | Broker] = []
+        self.settings: dict[str, float] = {}
+
+    def take(self, number: int, line: _Line, items: list[Any]) -> None:
+        """Take what one line has made: checks, stimuli, keys of a wired part, an answer of the network or a time."""
+        match items:
+            case [float() as ms]:
+                self.settings[line.first] = ms
+            case [PinStimulus() | AdcStimulus() | NetworkStimulus(), *_]:
+                self.stimuli += items
+            case [PartStimulus(), *_]:
+                self.stimuli += [structs.replace(stimulus, line=number) for stimulus in items]
+            case [PageVisit(), *_]:
+                self._take_visits(number, line, items)
+            case [HttpAnswer() | Broker() as answer]:
+                self.network.append(answer)
+            case [AssumedKey(), *_]:
+                self.wired.append(line.wired_part(items))
+            case _:
+                self.lines.append(ExpectationLine(number, line.text, tuple(items)))
+
+    def _take_visits(self, number: int, line: _Line, visits: Sequence[PageVisit]) -> None:
+        self.stimuli += [visit.stimulus for visit in visits]
+        checks = [visit.check for visit in visits if visit.check is not None]
+        if checks:
+            self.lines.append(ExpectationLine(number, line.text, tuple(checks)))
+
+
+def _check_lines(lines: Sequence[ExpectationLine]) -> None:
+    """Raise ConfigError for expectations without a check."""
     if not lines:
         step = f"write a check as: {LINES['pin'].examples[0]}; {ALL_FORMS}"
         raise ConfigError("the expectations expect nothing of the program", next_step=step)
-    if len(stimuli) > MAX_STIMULI:
-        raise ConfigError(f"more than {MAX_STIMULI} stimuli", next_step="keep those that a check needs")
 
 
 def _rows_of(text: str) -> list[str]:

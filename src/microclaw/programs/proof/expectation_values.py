@@ -11,6 +11,7 @@ from microclaw.hardware.parts.part_ids import part_id_of
 from microclaw.programs.proof.colors import COLOR_NAMES, Color
 from microclaw.programs.proof.expectations import MAX_ADC_V, LevelState, Lines, PartTrigger
 from microclaw.programs.proof.line_pattern import parse_line_pattern
+from microclaw.programs.proof.network_lines import NETWORK_VALUES
 from microclaw.programs.proof.record import WHOLE, TrialWindow
 from microclaw.programs.proof.screen_checks import ShownText, literal_text
 from microclaw.wire.board_control import MAX_PIN
@@ -148,6 +149,12 @@ def _hold(time: str | None) -> float | None:
     return None
 
 
+def _delay(time: str | None) -> float | None:
+    if time:
+        return _moment(time)
+    return None
+
+
 def _window(begin: str | None, end: str | None) -> TrialWindow:
     from_ms = 0.0
     if begin:
@@ -222,4 +229,6 @@ VALUES: Final[dict[str, tuple[str, Callable[..., Any]]]] = {
     "DISPLAY": (r"(?:([a-z][a-z0-9_-]{0,31})\b)?", _text_or_none),
     "SHOWN": (r'(?:(?:(~)\s*+)?("(?:[^"\\]|\\.)*+")|(blank)\b)', _shown),
     "PATTERN": (r'~\s*+("(?:[^"\\]|\\.)*+")', _pattern),
+    "AFTER": (rf"(?:after\b\s*+{_TIME})?", _delay),
+    **NETWORK_VALUES,
 }

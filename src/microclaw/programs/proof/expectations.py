@@ -16,9 +16,11 @@ from msgspec import Struct, structs
 from microclaw.programs.proof.assumed_parts import AssumedPart
 from microclaw.programs.proof.colors import Color, Rgb, color_text
 from microclaw.programs.proof.line_pattern import LinePattern
+from microclaw.programs.proof.network_events import PageAnswers, Sent
 from microclaw.programs.proof.record import WHOLE, Record, TrialWindow
 from microclaw.programs.proof.stimuli import Stimulus
 from microclaw.text import count_text, time_text
+from microclaw.wire.canned_lines import Broker, HttpAnswer
 
 V = TypeVar("V")
 Answer: TypeAlias = Literal["met", "not met", "untried"]
@@ -337,7 +339,7 @@ class ScreenMoments(Struct, frozen=True):
         return [t_ms for t_ms, _ in _within(moments, seen, window)]
 
 
-Events: TypeAlias = EdgeMoments | PwmMoments | Lines | ScreenMoments
+Events: TypeAlias = EdgeMoments | PwmMoments | Lines | ScreenMoments | Sent | PageAnswers
 """Everything that comes at moments."""
 
 
@@ -446,7 +448,8 @@ class Expectations(Struct, frozen=True):
     """All expectations of one program. `for_ms`, `uptime_ms` and `soak_ms` are None if the text does not say them.
 
     `uptime_ms` is the time for which the board is up when the program starts. `soak_ms` is the time for which the trial
-    goes on after the needed time. `wired` are the parts that they take as wired to the board.
+    goes on after the needed time. `wired` are the parts that they take as wired to the board, `network` the servers and
+    brokers that answer the program.
     """
 
     text: str
@@ -456,6 +459,7 @@ class Expectations(Struct, frozen=True):
     uptime_ms: float | None = None
     soak_ms: float | None = None
     wired: tuple[AssumedPart, ...] = ()
+    network: tuple[HttpAnswer | Broker, ...] = ()
 
     @property
     def checks(self) -> tuple[Check, ...]:

@@ -19,6 +19,7 @@ from microclaw.programs.proof.expectations import (
     PartTrigger,
     PwmDuty,
 )
+from microclaw.programs.proof.network_events import Sent
 from microclaw.programs.proof.pwm_checks import Duty
 from microclaw.programs.proof.record import Record, TrialWindow
 from microclaw.text import count_text, time_text
@@ -34,7 +35,7 @@ class Reaction(Check, frozen=True):
     the last bounce. `for_ms`: the pin goes back after this time.
     """
 
-    subject: LevelState | PwmDuty | LedColor | EdgeMoments | Lines
+    subject: LevelState | PwmDuty | LedColor | EdgeMoments | Lines | Sent
     trigger: LevelState
     condition: LevelState | None
     within_ms: float
@@ -77,7 +78,7 @@ class Reaction(Check, frozen=True):
         if effect is None:
             return None
         slack_ms = JITTER_MS
-        if isinstance(effect, Lines):
+        if isinstance(effect, Lines | Sent):
             slack_ms = 0.0
         wanted: list[tuple[float, float]] = []
         for check in program:
@@ -99,12 +100,12 @@ class Reaction(Check, frozen=True):
         return None
 
     @property
-    def _events(self) -> EdgeMoments | Lines | None:
+    def _events(self) -> EdgeMoments | Lines | Sent | None:
         """The events that the effect consists of; None if it is none, or a value."""
         match self.subject:
             case LevelState(pin=pin, level=level):
                 return EdgeMoments(pin, level)
-            case EdgeMoments() | Lines() if self.count:
+            case EdgeMoments() | Lines() | Sent() if self.count:
                 return self.subject
         return None
 
@@ -147,7 +148,7 @@ class Reaction(Check, frozen=True):
         until_ms = last_ms + self.within_ms
         if isinstance(subject, LevelState):
             return self._level_effect(subject, seen, first_ms, last_ms)
-        if isinstance(subject, EdgeMoments | Lines):
+        if isinstance(subject, EdgeMoments | Lines | Sent):
             times = subject.times(seen, TrialWindow(first_ms, until_ms))
             if len(times) == self.count:
                 return _Effect()
@@ -192,7 +193,7 @@ class PartReaction(Check, frozen=True):
     `rest` are the values of the Reaction behind its time.
     """
 
-    subject: LevelState | PwmDuty | LedColor | EdgeMoments | Lines
+    subject: LevelState | PwmDuty | LedColor | EdgeMoments | Lines | Sent
     trigger: PartTrigger
     condition: LevelState | None
     within_ms: float
@@ -219,14 +220,14 @@ class _Effect(Struct, frozen=True):
     has_happened: bool = True
 
 
-def _speaks_of(check: Check, effect: EdgeMoments | Lines) -> bool:
+def _speaks_of(check: Check, effect: EdgeMoments | Lines | Sent) -> bool:
     subject = check.subject
     if isinstance(subject, LevelState | EdgeMoments) and subject.pin == effect.pin:
         return True
     return subject == effect
 
 
-def _count_problem(subject: EdgeMoments | Lines, times: Sequence[float]) -> str:
+def _count_problem(subject: EdgeMoments | Lines | Sent, times: Sequence[float]) -> str:
     text = count_text(len(times), subject.noun)
     if subject.pin is not None:
         text += f" on pin {subject.pin}"

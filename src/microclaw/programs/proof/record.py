@@ -17,12 +17,15 @@ from microclaw.events import Edge
 from microclaw.hardware.screens.fonts import Font
 from microclaw.hardware.screens.screen import ShownScreen
 from microclaw.hardware.screens.text_reading import ScreenReader
-from microclaw.wire.board_replies import ShownRow
+from microclaw.wire.board_replies import ShownRow, TrafficRow
 
 E = TypeVar("E", Edge, PwmChange, LedChange)
 
 _LEFT_OUT: Final = re.compile(r"\((\d{1,9}) lines? (?:were|was) left out\)(?: (.*))?", re.DOTALL)
 """What a board prints in the place of lines beyond its limit; older firmware puts the next line behind it."""
+
+_TALKS: Final = ("asked", "published", "answered")
+"""The rows of the traffic that show that the program did something."""
 
 
 class TrialWindow(Struct, frozen=True):
@@ -41,7 +44,7 @@ class Record(Struct, frozen=True, kw_only=True, dict=True):
     `state` is the board's word for the app (loaded, running, returned, exited, trapped), None when the board does
     not list it, `trap` its word for how it failed. `lines` have no `app` where the firmware speaks. `shown` are the
     values of wired parts, those of the start at 0, `values` their inputs and what they measure, `screens` what displays
-    show. `fonts` are those that the program
+    show, `traffic` what was said on the network. `fonts` are those that the program
     may draw with; none: the project's own. `refused` is the firmware's text when it did not take the
     program. `longest_call_ms`: what one call of a callback took at most, `longest_main_ms`: what main did between
     two waits. `roles`: input, output or pwm of each pin that the program opened, `opened`: when it opened it first
@@ -63,6 +66,7 @@ class Record(Struct, frozen=True, kw_only=True, dict=True):
     shown: tuple[ShownRow, ...] = ()
     values: tuple[ShownRow, ...] = ()
     screens: tuple[ShownScreen, ...] = ()
+    traffic: tuple[TrafficRow, ...] = ()
     fonts: tuple[Font, ...] = ()
     roles: Mapping[int, str] = {}
     opened: Mapping[int, float] | None = None
@@ -89,7 +93,8 @@ class Record(Struct, frozen=True, kw_only=True, dict=True):
     @property
     def moved(self) -> bool:
         has_shown = any(row.t_ms > 0 for row in self.shown) or any(row.t_ms > 0 for row in self.screens)
-        return bool(self.edges or self.pwm or self.leds or self.printed[0] or has_shown)
+        has_talked = any(row.kind in _TALKS for row in self.traffic)
+        return bool(self.edges or self.pwm or self.leds or self.printed[0] or has_shown or has_talked)
 
     @property
     def pins(self) -> tuple[int, ...]:

@@ -7,6 +7,8 @@ from typing import TypeAlias
 
 from msgspec import Struct
 
+from microclaw.wire.canned_lines import BrokerMessage, PageRequest
+
 
 class PinStimulus(Struct, frozen=True):
     """The outside puts `level` on a pin; None: the pin changes to its other level and chatters for `bounce_ms`.
@@ -55,4 +57,11 @@ class AdcStimulus(Struct, frozen=True):
     at_ms: float
 
 
-Stimulus: TypeAlias = PinStimulus | PartStimulus | PartSetting | AdcStimulus
+class NetworkStimulus(Struct, frozen=True):
+    """A message of a broker, or a request to the program's own server; `line` is without its time."""
+
+    at_ms: float
+    line: BrokerMessage | PageRequest
+
+
+Stimulus: TypeAlias = PinStimulus | PartStimulus | PartSetting | AdcStimulus | NetworkStimulus

@@ -29,6 +29,10 @@ _OF_ABSENT: Final = (
 
 A driver may raise another exception with that number in its text.
 """
+_OF_NETWORK: Final = r"(OSError|MQTTException|TimeoutError|microclaw\.\w+)\b"
+"""What a program raises that reaches no host."""
+_OF_ANSWER: Final = r"(ValueError|KeyError|IndexError|TypeError|AttributeError|AssertionError|Exception|RuntimeError)\b"
+"""What it raises, too, if an answer is not what it expects."""
 _ANY_PYTHON: Final = "catch the exception, or correct that line"
 _PLACE: Final = re.compile(r'^ *File "([^"]*)", line (\d+), in (.+)$', re.MULTILINE)
 TRACEBACK: Final = "Traceback (most recent call last):"
@@ -67,6 +71,14 @@ def is_of_absent_part(text: str, part: str) -> bool:
     what = text.strip().rpartition("\n")[2]
     name = re.escape(part.rpartition(".")[2])
     return re.match(_OF_ABSENT.format(name=name), what) is not None
+
+
+def is_of_network(text: str, *, has_answer: bool) -> bool:
+    """Return True if a program raises this exception that reaches no host, or gets an answer of no use."""
+    what = text.strip().rpartition("\n")[2]
+    if re.match(_OF_NETWORK, what):
+        return True
+    return has_answer and re.match(_OF_ANSWER, what) is not None
 
 
 def with_array_name(error: str, source: str) -> str:

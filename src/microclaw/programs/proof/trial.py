@@ -42,16 +42,18 @@ from microclaw.programs.proof.expectation_result import (
     without_part,
 )
 from microclaw.programs.proof.framebuf_font import with_framebuf_font
+from microclaw.programs.proof.network_events import traffic_texts, unanswered
 from microclaw.programs.proof.part_stimuli import with_settings
 from microclaw.programs.proof.record import Record, shown_texts
 from microclaw.programs.proof.screen_pictures import draw_pictures, picture_texts, unsent_drawing
 from microclaw.programs.proof.stimuli import PinStimulus
 from microclaw.programs.proof.traps import with_array_name
+from microclaw.programs.proof.trial_network import first_input_ms
 from microclaw.programs.proof.trial_plan import Run, plan
 from microclaw.programs.proof.trial_plan import TrialOptions as TrialOptions
 from microclaw.programs.proof.trial_run import BoardRun
 from microclaw.programs.proof.trial_wiring import stated_wiring, trial_warnings, trial_wiring, with_absent_leds
-from microclaw.programs.proof.verdict import Ended, Verdict, describe, judge
+from microclaw.programs.proof.verdict import ANSWER_IT, Ended, Verdict, describe, judge
 from microclaw.programs.py.py_image import PyImage
 from microclaw.programs.run_times import RunTimes
 from microclaw.programs.wasm.wasm_image import WasmImage
@@ -127,6 +129,7 @@ class Trial(Record, frozen=True, kw_only=True):
             parts.append(changes)
         parts += shown_texts(self.shown)
         parts += picture_texts(self.screens)
+        parts += traffic_texts(self.traffic)
         if self.log:
             parts.append(f"{count_text(len(self.log), 'line')} printed")
         if not parts:
@@ -162,6 +165,7 @@ class Trial(Record, frozen=True, kw_only=True):
             "pwm": [[round(change.t_ms, 3), change.pin, change.duty, change.frequency_hz] for change in self.pwm],
             "leds": [[round(change.t_ms, 3), change.pin, list(map(list, change.colors))] for change in self.leds],
             "shown": [[round(row.t_ms, 3), row.part, row.name, row.value] for row in self.shown],
+            "network": [[round(row.t_ms, 3), row.kind, row.what, row.status, row.text] for row in self.traffic],
             "screens": [to_builtins(picture) for picture in self.pictures],
             "ended": self.ended,
             "untried": self.untried,
@@ -220,7 +224,7 @@ async def _judged(bench: _Bench, run: Run, options: TrialOptions, record: Record
     lines = tuple(_lines_in_program_words(record.lines, image))
     untried = verdict.untried
     if not outcome.results:
-        untried = untried or verdict.floating
+        untried = untried or verdict.floating or unanswered(record.traffic)
     warnings = (
         *trial_warnings(options, record, bench.board),
         *unsent_drawing(record.screens, image.source or ""),
@@ -233,7 +237,7 @@ async def _judged(bench: _Bench, run: Run, options: TrialOptions, record: Record
         error=error,
         next_step=next_step,
         warnings=warnings,
-        first_input_ms=_first_input_ms(run),
+        first_input_ms=first_input_ms(run, record),
         expected=outcome.results,
         times=run.times,
         uptime_ms=run.uptime_ms,
@@ -281,8 +285,11 @@ async def _compare_expectations(bench: _Bench, run: Run, record: Record, verdict
         return _Outcome()
     results = await asyncio.to_thread(evaluate, expectations, record)
     results = with_absent_leds(results, run.wiring or Wiring(), bench.board)
+    no_answer = unanswered(record.traffic)
     if verdict.untried is not None:
         results = without_part(results, verdict.untried)
+    elif no_answer is not None:
+        results = without_part(results, no_answer, ANSWER_IT)
     if verdict.floating is not None:
         results = unproved(results, verdict.floating)
     fault = failure(results)
@@ -328,15 +335,6 @@ def _lines_in_program_words(lines: Sequence[LogLine], image: ProgramImage) -> It
             yield structs.replace(line, text=image.marks.in_words(line.text))
         else:
             yield line
-
-
-def _first_input_ms(run: Run) -> float | None:
-    """Return when the first input comes; the expectations' levels from the start are none."""
-    moments = [stimulus.at_ms for stimulus in run.inputs]
-    for stimulus in run.stimuli:
-        if stimulus.at_ms > 0:
-            moments.append(stimulus.at_ms)
-    return min(moments, default=None)
 
 
 class _Bench(Struct, frozen=True):

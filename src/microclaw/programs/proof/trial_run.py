@@ -21,7 +21,8 @@ from microclaw.programs.building import ProgramImage
 from microclaw.programs.proof.board_events import BoardEvents, TrialPins, led_changes
 from microclaw.programs.proof.part_stimuli import bounces_ms
 from microclaw.programs.proof.record import Record
-from microclaw.programs.proof.stimuli import AdcStimulus, PartSetting, PartStimulus, PinStimulus, Stimulus
+from microclaw.programs.proof.stimuli import AdcStimulus, PartSetting, PinStimulus, Stimulus
+from microclaw.programs.proof.trial_network import give_network
 from microclaw.programs.proof.trial_plan import Levels, Run, levels_over_time, seen_levels, shifted
 from microclaw.programs.proof.verdict import describe
 from microclaw.programs.run_times import RunTimes
@@ -97,6 +98,7 @@ class BoardRun:
         self._start_ms = info.now_ms
         await self._events.begin()
         await self._give(run.stimuli)
+        await give_network(control, run, self._board_time)
         refused = await self._install_and_run(info.boot)
         rebooted = (await control.request(wire.Info())).boot != info.boot
         record = await self._read_record()
@@ -153,7 +155,7 @@ class BoardRun:
                     await self._control.request(wire.SetSensor(part, values, at_ms))
                 case AdcStimulus(pin=pin, volts=volts):
                     await self._control.request(wire.SetAdc(pin, volts, at_ms))
-                case PinStimulus() | PartStimulus():
+                case _:
                     pass
 
     def _board_time(self, t_ms: float) -> float | None:

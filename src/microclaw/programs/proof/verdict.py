@@ -10,20 +10,29 @@ from typing import Final, Literal, TypeAlias
 
 from msgspec import Struct, structs
 
-from microclaw.devices.registry.calls import LedChange, LogLine, PwmChange
+from microclaw.devices.registry.calls import LedChange, PwmChange
 from microclaw.errors import PinRefused
 from microclaw.events import Edge
 from microclaw.hardware.boards.pins import check_pin
 from microclaw.hardware.boards.profile import BoardProfile, PinUse
 from microclaw.hardware.parts.wiring import Wiring
 from microclaw.programs.proof.colors import name_of
+from microclaw.programs.proof.network_events import unanswered
 from microclaw.programs.proof.pin_track import Rhythm, have_one_length, rhythms
 from microclaw.programs.proof.record import Record, by_pin
-from microclaw.programs.proof.traps import TRACEBACK, is_of_absent_part, trap_words
-from microclaw.programs.proof.trial_wiring import misplaced_part
+from microclaw.programs.proof.traps import trap_words
+from microclaw.programs.proof.trial_lacks import (
+    absent_parts,
+    firmware_texts,
+    floating_pins,
+    is_ended_by_absence,
+    is_native_refused,
+    lack_of_trial,
+    misplaced_parts,
+)
 from microclaw.tables import read_table
 from microclaw.text import count_text, format_duration
-from microclaw.wire.board_replies import ABSENT, BROKEN_PART, FLOATING_PIN, GPIO_ERROR, NO_NETWORK, PART_NOTE
+from microclaw.wire.board_replies import GPIO_ERROR, PART_NOTE
 
 _COLORS_SHOWN = 4
 
@@ -103,8 +112,6 @@ MIN_LEAK_BYTES: Final = 64
 """Growth of the heap in a trial that counts as a leak, when each part of the trial has some of it."""
 _HEAP_WARNING_SHARE: Final = 0.9
 _RESTS_AFTER_MS: Final = 4.0  # the least of programs/wasm/program_macros.py
-_SAYS_AT_ONCE_MS: Final = 5.0
-"""What a program prints of an exception comes so soon after it, and is nothing more that it did."""
 _ROLE_USES: Final[dict[str, PinUse]] = {"input": "input", "output": "output", "pwm": "pwm"}
 _NO_ROOM: Final = re.compile(r"warning: allocate (\d+) bytes memory failed")
 _SLEPT_OUTSIDE: Final = "microclaw: only main can sleep, callbacks go on at once"
@@ -123,13 +130,9 @@ _IN_PYTHON: Final = {
     _CRASH: "report it with the program and its log: a Python program should not be able to do that",
 }
 """The next steps above that name functions of C, for a Python program."""
-_NO_NETWORK: Final = (
-    "the trial has no network: MQTT and HTTP failed as where nobody can be reached, and nothing was sent; "
-    "microclaw virtual --network runs the program with one"
-)
+ANSWER_IT: Final = "the trial sends nothing: add a line as http GET HOST/PATH -> 200 TEXT, or mqtt broker HOST"
 _REWIRE: Final = "use the address and the pins of the wiring, or correct the wiring"
 NO_PARTS: Final = Wiring()
-_NATIVE: Final = "native code in .mpy unsupported"
 _FAULTS: Final = read_table(__package__, "faults")
 _ENDS: Final[Mapping[str, Ended]] = _FAULTS["ends"]
 
@@ -158,24 +161,21 @@ def judge(record: Record, board: BoardProfile, *, heap_bytes: int, stated: Wirin
     beside a part whose model failed. It is wrong if a part of the `stated` wiring is elsewhere.
     sys.exit() is how a Python program may end; a WebAssembly program has no callbacks any more after exit().
     """
-    absent = _absent_parts(record)
-    misplaced = _misplaced_parts(record, stated, board)
+    absent = absent_parts(record)
+    misplaced = misplaced_parts(record, stated, board)
     ended = _ended(record)
-    untried = _broken_parts(record)
-    if _is_native_refused(record):
-        untried = "this trial runs no native code"
+    untried = lack_of_trial(record, absent, misplaced)
+    if is_native_refused(record):
         ended = "trapped"
-    elif misplaced is None and _is_ended_by_absence(record):
-        untried = absent
     if untried is not None and ended == "trapped":
         record = structs.replace(record, state="returned", trap=None, refused=None)
     fault = _pin_fault(record, board) or _fault(record)
-    if fault is not None and misplaced is not None and _is_ended_by_absence(record):
+    if fault is not None and misplaced is not None and is_ended_by_absence(record):
         fault = misplaced, _REWIRE
     warnings = tuple(_warnings(record, heap_bytes))
     if absent is not None and absent != untried:
         warnings = (misplaced or absent, *warnings)
-    floating = _floating_pins(record)
+    floating = floating_pins(record)
     if fault is None and untried is not None:
         return Verdict(ok=True, ended=ended, warnings=warnings, untried=untried, floating=floating)
     if fault is not None:
@@ -200,69 +200,6 @@ def _has_effect(record: Record) -> bool:
 
 def _texts(record: Record) -> list[str]:
     return [line.text for line in record.lines]
-
-
-def _firmware_texts(lines: Sequence[LogLine], prefix: str) -> Iterator[str]:
-    """Yield what the firmware's lines with this prefix say after it."""
-    for line in lines:
-        if line.app is None and line.text.startswith(prefix):
-            yield line.text.removeprefix(prefix)
-
-
-def _is_native_refused(record: Record) -> bool:
-    """Return True if the program has code for its chip's processor, which the trial's interpreter does not load."""
-    return record.is_python and record.refused is not None and record.refused.endswith(_NATIVE)
-
-
-def _is_ended_by_absence(record: Record) -> bool:
-    """Return True if an absent part's exception ended the program, which did nothing more after it asked for it."""
-    trap = record.trap or ""
-    if record.state != "trapped" or not trap.startswith(TRACEBACK):
-        return False
-    trap_lines = trap.splitlines()
-    since_ms = 0.0
-    for line in record.lines:
-        if line.app and line.text not in trap_lines:
-            since_ms = max(since_ms, line.t_ms)
-    recent = [line for line in record.lines if line.t_ms >= since_ms - _SAYS_AT_ONCE_MS]
-    for part in _firmware_texts(recent, ABSENT):
-        if is_of_absent_part(trap, part):
-            return True
-    return False
-
-
-def _absent_parts(record: Record) -> str | None:
-    """Return "this trial has no DHT on pin 4", or None if the program asked only for what there is."""
-    parts = dict.fromkeys(_firmware_texts(record.lines, ABSENT))
-    if not parts:
-        return None
-    return f"this trial has no {', no '.join(parts)}"
-
-
-def _misplaced_parts(record: Record, stated: Wiring, board: BoardProfile) -> str | None:
-    """Return "no DHT on pin 4; the wiring has ... on pin 5", or None if the wiring does not say where it is."""
-    texts: dict[str, None] = {}
-    for absent in _firmware_texts(record.lines, ABSENT):
-        place = misplaced_part(absent, stated, board)
-        if place is not None:
-            texts[f"no {absent}; {place}"] = None
-    return "; ".join(texts) or None
-
-
-def _broken_parts(record: Record) -> str | None:
-    """Return which parts failed and how, or None if the models of all parts work."""
-    parts = dict.fromkeys(_firmware_texts(record.lines, BROKEN_PART))
-    if not parts:
-        return None
-    return f"a fault of the trial, not of the program: its part {', '.join(parts)}"
-
-
-def _floating_pins(record: Record) -> str | None:
-    """Return which pins it read that nothing holds at a level, or None."""
-    pins = dict.fromkeys(_firmware_texts(record.lines, FLOATING_PIN))
-    if not pins:
-        return None
-    return f"nothing holds the level of {', '.join(pins)}: it has no pull-up and no pull-down"
 
 
 def dead_on_load(lines: Sequence[str]) -> tuple[str, str] | None:
@@ -440,11 +377,12 @@ def _warnings(record: Record, heap_bytes: int) -> Iterator[str]:
             break
     if _SLEPT_OUTSIDE in _texts(record):
         yield "a callback tried to sleep: only main can, so it went on at once"
-    if any(line.app is None and line.text.endswith(NO_NETWORK) for line in record.lines):
-        yield _NO_NETWORK
-    yield from dict.fromkeys(_firmware_texts(record.lines, GPIO_ERROR))
-    yield from dict.fromkeys(_firmware_texts(record.lines, PART_NOTE))
-    floating = _floating_pins(record)
+    no_answer = unanswered(record.traffic)
+    if no_answer is not None:
+        yield f"{no_answer}; {ANSWER_IT}"
+    yield from dict.fromkeys(firmware_texts(record.lines, GPIO_ERROR))
+    yield from dict.fromkeys(firmware_texts(record.lines, PART_NOTE))
+    floating = floating_pins(record)
     if floating is not None:
         yield floating
     if MAX_CALL_MS < record.longest_main_ms <= MAX_MAIN_MS:

@@ -1,0 +1,107 @@
+"""What a program said on the network of a trial, as events of its record, and in words. Judges nothing."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from typing import ClassVar, Final, Literal
+
+from msgspec import Struct
+
+from microclaw.programs.proof.line_pattern import LinePattern
+from microclaw.programs.proof.record import WHOLE, Record, TrialWindow
+from microclaw.text import clean_text
+from microclaw.wire.board_replies import TrafficRow
+
+_SHOWN_CHARS: Final = 60
+_MAX_SHOWN: Final = 6
+
+
+class Sent(Struct, frozen=True):
+    """What the program sent: messages on a topic (`published`), or requests to a server (`asked`).
+
+    `what` is the topic, or "POST api.example.org/log"; without a query it is any.
+    """
+
+    kind: Literal["published", "asked"]
+    what: str
+    pattern: LinePattern
+    pin: ClassVar[None] = None
+
+    @property
+    def noun(self) -> str:
+        if self.kind == "published":
+            return "matching message"
+        return "matching request"
+
+    def times(self, seen: Record, window: TrialWindow = WHOLE) -> list[float]:
+        until_ms = seen.until(window)
+        times = []
+        for row in seen.traffic:
+            is_inside = window.from_ms <= row.t_ms <= until_ms
+            if is_inside and self._is_of(row) and self.pattern.matches(row.text):
+                times.append(row.t_ms)
+        return times
+
+    def _is_of(self, row: TrafficRow) -> bool:
+        if row.kind != self.kind:
+            return False
+        if self.kind == "published":
+            return row.what == self.what
+        return self.what in (row.what, row.what.partition("?")[0])
+
+
+class PageAnswers(Struct, frozen=True):
+    """The answers of the program's own server to one request ("GET :80/led/on")."""
+
+    what: str
+    pin: ClassVar[None] = None
+    noun: ClassVar = "answer"
+
+    def times(self, seen: Record, window: TrialWindow) -> list[float]:
+        return [row.t_ms for row in self.rows(seen) if window.from_ms <= row.t_ms <= seen.until(window)]
+
+    def rows(self, seen: Record) -> list[TrafficRow]:
+        return [row for row in seen.traffic if row.kind == "answered" and row.what == self.what]
+
+
+def traffic_texts(rows: Sequence[TrafficRow]) -> list[str]:
+    """Return what was said in words: what the program asked and published, and what its own server answered."""
+    texts = _counted_texts(rows)
+    for row in rows:
+        if row.kind == "answered":
+            texts.append(f"{row.what} answered: {answer_text(row)}")
+    if len(texts) > _MAX_SHOWN:
+        texts = [*texts[:_MAX_SHOWN], f"{len(texts) - _MAX_SHOWN} more on the network"]
+    return texts
+
+
+def answer_text(row: TrafficRow) -> str:
+    """Return the answer of a program's own server: "200 it is on", or what came in its place."""
+    text = clean_text(row.text, one_line=True, limit=_SHOWN_CHARS, mark="...")
+    if row.status is None:
+        return text or "nothing"
+    return f"{row.status} {text}".rstrip()
+
+
+def unanswered(rows: Sequence[TrafficRow]) -> str | None:
+    """Return "no line answers api.example.org" if the program asked what no line of the expectations is for."""
+    names = list(dict.fromkeys(row.what for row in rows if row.kind == "unknown"))
+    if not names:
+        return None
+    shown = ", ".join(names[:_MAX_SHOWN])
+    if len(names) > _MAX_SHOWN:
+        shown += f" and {len(names) - _MAX_SHOWN} more"
+    return f"no line answers {shown}"
+
+
+def _counted_texts(rows: Sequence[TrafficRow]) -> list[str]:
+    counts = Counter((row.kind, row.what) for row in rows if row.kind in _COUNTED)
+    texts = []
+    for (kind, what), count in counts.items():
+        times = "once" if count == 1 else f"{count} times"
+        texts.append(f"{_COUNTED[kind]} {what} {times}")
+    return texts
+
+
+_COUNTED: Final[dict[str, str]] = {"asked": "asked", "published": "published", "received": "got", "lost": "missed"}
