@@ -18,19 +18,22 @@ _MOST = 16
 
 def check_use(hosts, ports):
     """Return what a program's record has after its times: its hosts and ports. CallError if one is no such thing."""
-    try:
-        for host in hosts:
-            name, _, port = host.partition(":")
-            if not 0 < len(name) < 254 or host != host.lower() or " " in host or not (port or "1").isdigit():
-                raise ValueError
-        for port in ports:
-            if type(port) is not int or not 0 < port < 65536:
-                raise ValueError
-        if len(hosts) > _MOST or len(ports) > _MOST:
-            raise ValueError
-    except (TypeError, ValueError, AttributeError):
+    is_right = isinstance(hosts, (list, tuple)) and isinstance(ports, (list, tuple))
+    is_right = is_right and len(hosts) <= _MOST and len(ports) <= _MOST
+    if not is_right or not all([_is_host(host) for host in hosts]) or not all([_is_port(port) for port in ports]):
         raise CallError("bad_params", "hosts are up to %d texts HOST or HOST:PORT, ports numbers" % _MOST)
     return [list(hosts), list(ports)]
+
+
+def _is_host(value):
+    if not isinstance(value, str) or value != value.lower() or " " in value:
+        return False
+    name, _, port = value.partition(":")
+    return 0 < len(name) < 254 and (port or "1").isdigit()
+
+
+def _is_port(value):
+    return type(value) is int and 0 < value < 65_536
 
 
 def numbers(text):

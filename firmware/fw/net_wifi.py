@@ -11,6 +11,7 @@ _NUMBERS = (
 )
 _OF_WLAN = ("PM_", "IF_")
 _SHOWN = " mac ssid essid channel hostname dhcp_hostname txpower protocol "
+_NONE = "no %s for programs: the firmware keeps the board's Wi-Fi"
 # Without Wi-Fi: the unix port.
 _WIRED = ("0.0.0.0", "0.0.0.0", "0.0.0.0", "0.0.0.0")
 
@@ -23,7 +24,7 @@ def _number(name):
     """Return a constant of the module; raises AttributeError for another name."""
     start = _NUMBERS.find(" %s=" % name)
     if start < 0:
-        raise AttributeError("no %s for programs: the firmware keeps the board's Wi-Fi" % name)
+        raise AttributeError(_NONE % name)
     return int(_NUMBERS[start + len(name) + 2 :].split(" ", 1)[0])
 
 
@@ -74,7 +75,7 @@ class Station:
 
     def __getattr__(self, name):
         if name[:3] not in _OF_WLAN:
-            raise AttributeError("no %s for programs: the firmware keeps the board's Wi-Fi" % name)
+            raise AttributeError(_NONE % name)
         return _number(name)
 
     def active(self, *_):
@@ -121,9 +122,6 @@ class Station:
         if not self._real:
             return b"\x02\0\0\0\0\0" if what == "mac" else ""
         return self._real.config(what)
-
-    def scan(self, *_):
-        raise OSError(EOPNOTSUPP, "programs do not look for networks: microclaw wifi scan does")
 
     def _ssid(self):
         """Return the network's name; None if the board cannot tell it."""

@@ -80,8 +80,8 @@ REFUSED = {
     "TypeError": ["io.open(0)", "io.open(3)", "io.open(None)", "io.open(b'settings.json')", "machine.freq(20000000)"],
     "ImportError": [
         *("E.module('settings')", "E.module('runner')", "E.module('link')", "E.module('board')", "E.module('vfs')"),
-        *("E.module('builtins')", "E.module('uos')", "E.module('network')", "E.module('socket')"),
-        *("E.module('uctypes')", "E.module('main')"),
+        *("E.module('builtins')", "E.module('uos')", "E.module('uctypes')", "E.module('main')"),
+        *("E.module('netport')", "E.module('select')"),
     ],
     "AttributeError": [
         *("E.module('sys').modules", "E.module('sys').path", "E.module('sys').stdin", "io.FileIO"),
@@ -168,6 +168,7 @@ MADE = {
     "microclaw.adc": ("__import__('microclaw_devices').Adc",),
     "microclaw.pwm": ("E.module('microclaw').pwm(4)",),
     "microclaw.servo": ("E.module('microclaw').servo(4)",),
+    "network.WLAN": ("E.module('network').WLAN(0)",),
     "microclaw.neopixel": ("__import__('microclaw_devices').Strip(None, 2)",),
 }
 OF_THE_IMAGE = {"machine.PWM", "machine.ADC"}

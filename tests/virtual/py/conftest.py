@@ -29,7 +29,7 @@ class PyBench(Bench):
     ) -> None:
         data = image(self.folder, "p", source)
         digest = hashlib.sha256(data).hexdigest()
-        facts = {"autostart": autostart, "heap": heap, **network}
+        facts: dict[str, Json] = {"autostart": autostart, "heap": heap, **network}
         self.programs.call("begin", {"name": name, "kind": "py", "size": len(data), "sha256": digest, **facts})
         for offset in range(0, len(data), 1000):
             piece = b64encode(data[offset : offset + 1000]).decode()

@@ -18,14 +18,11 @@ from typing import Final
 ITSELF: Final = "127.0.0.1"
 """The board, for its own firmware."""
 BACKLOG: Final = 5
-MAX_LOOK_UPS: Final = 4
-"""Names that are looked up at once."""
 HOST_PORTS: Final = frozenset({8080, 8443, 18789})
 """Of the host's page, link and gateway, where nobody says others: no program reaches them on this computer."""
 _UNKNOWN_NAME: Final = -2
 _EBADF: Final = 9
 _EACCES: Final = 13
-_ENFILE: Final = 23
 _OF_CHIPS: Final = {
     errno.ECONNREFUSED: 111,
     errno.ECONNRESET: 104,
@@ -63,21 +60,15 @@ class RealNetwork:
         if _is_address(host):
             return host
         with self._lock:
-            address = self._look_ups.get(host)
+            is_new = host not in self._look_ups
+            address = self._look_ups.setdefault(host, None)
             if address is not None:
                 del self._look_ups[host]
-            elif host in self._look_ups:
-                return None
-            else:
-                if len(self._look_ups) >= MAX_LOOK_UPS:
-                    raise OSError(_ENFILE, "too many names at once")
-                self._look_ups[host] = None
+        if is_new:
+            threading.Thread(target=self._ask_name_server, args=(host,), name="board-names", daemon=True).start()
         if address == "":
             raise OSError(_UNKNOWN_NAME, f"no address is known of {host}")
-        if address is not None:
-            return address
-        threading.Thread(target=self._ask_name_server, args=(host,), name="board-names", daemon=True).start()
-        return None
+        return address
 
     def connect(self, host: str, port: int) -> int:
         """Begin to connect to an address; 127.0.0.1 is the board's own listener."""
@@ -89,7 +80,7 @@ class RealNetwork:
 
     def _begin(self, place: tuple[str, int]) -> int:
         connection = socket.socket()
-        connection.setblocking(False)
+        connection.settimeout(0)
         code = connection.connect_ex(place)
         if code and code not in _BUSY:
             connection.close()
@@ -121,7 +112,7 @@ class RealNetwork:
             listener = socket.create_server((ITSELF, port), backlog=BACKLOG)
         except OSError:
             listener = socket.create_server((ITSELF, 0), backlog=BACKLOG)
-        listener.setblocking(False)
+        listener.settimeout(0)
         handle = self._keep(listener)
         self._listening[handle] = port
         self.ports[port] = listener.getsockname()[1]
@@ -134,8 +125,9 @@ class RealNetwork:
         try:
             connection, _ = listener.accept()
         except OSError as exc:
-            return self._later(exc, handle, selectors.EVENT_READ)
-        connection.setblocking(False)
+            self._watch_or_raise(exc, handle, selectors.EVENT_READ)
+            return None
+        connection.settimeout(0)
         return self._keep(connection)
 
     def send(self, handle: int, data: bytes) -> int | None:
@@ -143,14 +135,16 @@ class RealNetwork:
         try:
             return self._socket(handle).send(data)
         except OSError as exc:
-            return self._later(exc, handle, selectors.EVENT_WRITE)
+            self._watch_or_raise(exc, handle, selectors.EVENT_WRITE)
+            return None
 
     def receive(self, handle: int, most: int) -> bytes | None:
         """Return what has come, b"" at the end, None if nothing is here yet."""
         try:
             return self._socket(handle).recv(most)
         except OSError as exc:
-            return self._later(exc, handle, selectors.EVENT_READ)
+            self._watch_or_raise(exc, handle, selectors.EVENT_READ)
+            return None
 
     def close(self, handle: int) -> None:
         with self._lock:
@@ -161,7 +155,6 @@ class RealNetwork:
             connection.close()
 
     def power_cut(self) -> None:
-        """Close everything at once."""
         for handle in tuple(self._sockets):
             self.close(handle)
 
@@ -177,7 +170,7 @@ class RealNetwork:
             raise OSError(_EBADF, "no such socket")
         return connection
 
-    def _later(self, exc: OSError, handle: int, events: int) -> None:
+    def _watch_or_raise(self, exc: OSError, handle: int, events: int) -> None:
         """Watch the socket if it only has to wait; raise the error as a chip has it else."""
         if exc.errno not in _BUSY:
             raise _chip_error(exc.errno or _EBADF) from exc
@@ -225,7 +218,7 @@ class Watch:
 
     def _start(self) -> None:
         self._wake, woken = socket.socketpair()
-        self._wake.setblocking(False)
+        self._wake.settimeout(0)
         self._thread = threading.Thread(target=self._run, args=(woken,), name="board-network", daemon=True)
         self._thread.start()
 

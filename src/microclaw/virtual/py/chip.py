@@ -84,6 +84,8 @@ class PythonChip:
 
     def __init__(self, board: Board, chip_time: ChipTime) -> None:
         self.owners: dict[int, str] = {}
+        self.on_close: Callable[[], None] = lambda: None
+        """Ends what others keep of this run."""
         self._board = board
         self._time = chip_time
         self._spend_ms = chip_time.spend_ms
@@ -105,6 +107,7 @@ class PythonChip:
         """End all interrupts: the interpreter is gone. The pins stay as they are."""
         self._board.ignore_edges(self._on_edge)
         self._triggers.clear()
+        self.on_close()
 
     def perform(self, name: str, arguments: str, most: int, data: bytes | None = None) -> str:
         """Return [value, error, pending] in JSON, of at most `most` bytes; never raises for what a program asks.

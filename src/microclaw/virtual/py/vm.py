@@ -88,9 +88,6 @@ class Vm:
         self.listening = threading.Event()
         """Set once it has started; that takes no board time."""
         self.chip = self._new_chip()
-        self._sockets = Sockets(board.network, self.chip.post_call)
-        for name, driver in self._sockets.drivers().items():
-            self.chip.add(name, driver)
         self.files = FileSystem(folder / "files", FLASH_BYTES, mounts, f"{board.boot}/py".encode())
         self._wasi = Wasi(
             self._memory,
@@ -114,6 +111,10 @@ class Vm:
         chip.add("resume", self._resume)
         chip.add("installed", self._let_install)
         chip.add("listening", self.listening.set)
+        sockets = Sockets(self._board.network, chip.post_call)
+        for name, driver in sockets.drivers().items():
+            chip.add(name, driver)
+        chip.on_close = sockets.close
         return chip
 
     def _define_wasi(self) -> None:
@@ -162,7 +163,6 @@ class Vm:
             ending = f"ended: {type(exc).__name__}: {exc}"
         finally:
             self.chip.close()
-            self._sockets.close()
             self._wasi.close()
             self._memory.detach()
             self._wasm.close()

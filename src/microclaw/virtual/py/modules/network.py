@@ -1,4 +1,4 @@
-"""The Wi-Fi of a virtual board as the firmware sees it: always connected, in a usual home network. There is no radio."""
+"""The Wi-Fi of a virtual board as the firmware sees it: always connected, in a usual house. There is no radio."""
 
 STA_IF = 0
 _ADDRESSES = ("192.168.1.60", "255.255.255.0", "192.168.1.1", "192.168.1.1")
