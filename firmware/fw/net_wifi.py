@@ -123,6 +123,9 @@ class Station:
             return b"\x02\0\0\0\0\0" if what == "mac" else ""
         return self._real.config(what)
 
+    def scan(self, *_):
+        raise OSError(EOPNOTSUPP, "programs do not look for networks: microclaw wifi scan does")
+
     def _ssid(self):
         """Return the network's name; None if the board cannot tell it."""
         try:
