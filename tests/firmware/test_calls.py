@@ -80,5 +80,39 @@ asyncio.run(main())
 """
 
 
+NETWORK = """
+import asyncio
+import runner
+from board import Board
+from calls import Calls
+
+calls = Calls(Board({"memory_floor": 0}), runner.Runner(Board({"memory_floor": 0}), WORDS[0]), "1")
+app = {"name": "a", "kind": "py", "size": 9, "sha256": b"x" * 32}
+
+async def main():
+    for network in (
+        {"hosts": ["api.example.org:80"], "ports": [80]},
+        {"hosts": ["api.example.org"]},
+        {"hosts": "api.example.org"},
+        {"hosts": ["A B"]},
+        {"ports": [0]},
+        {"ports": [True]},
+        {"hosts": ["h"] * 17},
+    ):
+        answer = await calls.answer(bytes(16), "apps.begin", dict(app, **network), True)
+        print(sorted(answer["value"].items()) if answer["ok"] else answer["error"]["code"])
+
+asyncio.run(main())
+"""
+
+
+def test_a_board_repeats_the_network_that_it_keeps(tmp_path: Path) -> None:
+    assert micropython(NETWORK, str(tmp_path / "apps"), program=SMALL).splitlines() == [
+        "[('hosts', ['api.example.org:80']), ('offset', 0), ('ports', [80])]",
+        "[('hosts', ['api.example.org']), ('offset', 0)]",
+        *["bad_params"] * 5,
+    ]
+
+
 def test_numbers_that_a_chip_cannot_hold_are_bad_arguments(tmp_path: Path) -> None:
     assert micropython(OVERFLOW, str(tmp_path / "apps"), program=SMALL).split() == ["bad_params"] * 8

@@ -14,6 +14,7 @@ from microclaw.devices.link.limits import LinkLimits
 from microclaw.devices.registry.calls import AppInstall, AppStates, AppUninstall, DeviceRestart, GpioGet, PinLevel
 from microclaw.errors import DeployRejected, DeviceUnreachable, OutcomeUnknown, Overloaded, ProtocolError
 from microclaw.events import DeviceLeft
+from microclaw.network_use import NetworkUse
 from microclaw.wire.link.messages import Bye, Call, Result
 from microclaw.wire.link.values import Value
 
@@ -91,8 +92,8 @@ async def test_a_program_and_its_times_go_on_where_they_were_and_older_firmware_
         match call.method:
             case "apps.begin":
                 begun.append(call.params)
-                times = {key: call.params[key] for key in ("every_ms", "stop_after_ms")}
-                return Result(ok=True, value={"offset": len(flash), **times})
+                kept = {key: call.params[key] for key in ("every_ms", "stop_after_ms", "hosts", "ports")}
+                return Result(ok=True, value={"offset": len(flash), **kept})
             case "apps.write":
                 assert call.params["offset"] == len(flash)
                 data = call.params["data"]
@@ -108,16 +109,20 @@ async def test_a_program_and_its_times_go_on_where_they_were_and_older_firmware_
 
     paired.answer = answer
     async with paired.online():
-        await lamp.call(AppInstall("fan", image, kind="py", every_ms=600_000, stop_after_ms=30_000))
+        network = NetworkUse(hosts=("api.example.org:80",), ports=(80,))
+        await lamp.call(AppInstall("fan", image, kind="py", every_ms=600_000, stop_after_ms=30_000, network=network))
         (state,) = await lamp.call(AppStates())
         paired.answer = older
         with pytest.raises(DeployRejected):
             await lamp.call(AppInstall("fan", image, kind="py", every_ms=600_000))
+        with pytest.raises(DeployRejected):
+            await lamp.call(AppInstall("fan", image, kind="py", network=network))
     assert bytes(flash) == image
+    assert (begun[0]["hosts"], begun[0]["ports"]) == (["api.example.org:80"], [80])
     wanted = ("py", True, hashlib.sha256(image).digest(), 600_000, 30_000)
     assert tuple(begun[0][key] for key in ("kind", "autostart", "sha256", "every_ms", "stop_after_ms")) == wanted
     assert (state.state, state.runs.missed, state.runs.last_how) == ("waiting", 1, "stopped")
-    assert begun[1:] == [{"method": "apps.begin"}]
+    assert begun[1:] == [{"method": "apps.begin"}] * 2
 
 
 async def test_revoking_two_merged_devices_revokes_both(plane: Any, device: Any, scripted: Any) -> None:

@@ -11,6 +11,7 @@ from msgspec import Struct
 from tests.interfaces.api.people_host import PeopleHost
 from tests.programs.bench.conftest import wire
 
+from microclaw.devices.registry.calls import AppInstall
 from microclaw.devices.transports.virtual_board import VirtualBoardTransport
 from microclaw.events import ProgramKind
 from microclaw.hardware.boards.firmware import with_micropython
@@ -186,7 +187,7 @@ async def wait_until(control: VirtualBoardTransport, board_ms: float) -> None:
 
 async def install(host: PeopleHost, control: VirtualBoardTransport, story: Story, image: ProgramImage) -> None:
     if story.language == "python":
-        await control.install_py("recorded", image.code, PY_CLAIM_BYTES)
+        await control.install_py(AppInstall("recorded", image.code, PY_CLAIM_BYTES, kind="py"))
         return
     await host.stream("owner", f"{DEVICE}/apps", {"name": "recorded", "source": story.source})
     assert "recorded" in await host.apps()

@@ -41,6 +41,7 @@ from microclaw.errors import (
     ProtocolError,
 )
 from microclaw.events import PROGRAM_KINDS, EvidenceKind, ProgramKind
+from microclaw.network_use import NO_NETWORK
 from microclaw.text import host_called
 from microclaw.wire.link.values import Value, ValueMap
 
@@ -424,9 +425,11 @@ async def _upload(link: DeviceLink, call: AppInstall, deadline: float) -> None:
     }
     if call.every_ms is not None or call.stop_after_ms is not None:
         begin |= {"every_ms": call.every_ms or 0, "stop_after_ms": call.stop_after_ms or 0}
+    if call.kind == "py" and call.network != NO_NETWORK:
+        begin |= {"hosts": [*call.network.hosts], "ports": [*call.network.ports]}
     left_s = _left_s(deadline)
     answer = await ask(link, "apps.begin", begin, idempotent=True, timeout_s=left_s)
-    _check_times(link, begin, answer)
+    _check_accepted(link, begin, answer)
     offset = _offset(link, answer, 0, len(code))
     while offset < len(code):
         piece: dict[str, Value] = {"offset": offset, "data": code[offset : offset + CHUNK_BYTES]}
@@ -435,10 +438,10 @@ async def _upload(link: DeviceLink, call: AppInstall, deadline: float) -> None:
         offset = _offset(link, answer, offset + 1, len(code))
 
 
-def _check_times(link: DeviceLink, begin: Mapping[str, Value], answer: Value) -> None:
-    """Raise DeployRejected for firmware older than intervals, which would run the program without end.
+def _check_accepted(link: DeviceLink, begin: Mapping[str, Value], answer: Value) -> None:
+    """Raise DeployRejected for firmware that does not repeat the program's times or network.
 
-    No piece was sent yet.
+    It is older than those, and would run the program without an end, or without a network. No piece was sent yet.
     """
     accepted: Mapping[str, Value] = answer if isinstance(answer, dict) else {}
     for key in ("every_ms", "stop_after_ms"):
@@ -446,6 +449,11 @@ def _check_times(link: DeviceLink, begin: Mapping[str, Value], answer: Value) ->
             raise DeployRejected(
                 f"the firmware of {link.name} runs no programs at intervals yet, so the times cannot be kept there",
                 next_step="update it: microclaw flash; or leave out --every and --stop-after",
+            )
+    for key in ("hosts", "ports"):
+        if begin.get(key) and accepted.get(key) != begin[key]:
+            raise DeployRejected(
+                f"the firmware of {link.name} gives programs no network yet", next_step="update it: microclaw flash"
             )
 
 

@@ -12,6 +12,7 @@ from typing import Any, ClassVar, Final, Generic, TypeVar, get_args
 from msgspec import Struct
 
 from microclaw.events import Edge, ProgramKind
+from microclaw.network_use import NO_NETWORK, NetworkUse
 from microclaw.wire.board_replies import PartPage
 from microclaw.wire.wasmachine.request import DEFAULT_HEAP_BYTES, DEFAULT_TIMERS, DEFAULT_WATCHDOG_MS
 
@@ -319,7 +320,8 @@ class AppInstall(Call[None], frozen=True):
     """Load a program under a name that is free on the device. An answer means only that it is loaded.
 
     `code` is a wasm module, or an .mpy file. `timers` and `watchdog_ms` are for WASMachine only, `every_ms` and
-    `stop_after_ms` for boards that run programs at intervals by themselves. None: it runs without an end.
+    `stop_after_ms` for boards that run programs at intervals by themselves. None: it runs without an end. `network`:
+    the hosts that it may talk to and the ports that it may open.
     """
 
     method = "apps.install"
@@ -332,6 +334,7 @@ class AppInstall(Call[None], frozen=True):
     kind: ProgramKind = "wasm"
     every_ms: int | None = None
     stop_after_ms: int | None = None
+    network: NetworkUse = NO_NETWORK
 
 
 class AppUninstall(Call[None], frozen=True):

@@ -15,6 +15,7 @@ from typing import Any, Final, TypeVar, cast
 from msgspec.structs import replace
 
 from microclaw.devices.registry.calls import (
+    AppInstall,
     AppState,
     AppStates,
     Call,
@@ -145,22 +146,20 @@ class VirtualBoardTransport(Transport):
                 break
         return replace(page, parts=tuple(parts), pins=tuple(pins))
 
-    async def install_py(
-        self,
-        name: str,
-        image: bytes,
-        heap_bytes: int,
-        timeout_s: float = 30.0,
-        times: tuple[int | None, int | None] = (None, None),
-    ) -> None:
-        """Install and start a `py` program. Raises CallRejected with the runner's words if the board refuses it.
-
-        `times` are `every_ms` and `stop_after_ms`.
-        """
-        every_ms, stop_after_ms = times
-        digest = hashlib.sha256(image).hexdigest()
-        program = {"name": name, "kind": "py", "size": len(image), "sha256": digest, "heap": heap_bytes}
-        program |= {"every_ms": every_ms or 0, "stop_after_ms": stop_after_ms or 0}
+    async def install_py(self, call: AppInstall, timeout_s: float = 30.0) -> None:
+        """Install and start a `py` program. Raises CallRejected with the runner's words if the board refuses it."""
+        image = call.code
+        program = {
+            "name": call.name,
+            "kind": "py",
+            "size": len(image),
+            "sha256": hashlib.sha256(image).hexdigest(),
+            "heap": call.heap_bytes,
+            "every_ms": call.every_ms or 0,
+            "stop_after_ms": call.stop_after_ms or 0,
+            "hosts": call.network.hosts,
+            "ports": call.network.ports,
+        }
         await self.request(wire.Py("begin", program), timeout_s)
         for offset in range(0, len(image), PY_PIECE_BYTES):
             piece = b64encode(image[offset : offset + PY_PIECE_BYTES]).decode()

@@ -31,7 +31,8 @@ UPLOAD_FILE: Final = "upload.part"
 KIND: Final = "wasm"
 PY: Final = "py"
 _TIMES: Final = ("every_ms", "stop_after_ms")
-_BEGIN: Final = ("name", "kind", "size", "heap", "autostart", *_TIMES)
+_NETWORK: Final = ("hosts", "ports")
+_BEGIN: Final = ("name", "kind", "size", "heap", "autostart", *_TIMES, *_NETWORK)
 
 
 class LinkApps:
@@ -111,10 +112,11 @@ class LinkApps:
         upload: ValueMap = {key: params[key] for key in _BEGIN if key in params}
         upload["sha256"] = sha256
         times: ValueMap = {key: whole(params, key, 0, 2**32, 0) for key in _TIMES if key in params}
+        network: ValueMap = {key: params[key] for key in _NETWORK if params.get(key)}
         offset = self._call_py("begin", upload)
         self._upload.unlink(missing_ok=True)
         self._flash.commit({"upload": {"kind": PY}})
-        return {"offset": offset, **times}
+        return {"offset": offset, **times, **network}
 
     def _write(self, params: ValueMap) -> Value:
         upload = self._present_upload()
