@@ -216,6 +216,10 @@ _UPLOAD: Final = frozenset({"apps.begin", "apps.write", "apps.commit"})
 _EDGES: Final = "edges.read"
 # A board has no more edges than this.
 MAX_EDGE_PAGES: Final = 256
+_OF_NEWER_FIRMWARE: Final = {
+    "runs no programs at intervals yet, so the times cannot be kept there": ("every_ms", "stop_after_ms"),
+    "gives programs no network yet": ("hosts", "ports"),
+}
 CHUNK_BYTES: Final = 4096
 MAX_RESUMES: Final = 4
 _PIECE_S: Final = 5.0
@@ -439,22 +443,12 @@ async def _upload(link: DeviceLink, call: AppInstall, deadline: float) -> None:
 
 
 def _check_accepted(link: DeviceLink, begin: Mapping[str, Value], answer: Value) -> None:
-    """Raise DeployRejected for firmware that does not repeat the program's times or network.
-
-    It is older than those, and would run the program without an end, or without a network. No piece was sent yet.
-    """
+    """Raise DeployRejected for firmware that does not repeat times or network: it is older. No piece was sent yet."""
     accepted: Mapping[str, Value] = answer if isinstance(answer, dict) else {}
-    for key in ("every_ms", "stop_after_ms"):
-        if key in begin and accepted.get(key) != begin[key]:
-            raise DeployRejected(
-                f"the firmware of {link.name} runs no programs at intervals yet, so the times cannot be kept there",
-                next_step="update it: microclaw flash; or leave out --every and --stop-after",
-            )
-    for key in ("hosts", "ports"):
-        if begin.get(key) and accepted.get(key) != begin[key]:
-            raise DeployRejected(
-                f"the firmware of {link.name} gives programs no network yet", next_step="update it: microclaw flash"
-            )
+    for fault, keys in _OF_NEWER_FIRMWARE.items():
+        if any(begin.get(key) and accepted.get(key) != begin[key] for key in keys):
+            step = "update it: microclaw flash; or leave out its times or its network"
+            raise DeployRejected(f"the firmware of {link.name} {fault}", next_step=step)
 
 
 def _offset(link: DeviceLink, value: Value, least: int, most: int) -> int:
