@@ -27,7 +27,9 @@ def build_py(board: BoardProfile, tmp_path: Path) -> Build:
     """Builds a text for the board; another one can be named."""
     cache = BuildCache(tmp_path / "cache")
 
-    async def built(source: str, name: str = "app", board: BoardProfile = board) -> PyImage:
-        return await build(source, name, board=board, cache=cache)
+    async def built(
+        source: str, name: str = "app", board: BoardProfile = board, hosts: tuple[str, ...] = ()
+    ) -> PyImage:
+        return await build(source, name, board=board, hosts=hosts, cache=cache)
 
     return built

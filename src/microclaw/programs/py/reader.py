@@ -9,7 +9,7 @@ from collections import deque
 from pathlib import Path
 from typing import Final
 
-from msgspec import msgpack
+from msgspec import Struct, msgpack
 
 from microclaw.errors import BuildError
 from microclaw.hardware.boards.profile import BoardProfile
@@ -20,6 +20,7 @@ from microclaw.programs.py.bundle import Bundle, Joined
 from microclaw.programs.py.callgraph import PyCallGraph
 from microclaw.programs.py.formats import Simplifier, used_words
 from microclaw.programs.py.imports import check_imports
+from microclaw.programs.py.network_reader import NetworkReading, check_network, read_network
 from microclaw.programs.py.pins import check_pins
 from microclaw.programs.py.plans import LibraryCalls
 from microclaw.programs.py.py_image import MAX_MPY_BYTES, LineMap, ProgramAnswer, ProgramQuestion, Rewritten
@@ -38,6 +39,15 @@ _SHOWN_NAMES: Final = 12
 _WRAPPING_CLOCKS: Final = ("ticks_ms", "ticks_us", "ticks_cpu")
 
 
+class _Whole(Struct):
+    """A program with its drivers and libraries, its call graph, the parts that it names, and its network."""
+
+    tree: ast.Module
+    graph: PyCallGraph
+    wired: tuple[WiredPart, ...]
+    network: NetworkReading
+
+
 def main() -> None:
     """Answer the question that lies in this process' folder (programs/builds/reading.py)."""
     # One question is answered: of its trees nothing is free before the end.
@@ -52,7 +62,7 @@ def answer(question: ProgramQuestion) -> ProgramAnswer:
         return ProgramAnswer(is_python=_is_python(question.source))
     try:
         source = read_python(question.source, question.name)
-        return ProgramAnswer(rewritten=_rewrite(source, question.board, is_trimmed=question.is_trimmed))
+        return ProgramAnswer(rewritten=_rewrite(source, question.board, question))
     except BuildError as exc:
         return ProgramAnswer(diagnostics=exc.diagnostics, stage=exc.stage)
 
@@ -68,21 +78,24 @@ def _is_python(source: str) -> bool:
     return True
 
 
-def _rewrite(source: PythonSource, board: BoardProfile, *, is_trimmed: bool) -> Rewritten:
+def _rewrite(source: PythonSource, board: BoardProfile, question: ProgramQuestion) -> Rewritten:
     """Check a program and turn it into one coroutine. Raises BuildError."""
     try:
-        return _check_and_rewrite(source, board, is_trimmed=is_trimmed)
+        return _check_and_rewrite(source, board, question)
     except RecursionError as exc:
         raise BuildError((at(source, None, "the program is too deeply nested", SIMPLER),), stage="check") from exc
 
 
-def _check_and_rewrite(source: PythonSource, board: BoardProfile, *, is_trimmed: bool) -> Rewritten:
+def _check_and_rewrite(source: PythonSource, board: BoardProfile, question: ProgramQuestion) -> Rewritten:
     findings = Findings(source)
-    whole = _join_modules(source, findings, is_trimmed=is_trimmed)
-    tree, graph, wired = _with_drivers(whole, board, findings)
+    files = _join_modules(source, findings, is_trimmed=question.is_trimmed)
+    whole = _with_drivers(files, board, findings)
+    tree = whole.tree
+    graph = whole.graph
     check_syntax(graph, findings)
     imports = check_imports(graph, board, findings)
     claims, analog = check_pins(graph, board, findings)
+    check_network(whole.network, question.hosts, findings)
     findings.raise_errors()
     waits, findings = _find_waits(tree, graph, findings)
     graph = waits.graph
@@ -99,7 +112,8 @@ def _check_and_rewrite(source: PythonSource, board: BoardProfile, *, is_trimmed:
         warnings=tuple(findings.warnings),
         clocks=clocks,
         analog=analog,
-        wired=wired,
+        wired=whole.wired,
+        network=whole.network.use,
     )
 
 
@@ -152,19 +166,18 @@ def _architecture(graph: PyCallGraph, board: BoardProfile) -> str | None:
     return None
 
 
-def _with_drivers(
-    program: Joined, board: BoardProfile, findings: Findings
-) -> tuple[ast.Module, PyCallGraph, tuple[WiredPart, ...]]:
-    """Return the program with the drivers that it imports, its call graph, and the parts that it names."""
+def _with_drivers(program: Joined, board: BoardProfile, findings: Findings) -> _Whole:
+    """Return the program with the drivers and libraries that it imports."""
     bundle = Bundle(program.tree, DriverModules(), findings)
     graph = PyCallGraph(bundle.scopes)
-    # Before the drivers of parts are in the program: their classes have other names there.
+    # Before the drivers are in the program: their classes have other names there, and they name hosts, too.
     wired = find_wired_parts(graph, board, program.origins)
+    network = read_network(graph)
     if bundle.is_empty:
-        return program.tree, graph, wired
+        return _Whole(program.tree, graph, wired, network)
     joined = bundle.joined()
     findings.raise_errors()
-    return joined.tree, PyCallGraph(Scopes(joined.tree)), wired
+    return _Whole(joined.tree, PyCallGraph(Scopes(joined.tree)), wired, network)
 
 
 def _line_map(tree: ast.Module, text: str) -> LineMap:

@@ -1,0 +1,95 @@
+"""The hosts that texts name: addresses as a program has them in its source, with the port if the text has one."""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+from msgspec import Struct
+
+_SCHEME_PORTS: Final = {"http": 80, "https": 443, "mqtt": 1883, "mqtts": 8883, "ws": 80, "wss": 443}
+_URL: Final = re.compile(
+    r"(?P<scheme>[a-z]+)://(?:[^/@\s]*@)?(?P<host>[^/:?#\s@]*)(?::(?P<port>\d+))?(?P<end>[/?#]?)", re.IGNORECASE
+)
+_HOST_PORT: Final = re.compile(r"(?P<host>[^/:\s]+):(?P<port>\d{1,5})")
+_NAME: Final = re.compile(r"(?=.{1,253}$)(?:[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?\.)*[a-z][a-z0-9-]*[a-z0-9]", re.I)
+_ADDRESS: Final = re.compile(r"(?:\d{1,3}\.){3}\d{1,3}")
+_MAX_PORT: Final = 65535
+_FIRST_MULTICAST: Final = 224
+_END_WORDS: Final = """
+app arpa biz click cloud club com dev edu example gov home info int internal lan link live local mil mobi name net
+online org page pro shop site space store systems tech test top website world xyz zone
+"""
+_NO_COUNTRY_WORDS: Final = "db gz js md on py sh so ts up"
+_ENDS: Final = frozenset(_END_WORDS.split())
+"""The ends by which a text is known as the name of a host, besides the two letters of countries."""
+_NO_COUNTRIES: Final = frozenset(_NO_COUNTRY_WORDS.split())
+
+
+class HostText(Struct, frozen=True):
+    """A host that a text names; `port` is None if the text says none."""
+
+    host: str
+    port: int | None = None
+
+
+def host_of_text(text: str, *, is_whole: bool = True) -> HostText | None:
+    """Return the host that a text is an address of, or None. Of a text that is not whole the end is unknown."""
+    url = _URL.match(text)
+    if url is not None:
+        return _host_of_url(url, is_whole=is_whole)
+    pair = _HOST_PORT.fullmatch(text)
+    if pair is not None and _has_known_form(pair["host"]) and _is_port(int(pair["port"])):
+        return HostText(pair["host"].lower(), int(pair["port"]))
+    if is_whole and _has_known_form(text):
+        return HostText(text.lower())
+    return None
+
+
+def is_computed_url(text: str) -> bool:
+    """Return True for the beginning of an address whose host the program puts in: "http://%s/"."""
+    url = _URL.match(text)
+    return url is not None and url["scheme"].lower() in _SCHEME_PORTS and not is_host(url["host"])
+
+
+def is_host(text: str) -> bool:
+    """Return True for any name or address of another machine, also one without a point."""
+    if _ADDRESS.fullmatch(text):
+        return _is_of_machine(text)
+    return _NAME.fullmatch(text) is not None and text.lower() != "localhost"
+
+
+def _host_of_url(url: re.Match[str], *, is_whole: bool) -> HostText | None:
+    scheme = url["scheme"].lower()
+    if scheme not in _SCHEME_PORTS or not is_host(url["host"]):
+        return None
+    if not is_whole and not url["end"]:
+        # The rest of the host or of the port is not in the text.
+        return None
+    port = _SCHEME_PORTS[scheme]
+    if url["port"]:
+        port = int(url["port"])
+    if not _is_port(port):
+        return None
+    return HostText(url["host"].lower(), port)
+
+
+def _has_known_form(text: str) -> bool:
+    """Return True for an address in numbers, or a name that ends as names of hosts do."""
+    if _ADDRESS.fullmatch(text):
+        return _is_of_machine(text)
+    end = text.lower().rpartition(".")[2]
+    is_country = len(end) == 2 and end not in _NO_COUNTRIES
+    is_known = "." in text and (is_country or end in _ENDS)
+    return is_known and _NAME.fullmatch(text) is not None
+
+
+def _is_of_machine(address: str) -> bool:
+    """Return True for an address that one other machine may have: no loopback, netmask, broadcast or multicast."""
+    parts = [int(part) for part in address.split(".")]
+    is_plain = 0 < parts[0] < _FIRST_MULTICAST and parts[0] != 127
+    return is_plain and max(parts) <= 255 and parts[3] != 255
+
+
+def _is_port(number: int) -> bool:
+    return 0 < number <= _MAX_PORT

@@ -1,0 +1,293 @@
+"""Reads which hosts a Python program talks to and which ports it opens: by what its text names, not by its flow.
+
+Each text that has the form of a host, an address or a URL counts, so the list may have more than the program reaches.
+What the list lacks, the board refuses; a program whose hosts are made at run time needs them named (--hosts).
+"""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Final
+
+from msgspec import Struct
+
+from microclaw.network_use import NO_NETWORK, NetworkUse
+from microclaw.programs.py.callgraph import PyCallGraph, named_values
+from microclaw.programs.py.hosts import HostText, host_of_text, is_computed_url, is_host
+from microclaw.programs.py.scopes import Binding, canonical
+from microclaw.programs.py.source import Findings
+
+_MODULES: Final = frozenset({"socket", "requests", "aiohttp", "umqtt.simple", "umqtt.robust", "microclaw.web"})
+_FUNCTIONS: Final = frozenset({"asyncio.open_connection", "asyncio.start_server", "microclaw.fetch", "microclaw.web"})
+_MQTT_PORT: Final = 1883
+_WEB_PORT: Final = 80
+_EVERYWHERE: Final = frozenset({"", "0.0.0.0"})  # noqa: S104  what a program listens on
+_OWN_ADDRESS: Final = frozenset({"ifconfig", "ipconfig", "config", "hostname"})
+"""Methods whose texts are addresses and names of the board itself."""
+_SERVERS: Final = frozenset({"run", "start_server"})
+_MAX_DEPTH: Final = 6
+_COMPUTED: Final = "the hosts that this program talks to are not in its text"
+_BEFORE: Final = "its owner sees them before it is installed, and the board holds it to them"
+
+
+class NetworkReading(Struct):
+    """The network of a program; `client` and `server` are the first calls that connect and listen."""
+
+    use: NetworkUse = NO_NETWORK
+    client: ast.Call | None = None
+    server: ast.Call | None = None
+
+
+def read_network(graph: PyCallGraph) -> NetworkReading:
+    """Return what the program's text says of its network."""
+    if not _uses_network(graph):
+        return NetworkReading()
+    reader = _Reader(graph)
+    reader.read_texts()
+    reader.read_calls()
+    use = NetworkUse(reader.host_list(), tuple(sorted(reader.ports)))
+    return NetworkReading(use, reader.client, reader.server)
+
+
+def check_network(reading: NetworkReading, hosts: Sequence[str], findings: Findings) -> None:
+    """Find a program whose text does not say with whom it talks; `hosts` are those that its owner names."""
+    if reading.client is not None and not reading.use.hosts and not hosts:
+        hint = 'write the address into the program, or name it when you install it: --hosts "HOST:PORT"'
+        findings.error(reading.client, _COMPUTED, hint, _BEFORE)
+    if reading.server is not None and not reading.use.ports:
+        hint = "write it as a number: bind(('0.0.0.0', 80))"
+        findings.error(reading.server, "the port that this program opens is not in its text", hint, _BEFORE)
+
+
+def _uses_network(graph: PyCallGraph) -> bool:
+    for node in graph.scopes.of:
+        match node:
+            case ast.Import(names=names):
+                modules = [alias.name for alias in names]
+            case ast.ImportFrom(module=module, names=names):
+                modules = [module or "", *(f"{module}.{alias.name}" for alias in names)]
+            case ast.Attribute():
+                modules = [graph.origin(node) or ""]
+            case _:
+                continue
+        for module in map(canonical, modules):
+            if module in _MODULES or module in _FUNCTIONS:
+                return True
+    return False
+
+
+class _Reader:
+    """The hosts and ports of one program; `client` and `server` are the first places that connect and listen."""
+
+    def __init__(self, graph: PyCallGraph) -> None:
+        self._graph = graph
+        self.ports: set[int] = set()
+        self.client: ast.Call | None = None
+        self.server: ast.Call | None = None
+        # None among the ports of a host: every port.
+        self._hosts: dict[str, set[int | None]] = {}
+        self._texts: set[str] = set()
+        self._has_computed_url = False
+
+    def host_list(self) -> tuple[str, ...]:
+        """Return the hosts with their ports, sorted."""
+        hosts = dict(self._hosts)
+        for host in self._texts:
+            # A host whose port is known is not open as a whole, unless it may be put into an address.
+            if host not in hosts or self._has_computed_url:
+                hosts[host] = {None}
+        listed = []
+        for host, ports in hosts.items():
+            if None in ports:
+                listed.append(host)
+            else:
+                listed += [f"{host}:{port}" for port in ports]
+        return tuple(sorted(listed))
+
+    # Texts
+
+    def read_texts(self) -> None:
+        """Note what each text of the program names."""
+        for node in self._graph.scopes.of:
+            if not isinstance(node, ast.Constant) or not isinstance(node.value, str | bytes):
+                continue
+            parent = self._graph.scopes.parents.get(node)
+            # A docstring, or an address of the board itself.
+            if isinstance(parent, ast.Expr) or self._is_own_address(node):
+                continue
+            if isinstance(parent, ast.JoinedStr):
+                if parent.values[0] is node:
+                    self._read_text(node.value, is_whole=False)
+            else:
+                self._read_text(node.value, is_whole=not isinstance(parent, ast.BinOp))
+
+    def _read_text(self, value: str | bytes, *, is_whole: bool) -> None:
+        text = _as_text(value).strip()
+        found = host_of_text(text, is_whole=is_whole) or host_of_text(text)
+        if found is None:
+            self._has_computed_url = self._has_computed_url or is_computed_url(text)
+        elif found.port is None:
+            self._texts.add(found.host)
+        else:
+            self._add(found)
+
+    def _is_own_address(self, node: ast.AST) -> bool:
+        """Return True for a text inside of `ifconfig(...)`, and for the server of the clock."""
+        parent = self._graph.scopes.parents.get(node)
+        while isinstance(parent, ast.Tuple | ast.keyword | ast.Call):
+            if isinstance(parent, ast.Call):
+                return isinstance(parent.func, ast.Attribute) and parent.func.attr in _OWN_ADDRESS
+            parent = self._graph.scopes.parents.get(parent)
+        if isinstance(parent, ast.Assign):
+            return any(self._graph.origin(target) == "ntptime.host" for target in parent.targets)
+        return False
+
+    def _add(self, found: HostText) -> None:
+        self._hosts.setdefault(found.host, set()).add(found.port)
+
+    # Calls
+
+    def read_calls(self) -> None:
+        """Note the hosts and ports of each call that connects or listens."""
+        for call in self._graph.calls:
+            origin = self._graph.origin(call.func) or ""
+            word = _last_word(call.func)
+            if origin in ("socket.getaddrinfo", "asyncio.open_connection"):
+                self._read_pair(call.args[:1], [*call.args[1:2], *named_values(call, "port")])
+                if origin == "asyncio.open_connection":
+                    self._note_client(call)
+            elif word.endswith("MQTTClient"):
+                self._read_broker(call)
+            elif word in ("connect", "bind", "connect_ex") and len(call.args) == 1:
+                self._read_socket(call, word)
+            elif word in _SERVERS:
+                self._read_server(call)
+            elif origin.startswith(("requests.", "aiohttp.")) or origin == "microclaw.fetch":
+                self._note_client(call)
+
+    def _read_pair(self, hosts: Sequence[ast.expr], ports: Sequence[ast.expr], default: int | None = None) -> None:
+        """Note the hosts with each of the ports; without a known port every port of them, or the default."""
+        numbers = self._numbers(ports)
+        texts = [_as_text(value) for value in self._values(hosts) if isinstance(value, str | bytes)]
+        for text in texts:
+            if text in _EVERYWHERE:
+                self.ports.update(numbers)
+            elif is_host(text):
+                for number in numbers:
+                    self._add(HostText(text.lower(), number))
+                if not numbers:
+                    self._add(HostText(text.lower(), default))
+
+    def _read_broker(self, call: ast.Call) -> None:
+        self._note_client(call)
+        hosts = [*call.args[1:2], *named_values(call, "server")]
+        ports = [*call.args[2:3], *named_values(call, "port")]
+        self._read_pair(hosts, ports, _MQTT_PORT)
+
+    def _read_socket(self, call: ast.Call, word: str) -> None:
+        pairs = [value for value in self._expressions(call.args) if isinstance(value, ast.Tuple)]
+        for pair in pairs:
+            if word == "bind":
+                self.ports.update(self._numbers(pair.elts[1:2]))
+            else:
+                self._read_pair(pair.elts[:1], pair.elts[1:2])
+        if word == "bind":
+            self.server = self.server or call
+        else:
+            self._note_client(call)
+
+    def _read_server(self, call: ast.Call) -> None:
+        """Note the port of asyncio's start_server(handler, host, port), and of `app.run(port=80)`."""
+        ports = named_values(call, "port")
+        if self._graph.origin(call.func) == "asyncio.start_server":
+            ports += call.args[2:3]
+            self.server = self.server or call
+        elif not ports and self._is_of_web(call):
+            self.ports.add(_WEB_PORT)
+        self.ports.update(self._numbers(ports))
+
+    def _is_of_web(self, call: ast.Call) -> bool:
+        """Return True for a method of an object that microclaw.web made."""
+        makers = frozenset({"microclaw.web.App"})
+        return isinstance(call.func, ast.Attribute) and self._graph.made_by(call.func.value, makers)
+
+    def _note_client(self, call: ast.Call) -> None:
+        self.client = self.client or call
+
+    # Values
+
+    def _numbers(self, nodes: Iterable[ast.expr]) -> list[int]:
+        """Return the whole numbers that expressions may be."""
+        numbers = []
+        for value in self._values(nodes):
+            if isinstance(value, int) and not isinstance(value, bool):
+                numbers.append(value)
+        return numbers
+
+    def _values(self, nodes: Iterable[ast.expr]) -> list[object]:
+        """Return the constants that expressions may be."""
+        return [node.value for node in self._expressions(nodes) if isinstance(node, ast.Constant)]
+
+    def _expressions(self, nodes: Iterable[ast.expr]) -> list[ast.expr]:
+        """Return what expressions may be, as far as names, attributes and parameters lead to it."""
+        expressions = []
+        waiting = [(node, 0) for node in nodes]
+        while waiting:
+            node, depth = waiting.pop()
+            expressions.append(node)
+            if depth < _MAX_DEPTH:
+                waiting += [(source, depth + 1) for source in self._sources(node)]
+        return expressions
+
+    def _sources(self, node: ast.expr) -> Iterator[ast.expr]:
+        match node:
+            case ast.Name():
+                for binding in self._graph.scopes.bindings(node):
+                    yield from self._bound(binding)
+            case ast.Attribute(attr=name):
+                yield from self._graph.assigned_attributes.get(name, ())
+            case ast.BoolOp(values=values):
+                yield from values
+            case ast.IfExp(body=body, orelse=orelse):
+                yield body
+                yield orelse
+            case ast.Subscript(value=ast.Subscript(value=ast.Call(func=func) as call)):
+                # socket.getaddrinfo(host, port)[0][-1]
+                if self._graph.origin(func) == "socket.getaddrinfo":
+                    yield ast.Tuple(call.args[:2], ast.Load())
+
+    def _bound(self, binding: Binding) -> Iterator[ast.expr]:
+        if binding.value is not None:
+            yield binding.value
+        function = self._graph.parameters.get(binding.node)
+        if function is None or not isinstance(binding.node, ast.arg):
+            return
+        arguments = function.node.args
+        parameters = [*arguments.posonlyargs, *arguments.args]
+        place = parameters.index(binding.node)
+        defaults = [None] * (len(parameters) - len(arguments.defaults)) + [*arguments.defaults]
+        default = defaults[place]
+        if default is not None:
+            yield default
+        if function.owner is not None:
+            place -= 1
+        for call in self._graph.calls_of(function):
+            # Of an unknown object it may be another method of that name, such as WLAN's connect.
+            if not self._graph.reach(call.func).native:
+                yield from call.args[place : place + 1]
+                yield from named_values(call, binding.node.arg)
+
+
+def _as_text(value: str | bytes) -> str:
+    if isinstance(value, bytes):
+        return value.decode("latin-1")
+    return value
+
+
+def _last_word(func: ast.expr) -> str:
+    match func:
+        case ast.Name(id=word) | ast.Attribute(attr=word):
+            return word
+        case _:
+            return ""

@@ -1,0 +1,156 @@
+"""The hosts and ports that a program's text names: shown to its owner before it is installed, and held by the board."""
+
+from __future__ import annotations
+
+import pytest
+from tests.programs.py.conftest import Build
+
+from microclaw.errors import BuildError
+from microclaw.network_use import NO_NETWORK, NetworkUse
+from microclaw.programs.py.hosts import HostText, host_of_text
+
+SOCKET = "import socket\nsock = socket.socket()\n"
+
+
+def answered(source: str) -> str:
+    """A program that asks for what `url` is, made by these lines."""
+    return f"import requests\n{source}\nprint(requests.get(url).text)\n"
+
+
+def served(port: str) -> str:
+    return f"{SOCKET}{port}sock.listen(1)\nclient, peer = sock.accept()\n"
+
+
+@pytest.mark.parametrize(
+    ("source", "hosts"),
+    [
+        (answered('url = "http://api.example.org/x"'), ["api.example.org:80"]),
+        (answered('url = "HTTPS://API.example.org"'), ["api.example.org:443"]),
+        (answered('url = "http://user:word@10.0.0.7:8123/states"'), ["10.0.0.7:8123"]),
+        (answered('city = "Bern"\nurl = f"http://api.example.org/x?q={city}"'), ["api.example.org:80"]),
+        (answered('url = "http://api.example.org/x?q=%s" % 5'), ["api.example.org:80"]),
+        (answered('url = "http://api.example.org" + "/x"'), ["api.example.org:80"]),
+        (answered('HOST = "api.example.org"\nurl = "http://%s/x" % HOST'), ["api.example.org"]),
+        (answered('HOST = "192.168.1.20"\nurl = f"http://{HOST}:8080/x"'), ["192.168.1.20"]),
+        (answered('config = {"server": "api.example.org"}\nurl = "http://" + config["server"]'), ["api.example.org"]),
+        (f'{SOCKET}sock.connect(("api.example.org", 8080))\n', ["api.example.org:8080"]),
+        (f'{SOCKET}sock.connect(socket.getaddrinfo("homeserver", 99)[0][-1])\n', ["homeserver:99"]),
+        (f'{SOCKET}HOST = b"api.example.org"\nPORT = 7\nsock.connect((HOST, PORT))\n', ["api.example.org:7"]),
+        (
+            f"{SOCKET}def ask(host, port=80):\n    sock.connect((host, port))\n"
+            "ask('api.example.org')\nask('b.example.org', 81)\n",
+            ["api.example.org:80", "api.example.org:81", "b.example.org:80", "b.example.org:81"],
+        ),
+        ('from umqtt.simple import MQTTClient\nMQTTClient("a", "broker.lan").connect()\n', ["broker.lan:1883"]),
+        ('from umqtt.simple import MQTTClient\nMQTTClient("a", server="pi", port=1884).connect()\n', ["pi:1884"]),
+        (
+            "import asyncio\nasync def main():\n    await asyncio.open_connection('api.example.org', 90)\n"
+            "asyncio.run(main())\n",
+            ["api.example.org:90"],
+        ),
+        ('import microclaw\nmicroclaw.fetch("GET", "https://api.example.org/x")\n', ["api.example.org:443"]),
+    ],
+)
+async def test_hosts_are_read_from_the_text(source: str, hosts: list[str], build_py: Build) -> None:
+    image = await build_py(source)
+    assert image.network == NetworkUse(tuple(hosts), ())
+
+
+@pytest.mark.parametrize(
+    ("source", "port"),
+    [
+        (served('sock.bind(("0.0.0.0", 80))\n'), 80),
+        (served('PORT = 8000\nsock.bind(("", PORT))\n'), 8000),
+        (served('address = socket.getaddrinfo("0.0.0.0", 81)[0][-1]\nsock.bind(address)\n'), 81),
+        (
+            "import asyncio\nasync def serve(reader, writer):\n    pass\nasync def main():\n"
+            "    await asyncio.start_server(serve, '0.0.0.0', 82)\nasyncio.run(main())\n",
+            82,
+        ),
+        ("from microclaw import web\napp = web.App()\napp.run(port=83)\n", 83),
+        ("from microclaw import web\napp = web.App()\napp.run()\n", 80),
+    ],
+)
+async def test_ports_are_read_from_the_text(source: str, port: int, build_py: Build) -> None:
+    image = await build_py(source)
+    assert image.network == NetworkUse((), (port,))
+
+
+async def test_addresses_of_the_board_itself_and_other_texts_are_no_hosts(build_py: Build) -> None:
+    source = """'''See http://docs.example.org'''
+import network, ntptime
+FILE = "wifi.dat"
+PAGE = "index.html"
+PLACE = "192.168.1.xxx"
+wlan = network.WLAN(network.STA_IF)
+wlan.ifconfig(("192.168.1.50", "255.255.255.0", "192.168.1.1", "8.8.8.8"))
+ntptime.host = "pool.example.org"
+print("ask http://api.example.org", FILE, PAGE, PLACE, "kitchen.lamp")
+"""
+    image = await build_py(served('sock.bind(("0.0.0.0", 80))\n') + source)
+    assert image.network == NetworkUse((), (80,))
+
+
+async def test_a_program_without_network_names_no_hosts(build_py: Build) -> None:
+    image = await build_py('print("http://api.example.org/")\n')
+    assert image.network == NO_NETWORK
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        answered('url = "http://" + open("host.txt").read()'),
+        f'{SOCKET}sock.connect((open("host.txt").read(), 80))\n',
+        'import json\nfrom umqtt.simple import MQTTClient\nMQTTClient("a", json.load(open("c"))["h"]).connect()\n',
+    ],
+)
+async def test_hosts_that_are_made_at_run_time_must_be_named(source: str, build_py: Build) -> None:
+    with pytest.raises(BuildError) as caught:
+        await build_py(source)
+    (found,) = caught.value.diagnostics
+    assert found.message == "the hosts that this program talks to are not in its text"
+    assert "--hosts" in (found.hint or "")
+    image = await build_py(source, hosts=("api.example.org:80",))
+    assert image.network.hosts == ("api.example.org:80",)
+
+
+async def test_a_port_that_is_made_at_run_time_is_refused(build_py: Build) -> None:
+    with pytest.raises(BuildError) as caught:
+        await build_py(served('sock.bind(("", int(open("port.txt").read())))\n'))
+    assert caught.value.diagnostics[0].message == "the port that this program opens is not in its text"
+
+
+@pytest.mark.parametrize(
+    ("text", "host"),
+    [
+        ("http://api.example.org", HostText("api.example.org", 80)),
+        ("https://api.example.org:8443/x", HostText("api.example.org", 8443)),
+        ("mqtt://broker", HostText("broker", 1883)),
+        ("broker.example.org:1884", HostText("broker.example.org", 1884)),
+        ("api.example.org", HostText("api.example.org")),
+        ("10.1.2.3", HostText("10.1.2.3")),
+        ("http://", None),
+        ("http://%s/", None),
+        ("http://127.0.0.1/", None),
+        ("http://localhost:8080/", None),
+        ("http://api.example.org:0/", None),
+        ("http://api.example.org:99999/", None),
+        ("192.168.1.255", None),
+        ("224.0.0.1", None),
+        ("255.255.255.0", None),
+        ("300.1.2.3", None),
+        ("time.sleep", None),
+        ("main.py", None),
+        ("-a.example.org", None),
+        ("a..example.org", None),
+        ("a b.example.org", None),
+        ("user@example.org", None),
+    ],
+)
+def test_a_text_is_a_host_or_none(text: str, host: HostText | None) -> None:
+    assert host_of_text(text) == host
+
+
+@pytest.mark.parametrize("text", ["http://api.", "http://api.example.org", "http://api.example.org:80"])
+def test_the_beginning_of_an_address_is_no_host_if_more_of_it_may_follow(text: str) -> None:
+    assert host_of_text(text, is_whole=False) is None
