@@ -39,6 +39,7 @@ def library(name: str) -> ModuleType:
         f"from umqtt.robust import MQTTClient\n{CLIENT}",
         f"from umqtt import simple\n{CLIENT.replace('MQTTClient', 'simple.MQTTClient')}",
         f"import umqtt.simple\n{CLIENT.replace('MQTTClient', 'umqtt.simple.MQTTClient')}",
+        f"from umqttsimple import MQTTClient\n{CLIENT}",
         f"import umqtt.simple as mqtt\n{CLIENT.replace('MQTTClient', 'mqtt.MQTTClient')}",
     ],
 )
@@ -86,7 +87,7 @@ async def test_a_package_without_its_library_says_which_import_is_missing(build_
     assert caught.value.diagnostics[0].hint == "import umqtt.simple"
 
 
-@pytest.mark.parametrize("name", ["esp.osdebug(None)", "esp.osdebug(0, 1)", "print(esp.flash_size())"])
+@pytest.mark.parametrize("name", ["esp.osdebug(None)", "esp.osdebug(0, 1)", "print(esp.flash_size(), esp.flash_id())"])
 async def test_esp_has_what_tutorials_call(name: str, build_py: Build) -> None:
     assert (await build_py(f"import esp\n{name}\n")).warnings == ()
 

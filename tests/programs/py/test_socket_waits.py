@@ -84,6 +84,7 @@ asyncio.run(main())
     ("source", "step"),
     [
         ("import network\nap = network.WLAN(network.AP_IF)\n", "listen on port 80"),
+        ("import network\nap = network.WLAN(network.AP_IF)\nap.active(False)\nap.active(True)\n", "listen on port 80"),
         ("import network\nwlan = network.WLAN(network.STA_IF)\nprint(wlan.scan())\n", "leave it out"),
         ("import network\nlan = network.LAN()\n", "network.STA_IF"),
         ("import socket\nsock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)\n", "use TCP"),
@@ -105,3 +106,25 @@ async def test_what_no_program_may_have_of_the_network_is_refused_with_the_way_t
 async def test_a_program_may_start_itself_again(build_py: Build) -> None:
     image = await build_py("import machine\nmachine.reset()\nmachine.soft_reset()\n")
     assert "machine.reset()" in image.rewritten
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "network.WLAN(network.AP_IF).active(False)\n",
+        "ap = network.WLAN(network.WLAN.IF_AP)\nif ap.active():\n    ap.active(0)\n",
+        "def off():\n    ap = network.WLAN(network.AP_IF)\n    ap.active(False)\noff()\n",
+    ],
+)
+async def test_an_access_point_may_be_switched_off(source: str, build_py: Build) -> None:
+    assert (await build_py(f"import network\n{source}")).warnings == ()
+
+
+async def test_a_client_that_can_do_both_is_warned_of_tls_and_others_are_refused(build_py: Build) -> None:
+    source = "class Client:\n    def connect(self, tls):\n        if tls:\n            import ussl\n            ussl\n"
+    image = await build_py(f"{source}Client().connect(False)\n")
+    assert [(warning.line, warning.message) for warning in image.warnings] == [
+        (4, "there is no ussl: the program fails if it comes to this line")
+    ]
+    with pytest.raises(BuildError):
+        await build_py("if True:\n    import ussl\n    print(ussl)\n")

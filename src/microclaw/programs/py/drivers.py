@@ -67,10 +67,19 @@ def _own_files() -> dict[str, Path]:
     return {path.stem: path for path in _OWN_MODULES.glob("*.py")}
 
 
+_OTHER_NAMES: Final = {"umqttsimple": "umqtt.simple", "umqttrobust": "umqtt.robust"}
+"""The names of files that tutorials tell people to copy, and the library that each is."""
+
+
+def board_module(module: str) -> str:
+    """Return the name that a module has on a board, also if a program calls it by another: "requests" for urequests."""
+    return _OTHER_NAMES.get(module, canonical(module))
+
+
 @functools.cache
 def driver_file(module: str, part: Path | None = None) -> Path | None:
     """Return the file of a driver, or None; `part` is the folder of the driver that imports it."""
-    name = canonical(module)
+    name = board_module(module)
     if name in _library_files():
         return _library_files()[name]
     package, _, own_name = name.rpartition(".")

@@ -17,10 +17,12 @@ from microclaw.programs.py.drivers import driver_modules
 from microclaw.programs.py.scopes import IMPORT_ERRORS, Binding, canonical
 from microclaw.programs.py.source import MAX_FINDINGS, Findings
 from microclaw.programs.py.source_files import BOOT, DROPPED_MODULES, MAIN
+from microclaw.programs.py.wifi_calls import only_switches_off
 
 _NEAR: Final = 0.7
 _CIRCUITPYTHON: Final = frozenset({"board", "digitalio", "analogio", "busio", "pwmio"})
 _TWO_NAMES: Final = {"machine.Pin.INPUT_PULLUP": ("IN", "PULL_UP"), "machine.Pin.INPUT_PULLDOWN": ("IN", "PULL_DOWN")}
+_OPTIONAL: Final = frozenset({"ssl", "tls"})
 _CONSTANTS: Final = ("True", "False", "None")
 _WAITING_MODULES: Final = frozenset({"time", "asyncio", "microclaw"})
 
@@ -105,13 +107,25 @@ def _check_module(name: str, node: ast.AST, graph: PyCallGraph, findings: Findin
     refused = stock.refused.get(module) or stock.refused.get(module.partition(".")[0])
     if module in DROPPED_MODULES:
         return set()
-    if refused is not None:
+    if refused is not None and module in _OPTIONAL and _is_conditional(node, graph):
+        findings.warn(node, f"there is no {name}: the program fails if it comes to this line", refused.instead)
+    elif refused is not None:
         findings.error(node, f"a program cannot use {name}", refused.instead, refused.why)
     elif module in stock.modules:
         return {module}
     elif not graph.scopes.is_caught(node, *IMPORT_ERRORS):
         findings.error(node, f"the board's MicroPython has no module {name}", _hint(module))
     return set()
+
+
+def _is_conditional(node: ast.AST, graph: PyCallGraph) -> bool:
+    """Return True for an import in an `if` of a function, as clients have it that can do both: with TLS and without."""
+    parent = graph.scopes.parents.get(node)
+    while parent is not None and not isinstance(parent, ast.FunctionDef | ast.AsyncFunctionDef):
+        if isinstance(parent, ast.If) and graph.by_owner(parent) is not None:
+            return True
+        parent = graph.scopes.parents.get(parent)
+    return False
 
 
 def _hint(module: str) -> str:
@@ -142,7 +156,8 @@ def _check_name(node: ast.Name | ast.Attribute, board: BoardProfile, graph: PyCa
         step = f"name what you need of it: {origin}.sleep"
         findings.error(node, f"the module {origin} is used as a value: its waits could not be told", step)
     elif "." in origin and refused is not None:
-        findings.error(node, f"a program cannot use {ast.unparse(node)}", refused.instead, refused.why)
+        if not only_switches_off(node, graph):
+            findings.error(node, f"a program cannot use {ast.unparse(node)}", refused.instead, refused.why)
     elif module == "builtins":
         if name not in stock.builtins and not graph.scopes.is_caught(node, "NameError"):
             message, hint = _undefined(name, node, graph)

@@ -14,8 +14,9 @@ from msgspec import Struct
 
 from microclaw.network_use import NO_NETWORK, NetworkUse
 from microclaw.programs.py.callgraph import PyCallGraph, named_values
+from microclaw.programs.py.drivers import board_module
 from microclaw.programs.py.hosts import HostText, host_of_text, is_computed_url, is_host
-from microclaw.programs.py.scopes import Binding, canonical
+from microclaw.programs.py.scopes import Binding
 from microclaw.programs.py.source import Findings
 
 _MODULES: Final = frozenset({"socket", "requests", "aiohttp", "umqtt.simple", "umqtt.robust", "microclaw.web"})
@@ -71,7 +72,7 @@ def _uses_network(graph: PyCallGraph) -> bool:
                 modules = [graph.origin(node) or ""]
             case _:
                 continue
-        for module in map(canonical, modules):
+        for module in map(board_module, modules):
             if module in _MODULES or module in _FUNCTIONS:
                 return True
     return False
