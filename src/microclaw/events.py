@@ -7,6 +7,8 @@ from typing import ClassVar, Final, Literal, TypeAlias
 
 from msgspec import Struct, field
 
+from microclaw.network_use import NO_NETWORK, NetworkUse
+
 Stage: TypeAlias = Literal[
     "intent", "plan", "code", "model", "tool", "compile", "check", "try", "approve", "deploy", "verify", "undo", "asks",
     "sorry",
@@ -54,7 +56,8 @@ class AskedProgram(Struct, frozen=True):
 
     After a yes exactly the image `sha256` is installed, in place of the image `replaces`. `pins` are those it drives or
     reads, `edges` the first of its trial as (ms, pin, level), which took `trial_ms` of board time. `diff` is the
-    unified diff from the source that is there; empty where nothing is replaced, or no source is kept.
+    unified diff from the source that is there; empty where nothing is replaced, or no source is kept. `network`: the
+    hosts that it talks to, and the ports that it opens.
     """
 
     device: str
@@ -65,6 +68,7 @@ class AskedProgram(Struct, frozen=True):
     trial_ms: float
     replaces: str | None = None
     diff: tuple[str, ...] = ()
+    network: NetworkUse = NO_NETWORK
 
 
 class Evidence(Struct, frozen=True):

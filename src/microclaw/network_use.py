@@ -28,8 +28,8 @@ class NetworkUse(Struct, frozen=True):
         return "; ".join(parts)
 
     def with_hosts(self, hosts: Iterable[str]) -> NetworkUse:
-        """Return it with more hosts, each once."""
-        return NetworkUse(tuple(sorted({*self.hosts, *hosts})), self.ports)
+        """Return it with more hosts; all of them in order, each once."""
+        return NetworkUse(tuple(sorted({*self.hosts, *hosts})), tuple(sorted({*self.ports})))
 
 
 NO_NETWORK = NetworkUse()

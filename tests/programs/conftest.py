@@ -48,6 +48,7 @@ from microclaw.hardware.boards.reader import load_board
 from microclaw.host.auth.gate import Gate
 from microclaw.host.store.database import Database
 from microclaw.host.store.devices import DeviceTable
+from microclaw.network_use import NO_NETWORK, NetworkUse
 from microclaw.programs.building import Compile, ProgramImage, ReadModule, cached_compiler, read_image
 from microclaw.programs.builds.cache import BuildCache
 from microclaw.programs.changes.catalogue import Catalogue
@@ -244,6 +245,8 @@ class Lab:
         self.clock_ms = 1_000
         self.monotonic_s = 50.0
         self.trials: dict[str, Trial] = {}
+        self.networks: dict[str, NetworkUse] = {}  # by the source
+        self.own_ports: set[int] = set()
         self.tried: list[str] = []
         self.tell: Tell = _not_told
         self.compile: Compile = self._compile
@@ -265,6 +268,7 @@ class Lab:
             compile=self.compile,
             read_module=self.read_module,
             try_image=self.try_image,
+            own_ports=self.own_ports,
             sleep=self.sleep,
         )
         self.direct_io = DirectIo(self.installer)
@@ -291,8 +295,11 @@ class Lab:
         optimization: str,
         language: str | None = None,
         kinds: Sequence[ProgramKind] = ("wasm",),
+        hosts: tuple[str, ...] = (),
     ) -> WasmImage:
-        return make_image(name, source, self.trials.get(name, make_trial()).pins)
+        network = self.networks.get(source, NO_NETWORK).with_hosts(hosts)
+        image = make_image(name, source, self.trials.get(name, make_trial()).pins)
+        return structs.replace(image, network=network)
 
     def _read_module(self, wasm: bytes, board: BoardProfile, name: str, source: str | None) -> WasmImage:
         return make_image(name, wasm[8:].decode(), self.trials.get(name, make_trial()).pins)

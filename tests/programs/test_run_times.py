@@ -16,7 +16,7 @@ from microclaw.programs.run_times import RunTimes
 FAN = RunTimes(600_000, 30_000)
 
 
-async def _compile(source: str, board: Any, name: str, *_: Any) -> PyImage:
+async def _compile(source: str, board: Any, name: str, *_: Any, **__: Any) -> PyImage:
     return PyImage(
         rewritten=source, lines=(), imports=(), claims=(), arch=None, name=name, mpy=source.encode(), source=source,
         sha256=hashlib.sha256(source.encode()).hexdigest(), compiler="paper 1.0", cached=False, compile_ms=0.0,

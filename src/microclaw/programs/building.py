@@ -35,7 +35,7 @@ _TAKES: Final[dict[ProgramKind, str]] = {"wasm": "C, C++ and Arduino sketches", 
 
 
 Compile: TypeAlias = Callable[..., Coroutine[Any, Any, ProgramImage]]
-"""`cached_compiler` gives one: (source, board, name, optimization, language, kinds)."""
+"""`cached_compiler` gives one: (source, board, name, optimization, language, kinds, hosts)."""
 ReadModule: TypeAlias = Callable[[bytes, BoardProfile, str, str | None], WasmImage]
 """Wasm bytes, board, name and source to an image."""
 
@@ -54,6 +54,7 @@ def cached_compiler(cache: BuildCache) -> Compile:
         optimization: str,
         language: ProgramLanguage | None = None,
         kinds: Sequence[ProgramKind] = ("wasm",),
+        hosts: tuple[str, ...] = (),
     ) -> ProgramImage:
         guessed = language
         if guessed is None and await is_python(source):
@@ -63,12 +64,13 @@ def cached_compiler(cache: BuildCache) -> Compile:
             # 2 MB that a host without Python boards does not need.
             from microclaw.programs.py.compile import build
 
-            return await build(source, name, board=board, cache=cache)
+            return await build(source, name, board=board, hosts=hosts, cache=cache)
         check_kind("wasm", kinds)
         # The command line reads this module only for its checks.
         from microclaw.programs.wasm.compile import compile_module
 
-        return await compile_module(source, board, name=name, language=guessed, optimization=optimization, cache=cache)
+        image = await compile_module(source, board, name=name, language=guessed, optimization=optimization, cache=cache)
+        return replace(image, network=image.network.with_hosts(hosts))
 
     return compile_source
 

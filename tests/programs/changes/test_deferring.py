@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 import pytest
@@ -114,7 +113,7 @@ async def test_the_question_is_asked_when_it_is_ordered_and_a_pin_taken_since_is
 ) -> None:
     asked: list[str] = []
 
-    async def no(text: str, _detail: Sequence[str], _program: object) -> None:
+    async def no(text: str, *_: object) -> None:
         asked.append(text)
         raise PermissionRefused("no", next_step="ask again")
 
@@ -123,7 +122,7 @@ async def test_the_question_is_asked_when_it_is_ordered_and_a_pin_taken_since_is
     assert asked == ["put blink on paper, when it is back"]
     assert await lab.deferrals.log.waiting() == ()
 
-    async def yes(text: str, _detail: Sequence[str], _program: object) -> None:
+    async def yes(text: str, *_: object) -> None:
         asked.append(text)
 
     await order(lab, approve=yes)

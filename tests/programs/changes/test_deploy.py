@@ -350,7 +350,7 @@ async def test_deployments_to_one_device_go_one_after_the_other_and_share_no_pin
 async def test_the_question_comes_after_the_trial_and_shows_what_would_happen(lab: Any) -> None:
     asked: list[tuple[str, tuple[str, ...], AskedProgram]] = []
 
-    async def approve(text: str, detail: Sequence[str], program: AskedProgram) -> None:
+    async def approve(text: str, detail: Sequence[str], program: AskedProgram, *_: object) -> None:
         assert lab.stages()[-1] == ("try", "done")
         assert lab.transport.calls.count("apps.install") == len(asked)
         assert any(program.sha256[:12] in line for line in detail)

@@ -194,6 +194,8 @@ class Toolbox:
                 text: str, detail: Sequence[str], program: AskedProgram | None = None, needs: Permission | None = None
             ) -> None:
                 needed = max(permission, needs or permission, key=_WEIGHT.__getitem__)
+                if program is not None and _is_new_on_network(program):
+                    needed = Permission.RISKY
                 await self._admit(tool.name, context, needed, approved, text=text, detail=detail, program=program)
                 await context.begin()
 
@@ -289,6 +291,11 @@ class Toolbox:
             if tool.name == name:
                 return tool
         return None
+
+
+def _is_new_on_network(program: AskedProgram) -> bool:
+    """Return True for a program that uses the network and is not the one that is there: a person always sees it."""
+    return bool(program.network.text) and program.sha256 != program.replaces
 
 
 class EndedError(MicroclawError):

@@ -167,7 +167,7 @@ async def _run(parts: RouteParts, order: _Order, feed: Feed | None) -> Any:
         await call.approve(order.action, detail, None, needs)
         if not act.on_many:
             return await act.run(parts.services[act.noun], call, **order.values)
-        approved_call = replace(call, asks=False, approve=approve_more(call.approve, needs))
+        approved_call = replace(call, asks=False, approve=approve_more(call.approve, needs, order.action))
         return await _on_each(parts, order, approved_call)
 
 
@@ -196,8 +196,8 @@ def _call(parts: RouteParts, order: _Order, feed: Feed | None, stack: ExitStack)
     ) -> None:
         gate = parts.admission.gate
         permission = needs or order.act.permission
-        if by.direct:
-            # A command on this machine is its own approval.
+        # A command on this machine is its own approval, but it does not name what a program does on the network.
+        if by.direct and program is None:
             gate.check(by.person_id, permission, text)
             return
         await gate.admit(

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from click.exceptions import Exit
+from msgspec import to_builtins
 
 from microclaw.durable import write_given
 from microclaw.errors import ConfigError
@@ -70,14 +71,18 @@ def try_program(
     image = build_program(options, values, board)
     check_times(times, image.kind)
     trial = asyncio.run(try_image(image, board, trial_options, cache=BuildCache(options.settings().cache)))
-    diagnostics = [diagnostic.to_json() for diagnostic in image.warnings]
-    if not options.wrote_json("try", {**trial.to_json(), "diagnostics": diagnostics}):
+    if not options.wrote_json("try", _document(trial, image)):
         _show_trial(options.terminal(), trial)
     if screen is not None:
         for path in write_pictures(screen, trial.pictures):
             options.say(f"written: {path}")
     if not trial.ok:
         raise Exit(FAILED)
+
+
+def _document(trial: Trial, image: ProgramImage) -> dict[str, Any]:
+    diagnostics = [diagnostic.to_json() for diagnostic in image.warnings]
+    return {**trial.to_json(), "network": to_builtins(image.network), "diagnostics": diagnostics}
 
 
 def write_pictures(screen: str, pictures: Sequence[ScreenPicture]) -> list[Path]:
@@ -113,7 +118,8 @@ def build_program(options: GlobalOptions, values: Mapping[str, Any], board: Boar
         image: ProgramImage = read_module(base64.b64decode(values["wasm"]), board, name=name)
     else:
         build = cached_compiler(BuildCache(options.settings().cache))
-        program = build(values["source"], board, name, level, values["language"], PROGRAM_KINDS)
+        hosts = tuple(values.get("hosts", ()))
+        program = build(values["source"], board, name, level, values["language"], PROGRAM_KINDS, hosts=hosts)
         image = asyncio.run(built(program, level, report))
     report(Step("check", check_text(image, values.get("heap_bytes", DEFAULT_HEAP_BYTES))))
     return image

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Collection, Mapping, Sequence
 from copy import copy
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeAlias, get_args, get_origin
 
 import click
@@ -14,7 +15,7 @@ from click.exceptions import Exit
 from msgspec import UNSET, structs
 
 from microclaw.devices.registry.selection import names_text
-from microclaw.errors import ConfigError, MicroclawError
+from microclaw.errors import ConfigError, MicroclawError, PermissionRefused
 from microclaw.events import ApprovalSettled, Step
 from microclaw.host.operations.client import Client, request_number
 from microclaw.host.operations.connection import HostError
@@ -269,7 +270,7 @@ def _perform_at(options: GlobalOptions, act: _Act, values: dict[str, Any], board
     arguments = structs.asdict(msgspec.convert(values, act.form))
 
     async def run() -> Any:
-        call = OperationCall("owner", report, approve=approve_all, direct=True, asks=False)
+        call = OperationCall("owner", report, approve=partial(_agree, options), direct=True, asks=False)
         async with programs_at(options.settings(), address, board) as service:
             return await act.run(service, call, **arguments)
 
@@ -283,6 +284,12 @@ def _perform_at(options: GlobalOptions, act: _Act, values: dict[str, Any], board
     # A last event shows a failed stage that did not end the work.
     report(StreamResult({}))
     show(options, act, without_number(result))
+
+
+async def _agree(options: GlobalOptions, text: str, *_: object) -> None:
+    """Ask at the terminal for a program on the network: all else is approved by the command itself."""
+    if not options.confirm(f"{text}?"):
+        raise PermissionRefused(f"declined, so it was not done: {text}")
 
 
 def _show_many(options: GlobalOptions, act: _Act, result: Any) -> None:

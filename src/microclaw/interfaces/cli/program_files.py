@@ -24,6 +24,7 @@ from microclaw.hardware.parts.wiring_file import find_wiring_file, places_beside
 from microclaw.interfaces.cli.main_file import MAIN_STEMS, program_file
 from microclaw.interfaces.cli.sketch_files import MAX_FILE_BYTES, SKETCH_SUFFIXES, find_source_files, project_folder
 from microclaw.programs.building import program_language
+from microclaw.programs.named_hosts import read_hosts, split_hosts
 from microclaw.programs.proof.expectation_text import MAX_TEXT_CHARS, parse_expectations
 from microclaw.programs.source_marks import with_file_name
 from microclaw.text import MAX_PROGRAM_CHARS
@@ -232,6 +233,20 @@ firmware_option = click.option(
     multiple=True,
     metavar="FILE|KEY=VALUE",
     help="Differences of the board's firmware from the profile: nodes=-i2c (docs/firmware.md).",
+)
+
+
+def _read_hosts(_ctx: click.Context, _option: click.Parameter, text: str | None) -> list[str]:
+    if text is None:
+        return []
+    return list(read_hosts(split_hosts(text)))
+
+
+hosts_option = click.option(
+    "--hosts",
+    metavar="HOST[:PORT],...",
+    callback=_read_hosts,
+    help="Hosts that it talks to and that its source does not name.",
 )
 
 

@@ -11,7 +11,7 @@ from typing import Any, Final, Literal, TypeAlias
 import click
 from click.core import ParameterSource
 from click.exceptions import Exit
-from msgspec import Struct
+from msgspec import Struct, to_builtins
 
 from microclaw.devices.registry.calls import AppInstall
 from microclaw.durable import write_given
@@ -28,6 +28,7 @@ from microclaw.interfaces.cli.options import INTERRUPTED, GlobalOptions, NoTermi
 from microclaw.interfaces.cli.program_files import (
     find_expect_file,
     firmware_option,
+    hosts_option,
     load_described_board,
     name_of_program,
     optimization_level,
@@ -85,6 +86,7 @@ _MEANINGLESS: Final = {
 @optimization_option
 @expect_option
 @wiring_option
+@hosts_option
 @click.option("--every", metavar="TIME", help="Start it again at this interval: 30s, 10m, 1h.")
 @click.option("--stop-after", metavar="TIME", help="Stop each run after this time.")
 @replace_option
@@ -266,16 +268,17 @@ _sets_option = click.option("--set", "sets", multiple=True, metavar="NAME=VALUE"
 @click.option("-o", "--output", type=Path, help="Where the program goes; FILE.wasm, or FILE.mpy of Python.")
 @board_option
 @optimization_option
+@hosts_option
 @firmware_option
 def build(
-    options: GlobalOptions, *, file: Path, output: Path | None, board: str, optimization: str, firmware: tuple[str, ...]
+    options: GlobalOptions, *, file: Path, output: Path | None, board: str, firmware: tuple[str, ...], **terms: Any
 ) -> None:
     """Compile and check a program; needs no host."""
     from microclaw.interfaces.cli.direct_programs import build_program
 
     name = name_of_program(file)
     file = program_file(file)
-    values = {"name": name, "optimization": optimization, **program_values(file, app=name)}
+    values = {"name": name, **terms, **program_values(file, app=name)}
     image = build_program(options, values, load_described_board(board, firmware))
     suffix = ".wasm" if image.kind == "wasm" else ".mpy"
     target = output or file.with_suffix(suffix)
@@ -288,6 +291,7 @@ def build(
         "cached": image.cached,
         "kind": image.kind,
         "pins": image.pins,
+        "network": to_builtins(image.network),
         "compile_ms": round(image.compile_ms, 1),
         "warnings": [diagnostic.to_json() for diagnostic in image.warnings],
     }
@@ -399,6 +403,7 @@ def _device_kinds(options: GlobalOptions) -> list[set[ProgramKind]]:
 @optimization_option
 @expect_option
 @wiring_option
+@hosts_option
 @when_back_option
 @_sets_option
 def upgrade(

@@ -286,6 +286,7 @@ def _with_version(listing: AppListing, version: AppVersion, state: AppState | No
         sha256=version.sha256,
         heap_bytes=version.heap_bytes,
         pins=version.pins,
+        network=version.claims.network,
         version=version,
         kind=version.kind,
         origin=origin,

@@ -33,6 +33,7 @@ from microclaw.host.cluster.live_hosts import ALONE, Fleet, dead_among
 from microclaw.host.store.apps import MAX_NUMBER, AppTable, ChangeRow, ChangeState, ImageRow
 from microclaw.host.store.database import Database
 from microclaw.host.store.journal import Work
+from microclaw.network_use import NO_NETWORK, NetworkUse
 from microclaw.programs.building import ProgramImage, stored_facts
 from microclaw.programs.run_times import RunTimes
 
@@ -111,7 +112,8 @@ class Claims(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True
     `uses`: pins of a bus, and pins that its source names and its trial did not reach. `nodes` are buses and PWM timers
     as "i2c/0". `ended`: its trial ended. `forced`: its trial failed, and a person had it installed all the same.
     `own_source`: nobody else than its person and the agent wrote its source. `own_words`: and all that it can print
-    stands there (programs/changes/authors.py).
+    stands there (programs/changes/authors.py). `network`: the hosts and ports that were allowed to it; `named_hosts`
+    are those of them that its owner named beside the source.
     """
 
     reads: tuple[int, ...] = ()
@@ -121,6 +123,8 @@ class Claims(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True
     forced: bool = False
     own_source: bool = False
     own_words: bool = False
+    network: NetworkUse = NO_NETWORK
+    named_hosts: tuple[str, ...] = ()
 
 
 class Origin(Struct, frozen=True, forbid_unknown_fields=True):

@@ -8,7 +8,7 @@ build. An upgrade is an installation on the terms of the version there. One chan
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection
 from functools import partial
 from typing import Final, TypeAlias
 
@@ -20,7 +20,7 @@ from microclaw.devices.registry.device import Device
 from microclaw.errors import DeployRejected, DeviceError, MicroclawError
 from microclaw.events import PROGRAM_KINDS, Evidence, Report, Stage, Step
 from microclaw.hardware.boards.pins import check_pin
-from microclaw.hardware.parts.wiring import WiredPart, Wiring
+from microclaw.hardware.parts.wiring import Wiring
 from microclaw.hardware.parts.wiring_check import check_wiring
 from microclaw.programs.board_list import removal_text
 from microclaw.programs.building import (
@@ -38,7 +38,7 @@ from microclaw.programs.building import (
 )
 from microclaw.programs.changes.authors import with_author
 from microclaw.programs.changes.change_log import AppVersion
-from microclaw.programs.changes.claims import check_free, driven_pins, to_come, tried_version
+from microclaw.programs.changes.claims import check_free, driven_pins, network_needs, to_come, tried_version
 from microclaw.programs.changes.deployment import (
     INSTALLED_ALL_THE_SAME,
     ChangeRequest,
@@ -62,11 +62,13 @@ from microclaw.programs.changes.stage_text import (
     trial_detail,
     verification_steps,
 )
+from microclaw.programs.named_hosts import check_not_own
 from microclaw.programs.proof.edge_comparison import Verification
 from microclaw.programs.proof.trial import Trial, TrialOptions, Try
 from microclaw.programs.proof.trial_failure import trial_error
 from microclaw.programs.proof.verify import Watch
 from microclaw.programs.run_times import RunTimes, check_times, run_times, times_differ_text
+from microclaw.programs.wasm.wasm_image import WasmImage
 from microclaw.wire.wasmachine.program_log import carries_log
 
 NewTime: TypeAlias = int | UnsetType | None
@@ -85,6 +87,7 @@ class ProgramChanges:
         compile: Compile,
         try_image: Try,
         read_module: ReadModule = read_image,
+        own_ports: Collection[int] = (),
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
         self._installer = installer
@@ -93,6 +96,7 @@ class ProgramChanges:
         self._compile = compile
         self._read_module = read_module
         self._try_image = try_image
+        self._own_ports = own_ports
         self._sleep = sleep
 
     async def apply(self, request: ChangeRequest, report: Report) -> ChangeResult:
@@ -193,28 +197,16 @@ class ProgramChanges:
     async def build(self, device: Device, request: ChangeRequest, report: Report) -> ProgramImage:
         """Make its source, its bytes or its stored version an image that the device takes, and report the stages."""
         check_app_name(request.name)
-        wasm = request.wasm
-        source = None
-        wired: tuple[WiredPart, ...] = ()
-        version = request.version
-        if version is not None:
-            stored = await self._change_log.image(version.sha256)
-            check_kind(version.kind, device.kinds)
-            if version.kind == "py":
-                return stored_program(stored.code, stored.source, stored.meta)
-            wasm = stored.code
-            source = stored.source
-            wired = stored_wired_parts(stored.meta)
-        if wasm is not None:
-            check_kind("wasm", device.kinds)
-            try:
-                image = await asyncio.to_thread(self._read_module, wasm, device.board, request.name, source)
-                return replace(image, wired=wired)
-            except MicroclawError as exc:
-                fail(report, "check", exc)
+        if request.version is not None:
+            return await self._stored_image(device, request, request.version, report)
+        if request.wasm is not None:
+            module = await self._read(device, request, request.wasm, None, report)
+            return replace(module, network=module.network.with_hosts(request.hosts))
         assert request.source is not None
         level = request.optimization
-        program = self._compile(request.source, device.board, request.name, level, request.language, device.kinds)
+        program = self._compile(
+            request.source, device.board, request.name, level, request.language, device.kinds, hosts=request.hosts
+        )
         try:
             return await built(program, level, report)
         except DeployRejected as exc:
@@ -226,6 +218,28 @@ class ProgramChanges:
                         exc.message, next_step=f"choose a device that takes it: -d {other.name}"
                     ) from exc
             raise
+
+    async def _stored_image(
+        self, device: Device, request: ChangeRequest, version: AppVersion, report: Report
+    ) -> ProgramImage:
+        """Return the image of a kept version, with the network that was allowed to it."""
+        stored = await self._change_log.image(version.sha256)
+        check_kind(version.kind, device.kinds)
+        network = version.claims.network
+        if version.kind == "py":
+            return replace(stored_program(stored.code, stored.source, stored.meta), network=network)
+        wired = stored_wired_parts(stored.meta)
+        module = await self._read(device, request, stored.code, stored.source, report)
+        return replace(module, wired=wired, network=network)
+
+    async def _read(
+        self, device: Device, request: ChangeRequest, wasm: bytes, source: str | None, report: Report
+    ) -> WasmImage:
+        check_kind("wasm", device.kinds)
+        try:
+            return await asyncio.to_thread(self._read_module, wasm, device.board, request.name, source)
+        except MicroclawError as exc:
+            fail(report, "check", exc)
 
     async def prepare(
         self, request: ChangeRequest, report: Report, there: ProgramState | None = None
@@ -245,6 +259,7 @@ class ProgramChanges:
             heap_bytes, timers = fit_limits(board, fit_claim(image, request.heap_bytes), request.timers)
             check_times(request.times, image.kind)
             check_wiring(request.wiring or Wiring(), board)
+            await asyncio.to_thread(check_not_own, image.network.hosts, self._own_ports)
             request = replace(request, heap_bytes=heap_bytes, timers=timers)
             if there is None:
                 there = await look_at_program(self._change_log, device, request.name)
@@ -261,9 +276,10 @@ class ProgramChanges:
             version = replace(version, claims=with_author(version.claims, request, image))
             if request.approve is not None:
                 stage = "approve"
-                shown = deployment_detail(there, image, version, trial)
+                detail = deployment_detail(there, image, version, trial)
                 program = await asked_program(self._change_log, there, image, trial)
-                await request.approve(question_text(there), shown, program)
+                needs = network_needs(request, image, there)
+                await request.approve(question_text(there, image), detail, program, needs)
         except MicroclawError as exc:
             fail(report, stage, exc)
         return PreparedChange(request, device, image, trial, version, there.running, board)

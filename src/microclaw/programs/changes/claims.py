@@ -22,6 +22,7 @@ from microclaw.errors import PinClaimed
 from microclaw.hardware.boards.micropython.stock import PinRole
 from microclaw.hardware.boards.profile import PinUse
 from microclaw.hardware.parts.named_parts import inputs_on
+from microclaw.host.operations.operation import Permission
 from microclaw.programs.building import ProgramImage
 from microclaw.programs.changes.change_log import AppVersion, ChangeLog, Claims, DesiredApp
 from microclaw.programs.changes.deployment import ChangeRequest
@@ -87,6 +88,7 @@ def claims_of(image: ProgramImage, trial: Trial) -> Claims:
     driven = set(driven_pins(trial))
     read = {pin for pin, role in trial.roles.items() if role == "input"} - driven
     return Claims(
+        network=image.network,
         reads=tuple(sorted(read)),
         uses=tuple(sorted({*image.pins, *trial.pins} - driven - read)),
         nodes=image.nodes,
@@ -97,18 +99,32 @@ def claims_of(image: ProgramImage, trial: Trial) -> Claims:
 
 def tried_version(request: ChangeRequest, image: ProgramImage, trial: Trial) -> AppVersion:
     """Return the version with the pins and the claims that its trial showed."""
+    claims = replace(claims_of(image, trial), named_hosts=request.hosts)
     return AppVersion(
         sha256=image.sha256,
         heap_bytes=request.heap_bytes,
         timers=request.timers,
         watchdog_ms=request.watchdog_ms,
         pins=driven_pins(trial),
-        claims=claims_of(image, trial),
+        claims=claims,
         kind=image.kind,
         origin=request.origin,
         times=request.times,
         wiring=request.wiring,
     )
+
+
+def network_needs(request: ChangeRequest, image: ProgramImage, there: ProgramState) -> Permission | None:
+    """Return RISKY if the program may do more or other things on the network than the version that runs there.
+
+    None for a kept version: it was asked for when it was new.
+    """
+    if not image.network.text or request.version is not None:
+        return None
+    before = there.running
+    if before is not None and before.claims.network == image.network:
+        return None
+    return Permission.RISKY
 
 
 def pin_roles(version: AppVersion) -> dict[int, PinRole]:

@@ -53,7 +53,8 @@ class ChangeRequest(Struct, frozen=True):
     the board does not show as the trial did is taken off again. `origin`: the entry of a catalogue that it is. `times`:
     when it runs, where it does not simply run on. `begin` is called before anything on the device changes. `undoes`:
     the number of the change that it reverts. `based_on`: the running version that the act goes on from; if another one
-    is there when it is done, the act is refused. `wiring`: the parts that the program's own wiring file has.
+    is there when it is done, the act is refused. `wiring`: the parts that the program's own wiring file has. `hosts`:
+    those that its owner names beside its source.
     """
 
     device: str
@@ -79,10 +80,11 @@ class ChangeRequest(Struct, frozen=True):
     begin: Callable[[], None] = lambda: None
     undoes: int | None = None
     based_on: AppVersion | None = None
+    hosts: tuple[str, ...] = ()
 
 
 def with_terms(request: ChangeRequest, version: AppVersion) -> ChangeRequest:
-    """Return the request with the heap, timers, watchdog, times, and without a wiring of its own that of a version."""
+    """Return the request with the terms of a version, and with its wiring and hosts if it has none of its own."""
     return structs.replace(
         request,
         heap_bytes=version.heap_bytes,
@@ -90,6 +92,7 @@ def with_terms(request: ChangeRequest, version: AppVersion) -> ChangeRequest:
         watchdog_ms=version.watchdog_ms,
         times=version.times,
         wiring=request.wiring or version.wiring,
+        hosts=request.hosts or version.claims.named_hosts,
     )
 
 
@@ -166,6 +169,7 @@ async def asked_program(log: ChangeLog, there: ProgramState, image: ProgramImage
         trial_ms=trial.board_ms,
         replaces=replaces,
         diff=diff,
+        network=image.network,
     )
 
 

@@ -18,6 +18,7 @@ from microclaw.errors import ConfigError, DeviceError, DeviceTimeout, DeviceUnre
 from microclaw.events import Step
 from microclaw.host.operations.operation import OperationCall
 from microclaw.host.operations.result import filled
+from microclaw.network_use import NO_NETWORK, NetworkUse
 from microclaw.programs.building import ProgramImage, fit_claim, fit_limits
 from microclaw.programs.changes.catalogue import AppListing
 from microclaw.programs.changes.change_log import AppVersion
@@ -49,7 +50,8 @@ class FleetDifference(Struct, frozen=True, kw_only=True):
 
     "extra" is there and not in the fleet; pruned it is "remove", and never when it is `foreign` (this host did not
     install it). "refused" has the `error` that keeps it from being installed. `differs` says what a replacement
-    changes. `condition` is the device's word on the program there now, or "unreachable".
+    changes. `condition` is the device's word on the program there now, or "unreachable". `network` is what the act
+    allows that the version there may not do.
     """
 
     device: str
@@ -59,6 +61,7 @@ class FleetDifference(Struct, frozen=True, kw_only=True):
     sha256: str | None = None
     foreign: bool = False
     condition: AppCondition | None = None
+    network: NetworkUse = NO_NETWORK
     error: StreamFailure | None = None
 
     @property
@@ -70,6 +73,8 @@ class FleetDifference(Struct, frozen=True, kw_only=True):
         if self.error is not None:
             return self.error.message
         notes = list(self.differs)
+        if self.network.text:
+            notes.append(self.network.text)
         if self.act == "extra" and self.foreign:
             notes.append("not of this host")
         elif self.act == "extra":
@@ -321,8 +326,16 @@ def _row(
             board.take(request.name, image)
     except MicroclawError as exc:
         return FleetRow(device, FleetDifference(act="refused", error=failure_of(exc), **fields))
-    difference = FleetDifference(act=act, differs=differs, sha256=image.sha256, **fields)
+    network = _new_network(listing, image)
+    difference = FleetDifference(act=act, differs=differs, sha256=image.sha256, network=network, **fields)
     return FleetRow(device, difference, structs.replace(request, device=device.device_id))
+
+
+def _new_network(there: AppListing | None, image: ProgramImage) -> NetworkUse:
+    """Return the network of a program if the version that is there has another one."""
+    if there is not None and there.network == image.network:
+        return NO_NETWORK
+    return image.network
 
 
 def _differences(
@@ -332,6 +345,8 @@ def _differences(
     differences: list[str] = []
     if wanted.sha256 != image.sha256:
         differences.append("another program")
+    if wanted.claims.network != image.network:
+        differences.append("another network")
     heap_bytes, timers = limits
     values = (
         ("heap_bytes", wanted.heap_bytes, heap_bytes),

@@ -32,6 +32,7 @@ from microclaw.programs.changes.fleet import (
 from microclaw.programs.changes.program_requests import (
     AppName,
     Heap,
+    Hosts,
     Language,
     Optimization,
     Timers,
@@ -69,6 +70,7 @@ class FleetProgram(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     every_ms: int | None = None
     stop_after_ms: int | None = None
     wiring: WiringText = None
+    hosts: Hosts = []
     devices: Annotated[list[str], Meta(max_length=_MOST)]
 
     def request(self) -> ChangeRequest:
@@ -188,7 +190,10 @@ async def apply(
     _check(rows, digest)
     detail = _act_texts(rows)
     if detail:
-        await call.approve(f"apply a fleet of {count_text(len(members), 'device')}", detail)
+        needs = Permission.ACT
+        if any(row.difference.network.text for row in rows):
+            needs = Permission.RISKY
+        await call.approve(f"apply a fleet of {count_text(len(members), 'device')}", detail, None, needs)
         if call.asks and digest_of(await compare(apps, wanted, members, prune=prune)) != digest_of(rows):
             raise PermissionRefused("something was changed while somebody was asked", next_step="ask again")
     return FleetApplied(results=await apply_rows(apps, call, rows))
@@ -318,6 +323,8 @@ def _act_texts(rows: Sequence[FleetRow]) -> list[str]:
     for row in rows:
         if row.difference.act in ACTS:
             what = f"{row.difference.act} {row.difference.name}"
+            if row.difference.network.text:
+                what += f", which {row.difference.network.text}"
             devices.setdefault(what, []).append(row.device.name)
     return [f"{what}: {names_text(names)}" for what, names in devices.items()]
 
@@ -326,12 +333,13 @@ def _terms(app: DesiredApp, program: _ExportedFile) -> dict[str, Any]:
     """Return the unusual terms of an entry."""
     version = app.version
     times = app.version.times or RunTimes()
-    values = (
+    values: tuple[tuple[str, Any, Any], ...] = (
         ("heap_bytes", version.heap_bytes, program.usual_heap_bytes),
         ("timers", version.timers, DEFAULT_TIMERS),
         ("watchdog_ms", version.watchdog_ms, DEFAULT_WATCHDOG_MS),
         ("optimization", program.level, LEVELS[0]),
         ("every", times.every_ms and time_word(times.every_ms), None),
+        ("hosts", list(version.claims.named_hosts), []),
         ("stop_after", times.stop_after_ms and time_word(times.stop_after_ms), None),
     )
     return {key: value for key, value, usual in values if value != usual}

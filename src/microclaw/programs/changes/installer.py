@@ -312,8 +312,17 @@ def _ended_in_the_way(there: ProgramState, pins: Collection[int] = ()) -> Change
 
 def _install_call(name: str, code: bytes, version: AppVersion) -> AppInstall:
     times = version.times or RunTimes()
-    terms = (version.heap_bytes, version.timers, version.watchdog_ms, version.kind)
-    return AppInstall(name, code, *terms, times.every_ms, times.stop_after_ms)
+    return AppInstall(
+        name=name,
+        code=code,
+        heap_bytes=version.heap_bytes,
+        timers=version.timers,
+        watchdog_ms=version.watchdog_ms,
+        kind=version.kind,
+        every_ms=times.every_ms,
+        stop_after_ms=times.stop_after_ms,
+        network=version.claims.network,
+    )
 
 
 def check_room(

@@ -16,9 +16,10 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from microclaw.devices.registry.device import Device
-from microclaw.errors import AppNotFound, MicroclawError
+from microclaw.errors import AppNotFound, MicroclawError, PermissionRefused
 from microclaw.events import AskedProgram, Report, Stage, Step
 from microclaw.host.operations.operation import Approve, OperationCall, Permission
+from microclaw.network_use import NetworkUse
 from microclaw.programs.changes.deployment import INSTALLED_ALL_THE_SAME
 
 MAX_BOARDS_AT_ONCE: Final = 8
@@ -83,19 +84,51 @@ async def weigh_each(
     return max(permissions, key=list(Permission).index, default=own)
 
 
-def approve_more(approve: Approve, granted: Permission) -> Approve:
+def approve_more(approve: Approve, granted: Permission, action: str) -> Approve:
     """Return an `approve` for each of many devices, after one approval for all of them.
 
-    It asks again only for a device that needs more.
+    It asks again only for a device that needs more, and once for all of them for a program on the network; `action` is
+    what is done on all of them.
     """
+    shared = _SharedQuestion(approve, action)
 
     async def approve_one(
         text: str, detail: Sequence[str], program: AskedProgram | None = None, needs: Permission | None = None
     ) -> None:
-        if needs is Permission.RISKY and granted is not Permission.RISKY:
+        if program is not None:
+            await shared.ask(detail, program)
+        elif needs is Permission.RISKY and granted is not Permission.RISKY:
             await approve(text, detail, program, needs)
 
     return approve_one
+
+
+class _SharedQuestion:
+    """A question about the network of a program, which is asked once for all boards."""
+
+    def __init__(self, approve: Approve, action: str) -> None:
+        self._approve = approve
+        self._action = action
+        self._one_at_a_time = asyncio.Lock()
+        self._answers: dict[NetworkUse, PermissionRefused | None] = {}
+
+    async def ask(self, detail: Sequence[str], program: AskedProgram) -> None:
+        """Ask if this network was not asked for yet. Raises PermissionRefused for each board if the answer is no."""
+        network = program.network
+        async with self._one_at_a_time:
+            if network not in self._answers:
+                self._answers[network] = await self._answer(detail, program)
+        refusal = self._answers[network]
+        if refusal is not None:
+            raise PermissionRefused(refusal.message, next_step=refusal.next_step)
+
+    async def _answer(self, detail: Sequence[str], program: AskedProgram) -> PermissionRefused | None:
+        text = f"{self._action}: it {program.network.text}"
+        try:
+            await self._approve(text, detail, program, Permission.RISKY)
+        except PermissionRefused as exc:
+            return exc
+        return None
 
 
 async def run_each(

@@ -19,6 +19,7 @@ from microclaw.programs.changes.program_requests import (
     DeviceName,
     Expect,
     Heap,
+    Hosts,
     Language,
     Limit,
     OfDevice,
@@ -184,6 +185,7 @@ async def install(  # noqa: PLR0913, RUF100 - one parameter for each field of th
     every_ms: Annotated[int | None, Meta(description="Start it again at this interval; null: it runs on.")] = None,
     stop_after_ms: Annotated[int | None, Meta(description="Of each run.")] = None,
     wiring: WiringText = None,
+    hosts: Hosts = [],  # noqa: B006  msgspec makes a list for each
     when_back: WhenBack = False,
 ) -> ChangeResult | DeferredChange:
     """Build, check, try, install and verify a program."""
@@ -195,9 +197,9 @@ async def install(  # noqa: PLR0913, RUF100 - one parameter for each field of th
         programs.gate.note(AuditKind.FORCED, text, call.person_id, about=target.name)
     request = program_request(
         target.device_id, name, source=source, wasm=wasm, expect=expect, every_ms=every_ms,
-        stop_after_ms=stop_after_ms, origin=origin, wiring=wiring, language=language, optimization=optimization,
-        heap_bytes=heap_bytes, timers=timers, watchdog_ms=watchdog_ms, replace=replace, force=force,
-        approve=approve_with(call, needs),
+        stop_after_ms=stop_after_ms, origin=origin, wiring=wiring, hosts=hosts, language=language,
+        optimization=optimization, heap_bytes=heap_bytes, timers=timers, watchdog_ms=watchdog_ms, replace=replace,
+        force=force, approve=approve_with(call, needs),
     )  # fmt: skip
     return await perform(programs.apps, call, request, when_back=when_back)
 
@@ -224,6 +226,7 @@ async def upgrade(  # noqa: PLR0913, RUF100 - one parameter for each field of th
     expect: Expect = None,
     origin: Origin = None,
     wiring: WiringText = None,
+    hosts: Hosts = [],  # noqa: B006  msgspec makes a list for each
     when_back: WhenBack = False,
 ) -> ChangeResult | DeferredChange:
     """Put a new version where it is, with its heap, timers, watchdog, times, and without a new wiring with the old.
@@ -232,8 +235,8 @@ async def upgrade(  # noqa: PLR0913, RUF100 - one parameter for each field of th
     """
     device_id = programs.apps.registry.get(device).device_id
     request = program_request(
-        device_id, name, source=source, wasm=wasm, expect=expect, origin=origin, wiring=wiring, act="upgrade",
-        language=language, optimization=optimization, approve=approve_with(call, Permission.ACT),
+        device_id, name, source=source, wasm=wasm, expect=expect, origin=origin, wiring=wiring, hosts=hosts,
+        act="upgrade", language=language, optimization=optimization, approve=approve_with(call, Permission.ACT),
     )  # fmt: skip
     return await perform(programs.apps, call, request, when_back=when_back)
 

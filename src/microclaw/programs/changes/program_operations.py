@@ -13,7 +13,9 @@ from microclaw.events import PROGRAM_KINDS, Evidence, ProgramKind, Step
 from microclaw.host.operations.forms import Steps
 from microclaw.host.operations.operation import OperationCall, operation
 from microclaw.host.operations.result import Result, SourceFinding, findings
-from microclaw.programs.changes.program_requests import Expect, Heap, Language, Optimization, WiringText
+from microclaw.network_use import NetworkUse
+from microclaw.programs.changes.program_requests import Expect, Heap, Hosts, Language, Optimization, WiringText
+from microclaw.programs.named_hosts import read_hosts
 from microclaw.text import MAX_PROGRAM_CHARS
 from microclaw.wire.host_api import evidence_object
 from microclaw.wire.wasmachine.request import DEFAULT_HEAP_BYTES, DEFAULT_TIMERS
@@ -58,8 +60,9 @@ Whole = Annotated[int, Meta(gt=-(2**53), lt=2**53)]
 class CheckedProgram(Result, frozen=True, kw_only=True):
     """`ok` false: it is no program for this board; `message` and `next` say why, `findings` where.
 
-    `pins` are those that the source names, `text` what the checks found, in one line. `bench` has the board and the
-    parts that a trial of it would have, as GET bench has them; its `message` says what is wrong with the wiring.
+    `pins` and `network` are those that the source names, `text` what the checks found, in one line. `bench` has the
+    board and the parts that a trial of it would have, as GET bench has them; its `message` says what is wrong with the
+    wiring.
     """
 
     ok: bool
@@ -71,6 +74,7 @@ class CheckedProgram(Result, frozen=True, kw_only=True):
     compiler: str | UnsetType = UNSET
     size_bytes: int | UnsetType = UNSET
     pins: list[int] | UnsetType = UNSET
+    network: NetworkUse | UnsetType = UNSET
     text: str | UnsetType = UNSET
     bench: dict[str, Any] | UnsetType = UNSET
 
@@ -88,13 +92,14 @@ async def check(  # noqa: PLR0913, RUF100 - one parameter for each field of the 
     optimization: Optimization = "O3",
     heap_bytes: Heap = DEFAULT_HEAP_BYTES,
     wiring: WiringText = None,
+    hosts: Hosts = [],  # noqa: B006  msgspec makes a list for each
     bench: Annotated[bool, Meta(description="With `bench`: the board and parts of its trial.")] = False,
 ) -> CheckedProgram:
     """Check a program, before anything is done."""
     profile, build = _building(workshop, call, device, board)
     image = None
     try:
-        image = await build(source, name=name, optimization=optimization, language=language)
+        image = await build(source, name=name, optimization=optimization, language=language, hosts=read_hosts(hosts))
         checked = _checked(image, profile, heap_bytes)
     except BuildError as exc:
         checked = CheckedProgram(
@@ -122,6 +127,7 @@ def _checked(image: ProgramImage, profile: BoardProfile, heap_bytes: int) -> Che
         compiler=image.compiler,
         size_bytes=image.size_bytes,
         pins=list(image.pins),
+        network=image.network,
         text=check_text(image, fit_claim(image, heap_bytes)),
     )
 
@@ -152,6 +158,7 @@ async def try_out(  # noqa: PLR0913, RUF100 - one parameter for each field of th
     every_ms: Annotated[Whole | None, Meta(description="Start it again at this interval.")] = None,
     stop_after_ms: Annotated[Whole | None, Meta(description="Of each run.")] = None,
     wiring: WiringText = None,
+    hosts: Hosts = [],  # noqa: B006  msgspec makes a list for each
     play: Annotated[bool, Meta(description="With `play`: the states of parts and pins over the trial's time.")] = False,
 ) -> dict[str, Any]:
     """Build, check and try a program on a throw-away virtual board: `ok`, `edges`, `log`, `evidence`, and `error`."""
@@ -159,7 +166,7 @@ async def try_out(  # noqa: PLR0913, RUF100 - one parameter for each field of th
 
     profile, build = _building(workshop, call, device, board)
     with workshop.trials.place(call.person_id):
-        program = build(source, name=name, optimization=optimization, language=language)
+        program = build(source, name=name, optimization=optimization, language=language, hosts=read_hosts(hosts))
         image = await built(program, optimization, call.report)
         try:
             options = _trial_options(
@@ -295,6 +302,7 @@ def _shown(trial: Trial, image: ProgramImage) -> dict[str, Any]:
         "edge_count": len(trial.edges),
         "driven": list(trial.driven),
         "size_bytes": image.size_bytes,
+        "network": to_builtins(image.network),
         "findings": [warning.to_json() for warning in image.warnings],
         "evidence": evidence_object(Evidence("counted", f"on a throw-away virtual board: {trial.summary()}")),
     }

@@ -20,11 +20,14 @@ from microclaw.errors import (
 )
 from microclaw.host.operations.operation import Approve, OperationCall, Permission
 from microclaw.programs.changes.results import AppCondition, AppOrigin
+from microclaw.programs.named_hosts import read_hosts
 from microclaw.programs.run_times import run_times
 from microclaw.text import MAX_PROGRAM_CHARS
 
 if TYPE_CHECKING:
     from microclaw.devices.registry.device import Device
+    from microclaw.events import AskedProgram
+    from microclaw.programs.changes import change_log
     from microclaw.programs.changes.catalogue import AppListing
     from microclaw.programs.changes.deferring import DeferredChange
     from microclaw.programs.changes.deployment import ChangeRequest, ChangeResult
@@ -61,6 +64,10 @@ Expect: TypeAlias = Annotated[
 WiringText: TypeAlias = Annotated[
     str | None,
     Meta(description="What is wired to it in its trials: the text of a wiring.toml or of a Wokwi diagram.json."),
+]
+Hosts: TypeAlias = Annotated[
+    list[str],
+    Meta(max_length=64, description="Hosts that it talks to and its source does not name, each as HOST:PORT."),
 ]
 Origin: TypeAlias = Annotated[AppOrigin | None, Meta(description="The catalogue entry that it comes from.")]
 OfDevice: TypeAlias = Annotated[str | None, Meta(description="Only of this device.")]
@@ -120,19 +127,15 @@ def program_request(  # noqa: PLR0913, RUF100 - one parameter for each field of 
     stop_after_ms: int | None = None,
     origin: AppOrigin | None = None,
     wiring: str | None = None,
+    hosts: Sequence[str] = (),
     **terms: Any,
 ) -> ChangeRequest:
     """Return the request for a program of the user. Raises ConfigError; UnknownName for an unknown part."""
     from microclaw.hardware.parts.wiring_file import read_wiring_text
-    from microclaw.programs.changes.change_log import Origin
     from microclaw.programs.proof.expectation_text import parse_expectations
 
     if (source is None) == (wasm is None):
         raise ConfigError(f"{name[:40]!r}: give source or wasm, exactly one of the two")
-    entry = None
-    if origin is not None:
-        params = sorted(origin.params.items())
-        entry = Origin(origin.entry, origin.version, origin.catalog, tuple(params))
     expectations = None
     if expect is not None:
         expectations = parse_expectations(expect)
@@ -146,16 +149,33 @@ def program_request(  # noqa: PLR0913, RUF100 - one parameter for each field of 
         wasm=wasm,
         expectations=expectations,
         times=run_times(every_ms, stop_after_ms),
-        origin=entry,
+        origin=_stored_origin(origin),
         wiring=parts,
+        hosts=read_hosts(hosts),
         **terms,
     )
 
 
-def approve_with(call: OperationCall, needs: Permission) -> Approve | None:
-    if not call.asks:
+def _stored_origin(origin: AppOrigin | None) -> change_log.Origin | None:
+    # It brings the store, which the command line does not need.
+    from microclaw.programs.changes.change_log import Origin
+
+    if origin is None:
         return None
-    return lambda text, detail, program=None, *_: call.approve(text, detail, program, needs)
+    params = sorted(origin.params.items())
+    return Origin(origin.entry, origin.version, origin.catalog, tuple(params))
+
+
+def approve_with(call: OperationCall, needs: Permission) -> Approve:
+    """Return how an installation is asked for. A caller who is not asked for it still is for the program's network."""
+
+    async def approve(
+        text: str, detail: Sequence[str], program: AskedProgram | None = None, network: Permission | None = None
+    ) -> None:
+        if call.asks or network is not None:
+            await call.approve(text, detail, program, network or needs)
+
+    return approve
 
 
 def offer_when_back(call: OperationCall, error: MicroclawError) -> None:

@@ -103,6 +103,7 @@ class CompileQueue:
         optimization: str,
         language: ProgramLanguage | None = None,
         kinds: Sequence[ProgramKind] = ("wasm",),
+        hosts: tuple[str, ...] = (),
         person_id: str | None = None,
     ) -> ProgramImage:
         """Compile in a turn of the person; of an unknown one if `person_id` is None.
@@ -114,4 +115,5 @@ class CompileQueue:
                 file_language = language_of_file(name)
                 if file_language is not None:
                     name = PurePath(name).stem
-                return await self._compile(source, board, name, optimization, language or file_language, kinds)
+                language = language or file_language
+                return await self._compile(source, board, name, optimization, language, kinds, hosts=hosts)

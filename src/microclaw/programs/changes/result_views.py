@@ -60,6 +60,7 @@ def deployment_view(result: ChangeResult | DeferredChange) -> Deployed:
         cached=result.image.cached,
         trial=trial.to_json(),
         replaced=result.replaced,
+        network=result.image.network,
         times=Times.of(trial.times),
         proof=proof,
         expected=[line.to_json() for line in result.expected],

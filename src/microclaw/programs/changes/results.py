@@ -15,6 +15,7 @@ from microclaw.devices.registry import calls
 from microclaw.devices.transports.pin_calls import PIN_PROGRAM
 from microclaw.events import ProgramKind
 from microclaw.host.operations.result import Listing, Result
+from microclaw.network_use import NO_NETWORK, NetworkUse
 from microclaw.programs.run_times import RunTimes, how_text, kept_text
 from microclaw.text import count_text, moment_text, program_name
 from microclaw.wire.host_api import EvidenceObject
@@ -113,6 +114,8 @@ def _moment(at_ms: int, span_ms: int | None, *, sign: int = 1) -> int | None:
 class AppFacts(Result, frozen=True, kw_only=True):
     """A program on a device. `foreign`: this host did not install it; `runs` null: it simply runs on.
 
+    `network`: the hosts that it may talk to, and the ports that it may open.
+
     `crash_count`: how often this version crashed there, 0 while it has no error; `error` is the last of them.
     """
 
@@ -132,6 +135,7 @@ class AppFacts(Result, frozen=True, kw_only=True):
     origin: AppOrigin | None
     deferred: DeferredFacts | None
     runs: AppRunTimes | None
+    network: NetworkUse = NO_NETWORK
     crash_count: int = 0
 
     @property
@@ -246,6 +250,8 @@ class AppWithSource(AppFacts, frozen=True, kw_only=True):
     def lines(self) -> list[str]:
         names = ("name", "device", "condition", "error", "heap_bytes", "size_bytes", "sha256")
         shown = {name: getattr(self, name) for name in names} | {"pins": self.pins_text}
+        if self.network.text:
+            shown["network"] = self.network.text
         if self.origin is not None:
             shown["entry"] = f"{self.origin.entry} {self.origin.version}, from {self.origin.catalog}"
         if self.runs is not None:
@@ -385,6 +391,7 @@ class Deployed(AppAct, frozen=True, kw_only=True):
     cached: bool | UnsetType = UNSET
     trial: dict[str, Any] | UnsetType | None = UNSET
     replaced: bool | UnsetType = UNSET
+    network: NetworkUse | UnsetType = UNSET
     times: Times | UnsetType | None = UNSET
     proof: str | UnsetType = UNSET
     expected: list[dict[str, Any]] | UnsetType = UNSET

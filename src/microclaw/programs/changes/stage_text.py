@@ -27,6 +27,7 @@ from microclaw.programs.run_times import kept_text
 from microclaw.programs.wasm.source_language import TITLE
 from microclaw.text import code_lines, count_text, format_duration
 
+NOT_HELD: Final = "the board's firmware does not hold a C program to these hosts"
 RUNS_AGAIN: Final = "it ends by itself, and runs again when the board restarts"
 _LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
@@ -103,6 +104,8 @@ def check_text(image: ProgramImage, heap_bytes: int) -> str:
     if image.pins:
         noun = "pin" if len(image.pins) == 1 else "pins"
         parts.append(f"uses {noun} {_numbers(image.pins)}")
+    if image.network.text:
+        parts.append(image.network.text)
     return " | ".join(parts)
 
 
@@ -182,14 +185,16 @@ MAX_LOG_LINES: Final = 8
 MAX_LOG_CHARS: Final = 160
 
 
-def question_text(there: ProgramState) -> str:
-    """Return the installation that a person approves, in words."""
+def question_text(there: ProgramState, image: ProgramImage) -> str:
+    """Return the installation that a person approves, in words, with what the program does on the network."""
     text = f"put {there.name} on {there.device.name}"
     if there.is_foreign or there.running is not None:
         text += f", in place of the {there.name} that is there"
     # A device that was not asked does not answer.
     if there.listed is None:
         text += ", when it is back"
+    if image.network.text:
+        text += f": it {image.network.text}"
     return text
 
 
@@ -207,6 +212,7 @@ def deployment_detail(there: ProgramState, image: ProgramImage, version: AppVers
     if unknown_pins is not None:
         lines.append(_warning(unknown_pins))
     lines.append(_pins_line(image, trial))
+    lines += network_lines(image, there.running)
     lines.append(f"trial: {trial.summary()}")
     if version.times is not None:
         lines.append(f"runs: {kept_text(version.times)}")
@@ -221,6 +227,19 @@ def deployment_detail(there: ProgramState, image: ProgramImage, version: AppVers
     for text in source:
         lines.append(f"    {text}")
     return tuple(lines)
+
+
+def network_lines(image: ProgramImage, before: AppVersion | None) -> list[str]:
+    """Return what a program does on the network, and what the version before it did if that was something else."""
+    network = image.network
+    if not network.text:
+        return []
+    lines = [f"network: {network.text}"]
+    if before is not None and before.claims.network != network:
+        lines.append(f"network until now: {before.claims.network.text or 'none'}")
+    if image.kind == "wasm":
+        lines.append(_warning(NOT_HELD))
+    return lines
 
 
 def _pins_line(image: ProgramImage, trial: Trial) -> str:

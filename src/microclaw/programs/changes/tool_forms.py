@@ -29,6 +29,7 @@ from microclaw.text import MAX_PROGRAM_CHARS
 if TYPE_CHECKING:
     from microclaw.devices.registry.act_tool import ToolUse
     from microclaw.devices.registry.device import Device
+    from microclaw.network_use import NetworkUse
     from microclaw.programs.building import ProgramImage
     from microclaw.programs.changes.catalogue import AppListing
     from microclaw.programs.changes.deployment import ChangeResult, Deployment
@@ -50,7 +51,7 @@ EXPECT: Final = (
 )
 # The length of a source in one result, which holds 8 KiB with the rest.
 MAX_SOURCE_BYTES: Final = 5_500
-_NOT_WHOLE: Final = frozenset({"before", "proof", "sha256", "source"})
+_NOT_WHOLE: Final = frozenset({"before", "network", "proof", "sha256", "source"})
 _MAX_WARNINGS: Final = 5
 _MAX_LOG_LINES: Final = 10
 
@@ -83,6 +84,7 @@ async def _deployed(use: ProgramUse, deployment: Deployment) -> ToolOutput:
         "binarySize": image.size_bytes,
         "heapSize": deployment.heap_bytes,
         "pins": sorted({*image.pins, *trial.pins}),
+        **network_fields(image.network),
         "replaced": deployment.replaced,
         "verified": deployment.verified,
         "trial": trial.summary(),
@@ -138,6 +140,7 @@ async def _try_deployment(use: ProgramUse) -> str | None:
         expect=values.get("expect"),
         heap_bytes=values["heap_bytes"],
         optimization=values["optimization"],
+        hosts=values["hosts"],
     )
     apps = use.service.apps
     there = await recall_program(apps.change_log, use.device, values["name"])
@@ -208,6 +211,7 @@ def _listing_fields(listing: AppListing) -> dict[str, Any]:
         "state": listing.condition,
         "pins": list(listing.pins),
     }
+    fields |= network_fields(listing.network)
     if listing.runs is not None and listing.runs.text:
         fields["runs"] = listing.runs.text
     if listing.foreign:
@@ -233,6 +237,7 @@ def _program_fields(program: AppWithSource, first_line: int) -> dict[str, Any]:
     for name, value in with_moments(msgspec.to_builtins(program)).items():
         if value is not None and name not in _NOT_WHOLE:
             fields[name] = value
+    fields |= network_fields(program.network)
     proof = program.proof
     if proof is not None:
         fields["proof"] = f"{proof['proof']} ({proof['evidence']['text']})"
@@ -294,6 +299,11 @@ def _changed(change: ChangeResult, message: str, **more: Any) -> ToolOutput:
     return ToolOutput(fields, (change.evidence,))
 
 
+def network_fields(network: NetworkUse) -> dict[str, Any]:
+    """Return the field of what a program does on the network, none if it does nothing there."""
+    return {"network": network.text} if network.text else {}
+
+
 def proof_fields(trial: Trial, expected: Sequence[ExpectationResult]) -> dict[str, Any]:
     """Return the fields of the proof: each expectation's answer, or that there was none."""
     from microclaw.programs.proof.expectation_result import NO_EXPECTATION
@@ -325,6 +335,7 @@ DEPLOY: Final = ToolForm(
         "heap_bytes": "heapSize",
         "optimization": "optimizationLevel",
         "expect": "expect",
+        "hosts": "hosts",
     },
     kinds={
         "source": SourceCode,

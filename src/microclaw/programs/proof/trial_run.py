@@ -75,6 +75,7 @@ class BoardRun:
             image.kind,
             times.every_ms,
             times.stop_after_ms,
+            image.network,
         )
         self._events = BoardEvents(self._control)
         self._start_ms = 0.0

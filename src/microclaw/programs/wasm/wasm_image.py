@@ -10,6 +10,7 @@ from msgspec import Struct
 from microclaw.errors import Diagnostic
 from microclaw.events import ProgramKind
 from microclaw.hardware.parts.wiring import WiredPart
+from microclaw.network_use import NO_NETWORK, NetworkUse
 from microclaw.programs.source_marks import LineMarks, without_marks
 from microclaw.programs.wasm.source_language import Language
 
@@ -41,8 +42,8 @@ class WasmImage(Struct, frozen=True):
     """A wasm module that passed every check for one board.
 
     `pins` are those the source names as constants; a pin computed at run time shows up only in the trial. `driven` are
-    those of them that the source opens as outputs. `wired`: the parts that it names with their pins. `compile_ms` is
-    the compiler's wall time, 0 when `cached`.
+    those of them that the source opens as outputs. `wired`: the parts that it names with their pins. `network`: the
+    hosts that its texts name. `compile_ms` is the compiler's wall time, 0 when `cached`.
     """
 
     kind: ClassVar[ProgramKind] = "wasm"
@@ -64,6 +65,7 @@ class WasmImage(Struct, frozen=True):
     optimization: str | None = None  # None: it came as bytes
     driven: tuple[int, ...] = ()
     wired: tuple[WiredPart, ...] = ()
+    network: NetworkUse = NO_NETWORK
     compiled_bytes: int | None = None  # its size without the shim, where it was made event-driven
 
     @property

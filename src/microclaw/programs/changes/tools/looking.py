@@ -13,7 +13,8 @@ from microclaw.events import Evidence
 from microclaw.host.operations.tool import Parameters, Tool, ToolContext, ToolOutput
 from microclaw.programs.changes.authors import own_programs
 from microclaw.programs.changes.services import AppServices
-from microclaw.programs.changes.tool_forms import Expected, SourceCode, proof_fields, warnings_of
+from microclaw.programs.changes.tool_forms import Expected, SourceCode, network_fields, proof_fields, warnings_of
+from microclaw.programs.named_hosts import read_hosts
 from microclaw.programs.proof.expectation_text import parse_expectations
 from microclaw.programs.proof.stimuli import PinStimulus
 from microclaw.programs.proof.trial import TrialOptions
@@ -38,6 +39,7 @@ class TryParameters(DeviceParameters, kw_only=True, rename="camel"):
     heap_size: Annotated[int, Meta(ge=1024, le=131_072)] = DEFAULT_HEAP_BYTES
     inputs: Annotated[tuple[InputParameters, ...], Meta(max_length=64, description="Levels from outside.")] = ()
     expect: Expected = None
+    hosts: Annotated[tuple[str, ...], Meta(max_length=64, description="As deploy-wasm-app has them.")] = ()
 
 
 class LogParameters(DeviceParameters, kw_only=True):
@@ -72,7 +74,8 @@ class _Looking(Struct, frozen=True):
     apps: AppServices
 
     async def try_program(self, device: Device, asked: TryParameters, _: ToolContext) -> ToolOutput:
-        image = await self.apps.compile(asked.source_code, device.board, "trial", "O3", None, device.kinds)
+        hosts = read_hosts(asked.hosts)
+        image = await self.apps.compile(asked.source_code, device.board, "trial", "O3", None, device.kinds, hosts=hosts)
         trial = await self.apps.try_image(image, device.board, _trial_options(asked, device))
         edges = trial.edges[:MAX_EDGES]
         fields = {
@@ -85,6 +88,7 @@ class _Looking(Struct, frozen=True):
             "log": list(trial.log[:MAX_LOG_LINES]),
             "binarySize": image.size_bytes,
             "peak_heap_bytes": trial.peak_heap_bytes,
+            **network_fields(image.network),
             "warnings": warnings_of(image, trial),
             **proof_fields(trial, trial.expected),
         }
