@@ -30,13 +30,19 @@ INCLUDES: Final = "".join(
     for header in (
         "EEPROM.h",
         "FunctionalInterrupt.h",
+        "HTTPClient.h",
         "LittleFS.h",
         "Preferences.h",
         "SPI.h",
         "SPIFFS.h",
         "StreamString.h",
         "Ticker.h",
+        "WebServer.h",
+        "WiFi.h",
+        "WiFiClientSecure.h",
+        "WiFiMulti.h",
         "Wire.h",
+        "uri/UriBraces.h",
     )
 )
 SKETCH: Final = INCLUDES + "void setup() {}\nvoid loop() {}\n"
@@ -143,7 +149,7 @@ def test_each_refused_name_has_its_reason(tmp_path: Path) -> None:
 
 OTHER_FORMS: Final = {
     "HardwareSerial gps(2);": "second serial port",
-    "class Mine : public Client {};": "network",
+    "class Mine : public Server {};": "other networks",
     "EventGroupHandle_t first, second;": "other objects of FreeRTOS",
     "void work(void *given, TimerHandle_t timer) {}": "details of tasks",
     "hw_timer_t *timer = timerBegin(0, 80, false);": "counting down",

@@ -60,13 +60,13 @@ def entry_defines(text: SourceText) -> tuple[str, ...]:
 
 
 _LOOKED_AT: Final = frozenset(("attachInterrupt", "attachInterruptArg"))
-_ARDUINO: Final = "ARDUINO=10607"  # as Arduino IDE 2 defines it
+_ARDUINO: Final = ("ARDUINO=10607", "ARDUINO_ARCH_ESP32", "ESP32")  # as Arduino IDE 2 defines them for these boards
 
 
 def arduino_defines(text: SourceText) -> tuple[str, ...]:
-    """Return the macro by which libraries know Arduino before they include its header, in a program that has it."""
+    """Return the macros by which libraries know Arduino and its chip before they include a header."""
     if text.language == "sketch" or "Arduino.h" in text.headers:
-        return (_ARDUINO,)
+        return _ARDUINO
     return ()
 
 

@@ -41,8 +41,9 @@ _HEADER_NAME: Final = re.compile(r"[ \t]*(?:<([^>\n]*)>|\"([^\"\n]*)\")[ \t]*(?=
 _SKETCH_HEADERS: Final = frozenset(words_of("sketch_headers"))
 _NAME_IT_CPLUSPLUS: Final = "name the file .ino (a sketch) or .cpp"
 _THERE_ARE: Final = (
-    "there are microclaw.h, Arduino.h, Wire.h, SPI.h, Servo.h, Ticker.h, EEPROM.h, Preferences.h, those of the "
-    "firmware (gpio.h, i2c.h, ledc.h, spi.h, uart.h, wasm_app.h) and of the C and C++ libraries"
+    "there are microclaw.h, Arduino.h, Wire.h, SPI.h, Servo.h, Ticker.h, EEPROM.h, Preferences.h, WiFi.h, WebServer.h, "
+    "HTTPClient.h, PubSubClient.h, those of the firmware (gpio.h, i2c.h, ledc.h, spi.h, uart.h, wasm_app.h) and of the "
+    "C and C++ libraries"
 )
 _ALONE: Final = read_table(__package__, "names")["signs_alone"]
 # options.toml makes errors of these where the preprocessor lets them pass, and no program may take that away.

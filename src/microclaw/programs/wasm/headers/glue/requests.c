@@ -1,6 +1,6 @@
 /* The requests, responses and events of wa-inc/request.h. Layout of what travels: docs/protocols/wasmachine.md, numbers are
  * big-endian. A message without an answer ends after five seconds, as in WAMR's own library. */
-#include <wa-inc/request.h>
+#include "requests.h"
 
 int after(unsigned ms, void (*task)(void));
 void cancel(int timer);
@@ -11,7 +11,7 @@ void wasm_post_request(const char *buffer, int size);
 int wasm_response_send(const char *buffer, int size);
 void microclaw_take_requests(void); /* on_request.c */
 
-enum { MAX_HANDLERS = 8, MAX_WAITING = 8, TIMEOUT_MS = 5000, VERSION = 1, REQUEST_HEAD = 18, RESPONSE_HEAD = 16 };
+enum { MAX_HANDLERS = 8, MAX_WAITING = 8, TIMEOUT_MS = 5000, VERSION = 1, REQUEST_HEAD = 18 };
 
 static struct {
     const char *url; /* 0: free */
@@ -130,22 +130,25 @@ void api_send_request(request_t *request, response_handler_f response_handler, v
     }
 }
 
-void api_response_send(response_t *response) {
-    int size = RESPONSE_HEAD + response->payload_len;
-    char *packet = malloc((size_t)size);
-    if (!packet) {
-        return;
-    }
+void microclaw_send_response(const response_t *response, char *packet) {
     packet[0] = VERSION;
     packet[1] = (char)response->status;
     put(packet + 2, 2, (uint32_t)response->fmt);
     put(packet + 4, 4, response->mid);
     put(packet + 8, 4, (uint32_t)response->reciever);
     put(packet + 12, 4, (uint32_t)response->payload_len);
+    wasm_response_send(packet, RESPONSE_HEAD + response->payload_len);
+}
+
+void api_response_send(response_t *response) {
+    char *packet = malloc((size_t)(RESPONSE_HEAD + response->payload_len));
+    if (!packet) {
+        return;
+    }
     if (response->payload_len) {
         memcpy(packet + RESPONSE_HEAD, response->payload, (size_t)response->payload_len);
     }
-    wasm_response_send(packet, size);
+    microclaw_send_response(response, packet);
     free(packet);
 }
 

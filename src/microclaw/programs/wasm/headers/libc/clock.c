@@ -33,7 +33,21 @@ int64_t microclaw_now_ms(void) {
     return by_stamp ? stamp.epoch_ms + boot_ms() - started_ms : firmware_s * 1000;
 }
 
+/* configTime's; without it the host's zone counts. */
+static struct {
+    bool is_set;
+    int32_t seconds;
+} own_zone;
+
+void microclaw_set_zone(int seconds) {
+    own_zone.is_set = true;
+    own_zone.seconds = seconds;
+}
+
 int microclaw_zone_s(time_t utc) {
+    if (own_zone.is_set) {
+        return own_zone.seconds;
+    }
     return stamp.epoch_ms < 0 ? 0 : utc < stamp.change_s ? stamp.zone_s : stamp.next_zone_s;
 }
 
