@@ -148,7 +148,8 @@ def random_text(chance: random.Random) -> str:
 def changed(chance: random.Random, text: str) -> str:
     """Return the text with a character less, more or replaced."""
     at = chance.randrange(len(text))
-    return text[:at] + chance.choice(["", *'[]{}",:\\0-.etn u']) + text[at + chance.randrange(2) :]
+    character = "".join(chance.choices('[]{}",:\\0-.etn u', k=chance.randrange(2)))
+    return text[:at] + character + text[at + chance.randrange(2) :]
 
 
 # What the library reads beside JSON: 01, 1. and 1.e2; and whether a number goes on behind the end is seen later.
