@@ -46,7 +46,7 @@ INCLUDES: Final = "".join(
     )
 )
 SKETCH: Final = INCLUDES + "void setup() {}\nvoid loop() {}\n"
-MARK: Final = re.compile(r'MICROCLAW_REFUSED_\((?:true|!counts_up), "([^"]+)"\)')
+MARK: Final = re.compile(r'MICROCLAW_REFUSED_\([^"\n]*, "([^"]+)"\)')
 NOT_DECLARED: Final = re.compile(r"no member named '(\w+)'")
 
 

@@ -13,7 +13,7 @@ from typing import Any, Final
 import pytest
 
 from microclaw.errors import BuildError
-from microclaw.programs.wasm.refusals import refused_name
+from microclaw.programs.wasm.refusals import refusal_of, refused_name
 from microclaw.programs.wasm.wasm_image import WasmImage
 
 READ_ALL: Final = r"""
@@ -358,3 +358,13 @@ async def test_a_document_without_its_header_is_told_the_header(compile_c: Any) 
     with pytest.raises(BuildError) as caught:
         await compile_c("void setup() { JsonDocument doc; }\nvoid loop() {}\n", language="sketch")
     assert "ArduinoJson.h" in (caught.value.diagnostics[0].hint or "")
+
+
+@pytest.mark.parametrize("use", ['doc["a"] = pair;', 'doc["a"].add(pair);', "doc = pair;", 'doc["a"].as<Pair>();'])
+async def test_a_value_that_json_has_not_is_refused_where_it_stands(compile_c: Any, use: str) -> None:
+    declared = "Pair pair = {1, 2};\n  JsonDocument doc;"
+    sketch = f"#include <ArduinoJson.h>\nstruct Pair {{ int a, b; }};\nvoid setup() {{\n  {declared}\n  {use}\n}}\n"
+    with pytest.raises(BuildError) as caught:
+        await compile_c(f"{sketch}void loop() {{}}\n", language="sketch")
+    advice = refusal_of("values that JSON has not")
+    assert (caught.value.diagnostics[0].line, caught.value.diagnostics[0].hint) == (6, advice.hint)

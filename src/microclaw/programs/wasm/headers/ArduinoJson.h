@@ -43,9 +43,11 @@ template <typename T> using IfWhole = typename If<is_whole<T>>::type;
 template <typename T> using IfKnown = typename If<is_known<T>>::type;
 template <typename T> using IfReadable = typename If<is_readable<T>>::type;
 template <typename T> T by_value(T value);
+template <typename T> using ByValue = decltype(by_value(*(T *)nullptr));
+template <typename T> constexpr bool is_json = is_readable<T> || is_known<T> || __is_same(T, char *) || __is_same(T, decltype(nullptr));
+#define MICROCLAW_OF_JSON_ MICROCLAW_REFUSED_(!microclaw_json::is_json<microclaw_json::ByValue<T>>, "values that JSON has not")
 
 template <typename T> Node node_of(T value) {
-    static_assert(is_whole<T> || __is_floating_point(T), "JSON has no value of this type: set its members one by one");
     if constexpr (__is_same(T, bool)) {
         return boolean_node(value);
     } else if constexpr (is_whole<T>) {
@@ -56,7 +58,7 @@ template <typename T> Node node_of(T value) {
 }
 
 template <typename T> bool set(Store &store, Node *node, const T &value) {
-    typedef decltype(by_value(value)) Type;
+    typedef ByValue<T> Type;
     if constexpr (is_readable<Type>) {
         return copy(store, node, value.find());
     } else if constexpr (__is_same(Type, decltype(nullptr))) {
@@ -69,7 +71,7 @@ template <typename T> bool set(Store &store, Node *node, const T &value) {
 }
 
 template <typename T> bool is_equal(const Node *node, const T &value) {
-    typedef decltype(by_value(value)) Type;
+    typedef ByValue<T> Type;
     if constexpr (is_readable<Type>) {
         return to_string(node) == to_string(value.find());
     } else if constexpr (is_text<Type> || __is_same(Type, char *) || __is_same(Type, decltype(nullptr))) {
@@ -84,8 +86,7 @@ template <typename T> bool is_equal(const Node *node, const T &value) {
 /* What documents, values and the places of values have. Self has find(), make() and store(). */
 template <typename Self> class Value : public Readable {
   public:
-    template <typename T> T as() const {
-        static_assert(is_known<T>, "JSON has no value of this type: take its members one by one");
+    template <typename T> T as() const MICROCLAW_REFUSED_(!is_known<T>, "values that JSON has not") {
         const Node *node = find();
         if constexpr (__is_same(T, bool)) {
             return to_boolean(node);
@@ -101,8 +102,7 @@ template <typename Self> class Value : public Readable {
             return T(&store(), is<T>() ? find() : nullptr);
         }
     }
-    template <typename T> bool is() const {
-        static_assert(is_known<T>, "JSON has no value of this type");
+    template <typename T> bool is() const MICROCLAW_REFUSED_(!is_known<T>, "values that JSON has not") {
         const Node *node = find();
         if constexpr (__is_same(T, bool)) {
             return is_kind(node, Kind::boolean);
@@ -118,7 +118,7 @@ template <typename Self> class Value : public Readable {
         }
     }
     template <typename T> T to() const { return emptied<T>(make()); }
-    template <typename T> bool set(const T &value) const { return microclaw_json::set(store(), make(), value); }
+    template <typename T> bool set(const T &value) const MICROCLAW_OF_JSON_ { return microclaw_json::set(store(), make(), value); }
     bool isNull() const { return !find() || find()->kind == Kind::nothing; }
     size_t size() const { return count(find()); }
     size_t memoryUsage() const { return store().used; }
@@ -132,7 +132,7 @@ template <typename Self> class Value : public Readable {
     void remove(const JsonString &key) const { remove_node(find_member(find(), key)); }
     template <typename T, typename = IfWhole<T>> void remove(T index) const { remove_node(find_element(find(), (size_t)index)); }
 
-    template <typename T> bool add(const T &value) const { return microclaw_json::set(store(), new_element(), value); }
+    template <typename T> bool add(const T &value) const MICROCLAW_OF_JSON_ { return microclaw_json::set(store(), new_element(), value); }
     template <typename T = JsonVariant> T add() const { return emptied<T>(new_element()); }
     template <typename T = JsonArray> T createNestedArray() const { return add<T>(); }
     template <typename T = JsonObject> T createNestedObject() const { return add<T>(); }
@@ -240,7 +240,7 @@ template <typename Parent> class JsonPlace : public microclaw_json::Scalar<JsonP
     JsonPlace(const Parent &parent, const JsonString &key, size_t index) : parent_(parent), key_(key), index_(index) {}
     JsonPlace(const JsonPlace &other) = default;
     const JsonPlace &operator=(const JsonPlace &other) const { return this->set(other), *this; }
-    template <typename T> const JsonPlace &operator=(const T &value) const { return this->set(value), *this; }
+    template <typename T> const JsonPlace &operator=(const T &value) const MICROCLAW_OF_JSON_ { return this->set(value), *this; }
     microclaw_json::Node *find() const { return key_ ? find_member(parent_.find(), key_) : find_element(parent_.find(), index_); }
     microclaw_json::Node *make() const {
         return key_ ? make_member(store(), parent_.make(), key_) : make_element(store(), parent_.make(), index_);
@@ -262,7 +262,7 @@ class JsonDocument : public JsonVariant {
     template <typename T, typename = microclaw_json::IfReadable<T>> JsonDocument(const T &value) : JsonDocument() { set(value); }
     ~JsonDocument() { clear(); }
     JsonDocument &operator=(const JsonDocument &other) { return set(other), *this; }
-    template <typename T> JsonDocument &operator=(const T &value) { return set(value), *this; }
+    template <typename T> JsonDocument &operator=(const T &value) MICROCLAW_OF_JSON_ { return set(value), *this; }
     void clear() {
         JsonVariant::clear();
         own_.is_overflowed = false;
@@ -310,3 +310,4 @@ inline DeserializationError deserializeJson(JsonVariant to, Stream &stream) {
 MICROCLAW_WRITE_(Json, microclaw_json::ONE_LINE)
 MICROCLAW_WRITE_(JsonPretty, 0)
 #undef MICROCLAW_WRITE_
+#undef MICROCLAW_OF_JSON_
