@@ -20,7 +20,7 @@ static const char page[] =
     "fetch(url).then(r => r.text()).then(t => { document.getElementById('state').textContent = t; });\n"
     "try { document.getElementById('cookie').textContent = 'cookie ' + document.cookie; }\n"
     "catch (error) { document.getElementById('cookie').textContent = error.name; }\n"
-    "fetch(location.origin + '/v1/me', {credentials: 'include'}).then(r => 'status ' + r.status, e => 'refused')\n"
+    "fetch(new URL('/v1/me', location), {credentials: 'include'}).then(r => 'status ' + r.status, e => 'refused')\n"
     ".then(t => { document.getElementById('api').textContent = t; });\n"
     "function put() { var x = new XMLHttpRequest(); x.open('PUT', '/state', true);\n"
     "x.setRequestHeader('Content-Type', 'application/json');\n"
