@@ -12,7 +12,7 @@ _KEPT_ANSWERS = const(16)
 # The capabilities: exactly what this board offers. One text takes less memory than a list.
 METHODS = (
     "gpio.set gpio.get adc.read pwm.set i2c.scan i2c.read device.info device.status device.restart apps.begin "
-    "apps.write apps.commit apps.list apps.start apps.stop apps.remove apps.undo edges.read"
+    "apps.write apps.commit apps.list apps.start apps.stop apps.remove apps.undo apps.page edges.read"
 )
 # Bytes that must be free: what a call takes at most (tests/firmware/test_call_room.py), an install with its program.
 NEEDS = {
@@ -31,6 +31,9 @@ class Calls:
 
     `then` is what a call leaves to be done after its answer, which ends the connection: (reason, function of the link).
     """
+
+    # The connection to a program's server that app_page.py has open; of the class, so that it takes no memory unused.
+    page = None
 
     def __init__(self, board, runner, version, settings=None, wifi=None):
         self.board = board
@@ -113,6 +116,8 @@ class Calls:
             await asyncio.sleep_ms(500)
 
     def _module_of(self, method):
+        if method == "apps.page":
+            return __import__("app_page")
         if method.startswith("apps."):
             return __import__("app_calls")
         module = "networks" if method.startswith("wifi.") else "methods"

@@ -39,7 +39,7 @@ class Runner:
     # Modules that are read in when needed, and given back.
     NOT_KEPT = (
         "storage", "uploads", "records", "changes", "boot_programs", "methods", "host_pins", "chip_facts", "networks",
-        "modules", "standstill", "app_calls", "endings", "growth",
+        "modules", "standstill", "app_calls", "app_page", "endings", "growth",
     )  # fmt: skip
     # Modules that programs read in, and given back once none runs: they would fill the heap, kind by kind.
     OF_PROGRAMS = (

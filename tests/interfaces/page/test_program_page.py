@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import Any
 
 from playwright.sync_api import Page, expect
 from tests.interfaces.page.conftest import PageHost
@@ -20,7 +21,7 @@ def test_a_sketchs_page_works_and_is_kept_away_from_the_host(host: PageHost, pag
     session = page.context.new_cdp_session(page)
     session.send("Network.enable")
 
-    def note(event: dict[str, dict[str, str]]) -> None:
+    def note(event: dict[str, Any]) -> None:
         sent.append((event["requestId"], event["headers"].get("cookie") or event["headers"].get("Cookie") or ""))
 
     session.on("Network.requestWillBeSentExtraInfo", note)

@@ -6,12 +6,16 @@ import socket
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any, cast
 
 import pytest
 from tests.virtual.py.conftest import PyBench
 
 from microclaw.virtual.clock import Clock
+from microclaw.virtual.link.pages import ProgramPages
 from microclaw.virtual.network.real import RealNetwork
+from microclaw.virtual.py.programs import CallRefused
+from microclaw.wire.link.values import Value
 
 SERVER = "198.51.100.7"
 """Of the addresses for documents (RFC 5737): here it is a server of the test."""
@@ -111,3 +115,25 @@ def test_a_server_answers(bench: PyBench) -> None:
     for path in (b"/a", b"/b", b"/c"):
         request = b"GET " + path + b" HTTP/1.0\r\n\r\n"
         assert ask(network.ports[80], request) == b"HTTP/1.0 200 OK\r\n\r\n" + request
+
+
+def test_the_host_asks_a_server_through_the_firmware(bench: PyBench) -> None:
+    bench.install("server", SERVER_PROGRAM, ports=[80])
+    network = bench.board.network
+    assert isinstance(network, Lan)
+    assert bench.wait_for(lambda: 80 in network.ports)
+    pages = ProgramPages(bench.runners)
+    request = b"GET /a HTTP/1.1\r\nX: " + b"x" * 700 + b"\r\n\r\n"
+    for number in (1, 2):
+        answer = b""
+        more: object = True
+        while more:
+            params: dict[str, Value] = {"name": "server", "number": number, "cursor": len(answer), "request": request}
+            piece = cast("dict[str, Any]", pages.read(params))
+            answer += piece["answer"]
+            more = piece["more"]
+        # The program reads its request once, as it is in this test.
+        assert answer.startswith(b"HTTP/1.0 200 OK\r\n\r\nGET /a HTTP/1.1")
+    with pytest.raises(CallRefused) as caught:
+        pages.read({"name": "nobody", "number": 3, "request": request})
+    assert caught.value.code == "app_not_found"

@@ -14,13 +14,15 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, TypeAlias, Typ
 
 from msgspec import Meta, Struct, ValidationError, convert, structs
 
-from microclaw import errors
+from microclaw.devices.link.app_pages import ask_page
 from microclaw.devices.link.device_link import DeviceLink
 from microclaw.devices.link.edge_pages import MAX_CURSOR, EdgePages, EdgesAnswer
+from microclaw.devices.link.method_calls import ask
 from microclaw.devices.registry import calls
 from microclaw.devices.registry.calls import (
     AppInstall,
     AppList,
+    AppPage,
     AppStates,
     Call,
     DeviceRestart,
@@ -30,12 +32,10 @@ from microclaw.devices.registry.calls import (
 )
 from microclaw.devices.registry.transport import Transport
 from microclaw.errors import (
-    CallRejected,
     DeployRejected,
     DeviceError,
     DeviceMoved,
     DeviceTimeout,
-    MicroclawError,
     NotSupported,
     OutcomeUnknown,
     ProtocolError,
@@ -51,38 +51,6 @@ if TYPE_CHECKING:
 
 R = TypeVar("R")
 T = TypeVar("T")
-
-_ERRORS: Final[dict[str, type[MicroclawError]]] = {
-    "not_supported": NotSupported,
-    "pin_refused": errors.PinRefused,
-    "app_exists": errors.AppExists,
-    "app_not_found": errors.AppNotFound,
-    "too_many_apps": errors.TooManyApps,
-    "invalid_module": errors.InvalidModule,
-    "too_large": errors.ImageTooLarge,
-    "expired": DeviceTimeout,
-}
-# The error codes of docs/protocols/link-methods.md.
-_CODES: Final = frozenset({*_ERRORS, "bad_params", "no_upload", "wrong_offset", "hash_mismatch", "failed"})
-_MAX_REASON_CHARS: Final = 300
-
-
-async def ask(link: DeviceLink, method: str, params: ValueMap, *, idempotent: bool, timeout_s: float) -> Value:
-    """Call the device and return the value of its result. Raises the host's error for the device's error code.
-
-    A code that the contract does not name is handled as `failed`.
-    """
-    result = await link.calls.call(method, params, idempotent=idempotent, timeout_s=timeout_s)
-    if result.ok:
-        return result.value
-    if result.error is None:
-        raise CallRejected(f"{method}: no reason given", next_step=_next_step("failed", method))
-    code = result.error.code
-    if code not in _CODES:
-        code = "failed"
-    reason = result.error.message[:_MAX_REASON_CHARS]
-    error_class = _ERRORS.get(code, CallRejected)
-    raise error_class(f"{method}: {reason or code}", next_step=_next_step(code, method), foreign=bool(reason))
 
 
 def read_value(call: Call[Any], value: Value, endpoint: str) -> Any:
@@ -193,12 +161,6 @@ class _State(_App, kw_only=True, rename=_NAMES):
 
 class _States(Struct):
     apps: list[_State]
-
-
-def _next_step(code: str, method: str) -> str | None:
-    if code == "not_supported":
-        return "microclaw device show lists the capabilities"
-    return "microclaw app list" if method.startswith("apps.") else None
 
 
 # Other calls have their own answer type.
@@ -348,6 +310,8 @@ class LinkTransport(Transport):
         if isinstance(call, DeviceRestart):
             return await self._restart(call, timeout_s)
         method = AppList.method if isinstance(call, AppStates) else call.method
+        if isinstance(call, AppPage):
+            return await ask_page(self.link, call, timeout_s)
         # The fields of a call have the names of the link.
         params = structs.asdict(call)
         value = await ask(self.link, method, params, idempotent=call.idempotent, timeout_s=timeout_s)

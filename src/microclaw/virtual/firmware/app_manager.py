@@ -184,12 +184,13 @@ class AppManager:
             self._apps.pop(app.app_id, None)
         return True
 
-    def ask_page(self, request: bytes, on_answer: Callable[[bytes], None]) -> bool:
-        """Give an HTTP request to the app that has pages; `on_answer` gets the bytes of its answer.
+    def ask_page(self, request: bytes, on_answer: Callable[[bytes], None], name: str | None = None) -> bool:
+        """Give an HTTP request to the app that has pages, or that of a name; `on_answer` gets the bytes of its answer.
 
         Return False if there is none, or it takes no more.
         """
-        app = next((app for app in self.apps if PAGES_URL in app.env.messages.resources), None)
+        pages = (app for app in self.apps if PAGES_URL in app.env.messages.resources and name in (None, app.name))
+        app = next(pages, None)
         if app is None or len(self._page_requests) >= MAX_PAGE_REQUESTS:
             return False
         mid = next(self._page_mids)

@@ -18,6 +18,7 @@ from microclaw.durable import replace_file
 from microclaw.errors import AppExists, AppNotFound, MicroclawError, NotSupported, TooManyApps
 from microclaw.virtual.firmware.program_runners import ProgramRunners
 from microclaw.virtual.link.calls import Method, text, whole
+from microclaw.virtual.link.pages import ProgramPages
 from microclaw.virtual.link_client.flash import Flash, PowerGone
 from microclaw.virtual.py.programs import CallRefused
 from microclaw.virtual.runtime.app import App
@@ -41,6 +42,7 @@ class LinkApps:
     def __init__(self, flash: Flash, runners: ProgramRunners) -> None:
         self._flash = flash
         self._runners = runners
+        self._pages = ProgramPages(runners)
         self._modules = flash.folder / "modules"
         self._modules.mkdir(mode=0o700, exist_ok=True)
         self._upload = flash.folder / UPLOAD_FILE
@@ -58,6 +60,7 @@ class LinkApps:
             "apps.stop": self._named("stop", self._stop),
             "apps.remove": self._named("remove", self._remove),
             "apps.undo": self._named("undo", self._undo),
+            "apps.page": self._pages.read,
         }
 
     def start_kept(self) -> None:

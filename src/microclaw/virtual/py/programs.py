@@ -35,7 +35,7 @@ STEP_WAIT_S: Final = 0.02
 MAX_STEPS: Final = 200
 MAX_RESTARTS: Final = 3
 """So often in a boot an interpreter that hung is started again."""
-METHODS: Final = ("begin", "write", "commit", "start", "stop", "remove", "undo", "list")
+METHODS: Final = ("begin", "write", "commit", "start", "stop", "remove", "undo", "list", "page")
 EBUSY: Final = 16
 _HERE: Final = Path(__file__).parent
 

@@ -19,9 +19,10 @@ builtins.ViperTypeError = TypeError  # of what an image without native code has 
 import asyncio  # noqa: E402
 import json  # noqa: E402
 import time  # noqa: E402
-from binascii import a2b_base64  # noqa: E402
+from binascii import a2b_base64, b2a_base64  # noqa: E402
 
 import _board  # noqa: E402
+import app_page  # noqa: E402
 import host_link  # noqa: E402
 import modules  # noqa: E402
 import program  # noqa: E402
@@ -91,10 +92,28 @@ def emit(kind, data):
     _board.call("emit", kind, data)
 
 
+class Pages:
+    """Of a program's page app_page.py keeps the connection here."""
+
+    page = None
+    runner = None
+
+
+async def page(params):
+    if "data" in params:
+        params["request"] = params["data"]
+    piece = await app_page.apps_page(Pages, params)
+    piece["answer"] = b2a_base64(piece["answer"]).decode()
+    return piece
+
+
 async def answer(runner, number, method, params):
     try:
         if "data" in params:
             params["data"] = a2b_base64(params["data"])
+        if method == "page":
+            _board.call("answer", number, await page(params), None)
+            return
         _board.call("pause")  # what the runner computes is not the program's
         try:
             value = getattr(runner, method)(**params)
@@ -117,6 +136,7 @@ def begin():
         settings = json.load(file)
     runner = Runner(SimulatedBoard(settings["board"]), "/apps", emit)
     runner.link = host_link.HostLink()
+    Pages.runner = runner
     _board.listen("call", 0, lambda event: asyncio.create_task(answer(runner, event[2], event[3], event[4])))
     _board.call("listening")
     if settings["with_programs"]:

@@ -1,0 +1,50 @@
+"""A page of a program over the link: one HTTP request, and its answer in pieces (docs/protocols/link-methods.md)."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from typing import Final
+
+from msgspec import Struct, convert
+
+from microclaw.devices.link.device_link import DeviceLink
+from microclaw.devices.link.method_calls import ask
+from microclaw.devices.registry.calls import AppPage
+from microclaw.errors import DeviceTimeout, ProtocolError
+from microclaw.wire.link.values import Value
+
+MAX_ANSWER_BYTES: Final = 65_536
+
+
+class _Piece(Struct):
+    answer: bytes
+    more: bool
+    cursor: int
+
+
+async def ask_page(link: DeviceLink, call: AppPage, timeout_s: float) -> bytes:
+    """Send the request, and ask for more until the answer is whole.
+
+    Each call may come twice: the board knows the request by its number. Raises DeviceTimeout if it takes too long.
+    """
+    loop = asyncio.get_running_loop()
+    deadline = loop.time() + timeout_s
+    params: dict[str, Value] = {"name": call.name, "number": secrets.randbits(30), "cursor": 0, "request": call.request}
+    answer = b""
+    while (left_s := deadline - loop.time()) > 0:
+        value = await ask(link, call.method, params, idempotent=True, timeout_s=left_s)
+        try:
+            piece = convert(value, _Piece)
+        except ValueError as exc:
+            raise ProtocolError(f"{link.endpoint} answered {call.method} with an invalid value: {exc}") from exc
+        answer += piece.answer
+        if not piece.more:
+            return answer
+        if piece.cursor != len(answer) or len(answer) > MAX_ANSWER_BYTES:
+            raise ProtocolError(f"{link.endpoint} answered {call.method} with the cursor {piece.cursor}")
+        params.pop("request", None)
+        params["cursor"] = len(answer)
+    raise DeviceTimeout(
+        f"{call.name} gave no whole answer within {timeout_s:g} s", next_step=f"does it run? microclaw logs {link.name}"
+    )

@@ -1,0 +1,94 @@
+"""The host's request to a program's own server, on the unix port: in pieces, each once, and never for long."""
+
+from __future__ import annotations
+
+import socket
+
+from tests.firmware.runner.conftest import MicroPython
+
+# It answers by the path: /long without a length, /kept with one and an open connection, /silent not at all.
+SERVER = """
+async def main(E):
+    socket = E.module("socket")
+    s = socket.socket()
+    s.bind(("", PORT))
+    s.listen(2)
+    E.print("ready")
+    kept = []
+    while True:
+        c, _ = await E.aw(s.accept())
+        asked = await E.aw(c.recv(1024))
+        E.print(asked[:9].decode())
+        if asked[4:9] == b"/long":
+            await E.aw(c.sendall(b"HTTP/1.0 200 OK\\r\\n\\r\\n" + b"x" * 5000))
+            c.close()
+        elif asked[4:9] == b"/kept":
+            await E.aw(c.sendall(b"HTTP/1.1 200 OK\\r\\nContent-Length: 2\\r\\n\\r\\non"))
+            kept.append(c)
+        else:
+            kept.append(c)
+"""
+
+STEPS = """
+from app_page import apps_page
+from errors import CallError
+class Calls:
+    page = None
+calls = Calls()
+calls.runner = runner
+async def ask(name, number, cursor, request):
+    return await apps_page(calls, {"name": name, "number": number, "cursor": cursor, "request": request})
+async def whole(number, request):
+    cursor = 0
+    pieces = []
+    while True:
+        piece = await ask("p", number, cursor, request)
+        again = await ask("p", number, cursor, request)
+        assert again["answer"][: len(piece["answer"])] == piece["answer"]
+        pieces.append(again["answer"])
+        cursor = again["cursor"]
+        if not again["more"]:
+            return b"".join(pieces)
+async def refusal(*arguments):
+    try:
+        return await ask(*arguments)
+    except CallError as exc:
+        return exc.code
+await until(lambda: "ready" in lines())
+long = await whole(1, b"GET /long HTTP/1.1\\r\\n\\r\\n")
+kept = await whole(2, b"GET /kept HTTP/1.1\\r\\n\\r\\n")
+began = time.ticks_ms()
+silent = await ask("p", 3, 0, b"GET /silent HTTP/1.1\\r\\n\\r\\n")
+took = time.ticks_diff(time.ticks_ms(), began)
+codes = [await refusal("p", 3, 7, b""), await refusal("p", 1, 5019, b""), await refusal("q", 9, 0, b"GET")]
+asked = [line for line in lines() if line.startswith("GET")]
+return [len(long), kept.decode(), silent["more"], len(silent["answer"]), took < 5000, codes, asked]
+"""
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        return int(server.getsockname()[1])
+
+
+def test_an_answer_comes_in_pieces_and_a_silent_program_holds_no_call_for_long(micropython: MicroPython) -> None:
+    port = free_port()
+    micropython.compile("p", SERVER.replace("PORT", str(port)))
+    body = "\n    ".join(STEPS.strip().split("\n"))
+    said = micropython.run(f"""
+import lan
+async def main():
+    runner = new_runner()
+    await install(runner, "p", ports=[{port}])
+    {body}
+run(main)
+""")
+    assert said == [
+        5019,
+        "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\non",
+        True,
+        0,
+        True,
+        ["bad_params", "failed", "app_not_found"],
+        ["GET /long", "GET /kept", "GET /sile"],
+    ]
