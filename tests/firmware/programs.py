@@ -11,7 +11,7 @@ from tests.firmware.conftest import ROOT
 
 from microclaw.devices.link.device_link import DeviceLink
 from microclaw.hardware.firmware_folder import write_part_modules
-from microclaw.wire.link.values import ValueMap
+from microclaw.wire.link.values import Value, ValueMap
 
 BLINK = """
 async def main(E):
@@ -34,10 +34,11 @@ def image(folder: Path, name: str, source: str) -> bytes:
     return done.read_bytes()
 
 
-async def install(device: DeviceLink, name: str, data: bytes, heap: int = 8192) -> None:
+async def install(device: DeviceLink, name: str, data: bytes, heap: int = 8192, **more: Value) -> None:
+    """Install a program; `more` are fields of `apps.begin`."""
     about: ValueMap = {"name": name, "kind": "py", "size": len(data), "sha256": hashlib.sha256(data).digest()}
     steps: dict[str, ValueMap] = {
-        "apps.begin": {**about, "heap": heap, "autostart": True},
+        "apps.begin": {**about, "heap": heap, "autostart": True, **more},
         "apps.write": {"offset": 0, "data": data},
         "apps.commit": {},
     }

@@ -18,6 +18,7 @@ from microclaw.durable import replace_file
 from microclaw.errors import DeviceTimeout, DeviceUnreachable, MicroclawError, NotSupported
 from microclaw.hardware.firmware_folder import firmware_folder, write_part_modules
 from microclaw.virtual.board import Board
+from microclaw.virtual.network.canned import CannedNetwork
 from microclaw.virtual.py.chip import DriverError, Json
 from microclaw.virtual.virtual_clock import VirtualClock
 from microclaw.wire.board_replies import AppRow
@@ -278,10 +279,12 @@ class Programs:
             call.set_result(value)
 
     def _is_fetch_ready(self) -> bool | None:
-        """Return if the host can be asked, None on a board without a link."""
-        if self.fetch_link is None:
+        """Return if the host can be asked, None if the lines of the canned network answer in its place."""
+        if self.fetch_link is not None:
+            return self.fetch_link.is_ready
+        if isinstance(self._board.network, CannedNetwork):
             return None
-        return self.fetch_link.is_ready
+        return False
 
     def _send_fetch(
         self, kind: str, body: Mapping[str, Json], re: str | None, message_id: str | None, data: bytes

@@ -1,6 +1,6 @@
 """The link to the host as the firmware's fetch.py uses it. The board's own end of the link has the messages.
 
-Without a link nobody is asked: the answers come out of the board's network, as those of a trial do (canned_fetch.py).
+Without a link, on a board whose network is canned, nobody is asked: lines of expectations answer (canned_fetch.py).
 """
 
 import asyncio
@@ -27,7 +27,7 @@ class HostLink:
         return self._fetches
 
     def _new_fetches(self):
-        # None: this board has no link.
+        # None: the canned network answers.
         if _board.call("fetch_ready") is None:
             import canned_fetch
 
