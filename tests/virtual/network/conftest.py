@@ -16,6 +16,7 @@ from tests.virtual.conftest import Bench, benches
 
 from microclaw.programs.builds.cache import BuildCache
 from microclaw.programs.wasm.compile import compile_module
+from microclaw.programs.wasm.source_language import Language
 from microclaw.virtual.clock import Clock
 from microclaw.virtual.runtime.app import App
 
@@ -71,9 +72,9 @@ class NetBench(Bench):
         super().__init__(folder, clock or Clock(), **{"has_network": True, **options})
         self._builds = builds
 
-    async def run(self, source: str) -> App:
-        image = await compile_module(source, self.board.profile, cache=self._builds)
-        return self.start(image.wasm)
+    async def run(self, source: str, *, language: Language | None = None, heap_bytes: int = 8192) -> App:
+        image = await compile_module(source, self.board.profile, language=language, cache=self._builds)
+        return self.start(image.wasm, heap_bytes=heap_bytes)
 
     def wait_line(self, text: str) -> None:
         wait_for(lambda: any(text in record.text for record in self.board.log().records), f"no line {text!r}")

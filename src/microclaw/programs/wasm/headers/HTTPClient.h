@@ -1,5 +1,6 @@
 /* HTTPClient.h: requests by the firmware's HTTP client. A request blocks the program until it is over (5 s). A body is kept up to
- * 8 KB. https is always verified: against the authority that begin() or WiFiClientSecure.h names, else those of the firmware. */
+ * 8 KB, and no headers of an answer, as the firmware hands them over without their end. https is always verified: against the
+ * authority that begin() or WiFiClientSecure.h names, else against those that the firmware was built with. */
 #pragma once
 #include <WiFiClient.h>
 
@@ -55,7 +56,9 @@ class HTTPClient {
 
     void addHeader(const String &name, const String &value, bool first = false, bool replace = true);
     void setAuthorization(const char *user, const char *password);
-    void setAuthorization(const char *basic);
+    void setAuthorization(const char *value) { addHeader("Authorization", authorization_type_ + " " + value); }
+    void setAuthorizationType(const char *type) { authorization_type_ = type; }
+    void setAcceptEncoding(const String &value) { addHeader("Accept-Encoding", value); }
     void setUserAgent(const String &name) { addHeader("User-Agent", name); }
     void setTimeout(uint16_t ms) { timeout_ms_ = ms; }
     void setConnectTimeout(int32_t ms) { timeout_ms_ = ms; }
@@ -63,7 +66,6 @@ class HTTPClient {
     void useHTTP10(bool = true) {}
     void setFollowRedirects(followRedirects_t follow) { follows_ = follow != HTTPC_DISABLE_FOLLOW_REDIRECTS; }
     void setRedirectLimit(uint16_t limit) { redirects_ = limit; }
-    void collectHeaders(const char *names[], size_t count);
 
     /* The status, or an error below 0. */
     int GET() { return sendRequest("GET"); }
@@ -82,28 +84,16 @@ class HTTPClient {
     WiFiClient &getStream() { return body_; }
     WiFiClient *getStreamPtr() { return &body_; }
     int writeToStream(Stream *out);
-    String getLocation() { return header("Location"); } /* if collectHeaders names it */
-    String header(const char *name); /* of those that collectHeaders names */
-    String header(size_t at);
-    String headerName(size_t at);
-    int headers() { return header_count_; }
-    bool hasHeader(const char *name) { return header(name).length() > 0; }
     static String errorToString(int error);
     static int heard_(void *event); /* of the firmware's client */
 
   private:
-    struct Header {
-        String name, value;
-    };
     bool begin_(const String &url, const char *authority);
     void keep_body(const char *data, unsigned size);
-    void keep_header(const char *name, const char *value);
-    String url_, sent_headers_, user_, password_;
+    String url_, sent_headers_, user_, password_, authorization_type_ = "Basic";
     const char *authority_ = nullptr;
     int timeout_ms_ = 5000, redirects_ = 10, size_ = -1;
     bool follows_ = false, is_cut_ = false;
     WebExchange *kept_ = nullptr;
     WiFiClient body_;
-    Header *headers_ = nullptr;
-    int header_count_ = 0;
 };

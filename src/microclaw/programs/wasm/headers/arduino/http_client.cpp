@@ -25,7 +25,6 @@ void HTTPClient::end() {
     url_ = "";
     sent_headers_ = "";
     user_ = "";
-    collectHeaders(nullptr, 0);
 }
 
 void HTTPClient::addHeader(const String &name, const String &value, bool, bool) { sent_headers_ += name + "\n" + value + "\n"; }
@@ -35,24 +34,10 @@ void HTTPClient::setAuthorization(const char *user, const char *password) {
     password_ = password;
 }
 
-void HTTPClient::setAuthorization(const char *basic) { addHeader("Authorization", String("Basic ") + basic); }
-
-void HTTPClient::collectHeaders(const char *names[], size_t count) {
-    delete[] headers_;
-    headers_ = count ? new Header[count] : nullptr;
-    header_count_ = (int)count;
-    for (size_t i = 0; i < count; i++) {
-        headers_[i].name = names[i];
-    }
-}
-
 int HTTPClient::heard_(void *told) {
     auto event = (esp_http_client_event_t *)told;
-    auto client = (HTTPClient *)event->user_data;
     if (event->event_id == HTTP_EVENT_ON_DATA) {
-        client->keep_body((const char *)event->data, (unsigned)event->data_len);
-    } else if (event->event_id == HTTP_EVENT_ON_HEADER) {
-        client->keep_header(event->header_key, event->header_value);
+        ((HTTPClient *)event->user_data)->keep_body((const char *)event->data, (unsigned)event->data_len);
     }
     return ESP_OK;
 }
@@ -66,16 +51,6 @@ void HTTPClient::keep_body(const char *data, unsigned size) {
     is_cut_ = is_cut_ || !has_room;
     if (!is_cut_) {
         body.concat(data, size);
-    }
-}
-
-/* On a board old bytes may follow both texts, which are copied without an end (docs/protocols/wasmachine.md). */
-void HTTPClient::keep_header(const char *name, const char *value) {
-    for (int i = 0; i < header_count_; i++) {
-        const String &wanted = headers_[i].name;
-        if (strncasecmp(name, wanted.c_str(), wanted.length()) == 0) {
-            headers_[i].value = String(value, (unsigned)strcspn(value, "\r\n"));
-        }
     }
 }
 
@@ -153,18 +128,6 @@ int HTTPClient::writeToStream(Stream *out) {
     String text = getString();
     return (int)out->write((const uint8_t *)text.c_str(), text.length());
 }
-
-String HTTPClient::header(const char *name) {
-    for (int i = 0; i < header_count_; i++) {
-        if (headers_[i].name.equalsIgnoreCase(name)) {
-            return headers_[i].value;
-        }
-    }
-    return String();
-}
-
-String HTTPClient::header(size_t at) { return at < (size_t)header_count_ ? headers_[at].value : String(); }
-String HTTPClient::headerName(size_t at) { return at < (size_t)header_count_ ? headers_[at].name : String(); }
 
 String HTTPClient::errorToString(int error) {
     static const char *const texts[] = {

@@ -3,7 +3,7 @@
 #include <mqtt_client.h>
 
 #define CLIENT ((esp_mqtt_client_handle_t)client_)
-enum { LOOK_MS = 20, PIECE_BYTES = 1024 };
+enum { LOOK_MS = 20, BUFFER_BYTES = 1024, PACKET_HEAD = 7 };
 
 static void on_event(void *client, esp_event_base_t, int32_t id, void *told) { ((PubSubClient *)client)->heard_(id, told); }
 
@@ -21,21 +21,26 @@ void PubSubClient::heard_(int id, void *told) {
     }
 }
 
-/* Of a message over 1024 bytes only the first piece has the topic. */
+/* A message that the firmware's buffer does not hold comes in pieces, of which only the first has the topic and room for less. */
+static bool is_last_piece(const esp_mqtt_event_t *event, unsigned left) {
+    unsigned head = event->topic ? PACKET_HEAD + (unsigned)event->topic_len : 0;
+    return left + head <= BUFFER_BYTES;
+}
+
 void PubSubClient::keep_piece(void *told) {
     auto event = (esp_mqtt_event_handle_t)told;
     if (event->topic) {
         keep_begin(event);
     }
     Message *message = arriving_;
-    if (!message || (unsigned)event->current_data_offset != message->got) {
+    if (!message) {
         return;
     }
-    unsigned size = (unsigned)event->data_len, room = message->size - message->got;
-    size = size < room ? size : room;
+    unsigned left = message->size - message->got;
+    unsigned size = (unsigned)event->data_len < left ? (unsigned)event->data_len : left;
+    bool is_cut = (unsigned)event->current_data_offset != message->got || (is_last_piece(event, left) && size < left);
     memcpy(message->data + message->got, event->data, size);
     message->got += size;
-    bool is_cut = message->got < message->size && size < PIECE_BYTES;
     if (is_cut) {
         cut_++;
         message->size = message->got;
@@ -53,7 +58,7 @@ void PubSubClient::keep_begin(void *told) {
         place++;
     }
     unsigned size = (unsigned)event->total_data_len;
-    bool is_too_long = size > PIECE_BYTES && size + (unsigned)event->topic_len > buffer_size_;
+    bool is_too_long = size + (unsigned)event->topic_len > buffer_size_ && !is_last_piece(event, size);
     if (place == WAITING || is_too_long || arriving_) {
         lost_++;
         return;
