@@ -79,7 +79,7 @@ class AsyncWebServerRequest {
     String argName(size_t at) const { return at < params() ? request_.arguments[at].name : String(); }
     bool hasHeader(const String &name) const { return header(name).length() > 0; }
     String header(const String &name) const { return request_.header(name); }
-    bool authenticate(const char *user, const char *password, const char * = nullptr, bool = false) { return request_.is_of(user, password); }
+    bool authenticate(const char *, const char *, const char * = nullptr, bool = false) MICROCLAW_SIGNED_IN_ { return true; }
     void requestAuthentication(const char *realm = nullptr, bool = false);
     void onDisconnect(microclaw_callback<void()>) {}
 
@@ -123,16 +123,12 @@ typedef microclaw_callback<void(AsyncWebServerRequest *, const String &, size_t,
 
 class AsyncCallbackWebHandler {
   public:
-    AsyncCallbackWebHandler &setAuthentication(const char *user, const char *password) {
-        user_ = user;
-        password_ = password;
-        return *this;
-    }
+    AsyncCallbackWebHandler &setAuthentication(const char *, const char *) MICROCLAW_SIGNED_IN_ { return *this; }
 
   private:
     friend class AsyncWebServer;
     bool is_for(const AsyncWebServerRequest &request) const;
-    String uri_, user_, password_;
+    String uri_;
     WebRequestMethodComposite methods_ = HTTP_ANY;
     ArRequestHandlerFunction handler_;
     ArBodyHandlerFunction body_handler_;

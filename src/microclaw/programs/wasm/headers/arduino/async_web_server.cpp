@@ -115,10 +115,6 @@ void AsyncWebServer::handle_request(AsyncWebServerRequest &request) {
         if (!page->is_for(request)) {
             continue;
         }
-        if (page->user_.length() && !request.authenticate(page->user_.c_str(), page->password_.c_str())) {
-            request.requestAuthentication();
-            return;
-        }
         hand_over_body(page->body_handler_, request);
         page->handler_(&request);
         return;

@@ -36,3 +36,6 @@ bool microclaw_has_room(unsigned bytes);
 #define MICROCLAW_PAGE_ "http://HOST:8080/app/" MICROCLAW_NAME "/"
 #define MICROCLAW_SERVES_ \
     __attribute__((diagnose_if(true, "no port opens on the board: the host serves this program's pages, at " MICROCLAW_PAGE_, "warning")))
+#define MICROCLAW_SIGNED_IN_ \
+    __attribute__((diagnose_if(true, "the host asks for no name and password of the program's own: it shows the pages only to those " \
+                                     "who are signed in there, and this is true for each request", "warning")))

@@ -114,20 +114,3 @@ String WebRequest::header(const String &name) const {
     }
     return String();
 }
-
-String microclaw_base64(const String &text) {
-    static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    String encoded;
-    for (unsigned at = 0; at < text.length(); at += 3) {
-        unsigned left = text.length() - at;
-        uint32_t bits = (uint32_t)(uint8_t)text.charAt(at) << 16 | (uint32_t)(uint8_t)text.charAt(at + 1) << 8 | (uint8_t)text.charAt(at + 2);
-        for (unsigned i = 0; i < 4; i++) {
-            encoded += i > left ? '=' : digits[bits >> (18 - 6 * i) & 63];
-        }
-    }
-    return encoded;
-}
-
-bool WebRequest::is_of(const char *user, const char *password) const {
-    return header("Authorization") == String("Basic ") + microclaw_base64(String(user) + ":" + password);
-}

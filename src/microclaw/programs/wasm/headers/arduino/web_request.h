@@ -28,7 +28,6 @@ class WebRequest {
     const WebArgument *find(const String &name) const;
     String header(const String &name) const; /* empty if it is not there */
     bool has_form() const { return header("Content-Type").startsWith("application/x-www-form-urlencoded"); }
-    bool is_of(const char *user, const char *password) const; /* by basic authentication */
 
     HTTPMethod method = HTTP_GET;
     String method_name, path, body;
@@ -40,7 +39,6 @@ class WebRequest {
     String head_; /* the lines of the headers */
 };
 
-String microclaw_base64(const String &text);
 String microclaw_url_decoded(const String &text);
 /* Append the text with each %NAME% replaced by what `value_of` gives for NAME. */
 template <typename ValueOf> void microclaw_append_filled(String &out, const char *text, const ValueOf &value_of) {
