@@ -31,12 +31,15 @@ from microclaw.host.auth.approved_act import current_approval_id
 from microclaw.host.auth.authority import RENEWAL_CHECK_S, Authority
 from microclaw.host.auth.certificates import lan_names
 from microclaw.host.builder.builder import HostBuilder
+from microclaw.host.egress.destinations import Egress
+from microclaw.host.egress.program_fetch import ProgramFetcher
 from microclaw.host.store.apps import ChangeState
 from microclaw.host.store.devices import DeviceTable
 from microclaw.host.store.identity import IdentityTable
 from microclaw.host.store.link_events import LinkEventTable, LinkTaskTable
 from microclaw.host.store.links import LinkTable
 from microclaw.interfaces.api.server import tcp_listener
+from microclaw.programs.changes.allowed_network import allowed_network
 from microclaw.programs.changes.change_log import (
     Change,
     ChangeLog,
@@ -183,7 +186,11 @@ def build_apps(host: HostBuilder, cluster: HostCluster | None, outbox: Outbox) -
         looks_after=looks_after,
     )
     host.offer(apps)
-    host.need(LinkRegistry).parts.reports.in_source = apps.source_log.in_source
+    link_parts = host.need(LinkRegistry).parts
+    link_parts.reports.in_source = apps.source_log.in_source
+    egress = host.need(Egress)
+    link_parts.fetches.fetcher = ProgramFetcher(egress, proxy=host.settings.proxy, record=host.audit.record)
+    link_parts.fetches.network_of = partial(allowed_network, change_log)
     return apps
 
 
