@@ -30,6 +30,15 @@ int main(void) {
     }
 }
 """
+CHECKS = r"""
+#include <microclaw.h>
+#include <esp_http_client.h>
+#include <esp_err.h>
+int main(void) {
+    esp_http_client_config_t config = {.url = "http://api.example.org/x"};
+    ESP_ERROR_CHECK(esp_http_client_perform(esp_http_client_init(&config)));
+}
+"""
 TELLS = r"""
 #include <microclaw.h>
 #include <mqtt_client.h>
@@ -97,6 +106,10 @@ async def test_a_host_without_a_line_is_untried_by_its_name(build_cache: Path) -
     assert [result.trial for result in with_line.expected] == ["untried"]
     other_path = await tried(ASKS, build_cache, 'http GET api.example.org/y -> 200\nlog ~ "21"')
     assert "GET api.example.org/x" in other_path.expected[0].found
+    ended = await tried(CHECKS, build_cache)
+    assert (ended.ok, ended.proof) == (True, "untried: no line answers api.example.org")
+    refused = await tried(CHECKS, build_cache, "http GET api.example.org/x -> refused")
+    assert not refused.ok
 
 
 async def test_an_mqtt_client_gets_messages_and_is_seen_to_publish(build_cache: Path) -> None:

@@ -42,7 +42,7 @@ from microclaw.programs.proof.expectation_result import (
     without_part,
 )
 from microclaw.programs.proof.framebuf_font import with_framebuf_font
-from microclaw.programs.proof.network_events import traffic_texts, unanswered
+from microclaw.programs.proof.network_events import traffic_texts
 from microclaw.programs.proof.part_stimuli import with_settings
 from microclaw.programs.proof.record import Record, shown_texts
 from microclaw.programs.proof.screen_pictures import draw_pictures, picture_texts, unsent_drawing
@@ -224,7 +224,7 @@ async def _judged(bench: _Bench, run: Run, options: TrialOptions, record: Record
     lines = tuple(_lines_in_program_words(record.lines, image))
     untried = verdict.untried
     if not outcome.results:
-        untried = untried or verdict.floating or unanswered(record.traffic)
+        untried = untried or verdict.floating or verdict.unanswered
     warnings = (
         *trial_warnings(options, record, bench.board),
         *unsent_drawing(record.screens, image.source or ""),
@@ -285,11 +285,10 @@ async def _compare_expectations(bench: _Bench, run: Run, record: Record, verdict
         return _Outcome()
     results = await asyncio.to_thread(evaluate, expectations, record)
     results = with_absent_leds(results, run.wiring or Wiring(), bench.board)
-    no_answer = unanswered(record.traffic)
     if verdict.untried is not None:
         results = without_part(results, verdict.untried)
-    elif no_answer is not None:
-        results = without_part(results, no_answer, ANSWER_IT)
+    elif verdict.unanswered is not None:
+        results = without_part(results, verdict.unanswered, ANSWER_IT)
     if verdict.floating is not None:
         results = unproved(results, verdict.floating)
     fault = failure(results)

@@ -19,6 +19,8 @@ from microclaw.wire.board_replies import ABSENT, BROKEN_PART, FLOATING_PIN
 
 _SAYS_AT_ONCE_MS: Final = 5.0
 """What a program prints of an exception comes so soon after it, and is nothing more that it did."""
+_ERROR_CHECK: Final = "ESP_ERROR_CHECK failed"
+"""How a C program's last line begins that ends by an error of the firmware's (programs/wasm/headers/esp_err.h)."""
 _NATIVE: Final = "native code in .mpy unsupported"
 
 
@@ -94,10 +96,16 @@ def is_ended_by_absence(record: Record) -> bool:
 def _is_ended_by_network(record: Record) -> bool:
     """Return True if the last thing that the program met on the network is what no line answers, and it ended by it."""
     trap = record.trap or ""
-    if record.state != "trapped" or not trap.startswith(TRACEBACK) or not record.traffic:
+    if not trap or not record.traffic or record.traffic[-1].kind != "unknown":
         return False
     last = record.traffic[-1]
-    return last.kind == "unknown" and is_of_network(trap, has_answer="/" in last.what)
+    if trap.startswith(TRACEBACK):
+        return record.state == "trapped" and is_of_network(trap, has_answer="/" in last.what)
+    for line in record.lines:
+        is_at_once = last.t_ms <= line.t_ms <= last.t_ms + _SAYS_AT_ONCE_MS
+        if is_at_once and line.text.startswith(_ERROR_CHECK):
+            return True
+    return False
 
 
 def _broken_parts(record: Record) -> str | None:

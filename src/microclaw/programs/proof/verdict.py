@@ -141,7 +141,7 @@ class Verdict(Struct, frozen=True):
     """The verdict on a run.
 
     `floating`: it read a pin whose level nobody knows, so nothing of it is proved. `misplaced`: the part that it sought
-    is elsewhere.
+    is elsewhere. `unanswered`: the hosts that it asked and no line answers.
     """
 
     ok: bool
@@ -152,6 +152,7 @@ class Verdict(Struct, frozen=True):
     untried: str | None = None
     floating: str | None = None
     misplaced: str | None = None
+    unanswered: str | None = None
 
 
 def judge(record: Record, board: BoardProfile, *, heap_bytes: int, stated: Wiring = NO_PARTS) -> Verdict:
@@ -185,7 +186,14 @@ def judge(record: Record, board: BoardProfile, *, heap_bytes: int, stated: Wirin
         return Verdict(ok=False, ended=ended, error=error, next_step=next_step, warnings=warnings)
     if not _has_effect(record):
         warnings = (*warnings, NO_EFFECT)
-    return Verdict(ok=True, ended=ended, warnings=warnings, floating=floating, misplaced=misplaced)
+    return Verdict(
+        ok=True,
+        ended=ended,
+        warnings=warnings,
+        floating=floating,
+        misplaced=misplaced,
+        unanswered=unanswered(record.traffic),
+    )
 
 
 def _has_effect(record: Record) -> bool:
