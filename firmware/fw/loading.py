@@ -26,6 +26,8 @@ class Program:
         self.started_ms = self.crashes = 0
         # Ends in a row for the board's memory.
         self.squeezes = 0
+        # Starts again in a row that it asked for, each soon after the one before.
+        self.resets = 0
         # The task that starts it again.
         self.restart = None
         # intervals.Times, of one that runs at an interval or for a time.

@@ -1,8 +1,6 @@
 """`machine` as a program sees it: pins claimed, writes counted. Inputs and what takes pins are read in when used."""
 
-REFUSED = (
-    " reset soft_reset bootloader deepsleep lightsleep sleep WDT RTC disable_irq enable_irq mem8 mem16 mem32 SDCard "
-)
+REFUSED = " bootloader deepsleep lightsleep sleep WDT RTC disable_irq enable_irq mem8 mem16 mem32 SDCard "
 
 
 class Machine:
@@ -17,6 +15,8 @@ class Machine:
         if name == "Timer":
             self.Timer = self._env.ours("timers").TimerMaker(self._env)
             return self.Timer
+        if name in ("reset", "soft_reset"):
+            return self._env.restart
         if name == "Signal":
             return self._env.ours("timers").Signal
         if " %s " % name in REFUSED:

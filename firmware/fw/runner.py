@@ -28,6 +28,8 @@ _DOOMED_MS = const(500)
 # A program that ended for the board's memory waits this long for room; twice as long each time in a row.
 ROOM_S = 10
 _MOST_DOUBLED = const(5)
+# A program that starts itself again and again waits a minute in the end.
+_MOST_RESETS = const(7)
 # The memory that the code of boot_programs.mark takes.
 _MARK_BYTES = const(5_120)
 
@@ -157,9 +159,9 @@ class Runner:
         program.error = reason(exc)
         asyncio.create_task(self._ended(program, "trapped"))
 
-    def leave(self, name):
-        """End the whole program after sys.exit() in a callback or task."""
-        asyncio.create_task(self._ended(self._programs[name], "exited"))
+    def leave(self, name, kind="exited"):
+        """End the whole program: after sys.exit() in a callback or task, or because it is to start again."""
+        asyncio.create_task(self._ended(self._programs[name], kind))
 
     def _begin(self, program):
         program.env = Environment(self, program.name, Quota(self.board, program.claim, self.heap, self.has_room))
@@ -200,7 +202,7 @@ class Runner:
             if self._programs.get(program.name) is not program or program.main is None:
                 return
             if program.times is not None and (program.times.every_ms or kind not in ("trapped", "squeezed")):
-                await program.times.end(self, program, kind)
+                await program.times.end(self, program, "exited" if kind == "restarted" else kind)
                 return
             await self._halt(program)
             if kind == "squeezed":
@@ -209,6 +211,8 @@ class Runner:
             program.state = kind
             if kind != "trapped":
                 self._event("app.exit", {"app": program.name, "kind": kind})
+                if kind == "restarted":
+                    self._restart(program)
                 return
             if self.board.now_ms() - program.started_ms >= _HEALTHY_MS:
                 program.crashes = 1
@@ -218,10 +222,21 @@ class Runner:
             program.is_told = False
             self._tell_crash(program, again)
             if again:
-                program.restart = asyncio.create_task(self._again(program))
+                program.restart = asyncio.create_task(self._again(program, 500 << program.crashes))
                 return
             self._log("error", "%s crashed %d times in a row: it stays stopped" % (program.name, self.MAX_CRASHES))
             self._never_again(program.name)
+
+    def _restart(self, program):
+        """Start a program again that asked for it: at once, but later each time if it asks within a minute."""
+        if self.board.now_ms() - program.started_ms >= _HEALTHY_MS:
+            program.resets = 0
+        wait_ms = 0
+        if program.resets:
+            wait_ms = 500 << min(program.resets, _MOST_RESETS)
+        program.resets += 1
+        program.state = "waiting"
+        program.restart = asyncio.create_task(self._again(program, wait_ms))
 
     def _squeeze(self, program):
         """Start a program again when there is room: it was ended for the board's memory, which is not its own crash."""
@@ -232,11 +247,11 @@ class Runner:
         program.state = "waiting"
         program.error = "the board's memory was short (%s): it starts again when there is room" % program.error
         self._event("app.exit", {"app": program.name, "kind": "memory"})
-        program.restart = asyncio.create_task(self._again(program, wait_s))
+        program.restart = asyncio.create_task(self._again(program, 500 << program.crashes, wait_s))
 
-    async def _again(self, program, room_s=0):
-        """Start it after a crash; with `room_s`, once there is room for it and for calls, looked for so often."""
-        await asyncio.sleep_ms(500 << program.crashes)
+    async def _again(self, program, wait_ms, room_s=0):
+        """Start it after `wait_ms`; with `room_s`, once there is room for it and for calls, looked for so often."""
+        await asyncio.sleep_ms(wait_ms)
         while room_s:
             await asyncio.sleep(room_s)
             if self.has_room(self.board.reserve + program.claim) and self.board.memory_short() is None:

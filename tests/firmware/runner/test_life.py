@@ -263,3 +263,38 @@ def test_fifty_starts_and_stops_take_no_memory(micropython: MicroPython) -> None
     # in each ten.
     least = [min(found[at : at + 10]) for at in range(5, 45, 10)]
     assert not all(later - earlier >= 64 for earlier, later in pairwise(least)), found
+
+
+RESTARTING = """
+async def main(E):
+    machine = E.module("machine")
+    led = machine.Pin(2, machine.Pin.OUT)
+    led.value(1)
+    async def later():
+        await E.sleep_ms(20)
+        try:
+            machine.reset()
+        except Exception:
+            E.print("never")
+    E.spawn(later())
+    await E.sleep(100)
+"""
+
+
+def test_a_program_that_resets_its_chip_starts_again_alone_and_counts_no_crash(micropython: MicroPython) -> None:
+    micropython.compile("p", RESTARTING)
+    micropython.compile("soft", "async def main(E):\n    E.module('machine').soft_reset()\n")
+    kinds, resets, rows, pins = micropython.act("""
+        await install(runner, "p")
+        await install(runner, "soft")
+        await until(lambda: len(events()) >= 5)
+        rows = [row(runner, name).get("error") for name in ("p", "soft")]
+        await runner.stop("soft")
+        await until(lambda: row(runner, "p")["state"] == "running" and row(runner, "p")["pins"])
+        pins = row(runner, "p")["pins"]
+        return [events(), len(machine.resets), rows, pins]
+    """)
+    assert {event["name"] for event in kinds} == {"app.exit"}
+    assert {event["data"]["kind"] for event in kinds} == {"restarted"}
+    assert {event["data"]["app"] for event in kinds} == {"p", "soft"}
+    assert (resets, rows, pins) == (0, [None, None], [2])

@@ -87,7 +87,7 @@ REFUSED = {
         *("E.module('sys').modules", "E.module('sys').path", "E.module('sys').stdin", "io.FileIO"),
         *(f"E.module('os').{name}" for name in ("mount", "chdir", "dupterm", "VfsLfs2", "_real")),
         *("E.module('asyncio').core", "E.module('asyncio')._attrs", "E.module('gc').disable"),
-        *("E.module('micropython').kbd_intr", "machine.reset", "machine.RTC", "machine.mem32", "machine.SDCard"),
+        *("E.module('micropython').kbd_intr", "machine.deepsleep", "machine.RTC", "machine.mem32", "machine.SDCard"),
         *("machine.Pin.board", "machine.Pin.cpu", "machine.Pin(4).board", "machine.Pin(4).cpu", "machine.Pin.init"),
     ],
     "ValueError": [  # what is no plain number of a free pin

@@ -213,3 +213,26 @@ def test_a_greedy_program_is_ended_and_rubbish_is_no_reason_to_end_one(bench: Py
     bench.clock.advance(1_500)  # a program is looked at each second
     assert {str(row["state"]) for row in bench.programs.rows()} == {"running"}
     assert not bench.events
+
+
+def test_a_program_that_resets_its_chip_begins_anew_and_the_others_go_on(bench: PyBench) -> None:
+    bench.install("blink", BLINK.replace("Pin(2", "Pin(5"))
+    bench.install(
+        "p",
+        """
+async def main(E):
+    machine = E.module("machine")
+    led = machine.Pin(2, machine.Pin.OUT)
+    led.value(1)
+    await E.sleep(10)
+    machine.reset()
+""",
+    )
+    bench.clock.advance(25_000)
+    assert [level for _, level in bench.edges(2)] == [1, 0, 1, 0, 1]
+    began = [at_ms for at_ms, level in bench.edges(2) if level]
+    assert [after - before for before, after in pairwise(began)] == pytest.approx([10_000, 11_000], abs=20)
+    assert {event[1]["kind"] for event in bench.events} == {"restarted"}
+    (row,) = [row for row in bench.programs.app_rows() if row.name == "p"]
+    assert (row.state, row.kind_of_end, row.error) == ("running", "restarted", None)
+    assert {round(after - before) for (before, _), (after, _) in list(pairwise(bench.edges(5)))[1:]} == {500}
