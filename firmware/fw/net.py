@@ -109,12 +109,18 @@ class Net:
         return netport.listen(port)
 
     def _add(self, socket):
+        """Count a socket that is about to be open."""
         if not self._env.is_open:
             raise self._env.Cancelled()
         self._check_room()
         self._sockets.append(socket)
 
     def _check_room(self):
+        if len(self._sockets) >= MAX_SOCKETS:
+            # A chip closes what the program has forgotten, as after a connection that broke.
+            for socket in self._sockets[:]:
+                if socket._is_over:
+                    socket.close()
         if len(self._sockets) >= MAX_SOCKETS:
             raise OSError(ENFILE, "a program may have %d sockets: close() those that are done" % MAX_SOCKETS)
 
@@ -136,20 +142,21 @@ class Net:
 class Socket:
     """A connection or a listener. After `settimeout(0)` nothing waits."""
 
-    def __init__(self, net, handle=None):
+    def __init__(self, net):
         self._net = net
-        self._handle = handle
-        self._is_accepted = handle is not None
+        # None before it is open, and afterwards.
+        self._handle = None
+        self._is_accepted = False
         self._is_closed = False
-        self._port = None
-        self._peer = None
+        # The peer has gone.
+        self._is_over = False
+        self._port = self._peer = None
         # Of the program; None is ours.
         self._ms = None
         # Ours; None is forever.
         self._wait_ms = _WAIT_MS
         # What `readline` has received beyond its line.
         self._rest = b""
-        net._add(self)
 
     def settimeout(self, seconds):
         self._ms = None if seconds is None else int(seconds * 1000)
@@ -170,20 +177,16 @@ class Socket:
         self.close()
 
     def close(self):
-        handle = self._handle
-        self._handle = None
         self._is_closed = True
-        self._net._remove(self)
-        if handle is not None:
-            netport.close(handle)
+        self._release()
 
     def bind(self, address):
         self._port = address[1]
 
-    def listen(self, _backlog=2):
+    def listen(self, _backlog=5):
         if self._port is None:
             raise OSError(EOPNOTSUPP, "bind() to a port first")
-        self._handle = self._net._listen(self._port)
+        self._hold(self._net._listen, self._port)
 
     async def accept(self):
         """Return the next connection and its address; without a time-out of the program's it waits forever."""
@@ -192,27 +195,47 @@ class Socket:
             self._net._check_room()
             accepted = netport.accept(handle)
             if accepted is not None:
-                return Socket(self._net, accepted[0]), accepted[1]
+                break
             if self._ms == 0:
                 raise OSError(EAGAIN)
-            await self._net._waits(netport.ready(self._handle, False), self._ms)
+            await self._net._waits(netport.ready(handle, False), self._ms)
+            self._opened()
+        other = Socket(self._net)
+        other._is_accepted = True
+        other._hold(lambda: accepted[0])
+        other._peer = accepted[1]
+        return other, accepted[1]
 
     async def connect(self, address):
         host, port = address[:2]
         if self._handle is not None or self._is_closed:
             raise OSError(EBADF)
         place = await self._net._resolve(host, port)
-        self._handle = netport.connect(place, port)
+        self._hold(netport.connect, place, port)
         if self._ms == 0:
             raise OSError(EINPROGRESS)
         try:
             while not netport.is_open(self._opened()):
                 await self._wait(True)
         except OSError:
-            if self._handle is not None:
-                netport.close(self._handle)
-                self._handle = None
+            self._release()
             raise
+
+    def _hold(self, opening, *args):
+        """Count this socket, and open it; it counts no more if that fails."""
+        self._net._add(self)
+        try:
+            self._handle = opening(*args)
+        except OSError:
+            self._release()
+            raise
+
+    def _release(self):
+        handle = self._handle
+        self._handle = None
+        self._net._remove(self)
+        if handle is not None:
+            netport.close(handle)
 
     async def recv(self, n):
         data = await self._receive(n)
@@ -289,6 +312,13 @@ class Socket:
             raise OSError(EBADF if self._is_closed else ENOTCONN)
         return self._handle
 
+    def _ask(self, function, argument):
+        try:
+            return function(self._opened(), argument)
+        except OSError:
+            self._is_over = True
+            raise
+
     async def _wait(self, is_writing):
         await self._net._waits(netport.ready(self._handle, is_writing), self._ms or self._wait_ms)
 
@@ -302,7 +332,9 @@ class Socket:
             self._rest = self._rest[most:]
             return data
         while True:
-            data = netport.receive(self._opened(), min(most, _PIECE))
+            data = self._ask(netport.receive, min(most, _PIECE))
+            if data == b"" and not self._is_accepted:
+                self._is_over = True
             if data is not None or self._ms == 0:
                 return data
             try:
@@ -319,7 +351,7 @@ class Socket:
         view = memoryview(data)
         sent = 0
         while sent < len(view):
-            count = netport.send(self._opened(), view[sent:])
+            count = self._ask(netport.send, view[sent:])
             if count is not None:
                 sent += count
                 await self._net._env.y()

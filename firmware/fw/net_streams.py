@@ -67,9 +67,8 @@ class Server:
             self._listener.close()
 
     async def _accept(self):
-        connection, peer = await self._listener.accept()
+        connection, _ = await self._listener.accept()
         connection._wait_ms = _IDLE_MS
-        connection._peer = peer
         return connection
 
     def close(self):

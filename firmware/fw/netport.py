@@ -11,7 +11,7 @@ from errno import EAGAIN, ECONNREFUSED, EINPROGRESS
 from binding import once
 from micropython import const
 
-_BACKLOG = const(2)
+_BACKLOG = const(5)
 
 
 async def look_up(host):

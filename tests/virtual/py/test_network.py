@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+import contextlib
 import socket
 import threading
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, cast
 
 import pytest
+from tests.firmware.programs import BLINK
 from tests.virtual.py.conftest import PyBench
 
 from microclaw.virtual.clock import Clock
 from microclaw.virtual.link.pages import ProgramPages
+from microclaw.virtual.network.canned import CannedNetwork
 from microclaw.virtual.network.real import RealNetwork
 from microclaw.virtual.py.programs import CallRefused
+from microclaw.wire.canned_lines import HttpAnswer, PageRequest
 from microclaw.wire.link.values import Value
 
 SERVER = "198.51.100.7"
@@ -137,3 +143,77 @@ def test_the_host_asks_a_server_through_the_firmware(bench: PyBench) -> None:
     with pytest.raises(CallRefused) as caught:
         pages.read({"name": "nobody", "number": 3, "request": request})
     assert caught.value.code == "app_not_found"
+
+
+def test_fifty_clients_at_once_and_half_requests_are_borne_beside_a_blink(bench: PyBench) -> None:
+    bench.install("blink", BLINK.replace("500", "20"))
+    bench.install("server", SERVER_PROGRAM, ports=[80])
+    network = bench.board.network
+    assert isinstance(network, Lan)
+    assert bench.wait_for(lambda: 80 in network.ports)
+    port = network.ports[80]
+    with socket.create_connection(("127.0.0.1", port)) as half:
+        half.shutdown(socket.SHUT_WR)
+        with ThreadPoolExecutor(50) as pool:
+            answers = list(pool.map(lambda _: ask(port, b"hello"), range(50)))
+    assert answers == [b"HTTP/1.0 200 OK\r\n\r\nhello"] * 50
+    before = len(bench.edges(2))
+    assert bench.wait_for(lambda: len(bench.edges(2)) > before + 2)
+    assert bench.row("server")["state"] == "running"
+    assert not bench.events
+
+
+def test_what_a_stopped_program_or_a_power_cut_leaves_open_is_closed(bench: PyBench) -> None:
+    network = bench.board.network
+    assert isinstance(network, Lan)
+    for end in (lambda: bench.programs.call("stop", {"name": "server"}), bench.board.power_cut):
+        bench.install("server", SERVER_PROGRAM, ports=[80])
+        assert bench.wait_for(lambda: 80 in network.ports)
+        with socket.create_connection(("127.0.0.1", network.ports[80]), timeout=30) as open_one:
+            end()
+            # Reset: the program had not accepted it yet.
+            with contextlib.suppress(ConnectionResetError):
+                assert open_one.recv(1) == b""
+        assert bench.wait_for(lambda: not network.ports)
+
+
+@pytest.fixture
+def trial(tmp_path: Path, cache: Path) -> Iterator[PyBench]:
+    """A board on the virtual clock, whose network is canned."""
+    made = PyBench(tmp_path, cache=cache)
+    yield made
+    made.machine.close()
+
+
+def test_a_client_that_says_nothing_counts_as_gone_and_a_silent_server_as_timed_out(trial: PyBench) -> None:
+    network = trial.board.network
+    assert isinstance(network, CannedNetwork)
+    network.add((HttpAnswer("GET", "api.example.org", kind="no answer"), PageRequest("GET", "/", 80, at_ms=30_000)))
+    trial.install("blink", BLINK)
+    trial.install("server", SERVER_PROGRAM.replace("request =", "E.print('asked')\n        request ="), ports=[80])
+    trial.install(
+        "client",
+        """
+async def main(E):
+    socket = E.module("socket")
+    errno = E.module("errno")
+    s = socket.socket()
+    await E.aw(s.connect(("api.example.org", 80)))
+    await E.aw(s.send(b"GET / HTTP/1.0\\r\\n\\r\\n"))
+    began = E.module("time").ticks_ms()
+    try:
+        await E.aw(s.recv(1))
+    except OSError as exc:
+        E.print(exc.errno == errno.ETIMEDOUT, round((E.module("time").ticks_ms() - began) / 1000))
+""",
+        hosts=["api.example.org"],
+    )
+    trial.clock.advance(1_000)
+    half = network.connect("127.0.0.1", 80)
+    trial.clock.advance(40_000)
+    assert trial.lines("client") == ["True 10"]
+    assert trial.lines("server") == ["asked", "asked"]
+    assert network.receive(half, 100) == b"HTTP/1.0 200 OK\r\n\r\n"
+    assert [row.status for row in network.traffic().records if row.kind == "answered"] == [200]
+    edges = [at_ms for at_ms, _ in trial.edges(2)][1:]
+    assert {round(after - before, 3) for before, after in pairwise(edges)} == {500.0}

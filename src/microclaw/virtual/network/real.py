@@ -17,7 +17,7 @@ from typing import Final
 
 ITSELF: Final = "127.0.0.1"
 """The board, for its own firmware."""
-BACKLOG: Final = 5
+BACKLOG: Final = 64
 HOST_PORTS: Final = frozenset({8080, 8443, 18789})
 """Of the host's page, link and gateway, where nobody says others: no program reaches them on this computer."""
 _UNKNOWN_NAME: Final = -2

@@ -7,7 +7,7 @@ import socket as real
 import sys
 
 SERVER = "198.51.100.7"
-NAMES = {"server.example": SERVER}
+NAMES = {"server.example": SERVER, "loop.example": "127.0.0.1", "inside.example": "10.0.0.7"}
 
 
 class Sockets:
