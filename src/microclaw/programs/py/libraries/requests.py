@@ -219,7 +219,8 @@ def _form(values):
     pairs = []
     for name, value in values.items():
         pairs.append("%s=%s" % (_quoted(str(name)), _quoted(str(value))))
-    return "&".join(pairs)
+    # A space is a plus in forms.
+    return "&".join(pairs).replace("%20", "+")
 
 
 def _quoted(text):

@@ -30,6 +30,7 @@ class MQTTClient:
         self.sock = None
         self.cb = None
         self.pid = 0
+        self._answers = {}
         self.lw_topic = None
         self.lw_msg = None
         self.lw_qos = 0
@@ -75,7 +76,7 @@ class MQTTClient:
             flags |= 0x40
             payload += _field(self.pswd)
         self._send(_CONNECT, _field("MQTT") + pack("!BBH", 4, flags, self.keepalive) + payload)
-        head, body = self._packet()
+        head, body = self._rest(self._read(1))
         if head != _CONNACK or len(body) != 2:
             raise MQTTException("no answer of a broker")
         if body[1]:
@@ -99,10 +100,8 @@ class MQTTClient:
             body += pack("!H", self.pid)
         number = self.pid
         self._send(_PUBLISH | qos << 1 | bool(retain), body + _bytes(msg))
-        while qos:
-            kind, answer = self._take()
-            if kind == _PUBACK and answer == pack("!H", number):
-                return
+        if qos:
+            self._answer(number)
 
     def subscribe(self, topic, qos=0):
         """Ask for the messages of a topic; MQTTException if the broker refuses."""
@@ -111,12 +110,8 @@ class MQTTClient:
         self.pid = self.pid % 65535 + 1
         number = self.pid
         self._send(_SUBSCRIBE, pack("!H", number) + _field(topic) + pack("!B", qos))
-        while True:
-            kind, answer = self._take()
-            if kind == _SUBACK and answer[:2] == pack("!H", number):
-                if answer[2] == 0x80:
-                    raise MQTTException(0x80)
-                return
+        if self._answer(number)[2] == 0x80:
+            raise MQTTException(0x80)
 
     def wait_msg(self):
         """Wait for one packet of the broker, forever, and call the callback if it is a message."""
@@ -142,16 +137,18 @@ class MQTTClient:
 
     def _handle(self, first):
         head, body = self._rest(first)
-        self._take_packet(head, body)
+        self._take(head, body)
         return head
 
-    def _take(self):
-        """Read a packet, and return its kind and its content; messages go to the callback meanwhile."""
-        head, body = self._packet()
-        self._take_packet(head, body)
-        return head & 0xF0, body
+    def _answer(self, number):
+        """Return the broker's answer to a packet; messages go to the callback meanwhile, which may publish, too."""
+        while number not in self._answers:
+            self._handle(self._read(1))
+        return self._answers.pop(number)
 
-    def _take_packet(self, head, body):
+    def _take(self, head, body):
+        if head & 0xF0 in (_PUBACK, _SUBACK):
+            self._answers[unpack("!H", body[:2])[0]] = body
         if head & 0xF0 != _PUBLISH:
             return
         topic_end = unpack("!H", body[:2])[0] + 2
@@ -162,9 +159,6 @@ class MQTTClient:
         if qos:
             topic_end += 2
         self.cb(topic, body[topic_end:])
-
-    def _packet(self):
-        return self._rest(self._read(1))
 
     def _rest(self, first):
         if not first:

@@ -1,0 +1,293 @@
+"""The libraries of programs against real servers: what `requests` prints on a board it prints in CPython, too."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import io
+import json
+import socket
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import pytest
+from tests.mosquitto import Broker, Listener, wait_for
+from tests.mosquitto import broker as broker  # a fixture
+from tests.virtual.py.conftest import PyBench
+from tests.virtual.py.test_network import Lan, ask
+
+from microclaw.hardware.boards.reader import load_board
+from microclaw.programs.builds.cache import BuildCache
+from microclaw.programs.py.compile import build
+from microclaw.virtual.clock import Clock
+
+ASKS = """
+import requests
+
+def show(response):
+    print(response.status_code, response.headers["Content-Type"], response.content)
+    response.close()
+
+show(requests.get(BASE + "/echo?a=1", headers={"X-Lamp": "on"}))
+print(requests.get(BASE + "/echo").json()["method"])
+show(requests.post(BASE + "/echo", json={"level": 5, "on": True}))
+show(requests.post(BASE + "/echo", data={"name": "a b\\u00e4&"}))
+show(requests.put(BASE + "/echo", data="plain"))
+show(requests.patch(BASE + "/echo", data=b"bytes"))
+show(requests.delete(BASE + "/echo"))
+show(requests.get(BASE + "/echo", auth=("lamp", "secret")))
+show(requests.get(BASE + "/chunked"))
+show(requests.get(BASE + "/moved/one"))
+show(requests.post(BASE + "/moved/one", data="gone"))
+show(requests.get(BASE + "/nowhere"))
+print(requests.head(BASE + "/echo").status_code)
+print(requests.get(BASE + "/until-the-end").text)
+with requests.get(BASE + "/echo") as response:
+    print(response.status_code)
+"""
+FAILURES = """
+import requests
+
+for path in ("/big", "/big-chunked", "/cut", "/circle", "/no-http"):
+    try:
+        print(requests.get(BASE + path).status_code)
+    except OSError as exc:
+        print(path, exc.args[-1])
+"""
+
+
+class Handler(BaseHTTPRequestHandler):
+    """Answers with what it was asked."""
+
+    def do_GET(self) -> None:
+        path = self.path.partition("?")[0]
+        if path == "/chunked":
+            self._begin(200, {"Transfer-Encoding": "chunked"})
+            self.wfile.write(b"4\r\none \r\n5;a=b\r\nthree\r\n0\r\n\r\n")
+        elif path == "/big-chunked":
+            self._begin(200, {"Transfer-Encoding": "chunked"})
+            self.wfile.write((b"1000\r\n" + b"x" * 4096 + b"\r\n") * 3 + b"0\r\n\r\n")
+        elif path == "/moved/one":
+            self._begin(302, {"Location": "/echo?moved", "Content-Length": "0"})
+        elif path == "/circle":
+            self._begin(302, {"Location": "/circle", "Content-Length": "0"})
+        elif path == "/big":
+            self._begin(200, {"Content-Length": "10000000"})
+        elif path == "/cut":
+            self._begin(200, {"Content-Length": "50"})
+            self.wfile.write(b"short")
+        elif path == "/no-http":
+            self.wfile.write(b"220 mail.example.org\r\n")
+        elif path == "/until-the-end":
+            self._begin(200, {})
+            self.wfile.write(b"until the end")
+        elif path == "/nowhere":
+            self._begin(404, {"Content-Length": "0"})
+        else:
+            self._echo()
+
+    do_POST = do_PUT = do_PATCH = do_DELETE = do_HEAD = do_GET
+
+    def log_message(self, format: str, *args: object) -> None:
+        pass
+
+    def _begin(self, status: int, headers: dict[str, str]) -> None:
+        # HTTP/1.0 asks for no chunks, but servers exist that send them.
+        self.protocol_version = "HTTP/1.1"
+        self.close_connection = True
+        self.send_response(status)
+        for name, value in {"Content-Type": "text/plain", "Connection": "close", **headers}.items():
+            self.send_header(name, value)
+        self.end_headers()
+
+    def _echo(self) -> None:
+        asked = {"method": self.command, "path": self.path}
+        for name in ("X-Lamp", "Authorization", "Content-Type"):
+            asked[name] = (self.headers[name] or "").lower()
+        length = int(self.headers["Content-Length"] or 0)
+        body = self.rfile.read(length).decode("latin-1")
+        if "json" in asked["Content-Type"]:
+            body = json.dumps(json.loads(body), sort_keys=True)
+        asked["body"] = body
+        content = json.dumps(asked).encode()
+        self._begin(200, {"Content-Length": str(len(content))})
+        if self.command != "HEAD":
+            self.wfile.write(content)
+
+
+@pytest.fixture
+def bench(tmp_path: Path, cache: Path) -> Iterator[PyBench]:
+    made = PyBench(tmp_path, Clock(), cache=cache)
+    made.board.network = Lan(made.board.print_line)
+    yield made
+    made.machine.close()
+
+
+@pytest.fixture
+def server() -> Iterator[int]:
+    """The port of a web server."""
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as made:
+        thread = threading.Thread(target=made.serve_forever)
+        thread.start()
+        yield made.server_address[1]
+        made.shutdown()
+        thread.join()
+
+
+def install(bench: PyBench, source: str) -> None:
+    """Build a program as the host does, and run it."""
+    cache = BuildCache(bench.folder / "builds")
+    image = asyncio.run(build(source, "app", board=load_board("virtual"), cache=cache))
+    network = image.network
+    bench.install("app", image.rewritten, heap=24_000, hosts=list(network.hosts), ports=list(network.ports))
+
+
+def printed(bench: PyBench, source: str) -> list[str]:
+    """Return what a program prints until it ends."""
+    install(bench, f"{source}\nprint('END')\n")
+    assert bench.wait_for(lambda: "END" in bench.lines("app")), bench.lines("app")
+    return bench.lines("app")[:-1]
+
+
+def test_requests_does_what_it_does_in_cpython(bench: PyBench, server: int) -> None:
+    output = io.StringIO()
+    with contextlib.redirect_stdout(output):
+        exec(f'BASE = "http://127.0.0.1:{server}"\n{ASKS}', {})
+    on_board = printed(bench, f'BASE = "http://server.example:{server}"\n{ASKS}')
+    assert on_board == output.getvalue().splitlines()
+
+
+def test_an_answer_that_is_too_long_cut_or_none_is_an_error_with_its_reason(bench: PyBench, server: int) -> None:
+    assert printed(bench, f'BASE = "http://server.example:{server}"\n{FAILURES}') == [
+        "/big the answer has more than 8192 bytes, which is the limit for a program",
+        "/big-chunked the answer has more than 8192 bytes, which is the limit for a program",
+        "/cut the answer ended after 5 of 50 bytes",
+        f"/circle http://server.example:{server}/circle leads from one address to the next",
+        "/no-http no answer of HTTP: b'220 mail.example.org\\r\\n'",
+    ]
+
+
+def test_tasks_ask_with_aiohttp_at_the_same_time(bench: PyBench, server: int) -> None:
+    source = f"""import aiohttp
+import asyncio
+async def ask(session, number):
+    async with session.get("http://server.example:{server}/echo?%d" % number) as response:
+        return response.status, (await response.json())["path"]
+async def main():
+    async with aiohttp.ClientSession() as session:
+        print(await asyncio.gather(ask(session, 1), ask(session, 2)))
+asyncio.run(main())
+"""
+    assert printed(bench, source) == ["[(200, '/echo?1'), (200, '/echo?2')]"]
+
+
+def test_pages_of_a_program_answer_a_browser(bench: PyBench) -> None:
+    source = """import time
+from microclaw import web
+app = web.App()
+@app.route("/led/<state>")
+def led(request, state):
+    time.sleep_ms(20)
+    return {"led": state}
+@app.route("/other", methods=["POST"])
+async def other(request):
+    return "<b>%s</b>" % request.form["name"], 201
+app.run(port=80)
+"""
+    install(bench, source)
+    network = bench.board.network
+    assert isinstance(network, Lan)
+    assert bench.wait_for(lambda: 80 in network.ports)
+    port = network.ports[80]
+    head, _, body = ask(port, b"GET /led/on HTTP/1.1\r\nHost: lamp\r\n\r\n").partition(b"\r\n\r\n")
+    assert head.startswith(b"HTTP/1.1 200 OK\r\n")
+    assert json.loads(body) == {"led": "on"}
+    form = b"Content-Type: application/x-www-form-urlencoded\r\nContent-Length: 10\r\n\r\nname=a%26b"
+    head, _, body = ask(port, b"POST /other HTTP/1.1\r\n" + form).partition(b"\r\n\r\n")
+    assert head.startswith(b"HTTP/1.1 201 ")
+    assert b"text/html" in head
+    assert body == b"<b>a&b</b>"
+    assert ask(port, b"nonsense\r\n\r\n").startswith(b"HTTP/1.1 400 ")
+    # A client that goes away in the middle of its request stops nobody.
+    with socket.create_connection(("127.0.0.1", port), timeout=30) as half:
+        half.sendall(b"GET /led")
+    assert b"404" in ask(port, b"GET /nowhere HTTP/1.1\r\n\r\n")
+
+
+MQTT = """
+from NAME import MQTTClient
+import time
+
+heard = []
+def take(topic, message):
+    time.sleep_ms(20)
+    heard.append(message)
+    client.publish(b"lamp/state", b"is " + message, qos=1)
+
+client = MQTTClient("lamp", "server.example", PORT, keepalive=60)
+client.set_last_will("lamp/gone", "gone", qos=1)
+client.set_callback(take)
+print(client.connect())
+client.subscribe("lamp/set", qos=1)
+client.publish("lamp/state", "ready", retain=True)
+print(client.check_msg())
+client.wait_msg()
+while len(heard) < 3:
+    client.check_msg()
+    time.sleep_ms(10)
+client.publish("lamp/long", b"x" * 300)
+client.ping()
+client.disconnect()
+print(heard[:2], len(heard[2]))
+"""
+
+
+@pytest.mark.parametrize("name", ["umqtt.simple", "umqtt.robust", "umqttsimple"])
+def test_messages_go_both_ways(name: str, bench: PyBench, broker: Broker) -> None:
+    listener = Listener(broker.port, "lamp/#")
+    install(bench, MQTT.replace("NAME", name).replace("PORT", str(broker.port)) + "print('END')\n")
+    wait_for(lambda: listener.heard, "the program did not publish")
+    for message in (b"on", b"off", b"z" * 2000):
+        listener.client.publish("lamp/set", message, 1)
+    assert bench.wait_for(lambda: "END" in bench.lines("app")), bench.lines("app")
+    assert bench.lines("app") == ["False", "None", "[b'on', b'off'] 2000", "END"]
+    wait_for(lambda: listener.heard[-1].topic == "lamp/long", "the last message did not come")
+    told = [(one.topic, one.payload[:6]) for one in listener.heard if one.topic != "lamp/set"]
+    states = [b"ready", b"is on", b"is off", b"is zzz"]
+    assert told == [*(("lamp/state", state) for state in states), ("lamp/long", b"xxxxxx")]
+    listener.client.publish("lamp/state", b"", 1, retain=True)
+    listener.client.disconnect()
+    listener.client.loop_stop()
+
+
+def test_a_client_connects_again_when_its_broker_comes_back(
+    bench: PyBench, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    broker = Broker(tmp_path_factory.mktemp("broker"))
+    broker.start()
+    source = f"""from umqtt.robust import MQTTClient
+import time
+class Client(MQTTClient):
+    DELAY = 0.1
+client = Client("lamp", "server.example", {broker.port})
+client.connect()
+number = 0
+while True:
+    client.publish("lamp/number", str(number), qos=1)
+    number += 1
+    time.sleep_ms(20)
+"""
+    install(bench, source)
+    first = Listener(broker.port, "lamp/number")
+    wait_for(lambda: first.heard, "no message before")
+    broker.kill()
+    broker.start()
+    second = Listener(broker.port, "lamp/number")
+    wait_for(lambda: second.heard, "no message after")
+    assert int(second.heard[0].payload) >= int(first.heard[-1].payload)
+    for listener in (first, second):
+        listener.client.disconnect()
+        listener.client.loop_stop()
+    broker.stop()
