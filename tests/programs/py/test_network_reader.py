@@ -154,3 +154,16 @@ def test_a_text_is_a_host_or_none(text: str, host: HostText | None) -> None:
 @pytest.mark.parametrize("text", ["http://api.", "http://api.example.org", "http://api.example.org:80"])
 def test_the_beginning_of_an_address_is_no_host_if_more_of_it_may_follow(text: str) -> None:
     assert host_of_text(text, is_whole=False) is None
+
+
+@pytest.mark.parametrize("use", ["Client().connect('x')", "client = Client()\nf = client.connect\nf('x')"])
+async def test_a_client_that_nothing_uses_needs_no_host(use: str, build_py: Build) -> None:
+    source = """import socket
+class Client:
+    def connect(self, host):
+        self.sock = socket.socket()
+        self.sock.connect((host + ".example.org", 80))
+"""
+    assert (await build_py(source)).network == NO_NETWORK
+    with pytest.raises(BuildError):
+        await build_py(f"{source}{use}\n")

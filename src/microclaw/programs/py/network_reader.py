@@ -16,6 +16,7 @@ from microclaw.network_use import NO_NETWORK, NetworkUse
 from microclaw.programs.py.callgraph import PyCallGraph, named_values
 from microclaw.programs.py.drivers import board_module
 from microclaw.programs.py.hosts import HostText, host_of_text, is_computed_url, is_host
+from microclaw.programs.py.reached_calls import reached_calls
 from microclaw.programs.py.scopes import Binding
 from microclaw.programs.py.source import Findings
 
@@ -33,7 +34,11 @@ _BEFORE: Final = "its owner sees them before it is installed, and the board hold
 
 
 class NetworkReading(Struct):
-    """The network of a program; `client` and `server` are the first calls that connect and listen."""
+    """The network of a program.
+
+    `client` is the first call that connects to a host which the text does not have, `server` that listens at such a
+    port; None if there is none that a run may come to.
+    """
 
     use: NetworkUse = NO_NETWORK
     client: ast.Call | None = None
@@ -47,18 +52,30 @@ def read_network(graph: PyCallGraph) -> NetworkReading:
     reader = _Reader(graph)
     reader.read_texts()
     reader.read_calls()
-    use = NetworkUse(reader.host_list(), tuple(sorted(reader.ports)))
-    return NetworkReading(use, reader.client, reader.server)
+    reading = NetworkReading(NetworkUse(reader.host_list(), tuple(sorted(reader.ports))))
+    if not reading.use.hosts:
+        reading.client = _first_reached(reader.clients, graph)
+    if not reading.use.ports:
+        reading.server = _first_reached(reader.servers, graph)
+    return reading
 
 
 def check_network(reading: NetworkReading, hosts: Sequence[str], findings: Findings) -> None:
     """Find a program whose text does not say with whom it talks; `hosts` are those that its owner names."""
-    if reading.client is not None and not reading.use.hosts and not hosts:
+    if reading.client is not None and not hosts:
         hint = 'write the address into the program, or name it when you install it: --hosts "HOST:PORT"'
         findings.error(reading.client, _COMPUTED, hint, _BEFORE)
-    if reading.server is not None and not reading.use.ports:
+    if reading.server is not None:
         hint = "write it as a number: bind(('0.0.0.0', 80))"
         findings.error(reading.server, "the port that this program opens is not in its text", hint, _BEFORE)
+
+
+def _first_reached(calls: Sequence[ast.Call], graph: PyCallGraph) -> ast.Call | None:
+    """Return the first of these calls that a run may come to."""
+    if not calls:
+        return None
+    reached = reached_calls(graph)
+    return next((call for call in calls if call in reached), None)
 
 
 def _uses_network(graph: PyCallGraph) -> bool:
@@ -79,13 +96,13 @@ def _uses_network(graph: PyCallGraph) -> bool:
 
 
 class _Reader:
-    """The hosts and ports of one program; `client` and `server` are the first places that connect and listen."""
+    """The hosts and ports of one program; `clients` and `servers` are the calls that connect and listen."""
 
     def __init__(self, graph: PyCallGraph) -> None:
         self._graph = graph
         self.ports: set[int] = set()
-        self.client: ast.Call | None = None
-        self.server: ast.Call | None = None
+        self.clients: list[ast.Call] = []
+        self.servers: list[ast.Call] = []
         # None among the ports of a host: every port.
         self._hosts: dict[str, set[int | None]] = {}
         self._texts: set[str] = set()
@@ -157,7 +174,7 @@ class _Reader:
             if origin in ("socket.getaddrinfo", "asyncio.open_connection"):
                 self._read_pair(call.args[:1], [*call.args[1:2], *named_values(call, "port")])
                 if origin == "asyncio.open_connection":
-                    self._note_client(call)
+                    self.clients.append(call)
             elif word.endswith("MQTTClient"):
                 self._read_broker(call)
             elif word in ("connect", "bind", "connect_ex") and len(call.args) == 1:
@@ -165,7 +182,7 @@ class _Reader:
             elif word in _SERVERS:
                 self._read_server(call)
             elif origin.startswith(("requests.", "aiohttp.")) or origin == "microclaw.fetch":
-                self._note_client(call)
+                self.clients.append(call)
 
     def _read_pair(self, hosts: Sequence[ast.expr], ports: Sequence[ast.expr], default: int | None = None) -> None:
         """Note the hosts with each of the ports; without a known port every port of them, or the default."""
@@ -181,7 +198,7 @@ class _Reader:
                     self._add(HostText(text.lower(), default))
 
     def _read_broker(self, call: ast.Call) -> None:
-        self._note_client(call)
+        self.clients.append(call)
         hosts = [*call.args[1:2], *named_values(call, "server")]
         ports = [*call.args[2:3], *named_values(call, "port")]
         self._read_pair(hosts, ports, _MQTT_PORT)
@@ -194,16 +211,16 @@ class _Reader:
             else:
                 self._read_pair(pair.elts[:1], pair.elts[1:2])
         if word == "bind":
-            self.server = self.server or call
+            self.servers.append(call)
         else:
-            self._note_client(call)
+            self.clients.append(call)
 
     def _read_server(self, call: ast.Call) -> None:
         """Note the port of asyncio's start_server(handler, host, port), and of `app.run(port=80)`."""
         ports = named_values(call, "port")
         if self._graph.origin(call.func) == "asyncio.start_server":
             ports += call.args[2:3]
-            self.server = self.server or call
+            self.servers.append(call)
         elif not ports and self._is_of_web(call):
             self.ports.add(_WEB_PORT)
         self.ports.update(self._numbers(ports))
@@ -212,9 +229,6 @@ class _Reader:
         """Return True for a method of an object that microclaw.web made."""
         makers = frozenset({"microclaw.web.App"})
         return isinstance(call.func, ast.Attribute) and self._graph.made_by(call.func.value, makers)
-
-    def _note_client(self, call: ast.Call) -> None:
-        self.client = self.client or call
 
     # Values
 
