@@ -28,6 +28,9 @@ MAX_NAME_LENGTH: Final = 63
 _APP_NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
 PY_CLAIM_BYTES: Final = 4096
 """Eight such programs fit onto a board without PSRAM (firmware/fw/board.py)."""
+NETWORK_HEAP_BYTES: Final = 24_576
+"""A sketch on the network keeps a body of up to 8 KB, its copy, or a page and what the page is made of."""
+_NETWORK_NATIVES: Final = frozenset(("wasm_http_client_call_native_func", "wasm_mqtt_init", "wasm_register_resource"))
 _IMPORTS: Final = re.compile(r"^(?:from[ \t]+[\w.]+[ \t]+import|import[ \t]+\w)", re.MULTILINE)
 _C_FUNCTION: Final = re.compile(r"^[^\"'#\n]*\)\s*\{", re.MULTILINE)
 """Outside of texts and comments Python has no such line, and C does nothing without one."""
@@ -117,15 +120,16 @@ def fit_limits(board: BoardProfile, heap_bytes: int, timers: int) -> tuple[int, 
     The defaults, which nobody asked for, shrink to that.
     """
     limits = board.firmware
-    heap_bytes = _fit(board, "bytes of heap", heap_bytes, DEFAULT_HEAP_BYTES, limits.max_heap_bytes)
-    timers = _fit(board, "timers", timers, DEFAULT_TIMERS, limits.max_timers)
+    usual_heaps = (DEFAULT_HEAP_BYTES, NETWORK_HEAP_BYTES)
+    heap_bytes = _fit(board, "bytes of heap", heap_bytes, usual_heaps, limits.max_heap_bytes)
+    timers = _fit(board, "timers", timers, (DEFAULT_TIMERS,), limits.max_timers)
     return heap_bytes, timers
 
 
-def _fit(board: BoardProfile, unit: str, count: int, default: int, limit: int | None) -> int:
+def _fit(board: BoardProfile, unit: str, count: int, defaults: tuple[int, ...], limit: int | None) -> int:
     if limit is None or count <= limit:
         return count
-    if count == default:
+    if count in defaults:
         return limit
     raise DeployRejected(
         f"it asks for {count} {unit}; the firmware of {board.title} gives {limit}, as it was described",
@@ -134,11 +138,16 @@ def _fit(board: BoardProfile, unit: str, count: int, default: int, limit: int | 
 
 
 def fit_claim(image: ProgramImage, heap_bytes: int) -> int:
-    """Return the memory that a program claims: of a Python program by its size, unless the user says how much.
+    """Return the memory that a program claims, unless the user says how much: of a Python program by its size.
 
     Measured over the programs of tests/vectors/natural_py: 1.6 KB on average, of which the code is twice its .mpy.
     """
-    if image.kind != "py" or heap_bytes != DEFAULT_HEAP_BYTES:
+    if heap_bytes != DEFAULT_HEAP_BYTES:
+        return heap_bytes
+    if isinstance(image, WasmImage):
+        is_on_network = any(native.name in _NETWORK_NATIVES for native in image.imports)
+        if is_on_network and image.language in ("sketch", "c++"):
+            return NETWORK_HEAP_BYTES
         return heap_bytes
     return max(PY_CLAIM_BYTES, -(-(2 * image.size_bytes + 2048) // 1024) * 1024)
 

@@ -20,7 +20,7 @@ from microclaw.hardware.parts.wiring_file import read_wiring_text
 from microclaw.interfaces.cli.operation_commands import show_stages
 from microclaw.interfaces.cli.options import FAILED, GlobalOptions
 from microclaw.interfaces.terminal.page import Terminal
-from microclaw.programs.building import ProgramImage, cached_compiler, fit_limits
+from microclaw.programs.building import ProgramImage, cached_compiler, fit_claim, fit_limits
 from microclaw.programs.builds.cache import BuildCache
 from microclaw.programs.changes.program_operations import trial_step
 from microclaw.programs.changes.stage_text import built, check_text
@@ -121,7 +121,7 @@ def build_program(options: GlobalOptions, values: Mapping[str, Any], board: Boar
         hosts = tuple(values.get("hosts", ()))
         program = build(values["source"], board, name, level, values["language"], PROGRAM_KINDS, hosts=hosts)
         image = asyncio.run(built(program, level, report))
-    report(Step("check", check_text(image, values.get("heap_bytes", DEFAULT_HEAP_BYTES))))
+    report(Step("check", check_text(image, fit_claim(image, values.get("heap_bytes", DEFAULT_HEAP_BYTES)))))
     return image
 
 
