@@ -14,8 +14,13 @@ from microclaw.programs.patterns.recorded_ids import with_recorded_ids
 from microclaw.programs.patterns.wired_entry import new_parts
 
 FOLDER: Final = Path(__file__).parents[1] / "examples"
-BY_HAND: Final = {"mqtt_c": ("a lamp and a button at an MQTT broker", "C")}
-"""Examples that need more than a board, so that they are no entries of the catalogue: title and language."""
+BY_HAND: Final = {
+    "mqtt_c": ("a lamp and a button at an MQTT broker", "C"),
+    "mqtt_lamp": ("a lamp and a thermometer at an MQTT broker", "Python"),
+    "weather": ("the temperature outside, from a server", "Python"),
+    "web_switch": ("a page with a switch", "Python, a sketch"),
+}
+"""Examples that need more than a board, so that they are no entries of the catalogue: title and languages."""
 _MADE: Final = "<!-- made from src/microclaw/programs/patterns by `make docs`: change it there -->"
 
 
@@ -42,7 +47,7 @@ def _index(entries: tuple[Entry, ...]) -> str:
         "",
         _MADE,
         "",
-        "The entries of the shipped catalogue ([docs/catalog.md](../docs/catalog.md)); below them what needs a broker.",
+        "The entries of the shipped catalogue ([docs/catalog.md](../docs/catalog.md)); the last ones need a network.",
         "",
     ]
     return "\n".join([*head, "| example | what it does | in |", "| --- | --- | --- |", *rows]) + "\n"
