@@ -60,6 +60,7 @@ from microclaw.programs.changes import (
     program_operations,
 )
 from microclaw.programs.changes.claims import free_output_pins
+from microclaw.programs.changes.page_operations import PageService, give_page
 from microclaw.programs.changes.queues import CompileQueue, trial_turns
 from microclaw.programs.changes.services import AppServices
 from microclaw.supervision import SupervisedTasks
@@ -175,6 +176,8 @@ def _serve_host(opened: OpenHost, info: HostInfo) -> None:
     host.offer(backups)
     costs = partial(costs_and_copies, host.need(UsageLog), settings.budget, host.need(McpClients).states, backups)
     form = HostStatus.form_with(host.hooks.fields)
+    pages = PageService(host.need(Registry), host.need(AppServices).change_log, host.admission.tokens, info.http)
+    host.serves(give_page, pages)
     page = partial(
         host_routes.read_metrics,
         host=info,

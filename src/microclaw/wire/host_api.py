@@ -10,6 +10,7 @@ import json
 import re
 from collections.abc import Mapping
 from typing import Any, Final, Literal, TypeAlias
+from urllib.parse import quote
 
 import msgspec
 from msgspec import Struct
@@ -39,6 +40,12 @@ REQUEST_HEADER: Final = "Microclaw-Request"
 
 TOO_MANY: Final = "too_many_tries"
 """The code of wrong tokens, codes and passwords beyond what is taken within a minute (429)."""
+
+PROGRAM_PAGES: Final = "/app/"
+"""Below it are the pages of programs, for browsers: an error there is a page, too."""
+PAGE_MARK: Final = "~"
+"""It stands before the secret in such an address."""
+_PLAIN: Final = "@~._-"
 
 MAX_LINE_BYTES: Final = 4 << 20
 MAX_SHOWN_ARGUMENTS: Final = 8 << 10  # of a tool call in an answer: a turn has at most 80 of them
@@ -138,6 +145,14 @@ _Line: TypeAlias = (
     Step | Delta | _ToolLine | _ApprovalLine | ApprovalSettled | _AnswerLine | StreamResult | _ErrorLine | Keepalive
 )
 _DECODER: Final = msgspec.json.Decoder(_Line)
+
+
+def program_page_path(program: str, secret: str = "") -> str:
+    """Return the path of a program's first page. `program` is "lamp", or "lamp@kitchen" for that of one board."""
+    path = f"{PROGRAM_PAGES}{quote(program, safe=_PLAIN)}/"
+    if secret:
+        path += f"{PAGE_MARK}{quote(secret, safe=_PLAIN)}/"
+    return path
 
 
 def stream_schemas() -> tuple[JsonObject, dict[str, JsonObject]]:

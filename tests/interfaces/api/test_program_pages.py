@@ -14,8 +14,10 @@ from pathlib import Path
 import pytest
 from tests.stories.conftest import running_host
 
+from microclaw.host.auth import operations as people
 from microclaw.host.operations.client import Client
 from microclaw.programs.changes import operations as programs
+from microclaw.programs.changes.page_operations import give_page
 
 SOURCE = (Path(__file__).parents[2] / "vectors" / "pages.c").read_text()
 
@@ -163,3 +165,23 @@ def test_fifty_clients_at_once_are_answered_or_told_to_come_again(pages: PagesHo
     assert set(statuses) <= {200, 503}
     assert statuses.count(200) >= 9
     assert pages.ask("GET", f"{path}state").status == 200
+
+
+def test_an_address_with_a_token_opens_one_page_until_it_is_ended(pages: PagesHost) -> None:
+    given = pages.client.call(give_page, name="lamp", days=2)
+    address, _, path = given.url.removeprefix("http://").partition("/")
+    assert address == pages.address
+    assert re.fullmatch(r"app/lamp@virtual-1/~mc_[\w-]{43}/", path)
+    assert pages.ask("GET", f"/{path}state").body.startswith("o")
+    assert pages.ask("POST", f"/{path}name", {"Origin": "null"}, b"name=x").status == 404
+    secret = path.split("~")[1].rstrip("/")
+    # It is no token of the API, and for no other program.
+    assert pages.ask("GET", "/v1/me", {"Authorization": f"Bearer {secret}"}).status == 401
+    assert pages.ask("GET", f"/app/other@virtual-1/~{secret}/").status == 401
+    assert pages.ask("GET", f"/app/lamp/~{secret}/").status == 401
+    listed = {token.name: token for token in pages.client.call(people.list_tokens).tokens}
+    assert (listed[given.token].page, listed[given.token].role) == ("lamp@virtual-1", "member")
+    pages.client.call(people.remove_token, name=given.token)
+    assert pages.ask("GET", f"/{path}state").status == 401
+    shown = pages.client.call(programs.show, device="virtual-1", name="lamp")
+    assert shown.page == "/app/lamp@virtual-1/"

@@ -91,6 +91,7 @@ class TokenFacts(Result, frozen=True, kw_only=True):
     person: str
     role: Role
     scope: Scope
+    page: Annotated[str, Meta(description="The one program's page that it opens; empty for the API.")]
     made_ms: int
     expires_ms: int | None
     used_ms: int | None
@@ -106,7 +107,14 @@ class NewToken(TokenFacts, frozen=True, kw_only=True):
 
 class Tokens(Listing, frozen=True, kw_only=True):
     document: ClassVar = "tokens"
-    columns: ClassVar = {"NAME": "name", "PERSON": "person", "SCOPE": "scope", "USED": "used_ms", "UNTIL": "expires_ms"}
+    columns: ClassVar = {
+        "NAME": "name",
+        "PERSON": "person",
+        "SCOPE": "scope",
+        "PAGE": "page",
+        "USED": "used_ms",
+        "UNTIL": "expires_ms",
+    }
     empty: ClassVar = "no token yet: microclaw person tokens --add NAME"
 
     tokens: list[TokenFacts]

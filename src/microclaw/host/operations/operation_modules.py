@@ -16,6 +16,7 @@ MODULES: Final = {
     "program": "microclaw.programs.changes.program_operations",
     "approval": "microclaw.host.auth.questions",
     "person": "microclaw.host.auth.operations",
+    "pages": "microclaw.programs.changes.page_operations",
     "usage": "microclaw.agent.models.operations",
     "schedule": "microclaw.agent.schedules.operations",
     "memory": "microclaw.agent.knowledge.operations",
@@ -34,6 +35,7 @@ MODULES: Final = {
 BELOW: Final = {
     "catalog": "app",
     "crash": "device",
+    "pages": "app",
     "recording": "device",
     "session": "memory",
     "skill": "memory",

@@ -18,7 +18,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from microclaw.errors import MicroclawError, Overloaded
 from microclaw.interfaces.api.access import methods_at
-from microclaw.wire.host_api import StreamFailure, failure_object, failure_of
+from microclaw.wire.host_api import PROGRAM_PAGES, StreamFailure, failure_object, failure_of
 
 _log = logging.getLogger(__name__)
 
@@ -56,8 +56,6 @@ _CODE_BY_STATUS: Final = {
 }
 PATH_KEY: Final = "microclaw.ingress_path"
 """Key of a request's scope: the path of this host for the browser, if it is not the root (api.ingress)."""
-PROGRAM_PAGES: Final = "/app/"
-"""Below it are the pages of programs, for browsers: an error there is a page, too."""
 _NEXT_BY_STATUS: Final = {
     415: "send Content-Type: application/json",
     422: "correct that value; the form of every request is in /api/openapi.json",

@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Final
-from urllib.parse import quote, unquote_to_bytes
+from urllib.parse import unquote_to_bytes
 
 from msgspec import Struct
 from starlette.types import Scope
 
-from microclaw.interfaces.api.failures import PATH_KEY, PROGRAM_PAGES
-
-# It stands before a secret.
-_MARK: Final = "~"
-_PLAIN: Final = "@~._-"
+from microclaw.interfaces.api.failures import PATH_KEY
+from microclaw.wire.host_api import PAGE_MARK, PROGRAM_PAGES, program_page_path
 
 
 class PageAddress(Struct, frozen=True):
@@ -28,7 +24,7 @@ class PageAddress(Struct, frozen=True):
     @property
     def prefix(self) -> str:
         """What stands before `path` in this host's own path."""
-        return page_path(self.program, self.secret).removesuffix("/")
+        return program_page_path(self.program, self.secret).removesuffix("/")
 
     @property
     def name(self) -> str:
@@ -50,17 +46,9 @@ def page_address(scope: Scope) -> PageAddress | None:
     _, _, program, *rest = raw_path.split(b"/", 3)
     secret = b""
     path = b"".join(rest)
-    if path.startswith(_MARK.encode()):
+    if path.startswith(PAGE_MARK.encode()):
         secret, _, path = path[1:].partition(b"/")
     return PageAddress(_text(program), _text(secret), "/" + path.decode("ascii"))
-
-
-def page_path(program: str, secret: str = "") -> str:
-    """Return the path of a program's first page."""
-    path = f"{PROGRAM_PAGES}{quote(program, safe=_PLAIN)}/"
-    if secret:
-        path += f"{_MARK}{quote(secret, safe=_PLAIN)}/"
-    return path
 
 
 def path_in_browser(scope: Scope, address: PageAddress) -> str:

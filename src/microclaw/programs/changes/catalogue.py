@@ -38,6 +38,8 @@ from microclaw.programs.changes.results import (
 from microclaw.programs.changes.source_log import SourceLog
 from microclaw.programs.changes.trapped_programs import trapped_by_lines
 from microclaw.programs.proof.traps import EXCEPTION, TRACEBACK, trap_words
+from microclaw.wire.host_api import program_page_path
+from microclaw.wire.wasmachine.request import PAGE_URL
 
 # The kinds that are shown with a program.
 MAX_CRASHES: Final = 5
@@ -104,11 +106,13 @@ class Catalogue:
             raise not_found(target, name, list(listings))
         listing = listings[name]
         history = await self._history(target, name)
-        facts: dict[str, Any] = {"source": None, "proof": None, "before": None, "change": None}
+        facts: dict[str, Any] = {"source": None, "proof": None, "before": None, "change": None, "page": None}
         if listing.sha256 is not None:
             image = await self._change_log.image(listing.sha256)
             facts["size_bytes"] = len(image.code)
             facts["source"] = image.source
+            if listing.network.ports or _has_page(image.code):
+                facts["page"] = program_page_path(f"{name}@{target.name}")
             facts["before"] = await self._before(history, image)
             row = await self._change_log.proof(target.device_id, listing.sha256)
             if row is not None:
@@ -225,6 +229,11 @@ class Catalogue:
         elif not error.startswith(EXCEPTION):
             return listing
         return replace(listing, error=trap_words(error)[0])
+
+
+def _has_page(code: bytes) -> bool:
+    """Return True if a WebAssembly program names the resource of pages."""
+    return b"wasm_register_resource" in code and PAGE_URL.encode() + b"\0" in code
 
 
 def _listing(

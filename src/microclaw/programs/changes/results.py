@@ -232,7 +232,7 @@ class AppWithSource(AppFacts, frozen=True, kw_only=True):
 
     `before`: the version that was there before it, null if this host put no other one there. `change`: null if this
     host changed nothing of it. `crashes`: the newest first. `wiring`: the program's own wiring file, null if its trials
-    are with the wiring of the device.
+    are with the wiring of the device. `page`: the path of its page at this host, null if it serves none.
     """
 
     source: str | None
@@ -241,6 +241,7 @@ class AppWithSource(AppFacts, frozen=True, kw_only=True):
     before: FormerVersion | None
     change: NewestChange | None
     crashes: list[ProgramCrash]
+    page: str | None
 
     @property
     def is_foreign(self) -> bool:
@@ -248,7 +249,7 @@ class AppWithSource(AppFacts, frozen=True, kw_only=True):
         return True
 
     def lines(self) -> list[str]:
-        names = ("name", "device", "condition", "error", "heap_bytes", "size_bytes", "sha256")
+        names = ("name", "device", "condition", "error", "heap_bytes", "size_bytes", "sha256", "page")
         shown = {name: getattr(self, name) for name in names} | {"pins": self.pins_text}
         if self.network.text:
             shown["network"] = self.network.text

@@ -1,4 +1,4 @@
-"""apps.page: an HTTP request to a program, its answer in pieces. Python programs are asked by a file of the firmware."""
+"""apps.page: an HTTP request to a program, its answer in pieces. A file of the firmware asks Python programs."""
 
 from __future__ import annotations
 

@@ -2,7 +2,7 @@
 
 import { ActView, Screens, useAct } from "./acts.js";
 import { Change } from "./activity.js";
-import { part } from "./api.js";
+import { BASE, part } from "./api.js";
 import { Diff } from "./asked.js";
 import { pinsText } from "./home.js";
 import { Moment } from "./lists.js";
@@ -27,6 +27,7 @@ export function Program({ device, name }) {
         pinsText(app.pins)].filter(Boolean).join(" · ")}
         ${app.installed_ms && html` · since <${Moment} at=${app.installed_ms} />`}</p>`
       : html`<p>There is no program ${name} on ${device} now.</p>`}
+    ${app && shown?.page && html`<p><a href=${BASE + shown.page} target="_blank" rel="noopener">Open its page</a></p>`}
     ${app?.error && html`<p class="warning">${prose(app.error)}</p>`}
     <${ProgramActs} device=${device} name=${name} app=${app} changes=${changes} />
     ${app && html`<${Problem} error=${error} />`}
