@@ -38,6 +38,7 @@ NAMES = (
     "rollout",
     "egress",
     "page",
+    "program_pages",
     "scale",
 )
 QUICK = ("voice", "scale")

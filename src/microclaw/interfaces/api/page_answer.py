@@ -32,7 +32,7 @@ _LINK: Final = re.compile(
     )/(?!/)""",
     re.VERBOSE | re.IGNORECASE,
 )
-_HEAD: Final = re.compile(rb"<head\b[^>]*>|<html\b[^>]*>|<!doctype\b[^>]*>", re.IGNORECASE)
+_DOCTYPE: Final = re.compile(rb"\s*<!doctype\b[^>]*>", re.IGNORECASE)
 _REFRESH: Final = re.compile(r"\s*(\d{1,6})\s*(?:;\s*(?:url\s*=\s*)?['\"]?([^'\"]*)['\"]?)?\s*", re.IGNORECASE)
 # The addresses that a script makes while it runs.
 _SCRIPT: Final = """<script>(() => {
@@ -129,8 +129,9 @@ def _moved(body: bytes, prefix: str, *, is_html: bool) -> bytes:
     body = _LINK.sub(lambda match: match[1] + prefix.encode() + b"/", body)
     if not is_html:
         return body
-    head = _HEAD.search(body)
-    at = 0 if head is None else head.end()
+    # Before the doctype it would change how the browser lays the page out.
+    doctype = _DOCTYPE.match(body)
+    at = 0 if doctype is None else doctype.end()
     return body[:at] + _SCRIPT.replace("PREFIX", json.dumps(prefix)).encode() + body[at:]
 
 
