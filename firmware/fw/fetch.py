@@ -6,7 +6,7 @@ a message would break the connection.
 
 import asyncio
 import os
-from errno import EACCES, EAGAIN, ECONNABORTED, EHOSTUNREACH, EINVAL, ENOBUFS, ETIMEDOUT
+from errno import EACCES, EAGAIN, ECONNABORTED, EHOSTUNREACH, EINVAL, ENOBUFS, ENOMEM, ETIMEDOUT
 from time import ticks_add, ticks_diff, ticks_ms
 
 from micropython import const
@@ -14,9 +14,9 @@ from micropython import const
 MAX_S = const(20)
 _AT_ONCE = const(2)
 _PIECE = const(4_096)
-# Of a body, with PSRAM and without.
+# Of a body: with PSRAM, and without it as far as there is room.
 _MOST = const(65_536)
-_MOST_SMALL = const(8_192)
+_MOST_SMALL = (8_192, 4_096, 2_048)
 # The host has its own time-out; beyond it there is no answer to come.
 _GRACE_MS = const(2_000)
 _AWAY = "the host is away, and it makes the https requests of programs"
@@ -35,7 +35,7 @@ async def fetch(env, method, url, headers, body, timeout):
     data = b"" if body is None else body
     if isinstance(data, str):
         data = data.encode()
-    most = _MOST_SMALL if env._board.is_small else _MOST
+    most = _room(env)
     if len(data) > most:
         raise OSError(ENOBUFS, "a body of %d bytes, at most %d" % (len(data), most))
     request = {"app": env.name, "method": method.upper(), "url": url, "size": len(data), "most": most}
@@ -50,6 +50,19 @@ async def fetch(env, method, url, headers, body, timeout):
     answer = await link.fetches.ask(env, request, data)
     await env.sleep_ms(0)
     return answer
+
+
+def _room(env):
+    """Return the bytes that a body may have, in both directions; OSError if there is no memory for one.
+
+    A body is in memory as pieces, as their whole, and as the message that is read or sent.
+    """
+    if not env._board.is_small:
+        return _MOST
+    for most in _MOST_SMALL:
+        if env._runner.has_room(3 * most):
+            return most
+    raise OSError(ENOMEM, "no memory for an answer")
 
 
 def check_host(env, url):

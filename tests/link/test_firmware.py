@@ -54,6 +54,15 @@ async def test_what_a_later_version_says_is_ignored(host: PlainHost) -> None:
         await end.alive()
 
 
+async def test_l_77_what_belongs_to_no_fetch_is_ignored(host: PlainHost) -> None:
+    async with host.ready() as end:
+        for re in ({}, {"re": os.urandom(16)}):
+            await end.say("fetched", {"status": 200, "headers": {}, "size": 1}, **re)
+            await end.say("fetch_piece", {"data": b"x"}, **re)
+            await end.say("error", {"code": "fetch_failed", "message": "x", "fatal": False}, **re)
+        await end.alive()
+
+
 async def test_calls_are_answered_as_the_page_says(host: PlainHost) -> None:
     """L-70 to L-73."""
     async with host.ready() as end:
