@@ -52,7 +52,7 @@ async def test_the_host_asks_the_server_for_a_program_that_it_installed(web: Ser
     def whole_way() -> None:
         with running_board(home, "--join", "--name", "desk", "--wasmachine", "0", "--serial", "none"):
             until(lambda: "desk" in ask("device", "list").out)
-            installed = ask("run", str(source), "-d", "desk", "--hosts", place, "--yes")
+            installed = ask("run", str(source), "-d", "desk", "--yes")
             assert installed.code == 0, installed.out + installed.err
             until(lambda: 'got 200 application/json {"t": 21}' in ask("logs", "desk").out)
 
