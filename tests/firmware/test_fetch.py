@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from tests.firmware.conftest import MICROPYTHON, PATIENCE_S, Firmware, Plane, linked, provisioned
+from tests.firmware.conftest import PATIENCE_S, SMALL, Firmware, Plane, linked, provisioned
 from tests.firmware.programs import image, install
 from tests.host.egress.proxying import (
     HOST,
@@ -57,8 +57,8 @@ def fetching(plane: Plane) -> None:
 
 @pytest.fixture
 def small(board: Firmware) -> Firmware:
-    """It has less than 1 MB of memory, as a board without PSRAM."""
-    board.words = (str(MICROPYTHON), "-X", "heapsize=900K")
+    """A board without PSRAM."""
+    board.words = (str(SMALL), "-X", "heapsize=160K")
     return board
 
 
