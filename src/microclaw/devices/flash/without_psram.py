@@ -194,9 +194,11 @@ def _find_private_names(trees: Mapping[str, ast.Module], defined: Mapping[str, s
 
 
 def _find_free_names(in_flash: Iterable[str], taken: set[str]) -> list[str]:
-    """Return unused names: names in flash first, which take no RAM, then names of two letters."""
+    """Return unused names, each once: names in flash first, which take no RAM, then names of two letters."""
     letters = map("".join, product(ascii_lowercase, repeat=2))
-    return [name for name in chain(in_flash, letters) if name not in taken and not iskeyword(name)]
+    # Some names in flash have two letters, too.
+    names = dict.fromkeys(chain(in_flash, letters))
+    return [name for name in names if name not in taken and not iskeyword(name)]
 
 
 def _rename(node: ast.AST, new_names: Mapping[str, str]) -> None:
