@@ -160,6 +160,8 @@ class Fetches:
 
     def take(self, type, body, re):
         """Take a message of the host; return False if it is not about a fetch."""
+        if type not in ("fetched", "fetch_piece", "error"):
+            return False
         answer = self._open.get(re and bytes(re))
         if answer is None:
             return type != "error"

@@ -352,7 +352,7 @@ class Link:
         elif type == "call":
             call = [body["method"], body["params"], body["idempotent"]]
             await self._queue(id, call, False, body.get("ttl_ms"))
-        elif self._is_of_fetch(type, body, re):
+        elif self.fetches is not None and self.fetches.take(type, body, re):
             pass
         elif type == "welcome":
             await self.welcome(body)
@@ -372,14 +372,6 @@ class Link:
             raise Leave(1000, "paired", 0)
         else:
             self.audio(type, body)
-
-    def _is_of_fetch(self, type, body, re):
-        """Take a message about a request of a program; return False if it is about something else."""
-        if type not in ("fetched", "fetch_piece", "error"):
-            return False
-        if self.fetches is None:
-            return type != "error"
-        return self.fetches.take(type, body, re)
 
     async def _queue(self, id, call, durable, ttl_ms):
         if len(self._work) >= _MAX_WAITING_CALLS:
