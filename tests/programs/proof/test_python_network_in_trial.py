@@ -1,0 +1,141 @@
+"""Python programs on the network, tried: the libraries that people know, answered by lines."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from tests.programs.conftest import tried
+
+WEATHER = """
+import network, time, urequests
+wlan = network.WLAN(network.STA_IF)
+wlan.active(True)
+wlan.connect("home", "secret")
+while not wlan.isconnected():
+    time.sleep(0.5)
+for i in range(3):
+    r = urequests.get("http://api.example.org/x?place=home")
+    print("t", r.json()["t"])
+    r.close()
+    urequests.post("http://api.example.org/log", json={"n": i})
+    time.sleep(2)
+"""
+SERVER = """
+import socket
+from machine import Pin
+led = Pin(2, Pin.OUT)
+s = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+s.bind(("", 80))
+s.listen(5)
+while True:
+    conn, addr = s.accept()
+    request = str(conn.recv(1024))
+    led.value("/led/on" in request or "on=1" in request)
+    conn.send("HTTP/1.1 200 OK\\n")
+    conn.send("Content-Type: text/html\\n")
+    conn.send("Connection: close\\n\\n")
+    conn.sendall("<html><h1>LED is %s</h1></html>" % ("on" if led.value() else "off"))
+    conn.close()
+"""
+LAMP = """
+import time
+from machine import Pin
+from umqtt.simple import MQTTClient
+led = Pin(2, Pin.OUT)
+def got(topic, msg):
+    led.value(msg == b"on")
+client = MQTTClient("me", "test.example.org")
+client.set_callback(got)
+client.connect()
+client.subscribe(b"home/lamp")
+n = 0
+while True:
+    client.check_msg()
+    client.publish(b"home/n", str(n))
+    n += 1
+    time.sleep(1)
+"""
+STREAMS = """
+import asyncio
+async def serve(reader, writer):
+    line = await reader.readline()
+    while await reader.readline() != b"\\r\\n":
+        pass
+    writer.write(b"HTTP/1.0 200 OK\\r\\n\\r\\nlamp " + line.split()[1])
+    await writer.drain()
+    writer.close()
+    await writer.wait_closed()
+async def main():
+    await asyncio.start_server(serve, "0.0.0.0", 8080)
+    while True:
+        await asyncio.sleep(1)
+asyncio.run(main())
+"""
+MET = {
+    "urequests": (
+        WEATHER,
+        """http GET api.example.org/x -> 200 {"t": 21}
+http POST api.example.org/log -> 204
+log 3 times ~ "t 21"
+http POST api.example.org/log 3 times ~ ".*n.*" """,
+    ),
+    "socket": (
+        SERVER,
+        """at 1 s http GET :80/led/on -> 200 ~ "is on"
+at 3 s http GET :80/led/off -> 200 ~ "is off"
+at 4 s http POST :80/led "on=1" -> 200
+pin 2: rises at 1 s, 4 s""",
+    ),
+    "umqtt": (
+        LAMP,
+        """mqtt broker test.example.org
+at 2.5 s mqtt home/lamp "on"
+mqtt home/n every 1 s ~ "\\d+"
+pin 2: high at 5 s""",
+    ),
+    "asyncio": (
+        STREAMS,
+        """at 2 s http GET :8080/on -> 200 ~ "lamp /on"
+at 2.001 s http GET :8080/off -> 200 ~ "lamp /off" """,
+    ),
+}
+
+
+@pytest.mark.parametrize("name", MET)
+async def test_a_program_meets_what_its_lines_say(name: str, build_cache: Path) -> None:
+    source, expect = MET[name]
+    trial = await tried(source, build_cache, expect)
+    assert (trial.ok, trial.proof) == (True, "met in the trial"), trial.error
+
+
+UNTRIED = {
+    'print(requests.get("http://other.example.org/").text)': "no line answers other.example.org",
+    'print(requests.get("http://api.example.org/y").json()["t"])': "no line answers GET api.example.org/y",
+    'print(requests.get("http://192.168.1.20/").text)': "no line answers 192.168.1.20:80",
+}
+
+
+@pytest.mark.parametrize("call", UNTRIED)
+async def test_a_program_that_ends_by_an_unknown_host_or_path_is_untried(call: str, build_cache: Path) -> None:
+    trial = await tried(f"import requests\n{call}\n", build_cache, 'http GET api.example.org/x -> 200 {"t": 1}')
+    assert (trial.ok, trial.untried) == (True, UNTRIED[call])
+
+
+async def test_a_fault_of_its_own_is_none_of_the_network(build_cache: Path) -> None:
+    source = """
+import requests
+try:
+    requests.get("http://other.example.org/")
+except OSError:
+    print(1 // 0)
+"""
+    trial = await tried(source, build_cache)
+    assert (trial.ok, trial.untried) == (False, None)
+
+
+async def test_refusal_and_silence_of_a_known_server_are_the_programs_to_handle(build_cache: Path) -> None:
+    source = 'import requests\nprint(requests.get("http://api.example.org/x", timeout=2).status_code)\n'
+    for answer in ("refused", "no answer"):
+        trial = await tried(source, build_cache, f"http GET api.example.org/x -> {answer}")
+        assert (trial.ok, trial.untried) == (False, None)
