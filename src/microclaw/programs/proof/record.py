@@ -24,8 +24,8 @@ E = TypeVar("E", Edge, PwmChange, LedChange)
 _LEFT_OUT: Final = re.compile(r"\((\d{1,9}) lines? (?:were|was) left out\)(?: (.*))?", re.DOTALL)
 """What a board prints in the place of lines beyond its limit; older firmware puts the next line behind it."""
 
-_TALKS: Final = ("asked", "published", "answered")
-"""The rows of the traffic that show that the program did something."""
+_TALKS: Final = ("asked", "published")
+"""The rows of the traffic that show that the program did something; so does an answer of its own, with a status."""
 
 
 class TrialWindow(Struct, frozen=True):
@@ -93,7 +93,7 @@ class Record(Struct, frozen=True, kw_only=True, dict=True):
     @property
     def moved(self) -> bool:
         has_shown = any(row.t_ms > 0 for row in self.shown) or any(row.t_ms > 0 for row in self.screens)
-        has_talked = any(row.kind in _TALKS for row in self.traffic)
+        has_talked = any(row.kind in _TALKS or row.status is not None for row in self.traffic)
         return bool(self.edges or self.pwm or self.leds or self.printed[0] or has_shown or has_talked)
 
     @property

@@ -196,7 +196,10 @@ class AppManager:
         mid = next(self._page_mids)
         self._page_requests[mid] = on_answer
         message = WasmachineRequest(RequestAction.POST, PAGES_URL, mid, request, FORMAT_RAW)
-        return app.deliver("on_request", _pack(message, PAGES_URL, PAGE_CLIENT_ID))
+        is_taken = app.deliver("on_request", _pack(message, PAGES_URL, PAGE_CLIENT_ID))
+        if not is_taken:
+            self._page_requests.pop(mid, None)
+        return is_taken
 
     @property
     def apps(self) -> list[App]:

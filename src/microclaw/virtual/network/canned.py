@@ -324,7 +324,12 @@ class CannedNetwork:
         connection = Connection()
         connection.peer = client
         connection.put(client.request_bytes)
-        if self._offer(request.port, connection) or self.ask_app(client.request_bytes, client.receive_all):
+
+        def receive(answer: bytes) -> None:
+            with self._lock:
+                client.receive_all(answer)
+
+        if self._offer(request.port, connection) or self.ask_app(client.request_bytes, receive):
             return
         self._traffic.note("answered", what, data=f"nothing takes connections on port {request.port}".encode())
 
