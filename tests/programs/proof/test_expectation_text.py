@@ -5,6 +5,8 @@ import time
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from microclaw.agent.knowledge.skills import Skills
 from microclaw.errors import ConfigError
@@ -145,3 +147,19 @@ def test_the_worst_pattern_and_a_long_line_that_fits_nothing_end_soon() -> None:
         with pytest.raises(ConfigError):
             parse_expectations(line)
     assert time.process_time() - began < 10  # not a timing: without the bounds it would be minutes to days
+
+
+_NETWORK_WORDS = (
+    *("http", "mqtt", "at", "broker", "GET", "POST", "->", "~", "every", "never", "within", "after", "refused"),
+    *("3 s", "3 times", "200", "999", ":80", ":99999", "/x", "a.example.org", "https://a.b:1/", '"on"', '"(', "[A: b]"),
+)
+
+
+@given(st.lists(st.sampled_from(_NETWORK_WORDS) | st.text(max_size=8), max_size=8))
+def test_words_of_the_network_in_any_order_are_a_line_or_an_error_with_its_place(words: list[str]) -> None:
+    next_step = "none"
+    try:
+        parse_expectations(" ".join(words))
+    except ConfigError as exc:
+        next_step = exc.next_step or ""
+    assert next_step
