@@ -5,6 +5,12 @@ Apart from changes.py, as ending must always work. Loaded when needed, and dropp
 
 import asyncio
 
+from micropython import const
+
+_LONG_MS = const(60_000)
+# A program that starts itself again and again waits a minute in the end.
+_MOST_RESETS = const(7)
+
 
 async def stop(runner, name):
     async with runner._changing:
@@ -67,6 +73,18 @@ def list(runner):
                 program.times.tell(row, program, runner.board.now_ms())
         rows.append(row)
     return rows
+
+
+def restart(runner, program):
+    """Start a program again that asked for it: at once, but later each time if it asks within a minute."""
+    if runner.board.now_ms() - program.started_ms >= _LONG_MS:
+        program.resets = 0
+    wait_ms = 0
+    if program.resets:
+        wait_ms = 500 << min(program.resets, _MOST_RESETS)
+    program.resets += 1
+    program.state = "waiting"
+    program.restart = asyncio.create_task(runner._again(program, wait_ms))
 
 
 async def close(runner):

@@ -1,13 +1,11 @@
 """The module `socket` of one program: TCP within its permission, with limits and time-outs. Read in when it is used.
 
-What waits is a coroutine, which the host awaits in the program: all others go on meanwhile. `netport` has the sockets.
+What waits is a coroutine, which the host awaits in the program: all others go on meanwhile. netport.py has the sockets.
 """
 
 import asyncio
 from errno import EACCES, EAGAIN, EBADF, EINPROGRESS, ENOTCONN, EOPNOTSUPP, ETIMEDOUT
 
-import net_rules
-import netport
 from micropython import const
 
 MAX_SOCKETS = const(4)
@@ -42,6 +40,7 @@ class Net:
 
     def __init__(self, env):
         self._env = env
+        self._tcp = env.ours("netport")
         facts = env._runner.slots.facts(env.name)
         self._hosts = []
         self._ports = []
@@ -74,6 +73,7 @@ class Net:
         if name.lower() not in self._hosts and "%s:%d" % (name.lower(), port) not in self._hosts:
             text = "%s:%d is none of this program's hosts: %s"
             raise OSError(EACCES, text % (name, port, ", ".join(self._hosts) or "it has none"))
+        net_rules = self._env.ours("net_rules")
         address = host
         if net_rules.numbers(host) is None:
             address = await self._look_up(host)
@@ -86,7 +86,7 @@ class Net:
 
     async def _look_up(self, host):
         try:
-            return await self._waits(netport.look_up(host), _WAIT_MS)
+            return await self._waits(self._tcp.look_up(host), _WAIT_MS)
         except OSError:
             raise OSError(_NO_ADDRESS, "no address is known of %s" % host)
 
@@ -106,7 +106,7 @@ class Net:
         if port not in self._ports:
             ports = ", ".join([str(own) for own in self._ports])
             raise OSError(EACCES, "port %d is none of this program's ports: %s" % (port, ports or "it has none"))
-        return netport.listen(port)
+        return self._tcp.listen(port)
 
     def _add(self, socket):
         """Count a socket that is about to be open."""
@@ -144,6 +144,7 @@ class Socket:
 
     def __init__(self, net):
         self._net = net
+        self._tcp = net._tcp
         # None before it is open, and afterwards.
         self._handle = None
         self._is_accepted = False
@@ -193,12 +194,12 @@ class Socket:
         handle = self._opened()
         while True:
             self._net._check_room()
-            accepted = netport.accept(handle)
+            accepted = self._tcp.accept(handle)
             if accepted is not None:
                 break
             if self._ms == 0:
                 raise OSError(EAGAIN)
-            await self._net._waits(netport.ready(handle, False), self._ms)
+            await self._net._waits(self._tcp.ready(handle, False), self._ms)
             self._opened()
         other = Socket(self._net)
         other._is_accepted = True
@@ -211,11 +212,11 @@ class Socket:
         if self._handle is not None or self._is_closed:
             raise OSError(EBADF)
         place = await self._net._resolve(host, port)
-        self._hold(netport.connect, place, port)
+        self._hold(self._tcp.connect, place, port)
         if self._ms == 0:
             raise OSError(EINPROGRESS)
         try:
-            while not netport.is_open(self._opened()):
+            while not self._tcp.is_open(self._opened()):
                 await self._wait(True)
         except OSError:
             self._release()
@@ -235,7 +236,7 @@ class Socket:
         self._handle = None
         self._net._remove(self)
         if handle is not None:
-            netport.close(handle)
+            self._tcp.close(handle)
 
     async def recv(self, n):
         data = await self._receive(n)
@@ -320,7 +321,7 @@ class Socket:
             raise
 
     async def _wait(self, is_writing):
-        await self._net._waits(netport.ready(self._handle, is_writing), self._ms or self._wait_ms)
+        await self._net._waits(self._tcp.ready(self._handle, is_writing), self._ms or self._wait_ms)
 
     async def _receive(self, most):
         """Return up to `most` bytes, b"" at the end; None: it never waits, and nothing is here.
@@ -332,7 +333,7 @@ class Socket:
             self._rest = self._rest[most:]
             return data
         while True:
-            data = self._ask(netport.receive, min(most, _PIECE))
+            data = self._ask(self._tcp.receive, min(most, _PIECE))
             if data == b"" and not self._is_accepted:
                 self._is_over = True
             if data is not None or self._ms == 0:
@@ -351,7 +352,7 @@ class Socket:
         view = memoryview(data)
         sent = 0
         while sent < len(view):
-            count = self._ask(netport.send, view[sent:])
+            count = self._ask(self._tcp.send, view[sent:])
             if count is not None:
                 sent += count
                 await self._net._env.y()

@@ -16,7 +16,7 @@ class Machine:
             self.Timer = self._env.ours("timers").TimerMaker(self._env)
             return self.Timer
         if name in ("reset", "soft_reset"):
-            return self._env.restart
+            return self._env.ours("timers").restarting(self._env)
         if name == "Signal":
             return self._env.ours("timers").Signal
         if " %s " % name in REFUSED:

@@ -156,11 +156,6 @@ class Environment:
         await self.aw(value._ainit_(*args, **kwargs))
         return value
 
-    def restart(self):
-        """Start this program again, as machine.reset() does with a chip; it does not return."""
-        self._runner.leave(self.name, "restarted")
-        raise SystemExit
-
     def run(self, coro):
         return self._asyncio().run(coro)
 

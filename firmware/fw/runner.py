@@ -28,8 +28,6 @@ _DOOMED_MS = const(500)
 # A program that ended for the board's memory waits this long for room; twice as long each time in a row.
 ROOM_S = 10
 _MOST_DOUBLED = const(5)
-# A program that starts itself again and again waits a minute in the end.
-_MOST_RESETS = const(7)
 # The memory that the code of boot_programs.mark takes.
 _MARK_BYTES = const(5_120)
 
@@ -87,7 +85,7 @@ class Runner:
         module = "changes"
         if name in ("boot", "mark", "settle"):
             module = "boot_programs"
-        elif name in ("stop", "remove", "list", "pause", "close"):
+        elif name in ("stop", "remove", "list", "pause", "close", "restart"):
             module = "endings"
         return bound(getattr(__import__(module), name), self)
 
@@ -212,7 +210,7 @@ class Runner:
             if kind != "trapped":
                 self._event("app.exit", {"app": program.name, "kind": kind})
                 if kind == "restarted":
-                    self._restart(program)
+                    self.restart(program)
                 return
             if self.board.now_ms() - program.started_ms >= _HEALTHY_MS:
                 program.crashes = 1
@@ -226,17 +224,6 @@ class Runner:
                 return
             self._log("error", "%s crashed %d times in a row: it stays stopped" % (program.name, self.MAX_CRASHES))
             self._never_again(program.name)
-
-    def _restart(self, program):
-        """Start a program again that asked for it: at once, but later each time if it asks within a minute."""
-        if self.board.now_ms() - program.started_ms >= _HEALTHY_MS:
-            program.resets = 0
-        wait_ms = 0
-        if program.resets:
-            wait_ms = 500 << min(program.resets, _MOST_RESETS)
-        program.resets += 1
-        program.state = "waiting"
-        program.restart = asyncio.create_task(self._again(program, wait_ms))
 
     def _squeeze(self, program):
         """Start a program again when there is room: it was ended for the board's memory, which is not its own crash."""

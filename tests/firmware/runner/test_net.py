@@ -69,6 +69,8 @@ def serving(handle: Callable[[socket.socket], None]) -> Iterator[int]:
     try:
         yield listener.getsockname()[1]
     finally:
+        # Without it, the thread's `accept` would keep the port open.
+        listener.shutdown(socket.SHUT_RDWR)
         listener.close()
 
 
