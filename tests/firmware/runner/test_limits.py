@@ -26,7 +26,7 @@ TROUBLE = [
     ("E.module('machine').Pin(6, 3)", "ValueError: pin 6 is reserved for the flash"),
     ("E.module('machine').I2C(0, scl=6, sda=5)", "ValueError: pin 6 is reserved for the flash"),
     ("E.module('machine').PWM(2)", "OSError: pin 2 belongs to the program calm"),
-    ("E.module('machine').reset()", "machine.reset is not for programs"),
+    ("E.module('machine').deepsleep()", "machine.deepsleep is not for programs"),
     ("E.module('_thread')", "programs have tasks, no threads"),
     ("async def f(): await E.sleep(9)\n    while True:\n        E.spawn(f())", "a program may have 16 tasks"),
     ("while True:\n        E.timer(E.module('machine').Timer(-1), period=1000)", "a program may have 8 timers"),

@@ -209,6 +209,9 @@ def test_what_never_waits_says_so(micropython: MicroPython) -> None:
 def test_servers_that_misbehave_end_in_an_error_or_a_limit(micropython: MicroPython) -> None:
     silent = threading.Event()
 
+    def never(_connection: socket.socket) -> None:
+        silent.wait()
+
     def reset(connection: socket.socket) -> None:
         connection.recv(1)
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
@@ -232,8 +235,7 @@ def test_servers_that_misbehave_end_in_an_error_or_a_limit(micropython: MicroPyt
         E.print(await fault(connect(CLOSED)))
     """
     with ExitStack() as stack:
-        handles = (lambda connection: silent.wait(), reset, drip, flood)
-        ports = [stack.enter_context(serving(handle)) for handle in handles]
+        ports = [stack.enter_context(serving(handle)) for handle in (never, reset, drip, flood)]
         text = body.replace("PORTS", str(ports)).replace("CLOSED", str(free_port()))
         lines = asked(micropython, text)
         silent.set()
@@ -259,7 +261,11 @@ def test_a_program_has_four_sockets_whether_they_are_open_or_listen(micropython:
         forgotten = await connect(PORT)
         E.print(await fault(E.aw(kept[1].recv(1))))
     """
-    with serving(lambda connection: connection.recv(1) and None) as port:
+
+    def close_after_a_byte(connection: socket.socket) -> None:
+        connection.recv(1)
+
+    with serving(close_after_a_byte) as port:
         text = body.replace("PORT", str(port)).replace("CLOSED", str(free_port()))
         assert asked(micropython, text) == ["4 23", "b''", "EBADF"]
 
