@@ -92,6 +92,11 @@ async def test_esp_has_what_tutorials_call(name: str, build_py: Build) -> None:
     assert (await build_py(f"import esp\n{name}\n")).warnings == ()
 
 
+async def test_esp_drives_lights_as_an_esp8266_does(build_py: Build) -> None:
+    source = "import esp\nfrom machine import Pin\nesp.neopixel_write(Pin(13, Pin.OUT), bytearray(9), True)\n"
+    assert (await build_py(source)).driven == (13,)
+
+
 async def test_tasks_ask_a_server_with_aiohttp(build_py: Build) -> None:
     source = """import aiohttp
 import asyncio

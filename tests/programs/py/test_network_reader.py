@@ -120,6 +120,23 @@ async def test_a_port_that_is_made_at_run_time_is_refused(build_py: Build) -> No
     assert caught.value.diagnostics[0].message == "the port that this program opens is not in its text"
 
 
+async def test_an_address_of_a_tutorial_must_be_written_out(build_py: Build) -> None:
+    source = 'from umqtt.simple import MQTTClient\nSERVER = "192.168.1.XXX"\nMQTTClient("a", SERVER).connect()\n'
+    with pytest.raises(BuildError) as caught:
+        await build_py(source)
+    (found,) = caught.value.diagnostics
+    assert (found.line, found.message) == (2, "'192.168.1.XXX' is no address yet")
+
+
+async def test_a_number_that_is_no_port_is_none(build_py: Build) -> None:
+    source = f"""{SOCKET}def ask(host, port=0):
+    sock.connect((host, port or 1883))
+ask("api.example.org")
+ask("api.example.org", 70000)
+"""
+    assert (await build_py(source)).network.hosts == ("api.example.org:1883",)
+
+
 @pytest.mark.parametrize(
     ("text", "host"),
     [
@@ -129,6 +146,8 @@ async def test_a_port_that_is_made_at_run_time_is_refused(build_py: Build) -> No
         ("broker.example.org:1884", HostText("broker.example.org", 1884)),
         ("api.example.org", HostText("api.example.org")),
         ("10.1.2.3", HostText("10.1.2.3")),
+        ("192.168.1.xxx", None),
+        ("http://192.168.1.x/", None),
         ("http://", None),
         ("http://%s/", None),
         ("http://127.0.0.1/", None),

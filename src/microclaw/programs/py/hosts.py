@@ -14,6 +14,7 @@ _URL: Final = re.compile(
 _HOST_PORT: Final = re.compile(r"(?P<host>[^/:\s]+):(?P<port>\d{1,5})")
 _NAME: Final = re.compile(r"(?=.{1,253}$)(?:[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?\.)*[a-z][a-z0-9-]*[a-z0-9]", re.I)
 _ADDRESS: Final = re.compile(r"(?:\d{1,3}\.){3}\d{1,3}")
+_PLACEHOLDER: Final = re.compile(r"(?:[\dx]{1,3}\.){3}[\dx]{1,3}", re.IGNORECASE)
 _MAX_PORT: Final = 65535
 _FIRST_MULTICAST: Final = 224
 _END_WORDS: Final = """
@@ -39,7 +40,7 @@ def host_of_text(text: str, *, is_whole: bool = True) -> HostText | None:
     if url is not None:
         return _host_of_url(url, is_whole=is_whole)
     pair = _HOST_PORT.fullmatch(text)
-    if pair is not None and _has_known_form(pair["host"]) and _is_port(int(pair["port"])):
+    if pair is not None and _has_known_form(pair["host"]) and is_port(int(pair["port"])):
         return HostText(pair["host"].lower(), int(pair["port"]))
     if is_whole and _has_known_form(text):
         return HostText(text.lower())
@@ -52,11 +53,22 @@ def is_computed_url(text: str) -> bool:
     return url is not None and url["scheme"].lower() in _SCHEME_PORTS and not is_host(url["host"])
 
 
+def is_placeholder(text: str) -> bool:
+    """Return True for an address in which something stands for numbers, as in tutorials: 192.168.1.xxx."""
+    return _PLACEHOLDER.fullmatch(text) is not None and _ADDRESS.fullmatch(text) is None
+
+
 def is_host(text: str) -> bool:
     """Return True for any name or address of another machine, also one without a point."""
+    if is_placeholder(text):
+        return False
     if _ADDRESS.fullmatch(text):
         return _is_of_machine(text)
     return _NAME.fullmatch(text) is not None and text.lower() != "localhost"
+
+
+def is_port(number: int) -> bool:
+    return 0 < number <= _MAX_PORT
 
 
 def _host_of_url(url: re.Match[str], *, is_whole: bool) -> HostText | None:
@@ -69,7 +81,7 @@ def _host_of_url(url: re.Match[str], *, is_whole: bool) -> HostText | None:
     port = _SCHEME_PORTS[scheme]
     if url["port"]:
         port = int(url["port"])
-    if not _is_port(port):
+    if not is_port(port):
         return None
     return HostText(url["host"].lower(), port)
 
@@ -89,7 +101,3 @@ def _is_of_machine(address: str) -> bool:
     parts = [int(part) for part in address.split(".")]
     is_plain = 0 < parts[0] < _FIRST_MULTICAST and parts[0] != 127
     return is_plain and max(parts) <= 255 and parts[3] != 255
-
-
-def _is_port(number: int) -> bool:
-    return 0 < number <= _MAX_PORT

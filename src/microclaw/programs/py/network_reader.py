@@ -15,7 +15,7 @@ from msgspec import Struct
 from microclaw.network_use import NO_NETWORK, NetworkUse
 from microclaw.programs.py.callgraph import PyCallGraph, named_values
 from microclaw.programs.py.drivers import board_module
-from microclaw.programs.py.hosts import HostText, host_of_text, is_computed_url, is_host
+from microclaw.programs.py.hosts import HostText, host_of_text, is_computed_url, is_host, is_placeholder, is_port
 from microclaw.programs.py.reached_calls import reached_calls
 from microclaw.programs.py.scopes import Binding
 from microclaw.programs.py.source import Findings
@@ -37,11 +37,12 @@ class NetworkReading(Struct):
     """The network of a program.
 
     `client` is the first call that connects to a host which the text does not have, `server` that listens at such a
-    port; None if there is none that a run may come to.
+    port; None if there is none that a run may come to. `placeholder` is an address of a tutorial that is no address.
     """
 
     use: NetworkUse = NO_NETWORK
     client: ast.Call | None = None
+    placeholder: ast.Constant | None = None
     server: ast.Call | None = None
 
 
@@ -55,6 +56,7 @@ def read_network(graph: PyCallGraph) -> NetworkReading:
     reading = NetworkReading(NetworkUse(reader.host_list(), tuple(sorted(reader.ports))))
     if not reading.use.hosts:
         reading.client = _first_reached(reader.clients, graph)
+        reading.placeholder = reader.placeholder
     if not reading.use.ports:
         reading.server = _first_reached(reader.servers, graph)
     return reading
@@ -62,7 +64,10 @@ def read_network(graph: PyCallGraph) -> NetworkReading:
 
 def check_network(reading: NetworkReading, hosts: Sequence[str], findings: Findings) -> None:
     """Find a program whose text does not say with whom it talks; `hosts` are those that its owner names."""
-    if reading.client is not None and not hosts:
+    if reading.client is not None and reading.placeholder is not None and not hosts:
+        message = f"{ast.unparse(reading.placeholder)} is no address yet"
+        findings.error(reading.placeholder, message, "write the address of your own server there")
+    elif reading.client is not None and not hosts:
         hint = 'write the address into the program, or name it when you install it: --hosts "HOST:PORT"'
         findings.error(reading.client, _COMPUTED, hint, _BEFORE)
     if reading.server is not None:
@@ -103,6 +108,7 @@ class _Reader:
         self.ports: set[int] = set()
         self.clients: list[ast.Call] = []
         self.servers: list[ast.Call] = []
+        self.placeholder: ast.Constant | None = None
         # None among the ports of a host: every port.
         self._hosts: dict[str, set[int | None]] = {}
         self._texts: set[str] = set()
@@ -134,7 +140,9 @@ class _Reader:
             # A docstring, or an address of the board itself.
             if isinstance(parent, ast.Expr) or self._is_own_address(node):
                 continue
-            if isinstance(parent, ast.JoinedStr):
+            if is_placeholder(_as_text(node.value)):
+                self.placeholder = node
+            elif isinstance(parent, ast.JoinedStr):
                 if parent.values[0] is node:
                     self._read_text(node.value, is_whole=False)
             else:
@@ -233,10 +241,10 @@ class _Reader:
     # Values
 
     def _numbers(self, nodes: Iterable[ast.expr]) -> list[int]:
-        """Return the whole numbers that expressions may be."""
+        """Return the ports that expressions may be."""
         numbers = []
         for value in self._values(nodes):
-            if isinstance(value, int) and not isinstance(value, bool):
+            if isinstance(value, int) and is_port(value):
                 numbers.append(value)
         return numbers
 
