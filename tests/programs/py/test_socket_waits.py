@@ -91,6 +91,7 @@ asyncio.run(main())
         ("import ssl\n", "https://"),
         ("import espnow\n", "umqtt.simple"),
         ("import bluetooth\n", "Wi-Fi"),
+        ("from microdot import Microdot\n", "from microclaw import web"),
     ],
 )
 async def test_what_no_program_may_have_of_the_network_is_refused_with_the_way_that_exists(
