@@ -18,7 +18,8 @@ COUNT: Final = 80
 MOST_GROWTH: Final = 2.2
 MOST_OF_FILES: Final = 1.5
 HEAD: Final = (
-    "import time\nfrom machine import Pin\nled = Pin(4, Pin.OUT)\nn = 4\nclass A:\n    pass\na = A()\nb = led\n"
+    "import socket\nimport time\nfrom machine import Pin\nsock = socket.socket()\nled = Pin(4, Pin.OUT)\nn = 4\n"
+    "class A:\n    pass\na = A()\nb = led\n"
 )
 SHAPES: Final[dict[str, Callable[[int], str]]] = {
     "name": lambda i: f"n = {4 + i % 2}\nled = Pin(n, Pin.OUT)\nled.on()\n",
@@ -28,6 +29,10 @@ SHAPES: Final[dict[str, Callable[[int], str]]] = {
     "lambda": lambda _: "f = lambda x: time.sleep(x)\nf(1)\n",
     "decorated": lambda i: f"def d(f):\n    return f\n@d\ndef f{i}():\n    time.sleep(1)\nf{i}()\n",
     "same method": lambda i: f"class C{i}:\n    def run(self):\n        time.sleep(1)\ndef f{i}(x):\n    x.run()\n",
+    "address": lambda i: f"host = 'h{i}.example.org'\nport = {i + 1}\nsock.connect((host, port))\nsock.read(5)\n",
+    "addresses": lambda i: (
+        f"place = ('h{i}.example.org', {i + 1})\nother = place\nplace = other\nsock.connect(place)\n"
+    ),
     "generator": lambda i: f"def g{i}():\n    time.sleep_ms(n)\n    yield 1\n",
 }
 

@@ -28,7 +28,8 @@ _EVERYWHERE: Final = frozenset({"", "0.0.0.0"})  # noqa: S104  what a program li
 _OWN_ADDRESS: Final = frozenset({"ifconfig", "ipconfig", "config", "hostname"})
 """Methods whose texts are addresses and names of the board itself."""
 _SERVERS: Final = frozenset({"run", "start_server"})
-_MAX_DEPTH: Final = 6
+_MAX_PORTS: Final = 8
+"""More ports of one host are all of them."""
 _COMPUTED: Final = "the hosts that this program talks to are not in its text"
 _BEFORE: Final = "its owner sees them before it is installed, and the board holds it to them"
 
@@ -112,6 +113,7 @@ class _Reader:
         # None among the ports of a host: every port.
         self._hosts: dict[str, set[int | None]] = {}
         self._texts: set[str] = set()
+        self._read: set[tuple[object, ...]] = set()
         self._has_computed_url = False
 
     def host_list(self) -> tuple[str, ...]:
@@ -194,7 +196,11 @@ class _Reader:
 
     def _read_pair(self, hosts: Sequence[ast.expr], ports: Sequence[ast.expr], default: int | None = None) -> None:
         """Note the hosts with each of the ports; without a known port every port of them, or the default."""
+        if not self._is_new(*hosts, *ports):
+            return
         numbers = self._numbers(ports)
+        if len(numbers) > _MAX_PORTS:
+            numbers = []
         texts = [_as_text(value) for value in self._values(hosts) if isinstance(value, str | bytes)]
         for text in texts:
             if text in _EVERYWHERE:
@@ -212,7 +218,9 @@ class _Reader:
         self._read_pair(hosts, ports, _MQTT_PORT)
 
     def _read_socket(self, call: ast.Call, word: str) -> None:
-        pairs = [value for value in self._expressions(call.args) if isinstance(value, ast.Tuple)]
+        pairs: list[ast.Tuple] = []
+        if self._is_new(call.func, *call.args):
+            pairs += [value for value in self._expressions(call.args) if isinstance(value, ast.Tuple)]
         for pair in pairs:
             if word == "bind":
                 self.ports.update(self._numbers(pair.elts[1:2]))
@@ -240,6 +248,25 @@ class _Reader:
 
     # Values
 
+    def _is_new(self, *nodes: ast.expr) -> bool:
+        """Return True the first time for expressions that lead to the same values: a program may have thousands."""
+        keys = tuple(map(self._key, nodes))
+        is_new = keys not in self._read
+        self._read.add(keys)
+        return is_new
+
+    def _key(self, node: ast.expr) -> object:
+        """Return what is the same for expressions that lead to the same values."""
+        match node:
+            case ast.Name():
+                return id(self._graph.scopes.bindings(node))
+            case ast.Attribute(attr=name):
+                return name
+            case ast.Constant(value=value):
+                return type(value), value
+            case _:
+                return id(node)
+
     def _numbers(self, nodes: Iterable[ast.expr]) -> list[int]:
         """Return the ports that expressions may be."""
         numbers = []
@@ -254,13 +281,16 @@ class _Reader:
 
     def _expressions(self, nodes: Iterable[ast.expr]) -> list[ast.expr]:
         """Return what expressions may be, as far as names, attributes and parameters lead to it."""
-        expressions = []
-        waiting = [(node, 0) for node in nodes]
+        expressions: list[ast.expr] = []
+        seen: set[object] = set()
+        waiting = [*nodes]
         while waiting:
-            node, depth = waiting.pop()
-            expressions.append(node)
-            if depth < _MAX_DEPTH:
-                waiting += [(source, depth + 1) for source in self._sources(node)]
+            node = waiting.pop()
+            key = self._key(node)
+            if key not in seen:
+                seen.add(key)
+                expressions.append(node)
+                waiting += self._sources(node)
         return expressions
 
     def _sources(self, node: ast.expr) -> Iterator[ast.expr]:
