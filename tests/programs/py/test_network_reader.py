@@ -7,7 +7,7 @@ from tests.programs.py.conftest import Build
 
 from microclaw.errors import BuildError
 from microclaw.network_use import NO_NETWORK, NetworkUse
-from microclaw.programs.py.hosts import HostText, host_of_text
+from microclaw.programs.host_texts import HostText, host_of_text
 
 SOCKET = "import socket\nsock = socket.socket()\n"
 

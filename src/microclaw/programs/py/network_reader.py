@@ -13,9 +13,9 @@ from typing import Final
 from msgspec import Struct
 
 from microclaw.network_use import NO_NETWORK, NetworkUse
+from microclaw.programs.host_texts import HostText, host_of_text, is_computed_url, is_host, is_placeholder, is_port
 from microclaw.programs.py.callgraph import PyCallGraph, named_values
 from microclaw.programs.py.drivers import board_module
-from microclaw.programs.py.hosts import HostText, host_of_text, is_computed_url, is_host, is_placeholder, is_port
 from microclaw.programs.py.reached_calls import reached_calls
 from microclaw.programs.py.scopes import Binding
 from microclaw.programs.py.source import Findings

@@ -52,6 +52,7 @@ from microclaw.programs.wasm.diagnostics import (
     read_compiler_output,
 )
 from microclaw.programs.wasm.follow_up_errors import errors_of, folded
+from microclaw.programs.wasm.host_names import find_network
 from microclaw.programs.wasm.inspect import Module, parse_module
 from microclaw.programs.wasm.libraries import build_glue, headers_hash
 from microclaw.programs.wasm.llmos import llmos_notes, llmos_sensors
@@ -386,6 +387,7 @@ def _checked_image(build: _Build, board: BoardProfile, text: SourceText, name: s
             *find_wired_parts(build.marks, build.values),
             *find_bus_parts(text, build.marks, build.values, board),
         ),
+        network=find_network(module),
         compiler=compiler,
         cached=build.cached,
         compile_ms=build.took_ms,
