@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Annotated, Any, Generic, TypeAlias, TypeVar
 
 import msgspec
@@ -70,6 +70,8 @@ class _ActTool(Struct, frozen=True):
         hooks: dict[str, Any] = {}
         if act.before is not None:
             hooks["required_permission"] = self._weigh
+        if form.describe is not None:
+            hooks["describe"] = self._describe
         if form.try_planned is not None:
             hooks["try_planned"] = self._try_planned
         has_words = act.words is not None and not act.previews
@@ -112,6 +114,10 @@ class _ActTool(Struct, frozen=True):
         assert self.act.before is not None
         use = self._use(device, arguments, context)
         return await self.act.before(self.service, use.context, **use.values) or self.act.permission
+
+    async def _describe(self, device: Device, arguments: Struct, context: ToolContext) -> Sequence[str]:
+        assert self.form.describe is not None
+        return await self.form.describe(self._use(device, arguments, context))
 
     async def _try_planned(self, device: Device, arguments: Struct, context: ToolContext) -> str | None:
         assert self.form.try_planned is not None

@@ -93,7 +93,8 @@ def device_tool(  # noqa: PLR0913, PLR0917, RUF100
 ) -> Tool[P]:
     """Make a tool whose `run` and `hooks` get the device that the arguments mean; its name is in the result.
 
-    `words` is the question of an approval: with the arguments in braces, and {device}. Its lines describe the device.
+    `words` is the question of an approval: with the arguments in braces, and {device}. Its lines describe the device;
+    those of the hook `describe` follow.
     """
 
     def device_for(arguments: Any, context: ToolContext) -> Device:
@@ -109,17 +110,28 @@ def device_tool(  # noqa: PLR0913, PLR0917, RUF100
         return replace(output, fields={"success": True, "device": device.name, **output.fields})
 
     async def describe(arguments: P, context: ToolContext) -> tuple[str, ...]:
-        return (device_line(device_for(arguments, context)),)
+        return await _describe(device_for(arguments, context), arguments, context, describe_more)
 
+    describe_more = hooks.pop("describe", None)
     wrapped: dict[str, Any] = {"complete": complete, "has_preview": has_preview}
-    for key, hook in hooks.items():
-        wrapped[key] = with_device(hook)
+    wrapped |= {key: with_device(hook) for key, hook in hooks.items()}
     if permission is not Permission.READ:
         wrapped["describe"] = describe
     if words is not None:
         format_words = partial(_format_words, words)
         wrapped["words"] = lambda arguments, context, _: format_words(device_for(arguments, context), arguments)
     return Tool(name, description, parameters, permission, effect, run_on_device, **wrapped)
+
+
+async def _describe(
+    device: Device,
+    arguments: P,
+    context: ToolContext,
+    describe_more: Callable[[Device, P, ToolContext], Awaitable[Any]] | None,
+) -> tuple[str, ...]:
+    if describe_more is None:
+        return (device_line(device),)
+    return (device_line(device), *await describe_more(device, arguments, context))
 
 
 def _format_words(words: str | Callable[[Device, P], str], device: Device, arguments: P) -> str:

@@ -82,7 +82,8 @@ class ToolForm(Struct, frozen=True):
     device is named, the only one that has the program is used.
 
     These get the model's ToolUse (registry/act_tool.py): `output` makes the tool's result of the operation's own one,
-    `failed` notes the error that ended it, `try_planned` is as in Tool.
+    `failed` notes the error that ended it, `try_planned` is as in Tool, and the lines of `describe` follow those about
+    the device in a question.
     """
 
     name: str
@@ -97,6 +98,7 @@ class ToolForm(Struct, frozen=True):
     output: Callable[..., Awaitable[Any]] | None = None
     failed: Callable[..., Awaitable[None]] | None = None
     try_planned: Callable[..., Awaitable[str | None]] | None = None
+    describe: Callable[..., Awaitable[Sequence[str]]] | None = None
 
 
 PLAIN_ANSWER: Final = HttpAnswer()

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from microclaw.network_use import NetworkUse
     from microclaw.programs.building import ProgramImage
     from microclaw.programs.changes.catalogue import AppListing
-    from microclaw.programs.changes.deployment import ChangeResult, Deployment
+    from microclaw.programs.changes.deployment import ChangeRequest, ChangeResult, Deployment
     from microclaw.programs.changes.operations import ProgramContext
     from microclaw.programs.changes.results import AppCondition, AppWithSource
     from microclaw.programs.proof.expectation_result import ExpectationResult
@@ -126,6 +126,19 @@ def _store_may_fail() -> Iterator[None]:
         _log.warning("a draft was not kept or removed: %s", exc.message)
 
 
+async def _describe_network(use: ProgramUse) -> tuple[str, ...]:
+    """Return the line of what the program does on the network, none if it does nothing there or cannot be built."""
+    apps = use.service.apps
+    try:
+        image = await apps.changes.build(use.device, _planned_request(use), lambda _step: None)
+    except MicroclawError:
+        # The call itself reports it.
+        return ()
+    if not image.network.text:
+        return ()
+    return (f"network of {image.name}: {image.network.text}",)
+
+
 async def _try_deployment(use: ProgramUse) -> str | None:
     """Build, check and try the program; return what the trial has not of it.
 
@@ -133,8 +146,15 @@ async def _try_deployment(use: ProgramUse) -> str | None:
     """
     from microclaw.programs.changes.program_state import recall_program
 
+    apps = use.service.apps
+    there = await recall_program(apps.change_log, use.device, use.values["name"])
+    prepared = await apps.changes.prepare(_planned_request(use), use.context.report, replace(there, wanted=()))
+    return prepared.trial.untried
+
+
+def _planned_request(use: ProgramUse) -> ChangeRequest:
     values = use.values
-    request = program_request(
+    return program_request(
         use.device.device_id,
         values["name"],
         source=values["source"],
@@ -144,10 +164,6 @@ async def _try_deployment(use: ProgramUse) -> str | None:
         optimization=values["optimization"],
         hosts=values["hosts"],
     )
-    apps = use.service.apps
-    there = await recall_program(apps.change_log, use.device, values["name"])
-    prepared = await apps.changes.prepare(request, use.context.report, replace(there, wanted=()))
-    return prepared.trial.untried
 
 
 async def _listed(use: ProgramUse, listings: Sequence[AppListing]) -> ToolOutput:
@@ -351,6 +367,7 @@ DEPLOY: Final = ToolForm(
     output=_deployed,
     failed=_keep_draft,
     try_planned=_try_deployment,
+    describe=_describe_network,
 )
 QUERY: Final = ToolForm(
     "query-wasm-apps",

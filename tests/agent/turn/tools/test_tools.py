@@ -18,6 +18,7 @@ from microclaw.host.auth.approvals import MAX_ACTION_CHARS, Approvals
 from microclaw.host.auth.approved_act import PendingApproval
 from microclaw.host.auth.gate import Gate
 from microclaw.host.operations.tool import ToolContext, ToolResult
+from microclaw.network_use import NO_NETWORK
 from microclaw.programs.changes.catalogue import AppListing
 from microclaw.programs.changes.claims import PinConflict
 from microclaw.programs.changes.deployment import ChangeRequest
@@ -29,7 +30,9 @@ OFFERS = frozenset({"gpio.get", "gpio.set", "pwm.set", "apps.install", "apps.rem
 
 def listing(name: str, condition: AppCondition, *, foreign: bool = False) -> AppListing:
     given: Any = dict.fromkeys(AppFacts.__struct_fields__) | {"name": name, "condition": condition, "foreign": foreign}
-    return AppListing(**given | {"heap_bytes": 8192, "pins": (2,), "is_away": condition == "unreachable"})
+    return AppListing(
+        **given | {"heap_bytes": 8192, "pins": (2,), "network": NO_NETWORK, "is_away": condition == "unreachable"}
+    )
 
 
 async def decided(

@@ -49,11 +49,29 @@ class _Many(Struct, frozen=True):
     def calls(self, asked: ManyParameters) -> dict[Device, list[Any]]:
         return choose_calls(asked, self.tools, self.devices)
 
-    async def asks(self, asked: ManyParameters, _: ToolContext) -> bool:
-        return not BOARD_TOOLS[asked.tool].reads and len(self.calls(asked)) > 1
+    async def asks(self, asked: ManyParameters, context: ToolContext) -> bool:
+        if BOARD_TOOLS[asked.tool].reads:
+            return False
+        return len(self.calls(asked)) > 1 or await self._has_network(asked, context)
 
-    async def describe(self, asked: ManyParameters, _: ToolContext) -> tuple[str, ...]:
-        return tuple(map(device_line, self.calls(asked)))
+    async def describe(self, asked: ManyParameters, context: ToolContext) -> tuple[str, ...]:
+        lines = list(map(device_line, self.calls(asked)))
+        return (*lines, *await self._network_lines(asked, context))
+
+    async def _network_lines(self, asked: ManyParameters, context: ToolContext) -> tuple[str, ...]:
+        """Return what the programs of these calls do on the network, each line once."""
+        describe = self.tools[asked.tool].describe
+        if asked.tool != "deploy-wasm-app" or describe is None:
+            return ()
+        lines: dict[str, None] = {}
+        for device, calls in self.calls(asked).items():
+            for call in calls:
+                described = await describe(call, context)
+                lines |= dict.fromkeys(line for line in described if line != device_line(device))
+        return tuple(lines)
+
+    async def _has_network(self, asked: ManyParameters, context: ToolContext) -> bool:
+        return bool(await self._network_lines(asked, context))
 
     async def objections(self, asked: ManyParameters, context: ToolContext) -> tuple[str, ...]:
         """Return those of all boards. The error of a board is in its outcome; raises it only if all have one."""
@@ -81,7 +99,7 @@ class _Many(Struct, frozen=True):
         """Return the highest permission that a board needs."""
         calls = self.calls(asked)
         weigh = self.tools[asked.tool].required_permission
-        if asked.tool == "deploy-wasm-app" and len(calls) > 1:
+        if asked.tool == "deploy-wasm-app" and (len(calls) > 1 or await self._has_network(asked, context)):
             return Permission.RISKY
         if weigh is None:
             return Permission.ACT
