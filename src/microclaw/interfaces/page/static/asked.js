@@ -2,6 +2,7 @@
 
 import { part } from "./api.js";
 import { BoardDrawing } from "./drawing.js";
+import { networkText } from "./home.js";
 import { Problem, prose, useFetched } from "./parts.js";
 import { TrialView, TrialWords } from "./timeline.js";
 import { html } from "./vendor/htm-preact.module.js";
@@ -32,6 +33,7 @@ export function AskedProgram({ id }) {
   return html`<div class="asked">
     <p><b>${name}</b> on ${device}, sha256 <code>${program.sha256.slice(0, 12)}</code>${replaces
       ? html`, in place of <code>${replaces.slice(0, 12)}</code>` : ", which is new there"}</p>
+    ${networkText(program.network) && html`<p>It ${networkText(program.network)}.</p>`}
     ${pins.length > 0 && html`<${AskedPins} device=${device} name=${name} pins=${pins} />`}
     ${edges.length > 0 && html`<h3>What its trial did, and the board shall do</h3>
       <${TrialView} trial=${edges} board=${[]} untilMs=${untilMs} label="edges of the trial, from the program's start" />

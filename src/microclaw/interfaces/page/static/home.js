@@ -121,6 +121,13 @@ export function firmwareText(device) {
   return device.kinds.includes("py") ? "microclaw (MicroPython)" : "ESP-WASMachine";
 }
 
+/** What a program may do on the network. @param {{hosts: string[], ports: number[]} | undefined} network */
+export function networkText(network) {
+  const hosts = network?.hosts.length ? `talks to ${network.hosts.join(", ")}` : "";
+  const ports = network?.ports.length ? `opens port ${network.ports.join(", ")}` : "";
+  return [hosts, ports].filter(Boolean).join(", ");
+}
+
 /** @param {number[]} pins */
 export function pinsText(pins) {
   return pins.length === 0 ? "" : `pin${pins.length > 1 ? "s" : ""} ${pins.join(", ")}`;
