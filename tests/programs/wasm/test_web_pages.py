@@ -8,7 +8,9 @@ from typing import Any
 
 import pytest
 
+from microclaw.errors import BuildError
 from microclaw.hardware.boards.profile import BoardProfile
+from microclaw.programs.wasm.refusals import refusal_of
 from microclaw.virtual.board import Board
 from microclaw.virtual.firmware.app_manager import AppManager
 from microclaw.virtual.virtual_clock import VirtualClock
@@ -290,3 +292,34 @@ async def test_the_build_says_where_the_pages_are(compile_c: Any) -> None:
     assert any(text.startswith("no port opens on the board") for text in messages)
     assert any("signed in" in text for text in messages)
     assert sum("http://HOST:8080/app/lamp/" in text for text in messages) == 2
+
+
+@pytest.mark.parametrize(
+    ("line", "reason_id"),
+    [
+        ("WiFi.mode(WIFI_AP_STA);", "access point"),
+        ('WiFi.softAP("a", "b");', "access point"),
+        ("WiFi.SSID(2);", "Wi-Fi settings"),
+        ('WiFiClient().connect("h", 80);', "raw connections"),
+        ("secure.setInsecure();", "unverified TLS"),
+        ('secure.setCertificate("");', "client certificates"),
+        ('pages.on("/", HTTP_POST, []() {}, []() {});', "files of pages"),
+        ('pages.serveStatic("/", LittleFS, "/");', "files of pages"),
+        ('async.serveStatic("/", LittleFS, "/");', "files of pages"),
+        ('async.on("/", 1, [](AsyncWebServerRequest *r) { r->send(LittleFS, "/a", "text/html"); });', "files of pages"),
+        ('AsyncWebSocket ws("/ws");', "web sockets"),
+        ("WiFiUDP().begin(123);", "UDP"),
+    ],
+)
+async def test_what_the_firmware_keeps_is_refused_with_the_way_that_exists(
+    compile_c: Any, line: str, reason_id: str
+) -> None:
+    source = (
+        "#include <WiFi.h>\n#include <WebServer.h>\n#include <ESPAsyncWebServer.h>\n#include <LittleFS.h>\n"
+        "#include <WiFiClientSecure.h>\nWiFiClientSecure secure;\nWebServer pages;\nAsyncWebServer async(80);\n"
+        f"void setup() {{ {line} }}\nvoid loop() {{}}\n"
+    )
+    with pytest.raises(BuildError) as caught:
+        await compile_c(source, language="sketch")
+    advice = refusal_of(reason_id)
+    assert (caught.value.diagnostics[0].hint, caught.value.diagnostics[0].line) == (advice.hint, 9)

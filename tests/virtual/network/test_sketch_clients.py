@@ -176,3 +176,24 @@ async def test_states_of_a_client_that_cannot_connect(make_bench: MakeBench) -> 
     source = MQTT.replace("PORT", "9").replace("MORE", "")
     await bench.run(source, language="sketch", heap_bytes=HEAP_BYTES)
     bench.wait_line("state -2")
+
+
+async def test_tls_trusts_the_authority_that_the_sketch_names(make_bench: MakeBench, broker: Broker) -> None:
+    authority = broker.ca_file.read_text(encoding="utf-8").replace("\n", "\\n")
+    source = f"""
+#include <PubSubClient.h>
+#include <WiFiClientSecure.h>
+WiFiClientSecure network;
+PubSubClient client(network);
+void setup() {{
+    client.setServer("localhost", {broker.tls_port});
+    Serial.printf("without %d\\n", client.connect("board"));
+    network.setCACert("{authority}");
+    Serial.printf("with %d\\n", client.connect("board"));
+}}
+void loop() {{ delay(1000); }}
+"""
+    bench = make_bench()
+    await bench.run(source, language="sketch", heap_bytes=HEAP_BYTES)
+    bench.wait_line("with 1")
+    assert "without 0" in bench.lines()
