@@ -196,6 +196,14 @@ mqtt home/temperature ~ "20.50" every 1 s
     assert trial.proof == "met in the trial", (trial.error, trial.log[:5])
 
 
+async def test_messages_that_loop_does_not_take_in_time_are_told_as_lost(build_cache: Path) -> None:
+    source = LAMP.replace("    client.loop();", "    delay(5000);\n    client.loop();").replace("    delay(50);\n", "")
+    lines = ["mqtt broker mqtt.example.org", *(f'at 2 s mqtt home/lamp "{number}"' for number in range(11))]
+    lines += ['log ~ "PubSubClient: 3 messages were lost: .*"', 'mqtt home/lamp/state 8 times ~ "[0-7]"', "for 6 s"]
+    trial = await tried(source, build_cache, "\n".join(lines))
+    assert trial.proof == "met in the trial", (trial.error, trial.log[:5])
+
+
 async def test_a_page_with_a_switch(build_cache: Path) -> None:
     expect = """
 at 1 s http GET :80/ -> 200 ~ "is off"
