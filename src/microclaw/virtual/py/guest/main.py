@@ -22,11 +22,11 @@ import time  # noqa: E402
 from binascii import a2b_base64, b2a_base64  # noqa: E402
 
 import _board  # noqa: E402
-import app_page  # noqa: E402
 import host_link  # noqa: E402
 import modules  # noqa: E402
 import program  # noqa: E402
 import program_time  # noqa: E402
+from binding import once  # noqa: E402
 from board import Board  # noqa: E402
 from errors import CallError  # noqa: E402
 from runner import Runner  # noqa: E402
@@ -102,7 +102,8 @@ class Pages:
 async def page(params):
     if "data" in params:
         params["request"] = params["data"]
-    piece = await app_page.apps_page(Pages, params)
+    # Read in for each call, as it holds the netport that the programs have now.
+    piece = await once("app_page").apps_page(Pages, params)
     piece["answer"] = b2a_base64(piece["answer"]).decode()
     return piece
 
