@@ -12,7 +12,7 @@ from http.client import HTTPConnection, HTTPMessage
 from pathlib import Path
 
 import pytest
-from tests.stories.conftest import running_host
+from tests.stories.conftest import joined_board, running_host
 
 from microclaw.host.auth import operations as people
 from microclaw.host.operations.client import Client
@@ -185,3 +185,33 @@ def test_an_address_with_a_token_opens_one_page_until_it_is_ended(pages: PagesHo
     assert pages.ask("GET", f"/{path}state").status == 401
     shown = pages.client.call(programs.show, device="virtual-1", name="lamp")
     assert shown.page == "/app/lamp@virtual-1/"
+
+
+SERVER = """
+import socket
+s = socket.socket()
+s.bind(("", 80))
+s.listen(5)
+while True:
+    c, a = s.accept()
+    request = c.recv(1024)
+    c.send("HTTP/1.1 200 OK\\nContent-Type: text/plain\\nConnection: close\\n\\n")
+    c.sendall(request.split(b" ")[1] + b" " + b"x" * 3000)
+    c.close()
+"""
+
+
+def test_a_python_programs_own_server_is_at_the_same_kind_of_address(tmp_path: Path) -> None:
+    program = tmp_path / "server.py"
+    program.write_text(SERVER)
+    with running_host(tmp_path / "home") as host, joined_board(host, "desk"):
+        ran = host.run("run", str(program), "-d", "desk", "--yes")
+        assert ran.code == 0, ran.err
+        client = Client(Path(host.facts["control"]))
+        address, _, path = client.call(give_page, name="server").url.removeprefix("http://").partition("/")
+        pages = PagesHost(address, client)
+        for name in ("a", "b"):
+            answer = pages.ask("GET", f"/{path}{name}")
+            assert (answer.status, answer.body) == (200, f"/{name} " + "x" * 3000)
+        client.call(programs.stop, device="desk", name="server")
+        assert pages.ask("GET", f"/{path}a").status in (404, 502)

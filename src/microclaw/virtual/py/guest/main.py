@@ -102,8 +102,12 @@ class Pages:
 async def page(params):
     if "data" in params:
         params["request"] = params["data"]
-    # Read in for each call, as it holds the netport that the programs have now.
-    piece = await once("app_page").apps_page(Pages, params)
+    module = sys.modules.get("app_page")
+    # It must have the netport that the programs have now.
+    if module is None or module.netport is not sys.modules.get("netport"):
+        module = once("app_page")
+        sys.modules["app_page"] = module
+    piece = await module.apps_page(Pages, params)
     piece["answer"] = b2a_base64(piece["answer"]).decode()
     return piece
 
