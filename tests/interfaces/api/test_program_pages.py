@@ -154,6 +154,13 @@ def test_programs_that_answer_badly_are_told_in_words(pages: PagesHost) -> None:
     assert pages.raw(b"GET /app/..%2fv1/me HTTP/1.1\r\nHost: " + pages.address.encode() + b"\r\n\r\n") == 401
 
 
+def test_a_silent_program_gets_504_and_is_asked_again(pages: PagesHost) -> None:
+    path = pages.ticket_path()
+    silent = pages.ask("GET", f"{path}silent")
+    assert (silent.status, "gave no answer" in silent.body) == (504, True)
+    assert pages.ask("GET", f"{path}state").status == 200
+
+
 def test_fifty_clients_at_once_are_answered_or_told_to_come_again(pages: PagesHost) -> None:
     path = pages.ticket_path()
 
