@@ -16,6 +16,11 @@ SOURCE = (Path(__file__).parents[2] / "vectors" / "pages.c").read_text()
 
 def test_a_sketchs_page_works_and_is_kept_away_from_the_host(host: PageHost, page: Page) -> None:
     host.client.call(programs.install, device="virtual-2", name="pages", source=SOURCE, heap_bytes=16_384, force=True)
+    page.goto(f"{host.url}/boards/virtual-2/programs/pages")
+    with page.expect_popup() as opened:
+        page.get_by_role("link", name="Open its page").click()
+    expect(opened.value.locator("#state")).to_have_text("off by GET")
+    opened.value.close()
     sent: list[tuple[str, str]] = []
     # Chromium alone knows which cookies it sends.
     session = page.context.new_cdp_session(page)

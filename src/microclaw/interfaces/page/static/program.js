@@ -25,9 +25,8 @@ export function Program({ device, name }) {
     <h2>${name} ${app && html`<${Badge} state=${app.condition} />`}</h2>
     ${app ? html`<p class="quiet">${[app.kind, size(app.size_bytes ?? shown?.size_bytes), app.heap_bytes && `heap ${size(app.heap_bytes)}`,
         pinsText(app.pins), networkText(app.network)].filter(Boolean).join(" · ")}
-        ${app.installed_ms && html` · since <${Moment} at=${app.installed_ms} />`}</p>`
+        ${app.installed_ms && html` · since <${Moment} at=${app.installed_ms} />`} ${shown?.page && html` · <a href=${BASE + shown.page} target="_blank" rel="noopener">Open its page</a>`}</p>`
       : html`<p>There is no program ${name} on ${device} now.</p>`}
-    ${app && shown?.page && html`<p><a href=${BASE + shown.page} target="_blank" rel="noopener">Open its page</a></p>`}
     ${app?.error && html`<p class="warning">${prose(app.error)}</p>`}
     <${ProgramActs} device=${device} name=${name} app=${app} changes=${changes} />
     ${app && html`<${Problem} error=${error} />`}
