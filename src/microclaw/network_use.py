@@ -6,8 +6,12 @@ It is read from the program's source, shown to its owner, stored with the progra
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Final
 
 from msgspec import Struct
+
+MAX_HOSTS: Final = 16
+"""The most that a program may talk to (firmware/fw/net_rules.py)."""
 
 
 class NetworkUse(Struct, frozen=True):

@@ -11,8 +11,8 @@ from ipaddress import AddressValueError, IPv4Address, IPv4Network
 from typing import Final
 
 from microclaw.errors import ConfigError, DeployRejected
+from microclaw.network_use import MAX_HOSTS
 
-MAX_HOSTS: Final = 16
 _MAX_NAME_CHARS: Final = 253
 _MAX_PORT: Final = 65_535
 _LABEL: Final = r"[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?"

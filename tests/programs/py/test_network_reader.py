@@ -128,6 +128,13 @@ async def test_an_address_of_a_tutorial_must_be_written_out(build_py: Build) -> 
     assert (found.line, found.message) == (2, "'192.168.1.XXX' is no address yet")
 
 
+async def test_more_hosts_than_a_board_holds_are_refused(build_py: Build) -> None:
+    hosts = [f"h{number}.example.org" for number in range(17)]
+    with pytest.raises(BuildError) as caught:
+        await build_py(f"{SOCKET}for host in {hosts}:\n    sock.connect((host, 80))\n")
+    assert caught.value.diagnostics[0].message == "the text names 17 hosts; 16 is the limit"
+
+
 async def test_a_number_that_is_no_port_is_none(build_py: Build) -> None:
     source = f"""{SOCKET}def ask(host, port=0):
     sock.connect((host, port or 1883))

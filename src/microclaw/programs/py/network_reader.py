@@ -12,7 +12,7 @@ from typing import Final
 
 from msgspec import Struct
 
-from microclaw.network_use import NO_NETWORK, NetworkUse
+from microclaw.network_use import MAX_HOSTS, NO_NETWORK, NetworkUse
 from microclaw.programs.host_texts import HostText, host_of_text, is_computed_url, is_host, is_placeholder, is_port
 from microclaw.programs.py.callgraph import PyCallGraph, named_values
 from microclaw.programs.py.drivers import board_module
@@ -71,6 +71,10 @@ def check_network(reading: NetworkReading, hosts: Sequence[str], findings: Findi
     elif reading.client is not None and not hosts:
         hint = 'write the address into the program, or name it when you install it: --hosts "HOST:PORT"'
         findings.error(reading.client, _COMPUTED, hint, _BEFORE)
+    count = len({*reading.use.hosts, *hosts})
+    if count > MAX_HOSTS:
+        hint = "leave out the texts that are no hosts of this program"
+        findings.error(None, f"the text names {count} hosts; {MAX_HOSTS} is the limit", hint, _BEFORE)
     if reading.server is not None:
         hint = "write it as a number: bind(('0.0.0.0', 80))"
         findings.error(reading.server, "the port that this program opens is not in its text", hint, _BEFORE)
