@@ -4,7 +4,7 @@ What waits is a coroutine, which the host awaits in the program: all others go o
 """
 
 import asyncio
-from errno import EACCES, EAGAIN, EBADF, EINPROGRESS, ENOTCONN, EOPNOTSUPP, ETIMEDOUT
+from errno import EACCES, EAGAIN, EBADF, EINPROGRESS, EINVAL, ENOTCONN, EOPNOTSUPP, ETIMEDOUT
 
 from micropython import const
 
@@ -69,11 +69,16 @@ class Net:
 
     async def _resolve(self, host, port):
         """Return the address of a host that the program may talk to. OSError: it may not, or there is none."""
+        if type(host) is bytes:
+            host = host.decode()
+        net_rules = self._env.ours("net_rules")
+        # A class of the program's own could say another thing each time it is asked.
+        if type(host) is not str or not net_rules.is_port(port):
+            raise OSError(EINVAL, "a host is a text, its port a number")
         name = self._names.get(host, host)
         if name.lower() not in self._hosts and "%s:%d" % (name.lower(), port) not in self._hosts:
             text = "%s:%d is none of this program's hosts: %s"
             raise OSError(EACCES, text % (name, port, ", ".join(self._hosts) or "it has none"))
-        net_rules = self._env.ours("net_rules")
         address = host
         if net_rules.numbers(host) is None:
             address = await self._look_up(host)
@@ -103,9 +108,9 @@ class Net:
             self._env.after_wait()
 
     def _listen(self, port):
-        if port not in self._ports:
+        if not self._env.ours("net_rules").is_port(port) or port not in self._ports:
             ports = ", ".join([str(own) for own in self._ports])
-            raise OSError(EACCES, "port %d is none of this program's ports: %s" % (port, ports or "it has none"))
+            raise OSError(EACCES, "port %s is none of this program's ports: %s" % (port, ports or "it has none"))
         return self._tcp.listen(port)
 
     def _add(self, socket):

@@ -20,9 +20,13 @@ def check_use(hosts, ports):
     """Return what a program's record has after its times: its hosts and ports. CallError if one is no such thing."""
     is_right = isinstance(hosts, (list, tuple)) and isinstance(ports, (list, tuple))
     is_right = is_right and len(hosts) <= _MOST and len(ports) <= _MOST
-    if not is_right or not all([_is_host(host) for host in hosts]) or not all([_is_port(port) for port in ports]):
+    if not is_right or not all([_is_host(host) for host in hosts]) or not all([is_port(port) for port in ports]):
         raise CallError("bad_params", "hosts are up to %d texts HOST or HOST:PORT, ports numbers" % _MOST)
     return [list(hosts), list(ports)]
+
+
+def is_port(value):
+    return type(value) is int and 0 < value < 65_536
 
 
 def _is_host(value):
@@ -32,17 +36,14 @@ def _is_host(value):
     return 0 < len(name) < 254 and (port or "1").isdigit()
 
 
-def _is_port(value):
-    return type(value) is int and 0 < value < 65_536
-
-
 def numbers(text):
     """Return the four numbers of an IPv4 address, or None for anything else."""
     parts = text.split(".")
     if len(parts) != 4:
         return None
     for part in parts:
-        if not part.isdigit() or len(part) > 3 or int(part) > 255:
+        # With a zero before it a number is octal for some, and another address.
+        if not part.isdigit() or str(int(part)) != part or int(part) > 255:
             return None
     return [int(part) for part in parts]
 
@@ -78,9 +79,16 @@ def _is_of_house(name):
 
 
 def _local(address, parts, board):
-    """Return why not, for the board's own address and the broadcast of its network."""
-    wlan = board.network and board.wlan()
-    if not wlan or not wlan.isconnected():
+    """Return why not, for the board's own addresses and the broadcast of its network."""
+    network = board.network
+    if not network:
+        return None
+    access_point = network.WLAN(network.AP_IF)
+    if access_point.active() and address == access_point.ifconfig()[0]:
+        # Its page is for a person, who chooses the network there.
+        return "the board itself"
+    wlan = board.wlan()
+    if not wlan.isconnected():
         return None
     own, mask = wlan.ifconfig()[:2]
     if address == own:
@@ -99,6 +107,6 @@ def _host(address, name, port, settings):
         return None
     places = (settings.address, settings.get("host"), settings.get("host_name"))
     ports = (settings.get("port", 8443),) + _HOST_PORTS
-    if port in ports and (address in places or name in places):
+    if port in ports and (address in places or name.lower() in places):
         return "this port is the host's own"
     return None

@@ -306,12 +306,21 @@ class Wlan:
         return True
     def ifconfig(self):
         return ("192.168.1.60", "255.255.255.0", "192.168.1.1", "192.168.1.1")
+class AccessPoint:
+    def active(self):
+        return True
+    def ifconfig(self):
+        return ("192.168.4.1", "255.255.255.0", "192.168.4.1", "0.0.0.0")
+class Network:
+    AP_IF = 1
+    def WLAN(self, kind):
+        return AccessPoint()
 class Settings:
     address = "192.168.1.20"
     def get(self, name, default=None):
         return {"host": "claw.local", "host_name": "192.168.1.21", "port": 9443}.get(name, default)
 class Board:
-    network = True
+    network = Network()
     settings = Settings()
     def wlan(self):
         return Wlan()
@@ -339,11 +348,14 @@ REFUSED = [
     ("127.0.0.1", "nas.local", 80),
     ("192.168.1.60", "192.168.1.60", 80),
     ("192.168.1.255", "192.168.1.255", 80),
+    # The page by which a person gives the board its network.
+    ("192.168.4.1", "192.168.4.1", 80),
     ("192.168.1.20", "192.168.1.20", 9443),
     ("192.168.1.20", "192.168.1.20", 8080),
     ("192.168.1.20", "other.local", 18789),
     ("192.168.1.20", "claw.local", 9443),
     ("192.168.1.21", "192.168.1.21", 8080),
+    ("192.168.1.20", "CLAW.local", 9443),
     ("::1", "::1", 80),
     ("127.1", "127.1", 80),
     ("0x7f.0.0.1", "0x7f.0.0.1", 80),

@@ -1,13 +1,17 @@
 """The Wi-Fi of a virtual board as the firmware sees it: always connected, in a usual house. There is no radio."""
 
 STA_IF = 0
+AP_IF = 1
 _ADDRESSES = ("192.168.1.60", "255.255.255.0", "192.168.1.1", "192.168.1.1")
 _CONFIG = {"mac": b"\x02microc"[:6], "channel": 6, "hostname": "microclaw", "txpower": 20, "protocol": 7}
 
 
 class WLAN:
     def __init__(self, interface=STA_IF):
-        pass
+        self._interface = interface
+
+    def active(self):
+        return self._interface == STA_IF
 
     def isconnected(self):
         return True
