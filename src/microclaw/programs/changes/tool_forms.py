@@ -47,9 +47,7 @@ EXPECT: Final = (
     "`when pin 4 falls: pin 2 rises within 50 ms`, `pin 3: high for 200 ms, rises at 0 s, 5 s`, "
     '`pwm 5: 0 -> 100 % within 2 s`, `log every 5 s ~ "temp .*"`, `screen: "Hi" within 2 s`, '
     "`pin 7: never high while pin 8 high`; from outside: `set pin 4 = 0 at 2 s`, "
-    "`i2c.SENSOR.temperature = 31 at 4 s`; the network, where nothing is sent: `http GET HOST/x -> 200 TEXT`, "
-    '`mqtt broker HOST`, `at 2 s mqtt TOPIC "on"`, `at 3 s http GET :80/on -> 200 ~ "on"`. '
-    "All forms: skill expectations. Not met: not deployed."
+    "`i2c.SENSOR.temperature = 31 at 4 s`. All forms: skill expectations. Not met: not deployed."
 )
 # The length of a source in one result, which holds 8 KiB with the rest.
 MAX_SOURCE_BYTES: Final = 5_500
@@ -162,7 +160,6 @@ def _planned_request(use: ProgramUse) -> ChangeRequest:
         expect=values.get("expect"),
         heap_bytes=values["heap_bytes"],
         optimization=values["optimization"],
-        hosts=values["hosts"],
     )
 
 
@@ -353,7 +350,6 @@ DEPLOY: Final = ToolForm(
         "heap_bytes": "heapSize",
         "optimization": "optimizationLevel",
         "expect": "expect",
-        "hosts": "hosts",
     },
     kinds={
         "source": SourceCode,

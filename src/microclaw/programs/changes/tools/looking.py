@@ -14,7 +14,6 @@ from microclaw.host.operations.tool import Parameters, Tool, ToolContext, ToolOu
 from microclaw.programs.changes.authors import own_programs
 from microclaw.programs.changes.services import AppServices
 from microclaw.programs.changes.tool_forms import Expected, SourceCode, network_fields, proof_fields, warnings_of
-from microclaw.programs.named_hosts import read_hosts
 from microclaw.programs.proof.expectation_text import parse_expectations
 from microclaw.programs.proof.stimuli import PinStimulus
 from microclaw.programs.proof.trial import TrialOptions
@@ -39,7 +38,6 @@ class TryParameters(DeviceParameters, kw_only=True, rename="camel"):
     heap_size: Annotated[int, Meta(ge=1024, le=131_072)] = DEFAULT_HEAP_BYTES
     inputs: Annotated[tuple[InputParameters, ...], Meta(max_length=64, description="Levels from outside.")] = ()
     expect: Expected = None
-    hosts: Annotated[tuple[str, ...], Meta(max_length=64, description="As deploy-wasm-app has them.")] = ()
 
 
 class LogParameters(DeviceParameters, kw_only=True):
@@ -74,8 +72,7 @@ class _Looking(Struct, frozen=True):
     apps: AppServices
 
     async def try_program(self, device: Device, asked: TryParameters, _: ToolContext) -> ToolOutput:
-        hosts = read_hosts(asked.hosts)
-        image = await self.apps.compile(asked.source_code, device.board, "trial", "O3", None, device.kinds, hosts=hosts)
+        image = await self.apps.compile(asked.source_code, device.board, "trial", "O3", None, device.kinds)
         trial = await self.apps.try_image(image, device.board, _trial_options(asked, device))
         edges = trial.edges[:MAX_EDGES]
         fields = {
