@@ -33,6 +33,7 @@ EXCEPTIONS = {
     "host/operations/connection.py": "the host's own API: its control socket, or the address after --host",
     "host/cluster/requests.py": "other hosts of the fleet: both ends show a certificate of its authority",
     "virtual/link_client/": "a device's end of the link: the host that a person names",
+    "programs/py/libraries/": "modules of programs, which run on boards",
     "virtual/": "the virtual board, a process of its own (decision 0045)",
     "interfaces/mcp/client/connection.py": "MCP's library over a transport of transports.py, whose HTTP is the door's",
     "interfaces/mqtt/connection.py": "paho-mqtt, whose streams egress makes",

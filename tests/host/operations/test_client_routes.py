@@ -31,6 +31,7 @@ def test_the_import_is_light_and_has_nothing_of_a_server() -> None:
         "operations",
         "wire",
         "events",
+        "network_use",
         "errors",
         "text",
         "config",
