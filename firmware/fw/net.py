@@ -81,6 +81,8 @@ class Net:
             raise OSError(EACCES, text % (name, port, ", ".join(self._hosts) or "it has none"))
         address = host
         if net_rules.numbers(host) is None:
+            if not net_rules.is_name(host):
+                raise OSError(EACCES, "%s is neither a name nor four numbers from 0 to 255" % host)
             address = await self._look_up(host)
         why = net_rules.refusal(address, name, port, self._env._board)
         if why is not None:

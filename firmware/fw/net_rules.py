@@ -8,6 +8,7 @@ from errors import CallError
 
 # The ends of names that routers give to devices in the house.
 _HOME = (".local", ".lan", ".home", ".internal", ".home.arpa", ".fritz.box")
+_NAME_CHARS = "abcdefghijklmnopqrstuvwxyz0123456789-_."
 # Of the host: its API and page, its gateway. The link's is among the settings.
 _HOST_PORTS = (8080, 18789)
 
@@ -46,6 +47,15 @@ def numbers(text):
         if not part.isdigit() or str(int(part)) != part or int(part) > 255:
             return None
     return [int(part) for part in parts]
+
+
+def is_name(text):
+    """Return False for the board itself, what some read as an address (127.1, 0x7f000001), and what names never have."""
+    for char in text.lower():
+        if char not in _NAME_CHARS:
+            return False
+    end = text.lower().split(".")[-1]
+    return end not in ("", "localhost") and not end.isdigit() and not end.startswith("0x")
 
 
 def refusal(address, name, port, board):

@@ -9,7 +9,7 @@ from msgspec import Struct
 
 _SCHEME_PORTS: Final = {"http": 80, "https": 443, "mqtt": 1883, "mqtts": 8883, "ws": 80, "wss": 443}
 _URL: Final = re.compile(
-    r"(?P<scheme>[a-z]+)://(?:[^/@\s]*@)?(?P<host>[^/:?#\s@]*)(?::(?P<port>\d+))?(?P<end>[/?#]?)", re.IGNORECASE
+    r"(?P<scheme>[a-z]+)://(?:[^/?#@\s]*@)?(?P<host>[^/:?#\s@]*)(?::(?P<port>\d+))?(?P<end>[/?#]?)", re.IGNORECASE
 )
 _HOST_PORT: Final = re.compile(r"(?P<host>[^/:\s]+):(?P<port>\d{1,5})")
 _NAME: Final = re.compile(r"(?=.{1,253}$)(?:[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?\.)*[a-z][a-z0-9-]*[a-z0-9]", re.I)

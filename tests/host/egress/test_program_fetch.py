@@ -20,6 +20,7 @@ from tests.host.egress.proxying import (
     server_tls,
     site,
 )
+from tests.network_forms import FORMS
 
 from microclaw.host.audit.event import AuditEvent, AuditKind, no_record
 from microclaw.host.egress.destinations import Egress
@@ -99,6 +100,34 @@ async def test_what_is_no_https_address_of_an_allowed_host_is_refused_and_no_nam
     assert await fault(fetcher(names), request(f"https://{HOST}/"), another_port) == "fetch_refused"
     assert names.asked == []
     assert {event.kind for event in events} == {AuditKind.EGRESS_REFUSED}
+
+
+async def test_no_form_of_a_host_leads_to_this_computer_even_if_a_record_has_it() -> None:
+    fetching = ProgramFetcher(Egress(resolve=Names(), own=tuple), tls=client_tls)
+    for form in FORMS:
+        network = NetworkUse(hosts=(form, form.lower(), form.lower().rstrip("."), HOST))
+        for url in (f"https://{form}/", f"https://{form}:8443/"):
+            # Some are no names at all: nobody is asked for those.
+            assert await fault(fetching, request(url), network) in {"fetch_refused", "fetch_failed"}, url
+
+
+async def test_headers_carry_no_second_header_and_no_host_of_their_own(web: Server) -> None:
+    url = f"https://{HOST}:{web.port}/"
+    for headers in (
+        {"X": "a\r\nHost: evil"},
+        {"X\r\nHost": "evil"},
+        {"X": "a\nb"},
+        {"X": "a\0"},
+        {"": "x"},
+        {"X Y": "a"},
+    ):
+        with pytest.raises(FetchFailed):
+            await fetcher().fetch(request(url, headers=headers), EVERY_PORT)
+    for line in ("GET / HTTP/1.1\r\nHost: evil", "GET\r\n", "get"):
+        assert await fault(fetcher(), request(url, method=line)) == "fetch_refused"
+    answer = await fetcher().fetch(request(url, headers={"HOST": "evil", "Content-Length": "9"}), EVERY_PORT)
+    assert answer.status == 200
+    assert [head["host"] for head in web.heads] == [f"{HOST}:{web.port}"]
 
 
 PRIVATE = (
