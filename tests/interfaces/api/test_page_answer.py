@@ -60,6 +60,15 @@ def test_only_texts_of_pages_are_changed_and_the_script_stands_first() -> None:
     assert (packed[1]["content-encoding"], packed[2]) == ("gzip", 'href="/x"')
 
 
+@pytest.mark.parametrize("start", ["content=", "content = ", "href", "location", "url(", "content=5", "content=5; url"])
+def test_a_page_full_of_blanks_takes_the_host_no_time(start: str) -> None:
+    """With two places for any number of blanks, each more of them would cost as much as all before: a minute."""
+    blanks = " " * (MAX_ANSWER_BYTES - 4_000)
+    assert body_of(start + blanks).endswith(start + blanks)
+    refreshing = f"HTTP/1.1 200 OK\r\nRefresh: 5;{' ' * 12_000}x\r\n\r\n".encode()
+    assert sent(refreshing)[0] == 200
+
+
 @pytest.mark.parametrize(
     ("target", "location"),
     [

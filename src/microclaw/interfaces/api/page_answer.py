@@ -21,19 +21,22 @@ _REWRITTEN: Final = re.compile(r"(text/(html|css|javascript)|application/(x-)?ja
 _HTML: Final = "text/html; charset=utf-8"
 _NEXT: Final = "see what it printed: microclaw logs"
 # What stands before a path in HTML, in its styles and scripts. An address with two slashes has a host of its own.
+# Blanks are counted, as a program may send 64 KB of them: two places for any number of them would take a minute.
 _LINK: Final = re.compile(
-    rb"""( (?<![\w-])(?:href|src|action|formaction|poster)\s*=\s*\\?["'`]
+    rb"""( (?<![\w-])(?:href|src|action|formaction|poster)\s{0,8}=\s{0,8}\\?["'`]
       | \s(?:href|src|action|formaction)=
-      | \burl\(\s*["']?
-      | \bcontent\s*=\s*\\?["']?\s*[0-9.]+\s*;\s*url\s*=\s*["']?
-      | \blocation\s*=\s*["'`]
-      | \blocation\.(?:assign|replace)\(\s*["'`]
-      | \bwindow\.open\(\s*["'`]
+      | \burl\(\s{0,8}["']?
+      | \bcontent\s{0,8}=\s{0,8}\\?["']?\s{0,8}[0-9.]+\s{0,8};\s{0,8}url\s{0,8}=\s{0,8}["']?
+      | \blocation\s{0,8}=\s{0,8}["'`]
+      | \blocation\.(?:assign|replace)\(\s{0,8}["'`]
+      | \bwindow\.open\(\s{0,8}["'`]
     )/(?!/)""",
     re.VERBOSE | re.IGNORECASE,
 )
 _DOCTYPE: Final = re.compile(rb"\s*<!doctype\b[^>]*>", re.IGNORECASE)
-_REFRESH: Final = re.compile(r"\s*(\d{1,6})\s*(?:;\s*(?:url\s*=\s*)?['\"]?([^'\"]*)['\"]?)?\s*", re.IGNORECASE)
+_REFRESH: Final = re.compile(
+    r"""\s{0,8}(\d{1,6})\s{0,8}(?:;\s{0,8}(?:url\s{0,8}=\s{0,8})?['"]?([^'"]*)['"]?)?\s{0,8}""", re.IGNORECASE
+)
 # The addresses that a script makes while it runs.
 _SCRIPT: Final = """<script>(() => {
 const prefix = PREFIX, fetched = window.fetch, opened = XMLHttpRequest.prototype.open;
