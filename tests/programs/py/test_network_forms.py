@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import pytest
+from microclaw.programs.py.hosts import host_of_text
 from tests.network_forms import FORMS
 
 from microclaw.errors import ConfigError
 from microclaw.programs.named_hosts import read_hosts
-from microclaw.programs.py.hosts import host_of_text
 
 
 # A person's line may have space around a host: without it, it is refused as well.
