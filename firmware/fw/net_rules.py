@@ -50,10 +50,9 @@ def numbers(text):
 
 
 def is_name(text):
-    """Return False for the board itself, what some read as an address (127.1, 0x7f000001), and what names never have."""
-    for char in text.lower():
-        if char not in _NAME_CHARS:
-            return False
+    """Return False for the board itself, for what some read as an address (127.1, 0x7f000001), and for other signs."""
+    if not all([char in _NAME_CHARS for char in text.lower()]):
+        return False
     end = text.lower().split(".")[-1]
     return end not in ("", "localhost") and not end.isdigit() and not end.startswith("0x")
 

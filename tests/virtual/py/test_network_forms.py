@@ -72,3 +72,18 @@ def test_no_form_of_a_host_leads_to_the_board_even_if_a_record_has_it(
                 listener.accept()
     finally:
         bench.machine.close()
+
+
+def test_the_ports_of_the_host_on_this_computer_are_refused_before_anything_can_be_sent(bench: PyBench) -> None:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        try:
+            # Nothing is sent: it only chooses the own address.
+            probe.connect(("198.51.100.7", 9))
+        except OSError:
+            pytest.skip("this computer has no address but its loopback")
+        own = probe.getsockname()[0]
+    with socket.create_server((own, 0)) as listener, socket.create_server((own, 0)) as other:
+        network = RealNetwork(bench.board.print_line, [listener.getsockname()[1]])
+        with pytest.raises(OSError, match="the host's own"):
+            network.connect(*listener.getsockname())
+        network.close(network.connect(*other.getsockname()))

@@ -85,23 +85,24 @@ class RealNetwork:
         if code and code not in _BUSY:
             connection.close()
             raise _chip_error(code)
+        # It has its own address already. A program may send without asking whether it is open.
+        is_this_computer = place[0] != ITSELF and place[0] == connection.getsockname()[0]
+        if is_this_computer and place[1] in self._host_ports:
+            connection.close()
+            raise OSError(_EACCES, "this port is the host's own")
         return self._keep(connection)
 
     def is_open(self, handle: int) -> bool:
-        """Return True once it is connected. OSError if it was refused, also by us."""
+        """Return True once it is connected. OSError if it was refused."""
         connection = self._socket(handle)
         code = connection.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
         if code:
             raise _chip_error(code)
         try:
-            address, port = connection.getpeername()
+            connection.getpeername()
         except OSError:
             self._watch.add(handle, connection, selectors.EVENT_WRITE)
             return False
-        is_this_computer = address == connection.getsockname()[0]
-        if is_this_computer and port in self._host_ports:
-            self.close(handle)
-            raise OSError(_EACCES, "this port is the host's own")
         return True
 
     def listen(self, port: int) -> int:
