@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from microclaw.programs.py.hosts import host_of_text
+from microclaw.programs.host_texts import host_of_text
 from tests.network_forms import FORMS
 
 from microclaw.errors import ConfigError

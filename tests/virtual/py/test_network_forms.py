@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -65,13 +66,17 @@ def test_no_form_of_a_host_leads_to_the_board_even_if_a_record_has_it(
                 name = f"p{start}"
                 program = PROGRAM.replace("FORMS", repr(forms)).replace("PORT", str(port if network is real else 80))
                 bench.install(name, program, heap=16_384, hosts=[*hosts, "api.example.com"])
-                assert bench.wait_for(lambda name=name: "done" in bench.lines(name))
+                assert bench.wait_for(partial(_is_done, bench, name))
                 assert bench.lines(name) == ["done"]
                 bench.programs.call("remove", {"name": name})
             with pytest.raises(BlockingIOError):
                 listener.accept()
     finally:
         bench.machine.close()
+
+
+def _is_done(bench: PyBench, name: str) -> bool:
+    return "done" in bench.lines(name)
 
 
 def test_the_ports_of_the_host_on_this_computer_are_refused_before_anything_can_be_sent(bench: PyBench) -> None:
