@@ -81,6 +81,9 @@ def test_a_page_full_of_blanks_takes_the_host_no_time(start: str) -> None:
         ("/../../v1/me", f"{PREFIX}/"),
         ("/%2e%2e/v1/me", f"{PREFIX}/"),
         ("..\\v1", f"{PREFIX}/"),
+        ("\\\\elsewhere.example/x", f"{PREFIX}/x"),
+        ("\\v1\\me", f"{PREFIX}/v1/me"),
+        (".\t./.\t./v1", f"{PREFIX}/"),
         ("http://[", f"{PREFIX}/"),
     ],
 )

@@ -141,7 +141,8 @@ def _moved(body: bytes, prefix: str, *, is_html: bool) -> bytes:
 def _below(target: str, prefix: str) -> str:
     """Return the target of a redirect, which stays at the page: of another address only the path counts."""
     try:
-        address = urlsplit(target)
+        # For a browser they are the same.
+        address = urlsplit(target.replace("\\", "/"))
     except ValueError:
         return f"{prefix}/"
     path = address.path
