@@ -16,6 +16,8 @@ _SENT_AT_ONCE = const(1024)
 # A call waits so long for the program, as other calls wait for it.
 _CALL_MS = const(400)
 _LIMIT_MS = const(10_000)
+# A program that takes no connection or does not read holds up the other calls for no longer.
+_SEND_MS = const(2_000)
 _MOST = const(65_536)
 
 
@@ -43,7 +45,9 @@ class Client:
     def __init__(self, number):
         self.number = number
         self._handle = None
-        self._until = ticks_add(ticks_ms(), _LIMIT_MS)
+        now = ticks_ms()
+        self._until = ticks_add(now, _LIMIT_MS)
+        self._sent_until = ticks_add(now, _SEND_MS)
         self._start = 0
         self._piece = b""
         # The length of the whole answer, as far as its head says.
@@ -123,7 +127,8 @@ class Client:
 
     async def _ready(self, is_writing, ms=_LIMIT_MS):
         """Wait until there may be more, at most `ms` and until the limit. OSError if the connection was closed then."""
-        left = min(ms, ticks_diff(self._until, ticks_ms()))
+        until = self._sent_until if is_writing else self._until
+        left = min(ms, ticks_diff(until, ticks_ms()))
         try:
             await asyncio.wait_for_ms(netport.ready(self._handle, is_writing), max(left, 0))
         except asyncio.TimeoutError:

@@ -92,3 +92,41 @@ run(main)
         ["bad_params", "failed", "app_not_found"],
         ["GET /long", "GET /kept", "GET /sile"],
     ]
+
+
+NEVER_ACCEPTS = """
+async def main(E):
+    socket = E.module("socket")
+    s = socket.socket()
+    s.bind(("", PORT))
+    s.listen(1)
+    E.print("ready")
+    await E.sleep(1000)
+"""
+ASKED_UNTIL_NO_ROOM = """
+longest = 0
+code = None
+for number in range(1, 16):
+    began = time.ticks_ms()
+    code = await refusal("p", number, 0, b"POST / HTTP/1.1\\r\\n\\r\\n" + b"x" * 6000)
+    longest = max(longest, time.ticks_diff(time.ticks_ms(), began))
+    if isinstance(code, str):
+        break
+return [code, longest < 5000]
+"""
+
+
+def test_a_program_that_takes_no_connection_holds_no_call_for_long(micropython: MicroPython) -> None:
+    port = free_port()
+    micropython.compile("p", NEVER_ACCEPTS.replace("PORT", str(port)))
+    steps = STEPS.partition("long = await")[0] + ASKED_UNTIL_NO_ROOM
+    body = "\n    ".join(steps.strip().split("\n"))
+    said = micropython.run(f"""
+import lan
+async def main():
+    runner = new_runner()
+    await install(runner, "p", ports=[{port}])
+    {body}
+run(main)
+""")
+    assert said == ["failed", True]

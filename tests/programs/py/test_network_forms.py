@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import pytest
-from microclaw.programs.host_texts import host_of_text
 from tests.network_forms import FORMS
 
 from microclaw.errors import ConfigError
+from microclaw.programs.host_texts import host_of_text
 from microclaw.programs.named_hosts import read_hosts
 
 
