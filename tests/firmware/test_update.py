@@ -159,7 +159,7 @@ def cancel(version: str) -> Message:
 GREEDY = """
 async def main(E):
     kept = []
-    for _ in range(61):
+    for _ in range(59):
         await E.y()
         kept.append(bytearray(1024))
     E.print("full")

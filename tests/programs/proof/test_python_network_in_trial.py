@@ -56,6 +56,19 @@ while True:
     n += 1
     time.sleep(1)
 """
+BUTTON = """
+import time
+import requests
+from machine import Pin
+button = Pin(4, Pin.IN, Pin.PULL_UP)
+last = 1
+while True:
+    level = button.value()
+    if last and not level:
+        print("sent", requests.post("http://api.example.org/door", json={"value": "open"}).status_code)
+    last = level
+    time.sleep_ms(20)
+"""
 STREAMS = """
 import asyncio
 async def serve(reader, writer):
@@ -73,6 +86,14 @@ async def main():
 asyncio.run(main())
 """
 MET = {
+    # The reading of its answers goes on beyond the parts of a long trial, whose last presses come after all of them.
+    "a button": (
+        BUTTON,
+        """
+http POST api.example.org/door -> 200
+when pin 4 falls: log ~ "sent 200" within 500 ms
+""",
+    ),
     "urequests": (
         WEATHER,
         """http GET api.example.org/x -> 200 {"t": 21}

@@ -303,6 +303,8 @@ class BoardRun:
             samples.append((self._passed_ms, peak_bytes))
         self._heap_samples = samples
         if run.late:
+            # A program that has the processor when a part ends goes on a little beyond it.
+            self._passed_ms = max(self._passed_ms, self._events.now_ms - self._start_ms)
             self._late = shifted(run.late, self._passed_ms + 100.0)
             pins = [stimulus for stimulus in run.stimuli if isinstance(stimulus, PinStimulus)]
             await self._give((*pins, *self._late), self._passed_ms)
