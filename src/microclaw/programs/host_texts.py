@@ -16,6 +16,7 @@ _NAME: Final = re.compile(r"(?=.{1,253}$)(?:[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?
 _ADDRESS: Final = re.compile(r"(?:\d{1,3}\.){3}\d{1,3}")
 _PLACEHOLDER: Final = re.compile(r"(?:[\dx]{1,3}\.){3}[\dx]{1,3}", re.IGNORECASE)
 _MAX_PORT: Final = 65535
+_PORT_DIGITS: Final = 5
 _FIRST_MULTICAST: Final = 224
 _END_WORDS: Final = """
 app arpa biz click cloud club com dev edu example gov home info int internal lan link live local mil mobi name net
@@ -73,17 +74,22 @@ def is_port(number: int) -> bool:
 
 def _host_of_url(url: re.Match[str], *, is_whole: bool) -> HostText | None:
     scheme = url["scheme"].lower()
-    if scheme not in _SCHEME_PORTS or not is_host(url["host"]):
+    host = url["host"].lower()
+    if scheme not in _SCHEME_PORTS or not is_host(host):
         return None
+    digits = url["port"] or str(_SCHEME_PORTS[scheme])
     if not is_whole and not url["end"]:
-        # The rest of the host or of the port is not in the text.
+        if url.string[url.end("host") :].startswith(":"):
+            # The port is not in the text.
+            return HostText(host)
+        if _ADDRESS.fullmatch(host) or not _has_known_form(host):
+            # More of the host may follow.
+            return None
+    # int() takes no text of thousands of digits.
+    digits = digits.lstrip("0")
+    if len(digits) > _PORT_DIGITS or not is_port(int(digits or "0")):
         return None
-    port = _SCHEME_PORTS[scheme]
-    if url["port"]:
-        port = int(url["port"])
-    if not is_port(port):
-        return None
-    return HostText(url["host"].lower(), port)
+    return HostText(host, int(digits))
 
 
 def _has_known_form(text: str) -> bool:

@@ -33,6 +33,10 @@ def served(port: str) -> str:
         (answered('HOST = "api.example.org"\nurl = "http://%s/x" % HOST'), ["api.example.org"]),
         (answered('HOST = "192.168.1.20"\nurl = f"http://{HOST}:8080/x"'), ["192.168.1.20"]),
         (answered('config = {"server": "api.example.org"}\nurl = "http://" + config["server"]'), ["api.example.org"]),
+        (answered('port = 81\nurl = f"http://10.0.0.7:{port}/x"'), ["10.0.0.7"]),
+        (answered('port = 81\nurl = "http://10.0.0.7:{}/x".format(port)'), ["10.0.0.7"]),
+        (answered('url = "http://10.0.0.7" + ":81/x"'), ["10.0.0.7:81"]),
+        (answered('path = "/x"\nurl = f"http://api.example.org{path}"'), ["api.example.org:80"]),
         (f'{SOCKET}sock.connect(("api.example.org", 8080))\n', ["api.example.org:8080"]),
         (f'{SOCKET}sock.connect(socket.getaddrinfo("homeserver", 99)[0][-1])\n', ["homeserver:99"]),
         (f'{SOCKET}HOST = b"api.example.org"\nPORT = 7\nsock.connect((HOST, PORT))\n', ["api.example.org:7"]),
@@ -100,6 +104,9 @@ async def test_a_program_without_network_names_no_hosts(build_py: Build) -> None
     "source",
     [
         answered('url = "http://" + open("host.txt").read()'),
+        answered('n = 5\nurl = f"http://sensor{n}.local/"'),
+        answered('n = 5\nurl = f"http://10.0.0.1{n}/"'),
+        answered('n = 5\nurl = "http://sensor" + str(n) + ".local/"'),
         f'{SOCKET}sock.connect((open("host.txt").read(), 80))\n',
         'import json\nfrom umqtt.simple import MQTTClient\nMQTTClient("a", json.load(open("c"))["h"]).connect()\n',
     ],
@@ -161,6 +168,7 @@ ask("api.example.org", 70000)
         ("http://localhost:8080/", None),
         ("http://api.example.org:0/", None),
         ("http://api.example.org:99999/", None),
+        (f"http://api.example.org:{'9' * 5000}/", None),
         ("192.168.1.255", None),
         ("224.0.0.1", None),
         ("255.255.255.0", None),
@@ -177,9 +185,13 @@ def test_a_text_is_a_host_or_none(text: str, host: HostText | None) -> None:
     assert host_of_text(text) == host
 
 
-@pytest.mark.parametrize("text", ["http://api.", "http://api.example.org", "http://api.example.org:80"])
+@pytest.mark.parametrize("text", ["http://api.", "http://sensor", "http://10.0.0.1"])
 def test_the_beginning_of_an_address_is_no_host_if_more_of_it_may_follow(text: str) -> None:
     assert host_of_text(text, is_whole=False) is None
+
+
+def test_the_beginning_of_an_address_without_its_whole_port_is_the_host_with_every_port() -> None:
+    assert host_of_text("http://api.example.org:80", is_whole=False) == HostText("api.example.org")
 
 
 @pytest.mark.parametrize("use", ["Client().connect('x')", "client = Client()\nf = client.connect\nf('x')"])

@@ -152,14 +152,17 @@ class _Reader:
                 if parent.values[0] is node:
                     self._read_text(node.value, is_whole=False)
             else:
-                self._read_text(node.value, is_whole=not isinstance(parent, ast.BinOp))
+                self._read_text(
+                    _with_next(node.value, parent), is_whole=not isinstance(parent, ast.BinOp | ast.Attribute)
+                )
 
     def _read_text(self, value: str | bytes, *, is_whole: bool) -> None:
         text = _as_text(value).strip()
-        found = host_of_text(text, is_whole=is_whole) or host_of_text(text)
+        is_url = "://" in text
+        found = host_of_text(text, is_whole=is_whole or not is_url)
         if found is None:
             self._has_computed_url = self._has_computed_url or is_computed_url(text)
-        elif found.port is None:
+        elif found.port is None and not is_url:
             self._texts.add(found.host)
         else:
             self._add(found)
@@ -334,6 +337,16 @@ class _Reader:
             if not self._graph.reach(call.func).native:
                 yield from call.args[place : place + 1]
                 yield from named_values(call, binding.node.arg)
+
+
+def _with_next(value: str | bytes, parent: ast.AST | None) -> str:
+    """Return a text with the one that is added to it: "http://api.example.org" + "/x"."""
+    text = _as_text(value)
+    match parent:
+        case ast.BinOp(left=ast.Constant(value=left), op=ast.Add(), right=ast.Constant(value=str(right))):
+            if left is value:
+                return text + right
+    return text
 
 
 def _as_text(value: str | bytes) -> str:
