@@ -34,6 +34,8 @@ show(requests.get(BASE + "/echo?a=1", headers={"X-Lamp": "on"}))
 print(requests.get(BASE + "/echo").json()["method"])
 show(requests.post(BASE + "/echo", json={"level": 5, "on": True}))
 show(requests.post(BASE + "/echo", data={"name": "a b\\u00e4&"}))
+show(requests.post(BASE + "/echo", json=[1], headers={"content-type": "application/x+json"}))
+show(requests.get(BASE + "/moved/two"))
 show(requests.put(BASE + "/echo", data="plain"))
 show(requests.patch(BASE + "/echo", data=b"bytes"))
 show(requests.delete(BASE + "/echo"))
@@ -50,7 +52,7 @@ with requests.get(BASE + "/echo") as response:
 FAILURES = """
 import requests
 
-for path in ("/big", "/big-chunked", "/cut", "/circle", "/no-http"):
+for path in ("/big", "/big-chunked", "/cut", "/cut-chunked", "/circle", "/no-http"):
     try:
         print(requests.get(BASE + path).status_code)
     except OSError as exc:
@@ -71,6 +73,11 @@ class Handler(BaseHTTPRequestHandler):
             self.wfile.write((b"1000\r\n" + b"x" * 4096 + b"\r\n") * 3 + b"0\r\n\r\n")
         elif path == "/moved/one":
             self._begin(302, {"Location": "/echo?moved", "Content-Length": "0"})
+        elif path == "/moved/two":
+            self._begin(302, {"Location": "/echo?next=http://h/", "Content-Length": "0"})
+        elif path == "/cut-chunked":
+            self._begin(200, {"Transfer-Encoding": "chunked"})
+            self.wfile.write(b"5\r\nshort\r\n")
         elif path == "/circle":
             self._begin(302, {"Location": "/circle", "Content-Length": "0"})
         elif path == "/big":
@@ -164,6 +171,7 @@ def test_an_answer_that_is_too_long_cut_or_none_is_an_error_with_its_reason(benc
         "/big the answer has more than 8192 bytes, which is the limit for a program",
         "/big-chunked the answer has more than 8192 bytes, which is the limit for a program",
         "/cut the answer ended after 5 of 50 bytes",
+        "/cut-chunked the answer ended, or has no length, after 5 bytes",
         f"/circle http://server.example:{server}/circle leads from one address to the next",
         "/no-http no answer of HTTP: b'220 mail.example.org\\r\\n'",
     ]
@@ -173,14 +181,18 @@ def test_tasks_ask_with_aiohttp_at_the_same_time(bench: PyBench, server: int) ->
     source = f"""import aiohttp
 import asyncio
 async def ask(session, number):
-    async with session.get("http://server.example:{server}/echo?%d" % number) as response:
+    async with session.get("http://server.example:{server}/echo", params={{"n": number}}) as response:
         return response.status, (await response.json())["path"]
 async def main():
     async with aiohttp.ClientSession() as session:
         print(await asyncio.gather(ask(session, 1), ask(session, 2)))
+        try:
+            session.get("http://server.example:{server}/", verify=False)
+        except TypeError:
+            print("unknown")
 asyncio.run(main())
 """
-    assert printed(bench, source) == ["[(200, '/echo?1'), (200, '/echo?2')]"]
+    assert printed(bench, source) == ["[(200, '/echo?n=1'), (200, '/echo?n=2')]", "unknown"]
 
 
 def test_pages_of_a_program_answer_a_browser(bench: PyBench) -> None:

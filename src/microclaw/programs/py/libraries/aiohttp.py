@@ -1,6 +1,6 @@
 """The client of `aiohttp` as MicroPython has it, on `requests`: other tasks go on while a server answers."""
 
-from requests import request
+from requests import form, request
 
 
 class ClientResponse:
@@ -22,23 +22,17 @@ class ClientResponse:
 class _Request:
     """A request that `async with` sends."""
 
-    def __init__(self, method, url, arguments):
+    def __init__(self, method, url, data, json, headers, timeout):
         self._method = method
         self._url = url
-        self._arguments = arguments
+        self._data = data
+        self._json = json
+        self._headers = headers
+        self._timeout = timeout
 
     async def __aenter__(self):
-        arguments = self._arguments
-        return ClientResponse(
-            request(
-                self._method,
-                self._url,
-                arguments.get("data"),
-                arguments.get("json"),
-                arguments.get("headers"),
-                timeout=arguments.get("timeout"),
-            )
-        )
+        response = request(self._method, self._url, self._data, self._json, self._headers, timeout=self._timeout)
+        return ClientResponse(response)
 
     async def __aexit__(self, *error):
         pass
@@ -58,11 +52,10 @@ class ClientSession:
     async def close(self):
         pass
 
-    def request(self, method, url, **arguments):
-        headers = dict(self._headers)
-        headers.update(arguments.get("headers") or {})
-        arguments["headers"] = headers
-        return _Request(method, self._base_url + url, arguments)
+    def request(self, method, url, params=None, data=None, json=None, headers=None, timeout=None):
+        sent = dict(self._headers)
+        sent.update(headers or {})
+        return _Request(method, _with_query(self._base_url + url, params), data, json, sent, timeout)
 
     def get(self, url, **arguments):
         return self.request("GET", url, **arguments)
@@ -81,3 +74,13 @@ class ClientSession:
 
     def delete(self, url, **arguments):
         return self.request("DELETE", url, **arguments)
+
+
+def _with_query(url, params):
+    """Return an address with the values of a dict in its query."""
+    if not params:
+        return url
+    place, _, fragment = url.partition("#")
+    mark = "&" if "?" in place else "?"
+    end = "#" + fragment if fragment else ""
+    return place + mark + form(params) + end

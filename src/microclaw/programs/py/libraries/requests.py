@@ -54,10 +54,10 @@ def request(method, url, data=None, json=None, headers=None, stream=None, auth=N
     sent = dict(headers or {})
     if json is not None:
         data = dumps(json)
-        sent["Content-Type"] = "application/json"
+        _add_type(sent, "application/json")
     elif isinstance(data, dict):
-        data = _form(data)
-        sent["Content-Type"] = "application/x-www-form-urlencoded"
+        data = form(data)
+        _add_type(sent, "application/x-www-form-urlencoded")
     if isinstance(data, str):
         data = data.encode()
     if auth is not None:
@@ -177,11 +177,18 @@ def _read_body(connection, headers):
 def _read_chunks(connection):
     content = b""
     while True:
-        length = int(connection.readline().split(b";")[0], 16)
+        line = connection.readline()
+        try:
+            length = int(line.split(b";")[0], 16)
+        except ValueError:
+            raise OSError(EINVAL, "the answer ended, or has no length, after %d bytes" % len(content)) from None
         _check_length(len(content) + length)
         if not length:
             return content
-        content += connection.read(length)
+        chunk = connection.read(length)
+        content += chunk
+        if len(chunk) < length:
+            raise OSError("the answer ended after %d bytes, in the middle" % len(content))
         connection.readline()
 
 
@@ -197,6 +204,11 @@ def _header(headers, name):
     return None
 
 
+def _add_type(headers, content_type):
+    if _header(headers, "content-type") is None:
+        headers["Content-Type"] = content_type
+
+
 def _origin(url):
     """Return the beginning of an address up to its path: "http://example.org:8000"."""
     scheme, _, rest = url.partition("://")
@@ -206,7 +218,11 @@ def _origin(url):
 
 
 def _absolute(url, target):
-    if "://" in target:
+    beginning = target
+    for mark in "/?#":
+        beginning = beginning.split(mark)[0]
+    # A scheme is before the path; in the query another address may be.
+    if beginning.endswith(":"):
         return target
     if target.startswith("//"):
         return url.split("//")[0] + target
@@ -215,7 +231,8 @@ def _absolute(url, target):
     return url.split("?")[0].rsplit("/", 1)[0] + "/" + target
 
 
-def _form(values):
+def form(values):
+    """Return a dict as the text of a form or a query."""
     pairs = []
     for name, value in values.items():
         pairs.append("%s=%s" % (_quoted(str(name)), _quoted(str(value))))
