@@ -48,6 +48,12 @@ def test_a_line_answers_and_a_server_that_is_silent_costs_the_time_out(bench: Py
     assert dead.startswith("ETIMEDOUT")
 
 
+def test_a_query_after_the_host_is_no_path(bench: PyBench) -> None:
+    lines = (HttpAnswer("GET", "api.example.org", "/", text="root"), HttpAnswer("GET", "api.example.org", "/b"))
+    (found,) = answers(bench, "https://api.example.org?q=a/b", lines=lines, hosts=("api.example.org:443",))
+    assert found.endswith("b'root')")
+
+
 def test_only_https_addresses_of_the_programs_hosts_are_asked(bench: PyBench) -> None:
     urls = (
         "https://evil.example.com/", "https://api.example.org:8443/", "http://api.example.org/", "https://",

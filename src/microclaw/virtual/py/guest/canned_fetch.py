@@ -24,13 +24,18 @@ class CannedFetches:
 
 
 def _head(request, host):
-    path = request["url"][8:].partition("/")[2].partition("#")[0]
-    lines = ["%s /%s HTTP/1.1" % (request["method"], path), "Host: " + host, "Connection: close"]
+    lines = ["%s %s HTTP/1.1" % (request["method"], _path(request["url"])), "Host: " + host, "Connection: close"]
     if request["size"]:
         lines.append("Content-Length: %d" % request["size"])
     for name, value in request["headers"].items():
         lines.append("%s: %s" % (name, value))
     return ("\r\n".join(lines) + "\r\n\r\n").encode()
+
+
+def _path(url):
+    """Return the path and query of an address; its host ends at the first of "/?#"."""
+    place, mark, query = url[8:].partition("#")[0].partition("?")
+    return "/" + place.partition("/")[2] + mark + query
 
 
 def _parsed(answer):
