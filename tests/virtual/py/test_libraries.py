@@ -206,6 +206,21 @@ def led(request, state):
 @app.route("/other", methods=["POST"])
 async def other(request):
     return "<b>%s</b>" % request.form["name"], 201
+@app.route("/broken")
+def broken(request):
+    raise OSError("no sensor")
+@app.errorhandler(404)
+def missing(request):
+    if request.path == "/old":
+        return web.redirect("/")
+    return "nothing here"
+@app.errorhandler(500)
+def failed(request):
+    return "try again"
+try:
+    app.errorhandler(403)
+except ValueError as error:
+    print(error)
 app.run(port=80)
 """
     install(bench, source)
@@ -221,11 +236,30 @@ app.run(port=80)
     assert head.startswith(b"HTTP/1.1 201 ")
     assert b"text/html" in head
     assert body == b"<b>a&b</b>"
-    assert ask(port, b"nonsense\r\n\r\n").startswith(b"HTTP/1.1 400 ")
+    for strange in (
+        b"nonsense\r\n\r\n",
+        b"GET /%ff HTTP/1.1\r\n\r\n",
+        b"GET / HTTP/1.1\r\nContent-Length: x\r\n\r\n",
+        b"GET / HTTP/1.1\r\nContent-Length: -1\r\n\r\n",
+        b"GET / HTTP/1.1\r\nX-Lamp: \xff\r\n\r\n",
+    ):
+        assert ask(port, strange).startswith(b"HTTP/1.1 400 "), strange
+    assert ask(port, b"GET /old HTTP/1.1\r\n\r\n").startswith(b"HTTP/1.1 302 ")
+    broken = ask(port, b"GET /broken HTTP/1.1\r\n\r\n")
+    assert broken.startswith(b"HTTP/1.1 500 ")
+    assert broken.endswith(b"try again")
+    # The connection may be reset by the rest of a line that nobody reads.
+    with contextlib.suppress(ConnectionResetError):
+        ask(port, b"GET /" + b"x" * 20_000)
+    lines = bench.lines("app")
+    assert lines[0] == "errorhandler takes 404 or 500"
+    assert "OSError: no sensor" in lines
     # A client that goes away in the middle of its request stops nobody.
     with socket.create_connection(("127.0.0.1", port), timeout=30) as half:
-        half.sendall(b"GET /led")
+        half.sendall(b"POST /other HTTP/1.1\r\nContent-Length: 9\r\n\r\nhalf")
     assert b"404" in ask(port, b"GET /nowhere HTTP/1.1\r\n\r\n")
+    output = bench.lines("app")
+    assert not any(name in line for line in output for name in ("EOFError", "MemoryError", "UnicodeError"))
 
 
 MQTT = """

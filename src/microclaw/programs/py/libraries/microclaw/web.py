@@ -5,12 +5,13 @@ Response. Functions may wait, and may be `async def`.
 """
 
 import asyncio
+import sys
 from json import dumps, loads
 
 MAX_BODY = 8192
 _MAX_HEAD = 4096
 _TIMEOUT_S = 10
-_REASONS = {200: "OK", 204: "No Content", 302: "Found", 400: "Bad Request", 404: "Not Found"}
+_REASONS = {200: "OK", 204: "No Content", 302: "Found", 400: "Bad Request", 404: "Not Found", 500: "Error"}
 
 
 class Request:
@@ -82,6 +83,7 @@ class App:
     def __init__(self):
         self._routes = []
         self._missing = None
+        self._failed = None
         self._end = asyncio.Event()
 
     def route(self, url, methods=("GET",)):
@@ -106,10 +108,15 @@ class App:
         return self.route(url, ("DELETE",))
 
     def errorhandler(self, status):
-        """Let the function below answer requests that no route answers; only 404."""
+        """Let the function below answer requests that no route answers (404), or whose function raises (500)."""
+        if status not in (404, 500):
+            raise ValueError("errorhandler takes 404 or 500")
 
         def add(function):
-            self._missing = function
+            if status == 404:
+                self._missing = function
+            else:
+                self._failed = function
             return function
 
         return add
@@ -134,7 +141,7 @@ class App:
             writer.write(response.head())
             writer.write(response.body)
             await writer.drain()
-        except (OSError, asyncio.TimeoutError):
+        except (OSError, EOFError, asyncio.TimeoutError):
             # This browser went away; others come.
             pass
         finally:
@@ -144,19 +151,37 @@ class App:
     async def _answer(self, request):
         if request is None:
             return Response("Bad request", 400)
+        try:
+            return await self._routed(request)
+        except Exception as error:
+            sys.print_exception(error)
+        if self._failed is None:
+            return Response("Error", 500)
+        try:
+            return await _call(self._failed, request, {}, 500)
+        except Exception as error:
+            sys.print_exception(error)
+            return Response("Error", 500)
+
+    async def _routed(self, request):
         path = request.path.split("/")
         for methods, parts, function in self._routes:
             arguments = _match(parts, path)
             if arguments is not None and request.method in methods:
                 return await _call(function, request, arguments)
         if self._missing is not None:
-            response = await _call(self._missing, request, {})
-            response.status_code = 404
-            return response
+            return await _call(self._missing, request, {}, 404)
         return Response("Not found", 404)
 
     async def _read(self, reader, writer):
         """Return the request, or None if it is none."""
+        try:
+            return await self._read_request(reader, writer)
+        except (ValueError, MemoryError):
+            # A text that is not UTF-8, a length that is no number, or a line that is too long.
+            return None
+
+    async def _read_request(self, reader, writer):
         words = str(await reader.readline(), "utf-8").split()
         if len(words) != 3:
             return None
@@ -172,7 +197,7 @@ class App:
                 return None
             headers[name.strip().lower()] = value.strip()
         length = int(headers.get("content-length", "0"))
-        if length > MAX_BODY:
+        if not 0 <= length <= MAX_BODY:
             return None
         body = b""
         if length:
@@ -180,7 +205,8 @@ class App:
         return Request(self, words[0], words[1], headers, body, writer.get_extra_info("peername"))
 
 
-async def _call(function, request, arguments):
+async def _call(function, request, arguments, status=200):
+    """Return the answer of a function; `status` is that of an answer that says none."""
     result = function(request, **arguments)
     # A function with `async def` returns what must be awaited.
     if hasattr(result, "send"):
@@ -189,7 +215,7 @@ async def _call(function, request, arguments):
         return result
     if isinstance(result, tuple):
         return Response(*result)
-    return Response(result)
+    return Response(result, status)
 
 
 def _match(parts, path):
