@@ -32,9 +32,15 @@ class Lan(RealNetwork):
 
     def __init__(self, say: Callable[[str], None]) -> None:
         super().__init__(say)
-        self.names = {"server.example": SERVER}
+        self.names = {"server.example": SERVER, "second.example": SERVER}
+        self.asked: set[str] = set()
 
     def look_up(self, host: str) -> str | None:
+        """Answer for a name of the test at the second asking, with news in between."""
+        if host in self.names and host not in self.asked:
+            self.asked.add(host)
+            threading.Thread(target=lambda: self.on_change(0)).start()
+            return None
         return self.names.get(host) or super().look_up(host)
 
     def connect(self, host: str, port: int) -> int:
@@ -87,6 +93,21 @@ async def main(E):
     assert bench.wait_for(lambda: len(bench.lines("client")) == 2)
     assert bench.lines("client") == ["b'HTTP/1.0 200 OK\\r\\n'", "b'\\r\\nhello'"]
     assert got == [b"GET / HTTP/1.0\r\n\r\n"]
+
+
+def test_each_look_up_has_its_news(bench: PyBench) -> None:
+    bench.install(
+        "names",
+        """
+async def main(E):
+    socket = E.module("socket")
+    for name in ("server.example", "second.example"):
+        E.print((await E.aw(socket.getaddrinfo(name, 80)))[0][-1][0])
+""",
+        hosts=["server.example", "second.example"],
+    )
+    assert bench.wait_for(lambda: len(bench.lines("names")) == 2)
+    assert bench.lines("names") == [SERVER, SERVER]
 
 
 SERVER_PROGRAM = """

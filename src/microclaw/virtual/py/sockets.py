@@ -35,12 +35,12 @@ class Sockets:
     def drivers(self) -> Mapping[str, Driver]:
         """Return the calls by their names."""
         calls: dict[str, Driver] = {
-            "net_look_up": lambda host: self._network.look_up(host),
+            "net_look_up": self._look_up,
             "net_connect": lambda host, port: self._keep(self._network.connect(host, port)),
-            "net_is_open": lambda handle: self._network.is_open(self._known(handle)),
+            "net_is_open": lambda handle: self._network.is_open(self._rearm(handle)),
             "net_listen": lambda port: self._keep(self._network.listen(port)),
             "net_accept": self._accept,
-            "net_send": lambda handle, data: self._network.send(self._known(handle), data),
+            "net_send": lambda handle, data: self._network.send(self._rearm(handle), data),
             "net_receive": self._receive,
             "net_close": self._close,
         }
@@ -60,11 +60,15 @@ class Sockets:
         if is_news:
             self._post(["net", 0, handle])
 
-    def _known(self, handle: int) -> int:
+    def _rearm(self, handle: int) -> int:
         """Return the handle, of which there may be news from now on."""
         with self._lock:
             self._posted.discard(handle)
         return handle
+
+    def _look_up(self, host: str) -> Json:
+        self._rearm(LOOK_UPS)
+        return self._network.look_up(host)
 
     def _keep(self, handle: int) -> int:
         if len(self._handles) > MAX_SOCKETS:
@@ -76,13 +80,13 @@ class Sockets:
         return handle
 
     def _accept(self, handle: int) -> Json:
-        other = self._network.accept(self._known(handle))
+        other = self._network.accept(self._rearm(handle))
         if other is None:
             return None
         return self._keep(other)
 
     def _receive(self, handle: int, most: int) -> Json:
-        data = self._network.receive(self._known(handle), most)
+        data = self._network.receive(self._rearm(handle), most)
         if data is None:
             return None
         return b64encode(data).decode()
