@@ -22,7 +22,11 @@ class CannedStream:
         self._time = time
         self._timeout_ms = timeout_ms
         self._handle = network.connect(network.look_up(host), port)
-        network.is_open(self._handle)
+        try:
+            network.is_open(self._handle)
+        except OSError:
+            self.close()
+            raise
 
     def sendall(self, data: ReadableBuffer) -> None:
         """Send everything: the peers of a canned network take it at once."""

@@ -69,6 +69,8 @@ class HttpServer:
         self._connection.reset()
 
     def _handle(self, event: h11.Event) -> None:
+        if self._is_read:
+            return
         if isinstance(event, h11.Request):
             self._head = event
         elif isinstance(event, h11.Data):
