@@ -76,7 +76,7 @@ def acts_of(room: str) -> list[Operation[..., Any, Any]]:
 
 async def answers_of(home: Path, rooms: Collection[str], room: str) -> Answers:
     settings = load_settings({}, home=home, http_port=None)
-    async with asyncio.timeout(60), running_host(settings, virtual_boards=1, rooms=tuple(rooms)) as host:
+    async with asyncio.timeout(240), running_host(settings, virtual_boards=1, rooms=tuple(rooms)) as host:
         client = AsyncClient(settings.control_socket)
         assert (await client.get("/healthz"))["failing"] == []
         assert (await client.get("/v1/devices/virtual-1"))["name"] == "virtual-1"

@@ -159,7 +159,7 @@ def cancel(version: str) -> Message:
 GREEDY = """
 async def main(E):
     kept = []
-    for _ in range(59):
+    for _ in range(61):
         await E.y()
         kept.append(bytearray(1024))
     E.print("full")
@@ -181,7 +181,8 @@ async def test_programs_stop_for_an_update_that_needs_their_memory_and_start_aga
         await host.until(lambda: host.logged("full") == 2)
         await host.say(offer(payload, board="esp32-small"))
         await host.until(lambda: host.states("1.4.0")[-1:] == ["healthy"])
-        await host.until(lambda: host.logged("full") == 3)
+        # It holds far more than it claims: while the new firmware begins, it may be ended for that, and starts again.
+        await host.until(lambda: host.logged("full") >= 3)
     ends = [event["data"] for event in host.of("event") if event["name"] == "app.exit"]
     assert ends == [{"app": "one", "kind": "update"}] * 2
     assert host.of("error") == []
