@@ -6,8 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from microclaw.devices.registry.calls import MAX_PAGE_BYTES
 from microclaw.errors import ProtocolError
-from microclaw.interfaces.api.page_answer import MAX_ANSWER_BYTES, page_response
+from microclaw.interfaces.api.page_answer import page_response
 
 PREFIX = "/app/lamp/~s-1.abc"
 
@@ -63,7 +64,7 @@ def test_only_texts_of_pages_are_changed_and_the_script_stands_first() -> None:
 @pytest.mark.parametrize("start", ["content=", "content = ", "href", "location", "url(", "content=5", "content=5; url"])
 def test_a_page_full_of_blanks_takes_the_host_no_time(start: str) -> None:
     """With two places for any number of blanks, each more of them would cost as much as all before: a minute."""
-    blanks = " " * (MAX_ANSWER_BYTES - 4_000)
+    blanks = " " * (MAX_PAGE_BYTES - 4_000)
     assert body_of(start + blanks).endswith(start + blanks)
     refreshing = f"HTTP/1.1 200 OK\r\nRefresh: 5;{' ' * 12_000}x\r\n\r\n".encode()
     assert sent(refreshing)[0] == 200
@@ -120,7 +121,7 @@ def test_few_headers_pass() -> None:
         b"HTTP/1.1 200 OK\r\nA: b\rSet-Cookie: c=d\r\n\r\n",
         b"HTTP/1.1 99 No\r\n\r\n",
         b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\n\r\n",
-        b"HTTP/1.1 200 OK\r\n\r\n" + bytes(MAX_ANSWER_BYTES),
+        b"HTTP/1.1 200 OK\r\n\r\n" + bytes(MAX_PAGE_BYTES),
         bytes(10_000_000),
     ],
 )

@@ -4,17 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from typing import Final
 
 from msgspec import Struct, convert
 
 from microclaw.devices.link.device_link import DeviceLink
 from microclaw.devices.link.method_calls import ask
-from microclaw.devices.registry.calls import AppPage
+from microclaw.devices.registry.calls import MAX_PAGE_BYTES, AppPage
 from microclaw.errors import DeviceTimeout, ProtocolError
 from microclaw.wire.link.values import Value
-
-MAX_ANSWER_BYTES: Final = 65_536
 
 
 class _Piece(Struct):
@@ -41,7 +38,7 @@ async def ask_page(link: DeviceLink, call: AppPage, timeout_s: float) -> bytes:
         answer += piece.answer
         if not piece.more:
             return answer
-        if piece.cursor != len(answer) or len(answer) > MAX_ANSWER_BYTES:
+        if piece.cursor != len(answer) or len(answer) > MAX_PAGE_BYTES:
             raise ProtocolError(f"{link.endpoint} answered {call.method} with the cursor {piece.cursor}")
         params.pop("request", None)
         params["cursor"] = len(answer)

@@ -17,6 +17,8 @@ from microclaw.wire.board_replies import PartPage
 from microclaw.wire.wasmachine.request import DEFAULT_HEAP_BYTES, DEFAULT_TIMERS, DEFAULT_WATCHDOG_MS
 
 MAX_DUTY: Final = 255
+MAX_PAGE_BYTES: Final = 65_536
+"""Of the answer of a program's page, on every way to a board."""
 DEFAULT_PWM_HZ: Final = 5000
 NEWEST: Final = 2**53 - 1
 """Above every cursor: reading from here gives no entries, and the present cursor."""

@@ -13,9 +13,9 @@ from urllib.parse import unquote, urlsplit
 import h11
 from starlette.responses import Response
 
+from microclaw.devices.registry.calls import MAX_PAGE_BYTES
 from microclaw.errors import ProtocolError
 
-MAX_ANSWER_BYTES: Final = 65_536
 _PASSED: Final = ("content-type", "cache-control", "content-encoding")
 _REWRITTEN: Final = re.compile(r"(text/(html|css|javascript)|application/(x-)?javascript)\b", re.IGNORECASE)
 _HTML: Final = "text/html; charset=utf-8"
@@ -57,8 +57,8 @@ def page_response(answer: bytes, *, prefix: str, origin: str) -> Response:
 
     `prefix` is the page's path in the browser, `origin` this host as the browser knows it: "http://board.local:8080".
     """
-    if len(answer) > MAX_ANSWER_BYTES:
-        raise ProtocolError(f"the program's answer is over {MAX_ANSWER_BYTES:,} bytes", next_step=_NEXT)
+    if len(answer) > MAX_PAGE_BYTES:
+        raise ProtocolError(f"the program's answer is over {MAX_PAGE_BYTES:,} bytes", next_step=_NEXT)
     status, fields, body = _read(answer)
     headers = {"content-type": _HTML}
     for name in _PASSED:
