@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Final, assert_never
 
 from microclaw.errors import CallRejected
-from microclaw.virtual.clock import Clock
+from microclaw.virtual.clock import Clock, ClockTimer
 from microclaw.virtual.network.canned_hosts import CannedHosts
 from microclaw.virtual.network.connection import Connection, Peer, PipePeer
 from microclaw.virtual.network.mqtt_broker import BrokerPeer, Routes, Session
@@ -250,7 +250,7 @@ class CannedNetwork:
     def _peer(self, host: str, port: int, connection: Connection) -> Peer | None:
         """Return a host's end of a connection, None if it refuses. OSError if no line is for the host."""
         if self._hosts.has_broker(host, port):
-            return BrokerPeer(connection, self._routes, f"{host}:{port}")
+            return BrokerPeer(connection, self._routes, f"{host}:{port}", self._later)
         if not self._hosts.has_server(host, port):
             self._traffic.note("unknown", f"{host}:{port}")
             raise OSError(EHOSTUNREACH, f"no line of the expectations answers for {host}:{port}")
@@ -294,20 +294,23 @@ class CannedNetwork:
         elif answer.kind == "refused":
             server.break_off()
 
-    def _later(self, delay_ms: float, act: Callable[[], None]) -> None:
-        self._at(self._clock.now_ms() + delay_ms, act)
+    def _later(self, delay_ms: float, act: Callable[[], None]) -> ClockTimer:
+        """Act after a time under the lock."""
+        return self._call_at(self._clock.now_ms() + delay_ms, act)
 
     def _at(self, t_ms: float | None, act: Callable[[], None]) -> None:
         """Act at a board time under the lock; None: now."""
+        if t_ms is None:
+            act()
+        else:
+            self._call_at(t_ms, act)
 
+    def _call_at(self, t_ms: float, act: Callable[[], None]) -> ClockTimer:
         def locked() -> None:
             with self._lock:
                 act()
 
-        if t_ms is None:
-            locked()
-        else:
-            self._clock.call_at(t_ms, locked)
+        return self._clock.call_at(t_ms, locked)
 
     def _send_message(self, message: BrokerMessage) -> None:
         data = message.text.encode()

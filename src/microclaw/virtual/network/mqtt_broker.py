@@ -1,20 +1,24 @@
 """A small MQTT 3.1.1 broker: whom a message goes to, and the bytes of one client's connection. No IO.
 
-It keeps nothing: no retained messages, no sessions of clients that went, no wills.
+It keeps nothing: no retained messages, no sessions of clients that went, no wills. What mosquitto closes a connection
+for, it does too.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import Final
 
 from msgspec import Struct
 
 from microclaw.errors import ProtocolError
+from microclaw.virtual.clock import ClockTimer
 from microclaw.virtual.network.connection import Connection
 
 MAX_PACKET_BYTES: Final = 65_536
 MAX_FILTERS: Final = 64
+MAX_QUALITY: Final = 2
 _CONNECT: Final = 1  # the packet types, as of here (MQTT 3.1.1, 2.2.1)
 _PUBLISH: Final = 3
 _PUBREL: Final = 6
@@ -24,20 +28,36 @@ _PINGREQ: Final = 12
 _DISCONNECT: Final = 14
 _ACCEPTED: Final = b"\x20\x02\x00\x00"
 _WRONG_VERSION: Final = b"\x20\x02\x00\x01"
-_LEVELS: Final = (3, 4)  # of the protocol: 3.1 and 3.1.1
+_NAME_OF_LEVEL: Final = {3: "MQIsdp", 4: "MQTT"}
+"""The protocol's name by its level: 3.1 and 3.1.1."""
 _REFUSED_FILTER: Final = 0x80
+_FLAGS: Final = {_SUBSCRIBE: 2, _UNSUBSCRIBE: 2, _PUBREL: 2}
+"""The flags that these packets must have; those of PUBLISH say something, and nobody looks at the others'."""
+_KEEPALIVE_SHARE_MS: Final = 1_500.0
+"""A client may be silent for one and a half times the seconds of its keepalive (MQTT 3.1.1, 3.1.2.10)."""
+_CONTROL: Final = re.compile(r"[\0-\x1f\x7f-\x9f]")
 
 
 def topic_fits(topic_filter: str, topic: str) -> bool:
     """Return True if a filter with its `+` and `#` is for the topic (MQTT 3.1.1, 4.7)."""
     levels = topic.split("/")
     wanted_levels = topic_filter.split("/")
+    # A topic of the broker's own is for no filter that begins with a wildcard.
+    if topic.startswith("$") and wanted_levels[0] in ("+", "#"):
+        return False
     for place, wanted in enumerate(wanted_levels):
         if wanted == "#":
             return True
         if place >= len(levels) or wanted not in ("+", levels[place]):
             return False
     return len(levels) == len(wanted_levels)
+
+
+def is_filter(text: str) -> bool:
+    """Return True for a filter: `+` is a whole level of it, `#` its whole last one."""
+    *levels, last = text.split("/")
+    is_plain = all(level == "+" or not set("+#") & set(level) for level in levels)
+    return bool(text) and is_plain and (last in ("+", "#") or not set("+#") & set(last))
 
 
 class Session:
@@ -49,7 +69,8 @@ class Session:
 
     def subscribe(self, topic_filter: str) -> bool:
         """Subscribe to a filter; return False if it is none, or there are too many."""
-        if not topic_filter or (topic_filter not in self.filters and len(self.filters) >= MAX_FILTERS):
+        is_new = topic_filter not in self.filters
+        if not is_filter(topic_filter) or (is_new and len(self.filters) >= MAX_FILTERS):
             return False
         self.filters.add(topic_filter)
         return True
@@ -132,39 +153,62 @@ class PacketDecoder:
 
 
 class BrokerPeer:
-    """The broker's end of one connection."""
+    """The broker's end of one connection; `later` calls a function after so many ms."""
 
-    def __init__(self, connection: Connection, routes: Routes, broker: str) -> None:
+    def __init__(
+        self,
+        connection: Connection,
+        routes: Routes,
+        broker: str,
+        later: Callable[[float, Callable[[], None]], ClockTimer],
+    ) -> None:
         self._connection = connection
         self._routes = routes
         self._broker = broker
         self._session = Session(lambda topic, data: connection.put(_publish(topic, data)))
         self._decoder = PacketDecoder()
+        self._later = later
+        self._silence_ms: float | None = None
+        self._alarm: ClockTimer | None = None
         self._is_connected = False
         self._is_over = False
 
     def receive(self, data: bytes) -> int:
         if self._is_over:
+            # As TCP does for who sends to a closed connection: its next call is an error.
+            self._connection.reset()
             return len(data)
         self._decoder.receive(data)
         try:
             while not self._is_over and (packet := self._decoder.next_packet()) is not None:
                 self._handle(packet)
+                self._watch()
         except ProtocolError:
             self._end()
         return len(data)
 
     def closed(self) -> None:
+        self._is_over = True
+        self._watch()
         self._routes.leave(self._broker, self._session)
 
     def _end(self) -> None:
-        self._is_over = True
         self.closed()
         self._connection.finish()
+
+    def _watch(self) -> None:
+        """Begin again to wait for the time after which a silent client is cut off."""
+        if self._alarm is not None:
+            self._alarm.cancel()
+            self._alarm = None
+        if self._silence_ms is not None and not self._is_over:
+            self._alarm = self._later(self._silence_ms, self._end)
 
     def _handle(self, packet: Packet) -> None:
         if self._is_connected == (packet.kind == _CONNECT):
             raise ProtocolError("CONNECT comes first, and once")
+        if packet.flags != _FLAGS.get(packet.kind, packet.flags):
+            raise ProtocolError(f"a packet of type {packet.kind} with the flags {packet.flags}")
         body = _Reader(packet.body)
         if packet.kind == _CONNECT:
             self._connect(body)
@@ -182,39 +226,51 @@ class BrokerPeer:
             self._end()
 
     def _connect(self, body: _Reader) -> None:
-        body.text()
+        name = body.text()
+        if name not in _NAME_OF_LEVEL.values():
+            raise ProtocolError(f"the protocol {name!r:.20} is not MQTT")
         level = body.take(1)[0]
-        if level not in _LEVELS:
+        if _NAME_OF_LEVEL.get(level) != name:
             self._connection.put(_WRONG_VERSION)
             raise ProtocolError(f"MQTT of level {level}")
+        body.take(1)  # flags
+        keepalive_s = int.from_bytes(body.take(2), "big")
+        if keepalive_s:
+            self._silence_ms = keepalive_s * _KEEPALIVE_SHARE_MS
         self._is_connected = True
         self._routes.join(self._broker, self._session)
         self._connection.put(_ACCEPTED)
 
     def _publish(self, flags: int, body: _Reader) -> None:
         topic = body.text()
-        if not topic or set("#+\0") & set(topic):
+        if not topic or set("#+") & set(topic):
             raise ProtocolError("a topic of a message has no wildcards")
         quality = flags >> 1 & 3
+        if quality > MAX_QUALITY:
+            raise ProtocolError(f"a message of QoS {quality}")
         if quality:
             # PUBACK, or PUBREC of the two steps of QoS 2.
             kind = b"\x40\x02" if quality == 1 else b"\x50\x02"
-            self._connection.put(kind + body.take(2))
+            self._connection.put(kind + body.number())
         self._routes.publish(self._broker, topic, body.rest())
 
     def _subscribe(self, body: _Reader) -> None:
-        message_id = body.take(2)
-        codes = bytearray()
-        while body.has_more:
-            is_taken = self._session.subscribe(body.text())
-            body.take(1)
-            codes.append(0 if is_taken else _REFUSED_FILTER)
+        message_id = body.number()
+        filters: list[str] = []
+        while body.has_more or not filters:
+            filters.append(body.filter())
+            quality = body.take(1)[0]
+            if quality > MAX_QUALITY:
+                raise ProtocolError(f"a subscription of QoS {quality}")
+        codes = [0 if self._session.subscribe(topic_filter) else _REFUSED_FILTER for topic_filter in filters]
         self._connection.put(_packet(0x90, message_id + bytes(codes)))
 
     def _unsubscribe(self, body: _Reader) -> None:
-        message_id = body.take(2)
-        while body.has_more:
-            self._session.filters.discard(body.text())
+        message_id = body.number()
+        filters: list[str] = []
+        while body.has_more or not filters:
+            filters.append(body.filter())
+        self._session.filters.difference_update(filters)
         self._connection.put(_packet(0xB0, message_id))
 
 
@@ -236,12 +292,28 @@ class _Reader:
         self._at += size
         return data
 
+    def number(self) -> bytes:
+        """Take the number of a message, which is never 0."""
+        number = self.take(2)
+        if not any(number):
+            raise ProtocolError("a message has the number 0")
+        return number
+
     def text(self) -> str:
         size = int.from_bytes(self.take(2), "big")
         try:
-            return self.take(size).decode()
+            text = self.take(size).decode()
         except UnicodeDecodeError as exc:
             raise ProtocolError("a text of an MQTT packet is not UTF-8") from exc
+        if _CONTROL.search(text):
+            raise ProtocolError("a text of an MQTT packet has control characters")
+        return text
+
+    def filter(self) -> str:
+        text = self.text()
+        if not is_filter(text):
+            raise ProtocolError(f"{text!r:.80} is no filter of topics")
+        return text
 
     def rest(self) -> bytes:
         return self.take(len(self._data) - self._at)
