@@ -179,14 +179,17 @@ unknown: a host, or a path of one, that no line answers for. listening: it opene
 
 
 class TrafficRow(NamedTuple):
-    """What was said on the board's network; `text` is the beginning of the body. `app` None: not known."""
+    """What was said on the board's network; `text` is the beginning of the body.
+
+    `request` is the number of the request that was answered, None in rows of other kinds.
+    """
 
     t_ms: Number
-    app: str | None
     kind: TrafficKind
     what: str
     status: Whole | None
     text: str
+    request: Whole | None = None
 
 
 Row = TypeVar("Row", PwmRow, LedRow, ShownRow, ScreenRow, TrafficRow)

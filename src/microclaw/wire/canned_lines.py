@@ -9,6 +9,7 @@ from typing import Annotated, Final, Literal, TypeAlias
 
 from msgspec import Meta, Struct
 
+from microclaw.wire.board_replies import Whole
 from microclaw.wire.link import values
 
 ANSWER_MS: Final = 20.0
@@ -70,7 +71,10 @@ class BrokerMessage(_Line, frozen=True, tag="message"):
 
 
 class PageRequest(_Line, frozen=True, tag="request"):
-    """A request of a client to the program's own server at a board time; None: now."""
+    """A request of a client to the program's own server at a board time; None: now.
+
+    `number` comes back with its answer, so that requests of one path are told apart.
+    """
 
     method: Method
     path: Path
@@ -78,6 +82,7 @@ class PageRequest(_Line, frozen=True, tag="request"):
     text: Text = ""
     headers: Headers = ()
     at_ms: Number | None = None
+    number: Whole = 0
 
 
 CannedLine: TypeAlias = HttpAnswer | Broker | BrokerMessage | PageRequest

@@ -69,6 +69,20 @@ while True:
     last = level
     time.sleep_ms(20)
 """
+SLOW = """
+import socket, time
+s = socket.socket()
+s.bind(("", 80))
+s.listen(5)
+n = 0
+while True:
+    conn, addr = s.accept()
+    conn.recv(1024)
+    n += 1
+    time.sleep(2)
+    conn.send("HTTP/1.1 200 OK\\r\\n\\r\\nvisit %d" % n)
+    conn.close()
+"""
 STREAMS = """
 import asyncio
 async def serve(reader, writer):
@@ -107,6 +121,11 @@ http POST api.example.org/log 3 times ~ ".*n.*" """,
 at 3 s http GET :80/led/off -> 200 ~ "is off"
 at 4 s http POST :80/led "on=1" -> 200
 pin 2: rises at 1 s, 4 s""",
+    ),
+    "requests of one path, of which the answers come after the next request": (
+        SLOW,
+        """at 2 s, 12 s http GET / -> 200 ~ "visit [13]"
+at 3 s http GET / -> 200 ~ "visit 2" """,
     ),
     "umqtt": (
         LAMP,

@@ -19,7 +19,7 @@ from microclaw.programs.proof.assumed_parts import AssumedKey, AssumedPart, read
 from microclaw.programs.proof.checks import Windowed
 from microclaw.programs.proof.expectation_forms import LINES, Kind, all_examples, find_kind
 from microclaw.programs.proof.expectation_values import DURATION, VALUES
-from microclaw.programs.proof.expectations import ExpectationLine, Expectations
+from microclaw.programs.proof.expectations import Check, ExpectationLine, Expectations
 from microclaw.programs.proof.network_lines import PageVisit
 from microclaw.programs.proof.record import WHOLE, TrialWindow
 from microclaw.programs.proof.stimuli import AdcStimulus, NetworkStimulus, PartStimulus, PinStimulus, Stimulus
@@ -69,6 +69,7 @@ class _Reading:
         self.wired: list[AssumedPart] = []
         self.network: list[HttpAnswer | Broker] = []
         self.settings: dict[str, float] = {}
+        self._visit_count = 0
 
     def take(self, number: int, line: _Line, items: list[Any]) -> None:
         """Take what one line has made: checks, stimuli, keys of a wired part, an answer of the network or a time."""
@@ -89,8 +90,13 @@ class _Reading:
                 self.lines.append(ExpectationLine(number, line.text, tuple(items)))
 
     def _take_visits(self, number: int, line: _Line, visits: Sequence[PageVisit]) -> None:
-        self.stimuli += [visit.stimulus for visit in visits]
-        checks = [visit.check for visit in visits if visit.check is not None]
+        checks: list[Check] = []
+        for visit in visits:
+            self._visit_count += 1
+            numbered = visit.numbered(self._visit_count)
+            self.stimuli.append(numbered.stimulus)
+            if numbered.check is not None:
+                checks.append(numbered.check)
         if checks:
             self.lines.append(ExpectationLine(number, line.text, tuple(checks)))
 

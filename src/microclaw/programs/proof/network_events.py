@@ -52,17 +52,24 @@ class Sent(Struct, frozen=True):
 
 
 class PageAnswers(Struct, frozen=True):
-    """The answers of the program's own server to one request ("GET :80/led/on")."""
+    """The answer of the program's own server to the request with a number."""
 
-    what: str
+    request: int
     pin: ClassVar[None] = None
     noun: ClassVar = "answer"
 
     def times(self, seen: Record, window: TrialWindow) -> list[float]:
-        return [row.t_ms for row in self.rows(seen) if window.from_ms <= row.t_ms <= seen.until(window)]
+        row = self.row(seen)
+        if row is not None and window.from_ms <= row.t_ms <= seen.until(window):
+            return [row.t_ms]
+        return []
 
-    def rows(self, seen: Record) -> list[TrafficRow]:
-        return [row for row in seen.traffic if row.kind == "answered" and row.what == self.what]
+    def row(self, seen: Record) -> TrafficRow | None:
+        """Return the answer; None if the server gave none."""
+        for row in seen.traffic:
+            if row.kind == "answered" and row.request == self.request:
+                return row
+        return None
 
 
 def traffic_texts(rows: Sequence[TrafficRow]) -> list[str]:

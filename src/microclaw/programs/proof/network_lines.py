@@ -7,15 +7,14 @@ from collections.abc import Callable, Sequence
 from typing import Any, Final, TypeVar
 
 import msgspec
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from microclaw.programs.proof.checks import Count, Period, met_if
-from microclaw.programs.proof.expectations import JITTER_MS, Check, CheckResult
+from microclaw.programs.proof.expectations import Check, CheckResult
 from microclaw.programs.proof.line_pattern import MAX_LINE_CHARS, LinePattern, parse_line_pattern
 from microclaw.programs.proof.network_events import PageAnswers, Sent, answer_text
 from microclaw.programs.proof.record import Record, TrialWindow
 from microclaw.programs.proof.stimuli import NetworkStimulus
-from microclaw.wire.board_replies import TrafficRow
 from microclaw.wire.canned_lines import ANSWER_MS, AnswerKind, Broker, BrokerMessage, HttpAnswer, PageRequest
 
 ANSWER_LIMIT_MS: Final = 10_000.0
@@ -65,19 +64,13 @@ class PageAnswered(Check, frozen=True):
         return self.at_ms + ANSWER_LIMIT_MS
 
     def compare(self, seen: Record) -> CheckResult:
-        row = self._answer(seen)
-        if row is None:
+        row = self.subject.row(seen)
+        if row is None or row.t_ms > self.needed_ms:
             return CheckResult("not met", "its server gave no answer", at_ms=self.at_ms)
         is_right = row.status is not None and self.wanted.status in (None, row.status)
         if is_right and self.wanted.pattern is not None:
             is_right = is_in_page(self.wanted.pattern, row.text)
         return met_if(is_right, f"it answered {answer_text(row)}", at_ms=row.t_ms)
-
-    def _answer(self, seen: Record) -> TrafficRow | None:
-        for row in self.subject.rows(seen):
-            if self.at_ms - JITTER_MS <= row.t_ms <= self.at_ms + ANSWER_LIMIT_MS:
-                return row
-        return None
 
 
 class PageVisit(Struct, frozen=True):
@@ -85,6 +78,14 @@ class PageVisit(Struct, frozen=True):
 
     stimulus: NetworkStimulus
     check: PageAnswered | None
+
+    def numbered(self, number: int) -> PageVisit:
+        """Return it with the number by which its answer is known."""
+        line = structs.replace(self.stimulus.line, number=number)
+        stimulus = structs.replace(self.stimulus, line=line)
+        if self.check is None:
+            return PageVisit(stimulus, None)
+        return PageVisit(stimulus, structs.replace(self.check, subject=PageAnswers(number)))
 
 
 def is_in_page(pattern: LinePattern, text: str) -> bool:
@@ -141,7 +142,7 @@ def visit_at(at_ms: float, method: str, place: list[Any], text: str, wanted: Wan
     request = _checked(PageRequest(method, path, port, text))
     check = None
     if wanted is not None:
-        check = PageAnswered(PageAnswers(f"{method} :{port}{path}"), at_ms, wanted)
+        check = PageAnswered(PageAnswers(request.number), at_ms, wanted)
     return PageVisit(NetworkStimulus(at_ms, request), check)
 
 

@@ -320,10 +320,9 @@ class CannedNetwork:
     # The clients of the program's own server.
 
     def _ask_page(self, request: PageRequest) -> None:
-        from microclaw.virtual.network.http_peers import PageClient
+        from microclaw.virtual.network.http_peers import PageAnswer, PageClient
 
-        what = f"{request.method} :{request.port}{request.path}"
-        client = PageClient(request, lambda answer: self._note_answer(what, answer))
+        client = PageClient(request, lambda answer: self._note_answer(request, answer))
         connection = Connection()
         connection.peer = client
         connection.put(client.request_bytes)
@@ -334,10 +333,12 @@ class CannedNetwork:
 
         if self._offer(request.port, connection) or self.ask_app(client.request_bytes, receive):
             return
-        self._traffic.note("answered", what, data=f"nothing takes connections on port {request.port}".encode())
+        text = f"nothing takes connections on port {request.port}"
+        self._note_answer(request, PageAnswer(None, text.encode()))
 
-    def _note_answer(self, what: str, answer: PageAnswer) -> None:
-        self._traffic.note("answered", what, status=answer.status, data=answer.body)
+    def _note_answer(self, request: PageRequest, answer: PageAnswer) -> None:
+        what = f"{request.method} :{request.port}{request.path}"
+        self._traffic.note("answered", what, status=answer.status, data=answer.body, request=request.number)
 
 
 def _nothing(_handle: int) -> None:

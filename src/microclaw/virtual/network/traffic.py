@@ -22,14 +22,18 @@ class Traffic:
         self._rows: FairRing[TrafficRow] = FairRing(RING_BYTES, lambda row: row.kind, lambda row: len(row.text) + 100)
 
     def note(
-        self, kind: TrafficKind, what: str, *, app: str | None = None, status: int | None = None, data: bytes = b""
+        self,
+        kind: TrafficKind,
+        what: str,
+        *,
+        status: int | None = None,
+        data: bytes = b"",
+        request: int | None = None,
     ) -> None:
         """Add a row. `data` is the body, of which the first bytes are kept."""
         text = data[:MAX_TEXT_BYTES].decode("utf-8", "replace")
-        row = TrafficRow(
-            self._clock.now_ms(), app, kind, clean_text(what, one_line=True, limit=MAX_WHAT_CHARS), status, text
-        )
-        self._rows.append(row)
+        shown_what = clean_text(what, one_line=True, limit=MAX_WHAT_CHARS)
+        self._rows.append(TrafficRow(self._clock.now_ms(), kind, shown_what, status, text, request))
 
     def since(self, number: int, limit: int | None = None) -> FairPage[TrafficRow]:
         """Return the rows from a number on."""
