@@ -8,6 +8,7 @@ import pytest
 from tests.virtual.network.conftest import MakeBench, NetBench
 from tests.virtual.network.test_http import PERFORM, program
 
+from microclaw.virtual.firmware.app_manager import MAX_PAGE_REQUESTS, PAGE_ANSWER_MS
 from microclaw.virtual.virtual_clock import VirtualClock
 from microclaw.wire.board_control import Network, Traffic
 from microclaw.wire.board_replies import ChangePage
@@ -126,3 +127,51 @@ async def test_a_client_asks_the_pages_of_a_program(bench: NetBench) -> None:
         ("answered", "GET :80/", None, "nothing takes connections on port 80"),
         ("answered", "GET :80/led/on", 200, "it is on"),
     ]
+
+
+# Answers nothing until "answer": then first what was asked last without an answer, then this request.
+SILENT_PAGES = r"""
+#include <microclaw.h>
+#include <wa-inc/request.h>
+static uint32_t last_mid;
+static void answer(request_t *request, const char *text) {
+    response_t response;
+    make_response_for_request(request, &response);
+    set_response(&response, CONTENT_2_05, FMT_APP_RAW_BINARY, text, (int)strlen(text));
+    api_response_send(&response);
+}
+static void on_page(request_t *request) {
+    if (strncmp(request->payload, "answer", 6) != 0) {
+        last_mid = request->mid;
+        return;
+    }
+    uint32_t own_mid = request->mid;
+    request->mid = last_mid;
+    answer(request, "late");
+    request->mid = own_mid;
+    answer(request, "in time");
+}
+int main(void) { api_register_resource_handler("web", on_page); }
+"""
+
+
+async def test_requests_without_an_answer_end_and_a_late_answer_reaches_nobody(bench: NetBench) -> None:
+    await bench.run(SILENT_PAGES)
+    manager = bench.runners.wasm
+    late: list[bytes] = []
+
+    def ask_hundred_times() -> int:
+        taken_count = 0
+        for _ in range(100):
+            taken_count += manager.ask_page(b"silent", late.append)
+            bench.clock.settle()
+        return taken_count
+
+    assert ask_hundred_times() == MAX_PAGE_REQUESTS
+    bench.advance(PAGE_ANSWER_MS)
+    assert ask_hundred_times() == MAX_PAGE_REQUESTS
+    bench.advance(PAGE_ANSWER_MS)
+    answers: list[bytes] = []
+    assert manager.ask_page(b"answer", answers.append)
+    bench.clock.settle()
+    assert (answers, late) == ([b"in time"], [])

@@ -16,6 +16,7 @@ import threading
 from collections.abc import Callable
 from typing import assert_never
 
+from msgspec import Struct
 from msgspec.structs import replace
 
 from microclaw.errors import AppExists, InvalidModule, ProtocolError, TooManyApps
@@ -60,6 +61,8 @@ PAGE_CLIENT_ID = -4
 """How apps see the sender of a request of the canned network's clients; it is no app's number."""
 PAGES_URL = "web"
 MAX_PAGE_REQUESTS = 64
+PAGE_ANSWER_MS = 10_000.0
+"""A later answer reaches nobody: the client of the page has given up."""
 MAX_HOST_EVENTS = 64
 JOIN_S = 1.0
 DEATH_S = 1.0
@@ -70,6 +73,11 @@ _WASM_TYPES = ("", "wasm")
 _REFUSALS = {TooManyApps: answers.TOO_MANY_APPS, AppExists: answers.ALREADY_INSTALLED}
 
 _log = logging.getLogger(__name__)
+
+
+class _PageRequest(Struct, frozen=True):
+    on_answer: Callable[[bytes], None]
+    until_ms: float
 
 
 class AppManager:
@@ -94,7 +102,7 @@ class AppManager:
         self._apps: dict[int, App] = {}
         self._last_id = 0
         self._host_events: set[str] = set()
-        self._page_requests: dict[int, Callable[[bytes], None]] = {}
+        self._page_requests: dict[int, _PageRequest] = {}
         self._page_mids = itertools.count(1)
         if isinstance(board.network, CannedNetwork):
             board.network.ask_app = self.ask_page
@@ -187,19 +195,31 @@ class AppManager:
     def ask_page(self, request: bytes, on_answer: Callable[[bytes], None], name: str | None = None) -> bool:
         """Give an HTTP request to the app that has pages, or that of a name; `on_answer` gets the bytes of its answer.
 
-        Return False if there is none, or it takes no more.
+        Return False if there is none, or it takes no more. A request is forgotten after PAGE_ANSWER_MS.
         """
         pages = (app for app in self.apps if PAGES_URL in app.env.messages.resources and name in (None, app.name))
         app = next(pages, None)
-        if app is None or len(self._page_requests) >= MAX_PAGE_REQUESTS:
+        if app is None:
             return False
         mid = next(self._page_mids)
-        self._page_requests[mid] = on_answer
+        now_ms = self.board.clock.now_ms()
+        with self._lock:
+            self._forget_page_requests(now_ms)
+            if len(self._page_requests) >= MAX_PAGE_REQUESTS:
+                return False
+            self._page_requests[mid] = _PageRequest(on_answer, now_ms + PAGE_ANSWER_MS)
         message = WasmachineRequest(RequestAction.POST, PAGES_URL, mid, request, FORMAT_RAW)
         is_taken = app.deliver("on_request", _pack(message, PAGES_URL, PAGE_CLIENT_ID))
         if not is_taken:
-            self._page_requests.pop(mid, None)
+            with self._lock:
+                self._page_requests.pop(mid, None)
         return is_taken
+
+    def _forget_page_requests(self, now_ms: float) -> None:
+        """Forget the requests that had no answer in time."""
+        late_mids = [mid for mid, request in self._page_requests.items() if request.until_ms <= now_ms]
+        for mid in late_mids:
+            del self._page_requests[mid]
 
     @property
     def apps(self) -> list[App]:
@@ -227,10 +247,12 @@ class AppManager:
         return True
 
     def _answer_page(self, response: Response) -> None:
-        on_answer = self._page_requests.pop(response.mid, None)
-        if on_answer is None:
-            return
-        on_answer(response.body if response.status == CoapCode.CONTENT else b"")
+        now_ms = self.board.clock.now_ms()
+        with self._lock:
+            self._forget_page_requests(now_ms)
+            request = self._page_requests.pop(response.mid, None)
+        if request is not None:
+            request.on_answer(response.body if response.status == CoapCode.CONTENT else b"")
 
     def app_requests(self, sender: App, payload: bytes) -> None:
         """Pass a packed event on to those who subscribed, or a request to another app."""
