@@ -110,3 +110,22 @@ async def test_closing_ends_what_runs_and_refuses_what_waits_and_what_comes(queu
     outcomes = await asyncio.gather(*tasks, queue.run(partial(gate, 3), 5.0), return_exceptions=True)
     assert [type(outcome) for outcome in outcomes] == [DeviceUnreachable] * 3
     assert gate.seen == [1]
+
+
+async def test_few_requests_run_at_once_and_closing_ends_each() -> None:
+    queue = RequestQueue("d1", depth=2, at_once=2)
+    gate = Gate()
+    tasks = [asyncio.create_task(queue.run(partial(gate, n), 5.0)) for n in (1, 2, 3, 4)]
+    await settle()
+    assert gate.seen == [1, 2]
+    with pytest.raises(Overloaded):
+        await queue.run(partial(gate, 5), 5.0)
+    tasks[0].cancel()
+    gate.go.set()
+    assert await asyncio.gather(*tasks[1:]) == [2, 3, 4]
+    gate.go.clear()
+    tasks = [asyncio.create_task(queue.run(partial(gate, n), 5.0)) for n in (6, 7, 8)]
+    await settle()
+    await queue.close()
+    outcomes = await asyncio.gather(*tasks, return_exceptions=True)
+    assert [type(outcome) for outcome in outcomes] == [DeviceUnreachable] * 3

@@ -12,6 +12,7 @@ from msgspec.structs import replace
 from tests.devices.transports.conftest import PATIENT, of_board
 
 from microclaw.devices.registry.calls import AppEntry, AppInstall, AppList, AppPage, AppRequest, AppUninstall, Call
+from microclaw.devices.registry.device import Device
 from microclaw.devices.transports.address import AddressLock
 from microclaw.devices.transports.installs import InstallMark, InterruptedInstall
 from microclaw.devices.transports.wasmachine import WasmachineTransport
@@ -27,6 +28,7 @@ from microclaw.errors import (
     TooManyApps,
 )
 from microclaw.hardware.boards import load_board
+from microclaw.host.store.devices import DeviceRow
 from microclaw.programs.builds.cache import BuildCache
 from microclaw.programs.wasm.compile import compile_module
 from microclaw.wire import board_control as wire
@@ -155,3 +157,27 @@ async def test_one_http_request_is_answered_by_the_program_and_a_silent_one_says
     transport.timeouts = replace(PATIENT, answer_s=0.3)
     with pytest.raises(DeviceTimeout):
         await transport.call(AppPage("pages", b"GET /silent HTTP/1.1\r\n\r\n"), LIMIT_S)
+
+
+async def test_other_calls_go_on_while_a_program_makes_a_page(
+    transport: WasmachineTransport, build_cache: Path
+) -> None:
+    source = (Path(__file__).parents[2] / "vectors" / "pages.c").read_text()
+    image = await compile_module(source, load_board("virtual"), name="pages", cache=BuildCache(build_cache))
+    device = Device(DeviceRow("d1", "d", "virtual"), load_board("virtual"), (transport,))
+    for name in ("slow", "quick"):
+        await device.call(AppInstall(name, image.wasm, heap_bytes=32_000), LIMIT_S)
+    async with asyncio.TaskGroup() as group:
+        silent = [
+            group.create_task(device.call(AppPage("slow", b"GET /silent HTTP/1.1\r\n\r\n"), LIMIT_S)) for _ in range(2)
+        ]
+        for _ in range(2):
+            assert {app.name for app in await device.call(AppList(), LIMIT_S)} == {"slow", "quick"}
+            answer = await device.call(AppPage("quick", b"GET /state HTTP/1.1\r\n\r\n"), LIMIT_S)
+            assert answer.endswith(b"off by GET")
+        await device.call(AppUninstall("quick"), LIMIT_S)
+        await device.call(AppInstall("quick", image.wasm, heap_bytes=32_000), LIMIT_S)
+        assert not any(page.done() for page in silent)
+        for page in silent:
+            page.cancel()
+    await device.close()

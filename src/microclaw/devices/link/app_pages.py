@@ -23,14 +23,26 @@ class _Piece(Struct):
 async def ask_page(link: DeviceLink, call: AppPage, timeout_s: float) -> bytes:
     """Send the request, and ask for more until the answer is whole.
 
-    Each call may come twice: the board knows the request by its number. Raises DeviceTimeout if it takes too long.
+    Raises DeviceTimeout if it takes too long, with the wait for earlier requests to this device.
     """
-    loop = asyncio.get_running_loop()
-    deadline = loop.time() + timeout_s
+    deadline = asyncio.get_running_loop().time() + timeout_s
+    try:
+        async with asyncio.timeout(timeout_s), link.page_turn:
+            return await _read_page(link, call, deadline)
+    except TimeoutError as exc:
+        raise DeviceTimeout(
+            f"{call.name} gave no whole answer within {timeout_s:g} s",
+            next_step=f"does it run? microclaw logs {link.name}",
+        ) from exc
+
+
+async def _read_page(link: DeviceLink, call: AppPage, deadline: float) -> bytes:
+    """Ask for pieces. Each call may come twice: the board knows the request by its number."""
+    now_s = asyncio.get_running_loop().time
     params: dict[str, Value] = {"name": call.name, "number": secrets.randbits(30), "cursor": 0, "request": call.request}
     answer = b""
-    while (left_s := deadline - loop.time()) > 0:
-        value = await ask(link, call.method, params, idempotent=True, timeout_s=left_s)
+    while True:
+        value = await ask(link, call.method, params, idempotent=True, timeout_s=deadline - now_s())
         try:
             piece = convert(value, _Piece)
         except ValueError as exc:
@@ -42,6 +54,3 @@ async def ask_page(link: DeviceLink, call: AppPage, timeout_s: float) -> bytes:
             raise ProtocolError(f"{link.endpoint} answered {call.method} with the cursor {piece.cursor}")
         params.pop("request", None)
         params["cursor"] = len(answer)
-    raise DeviceTimeout(
-        f"{call.name} gave no whole answer within {timeout_s:g} s", next_step=f"does it run? microclaw logs {link.name}"
-    )

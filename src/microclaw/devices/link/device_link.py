@@ -42,6 +42,8 @@ class DeviceLink(LinkedDevice):
         self.arriving = asyncio.Lock()
         self.outbox = DeviceOutbox(self)
         self.calls = LinkCalls(self)
+        # Held during a request for a page: a device has one at a time, and a new one ends the earlier.
+        self.page_turn = asyncio.Lock()
 
     def revoke(self) -> None:
         """Mark its credentials as revoked. Waiting calls fail at once."""

@@ -1,4 +1,7 @@
-"""A device: one board with its transports. It answers one call at a time; transports speak the protocols."""
+"""A device: one board with its transports. It answers one call at a time; transports speak the protocols.
+
+Requests for a program's page and for the console do not hold up the other calls.
+"""
 
 from __future__ import annotations
 
@@ -82,6 +85,8 @@ INSTALL_S = 60.0
 # The start of a board, its Wi-Fi and its link.
 RESTART_S = 45.0
 FURTHER_FACTS_S = 3.0
+# Programs of one board that make a page at the same time.
+PAGES_AT_ONCE = 4
 # A real board takes a large image at some 100 KB/s over a poor Wi-Fi; the answer comes after it was loaded.
 _INSTALL_BYTES_A_SECOND = 50_000
 _OF_BOARDS = frozenset({"apps", "logs", "edges", "gpio", "pwm", "adc", "i2c"})
@@ -111,6 +116,8 @@ class Device:
         self._queue = RequestQueue(row.device_id)
         # A queue of its own, so that the console can be read while the board does not answer.
         self._console_queue = RequestQueue(f"{row.device_id}.console")
+        # A program may take its time for a page, or never answer.
+        self._page_queue = RequestQueue(f"{row.device_id}.pages", at_once=PAGES_AT_ONCE)
         self._answered: bool | None = None
 
     def __repr__(self) -> str:
@@ -274,12 +281,11 @@ class Device:
         self, call: Call[Any], limit_s: float, *, wait: bool, endpoint: str | None = None, here: bool = False
     ) -> Any:
         """Queue a call; `endpoint` limits it to that transport, and with `here` that asks no other host."""
-        queue = self._console_queue if isinstance(call, ConsoleRead) else self._queue
         deadline = asyncio.get_running_loop().time() + limit_s
         work = partial(self._answer, call, deadline, wait=wait, endpoint=endpoint, here=here)
         try:
             # The half second lets the transport's time-out come first: it knows more than the queue's.
-            answer = await queue.run(work, limit_s + 0.5)
+            answer = await self._queue_of(call).run(work, limit_s + 0.5)
         except MicroclawError as exc:
             note_error(exc)
             raise
@@ -288,6 +294,15 @@ class Device:
             sensors = self.board.i2c.sensors
         note_answer(answer, sensors)
         return answer
+
+    def _queue_of(self, call: Call[Any]) -> RequestQueue:
+        match call:
+            case ConsoleRead():
+                return self._console_queue
+            case AppPage():
+                return self._page_queue
+            case _:
+                return self._queue
 
     async def _answer(self, call: Call[Any], deadline: float, *, wait: bool, endpoint: str | None, here: bool) -> Any:
         """Try the transports, best evidence first.
@@ -316,8 +331,8 @@ class Device:
 
     async def close(self) -> None:
         """End the calls under way, refuse later ones, and close every transport."""
-        await self._queue.close()
-        await self._console_queue.close()
+        for queue in (self._queue, self._console_queue, self._page_queue):
+            await queue.close()
         for transport in self.transports:
             await transport.close()
 

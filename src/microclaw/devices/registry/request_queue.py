@@ -1,4 +1,4 @@
-"""Requests to one device, one at a time and in order; few wait. It speaks to no device."""
+"""Requests to one device, in order and few at a time; few wait. It speaks to no device."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ _log = logging.getLogger(__name__)
 
 
 class RequestQueue:
-    """A queue in which at most `depth` requests wait behind the running one. Errors call it `device.NAME`."""
+    """A queue in which at most `depth` requests wait behind the `at_once` that run. Errors call it `device.NAME`."""
 
-    def __init__(self, name: str, depth: int = DEPTH) -> None:
+    def __init__(self, name: str, depth: int = DEPTH, *, at_once: int = 1) -> None:
         self._name = name
         self._depth = depth
-        # Held while a request runs; an asyncio lock serves those who wait in their order.
-        self._turn = asyncio.Lock()
+        # A request that runs has one; a semaphore serves those who wait in their order.
+        self._turns = asyncio.Semaphore(at_once)
         self._waiting_count = 0
-        self._running: asyncio.Task[Any] | None = None
+        self._running: set[asyncio.Task[Any]] = set()
         self._is_closed = False
 
     async def run(self, work: Callable[[], Coroutine[Any, Any, T]], timeout_s: float) -> T:
@@ -42,7 +42,7 @@ class RequestQueue:
             async with asyncio.timeout(timeout_s):
                 await self._wait_for_turn()
                 task = asyncio.create_task(work(), name=f"request to device.{self._name}")
-                self._running = task
+                self._running.add(task)
                 task.add_done_callback(self._end_turn)
                 # Not `await task`: a time-out would cancel work that the device may already be doing.
                 await asyncio.wait([task])
@@ -56,25 +56,27 @@ class RequestQueue:
         return task.result()
 
     async def close(self) -> None:
-        """Cancel the request that runs, and refuse the requests that wait."""
+        """Cancel the requests that run, and refuse those that wait."""
         self._is_closed = True
-        if self._running is not None:
-            self._running.cancel()
-            await asyncio.wait([self._running])
+        running = list(self._running)
+        for task in running:
+            task.cancel()
+        if running:
+            await asyncio.wait(running)
 
     async def _wait_for_turn(self) -> None:
         self._waiting_count += 1
         try:
-            await self._turn.acquire()
+            await self._turns.acquire()
         finally:
             self._waiting_count -= 1
         if self._is_closed:
-            self._turn.release()
+            self._turns.release()
             raise self._not_served()
 
     def _end_turn(self, task: asyncio.Task[Any]) -> None:
-        self._running = None
-        self._turn.release()
+        self._running.discard(task)
+        self._turns.release()
         if not task.cancelled():
             # The caller gets the error; reading it here keeps asyncio from reporting it a second time.
             task.exception()

@@ -88,7 +88,10 @@ _SILENT: Final = (
 
 
 class WasmachineTransport(Transport):
-    """The transport to one application manager at host:port. Calls queue up: there is one exchange at a time."""
+    """The transport to one application manager at host:port. Calls queue up: there is one exchange at a time.
+
+    Only the programs' answers to requests for pages are awaited beside it.
+    """
 
     kinds: Final[tuple[ProgramKind, ...]] = ("wasm",)
     pin_program: Final = PIN_PROGRAM
@@ -135,8 +138,11 @@ class WasmachineTransport(Transport):
 
     async def call(self, call: Call[R], timeout_s: float) -> R:
         try:
-            async with asyncio.timeout(timeout_s), self._queue:
-                return cast("R", await self._do(call))
+            async with asyncio.timeout(timeout_s):
+                if isinstance(call, AppPage):
+                    return cast("R", await self._page(call))
+                async with self._queue:
+                    return cast("R", await self._do(call))
         except TimeoutError as exc:
             raise self._call_timeout(call, timeout_s) from exc
         except ProtocolError as exc:
@@ -170,8 +176,6 @@ class WasmachineTransport(Transport):
                 return await self._list()
             case AppRequest():
                 return await self._request(call)
-            case AppPage():
-                return await self._page(call)
             case LogsRead(cursor=cursor):
                 return await self._log_page(cursor)
             case _ if call.method in self._pins.methods(self.board):
@@ -359,10 +363,15 @@ class WasmachineTransport(Transport):
         return AppReply(response.status, AttributeContainer.decode(response.body).as_mapping())
 
     async def _page(self, call: AppPage) -> bytes:
-        await self._mend()
-        build = partial(page_request, name=call.name, request=call.request)
+        """Ask a program for a page. Other calls have their turn while the program makes it."""
         try:
-            response = await self._exchange(build, self.timeouts.answer_s)
+            async with self._queue:
+                await self._mend()
+                mid = self._next_mid()
+                request = page_request(mid, call.name, call.request)
+                frame = encode_frame(MessageType.REQUEST, request.encode())
+                answer = await self._connection.begin(frame, mid, self.timeouts.answer_s)
+            response = await self._connection.finish(answer, mid, self.timeouts.answer_s)
         except NoAnswer as exc:
             raise _no_answer(call.name, PAGE_URL, exc) from exc
         raise_for_status(response, call.name)

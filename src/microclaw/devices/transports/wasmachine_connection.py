@@ -11,6 +11,8 @@ import os
 import socket
 import struct
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Final
 
 from msgspec import Struct
@@ -56,15 +58,19 @@ class NoAnswer(Exception):
 
 
 class WasmachineConnection:
-    """The connection of one address, which `exchange` opens if necessary. Not for concurrent use."""
+    """The connection of one address, which requests open if necessary.
+
+    One caller at a time calls `exchange`, `begin`, `open` and `send_only`; answers of `begin` come meanwhile.
+    """
 
     def __init__(self, address: HostPort, lock: AddressLock, timeouts: Timeouts) -> None:
         self.address = address
         self.timeouts = timeouts
         self._lock = lock
-        self._reader: asyncio.StreamReader | None = None
         self._writer: asyncio.StreamWriter | None = None
         self._decoder = FrameDecoder(MAX_ANSWER_BYTES)
+        self._reading: asyncio.Task[None] | None = None
+        self._answers: dict[int, asyncio.Future[Response]] = {}
         self._idle: asyncio.TimerHandle | None = None
         self._garbled = False
 
@@ -74,44 +80,53 @@ class WasmachineConnection:
         return self._garbled or self._decoder.skipped_bytes > 0
 
     async def exchange(self, frame: bytes, mid: int, timeout_s: float) -> Response:
-        """Send one frame, and wait for the answer with its mid.
+        """Send one frame, and wait for the answer with its mid. The connection is closed if none comes.
 
         Raises DeviceUnreachable if nothing was sent, else NoAnswer.
         """
         await self.open()
         try:
-            async with asyncio.timeout(timeout_s):
-                await self._send(frame)
-                response = await self._answer(mid)
-        except TimeoutError:
-            reason = f"no answer within {timeout_s:g} s" + self._skipped_note()
-            failure = NoAnswer(reason, delivered=self._is_delivered(), silent=not self.garbled)
-        except ProtocolError as exc:
-            self._garbled = True
-            reason = f"it answered with something else than WASMachine frames: {exc.message}"
-            failure = NoAnswer(reason, delivered=False)
-        except (OSError, EOFError) as exc:
-            failure = NoAnswer(f"the connection broke: {exc}", delivered=False)
+            with self._raising_no_answer(timeout_s):
+                async with asyncio.timeout(timeout_s):
+                    answer = await self._request(frame, mid)
+                    return await answer
         except BaseException:
             await self.close()
             raise
-        else:
-            self._idle = asyncio.get_running_loop().call_later(self.timeouts.idle_s, self._close_idle)
-            return response
-        await self.close()
-        raise failure
+        finally:
+            self._forget(mid)
+
+    async def begin(self, frame: bytes, mid: int, timeout_s: float) -> asyncio.Future[Response]:
+        """Send one frame, and return what `finish` waits for. Raises as `exchange` does."""
+        await self.open()
+        try:
+            with self._raising_no_answer(timeout_s):
+                async with asyncio.timeout(timeout_s):
+                    return await self._request(frame, mid)
+        except BaseException:
+            await self.close()
+            raise
+
+    async def finish(self, answer: asyncio.Future[Response], mid: int, timeout_s: float) -> Response:
+        """Wait for the answer to a request that `begin` sent. Raises NoAnswer; the connection stays for others."""
+        try:
+            with self._raising_no_answer(timeout_s):
+                async with asyncio.timeout(timeout_s):
+                    return await answer
+        finally:
+            self._forget(mid)
 
     async def open(self) -> None:
         """Open the connection and take the address lock, before the next exchange. Raises DeviceUnreachable."""
         self._stop_idle_timer()
-        if self._writer is not None and self._reader is not None:
-            if not self._writer.is_closing() and not self._reader.at_eof():
+        if self._writer is not None and self._reading is not None:
+            if not self._writer.is_closing() and not self._reading.done():
                 return
             await self.close()
         await self._lock.acquire(self.timeouts.connect_s)
         try:
             async with asyncio.timeout(self.timeouts.connect_s):
-                self._reader, self._writer = await asyncio.open_connection(self.address.host, self.address.port)
+                reader, self._writer = await asyncio.open_connection(self.address.host, self.address.port)
         except BaseException as exc:
             self._lock.release()
             if not isinstance(exc, OSError):
@@ -121,6 +136,7 @@ class WasmachineConnection:
             raise DeviceUnreachable(f"cannot reach {self.address}: {reason}", next_step=step) from exc
         self._decoder = FrameDecoder(MAX_ANSWER_BYTES)
         self._garbled = False
+        self._reading = asyncio.create_task(self._read_answers(reader), name=f"answers of {self.address}")
 
     async def send_only(self, data: bytes, timeout_s: float) -> None:
         """Send bytes that get no answer (the padding of a recovery). Raises NoAnswer if the connection breaks."""
@@ -133,36 +149,85 @@ class WasmachineConnection:
             raise NoAnswer(f"the connection broke: {exc}", delivered=False) from exc
 
     async def close(self) -> None:
-        """Close the connection. Unsent bytes are dropped."""
+        """Close the connection. Unsent bytes are dropped, and no request gets an answer any more."""
         self._stop_idle_timer()
         writer = self._writer
-        self._writer = None
-        self._reader = None
-        self._lock.release()
+        self._let_go()
         if writer is not None:
             if writer.transport.get_write_buffer_size():
                 writer.transport.abort()
             await close_stream(writer)
+
+    def _let_go(self) -> None:
+        reading = self._reading
+        self._writer = None
+        self._reading = None
+        self._lock.release()
+        if reading is not None:
+            reading.cancel()
+        self._fail_answers(EOFError("it was closed"))
+
+    @contextmanager
+    def _raising_no_answer(self, timeout_s: float) -> Iterator[None]:
+        try:
+            yield
+        except TimeoutError as exc:
+            reason = f"no answer within {timeout_s:g} s" + self._skipped_note()
+            raise NoAnswer(reason, delivered=self._is_delivered(), silent=not self.garbled) from exc
+        except ProtocolError as exc:
+            self._garbled = True
+            reason = f"it answered with something else than WASMachine frames: {exc.message}"
+            raise NoAnswer(reason, delivered=False) from exc
+        except (OSError, EOFError) as exc:
+            raise NoAnswer(f"the connection broke: {exc}", delivered=False) from exc
+
+    async def _request(self, frame: bytes, mid: int) -> asyncio.Future[Response]:
+        """Send a frame, and return what gets its answer."""
+        answer: asyncio.Future[Response] = asyncio.get_running_loop().create_future()
+        answer.add_done_callback(_take_error)
+        self._answers[mid] = answer
+        await self._send(frame)
+        return answer
 
     async def _send(self, data: bytes) -> None:
         assert self._writer is not None
         self._writer.write(data)
         await self._writer.drain()
 
-    async def _answer(self, mid: int) -> Response:
-        """Return the answer of this request. Skips old answers of an earlier connection, and messages of apps."""
-        while True:
-            while (frame := self._decoder.next_frame()) is not None:
-                if frame.type != MessageType.RESPONSE:
-                    continue
-                response = Response.decode(frame.payload)
-                if response.mid == mid:
-                    return response
-            assert self._reader is not None
-            data = await self._reader.read(_READ_BYTES)
-            if not data:
-                raise EOFError("the device closed it" + self._skipped_note())
-            self._decoder.receive(data)
+    async def _read_answers(self, reader: asyncio.StreamReader) -> None:
+        """Give each answer to its request, until the connection ends.
+
+        Skips old answers of an earlier connection, and messages of apps.
+        """
+        decoder = self._decoder
+        try:
+            while True:
+                while (frame := decoder.next_frame()) is not None:
+                    if frame.type == MessageType.RESPONSE:
+                        self._take_response(Response.decode(frame.payload))
+                data = await reader.read(_READ_BYTES)
+                if not data:
+                    raise EOFError("the device closed it" + self._skipped_note())
+                decoder.receive(data)
+        except (ProtocolError, OSError, EOFError) as exc:
+            self._fail_answers(exc)
+
+    def _take_response(self, response: Response) -> None:
+        answer = self._answers.get(response.mid)
+        if answer is not None and not answer.done():
+            answer.set_result(response)
+
+    def _fail_answers(self, error: Exception) -> None:
+        for answer in self._answers.values():
+            if not answer.done():
+                answer.set_exception(error)
+
+    def _forget(self, mid: int) -> None:
+        """End a request; after the last one the connection is given back when it was idle for a while."""
+        self._answers.pop(mid, None)
+        if self._writer is not None and not self._answers:
+            self._stop_idle_timer()
+            self._idle = asyncio.get_running_loop().call_later(self.timeouts.idle_s, self._close_idle)
 
     def _is_delivered(self) -> bool:
         """Return True if the device's TCP acknowledged every byte, False if it did not or if that is unknown."""
@@ -193,9 +258,13 @@ class WasmachineConnection:
         self._idle = None
         if self._writer is not None:
             self._writer.close()
-            self._writer = None
-            self._reader = None
-        self._lock.release()
+        self._let_go()
+
+
+def _take_error(answer: asyncio.Future[Response]) -> None:
+    if not answer.cancelled():
+        # If its caller has left, asyncio would report the error.
+        answer.exception()
 
 
 def _reason(exc: OSError) -> str:
