@@ -429,10 +429,12 @@ async def lab(database: Database, change_log: ChangeLog) -> AsyncIterator[Lab]:
         yield Lab(registry, change_log, transport)
 
 
-async def tried(source: str, cache: Path, expect: str | None = None, **options: Any) -> Trial:
+async def tried(
+    source: str, cache: Path, expect: str | None = None, hosts: tuple[str, ...] = (), **options: Any
+) -> Trial:
     """Build it, as C or Python by its text, and try it on a virtual board."""
     board = load_board("virtual")
-    image = await cached_compiler(BuildCache(cache))(source, board, "tried", "O3", None, ("wasm", "py"))
+    image = await cached_compiler(BuildCache(cache))(source, board, "tried", "O3", None, ("wasm", "py"), hosts)
     if expect:
         expectations = parse_expectations(expect)
     else:

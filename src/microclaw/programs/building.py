@@ -11,14 +11,16 @@ from msgspec import DecodeError, Struct, ValidationError
 from msgspec.json import decode, encode
 from msgspec.structs import replace
 
-from microclaw.errors import DeployRejected, StoreError
+from microclaw.errors import BuildError, DeployRejected, Diagnostic, StoreError
 from microclaw.events import ProgramKind
 from microclaw.hardware.boards.profile import BoardProfile
 from microclaw.hardware.parts.wiring import WiredPart
 from microclaw.programs.builds.cache import BuildCache
+from microclaw.programs.host_texts import COMPUTED_HOSTS, NAME_HOSTS
 from microclaw.programs.patterns.displays import PYTHON_BOARDS
 from microclaw.programs.py.py_image import PyImage
-from microclaw.programs.wasm.source_language import Language, language_of_file
+from microclaw.programs.wasm.host_names import has_client
+from microclaw.programs.wasm.source_language import SUFFIX, Language, language_of_file
 from microclaw.programs.wasm.wasm_image import WasmImage
 from microclaw.wire.wasmachine.request import DEFAULT_HEAP_BYTES, DEFAULT_TIMERS
 
@@ -31,6 +33,7 @@ PY_CLAIM_BYTES: Final = 4096
 NETWORK_HEAP_BYTES: Final = 24_576
 """A sketch on the network keeps a body of up to 8 KB, its copy, or a page and what the page is made of."""
 _NETWORK_NATIVES: Final = frozenset(("wasm_http_client_call_native_func", "wasm_mqtt_init", "wasm_register_resource"))
+_NOT_HELD: Final = "its owner sees them before it is installed; firmware for C programs does not hold it to them"
 _IMPORTS: Final = re.compile(r"^(?:from[ \t]+[\w.]+[ \t]+import|import[ \t]+\w)", re.MULTILINE)
 _C_FUNCTION: Final = re.compile(r"^[^\"'#\n]*\)\s*\{", re.MULTILINE)
 """Outside of texts and comments Python has no such line, and C does nothing without one."""
@@ -73,9 +76,22 @@ def cached_compiler(cache: BuildCache) -> Compile:
         from microclaw.programs.wasm.compile import compile_module
 
         image = await compile_module(source, board, name=name, language=guessed, optimization=optimization, cache=cache)
-        return replace(image, network=image.network.with_hosts(hosts))
+        return with_named_hosts(image, hosts)
 
     return compile_source
+
+
+def with_named_hosts(image: WasmImage, hosts: Sequence[str]) -> WasmImage:
+    """Return the image with the hosts that its owner names.
+
+    Raises BuildError if it has an HTTP or MQTT client, and neither its text nor its owner names a host.
+    """
+    network = image.network.with_hosts(hosts)
+    if not network.hosts and has_client(image.imports):
+        file = f"{image.name}{SUFFIX[image.language or 'c']}"
+        error = Diagnostic("error", COMPUTED_HOSTS, file, hint=NAME_HOSTS, explanation=_NOT_HELD)
+        raise BuildError((error,), stage="check")
+    return replace(image, network=network)
 
 
 def check_kind(kind: ProgramKind, kinds: Sequence[ProgramKind]) -> None:

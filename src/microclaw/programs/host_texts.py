@@ -7,6 +7,8 @@ from typing import Final
 
 from msgspec import Struct
 
+COMPUTED_HOSTS: Final = "the hosts that this program talks to are not in its text"
+NAME_HOSTS: Final = 'write the address into the program, or name it when you install it: --hosts "HOST:PORT"'
 _SCHEME_PORTS: Final = {"http": 80, "https": 443, "mqtt": 1883, "mqtts": 8883, "ws": 80, "wss": 443}
 _URL: Final = re.compile(
     r"(?P<scheme>[a-z]+)://(?:[^/?#@\s]*@)?(?P<host>[^/:?#\s@]*)(?::(?P<port>\d+))?(?P<end>[/?#]?)", re.IGNORECASE

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from tests.programs.conftest import tried
 
-from microclaw.errors import ConfigError
+from microclaw.errors import BuildError, ConfigError
 from microclaw.programs.proof.expectation_text import parse_expectations
 from microclaw.programs.proof.trial_network import _batches
 from microclaw.wire.board_control import MAX_LINE_BYTES, Network, encode_request
@@ -38,6 +38,11 @@ int main(void) {
     esp_http_client_config_t config = {.url = "http://api.example.org/x"};
     ESP_ERROR_CHECK(esp_http_client_perform(esp_http_client_init(&config)));
 }
+"""
+MADE = r"""int main(void) {
+    static volatile int number = 7;
+    char address[40];
+    snprintf(address, sizeof address, "http://192.168.%d.20/x", number);
 """
 TELLS = r"""
 #include <microclaw.h>
@@ -110,6 +115,20 @@ async def test_a_host_without_a_line_is_untried_by_its_name(build_cache: Path) -
     assert (ended.ok, ended.proof) == (True, "untried: no line answers api.example.org")
     refused = await tried(CHECKS, build_cache, "http GET api.example.org/x -> refused")
     assert not refused.ok
+
+
+async def test_hosts_that_are_made_at_run_time_are_named_or_refused(build_cache: Path) -> None:
+    """Of a C program: firmware for them holds nothing, so the trial tells which hosts it asked besides."""
+    made = ASKS.replace('.url = "http://api.example.org/x"', ".url = address").replace("int main(void) {", MADE)
+    with pytest.raises(BuildError) as caught:
+        await tried(made, build_cache)
+    found = caught.value.diagnostics[0]
+    assert found.message == "the hosts that this program talks to are not in its text"
+    assert "--hosts" in (found.hint or "")
+    trial = await tried(made, build_cache, hosts=("192.168.7.20:80",))
+    assert not any("does not name" in warning for warning in trial.warnings)
+    trial = await tried(made, build_cache, hosts=("log.home",))
+    assert any("does not name: 192.168.7.20;" in warning for warning in trial.warnings)
 
 
 async def test_an_mqtt_client_gets_messages_and_is_seen_to_publish(build_cache: Path) -> None:

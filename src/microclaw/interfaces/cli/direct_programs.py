@@ -20,7 +20,7 @@ from microclaw.hardware.parts.wiring_file import read_wiring_text
 from microclaw.interfaces.cli.operation_commands import show_stages
 from microclaw.interfaces.cli.options import FAILED, GlobalOptions
 from microclaw.interfaces.terminal.page import Terminal
-from microclaw.programs.building import ProgramImage, cached_compiler, fit_claim, fit_limits
+from microclaw.programs.building import ProgramImage, cached_compiler, fit_claim, fit_limits, with_named_hosts
 from microclaw.programs.builds.cache import BuildCache
 from microclaw.programs.changes.program_operations import trial_step
 from microclaw.programs.changes.stage_text import built, check_text
@@ -113,12 +113,13 @@ def build_program(options: GlobalOptions, values: Mapping[str, Any], board: Boar
     """Compile the program of `program_values`, or check its wasm, and show that. Raises BuildError, ConfigError."""
     name = values["name"]
     level = values.get("optimization", "O3")
+    hosts = tuple(values.get("hosts", ()))
     report = show_stages(options, options.terminal())
     if "wasm" in values:
-        image: ProgramImage = read_module(base64.b64decode(values["wasm"]), board, name=name)
+        module = read_module(base64.b64decode(values["wasm"]), board, name=name)
+        image: ProgramImage = with_named_hosts(module, hosts)
     else:
         build = cached_compiler(BuildCache(options.settings().cache))
-        hosts = tuple(values.get("hosts", ()))
         program = build(values["source"], board, name, level, values["language"], PROGRAM_KINDS, hosts=hosts)
         image = asyncio.run(built(program, level, report))
     report(Step("check", check_text(image, fit_claim(image, values.get("heap_bytes", DEFAULT_HEAP_BYTES)))))

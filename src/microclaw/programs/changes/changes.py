@@ -17,7 +17,7 @@ from msgspec.structs import replace
 
 from microclaw.devices.registry.calls import AppInstall, AppStates
 from microclaw.devices.registry.device import Device
-from microclaw.errors import DeployRejected, DeviceError, MicroclawError
+from microclaw.errors import BuildError, DeployRejected, DeviceError, MicroclawError
 from microclaw.events import PROGRAM_KINDS, Evidence, Report, Stage, Step
 from microclaw.hardware.boards.pins import check_pin
 from microclaw.hardware.parts.wiring import Wiring
@@ -35,6 +35,7 @@ from microclaw.programs.building import (
     read_image,
     stored_program,
     stored_wired_parts,
+    with_named_hosts,
 )
 from microclaw.programs.changes.authors import with_author
 from microclaw.programs.changes.change_log import AppVersion
@@ -201,7 +202,10 @@ class ProgramChanges:
             return await self._stored_image(device, request, request.version, report)
         if request.wasm is not None:
             module = await self._read(device, request, request.wasm, None, report)
-            return replace(module, network=module.network.with_hosts(request.hosts))
+            try:
+                return with_named_hosts(module, request.hosts)
+            except BuildError as exc:
+                fail(report, "check", exc)
         assert request.source is not None
         level = request.optimization
         program = self._compile(

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Sequence
 from typing import ClassVar, Final, Literal
 
 from msgspec import Struct
 
+from microclaw.network_use import NetworkUse
 from microclaw.programs.proof.line_pattern import LinePattern
 from microclaw.programs.proof.record import WHOLE, Record, TrialWindow
 from microclaw.text import clean_text
@@ -100,6 +102,25 @@ def unanswered(rows: Sequence[TrafficRow]) -> str | None:
     if len(names) > _MAX_SHOWN:
         shown += f" and {len(names) - _MAX_SHOWN} more"
     return f"no line answers {shown}"
+
+
+def unnamed_hosts(rows: Sequence[TrafficRow], network: NetworkUse) -> tuple[str, ...]:
+    """Return a warning of the hosts that the program asked and that are not among its own; none if all are.
+
+    The ports are not compared: a row of a request does not have it. For Python programs the board refuses other hosts.
+    """
+    own_hosts = {host.partition(":")[0] for host in network.hosts}
+    hosts: dict[str, None] = {}
+    for row in rows:
+        if row.kind in ("asked", "unknown"):
+            # "GET api.example.org/x", "192.168.1.20:1883".
+            place = row.what.split(" ", 1)[-1]
+            hosts[re.split("[:/]", place)[0]] = None
+    names = [host for host in hosts if host not in own_hosts]
+    if not names:
+        return ()
+    shown = ", ".join(names[:_MAX_SHOWN])
+    return (f"it talks to hosts that its text does not name: {shown}; name them: --hosts HOST:PORT",)
 
 
 def _counted_texts(rows: Sequence[TrafficRow]) -> list[str]:

@@ -42,7 +42,7 @@ from microclaw.programs.proof.expectation_result import (
     without_part,
 )
 from microclaw.programs.proof.framebuf_font import with_framebuf_font
-from microclaw.programs.proof.network_events import traffic_texts
+from microclaw.programs.proof.network_events import traffic_texts, unnamed_hosts
 from microclaw.programs.proof.part_stimuli import with_settings
 from microclaw.programs.proof.record import Record, shown_texts
 from microclaw.programs.proof.screen_pictures import draw_pictures, picture_texts, unsent_drawing
@@ -229,6 +229,7 @@ async def _judged(bench: _Bench, run: Run, options: TrialOptions, record: Record
         *trial_warnings(options, record, bench.board),
         *unsent_drawing(record.screens, image.source or ""),
         *verdict.warnings,
+        *unnamed_hosts(record.traffic, image.network),
     )
     return Trial(
         **structs.asdict(structs.replace(record, lines=lines)),

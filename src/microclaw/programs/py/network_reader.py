@@ -13,7 +13,16 @@ from typing import Final
 from msgspec import Struct
 
 from microclaw.network_use import MAX_HOSTS, NO_NETWORK, NetworkUse
-from microclaw.programs.host_texts import HostText, host_of_text, is_computed_url, is_host, is_placeholder, is_port
+from microclaw.programs.host_texts import (
+    COMPUTED_HOSTS,
+    NAME_HOSTS,
+    HostText,
+    host_of_text,
+    is_computed_url,
+    is_host,
+    is_placeholder,
+    is_port,
+)
 from microclaw.programs.py.callgraph import PyCallGraph, named_values
 from microclaw.programs.py.drivers import board_module
 from microclaw.programs.py.reached_calls import reached_calls
@@ -30,7 +39,6 @@ _OWN_ADDRESS: Final = frozenset({"ifconfig", "ipconfig", "config", "hostname"})
 _SERVERS: Final = frozenset({"run", "start_server"})
 _MAX_PORTS: Final = 8
 """More ports of one host are all of them."""
-_COMPUTED: Final = "the hosts that this program talks to are not in its text"
 _BEFORE: Final = "its owner sees them before it is installed, and the board holds it to them"
 
 
@@ -69,8 +77,7 @@ def check_network(reading: NetworkReading, hosts: Sequence[str], findings: Findi
         message = f"{ast.unparse(reading.placeholder)} is no address yet"
         findings.error(reading.placeholder, message, "write the address of your own server there")
     elif reading.client is not None and not hosts:
-        hint = 'write the address into the program, or name it when you install it: --hosts "HOST:PORT"'
-        findings.error(reading.client, _COMPUTED, hint, _BEFORE)
+        findings.error(reading.client, COMPUTED_HOSTS, NAME_HOSTS, _BEFORE)
     count = len({*reading.use.hosts, *hosts})
     if count > MAX_HOSTS:
         hint = "leave out the texts that are no hosts of this program"

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from typing import Final
 
 from microclaw.hardware.boards.natives import NATIVES, NativeGroup
 from microclaw.network_use import NO_NETWORK, NetworkUse
 from microclaw.programs.host_texts import host_of_text
 from microclaw.programs.wasm.inspect import Module
+from microclaw.programs.wasm.wasm_image import Import
 
 _CLIENTS: Final = frozenset({NativeGroup.HTTP, NativeGroup.MQTT})
 _TEXT: Final = re.compile(rb"(?<![ -~])([!-~]+)\0")
@@ -17,7 +19,7 @@ _TEXT: Final = re.compile(rb"(?<![ -~])([!-~]+)\0")
 
 def find_network(module: Module) -> NetworkUse:
     """Return the hosts that its texts name, none for a module without an HTTP or MQTT client."""
-    if not _has_client(module):
+    if not has_client(module.imports):
         return NO_NETWORK
     hosts = set()
     for segment in module.data:
@@ -32,8 +34,9 @@ def find_network(module: Module) -> NetworkUse:
     return NetworkUse(tuple(sorted(hosts)))
 
 
-def _has_client(module: Module) -> bool:
-    for wanted in module.imports:
+def has_client(imports: Iterable[Import]) -> bool:
+    """Return True if a module with these imports can talk to servers or brokers."""
+    for wanted in imports:
         native = NATIVES.get(wanted.name)
         if native is not None and native.group in _CLIENTS:
             return True
