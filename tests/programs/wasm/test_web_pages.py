@@ -140,6 +140,39 @@ async def test_pages_of_a_web_server(compile_c: Any, pages: PageBoard) -> None:
     assert pages.ask(get("/private", "X-From: here ")).endswith("\n\nhere"), "the host asks who comes"
 
 
+ANSWERS = r"""
+#include <WebServer.h>
+#include <uri/UriBraces.h>
+WebServer server(80);
+void setup() {
+    server.on("/twice", []() {
+        server.send(200, "text/plain", "first");
+        server.sendContent(" and more");
+        server.send(500, "text/plain", "second");
+        server.sendContent(" lost");
+    });
+    server.on(UriBraces("/say/{}"), []() { server.send(server.arg("status").toInt(), "text/plain", server.pathArg(0) + server.arg("q")); });
+    server.on("/post", HTTP_POST, []() { server.send(200); });
+    server.begin();
+}
+void loop() {
+    server.handleClient();
+}
+"""
+
+
+async def test_answers_are_those_that_a_browser_has_from_the_core(compile_c: Any, pages: PageBoard) -> None:
+    """Of two answers the first counts; a + is a space only in the query; another method is not found, as there."""
+    pages.start((await compile_c(ANSWERS, language="sketch")).wasm)
+    assert pages.ask(get("/twice")) == "HTTP/1.1 200 OK\nContent-Type: text/plain\n\nfirst and more"
+    assert pages.lines() == ["WebServer: /twice is answered already: the answer 500 is left out"]
+    assert pages.ask(get("/twice")).endswith("first and more")
+    answer = pages.ask(get("/say/a+b%20c?status=422&q=d+e"))
+    assert answer == "HTTP/1.1 422 Unprocessable Content\nContent-Type: text/plain\n\na+b cd e"
+    assert pages.ask(get("/say/x?status=429")).startswith("HTTP/1.1 429 Too Many Requests\n")
+    assert pages.ask(get("/post")) == "HTTP/1.1 404 Not Found\nContent-Type: text/plain\n\nNot found: /post"
+
+
 async def test_requests_wait_for_a_busy_program_and_more_than_four_are_turned_away(
     compile_c: Any, pages: PageBoard
 ) -> None:

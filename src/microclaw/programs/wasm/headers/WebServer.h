@@ -1,5 +1,5 @@
 /* WebServer.h: pages of a program. The host serves them at /app/NAME/ and passes each request on; handleClient() answers up to one,
- * and its handler may wait. Nothing is sent before the handler returns. Files and uploads are not here. */
+ * and its handler may wait. Nothing is sent before the handler returns, and of several answers the first. Files and uploads are not here. */
 #pragma once
 #include "arduino/callback.h"
 #include "arduino/web_request.h"
@@ -75,4 +75,5 @@ class WebServer {
     WiFiClient client_;
     String headers_, path_arguments_[PATH_ARGUMENTS];
     bool allows_all_origins_ = false;
+    enum { NO_ANSWER, ANSWER, TOO_MANY } sent_ = NO_ANSWER; /* to the request that is handled */
 };

@@ -17,7 +17,7 @@ static int hex_digit(char c) {
     return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
 }
 
-String microclaw_url_decoded(const String &text) {
+String microclaw_url_decoded(const String &text, char plus) {
     String decoded;
     decoded.reserve(text.length());
     for (unsigned i = 0; i < text.length(); i++) {
@@ -27,7 +27,7 @@ String microclaw_url_decoded(const String &text) {
             decoded += (char)(high << 4 | low);
             i += 2;
         } else {
-            decoded += c == '+' ? ' ' : c;
+            decoded += c == '+' ? plus : c;
         }
     }
     return decoded;
@@ -52,7 +52,7 @@ void WebRequest::read(const String &bytes) {
     }
     String target = line.substring((unsigned)target_at, (unsigned)line.indexOf(' ', (unsigned)target_at));
     int query_at = target.indexOf('?');
-    path = microclaw_url_decoded(query_at < 0 ? target : target.substring(0, (unsigned)query_at));
+    path = microclaw_url_decoded(query_at < 0 ? target : target.substring(0, (unsigned)query_at), '+');
     if (query_at >= 0) {
         add_arguments(target.substring((unsigned)query_at + 1), false);
     }

@@ -39,7 +39,7 @@ class WebRequest {
     String head_; /* the lines of the headers */
 };
 
-String microclaw_url_decoded(const String &text);
+String microclaw_url_decoded(const String &text, char plus = ' '); /* `plus`: what a + is; in a path it is one */
 /* Append the text with each %NAME% replaced by what `value_of` gives for NAME. */
 template <typename ValueOf> void microclaw_append_filled(String &out, const char *text, const ValueOf &value_of) {
     enum { LONGEST_NAME = 32 };

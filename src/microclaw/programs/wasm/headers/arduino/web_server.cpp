@@ -17,6 +17,7 @@ void WebServer::handleClient() {
     request.read(exchange_->received);
     client_ = WiFiClient(exchange_);
     request_ = &request;
+    sent_ = NO_ANSWER;
     headers_ = allows_all_origins_ ? "Access-Control-Allow-Origin: *\r\n" : "";
     handle(request);
     request_ = nullptr;
@@ -83,13 +84,20 @@ void WebServer::send(int status, const char *type, const char *bytes, size_t siz
     if (!exchange_) {
         return;
     }
+    if (sent_ != NO_ANSWER) {
+        /* The core writes it behind the first one, where no browser reads it. */
+        ::printf("WebServer: %s is answered already: the answer %d is left out\n", uri().c_str(), status);
+        sent_ = TOO_MANY;
+        return;
+    }
+    sent_ = ANSWER;
     microclaw_begin_answer(exchange_, status, type && *type ? type : "text/html", headers_, size);
     headers_ = "";
     sendContent(bytes, size);
 }
 
 void WebServer::sendContent(const char *bytes, size_t size) {
-    if (exchange_) {
+    if (exchange_ && sent_ != TOO_MANY) {
         exchange_->answer.concat(bytes, (unsigned)size);
     }
 }
