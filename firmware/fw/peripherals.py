@@ -1,6 +1,6 @@
 """`machine` as a program sees it: pins claimed, writes counted. Inputs and what takes pins are read in when used."""
 
-REFUSED = " bootloader deepsleep lightsleep sleep WDT RTC disable_irq enable_irq mem8 mem16 mem32 SDCard "
+REFUSED = " bootloader deepsleep lightsleep sleep WDT disable_irq enable_irq mem8 mem16 mem32 SDCard "
 
 
 class Machine:
@@ -17,8 +17,8 @@ class Machine:
             return self.Timer
         if name in ("reset", "soft_reset"):
             return self._env.ours("timers").restarting(self._env)
-        if name == "Signal":
-            return self._env.ours("timers").Signal
+        if name in ("Signal", "RTC"):
+            return getattr(self._env.ours("timers"), name)
         if " %s " % name in REFUSED:
             raise AttributeError("machine.%s is not for programs" % name)
         return self._env.wrapped(getattr(self._real, name), name)

@@ -1,7 +1,8 @@
-"""machine.Timer as a task, machine.Signal and machine.reset: read in when a program asks for one."""
+"""machine.Timer as a task, machine.Signal, RTC and reset: read in when a program asks for one."""
 
 import asyncio
-from time import ticks_add, ticks_diff, ticks_ms
+from errno import EPERM
+from time import gmtime, ticks_add, ticks_diff, ticks_ms, time_ns
 
 MAX_TIMERS = 8
 
@@ -101,3 +102,20 @@ class Signal:
 
     def off(self):
         self.value(0)
+
+
+class RTC:
+    """machine.RTC: the board's clock in UTC, which only the host sets."""
+
+    def __init__(self, *_):
+        pass
+
+    def datetime(self, *moment):
+        """Return (year, month, day, weekday, hour, minute, second, microsecond); weekday 0 is Monday."""
+        if moment:
+            raise OSError(EPERM, "the host sets the clock, in UTC: add your offset to time.time()")
+        ns = time_ns()
+        year, month, day, hour, minute, second, weekday = gmtime(ns // 1_000_000_000)[:7]
+        return year, month, day, weekday, hour, minute, second, ns // 1000 % 1_000_000
+
+    init = datetime

@@ -102,6 +102,24 @@ found += [[board.gpio_get(2), board.gpio_get(5)], [e[1:] for e in runner.edges(0
     assert (read, edges) == ([1, 0], [[5, 1], [5, 0]])
 
 
+def test_a_program_reads_the_clock_as_an_rtc_and_cannot_set_it(micropython: MicroPython) -> None:
+    body = """
+time = E.module("time")
+moment = None
+while moment != time.gmtime():
+    moment = time.gmtime()
+    now = machine.RTC().datetime()
+E.print(now[:3] + now[4:7] + now[3:4] == moment[:7], len(now))
+for setting in (machine.RTC().datetime, machine.RTC(0).init):
+    try:
+        setting((2020, 1, 1, 0, 0, 0, 0, 0))
+    except OSError as exc:
+        E.print(exc.errno)
+"""
+    lines, _ = outcome(micropython, body)
+    assert lines == ["True 8", "1", "1"]
+
+
 def test_a_pin_made_again_is_the_same_pin_and_its_evidence_follows_its_direction(micropython: MicroPython) -> None:
     body = """
 button = machine.Pin(14, machine.Pin.IN)

@@ -87,7 +87,7 @@ REFUSED = {
         *("E.module('sys').modules", "E.module('sys').path", "E.module('sys').stdin", "io.FileIO"),
         *(f"E.module('os').{name}" for name in ("mount", "chdir", "dupterm", "VfsLfs2", "_real")),
         *("E.module('asyncio').core", "E.module('asyncio')._attrs", "E.module('gc').disable"),
-        *("E.module('micropython').kbd_intr", "machine.deepsleep", "machine.RTC", "machine.mem32", "machine.SDCard"),
+        *("E.module('micropython').kbd_intr", "machine.deepsleep", "machine.WDT", "machine.mem32", "machine.SDCard"),
         *("machine.Pin.board", "machine.Pin.cpu", "machine.Pin(4).board", "machine.Pin(4).cpu", "machine.Pin.init"),
     ],
     "ValueError": [  # what is no plain number of a free pin
@@ -164,6 +164,7 @@ def test_host_and_firmware_agree_on_what_is_refused() -> None:
 MADE = {
     "machine.Pin": ("E.module('machine').Pin(4, 1)", "E.module('machine').Pin(5, 0)"),
     "machine.Signal": ("E.module('machine').Signal(E.module('machine').Pin(4, 1), invert=True)",),
+    "machine.RTC": ("E.module('machine').RTC()",),
     "microclaw.pin": ("E.module('microclaw').pin(4)", "E.module('microclaw').pin(5, 'in')"),
     "microclaw.adc": ("__import__('microclaw_devices').Adc",),
     "microclaw.pwm": ("E.module('microclaw').pwm(4)",),

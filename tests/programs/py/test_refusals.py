@@ -28,7 +28,10 @@ PINS = [
     *[f"from machine import UART\n{line}\n" for line in ("UART(0, 9600)", "UART(1)", "UART(2).init(tx=6)")],
     "from machine import UART\ndef f(n): return UART(n)\nf(int('1'))\n",
     *[f"{PIN}print({name})\n" for name in ("Pin.board", "Pin.cpu", "Pin.board.GPIO6")],
-    *[f"import machine\nprint(machine.{call})\n" for call in ("RTC()", "freq(20000000)")],
+    *[
+        f"import machine\nprint(machine.{call})\n"
+        for call in ("WDT()", "RTC().init((2020,))", "RTC().datetime((2020,))", "freq(20000000)")
+    ],
     *[
         f"import micropython\n@micropython.{kind}\n{word} f():\n    nop()\nf()\n"
         for kind, word in (("asm_xtensa", "def"), ("asm_thumb", "async def"))

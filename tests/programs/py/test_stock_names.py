@@ -79,3 +79,17 @@ async def test_native_code_is_untried_as_only_its_chip_runs_it(tmp_path: Path) -
     trial = await try_image(image, board, TrialOptions(for_ms=500))
     assert trial.ok, trial.error
     assert "native code" in (trial.untried or "")
+
+
+async def test_a_refused_name_may_be_imported_if_nothing_uses_it(tmp_path: Path) -> None:
+    stock = stock_image()
+    lines = []
+    for origin in sorted(stock.refused):
+        module, _, name = origin.partition(".")
+        if name in stock.modules.get(module, ()):
+            lines.append(f"from {module} import {name}\n")
+    assert len(lines) > 20
+    board = load_board("virtual")
+    image = await build("".join([*lines, "print('runs')\n"]), "imports", board=board, cache=BuildCache(tmp_path))
+    trial = await try_image(image, board, TrialOptions(for_ms=500))
+    assert list(trial.log) == ["runs"], trial.error

@@ -247,6 +247,17 @@ def _check_call(call: ast.Call, graph: PyCallGraph, findings: Findings) -> None:
     elif origin == "builtins.dir" and not call.args:
         refused = stock_image().refused["builtins.locals"]
         findings.error(call, "a program cannot use dir() here", refused.instead, refused.why)
+    elif _sets_clock(call, graph):
+        refused = stock_image().refused["machine.RTC.init"]
+        findings.error(call, "a program cannot set the clock", refused.instead, refused.why)
+
+
+def _sets_clock(call: ast.Call, graph: PyCallGraph) -> bool:
+    """Return True for `RTC().datetime(...)` with a moment; `init` is refused by its name."""
+    function = call.func
+    if not isinstance(function, ast.Attribute) or function.attr != "datetime" or not call.args:
+        return False
+    return _class_of(function.value, graph) == "machine.RTC"
 
 
 def _check_rebound(name: str, bindings: list[Binding], graph: PyCallGraph, findings: Findings) -> None:

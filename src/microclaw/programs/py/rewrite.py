@@ -9,12 +9,14 @@ import ast
 from collections.abc import Sequence
 from typing import Any, Final, TypeVar
 
+from microclaw.hardware.boards.micropython.stock import stock_image
 from microclaw.programs.py.callgraph import Callable, Loop
 from microclaw.programs.py.formats import as_format_call
 from microclaw.programs.py.plans import RENAMED, CallPlan
 from microclaw.programs.py.scopes import IMPORT_ERRORS, Comprehension, Function, canonical
 from microclaw.programs.py.source_files import DROPPED_MODULES
 from microclaw.programs.py.waits import Waits
+from microclaw.programs.py.wifi_calls import ACCESS_POINTS
 
 _HOUR_S: Final = 3600
 _INNER: Final = "_wait_"
@@ -140,6 +142,8 @@ class Rewriter(ast.NodeTransformer):
         is_caught = self._graph.scopes.is_caught(node, *IMPORT_ERRORS)
         statements = []
         for alias in node.names:
+            if not is_caught and _is_refused(module, alias.name):
+                continue
             value = ast.Attribute(self._module(module), alias.name, ast.Load())
             statement = self._assign(node, alias.asname or alias.name, value)
             if is_caught:
@@ -369,6 +373,12 @@ def _as_list(replacement: Any) -> list[Any]:
     if isinstance(replacement, list):
         return replacement
     return [replacement]
+
+
+def _is_refused(module: str, name: str) -> bool:
+    """Return True for a name that the check has refused wherever it is used: here the program only imports it."""
+    origin = f"{canonical(module)}.{name}"
+    return origin in stock_image().refused and origin not in ACCESS_POINTS
 
 
 def _as_import(statement: ast.stmt, name: str) -> ast.stmt:

@@ -1,7 +1,7 @@
 """`machine` of MicroPython's esp32 port on the simulated board: the names and errors of v1.24 to v1.26. No registers.
 
 Handlers of Pin.irq run where the interpreter meets the board next: between two of its calls, or while the event loop
-waits. Not here: Timer and Signal, which are the firmware's own (firmware/fw/timers.py); RTC, WDT, SDCard, resets and
+waits. Not here: Timer, Signal and RTC, which are the firmware's own (firmware/fw/timers.py); WDT, SDCard, resets and
 whatever else programs are refused (firmware/fw/peripherals.py). Of `ABSENT` a trial says that it has none.
 """
 
