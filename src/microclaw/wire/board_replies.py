@@ -169,19 +169,20 @@ class ScreenRow(NamedTuple):
     mark: str
 
 
-TrafficKind: TypeAlias = Literal["asked", "published", "received", "lost", "answered", "unknown", "listening"]
+TrafficKind: TypeAlias = Literal["asked", "published", "received", "lost", "answered", "closed", "unknown", "listening"]
 """What a row of the network's traffic is about.
 
 asked: a program asked a server ("GET api.example.org/x"). published: it sent a message (its topic) to a broker.
 received, lost: a message came to it, or to nobody. answered: its own server answered ("GET :80/led/on").
-unknown: a host, or a path of one, that no line answers for. listening: it opened a port (":80").
+closed: nothing took the connection of such a request. unknown: a host, or a path of one, that no line answers for.
+listening: it opened a port (":80").
 """
 
 
 class TrafficRow(NamedTuple):
     """What was said on the board's network; `text` is the beginning of the body.
 
-    `request` is the number of the request that was answered, None in rows of other kinds.
+    `request` is the number of the request that was answered, or found the port closed; None in other rows.
     """
 
     t_ms: Number

@@ -9,8 +9,10 @@ from tests.programs.conftest import tried
 
 from microclaw.errors import BuildError, ConfigError
 from microclaw.programs.proof.expectation_text import parse_expectations
+from microclaw.programs.proof.network_events import judged_text
 from microclaw.programs.proof.trial_network import _batches
 from microclaw.wire.board_control import MAX_LINE_BYTES, Network, encode_request
+from microclaw.wire.board_replies import TrafficRow
 
 ASKS = r"""
 #include <microclaw.h>
@@ -158,6 +160,21 @@ pin 2: rises at 2 s
     wrong = await tried(SERVES, build_cache, "at 2 s http GET :80/ -> 404")
     assert wrong.proof == "not met"
     assert "it answered 200" in wrong.expected[0].found
+    closed = await tried(ASKS, build_cache, "http GET api.example.org/x -> 200\nat 2 s http GET :80/ -> 200")
+    assert [result.found for result in closed.expected] == ["nothing takes connections on port 80"]
+    assert "GET :80/: nothing takes connections on port 80" in closed.summary()
+
+
+def test_a_wrong_answer_is_shown_up_to_what_may_be_wrong_in_it() -> None:
+    page = f"<html>{'x' * 200}<b>off</b></html>"
+    texts = {page: page, "y" * 900: f"{'y' * 500}...", "": ""}
+    for text, shown in texts.items():
+        row = TrafficRow(0.0, "answered", "GET :80/", 404, text, 1)
+        assert judged_text(row, is_right=False) == f"it answered 404 {shown}".rstrip()
+        assert len(judged_text(row, is_right=True)) < 90
+    for text, shown in {"": "nothing", "hello\n": "hello, which is not HTTP"}.items():
+        row = TrafficRow(0.0, "answered", "GET :80/", None, text, 1)
+        assert judged_text(row, is_right=False) == f"it answered {shown}"
 
 
 def test_many_long_lines_fit_into_the_requests_of_the_control_socket() -> None:

@@ -178,7 +178,7 @@ def test_a_client_asks_the_programs_own_server() -> None:
     assert bench.rows() == [
         ("listening", ":80", None, ""),
         ("answered", "POST :80/led", 200, "<b>on</b>"),
-        ("answered", "GET :8080/", None, "nothing takes connections on port 8080"),
+        ("closed", "GET :8080/", None, "nothing takes connections on port 8080"),
     ]
 
 

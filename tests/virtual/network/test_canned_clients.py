@@ -124,7 +124,7 @@ async def test_a_client_asks_the_pages_of_a_program(bench: NetBench) -> None:
     bench.advance(2_000)
     assert bench.lines() == ["GET /led/on  2"]
     assert rows(bench) == [
-        ("answered", "GET :80/", None, "nothing takes connections on port 80"),
+        ("closed", "GET :80/", None, "nothing takes connections on port 80"),
         ("answered", "GET :80/led/on", 200, "it is on"),
     ]
 

@@ -16,6 +16,8 @@ from microclaw.text import clean_text
 from microclaw.wire.board_replies import TrafficRow
 
 _SHOWN_CHARS: Final = 60
+_WRONG_CHARS: Final = 500
+"""Of an answer that is not the wanted one: what is wrong with a page seldom stands at its beginning."""
 _MAX_SHOWN: Final = 6
 
 
@@ -69,7 +71,7 @@ class PageAnswers(Struct, frozen=True):
     def row(self, seen: Record) -> TrafficRow | None:
         """Return the answer; None if the server gave none."""
         for row in seen.traffic:
-            if row.kind == "answered" and row.request == self.request:
+            if row.kind in ("answered", "closed") and row.request == self.request:
                 return row
         return None
 
@@ -79,18 +81,32 @@ def traffic_texts(rows: Sequence[TrafficRow]) -> list[str]:
     texts = _counted_texts(rows)
     for row in rows:
         if row.kind == "answered":
-            texts.append(f"{row.what} answered: {answer_text(row)}")
+            texts.append(f"{row.what} answered: {_answer_text(row, _SHOWN_CHARS)}")
+        elif row.kind == "closed":
+            texts.append(f"{row.what}: {row.text}")
     if len(texts) > _MAX_SHOWN:
         texts = [*texts[:_MAX_SHOWN], f"{len(texts) - _MAX_SHOWN} more on the network"]
     return texts
 
 
-def answer_text(row: TrafficRow) -> str:
+def judged_text(row: TrafficRow, *, is_right: bool) -> str:
+    """Return what came of a request to the program's own server: "it answered 200 it is on"."""
+    if row.kind == "closed":
+        return row.text
+    limit = _SHOWN_CHARS if is_right else _WRONG_CHARS
+    return f"it answered {_answer_text(row, limit)}"
+
+
+def _answer_text(row: TrafficRow, limit: int) -> str:
     """Return the answer of a program's own server: "200 it is on", or what came in its place."""
-    text = clean_text(row.text, one_line=True, limit=_SHOWN_CHARS, mark="...")
-    if row.status is None:
-        return text or "nothing"
-    return f"{row.status} {text}".rstrip()
+    text = clean_text(row.text, one_line=True)
+    if len(text) > limit:
+        text = f"{text[:limit]}..."
+    if row.status is not None:
+        return f"{row.status} {text}".rstrip()
+    if not text:
+        return "nothing"
+    return f"{text}, which is not HTTP"
 
 
 def unanswered(rows: Sequence[TrafficRow]) -> str | None:

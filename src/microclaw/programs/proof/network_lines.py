@@ -12,7 +12,7 @@ from msgspec import Struct, structs
 from microclaw.programs.proof.checks import Count, Period, met_if
 from microclaw.programs.proof.expectations import Check, CheckResult
 from microclaw.programs.proof.line_pattern import MAX_LINE_CHARS, LinePattern, parse_line_pattern
-from microclaw.programs.proof.network_events import PageAnswers, Sent, answer_text
+from microclaw.programs.proof.network_events import PageAnswers, Sent, judged_text
 from microclaw.programs.proof.record import Record, TrialWindow
 from microclaw.programs.proof.stimuli import NetworkStimulus
 from microclaw.wire.canned_lines import ANSWER_MS, AnswerKind, Broker, BrokerMessage, HttpAnswer, PageRequest
@@ -70,7 +70,7 @@ class PageAnswered(Check, frozen=True):
         is_right = row.status is not None and self.wanted.status in (None, row.status)
         if is_right and self.wanted.pattern is not None:
             is_right = is_in_page(self.wanted.pattern, row.text)
-        return met_if(is_right, f"it answered {answer_text(row)}", at_ms=row.t_ms)
+        return met_if(is_right, judged_text(row, is_right=is_right), at_ms=row.t_ms)
 
 
 class PageVisit(Struct, frozen=True):

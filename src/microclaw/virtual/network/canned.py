@@ -320,7 +320,7 @@ class CannedNetwork:
     # The clients of the program's own server.
 
     def _ask_page(self, request: PageRequest) -> None:
-        from microclaw.virtual.network.http_peers import PageAnswer, PageClient
+        from microclaw.virtual.network.http_peers import PageClient
 
         client = PageClient(request, lambda answer: self._note_answer(request, answer))
         connection = Connection()
@@ -334,11 +334,15 @@ class CannedNetwork:
         if self._offer(request.port, connection) or self.ask_app(client.request_bytes, receive):
             return
         text = f"nothing takes connections on port {request.port}"
-        self._note_answer(request, PageAnswer(None, text.encode()))
+        self._traffic.note("closed", _what_of(request), data=text.encode(), request=request.number)
 
     def _note_answer(self, request: PageRequest, answer: PageAnswer) -> None:
-        what = f"{request.method} :{request.port}{request.path}"
+        what = _what_of(request)
         self._traffic.note("answered", what, status=answer.status, data=answer.body, request=request.number)
+
+
+def _what_of(request: PageRequest) -> str:
+    return f"{request.method} :{request.port}{request.path}"
 
 
 def _nothing(_handle: int) -> None:
