@@ -96,7 +96,7 @@ class Client:
     async def _receive(self, until):
         """Take what has come, or wait for it until a time in ticks."""
         if self._handle is None:
-            raise CallError("failed", "the program did not answer in time")
+            raise CallError("expired", "the program did not answer in time")
         try:
             data = netport.receive(self._handle, _PIECE - len(self._piece))
         except OSError:

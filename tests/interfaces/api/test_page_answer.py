@@ -9,6 +9,8 @@ from hypothesis import strategies as st
 from microclaw.devices.registry.calls import MAX_PAGE_BYTES
 from microclaw.errors import ProtocolError
 from microclaw.interfaces.api.page_answer import page_response
+from microclaw.virtual.network.http_peers import PageAnswer, PageClient
+from microclaw.wire.canned_lines import PageRequest
 
 PREFIX = "/app/lamp/~s-1.abc"
 
@@ -128,6 +130,24 @@ def test_few_headers_pass() -> None:
 def test_what_is_no_whole_answer_is_refused(answer: bytes) -> None:
     with pytest.raises(ProtocolError):
         sent(answer)
+
+
+@pytest.mark.parametrize(
+    ("answer", "reason"),
+    [
+        (b"", "it sent nothing"),
+        (b"hello", "it begins with 'hello', not with HTTP/1.1 and a status"),
+        (b"HTTP/1.1 200 OK\r\nA: b", "no empty line ends its head"),
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhi", "its body ends too early"),
+        (b"HTTP/1.1 200 OK\r\nA: b\rSet-Cookie: c=d\r\n\r\n", "a line of its head is not HTTP"),
+    ],
+)
+def test_the_reason_is_in_plain_words_and_the_same_in_a_trial(answer: bytes, reason: str) -> None:
+    with pytest.raises(ProtocolError, match=f"no whole HTTP answer: {reason}$"):
+        sent(answer)
+    answers: list[PageAnswer] = []
+    PageClient(PageRequest("GET", "/"), answers.append).receive_all(answer)
+    assert answers == [PageAnswer(None, f"no whole HTTP: {reason}".encode())]
 
 
 @given(st.binary(max_size=400), st.booleans())

@@ -147,6 +147,9 @@ def test_programs_that_answer_badly_are_told_in_words(pages: PagesHost) -> None:
         assert (name, answer.status) == (name, 502)
         assert answer.body.startswith("<!DOCTYPE html>")
         assert answer.headers["Set-Cookie"] is None
+        # The page's own script may read why its call failed.
+        assert answer.headers["Access-Control-Allow-Origin"] == "null"
+        assert answer.headers["Cross-Origin-Resource-Policy"] == "cross-origin"
     assert pages.ask("POST", f"{path}name", {}, b"x" * 17_000).status == 413
     assert pages.ask("GET", "/app/nothing/", pages.signed_in()).status == 303
     nothing = pages.ask("GET", "/app/nothing/", pages.signed_in()).headers["Location"]
@@ -202,6 +205,12 @@ s.listen(5)
 while True:
     c, a = s.accept()
     request = c.recv(1024)
+    if request.startswith(b"GET /silent"):
+        silent = c
+        continue
+    if request.startswith(b"GET /ends"):
+        c.close()
+        continue
     c.send("HTTP/1.1 200 OK\\nContent-Type: text/plain\\nConnection: close\\n\\n")
     c.sendall(request.split(b" ")[1] + b" " + b"x" * 3000)
     c.close()
@@ -220,5 +229,9 @@ def test_a_python_programs_own_server_is_at_the_same_kind_of_address(tmp_path: P
         for name in ("a", "b"):
             answer = pages.ask("GET", f"/{path}{name}")
             assert (answer.status, answer.body) == (200, f"/{name} " + "x" * 3000)
+        silent = pages.ask("GET", f"/{path}silent")
+        assert (silent.status, "gave no answer" in silent.body) == (504, True)
+        ended = pages.ask("GET", f"/{path}ends")
+        assert (ended.status, "it sent nothing" in ended.body) == (502, True)
         client.call(programs.stop, device="desk", name="server")
         assert pages.ask("GET", f"/{path}a").status in (404, 502)

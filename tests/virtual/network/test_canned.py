@@ -182,7 +182,7 @@ def test_a_client_asks_the_programs_own_server() -> None:
     ]
 
 
-def test_an_answer_that_is_no_http_is_shown_as_it_is() -> None:
+def test_an_answer_that_is_no_http_says_why() -> None:
     bench = CannedBench(PageRequest("GET", "/"))
     assert bench.rows()[0][3].startswith("nothing")
     listener = bench.network.listen(80)
@@ -191,7 +191,8 @@ def test_an_answer_that_is_no_http_is_shown_as_it_is() -> None:
     assert handle is not None
     bench.network.send(handle, b"hello\r\n\r\n")
     bench.network.close(handle)
-    assert bench.rows()[-1] == ("answered", "GET :80/", None, "hello\r\n\r\n")
+    reason = "no whole HTTP: it begins with 'hello', not with HTTP/1.1 and a status"
+    assert bench.rows()[-1] == ("answered", "GET :80/", None, reason)
 
 
 def test_the_board_reaches_its_own_listener() -> None:

@@ -9,7 +9,7 @@ from msgspec import Struct, convert
 
 from microclaw.devices.link.device_link import DeviceLink
 from microclaw.devices.link.method_calls import ask
-from microclaw.devices.registry.calls import MAX_PAGE_BYTES, AppPage
+from microclaw.devices.registry.calls import MAX_PAGE_BYTES, AppPage, silent_page_error
 from microclaw.errors import DeviceTimeout, ProtocolError
 from microclaw.wire.link.values import Value
 
@@ -29,11 +29,8 @@ async def ask_page(link: DeviceLink, call: AppPage, timeout_s: float) -> bytes:
     try:
         async with asyncio.timeout(timeout_s), link.page_turn:
             return await _read_page(link, call, deadline)
-    except TimeoutError as exc:
-        raise DeviceTimeout(
-            f"{call.name} gave no whole answer within {timeout_s:g} s",
-            next_step=f"does it run? microclaw logs {link.name}",
-        ) from exc
+    except (TimeoutError, DeviceTimeout) as exc:
+        raise silent_page_error(call.name) from exc
 
 
 async def _read_page(link: DeviceLink, call: AppPage, deadline: float) -> bytes:

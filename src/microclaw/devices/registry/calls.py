@@ -11,6 +11,7 @@ from typing import Any, ClassVar, Final, Generic, TypeVar, get_args
 
 from msgspec import Struct
 
+from microclaw.errors import DeviceTimeout
 from microclaw.events import Edge, ProgramKind
 from microclaw.network_use import NO_NETWORK, NetworkUse
 from microclaw.wire.board_replies import PartPage
@@ -387,6 +388,11 @@ class AppPage(Call[bytes], frozen=True):
     idempotent = False
     name: str
     request: bytes
+
+
+def silent_page_error(name: str) -> DeviceTimeout:
+    """Return the error of a program that gave no answer for its page in time."""
+    return DeviceTimeout(f"{name} gave no answer in time", next_step="see what it printed: microclaw logs")
 
 
 class EdgesRead(Call[EdgeLog], frozen=True):

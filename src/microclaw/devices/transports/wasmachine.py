@@ -30,6 +30,7 @@ from microclaw.devices.registry.calls import (
     Call,
     ConsoleLines,
     LogsRead,
+    silent_page_error,
 )
 from microclaw.devices.registry.transport import HeldAs, Transport
 from microclaw.devices.transports.address import AddressLock, parse_host_port
@@ -373,6 +374,8 @@ class WasmachineTransport(Transport):
                 answer = await self._connection.begin(frame, mid, self.timeouts.answer_s)
             response = await self._connection.finish(answer, mid, self.timeouts.answer_s)
         except NoAnswer as exc:
+            if exc.silent:
+                raise silent_page_error(call.name) from exc
             raise _no_answer(call.name, PAGE_URL, exc) from exc
         raise_for_status(response, call.name)
         return response.body

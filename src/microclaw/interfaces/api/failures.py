@@ -56,6 +56,11 @@ _CODE_BY_STATUS: Final = {
 }
 PATH_KEY: Final = "microclaw.ingress_path"
 """Key of a request's scope: the path of this host for the browser, if it is not the root (api.ingress)."""
+# A program's page has no origin of this host (page_answer.py), but has to read the answers to its own calls.
+PAGE_HEADERS: Final = {
+    "access-control-allow-origin": "null",
+    "cross-origin-resource-policy": "cross-origin",
+}
 _NEXT_BY_STATUS: Final = {
     415: "send Content-Type: application/json",
     422: "correct that value; the form of every request is in /api/openapi.json",
@@ -67,7 +72,7 @@ def failure_response(failure: StreamFailure, status: int | None = None, *, path:
     if status is None:
         status = STATUS_BY_CODE.get(failure.code, 500)
     if path.startswith(PROGRAM_PAGES):
-        return HTMLResponse(_error_page(failure, status), status, headers=retry_headers(status))
+        return HTMLResponse(_error_page(failure, status), status, headers=PAGE_HEADERS | retry_headers(status))
     if not is_openai(path):
         return JSONResponse({"error": failure_object(failure)}, status_code=status, headers=retry_headers(status))
     text = failure.message

@@ -15,6 +15,8 @@ from starlette.responses import Response
 
 from microclaw.devices.registry.calls import MAX_PAGE_BYTES
 from microclaw.errors import ProtocolError
+from microclaw.interfaces.api.failures import PAGE_HEADERS
+from microclaw.wire.program_answer import answer_fault
 
 _PASSED: Final = ("content-type", "cache-control", "content-encoding")
 _REWRITTEN: Final = re.compile(r"(text/(html|css|javascript)|application/(x-)?javascript)\b", re.IGNORECASE)
@@ -80,8 +82,7 @@ def page_response(answer: bytes, *, prefix: str, origin: str) -> Response:
 def isolation(origin: str, prefix: str) -> dict[str, str]:
     """Return the headers that keep a program's page away from this host's own page and API.
 
-    The sandbox gives it an origin of its own ("null"): no cookie of this host, no reading of other answers. So its
-    calls back to the program come from another origin, which has to be allowed to read the answers.
+    The sandbox gives it an origin of its own ("null"): no cookie of this host, no reading of other answers.
     """
     # CSP has no form for an IPv6 address.
     own = "'self'" if "[" in origin else f"{origin}{prefix}/"
@@ -91,11 +92,7 @@ def isolation(origin: str, prefix: str) -> dict[str, str]:
         f"style-src {own} https: 'unsafe-inline'; img-src {own} https: data: blob:; font-src {own} https: data:; "
         f"form-action {own}; base-uri 'none'; frame-ancestors 'none'"
     )
-    return {
-        "content-security-policy": policy,
-        "access-control-allow-origin": "null",
-        "cross-origin-resource-policy": "cross-origin",
-    }
+    return {"content-security-policy": policy, **PAGE_HEADERS}
 
 
 def _read(answer: bytes) -> tuple[int, dict[str, str], bytes]:
@@ -114,17 +111,18 @@ def _read(answer: bytes) -> tuple[int, dict[str, str], bytes]:
             elif isinstance(event, h11.Data):
                 body += event.data
             elif not isinstance(event, h11.InformationalResponse):
-                raise _unreadable("it ends too early")
+                raise _unreadable(answer, head)
     except h11.RemoteProtocolError as exc:
-        raise _unreadable(str(exc)) from exc
+        raise _unreadable(answer, head) from exc
     if head is None:
-        raise _unreadable("it has no head")
+        raise _unreadable(answer, head)
     fields = {name.decode(): value.decode("latin-1") for name, value in head.headers}
     return head.status_code, fields, bytes(body)
 
 
-def _unreadable(reason: str) -> ProtocolError:
-    return ProtocolError(f"the program did not answer with whole HTTP: {reason[:200]}", next_step=_NEXT)
+def _unreadable(answer: bytes, head: h11.Response | None) -> ProtocolError:
+    reason = answer_fault(answer, has_head=head is not None)
+    return ProtocolError(f"the program gave no whole HTTP answer: {reason}", next_step=_NEXT)
 
 
 def _moved(body: bytes, prefix: str, *, is_html: bool) -> bytes:

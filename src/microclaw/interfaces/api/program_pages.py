@@ -19,7 +19,7 @@ from starlette.routing import Route
 from starlette.types import Scope
 
 from microclaw.bounded_map import BoundedMap
-from microclaw.devices.registry.calls import AppPage
+from microclaw.devices.registry.calls import AppPage, silent_page_error
 from microclaw.devices.registry.device import Device
 from microclaw.devices.registry.registry import Registry
 from microclaw.errors import AppNotFound, DeviceTimeout, Overloaded, over_limit
@@ -120,7 +120,7 @@ class ProgramPages(Struct, frozen=True):
         await _wait_for_turn(line, call.name)
         try:
             if line.silence_count != silence_count:
-                raise DeviceTimeout(f"{call.name} gave no answer to an earlier request", next_step="try again")
+                raise silent_page_error(call.name)
             return await device.call(call, ANSWER_S, wait=False)
         except DeviceTimeout:
             line.silence_count += 1

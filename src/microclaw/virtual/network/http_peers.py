@@ -10,6 +10,7 @@ from msgspec import Struct
 
 from microclaw.virtual.network.connection import Connection
 from microclaw.wire.canned_lines import HttpAnswer, PageRequest
+from microclaw.wire.program_answer import answer_fault
 
 MAX_HEAD_BYTES: Final = 16_384
 MAX_BODY_BYTES: Final = 262_144
@@ -99,7 +100,7 @@ class HttpServer:
 
 
 class PageAnswer(Struct, frozen=True):
-    """What a program's own server answered; `status` None: nothing that is HTTP. `body` is its beginning."""
+    """What a program's own server answered; `status` None: no whole HTTP. `body` is its beginning, or says why."""
 
     status: int | None
     body: bytes
@@ -131,7 +132,7 @@ class PageClient:
     def closed(self) -> None:
         if not self._is_over:
             self._read(b"")
-        self._end()
+        self._fail()
 
     def _encode(self, request: PageRequest) -> bytes:
         body = request.text.encode()
@@ -155,18 +156,18 @@ class PageClient:
                 elif isinstance(event, h11.Data):
                     self._body += event.data[: MAX_KEPT_BYTES - len(self._body)]
                 elif isinstance(event, h11.EndOfMessage):
-                    self._end()
+                    self._end(PageAnswer(self._status, bytes(self._body)))
         except h11.RemoteProtocolError:
-            self._end()
+            self._fail()
 
-    def _end(self) -> None:
-        if self._is_over:
-            return
-        self._is_over = True
-        body = self._first
-        if self._status is not None:
-            body = self._body
-        self._on_answer(PageAnswer(self._status, bytes(body)))
+    def _fail(self) -> None:
+        reason = answer_fault(bytes(self._first), has_head=self._status is not None)
+        self._end(PageAnswer(None, f"no whole HTTP: {reason}".encode()))
+
+    def _end(self, answer: PageAnswer) -> None:
+        if not self._is_over:
+            self._is_over = True
+            self._on_answer(answer)
 
 
 def _events(protocol: h11.Connection) -> Iterator[h11.Event]:
