@@ -151,7 +151,9 @@ void setup() {
         server.send(500, "text/plain", "second");
         server.sendContent(" lost");
     });
-    server.on(UriBraces("/say/{}"), []() { server.send(server.arg("status").toInt(), "text/plain", server.pathArg(0) + server.arg("q")); });
+    server.on(UriBraces("/say/{}"), []() {
+        server.send(server.arg("status").toInt(), "text/plain", server.pathArg(0) + server.arg("q"));
+    });
     server.on("/post", HTTP_POST, []() { server.send(200); });
     server.begin();
 }

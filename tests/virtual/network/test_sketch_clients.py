@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import socket
+import threading
+
 from tests.mosquitto import Broker, wait_for
 from tests.virtual.network.conftest import MakeBench, NetBench
 from tests.virtual.network.test_mqtt import listening
@@ -153,6 +156,67 @@ async def test_messages_of_a_pub_sub_client(make_bench: MakeBench, broker: Broke
         assert payloads["home/state"] == b"here"
         assert payloads["home/bytes"] == b"\x01\x00\x02"
         assert payloads["home/long"] == b"n=123456"
+
+
+PIECES = r"""
+#include <PubSubClient.h>
+#include <WiFi.h>
+#include <mqtt_client.h>
+WiFiClient network;
+PubSubClient client(network);
+char topic[] = "home/lamp", text[] = "0123456789";
+void hear(int id, bool is_first, int offset, int size, int total) {
+    esp_mqtt_event_t event = {};
+    event.topic = is_first ? topic : nullptr;
+    event.topic_len = is_first ? (int)strlen(topic) : 0;
+    event.data = text + offset;
+    event.data_len = size;
+    event.current_data_offset = offset;
+    event.total_data_len = total;
+    client.heard_(id, &event);
+}
+void setup() {
+    client.setBufferSize(4096);
+    client.setCallback([](char *topic, uint8_t *payload, unsigned int length) {
+        Serial.printf("heard %s %u\n", topic, length);
+    });
+    hear(MQTT_EVENT_DATA, true, 0, 10, 2000);
+    client.loop();
+    hear(MQTT_EVENT_DISCONNECTED, false, 0, 0, 0);
+    hear(MQTT_EVENT_DATA, false, 4, 4, 2000); // of the message that is gone
+    hear(MQTT_EVENT_DATA, true, 0, 4, 4);
+    client.loop();
+    hear(MQTT_EVENT_DATA, true, 0, 10, 2000);
+    client.disconnect();
+    hear(MQTT_EVENT_DATA, true, 0, 10, 2000);
+    hear(MQTT_EVENT_DATA, true, 0, 6, 6);
+    client.loop();
+    Serial.println("over");
+}
+void loop() {
+    delay(1000);
+}
+"""
+
+
+async def test_a_message_that_a_connection_did_not_end_holds_up_no_other(make_bench: MakeBench) -> None:
+    bench = make_bench()
+    await bench.run(PIECES, language="sketch", heap_bytes=HEAP_BYTES)
+    bench.wait_line("over")
+    lines = bench.lines()
+    assert "1 messages were lost" in lines.pop(1)
+    assert lines == ["heard home/lamp 4", "heard home/lamp 6", "over"]
+
+
+async def test_a_broker_that_takes_the_connection_and_says_nothing_has_its_own_state(make_bench: MakeBench) -> None:
+    bench = make_bench()
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        thread = threading.Thread(target=lambda: server.accept()[0].close())
+        thread.start()
+        source = MQTT.replace("PORT", str(server.getsockname()[1]))
+        await bench.run(source, language="sketch", heap_bytes=HEAP_BYTES)
+        bench.wait_line("state -4")
+        thread.join()
 
 
 async def test_states_of_a_client_that_cannot_connect(make_bench: MakeBench) -> None:

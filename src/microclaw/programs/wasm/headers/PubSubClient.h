@@ -81,7 +81,7 @@ class PubSubClient : public Print {
     int endPublish();
     size_t write(uint8_t c) override { return write(&c, 1); }
     size_t write(const uint8_t *data, size_t size) override { return written_.concat(data, (unsigned)size) ? size : 0; }
-    bool subscribe(const char *topic, uint8_t qos = 0);
+    bool subscribe(const char *topic, uint8_t qos = 0); /* 0 or 1 */
     bool unsubscribe(const char *topic);
     void heard_(int event, void *told); /* of the firmware's client */
 
@@ -92,6 +92,8 @@ class PubSubClient : public Print {
         uint8_t *data; /* with a NUL behind it */
         unsigned size, got;
     };
+    void note_end();
+    void drop_arriving();
     void keep_piece(void *told);
     void keep_begin(void *told);
     bool begin_client(void *config);

@@ -12,12 +12,38 @@ void PubSubClient::heard_(int id, void *told) {
     esp_mqtt_error_codes_t *error = event->error_handle;
     if (id == MQTT_EVENT_CONNECTED) {
         state_ = MQTT_CONNECTED;
-    } else if (id == MQTT_EVENT_DISCONNECTED && state_ <= 0) {
-        state_ = state_ == MQTT_CONNECTED ? MQTT_CONNECTION_LOST : MQTT_CONNECT_FAILED;
+    } else if (id == MQTT_EVENT_DISCONNECTED) {
+        note_end();
     } else if (id == MQTT_EVENT_ERROR && error && error->error_type == MQTT_ERROR_TYPE_CONNECTION_REFUSED) {
         state_ = error->connect_return_code;
+    } else if (id == MQTT_EVENT_ERROR && state_ == MQTT_DISCONNECTED) {
+        state_ = MQTT_CONNECT_FAILED; /* TCP or TLS */
     } else if (id == MQTT_EVENT_DATA) {
         keep_piece(event);
+    }
+}
+
+/* The rest of a message does not come over another connection. A connection that ends without an error or an answer of the broker
+ * has waited for it. */
+void PubSubClient::note_end() {
+    drop_arriving();
+    if (state_ == MQTT_CONNECTED) {
+        state_ = MQTT_CONNECTION_LOST;
+    } else if (state_ == MQTT_DISCONNECTED) {
+        state_ = MQTT_CONNECTION_TIMEOUT;
+    }
+}
+
+void PubSubClient::drop_arriving() {
+    for (auto &message : waiting_) {
+        if (arriving_ && message == arriving_) { /* the youngest */
+            message = nullptr;
+        }
+    }
+    if (arriving_) {
+        delete[] arriving_->data;
+        delete arriving_;
+        arriving_ = nullptr;
     }
 }
 
@@ -53,13 +79,17 @@ void PubSubClient::keep_piece(void *told) {
 
 void PubSubClient::keep_begin(void *told) {
     auto event = (esp_mqtt_event_handle_t)told;
+    if (arriving_) { /* its last piece was lost */
+        drop_arriving();
+        lost_++;
+    }
     int place = 0;
     while (place < WAITING && waiting_[place]) {
         place++;
     }
     unsigned size = (unsigned)event->total_data_len;
     bool is_too_long = size + (unsigned)event->topic_len > buffer_size_ && !is_last_piece(event, size);
-    if (place == WAITING || is_too_long || arriving_) {
+    if (place == WAITING || is_too_long) {
         lost_++;
         return;
     }
@@ -143,6 +173,7 @@ void PubSubClient::disconnect() {
         esp_mqtt_client_destroy(CLIENT);
         client_ = nullptr;
     }
+    drop_arriving();
     state_ = MQTT_DISCONNECTED;
 }
 
@@ -162,6 +193,8 @@ bool PubSubClient::beginPublish(const char *topic, unsigned size, bool retained)
 
 int PubSubClient::endPublish() { return publish(topic_.c_str(), (const uint8_t *)written_.c_str(), written_.length(), retains_); }
 
-bool PubSubClient::subscribe(const char *topic, uint8_t qos) { return connected() && esp_mqtt_client_subscribe(CLIENT, topic, qos) >= 0; }
+bool PubSubClient::subscribe(const char *topic, uint8_t qos) {
+    return qos <= 1 && connected() && esp_mqtt_client_subscribe(CLIENT, topic, qos) >= 0;
+}
 
 bool PubSubClient::unsubscribe(const char *topic) { return connected() && esp_mqtt_client_unsubscribe(CLIENT, topic) >= 0; }
