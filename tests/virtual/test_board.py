@@ -5,10 +5,13 @@ from __future__ import annotations
 import threading
 
 import pytest
+from tests.virtual.conftest import Bench
 
 from microclaw.hardware.boards import load_board
 from microclaw.virtual.board import EDGE_RING, LOG_RING_BYTES, Board, PowerEvent
 from microclaw.virtual.virtual_clock import VirtualClock
+from microclaw.wire import board_control as control
+from microclaw.wire.board_replies import BoardInfo
 
 TIMEOUT_S = 60.0
 
@@ -114,3 +117,34 @@ def test_power_is_switched_by_one_at_a_time(board: Board) -> None:
         assert not thread.is_alive()
     assert seen == ["cut first", "on first", "cut second", "on second"]
     assert board.boot == 3
+
+
+def test_info_waits_for_the_boot_while_the_board_starts_again(bench: Bench) -> None:
+    """Who asks after something failed in a restart is told of the new boot, and not that the power is off."""
+    board = bench.board
+    infos: list[object] = []
+    askers: list[threading.Thread] = []
+    boot_ids: list[str] = []
+    switch_power = board.on_power
+
+    def listener(event: PowerEvent) -> None:
+        if event == "cut":
+            began = threading.Event()
+
+            def ask() -> None:
+                began.set()
+                infos.append(bench.machine.perform(control.Info()))
+
+            askers.append(threading.Thread(target=ask))
+            askers[-1].start()
+            assert began.wait(TIMEOUT_S)
+        switch_power(event)
+
+    board.on_power = listener
+    for _ in range(20):
+        board.reset()
+        boot_ids.append(board.boot_id)
+        askers[-1].join(TIMEOUT_S)
+    assert [(info.powered, info.boot_id) for info in infos if isinstance(info, BoardInfo)] == [
+        (True, boot_id) for boot_id in boot_ids
+    ]

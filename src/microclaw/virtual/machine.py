@@ -203,19 +203,21 @@ class VirtualMachine:
     def _info(self) -> replies.BoardInfo:
         board = self.board
         clock_kind = "virtual" if board.clock.is_virtual else "real"
-        return replies.BoardInfo(
-            name=board.name,
-            board=board.profile.board_id,
-            chip=board.profile.chip,
-            clock=clock_kind,
-            generation=board.profile.firmware.attribute_generation,
-            boot=board.boot,
-            boot_id=board.boot_id,
-            powered=board.powered,
-            now_ms=round(board.clock.now_ms(), 3),
-            pid=os.getpid(),
-            **self.addresses,
-        )
+        # A board that is starting again has no power for a moment; its info waits for the boot.
+        with board.switching:
+            return replies.BoardInfo(
+                name=board.name,
+                board=board.profile.board_id,
+                chip=board.profile.chip,
+                clock=clock_kind,
+                generation=board.profile.firmware.attribute_generation,
+                boot=board.boot,
+                boot_id=board.boot_id,
+                powered=board.powered,
+                now_ms=round(board.clock.now_ms(), 3),
+                pid=os.getpid(),
+                **self.addresses,
+            )
 
     def _page(
         self, read: Callable[[int, int], FairPage[R]], since: int, most: int = wire.MAX_EDGES_A_PAGE

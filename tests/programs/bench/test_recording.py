@@ -8,14 +8,17 @@ from typing import Any, Final
 
 import pytest
 from msgspec import Struct
-from tests.interfaces.api.people_host import PeopleHost
+from tests.interfaces.api.people_host import PeopleHost, people_host
+from tests.programs.bench.board_relay import board_relay
 from tests.programs.bench.conftest import wire
 
 from microclaw.devices.registry.calls import AppInstall
 from microclaw.devices.transports.virtual_board import VirtualBoardTransport
+from microclaw.errors import DeviceUnreachable
 from microclaw.events import ProgramKind
 from microclaw.hardware.boards.firmware import with_micropython
 from microclaw.hardware.boards.reader import load_board
+from microclaw.programs.bench.hands import board_control
 from microclaw.programs.building import PY_CLAIM_BYTES, ProgramImage, cached_compiler
 from microclaw.programs.builds.cache import BuildCache
 from microclaw.programs.proof.expectation_text import parse_expectations
@@ -296,3 +299,41 @@ async def test_a_restart_of_the_board_ends_the_recording(host: PeopleHost) -> No
     status, recording = await host.ask("ada", "DELETE", f"{DEVICE}/recording")
     assert (status, recording["running"]) == (200, False)
     assert "was restarted" in recording["note"]
+
+
+@pytest.mark.parametrize("hangs_up", [False, True])
+@pytest.mark.parametrize("request_name", ["edges", "log", "pins", "apps"])
+async def test_a_restart_between_two_answers_ends_the_recording(
+    host: PeopleHost, tmp_path: Path, request_name: str, *, hangs_up: bool
+) -> None:
+    """The note names the restart, not what failed by it."""
+    control = await wire(host, *DOOR_PARTS)
+    path = tmp_path / "relay.sock"
+    async with board_relay(control, path) as relay:
+        await host.devices.add("relayed", "virtual", (f"virtual:{path}",))
+        assert (await host.ask("ada", "POST", "/v1/devices/relayed/recording", {}))[0] == 200
+        relay.hangs_up = hangs_up
+        relay.reset_before = request_name
+        status, recording = await host.ask("ada", "DELETE", "/v1/devices/relayed/recording")
+        await host.devices.remove("relayed")
+    assert (status, recording["running"]) == (200, False)
+    assert recording["note"] == "it ended early: relayed was restarted"
+
+
+async def test_a_recording_ends_with_its_device(host: PeopleHost, tmp_path: Path) -> None:
+    control = await wire(host, *DOOR_PARTS)
+    path = tmp_path / "relay.sock"
+    async with board_relay(control, path) as relay:
+        await host.devices.add("relayed", "virtual", (f"virtual:{path}",))
+        assert (await host.ask("ada", "POST", "/v1/devices/relayed/recording", {}))[0] == 200
+        hands = board_control(host.devices.get("relayed"))
+        await hands.request(Info())
+        await host.devices.remove("relayed")
+        with pytest.raises(DeviceUnreachable, match="not in use any more"):
+            await hands.request(Info())
+        await relay.all_gone.wait()
+
+
+async def test_a_host_that_ends_does_not_wait_for_its_recordings(tmp_path: Path) -> None:
+    async with people_host(tmp_path / "home") as ending:
+        assert (await ending.ask("ada", "POST", f"{DEVICE}/recording", {}))[0] == 200

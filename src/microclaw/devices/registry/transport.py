@@ -76,7 +76,7 @@ class Transport:
         raise NotImplementedError
 
     async def close(self) -> None:
-        """Give the connection back; the next call opens a new one."""
+        """Give the connection back. The device is not called through this transport any more."""
 
     def not_offered(self, call: Call[Any]) -> NotSupported:
         """Build the error for a call that this transport does not offer."""

@@ -76,6 +76,7 @@ class VirtualBoardTransport(Transport):
         self._queue = asyncio.Lock()
         self._streams: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None = None
         self._last_id = 0
+        self.is_closed = False
 
     async def call(self, call: Call[R], timeout_s: float) -> R:
         try:
@@ -167,6 +168,11 @@ class VirtualBoardTransport(Transport):
         await self.request(wire.Py("commit"), timeout_s)
 
     async def close(self) -> None:
+        """End the connection for good: hands and recordings may still ask, and nobody would close what that opens."""
+        self.is_closed = True
+        await self._disconnect()
+
+    async def _disconnect(self) -> None:
         streams = self._streams
         self._streams = None
         if streams is not None:
@@ -208,14 +214,29 @@ class VirtualBoardTransport(Transport):
         uptime_s = round(info.now_ms / 1000, 3)
         return DeviceFacts({"powered": info.powered, "uptime_s": uptime_s, **app_states, **used_pins})
 
+    async def _connect(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        streams = self._streams
+        if streams is not None and not streams[1].is_closing():
+            return streams
+        self._check_open()
+        try:
+            streams = await asyncio.open_unix_connection(self.path, limit=wire.MAX_REPLY_BYTES)
+        except OSError as exc:
+            reason = exc.strerror or str(exc) or "no answer"
+            raise DeviceUnreachable(f"no virtual board at {self.path}: {reason}", next_step=_GONE) from exc
+        # `close` may have been called while it connected.
+        if self.is_closed:
+            await close_stream(streams[1])
+        self._check_open()
+        self._streams = streams
+        return streams
+
+    def _check_open(self) -> None:
+        if self.is_closed:
+            raise DeviceUnreachable(f"{self.endpoint} is not in use any more", next_step="microclaw device list")
+
     async def _exchange(self, request: wire.Request[T]) -> T:
-        if self._streams is None or self._streams[1].is_closing():
-            try:
-                self._streams = await asyncio.open_unix_connection(self.path, limit=wire.MAX_REPLY_BYTES)
-            except OSError as exc:
-                reason = exc.strerror or str(exc) or "no answer"
-                raise DeviceUnreachable(f"no virtual board at {self.path}: {reason}", next_step=_GONE) from exc
-        reader, writer = self._streams
+        reader, writer = await self._connect()
         self._last_id += 1
         try:
             writer.write(wire.encode_request(self._last_id, request))
@@ -229,7 +250,7 @@ class VirtualBoardTransport(Transport):
             raise
         except BaseException as exc:
             # The answer of a cancelled request would be taken for the answer of the next one.
-            await self.close()
+            await self._disconnect()
             if isinstance(exc, asyncio.LimitOverrunError):
                 raise ProtocolError(f"a control line over {wire.MAX_REPLY_BYTES} bytes") from exc
             raise

@@ -39,8 +39,9 @@ class BoardRecording:
     def __init__(self, device: Device) -> None:
         """Raise NotSupported for a real board."""
         self.device = device
+        self._device_control = board_control(device)
         # A connection of its own: what is read here does not delay calls.
-        self._control = VirtualBoardTransport(board_control(device).path)
+        self._control = VirtualBoardTransport(self._device_control.path)
         self._events = BoardEvents(self._control)
         self._reading = asyncio.Lock()
         self._stopped = asyncio.Event()
@@ -94,8 +95,12 @@ class BoardRecording:
                     async with asyncio.timeout(READ_EVERY_S):
                         await self._stopped.wait()
         finally:
-            self._stopped.set()
-            await self._control.close()
+            await self.close()
+
+    async def close(self) -> None:
+        """End the recording and its connection."""
+        self.stop()
+        await self._control.close()
 
     async def read(self) -> None:
         """Read what happened since the last reading. An error ends the recording, and stands in its note."""
@@ -114,8 +119,10 @@ class BoardRecording:
                 self.stop(f"it ended after {MAX_STIMULI} stimuli")
 
     def stop(self, note: str | None = None) -> None:
-        self.note = self.note or note
-        self._stopped.set()
+        """End the recording. Nothing happens if it has ended: a reading under way fails then."""
+        if self.is_running:
+            self.note = note
+            self._stopped.set()
 
     async def snapshot(self) -> tuple[Record, tuple[ShownRow, ...]]:
         """Return what `record` returns, made in a thread, while nothing is added."""
@@ -180,13 +187,26 @@ class BoardRecording:
         return roles
 
     async def _read_board(self) -> None:
+        """Read everything of one boot. Raises CallRejected if the board was restarted, also between two answers."""
+        if self._device_control.is_closed:
+            raise CallRejected(f"{self.device.name} is no longer a device of this host, or at another address")
+        try:
+            pages = await self._events.ask()
+            pins = (await self._control.request(wire.Pins())).pins
+            apps = (await self._control.request(wire.Apps())).apps
+        except MicroclawError:
+            await self._check_boot()
+            raise
+        await self._check_boot()
+        self._events.add(pages)
+        self._pins = pins
+        self.is_python = any(app.kind == "py" for app in apps)
+
+    async def _check_boot(self) -> None:
+        """Raise CallRejected if the board was restarted since the recording began."""
         info = await self._control.request(wire.Info())
         if info.boot_id != self._boot_id:
             raise CallRejected(f"{self.device.name} was restarted")
-        await self._events.read()
-        self._pins = (await self._control.request(wire.Pins())).pins
-        apps = (await self._control.request(wire.Apps())).apps
-        self.is_python = any(app.kind == "py" for app in apps)
 
 
 def _at_earlier_time(rows: Iterable[ShownRow]) -> list[ShownRow]:

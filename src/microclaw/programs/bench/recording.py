@@ -81,6 +81,11 @@ class Recordings:
         self._group.create_task(recording.keep_reading(), name=f"record {device.name}")
         return _result(recording, RecordedLines((), ()))
 
+    async def close(self) -> None:
+        """End all recordings. Their tasks end, too, also those that never began to read."""
+        for recording in self._recordings.values():
+            await recording.close()
+
     async def show(self, name: str) -> DeviceRecording:
         """Return the lines until now, which no trial has met yet. Raises UnknownName if nothing is recorded."""
         recording = self._find(name)

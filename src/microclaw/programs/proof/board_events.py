@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from msgspec import Struct, structs
 
-from microclaw.devices.registry.calls import NEWEST, LedChange, LogLine, PwmChange
+from microclaw.devices.registry.calls import NEWEST, ConsoleLines, EdgeLog, LedChange, LogLine, PwmChange
 from microclaw.devices.transports.virtual_board import VirtualBoardTransport
 from microclaw.events import Edge
 from microclaw.hardware.screens.screen import ShownScreen, unpack_screen
@@ -15,7 +15,20 @@ from microclaw.programs.proof.colors import colors_of
 from microclaw.programs.proof.record import lines_left_out
 from microclaw.programs.proof.verdict import SHIM_SAYS
 from microclaw.wire import board_control as wire
-from microclaw.wire.board_replies import AppRow, LedRow, PinRow, PwmRow, ScreenRow, ShownRow, TrafficRow
+from microclaw.wire.board_replies import (
+    AppRow,
+    LedPage,
+    LedRow,
+    PinRow,
+    PwmPage,
+    PwmRow,
+    ScreenPage,
+    ScreenRow,
+    ShownPage,
+    ShownRow,
+    TrafficPage,
+    TrafficRow,
+)
 
 _FIRMWARE_SAYS: Final = (
     "Got exception running WASM code: ",
@@ -24,6 +37,19 @@ _FIRMWARE_SAYS: Final = (
     "W gpio: ",
     "microclaw: ",
 )
+
+
+class EventPages(Struct, frozen=True):
+    """What happened on a board since a reading, of each kind."""
+
+    edges: EdgeLog
+    pwm: PwmPage
+    leds: LedPage
+    shown: ShownPage
+    values: ShownPage
+    screens: ScreenPage
+    traffic: TrafficPage
+    log: ConsoleLines
 
 
 class BoardEvents:
@@ -66,33 +92,43 @@ class BoardEvents:
         self.first_line = log.cursor
 
     async def read(self) -> None:
-        edges = await self._control.edges(self._edge_cursor)
-        pwm = await self._control.pages(wire.Pwm, self._pwm_cursor)
-        leds = await self._control.pages(wire.Leds, self._led_cursor)
-        shown = await self._control.pages(wire.Shown, self._shown_cursor)
-        values = await self._control.pages(wire.Values, self._value_cursor)
-        screens = await self._control.pages(wire.Screens, self._screen_cursor)
-        traffic = await self._control.pages(wire.Traffic, self._traffic_cursor)
-        log = await self._control.log(self._log_cursor)
-        self.edges += edges.edges
-        self.pwm += pwm.rows
-        self.leds += leds.rows
-        self.shown += shown.rows
-        self.values += values.rows
-        self.screens += map(_shown_screen, screens.rows)
-        self.traffic += traffic.rows
-        self.lines += log.lines
-        pages = (edges, pwm, leds, shown, values, screens, traffic, log)
-        self.lost = self.lost or any(page.dropped for page in pages)
-        self._edge_cursor = edges.cursor
-        self._pwm_cursor = pwm.next
-        self._led_cursor = leds.next
-        self._shown_cursor = shown.next
-        self._value_cursor = values.next
-        self._screen_cursor = screens.next
-        self._traffic_cursor = traffic.next
-        self._log_cursor = log.cursor
-        self.now_ms = edges.now_ms
+        """Add what happened since the last reading."""
+        self.add(await self.ask())
+
+    async def ask(self) -> EventPages:
+        """Return what happened since the last reading; it is not added."""
+        control = self._control
+        return EventPages(
+            edges=await control.edges(self._edge_cursor),
+            pwm=await control.pages(wire.Pwm, self._pwm_cursor),
+            leds=await control.pages(wire.Leds, self._led_cursor),
+            shown=await control.pages(wire.Shown, self._shown_cursor),
+            values=await control.pages(wire.Values, self._value_cursor),
+            screens=await control.pages(wire.Screens, self._screen_cursor),
+            traffic=await control.pages(wire.Traffic, self._traffic_cursor),
+            log=await control.log(self._log_cursor),
+        )
+
+    def add(self, pages: EventPages) -> None:
+        """Add what `ask` returned."""
+        self.edges += pages.edges.edges
+        self.pwm += pages.pwm.rows
+        self.leds += pages.leds.rows
+        self.shown += pages.shown.rows
+        self.values += pages.values.rows
+        self.screens += map(_shown_screen, pages.screens.rows)
+        self.traffic += pages.traffic.rows
+        self.lines += pages.log.lines
+        self.lost = self.lost or any(page.dropped for page in structs.astuple(pages))
+        self._edge_cursor = pages.edges.cursor
+        self._pwm_cursor = pages.pwm.next
+        self._led_cursor = pages.leds.next
+        self._shown_cursor = pages.shown.next
+        self._value_cursor = pages.values.next
+        self._screen_cursor = pages.screens.next
+        self._traffic_cursor = pages.traffic.next
+        self._log_cursor = pages.log.cursor
+        self.now_ms = pages.edges.now_ms
 
     def between(self, start_ms: float, end_ms: float, last_line_ms: float, outside: Collection[int]) -> dict[str, Any]:
         """Return the fields of a Record: everything of that time, without edges on pins that the outside moves.
