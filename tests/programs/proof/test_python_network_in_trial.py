@@ -162,6 +162,21 @@ async def test_a_program_that_ends_by_an_unknown_host_or_path_is_untried(call: s
     assert (trial.ok, trial.untried) == (True, UNTRIED[call])
 
 
+async def test_a_host_without_a_line_is_named_though_the_traceback_is_longer_than_what_a_board_sends(
+    build_cache: Path,
+) -> None:
+    source = """import requests
+def ask_the_weather_of_the_town_where_this_board_stands(calls_left):
+    if calls_left:
+        return ask_the_weather_of_the_town_where_this_board_stands(calls_left - 1)
+    return requests.get("http://other.example.org/").text
+ask_the_weather_of_the_town_where_this_board_stands(12)
+"""
+    trial = await tried(source, build_cache, 'log ~ "sunny"')
+    assert trial.untried == "no line answers other.example.org"
+    assert [result.trial for result in trial.expected] == ["untried"]
+
+
 async def test_a_fault_of_its_own_is_none_of_the_network(build_cache: Path) -> None:
     source = """
 import requests

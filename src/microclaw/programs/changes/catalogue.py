@@ -37,7 +37,7 @@ from microclaw.programs.changes.results import (
 )
 from microclaw.programs.changes.source_log import SourceLog
 from microclaw.programs.changes.trapped_programs import trapped_by_lines
-from microclaw.programs.proof.traps import EXCEPTION, TRACEBACK, trap_words
+from microclaw.programs.proof.traps import EXCEPTION, is_traceback, trap_words
 from microclaw.wire.host_api import program_page_path
 from microclaw.wire.wasmachine.request import PAGE_URL
 
@@ -222,7 +222,7 @@ class Catalogue:
         if error is None or app is None:
             return listing
         if app.version.kind == "py":
-            if listing.condition != "trapped" and not error.startswith(TRACEBACK):
+            if listing.condition != "trapped" and not is_traceback(error):
                 return listing
             words = await self._source_log.words(app.version.sha256)
             error = (words and words(error)) or error

@@ -36,6 +36,7 @@ _OF_ANSWER: Final = r"(ValueError|KeyError|IndexError|TypeError|AttributeError|A
 _ANY_PYTHON: Final = "catch the exception, or correct that line"
 _PLACE: Final = re.compile(r'^ *File "([^"]*)", line (\d+), in (.+)$', re.MULTILINE)
 TRACEBACK: Final = "Traceback (most recent call last):"
+_FRAME: Final = re.compile(r'", line \d+, in .+')
 _ANY_TRAP: Final = "look at what the program does first: the trial ran the very bytes that would be installed"
 _OURS: Final = "this is a fault of the virtual board, not of the program: report it with the program and its log"
 _UNLINKED: Final = re.compile(r"failed to call unlinked import function \(env, ([^)]*)\)")
@@ -43,7 +44,7 @@ _UNLINKED: Final = re.compile(r"failed to call unlinked import function \(env, (
 
 def trap_words(text: str) -> tuple[str, str]:
     """Return the meaning of a trap with this text of the virtual board or of WAMR, and what to do about it."""
-    if text.startswith(TRACEBACK):
+    if is_traceback(text):
         return _exception_words(text)
     match = _EXCEPTION.fullmatch(text)
     assert match is not None
@@ -64,6 +65,14 @@ def trap_words(text: str) -> tuple[str, str]:
         if re.search(pattern, what):
             return f"it trapped{at}: {plain}", step
     return f"it trapped{at}: {what or 'the runtime gives no reason'}", _ANY_TRAP
+
+
+def is_traceback(text: str) -> bool:
+    """Return True if this is an exception of a Python program.
+
+    A board sends the end of a long traceback: it may begin in the middle of a frame.
+    """
+    return text.startswith(TRACEBACK) or _FRAME.search(text) is not None
 
 
 def is_of_absent_part(text: str, part: str) -> bool:

@@ -13,7 +13,7 @@ from microclaw.hardware.boards.profile import BoardProfile
 from microclaw.hardware.parts.wiring import Wiring
 from microclaw.programs.proof.network_events import unanswered
 from microclaw.programs.proof.record import Record
-from microclaw.programs.proof.traps import TRACEBACK, is_of_absent_part, is_of_network
+from microclaw.programs.proof.traps import is_of_absent_part, is_of_network, is_traceback
 from microclaw.programs.proof.trial_wiring import misplaced_part
 from microclaw.wire.board_replies import ABSENT, BROKEN_PART, FLOATING_PIN
 
@@ -79,7 +79,7 @@ def is_native_refused(record: Record) -> bool:
 def is_ended_by_absence(record: Record) -> bool:
     """Return True if an absent part's exception ended the program, which did nothing more after it asked for it."""
     trap = record.trap or ""
-    if record.state != "trapped" or not trap.startswith(TRACEBACK):
+    if record.state != "trapped" or not is_traceback(trap):
         return False
     trap_lines = trap.splitlines()
     since_ms = 0.0
@@ -99,7 +99,7 @@ def _is_ended_by_network(record: Record) -> bool:
     if not trap or not record.traffic or record.traffic[-1].kind != "unknown":
         return False
     last = record.traffic[-1]
-    if trap.startswith(TRACEBACK):
+    if is_traceback(trap):
         return record.state == "trapped" and is_of_network(trap, has_answer="/" in last.what)
     for line in record.lines:
         is_at_once = last.t_ms <= line.t_ms <= last.t_ms + _SAYS_AT_ONCE_MS
