@@ -93,7 +93,7 @@ async def test_pasted_names_find_nothing_in_the_compiler(compile_c: Any, source:
 FRAGMENTS = (
     *("#", "%:", "include", "embed", "FILE", "define X", "X", "<", ">", "line 1", "if 0", "endif", "else", "??/"),
     *("??=", "\\\n", "\\ \n", "\n", "\n", "\n", " ", "\t", "\f", "/*", "*/", "//", '"', "'", 'R"(', ')"'),
-    *('u8R"x(', ')x"', "$", "warning ", "##", "__has_include"),
+    *('u8R"x(', ')x"', 'R"=-(', ')=-"', "$", "warning ", "##", "__has_include"),
 )
 
 
@@ -105,7 +105,7 @@ def test_what_passes_never_makes_the_compiler_read_a_file(tmp_path: Path) -> Non
     compiler = find_toolchain()
     processes = Processes()
     compiled = 0
-    for _ in range(1500):
+    for _ in range(2000):
         pieces = [draw.choice(FRAGMENTS).replace("FILE", f'"{canary}"') for _ in range(draw.randint(3, 14))]
         try:
             text = read_source("".join(pieces) + TAIL, "prog", language=draw.choice((None, "c++", "sketch")))

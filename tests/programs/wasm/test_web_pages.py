@@ -263,7 +263,7 @@ ASYNC = r"""
 #include <AsyncTCP.h>
 #include <ESPAsyncWebServer.h>
 AsyncWebServer server(80);
-const char page[] PROGMEM = R"rawliteral(<style>b{width:100%%;}</style><b>%STATE%</b>%OTHER%)rawliteral";
+const char page[] PROGMEM = R"=====(<style>b{width:100%%;}</style><b>%STATE%</b>%OTHER%)=====";
 String level = "off";
 String processor(const String &name) {
     return name == "STATE" ? level : String();

@@ -36,7 +36,7 @@ _TOKEN: Final = re.compile(
 )
 _ROUND_QUOTES: Final = frozenset("\u201c\u201d\u201e\u2018\u2019\u00ab\u00bb\u00b4")
 _RAW_PREFIXES: Final = frozenset(("R", "LR", "uR", "UR", "u8R"))
-_RAW_BEGIN: Final = re.compile(r'"([A-Za-z0-9_]{0,16})\(')  # clang takes more signs; these are enough
+_RAW_BEGIN: Final = re.compile(r'"([A-Za-z0-9_=~*+.:!|-]{0,16})\(')  # clang takes more signs; these are enough
 _HEADER_NAME: Final = re.compile(r"[ \t]*(?:<([^>\n]*)>|\"([^\"\n]*)\")[ \t]*(?=\n|//|/\*|$)")
 _SKETCH_HEADERS: Final = frozenset(words_of("sketch_headers"))
 _NAME_IT_CPLUSPLUS: Final = "name the file .ino (a sketch) or .cpp"
