@@ -62,7 +62,10 @@ inline uint16_t makeWord(uint8_t high, uint8_t low) { return (uint16_t)(high << 
 inline void yield() { delay(1); }
 #define optimistic_yield(us) yield()
 /* The servers are not asked: the host sets the clock. Local time is this far from UTC then, and else in the host's time zone. */
-void configTime(long offset_s, int daylight_s, const char *server, const char *second = nullptr, const char *third = nullptr);
+extern "C" void microclaw_set_zone(int seconds);
+inline void configTime(long offset_s, int daylight_s, const char *, const char * = nullptr, const char * = nullptr) {
+    microclaw_set_zone((int)(offset_s + daylight_s)); /* inline: the names of servers are not in a program that asks none */
+}
 bool getLocalTime(struct tm *now, uint32_t wait_ms = 5000); /* false before anything has set the board's clock */
 inline unsigned long pulseInLong(uint8_t pin, uint8_t level, unsigned long timeout_us = 1000000) PIN_MARKS_(pin, "gpio") {
     return pulseIn(pin, level, timeout_us);
