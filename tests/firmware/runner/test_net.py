@@ -41,7 +41,7 @@ async def main(E):
     while True:
         await E.y()
         client, address = await E.aw(listener.accept())
-        client.settimeout(0.3)
+        client.settimeout(1)
         try:
             await E.aw(client.send(b"got " + await E.aw(client.recv(1024))))
         except OSError:
@@ -226,9 +226,9 @@ def test_servers_that_misbehave_end_in_an_error_or_a_limit(micropython: MicroPyt
         connection.sendall(bytes(10_000_000))
 
     body = """
-        for port in PORTS:
+        for seconds, port in zip((0.2, 60, 60, 60), PORTS):
             s = await connect(port)
-            s.settimeout(0.2)
+            s.settimeout(seconds)
             await E.aw(s.send(b"x"))
             E.print(await fault(E.aw(s.read())))
             s.close()
@@ -370,9 +370,9 @@ def test_addresses_that_no_program_reaches(micropython: MicroPython) -> None:
 def test_many_clients_half_requests_and_resets_are_borne_and_a_blink_goes_on(micropython: MicroPython) -> None:
     port = free_port()
     steps = """
-edges = runner.edges(0)["cursor"]
-await asyncio.sleep_ms(60)
-return [runner.edges(0)["cursor"] > edges, row(runner, "p")["state"], events("app.crash")]
+end = runner.edges(1 << 30)["cursor"]
+await until(lambda: runner.edges(end)["edges"])
+return [row(runner, "p")["state"], events("app.crash")]
 """
     with running(micropython, echo(port), steps) as end:
         answers: list[bytes] = []
@@ -388,7 +388,7 @@ return [runner.edges(0)["cursor"] > edges, row(runner, "p")["state"], events("ap
         broken.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         broken.close()
         assert ask(port) == b"got hello"
-        assert end() == [True, "running", []]
+        assert end() == ["running", []]
     assert answers == [b"got hello"] * 8
 
 
@@ -401,7 +401,7 @@ while "seen" not in os.listdir(FOLDER):
     await asyncio.sleep_ms(5)
 return 1
 """
-    program = echo(port).replace("settimeout(0.3)", "settimeout(60)")
+    program = echo(port).replace("settimeout(1)", "settimeout(60)")
     with ExitStack() as stack:
         end = stack.enter_context(running(micropython, program, steps))
         open_one = stack.enter_context(socket.create_connection(("127.0.0.1", port), timeout=PATIENCE_S))
