@@ -6,7 +6,19 @@ It is at the root because the configuration, the host, its client and the virtua
 from __future__ import annotations
 
 import ipaddress
+from collections.abc import Mapping
+from typing import Final
 from urllib.parse import urlsplit
+
+DEFAULT_PORTS: Final[Mapping[str, int]] = {
+    "http": 80,
+    "https": 443,
+    "mqtt": 1883,
+    "mqtts": 8883,
+    "ws": 80,
+    "wss": 443,
+}
+"""The port of an address that has none, by its scheme."""
 
 
 def is_loopback(host: str) -> bool:
@@ -15,6 +27,15 @@ def is_loopback(host: str) -> bool:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
         return host == "localhost"
+
+
+def is_ipv4(text: str) -> bool:
+    """Return True for an IPv4 address in its usual form; numbers with leading zeros are none."""
+    try:
+        ipaddress.IPv4Address(text)
+    except ValueError:
+        return False
+    return True
 
 
 def is_of_one_machine(endpoint: str) -> bool:

@@ -7,9 +7,10 @@ from typing import Final
 
 from msgspec import Struct
 
+from microclaw.addresses import DEFAULT_PORTS
+
 COMPUTED_HOSTS: Final = "the hosts that this program talks to are not in its text"
 NAME_HOSTS: Final = 'write the address into the program, or name it when you install it: --hosts "HOST:PORT"'
-_SCHEME_PORTS: Final = {"http": 80, "https": 443, "mqtt": 1883, "mqtts": 8883, "ws": 80, "wss": 443}
 _URL: Final = re.compile(
     r"(?P<scheme>[a-z]+)://(?:[^/?#@\s]*@)?(?P<host>[^/:?#\s@]*)(?::(?P<port>\d+))?(?P<end>[/?#]?)", re.IGNORECASE
 )
@@ -53,7 +54,7 @@ def host_of_text(text: str, *, is_whole: bool = True) -> HostText | None:
 def is_computed_url(text: str) -> bool:
     """Return True for the beginning of an address whose host the program puts in: "http://%s/"."""
     url = _URL.match(text)
-    return url is not None and url["scheme"].lower() in _SCHEME_PORTS and not is_host(url["host"])
+    return url is not None and url["scheme"].lower() in DEFAULT_PORTS and not is_host(url["host"])
 
 
 def is_placeholder(text: str) -> bool:
@@ -77,9 +78,9 @@ def is_port(number: int) -> bool:
 def _host_of_url(url: re.Match[str], *, is_whole: bool) -> HostText | None:
     scheme = url["scheme"].lower()
     host = url["host"].lower()
-    if scheme not in _SCHEME_PORTS or not is_host(host):
+    if scheme not in DEFAULT_PORTS or not is_host(host):
         return None
-    digits = url["port"] or str(_SCHEME_PORTS[scheme])
+    digits = url["port"] or str(DEFAULT_PORTS[scheme])
     if not is_whole and not url["end"]:
         if url.string[url.end("host") :].startswith(":"):
             # The port is not in the text.

@@ -9,6 +9,7 @@ from typing import Annotated, Final, Literal, TypeAlias
 
 from msgspec import Meta, Struct
 
+from microclaw.addresses import DEFAULT_PORTS
 from microclaw.wire.board_replies import Whole
 from microclaw.wire.link import values
 
@@ -83,6 +84,15 @@ class PageRequest(_Line, frozen=True, tag="request"):
     headers: Headers = ()
     at_ms: Number | None = None
     number: Whole = 0
+
+
+def request_text(method: str, host: str, port: int, target: str) -> str:
+    """Return a request to a server in words, each in one form: the port says which server of the host it is."""
+    if port == DEFAULT_PORTS["http"]:
+        return f"{method} {host}{target}"
+    if port == DEFAULT_PORTS["https"]:
+        return f"{method} https://{host}{target}"
+    return f"{method} {host}:{port}{target}"
 
 
 CannedLine: TypeAlias = HttpAnswer | Broker | BrokerMessage | PageRequest

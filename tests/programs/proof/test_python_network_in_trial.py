@@ -83,6 +83,12 @@ while True:
     conn.send("HTTP/1.1 200 OK\\r\\n\\r\\nvisit %d" % n)
     conn.close()
 """
+TWO_SERVERS = """
+import requests
+requests.post("http://api.example.org:8080/log", data="a")
+requests.post("http://api.example.org/log", data="b")
+requests.post("https://api.example.org/log", data="c")
+"""
 STREAMS = """
 import asyncio
 async def serve(reader, writer):
@@ -126,6 +132,17 @@ pin 2: rises at 1 s, 4 s""",
         SLOW,
         """at 2 s, 12 s http GET / -> 200 ~ "visit [13]"
 at 3 s http GET / -> 200 ~ "visit 2" """,
+    ),
+    "servers of one host at several ports": (
+        TWO_SERVERS,
+        """http POST api.example.org:8080/log -> 204
+http POST api.example.org/log -> 204
+http POST api.example.org:8080/log 1 times ~ "a"
+http POST api.example.org:8080/log 1 times ~ ".*"
+http POST http://api.example.org/log 1 times ~ "b"
+http POST http://api.example.org/log never ~ "[ac]"
+http POST https://api.example.org/log 1 times ~ ".*"
+http POST api.example.org/log 2 times ~ "[bc]" """,
     ),
     "umqtt": (
         LAMP,

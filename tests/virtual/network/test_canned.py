@@ -121,6 +121,13 @@ def test_a_host_without_a_line_is_unknown_by_its_name() -> None:
     ]
 
 
+def test_an_address_with_leading_zeros_is_a_name_without_a_line() -> None:
+    bench = CannedBench(HttpAnswer("GET", "192.168.1.5"))
+    assert bench.network.look_up("192.168.1.5") == "192.168.1.5"
+    for text in ("192.168.001.5", "192.168.1", "192.168.1.256", "192.168.1.\u0665"):
+        assert number_of(lambda text=text: bench.network.look_up(text)) == -canned.ENOENT  # type: ignore[misc]
+
+
 def test_a_server_refuses_breaks_off_and_says_nothing() -> None:
     bench = CannedBench(
         HttpAnswer("GET", "off.example.org", kind="refused"),

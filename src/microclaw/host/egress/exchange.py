@@ -11,6 +11,7 @@ from typing import Final
 
 import h11
 
+from microclaw.addresses import DEFAULT_PORTS
 from microclaw.host.egress.allowlist import PLACE, AllowEntry
 from microclaw.host.egress.masking import MaskedStream, SecretMask
 from microclaw.host.egress.request_head import HOP_BY_HOP, MAX_HEAD_BYTES, ProxyRequest, RequestHeadRefused
@@ -191,8 +192,8 @@ class Exchange:
 
 def _request_headers(request: ProxyRequest, entry: AllowEntry, secret: str | None) -> list[tuple[bytes, bytes]]:
     host = request.host
-    default_port = 443 if entry.tls else 80
-    if request.port != default_port:
+    scheme = "https" if entry.tls else "http"
+    if request.port != DEFAULT_PORTS[scheme]:
         host += f":{request.port}"
     headers: list[tuple[bytes, bytes]] = [(b"Host", host.encode())]
     dropped: frozenset[bytes] = frozenset()

@@ -15,20 +15,18 @@ import ssl
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from ipaddress import ip_address
-from typing import Any, Final
+from typing import Any
 
 import httpcore2
 import httpx2
 from anyio.abc import SocketStream
 from httpcore2._backends.anyio import AnyIOStream
 
-from microclaw.addresses import bracketed
+from microclaw.addresses import DEFAULT_PORTS, bracketed
 from microclaw.errors import MicroclawError, PermissionRefused, ToolFailed
 from microclaw.host.egress.destinations import Egress, Purpose
 from microclaw.host.egress.outgoing import open_socket
 from microclaw.host.egress.proxies import proxy_for
-
-_DEFAULT_PORTS: Final = {"http": 80, "https": 443}
 
 
 def http_client(
@@ -66,7 +64,7 @@ def _readdressed(request: httpx2.Request, address: str) -> httpx2.Request:
 
 
 def _place(url: httpx2.URL) -> tuple[str, str, int]:
-    return url.scheme, url.raw_host.decode().lower().rstrip("."), url.port or _DEFAULT_PORTS.get(url.scheme, 0)
+    return url.scheme, url.raw_host.decode().lower().rstrip("."), url.port or DEFAULT_PORTS.get(url.scheme, 0)
 
 
 @dataclass(eq=False, slots=True)

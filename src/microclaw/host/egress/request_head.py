@@ -13,6 +13,7 @@ import h11
 from msgspec import Struct
 from msgspec.structs import replace
 
+from microclaw.addresses import DEFAULT_PORTS
 from microclaw.host.egress.destinations import host_mistake
 
 MAX_HEAD_BYTES: Final = 16 << 10
@@ -126,8 +127,7 @@ def named_place(method: str, target: str) -> ProxyRequest:
     if mistake is not None:
         raise RequestHeadRefused(403, f"{host[:80]} is not a host name: {mistake}")
     scheme = (match["scheme"] or "https").lower()
-    default_port = 443 if scheme == "https" else 80
-    port = int(match["port"] or default_port)
+    port = int(match["port"] or DEFAULT_PORTS[scheme])
     if not 1 <= port <= 65535:
         raise RequestHeadRefused(400, f"there is no port {port}")
     path = (match["path"] or "").removeprefix("/")

@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 
 from msgspec import Struct
 
-from microclaw.addresses import bracketed, is_loopback
+from microclaw.addresses import DEFAULT_PORTS, bracketed, is_loopback
 from microclaw.durable import read_private
 from microclaw.errors import ConfigError, StoreError
 from microclaw.host.config.places import home_folder, text_of
@@ -29,7 +29,6 @@ _CERTIFICATE: Final = re.compile(r"-----BEGIN CERTIFICATE-----[A-Za-z0-9+/=\s]+-
 HERE: Final = "local"
 MAX_FILE_BYTES: Final = 64 << 10
 MAX_TOKEN_CHARS: Final = 512
-_PORTS: Final = {"http": 80, "https": 443}
 _IN_FILE: Final = re.compile(r"[A-Za-z0-9._~/%-]*")
 
 
@@ -48,7 +47,7 @@ class HostAddress(Struct, frozen=True):
     @property
     def netloc(self) -> str:
         name = bracketed(self.name)
-        if self.port == _PORTS[self.scheme]:
+        if self.port == DEFAULT_PORTS[self.scheme]:
             return name
         return f"{name}:{self.port}"
 
@@ -147,19 +146,19 @@ def _read_address(text: str, said_by: str) -> HostAddress:
     except ValueError as exc:
         raise wrong from exc
     is_plain = text.isprintable() and _IN_FILE.fullmatch(prefix) and not set(text) & set("?# \\")
-    if not is_plain or parts.scheme not in _PORTS:
+    if not is_plain or parts.scheme not in ("http", "https"):
         raise wrong
     if not name or port == 0:
         raise wrong
     scheme = cast("Literal['http', 'https']", parts.scheme)
-    address = HostAddress(scheme, name, port or _PORTS[scheme], prefix, said_by)
+    address = HostAddress(scheme, name, port or DEFAULT_PORTS[scheme], prefix, said_by)
     if scheme == "http" and not is_loopback(name):
         raise _unencrypted(address)
     return address
 
 
 def _unencrypted(address: HostAddress) -> ConfigError:
-    port = 8080 if address.port == _PORTS["http"] else address.port
+    port = 8080 if address.port == DEFAULT_PORTS["http"] else address.port
     return ConfigError(
         f"{address} would carry the token in the clear: http:// is for this machine alone",
         next_step=f"https://{address.name}, or a tunnel (ssh -N -L {port}:127.0.0.1:{port} {address.name}) "

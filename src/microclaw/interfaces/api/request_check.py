@@ -10,12 +10,11 @@ from collections.abc import Callable, Container, Iterable
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from microclaw.addresses import ip_of
+from microclaw.addresses import DEFAULT_PORTS, ip_of
 from microclaw.errors import over_limit
 from microclaw.interfaces.api.failures import UNSUPPORTED, Refused
 
 LOOPBACK_NAMES = frozenset({"localhost", "127.0.0.1", "::1"})
-PORTS = {"http": 80, "https": 443}
 MAX_PORT = 65_535
 LET_IN = "call it by localhost, or microclaw config set host.http_names NAME, with host.http_tls own"
 OWN_NAME = "open the page by the host's own name; a proxy has to pass the header Host on (docs/configuration.md)"
@@ -128,7 +127,7 @@ def _name_and_port(host: str, scheme: str) -> tuple[str, int] | None:
     match = _HOST.fullmatch(host.lower())
     if match is None:
         return None
-    port = int(match[2] or PORTS[scheme])
+    port = int(match[2] or DEFAULT_PORTS[scheme])
     if port <= MAX_PORT:
         return (match[1].strip("[]"), port)
     return None

@@ -24,7 +24,7 @@ from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 from paho.mqtt.subscribeoptions import SubscribeOptions
 
-from microclaw.addresses import bracketed
+from microclaw.addresses import DEFAULT_PORTS, bracketed
 from microclaw.durable import read_given_text
 from microclaw.errors import BrokerError, ConfigError
 from microclaw.host.config.settings import MqttSettings
@@ -48,7 +48,6 @@ HEADER_BYTES: Final = 16
 # About 250 acknowledgements: then other tasks get a turn.
 READ_BYTES: Final = 1_024
 MAX_PASSWORD_BYTES: Final = 4_096
-_PORTS: Final = {"mqtt": 1883, "mqtts": 8883}
 _LOOK_AT_URL: Final = "start the broker, or correct it: microclaw config set mqtt.url mqtt://HOST:1883"
 _LOOK_AT_TLS: Final = "mqtts:// is for the broker's TLS port; mqtt.ca_file names its certificate's authority"
 _LOOK_AT_USER: Final = "check mqtt.user and mqtt.password_file, that the broker speaks MQTT 5, and what its log says"
@@ -110,7 +109,7 @@ class BrokerConnection:
         tls, password = await asyncio.to_thread(_read_files, settings)
         url = urlsplit(settings.url or "")
         host = url.hostname or ""
-        port = url.port or _PORTS[url.scheme]
+        port = url.port or DEFAULT_PORTS[url.scheme]
         address = status.address = f"{url.scheme}://{bracketed(host)}:{port}"
         async with AsyncExitStack() as stack:
             try:

@@ -224,7 +224,7 @@ LINES: Final[dict[str, Kind]] = {
             "(?:->|→) refused": other_answer("refused"),
             "(?:->|→) no answer": other_answer("no answer"),
             "(?:->|→) STATUS HEADERS BODY AFTER": answer_of,
-            **sent_parts(lambda target, pattern: Sent("asked", target.what, pattern)),
+            **sent_parts(lambda target, pattern: Sent("asked", target.whats, pattern)),
         },
         many=False,
     ),
@@ -237,7 +237,7 @@ LINES: Final[dict[str, Kind]] = {
             'mqtt home/state never ~ "error"',
         ),
         "mqtt TOPIC",
-        {**sent_parts(lambda topic, pattern: Sent("published", topic, pattern)), "ADDRESS": broker_at},
+        {**sent_parts(lambda topic, pattern: Sent("published", (topic,), pattern)), "ADDRESS": broker_at},
         many=False,
         windowed=True,
     ),
@@ -267,7 +267,7 @@ LINES: Final[dict[str, Kind]] = {
         {
             "log PATTERN within TIME": _reaction,
             "mqtt TOPIC PATTERN within TIME": lambda when, only, topic, lines, ms: _reaction(
-                when, only, Sent("published", topic, lines.pattern), ms
+                when, only, Sent("published", (topic,), lines.pattern), ms
             ),
             "pwm PIN (?:->|→) PERCENT POINTS within TIME": lambda when, only, pin, duty, points, ms: _reaction(
                 when, only, _duty(pin, duty, points), ms

@@ -24,11 +24,11 @@ _MAX_SHOWN: Final = 6
 class Sent(Struct, frozen=True):
     """What the program sent: messages on a topic (`published`), or requests to a server (`asked`).
 
-    `what` is the topic, or "POST api.example.org/log"; without a query it is any.
+    `whats` are the topic, or what the request may be: "POST api.example.org/log"; without a query it is any.
     """
 
     kind: Literal["published", "asked"]
-    what: str
+    whats: tuple[str, ...]
     pattern: LinePattern
     pin: ClassVar[None] = None
 
@@ -51,8 +51,8 @@ class Sent(Struct, frozen=True):
         if row.kind != self.kind:
             return False
         if self.kind == "published":
-            return row.what == self.what
-        return self.what in (row.what, row.what.partition("?")[0])
+            return row.what in self.whats
+        return row.what in self.whats or row.what.partition("?")[0] in self.whats
 
 
 class PageAnswers(Struct, frozen=True):

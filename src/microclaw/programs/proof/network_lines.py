@@ -9,13 +9,22 @@ from typing import Any, Final, TypeVar
 import msgspec
 from msgspec import Struct, structs
 
+from microclaw.addresses import DEFAULT_PORTS
 from microclaw.programs.proof.checks import Count, Period, met_if
 from microclaw.programs.proof.expectations import Check, CheckResult
 from microclaw.programs.proof.line_pattern import MAX_LINE_CHARS, LinePattern, parse_line_pattern
 from microclaw.programs.proof.network_events import PageAnswers, Sent, judged_text
 from microclaw.programs.proof.record import Record, TrialWindow
 from microclaw.programs.proof.stimuli import NetworkStimulus
-from microclaw.wire.canned_lines import ANSWER_MS, AnswerKind, Broker, BrokerMessage, HttpAnswer, PageRequest
+from microclaw.wire.canned_lines import (
+    ANSWER_MS,
+    AnswerKind,
+    Broker,
+    BrokerMessage,
+    HttpAnswer,
+    PageRequest,
+    request_text,
+)
 
 ANSWER_LIMIT_MS: Final = 10_000.0
 """A program's own server has so long for an answer in a trial: a person has left by then."""
@@ -37,8 +46,12 @@ class Target(Struct, frozen=True):
     path: str
 
     @property
-    def what(self) -> str:
-        return f"{self.method} {self.host}{self.path}"
+    def whats(self) -> tuple[str, ...]:
+        """The requests that it is about; without a port, those by http and those by https."""
+        ports: tuple[int, ...] = (DEFAULT_PORTS["http"], DEFAULT_PORTS["https"])
+        if self.port is not None:
+            ports = (self.port,)
+        return tuple(request_text(self.method, self.host, port, self.path) for port in ports)
 
 
 class Wanted(Struct, frozen=True):
@@ -179,7 +192,7 @@ def _checked(line: L) -> L:
 def _target(method: str, scheme: str | None, host: str, port: str | None, path: str | None) -> Target:
     number = _port(port)
     if number is None and scheme is not None:
-        number = 443 if scheme.lower() == "https" else 80
+        number = DEFAULT_PORTS[scheme.lower()]
     return Target(method, host.lower(), number, path or "/")
 
 

@@ -12,6 +12,7 @@ from typing import Final
 
 from msgspec import Struct
 
+from microclaw.addresses import DEFAULT_PORTS
 from microclaw.network_use import MAX_HOSTS, NO_NETWORK, NetworkUse
 from microclaw.programs.host_texts import (
     COMPUTED_HOSTS,
@@ -31,7 +32,6 @@ from microclaw.programs.py.source import Findings
 
 _MODULES: Final = frozenset({"socket", "requests", "aiohttp", "umqtt.simple", "umqtt.robust", "microclaw.web"})
 _FUNCTIONS: Final = frozenset({"asyncio.open_connection", "asyncio.start_server", "microclaw.fetch", "microclaw.web"})
-_MQTT_PORT: Final = 1883
 _WEB_PORT: Final = 80
 _EVERYWHERE: Final = frozenset({"", "0.0.0.0"})  # noqa: S104  what a program listens on
 _OWN_ADDRESS: Final = frozenset({"ifconfig", "ipconfig", "config", "hostname"})
@@ -229,7 +229,7 @@ class _Reader:
         self.clients.append(call)
         hosts = [*call.args[1:2], *named_values(call, "server")]
         ports = [*call.args[2:3], *named_values(call, "port")]
-        self._read_pair(hosts, ports, _MQTT_PORT)
+        self._read_pair(hosts, ports, DEFAULT_PORTS["mqtt"])
 
     def _read_socket(self, call: ast.Call, word: str) -> None:
         pairs: list[ast.Tuple] = []

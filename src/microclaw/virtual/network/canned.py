@@ -19,7 +19,7 @@ from microclaw.virtual.network.connection import Connection, Peer, PipePeer
 from microclaw.virtual.network.mqtt_broker import BrokerPeer, Routes, Session
 from microclaw.virtual.network.traffic import Traffic
 from microclaw.wire.board_replies import TrafficRow
-from microclaw.wire.canned_lines import Broker, BrokerMessage, CannedLine, HttpAnswer, PageRequest
+from microclaw.wire.canned_lines import Broker, BrokerMessage, CannedLine, HttpAnswer, PageRequest, request_text
 from microclaw.wire.fair_ring import FairPage
 
 if TYPE_CHECKING:
@@ -280,7 +280,7 @@ class CannedNetwork:
 
     def _answer(self, host: str, port: int, server: HttpServer, request: HttpRequest) -> None:
         """Answer a request to a server of the lines."""
-        what = f"{request.method} {host}{request.target}"
+        what = request_text(request.method, host, port, request.target)
         answer = self._hosts.next_answer(host, port, request.method, request.target)
         if answer is None:
             self._traffic.note("unknown", what, data=request.body)

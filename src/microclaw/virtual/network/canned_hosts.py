@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import Final
 
+from microclaw.addresses import DEFAULT_PORTS, is_ipv4
 from microclaw.wire.canned_lines import Broker, HttpAnswer
 
-_HTTP_PORTS: Final = (80, 443)
-_BROKER_PORTS: Final = (1883, 8883)
+_HTTP_PORTS: Final = (DEFAULT_PORTS["http"], DEFAULT_PORTS["https"])
+_BROKER_PORTS: Final = (DEFAULT_PORTS["mqtt"], DEFAULT_PORTS["mqtts"])
 _NET: Final = "198.18"
 """The beginning of addresses for tests (RFC 2544): no program has them in its text by chance."""
 
@@ -38,7 +39,7 @@ class CannedHosts:
     def look_up(self, host: str) -> str | None:
         """Return the address of a name or an address, None if it is unknown."""
         name = host.lower()
-        if is_address(name):
+        if is_ipv4(name):
             return name
         return self._addresses.get(name)
 
@@ -71,16 +72,10 @@ class CannedHosts:
         return None
 
     def _new_address(self, host: str) -> str:
-        if is_address(host):
+        if is_ipv4(host):
             return host
         number = len(self._addresses)
         return f"{_NET}.{number // 250 % 250}.{number % 250 + 1}"
-
-
-def is_address(host: str) -> bool:
-    """Return True for an IPv4 address in its usual form."""
-    numbers = host.split(".")
-    return len(numbers) == 4 and all(number.isdigit() and int(number) < 256 for number in numbers)
 
 
 def _is_at(line: HttpAnswer | Broker, port: int, usual_ports: tuple[int, ...]) -> bool:

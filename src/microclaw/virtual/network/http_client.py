@@ -15,6 +15,7 @@ from enum import IntEnum
 from typing import Final, cast
 from urllib.parse import urljoin, urlsplit
 
+from microclaw.addresses import DEFAULT_PORTS
 from microclaw.virtual.network.access import NetworkAccess
 from microclaw.virtual.network.canned import ECONNREFUSED
 from microclaw.virtual.network.canned_stream import CannedStream
@@ -299,4 +300,4 @@ def _parts(url: str, code: int = FAIL) -> tuple[str, str, int]:
         raise HttpFailed(code) from None
     if parts.scheme not in ("http", "https") or not parts.hostname:
         raise HttpFailed(code)
-    return parts.scheme, parts.hostname, port or (443 if parts.scheme == "https" else 80)
+    return parts.scheme, parts.hostname, port or DEFAULT_PORTS[parts.scheme]

@@ -23,7 +23,7 @@ from microclaw.wire.canned_lines import ANSWER_MS
 from microclaw.wire.wasmachine.mqtt import (
     CANNOT_RESOLVE,
     FAILED_TO_CONNECT,
-    PORTS,
+    SCHEMES,
     AppMqttSettings,
     Broker,
     EventId,
@@ -81,7 +81,7 @@ class MqttClient:
         broker = self.settings.broker
         if self.is_started or broker is None:
             return FAIL
-        if broker.scheme not in PORTS or not 0 < broker.port < 65_536:
+        if broker.scheme not in SCHEMES or not 0 < broker.port < 65_536:
             self._say(f"{broker.scheme}://{broker.host}:{broker.port}: only mqtt:// and mqtts:// are imitated here")
             return FAIL
         if broker.scheme == "mqtts" and not self.settings.cert_pem:

@@ -15,6 +15,8 @@ import threading
 from collections.abc import Callable, Iterable
 from typing import Final
 
+from microclaw.addresses import is_ipv4
+
 ITSELF: Final = "127.0.0.1"
 """The board, for its own firmware."""
 BACKLOG: Final = 64
@@ -57,7 +59,7 @@ class RealNetwork:
 
     def look_up(self, host: str) -> str | None:
         """Return the address, None while a thread looks it up; OSError if there is none."""
-        if _is_address(host):
+        if is_ipv4(host):
             return host
         with self._lock:
             is_new = host not in self._look_ups
@@ -245,14 +247,6 @@ class Watch:
         if 0 in handles:
             woken.recv(4096)
         return [handle for handle in handles if handle]
-
-
-def _is_address(host: str) -> bool:
-    try:
-        socket.inet_pton(socket.AF_INET, host)
-    except OSError:
-        return False
-    return True
 
 
 def _chip_error(code: int) -> OSError:

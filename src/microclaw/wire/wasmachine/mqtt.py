@@ -7,7 +7,7 @@ excepted; `topic` and `data` are read up to the next NUL in a buffer that has no
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from enum import IntEnum
 from struct import Struct
 from typing import Final
@@ -16,6 +16,7 @@ from urllib.parse import urlsplit
 import msgspec
 from msgspec.structs import replace
 
+from microclaw.addresses import DEFAULT_PORTS
 from microclaw.errors import ProtocolError
 from microclaw.wire.wasmachine.attributes import Attribute, AttributeContainer, AttributeType, Generation
 
@@ -23,7 +24,7 @@ EVENT_TAG: Final = "mqtt_attr"
 BUFFER_BYTES: Final = 1024
 """esp-mqtt's buffer for a packet; a message that does not fit comes in pieces."""
 DEFAULT_KEEPALIVE_S: Final = 120
-PORTS: Final[Mapping[str, int]] = {"mqtt": 1883, "mqtts": 8883}
+SCHEMES: Final = ("mqtt", "mqtts")
 CANNOT_RESOLVE: Final = 0x8001
 """ESP_ERR_ESP_TLS_CANNOT_RESOLVE_HOSTNAME"""
 FAILED_TO_CONNECT: Final = 0x8004
@@ -82,7 +83,7 @@ class AppMqttSettings(msgspec.Struct, frozen=True):
         """The broker to connect to; None where nothing usable is named."""
         if not self.uri:
             if self.host:
-                return Broker("mqtt", self.host, self.port or PORTS["mqtt"])
+                return Broker("mqtt", self.host, self.port or DEFAULT_PORTS["mqtt"])
             return None
         try:
             parts = urlsplit(self.uri)
@@ -91,7 +92,7 @@ class AppMqttSettings(msgspec.Struct, frozen=True):
             return None
         if not parts.scheme or not parts.hostname:
             return None
-        default = self.port or PORTS.get(parts.scheme, 0)
+        default = self.port or DEFAULT_PORTS.get(parts.scheme, 0)
         return Broker(parts.scheme, parts.hostname, port or default, parts.username or "", parts.password or "")
 
 
