@@ -10,11 +10,12 @@ from errno import EEXIST
 
 NAMES = (
     "time asyncio os json random struct sys math cmath micropython gc collections errno re binascii hashlib io array "
-    "heapq deflate cryptolib framebuf platform esp32 neopixel dht onewire ds18x20 apa106 microclaw socket network"
+    "heapq deflate cryptolib framebuf platform esp32 neopixel dht onewire ds18x20 apa106 microclaw socket network "
+    "select"
 )
 UNWRAPPING = ("neopixel", "dht", "onewire", "ds18x20", "apa106")
 # Modules of ours in place of the chip's.
-OF_NET = {"socket": "net", "network": "net_wifi"}
+OF_NET = {"socket": "net", "network": "net_wifi", "select": "net_poll"}
 REFUSED = {
     "sys": "modules path atexit stdin",
     "gc": "disable threshold",

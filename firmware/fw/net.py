@@ -320,6 +320,12 @@ class Socket:
             raise OSError(EBADF if self._is_closed else ENOTCONN)
         return self._handle
 
+    def _events(self):
+        """Return what can be done without a wait: 1 to read or accept, 4 to write, 8 or 16 if the peer has gone."""
+        if self._handle is None:
+            return 16
+        return self._tcp.events(self._handle) | (1 if self._rest else 0)
+
     def _ask(self, function, argument):
         try:
             return function(self._opened(), argument)

@@ -34,16 +34,20 @@ def connect(address, port):
 
 def is_open(handle):
     """Return True once the peer has accepted, False before; OSError if it refused."""
-    poller = select.poll()
-    poller.register(handle, select.POLLOUT)
-    events = poller.poll(0)
-    if not events:
-        return False
-    if events[0][1] & (select.POLLERR | select.POLLHUP):
+    bits = events(handle)
+    if bits & (select.POLLERR | select.POLLHUP):
         # It raises what went wrong.
         handle.recv(1)
         raise OSError(ECONNREFUSED)
-    return True
+    return bits & select.POLLOUT != 0
+
+
+def events(handle):
+    """Return what can be done now, as bits of the module select: POLLIN, POLLOUT, POLLERR, POLLHUP."""
+    poller = select.poll()
+    poller.register(handle)
+    ready = poller.poll(0)
+    return ready[0][1] if ready else 0
 
 
 def listen(port):

@@ -44,7 +44,7 @@ class Runner:
     # Modules that programs read in, and given back once none runs: they would fill the heap, kind by kind.
     OF_PROGRAMS = (
         "inputs timers unwrapping output intervals sensors microclaw microclaw_devices fetch "
-        "neopixel dht onewire ds18x20 apa106 net net_rules net_wifi net_streams netport"
+        "neopixel dht onewire ds18x20 apa106 net net_rules net_wifi net_poll net_streams netport"
     )
 
     def __init__(self, board, root="/apps", emit=None):

@@ -206,6 +206,75 @@ def test_what_never_waits_says_so(micropython: MicroPython) -> None:
         assert asked(micropython, body.replace("PORT", str(port))) == ["None None EAGAIN", "b'ok'"]
 
 
+POLLING = """
+async def main(E):
+    socket = E.module("socket")
+    select = E.module("select")
+    poller = select.poll()
+    listener = socket.socket()
+    listener.bind(("", PORT))
+    listener.listen(5)
+    poller.register(listener, select.POLLIN)
+    E.print(await E.aw(poller.poll(0)))
+    while True:
+        await E.y()
+        for sock, events in await E.aw(poller.ipoll(10_000)):
+            if sock is listener:
+                client = (await E.aw(listener.accept()))[0]
+                poller.register(client, select.POLLIN)
+            elif events & select.POLLIN:
+                await E.aw(sock.send(b"got " + await E.aw(sock.recv(1024))))
+                poller.unregister(sock)
+                sock.close()
+"""
+
+
+def test_one_task_serves_several_clients_by_poll(micropython: MicroPython) -> None:
+    with running(micropython, f"PORT = {(port := free_port())}\n{POLLING}", "return lines()") as end:
+        with ExitStack() as stack:
+            first = stack.enter_context(socket.create_connection(("127.0.0.1", port), timeout=PATIENCE_S))
+            assert [ask(port, b"b"), ask(port, b"c")] == [b"got b", b"got c"]
+            first.sendall(b"a")
+            assert first.recv(100) == b"got a"
+        assert end() == ["[]"]
+
+
+def test_poll_says_what_a_socket_has_and_select_sorts_it(micropython: MicroPython) -> None:
+    def answer(connection: socket.socket) -> None:
+        connection.recv(4)
+        connection.sendall(b"one\ntwo\n")
+        connection.recv(4)
+
+    body = """
+        select = E.module("select")
+        errno = E.module("errno").errorcode
+        poller = select.poll()
+        s = await connect(PORT)
+        poller.register(s)
+        E.print([events for _, events in await E.aw(poller.poll())])
+        poller.modify(s, select.POLLIN)
+        E.print(await E.aw(poller.poll(1)), await E.aw(select.select([s], [], [s], 0.001)))
+        await E.aw(s.send(b"go"))
+        E.print([(sock is s, events) for sock, events in await E.aw(poller.poll())], await E.aw(s.readline()))
+        readers, writers, failing = await E.aw(select.select([s], [s], []))
+        E.print(readers == [s], writers == [s], failing)
+        E.print(len(await E.aw(poller.ipoll(1000, 1))), len(await E.aw(poller.ipoll(0))))
+        s.close()
+        E.print([events for _, events in await E.aw(poller.poll())])
+        for wrong in (lambda: poller.register(5), lambda: select.poll().modify(s, 1)):
+            try:
+                wrong()
+            except OSError as exc:
+                E.print(errno[exc.errno])
+    """
+    with serving(answer) as port:
+        lines = asked(micropython, body.replace("PORT", str(port)))
+    assert lines == [
+        *("[4]", "[] ([], [], [])", "[(True, 1)] b'one\\n'", "True True []"),
+        *("1 0", "[16]", "EINVAL", "ENOENT"),
+    ]
+
+
 def test_servers_that_misbehave_end_in_an_error_or_a_limit(micropython: MicroPython) -> None:
     silent = threading.Event()
 

@@ -81,7 +81,7 @@ REFUSED = {
     "ImportError": [
         *("E.module('settings')", "E.module('runner')", "E.module('link')", "E.module('board')", "E.module('vfs')"),
         *("E.module('builtins')", "E.module('uos')", "E.module('uctypes')", "E.module('main')"),
-        *("E.module('netport')", "E.module('select')"),
+        "E.module('netport')",
     ],
     "AttributeError": [
         *("E.module('sys').modules", "E.module('sys').path", "E.module('sys').stdin", "io.FileIO"),

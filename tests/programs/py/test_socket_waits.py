@@ -36,6 +36,25 @@ async def test_a_function_that_waits_for_a_socket_is_a_coroutine_for_its_callers
     assert "E.print(await ask(socket.socket()))" in lines
 
 
+@pytest.mark.parametrize("module", ["select", "uselect as select"])
+async def test_what_poll_and_select_wait_for_is_awaited(build_py: Build, module: str) -> None:
+    source = f"""import {module}
+import socket
+poller = select.poll()
+sock = socket.socket()
+poller.register(sock, select.POLLIN)
+for ready, events in poller.ipoll(1000):
+    print(events, poller.poll(5))
+print(select.select([sock], [], []))
+"""
+    lines = await lines_of(build_py, source)
+    assert "poller = select.poll()" in lines
+    assert "poller.register(sock, select.POLLIN)" in lines
+    assert "for ready, events in await E.aw(poller.ipoll(1000)):" in lines
+    assert "E.print(events, await E.aw(poller.poll(5)))" in lines
+    assert "E.print(await select.select([sock], [], []))" in lines
+
+
 @pytest.mark.parametrize(
     "source",
     [

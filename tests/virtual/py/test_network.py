@@ -144,6 +144,54 @@ def test_a_server_answers(bench: PyBench) -> None:
         assert ask(network.ports[80], request) == b"HTTP/1.0 200 OK\r\n\r\n" + request
 
 
+POLLING = """
+async def main(E):
+    socket = E.module("socket")
+    select = E.module("select")
+    poller = select.poll()
+    listener = socket.socket()
+    listener.bind(("", 80))
+    listener.listen(5)
+    poller.register(listener, select.POLLIN)
+    E.print(await E.aw(poller.poll(0)))
+    while True:
+        await E.y()
+        for sock, events in await E.aw(poller.poll(10_000)):
+            if sock is listener:
+                client = (await E.aw(listener.accept()))[0]
+                E.print([events for _, events in await E.aw(poller.poll(0))])
+                poller.register(client)
+                poller.modify(client, select.POLLIN)
+            else:
+                request = await E.aw(sock.recv(1024))
+                readers, writers, failing = await E.aw(select.select([], [sock], [], 5))
+                E.print(readers, writers == [sock], failing)
+                await E.aw(sock.send(b"HTTP/1.0 200 OK\\r\\n\\r\\n" + request))
+                poller.unregister(sock)
+                sock.close()
+"""
+POLLED = ["[]", "[]", "[] True []"]
+
+
+def test_a_server_waits_for_several_by_poll(bench: PyBench) -> None:
+    bench.install("server", POLLING, ports=[80])
+    network = bench.board.network
+    assert isinstance(network, Lan)
+    assert bench.wait_for(lambda: 80 in network.ports)
+    assert ask(network.ports[80], b"GET / HTTP/1.0\r\n\r\n") == b"HTTP/1.0 200 OK\r\n\r\nGET / HTTP/1.0\r\n\r\n"
+    assert bench.lines("server") == POLLED
+
+
+def test_a_server_in_a_trial_waits_for_several_by_poll(trial: PyBench) -> None:
+    network = trial.board.network
+    assert isinstance(network, CannedNetwork)
+    network.add((PageRequest("GET", "/", 80, at_ms=30_000),))
+    trial.install("server", POLLING, ports=[80])
+    trial.clock.advance(40_000)
+    assert trial.lines("server") == POLLED
+    assert [row.status for row in network.traffic().records if row.kind == "answered"] == [200]
+
+
 def test_the_host_asks_a_server_through_the_firmware(bench: PyBench) -> None:
     bench.install("server", SERVER_PROGRAM, ports=[80])
     network = bench.board.network

@@ -14,16 +14,18 @@ from typing import Final
 from microclaw.programs.py.callgraph import PyCallGraph, is_none
 from microclaw.programs.py.scopes import Binding, canonical
 
-SOCKET: Final = "socket"
-SOCKET_METHODS: Final = frozenset(
+_SOCKET: Final = "socket"
+_SOCKET_METHODS: Final = frozenset(
     {
         *("connect", "accept", "recv", "recv_into", "recvfrom", "send", "sendall"),
         *("read", "readinto", "readline", "write"),
     }
 )
-_COROUTINES: Final = frozenset({"socket.getaddrinfo", "microclaw.fetch"})
+_SELECT: Final = "select"
+_POLLER_METHODS: Final = frozenset({"poll", "ipoll"})
+_COROUTINES: Final = frozenset({"socket.getaddrinfo", "select.select", "microclaw.fetch"})
 """Functions of the firmware that wait for the network."""
-_UNKNOWN_MODULES: Final = frozenset({"asyncio", "builtins", "collections", "microclaw", "select", SOCKET, "ssl"})
+_UNKNOWN_MODULES: Final = frozenset({"asyncio", "builtins", "collections", "microclaw", _SELECT, _SOCKET, "ssl"})
 """Modules whose functions may return a socket, or what holds one."""
 _FILES_AND_DATA: Final = frozenset(
     {"builtins.open", "builtins.bytearray", "builtins.bytes", "builtins.str", "builtins.dict", "microclaw.i2c"}
@@ -39,8 +41,16 @@ class SocketCalls:
         self._graph = graph
 
     @cached_property
-    def uses_sockets(self) -> bool:
-        """True if the program, or a library in it, imports the module socket."""
+    def _methods(self) -> frozenset[str]:
+        """The names of methods that may wait, by what the program or a library in it imports."""
+        methods: frozenset[str] = frozenset()
+        if self._imports(_SOCKET):
+            methods |= _SOCKET_METHODS
+        if self._imports(_SELECT):
+            methods |= _POLLER_METHODS
+        return methods
+
+    def _imports(self, module: str) -> bool:
         for node in self._graph.scopes.of:
             if isinstance(node, ast.Import):
                 modules = [alias.name for alias in node.names]
@@ -48,7 +58,7 @@ class SocketCalls:
                 modules = [node.module or ""]
             else:
                 continue
-            if SOCKET in map(canonical, modules):
+            if module in map(canonical, modules):
                 return True
         return False
 
@@ -57,12 +67,12 @@ class SocketCalls:
         return self._graph.origin(call.func) in _COROUTINES
 
     def may_wait(self, call: ast.Call) -> bool:
-        """Return True for a method that may be a socket's."""
+        """Return True for a method that may be a socket's, or of an object of select.poll()."""
         return isinstance(call.func, ast.Attribute) and self.is_method(call.func)
 
     def is_method(self, node: ast.Attribute) -> bool:
-        """Return True if this may be the method of a socket."""
-        if node.attr not in SOCKET_METHODS or not self.uses_sockets:
+        """Return True if this may be the method of a socket, or of an object of select.poll()."""
+        if node.attr not in self._methods:
             return False
         if self._graph.origin(node) is not None or not self._graph.reach(node).native:
             return False

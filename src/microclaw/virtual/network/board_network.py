@@ -7,7 +7,12 @@ has (newlib's): ENOENT negative for an unknown name, ECONNREFUSED, EHOSTUNREACH,
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Protocol
+from typing import Final, Protocol
+
+READABLE: Final = 1
+"""There are bytes, the end, or a connection to accept. These are the numbers of the module select on chips."""
+WRITABLE: Final = 4
+GONE: Final = 16
 
 
 class BoardNetwork(Protocol):
@@ -32,6 +37,9 @@ class BoardNetwork(Protocol):
 
     def is_open(self, handle: int) -> bool:
         """Return True once the peer has accepted; OSError if it refused."""
+
+    def events(self, handle: int) -> int:
+        """Return what can be done at once, of READABLE and WRITABLE, with GONE if the peer refused or broke off."""
 
     def listen(self, port: int) -> int:
         """Open a port and return the listener's handle."""

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Final, assert_never
 
 from microclaw.errors import CallRejected
 from microclaw.virtual.clock import Clock, ClockTimer
+from microclaw.virtual.network.board_network import GONE, READABLE, WRITABLE
 from microclaw.virtual.network.canned_hosts import CannedHosts
 from microclaw.virtual.network.connection import Connection, Peer, PipePeer
 from microclaw.virtual.network.mqtt_broker import BrokerPeer, Routes, Session
@@ -163,6 +164,17 @@ class CannedNetwork:
             if handle in self._refusing:
                 raise OSError(ECONNREFUSED, "refused")
             return True
+
+    def events(self, handle: int) -> int:
+        """Return what can be done at once; a peer of the lines takes bytes at any time."""
+        with self._lock:
+            listener = self._listeners.get(handle)
+            if listener is not None:
+                return READABLE if listener.waiting else 0
+            connection = self._connections.get(handle)
+            if connection is None or connection.is_reset or handle in self._refusing:
+                return READABLE | WRITABLE | GONE
+            return WRITABLE | (READABLE if connection.is_readable else 0)
 
     def listen(self, port: int) -> int:
         """Open a port; OSError if it is open already."""

@@ -37,6 +37,10 @@ class Connection:
         """How many bytes the peer may still send."""
         return MAX_WAITING_BYTES - len(self._waiting)
 
+    @property
+    def is_readable(self) -> bool:
+        return bool(self._waiting) or self._is_finished
+
     def put(self, data: bytes) -> None:
         """Let bytes arrive. A program that reads too little of what comes loses its connection."""
         if self._is_finished or not data:

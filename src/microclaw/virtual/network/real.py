@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterable
 from typing import Final
 
 from microclaw.addresses import is_ipv4
+from microclaw.virtual.network.board_network import READABLE, WRITABLE
 
 ITSELF: Final = "127.0.0.1"
 """The board, for its own firmware."""
@@ -106,6 +107,18 @@ class RealNetwork:
             self._watch.add(handle, connection, selectors.EVENT_WRITE)
             return False
         return True
+
+    def events(self, handle: int) -> int:
+        """Return what can be done at once; a connection that broke off can be read, which raises."""
+        bits = 0
+        with selectors.DefaultSelector() as selector:
+            selector.register(self._socket(handle), selectors.EVENT_READ | selectors.EVENT_WRITE)
+            for _, events in selector.select(0):
+                if events & selectors.EVENT_READ:
+                    bits |= READABLE
+                if events & selectors.EVENT_WRITE:
+                    bits |= WRITABLE
+        return bits
 
     def listen(self, port: int) -> int:
         """Open a port on the loopback, under another number if this one is not free here."""

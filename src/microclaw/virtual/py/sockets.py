@@ -38,6 +38,7 @@ class Sockets:
             "net_look_up": self._look_up,
             "net_connect": lambda host, port: self._keep(self._network.connect(host, port)),
             "net_is_open": lambda handle: self._network.is_open(self._rearm(handle)),
+            "net_events": lambda handle: self._network.events(handle),
             "net_listen": lambda port: self._keep(self._network.listen(port)),
             "net_accept": self._accept,
             "net_send": lambda handle, data: self._network.send(self._rearm(handle), data),

@@ -66,6 +66,10 @@ def is_open(handle):
     return _call("net_is_open", handle)
 
 
+def events(handle):
+    return _call("net_events", handle)
+
+
 def listen(port):
     return _opened(_call("net_listen", port))
 
