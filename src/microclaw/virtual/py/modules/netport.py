@@ -4,7 +4,6 @@ A handle is a number of the board's. The board says when there may be more to as
 """
 
 import asyncio
-import errno
 from binascii import a2b_base64
 
 import _board
@@ -12,21 +11,6 @@ import _board
 _PIECE = 512  # an answer of the board is short
 _SENT_AT_ONCE = 2048
 _CLIENT = ("192.168.1.50", 50000)
-# newlib's numbers, which the board's network has, by the names of this image's module.
-_NUMBERS = {
-    9: "EBADF",
-    11: "EAGAIN",
-    13: "EACCES",
-    104: "ECONNRESET",
-    105: "ENOBUFS",
-    110: "ETIMEDOUT",
-    111: "ECONNREFUSED",
-    112: "EADDRINUSE",
-    113: "ECONNABORTED",
-    116: "ETIMEDOUT",
-    118: "EHOSTUNREACH",
-    128: "ENOTCONN",
-}
 _news = {0: asyncio.Event()}  # by handle: set if there may be news of it; 0 is for names
 
 
@@ -38,58 +22,43 @@ def _on_news(event):
 _board.listen("net", 0, _on_news)
 
 
-def _call(name, *args):
-    try:
-        return _board.call(name, *args)
-    except OSError as exc:
-        raise _own(exc)
-
-
-def _own(exc):
-    """Return the error as this image numbers it."""
-    return OSError(getattr(errno, _NUMBERS.get(exc.errno, ""), exc.errno), *exc.args[1:])
-
-
 async def look_up(host):
     while True:
-        address = _call("net_look_up", host)
+        address = _board.call("net_look_up", host)
         if address is not None:
             return address
         await ready(0, False)
 
 
 def connect(address, port):
-    return _opened(_call("net_connect", address, port))
+    return _opened(_board.call("net_connect", address, port))
 
 
 def is_open(handle):
-    return _call("net_is_open", handle)
+    return _board.call("net_is_open", handle)
 
 
 def events(handle):
-    return _call("net_events", handle)
+    return _board.call("net_events", handle)
 
 
 def listen(port):
-    return _opened(_call("net_listen", port))
+    return _opened(_board.call("net_listen", port))
 
 
 def accept(handle):
-    other = _call("net_accept", handle)
+    other = _board.call("net_accept", handle)
     if other is None:
         return None
     return _opened(other), _CLIENT
 
 
 def send(handle, data):
-    try:
-        return _board.send("net_send", bytes(data[:_SENT_AT_ONCE]), handle)
-    except OSError as exc:
-        raise _own(exc)
+    return _board.send("net_send", bytes(data[:_SENT_AT_ONCE]), handle)
 
 
 def receive(handle, most):
-    data = _call("net_receive", handle, min(most, _PIECE))
+    data = _board.call("net_receive", handle, min(most, _PIECE))
     if data is None:
         return None
     return a2b_base64(data)
@@ -104,7 +73,7 @@ async def ready(handle, _is_writing):
 
 def close(handle):
     _news.pop(handle).set()
-    _call("net_close", handle)
+    _board.call("net_close", handle)
 
 
 def _opened(handle):
