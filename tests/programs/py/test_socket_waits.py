@@ -104,6 +104,11 @@ asyncio.run(main())
     [
         ("import network\nap = network.WLAN(network.AP_IF)\n", "listen on port 80"),
         ("import network\nap = network.WLAN(network.AP_IF)\nap.active(False)\nap.active(True)\n", "listen on port 80"),
+        (
+            "import network\nclass Net:\n    def __init__(self):\n        self.ap = network.WLAN(network.AP_IF)\n"
+            "        self.ap.active(True)\nNet()\n",
+            "listen on port 80",
+        ),
         ("import network\nwlan = network.WLAN(network.STA_IF)\nprint(wlan.scan())\n", "leave it out"),
         ("import network\nlan = network.LAN()\n", "network.STA_IF"),
         ("import socket\nsock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)\n", "use TCP"),
@@ -134,6 +139,8 @@ async def test_a_program_may_start_itself_again(build_py: Build) -> None:
         "network.WLAN(network.AP_IF).active(False)\n",
         "ap = network.WLAN(network.WLAN.IF_AP)\nif ap.active():\n    ap.active(0)\n",
         "def off():\n    ap = network.WLAN(network.AP_IF)\n    ap.active(False)\noff()\n",
+        "class Net:\n    def __init__(self):\n        self.ap = network.WLAN(network.AP_IF)\n"
+        "        self.ap.active(False)\nNet()\n",
     ],
 )
 async def test_an_access_point_may_be_switched_off(source: str, build_py: Build) -> None:

@@ -23,17 +23,22 @@ def only_switches_off(node: ast.expr, graph: PyCallGraph) -> bool:
 
 
 def _uses(made: ast.Call, graph: PyCallGraph) -> list[ast.Attribute]:
-    """Return the attributes of an object where it is made, and of the name that gets it."""
+    """Return the attributes of an object where it is made, and of the name or the attribute that gets it."""
     parent = graph.scopes.parents.get(made)
     if isinstance(parent, ast.Attribute):
         return [parent]
     uses = []
     for node in graph.scopes.of:
-        if isinstance(node, ast.Attribute) and any(
-            binding.value is made for binding in graph.scopes.bindings(node.value)
-        ):
+        if isinstance(node, ast.Attribute) and _may_be(node.value, made, graph):
             uses.append(node)
     return uses
+
+
+def _may_be(node: ast.expr, made: ast.Call, graph: PyCallGraph) -> bool:
+    """Return True for a name that gets what the call makes, and for an attribute that does (`self.ap`)."""
+    if isinstance(node, ast.Attribute):
+        return made in graph.assigned_attributes.get(node.attr, ())
+    return any(binding.value is made for binding in graph.scopes.bindings(node))
 
 
 def _is_switched_off(use: ast.Attribute, graph: PyCallGraph) -> bool:
