@@ -308,7 +308,7 @@ def test_messages_go_both_ways(name: str, bench: PyBench, broker: Broker) -> Non
     listener.client.loop_stop()
 
 
-def test_a_client_connects_again_when_its_broker_comes_back(
+def test_a_client_connects_again_and_hears_its_topics_when_its_broker_comes_back(
     bench: PyBench, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     broker = Broker(tmp_path_factory.mktemp("broker"))
@@ -317,8 +317,12 @@ def test_a_client_connects_again_when_its_broker_comes_back(
 import time
 class Client(MQTTClient):
     DELAY = 0.1
+def take(topic, message):
+    client.publish("lamp/heard", message)
 client = Client("lamp", "server.example", {broker.port})
+client.set_callback(take)
 client.connect()
+client.subscribe("lamp/set", qos=1)
 number = 0
 while True:
     client.publish("lamp/number", str(number), qos=1)
@@ -330,9 +334,12 @@ while True:
     wait_for(lambda: first.heard, "no message before")
     broker.kill()
     broker.start()
-    second = Listener(broker.port, "lamp/number")
+    second = Listener(broker.port, "lamp/number", "lamp/heard")
     wait_for(lambda: second.heard, "no message after")
     assert int(second.heard[0].payload) >= int(first.heard[-1].payload)
+    # The broker that was killed has forgotten who wanted which topics.
+    second.say("lamp/set", "on")
+    wait_for(lambda: second.on("lamp/heard"), "the program did not hear its topic")
     for listener in (first, second):
         listener.client.disconnect()
         listener.client.loop_stop()

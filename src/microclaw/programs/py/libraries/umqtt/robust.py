@@ -1,4 +1,7 @@
-"""`umqtt.simple` that connects again by itself, with the names of MicroPython's `umqtt.robust`."""
+"""`umqtt.simple` that connects again by itself, with the names of MicroPython's `umqtt.robust`.
+
+A broker that started again may have forgotten its sessions, so it is asked for the same topics again.
+"""
 
 from time import sleep
 
@@ -8,6 +11,7 @@ from umqtt import simple
 class MQTTClient(simple.MQTTClient):
     DELAY = 2
     DEBUG = False
+    _topics = None
 
     def delay(self, i):
         """Wait before the next attempt; `i` counts them."""
@@ -20,11 +24,21 @@ class MQTTClient(simple.MQTTClient):
             else:
                 print("mqtt: %r" % e)
 
+    def subscribe(self, topic, qos=0):
+        super().subscribe(topic, qos)
+        if self._topics is None:
+            self._topics = {}
+        self._topics[topic] = qos
+
     def reconnect(self):
         attempts = 0
         while True:
             try:
-                return super().connect(False)
+                is_known = super().connect(False)
+                if not is_known and self._topics:
+                    for topic, qos in self._topics.items():
+                        super().subscribe(topic, qos)
+                return is_known
             except OSError as exc:
                 self.log(True, exc)
                 attempts += 1
