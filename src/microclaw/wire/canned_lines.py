@@ -63,6 +63,18 @@ class Broker(_Line, frozen=True, tag="broker"):
     port: Port | None = None
 
 
+class BrokerAway(_Line, frozen=True, tag="away"):
+    """A broker that goes away at a board time; None: now. `port` None: 1883 and 8883.
+
+    It breaks its connections off, and takes none until it is back.
+    """
+
+    host: Host
+    for_ms: Annotated[float, Meta(gt=0, le=86_400_000)]
+    port: Port | None = None
+    at_ms: Number | None = None
+
+
 class BrokerMessage(_Line, frozen=True, tag="message"):
     """A message that comes to all brokers at a board time; None: now."""
 
@@ -95,4 +107,4 @@ def request_text(method: str, host: str, port: int, target: str) -> str:
     return f"{method} {host}:{port}{target}"
 
 
-CannedLine: TypeAlias = HttpAnswer | Broker | BrokerMessage | PageRequest
+CannedLine: TypeAlias = HttpAnswer | Broker | BrokerAway | BrokerMessage | PageRequest

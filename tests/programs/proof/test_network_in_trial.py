@@ -147,6 +147,20 @@ mqtt home/count never ~ "n=x"
     assert "got home/lamp 3 times" in trial.summary()
 
 
+async def test_an_mqtt_client_connects_again_to_a_broker_that_was_away(build_cache: Path) -> None:
+    expect = """
+at 3.5 s mqtt broker test.example.org away for 1 min
+at 3 s, 50 s, 75 s mqtt home/lamp "on"
+at 2 s, 70 s mqtt home/lamp "off"
+pin 2: rises at 3 s, 75 s
+mqtt home/count never ~ ".*" from 3.6 s until 1 min 3 s
+mqtt home/count every 1 s ~ ".*" from 1 min 15 s until 1 min 20 s
+"""
+    trial = await tried(TELLS, build_cache, expect)
+    assert trial.proof == "met in the trial"
+    assert "asked test.example.org:1883" in trial.summary()
+
+
 async def test_a_programs_own_server_is_asked_and_its_answer_is_judged(build_cache: Path) -> None:
     expect = """
 at 2 s http GET :80/led/on -> 200 ~ "is on"

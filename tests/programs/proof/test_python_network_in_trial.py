@@ -89,6 +89,16 @@ requests.post("http://api.example.org:8080/log", data="a")
 requests.post("http://api.example.org/log", data="b")
 requests.post("https://api.example.org/log", data="c")
 """
+ROBUST = """
+import time
+from umqtt.robust import MQTTClient
+client = MQTTClient("me", "test.example.org")
+client.DELAY = 30
+client.connect()
+while True:
+    client.publish(b"home/n", b"1")
+    time.sleep(10)
+"""
 STREAMS = """
 import asyncio
 async def serve(reader, writer):
@@ -150,6 +160,15 @@ http POST api.example.org/log 2 times ~ "[bc]" """,
 at 2.5 s mqtt home/lamp "on"
 mqtt home/n every 1 s ~ "\\d+"
 pin 2: high at 5 s""",
+    ),
+    "a broker that goes away for an hour": (
+        ROBUST,
+        """mqtt broker test.example.org
+at 35 s mqtt broker test.example.org away for 1 h
+mqtt home/n 4 times ~ "1" until 35 s
+mqtt home/n never ~ "1" from 35.001 s until 1 h 34 s
+mqtt home/n every 10 s ~ "1" from 1 h 2 min until 1 h 3 min
+soak 1 s""",
     ),
     "asyncio": (
         STREAMS,

@@ -17,7 +17,7 @@ from microclaw.virtual.network.mqtt_broker import topic_fits
 from microclaw.virtual.virtual_clock import VirtualClock
 from microclaw.wire import board_control as control
 from microclaw.wire.board_replies import ChangePage, TrafficRow
-from microclaw.wire.canned_lines import Broker, BrokerMessage, CannedLine, HttpAnswer, PageRequest
+from microclaw.wire.canned_lines import Broker, BrokerAway, BrokerMessage, CannedLine, HttpAnswer, PageRequest
 
 GET = b"GET /x HTTP/1.0\r\nHost: api.example.org\r\n\r\n"
 CONNECT = b"\x10\x11\x00\x04MQTT\x04\x02\x00\x00\x00\x05umqtt"
@@ -164,6 +164,21 @@ def test_a_broker_passes_messages_on_to_who_is_subscribed() -> None:
         ("lost", "home/lamp/x", "deep"),
         ("published", "home/a", "21"),
     ]
+
+
+def test_a_broker_that_is_away_breaks_off_and_takes_nobody_until_it_is_back() -> None:
+    bench = CannedBench(Broker("test.example.org"), Broker("other.example.org"))
+    handle = bench.subscribe()
+    other = bench.subscribe("other.example.org")
+    bench.network.add([BrokerAway("test.example.org", 60_000, at_ms=1_000)])
+    bench.clock.advance(1_000)
+    assert number_of(lambda: bench.read(handle)) == canned.ECONNRESET
+    assert bench.read(other) is None
+    bench.clock.advance(59_000)
+    assert number_of(lambda: bench.connect("test.example.org", 1883)) == canned.ECONNREFUSED
+    bench.clock.advance(1_001)
+    bench.subscribe()
+    assert [row[:2] for row in bench.rows()] == [("asked", "test.example.org:1883")]
 
 
 def test_a_client_asks_the_programs_own_server() -> None:

@@ -33,6 +33,7 @@ from microclaw.programs.proof.expectations import (
 from microclaw.programs.proof.network_events import Sent
 from microclaw.programs.proof.network_lines import (
     answer_of,
+    away_at,
     broker_at,
     message_at,
     other_answer,
@@ -244,11 +245,16 @@ LINES: Final[dict[str, Kind]] = {
     "at": Kind(
         (
             'at 2 s mqtt home/lamp "on"',
+            "at 10 s mqtt broker test.example.org away for 1 h",
             'at 3 s http GET :80/led/on -> 200 ~ "on"',
             'at 3 s http POST :80/led "on=1" -> 200',
         ),
         "at",
-        {"TIMES mqtt TOPIC TEXT": message_at, "TIMES http METHOD PLACE FORM WANTED": visit_at},
+        {
+            "TIMES mqtt TOPIC TEXT": message_at,
+            "TIMES mqtt broker ADDRESS away for TIME": away_at,
+            "TIMES http METHOD PLACE FORM WANTED": visit_at,
+        },
         many=False,
     ),
     "when": Kind(

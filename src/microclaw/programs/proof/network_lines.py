@@ -20,6 +20,7 @@ from microclaw.wire.canned_lines import (
     ANSWER_MS,
     AnswerKind,
     Broker,
+    BrokerAway,
     BrokerMessage,
     HttpAnswer,
     PageRequest,
@@ -34,7 +35,7 @@ _METHODS: Final = "GET|POST|PUT|PATCH|DELETE|HEAD"
 _HOST: Final = r"[0-9A-Za-z][0-9A-Za-z.-]*+"
 _PATH: Final = r"/[!-~]*+"
 _QUOTED_TEXT: Final = r'"(?:[^"\\]|\\.)*+"'
-L = TypeVar("L", HttpAnswer, Broker, BrokerMessage, PageRequest)
+L = TypeVar("L", HttpAnswer, Broker, BrokerAway, BrokerMessage, PageRequest)
 
 
 class Target(Struct, frozen=True):
@@ -147,6 +148,12 @@ def broker_at(word: str, address: list[Any]) -> Broker:
 def message_at(at_ms: float, topic: str, text: str) -> NetworkStimulus:
     """Return a message that comes to the program from its broker."""
     return NetworkStimulus(at_ms, _checked(BrokerMessage(topic, text)))
+
+
+def away_at(at_ms: float, address: list[Any], for_ms: float) -> NetworkStimulus:
+    """Return a broker's absence; `address` is its host and its port."""
+    host, port = address
+    return NetworkStimulus(at_ms, _checked(BrokerAway(host, for_ms, port)))
 
 
 def visit_at(at_ms: float, method: str, place: list[Any], text: str, wanted: Wanted | None) -> PageVisit:

@@ -7,7 +7,7 @@ from typing import TypeAlias
 
 from msgspec import Struct
 
-from microclaw.wire.canned_lines import BrokerMessage, PageRequest
+from microclaw.wire.canned_lines import BrokerAway, BrokerMessage, PageRequest
 
 
 class PinStimulus(Struct, frozen=True):
@@ -58,10 +58,17 @@ class AdcStimulus(Struct, frozen=True):
 
 
 class NetworkStimulus(Struct, frozen=True):
-    """A message of a broker, or a request to the program's own server; `line` is without its time."""
+    """A message of a broker, one that goes away, or a request to the program's own server; `line` has no time."""
 
     at_ms: float
-    line: BrokerMessage | PageRequest
+    line: BrokerMessage | BrokerAway | PageRequest
+
+    @property
+    def end_ms(self) -> float:
+        """The time at which it is over: of a broker that goes away, when it is back."""
+        if isinstance(self.line, BrokerAway):
+            return self.at_ms + self.line.for_ms
+        return self.at_ms
 
 
 Stimulus: TypeAlias = PinStimulus | PartStimulus | PartSetting | AdcStimulus | NetworkStimulus

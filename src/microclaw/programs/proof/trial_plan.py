@@ -13,7 +13,7 @@ from microclaw.events import Edge
 from microclaw.hardware.parts.wiring import Wiring
 from microclaw.programs.proof.expectations import MAX_ADC_V, Expectations, LevelState
 from microclaw.programs.proof.reaction import Reaction
-from microclaw.programs.proof.stimuli import AdcStimulus, PartSetting, PinStimulus, Stimulus
+from microclaw.programs.proof.stimuli import AdcStimulus, NetworkStimulus, PartSetting, PinStimulus, Stimulus
 from microclaw.programs.run_times import RunTimes, first_run_ms, parse_time_ms
 from microclaw.wire.wasmachine.request import DEFAULT_HEAP_BYTES, DEFAULT_TIMERS
 
@@ -278,6 +278,8 @@ def _timed_presses(expectations: Expectations, buttons: _Buttons) -> tuple[Seque
         end_ms = max(end_ms, stimulus.at_ms)
         if isinstance(stimulus, PinStimulus):
             end_ms = max(end_ms, stimulus.at_ms + stimulus.bounce_ms)
+        elif isinstance(stimulus, NetworkStimulus):
+            end_ms = max(end_ms, stimulus.end_ms)
     if not buttons.idle_levels:
         return (), end_ms
     presses, took_ms = _presses(buttons, BOUNCES)

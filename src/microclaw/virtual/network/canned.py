@@ -20,7 +20,15 @@ from microclaw.virtual.network.connection import Connection, Peer, PipePeer
 from microclaw.virtual.network.mqtt_broker import BrokerPeer, Routes, Session
 from microclaw.virtual.network.traffic import Traffic
 from microclaw.wire.board_replies import TrafficRow
-from microclaw.wire.canned_lines import Broker, BrokerMessage, CannedLine, HttpAnswer, PageRequest, request_text
+from microclaw.wire.canned_lines import (
+    Broker,
+    BrokerAway,
+    BrokerMessage,
+    CannedLine,
+    HttpAnswer,
+    PageRequest,
+    request_text,
+)
 from microclaw.wire.fair_ring import FairPage
 
 if TYPE_CHECKING:
@@ -52,14 +60,12 @@ class _Listener:
 class CannedSession:
     """A client's session at a broker, in messages in place of bytes. Any thread may call."""
 
-    def __init__(
-        self, lock: threading.RLock, routes: Routes, broker: str, deliver: Callable[[str, bytes], None]
-    ) -> None:
+    def __init__(self, lock: threading.RLock, routes: Routes, broker: str, session: Session) -> None:
         self._lock = lock
         self._routes = routes
         self._broker = broker
-        self._session = Session(deliver)
-        routes.join(broker, self._session)
+        self._session = session
+        routes.join(broker, session)
 
     def publish(self, topic: str, data: bytes) -> None:
         with self._lock:
@@ -121,11 +127,15 @@ class CannedNetwork:
             self._refusing.clear()
             self._listeners.clear()
             self._routes.sessions.clear()
+            self._hosts.away.clear()
 
     def _add(self, line: CannedLine) -> None:
         match line:
             case HttpAnswer() | Broker():
                 self._hosts.add(line)
+            case BrokerAway(at_ms=at_ms):
+                self._hosts.add(Broker(line.host, line.port))
+                self._at(at_ms, lambda: self._take_away(line))
             case BrokerMessage(at_ms=at_ms):
                 self._at(at_ms, lambda: self._send_message(line))
             case PageRequest(at_ms=at_ms):
@@ -248,19 +258,23 @@ class CannedNetwork:
 
     # The firmware's own MQTT client, for C programs.
 
-    def join_broker(self, host: str, port: int, deliver: Callable[[str, bytes], None]) -> CannedSession | None:
-        """Connect to a broker; None if no line is for it. `deliver` gets the topic and the data of messages."""
+    def join_broker(self, host: str, port: int, session: Session) -> CannedSession | None:
+        """Connect to a broker; None if no line is for it. OSError if it is away."""
         with self._lock:
             name = self._hosts.name_of(host)
             if not self._hosts.has_broker(name, port):
                 self._traffic.note("unknown", f"{name}:{port}")
                 return None
-            return CannedSession(self._lock, self._routes, f"{name}:{port}", deliver)
+            if self._is_away(name, port):
+                raise OSError(ECONNREFUSED, "refused")
+            return CannedSession(self._lock, self._routes, f"{name}:{port}", session)
 
     # Who answers.
 
     def _peer(self, host: str, port: int, connection: Connection) -> Peer | None:
         """Return a host's end of a connection, None if it refuses. OSError if no line is for the host."""
+        if self._hosts.has_broker(host, port) and self._is_away(host, port):
+            return None
         if self._hosts.has_broker(host, port):
             return BrokerPeer(connection, self._routes, f"{host}:{port}", self._later)
         if not self._hosts.has_server(host, port):
@@ -272,6 +286,13 @@ class CannedNetwork:
         from microclaw.virtual.network.http_peers import HttpServer  # h11 is for programs that use HTTP
 
         return HttpServer(connection, lambda server, request: self._answer(host, port, server, request))
+
+    def _is_away(self, host: str, port: int) -> bool:
+        """Return True, and note it, if a broker refuses because it is away."""
+        is_away = self._hosts.is_away(host, port)
+        if is_away:
+            self._traffic.note("asked", f"{host}:{port}", data=b"refused")
+        return is_away
 
     def _knock(self, port: int, connection: Connection) -> Peer | None:
         """Return the end of a listener of this board's, None if there is none."""
@@ -323,6 +344,14 @@ class CannedNetwork:
                 act()
 
         return self._clock.call_at(t_ms, locked)
+
+    def _take_away(self, line: BrokerAway) -> None:
+        self._hosts.away.append(line)
+        self._later(line.for_ms, lambda: self._hosts.away.remove(line))
+        for broker in tuple(self._routes.sessions):
+            host, _, port = broker.rpartition(":")
+            if self._hosts.is_away(host, int(port)):
+                self._routes.cut(broker)
 
     def _send_message(self, message: BrokerMessage) -> None:
         data = message.text.encode()

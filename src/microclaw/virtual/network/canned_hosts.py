@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from microclaw.addresses import DEFAULT_PORTS, is_ipv4
-from microclaw.wire.canned_lines import Broker, HttpAnswer
+from microclaw.wire.canned_lines import Broker, BrokerAway, HttpAnswer
 
 _HTTP_PORTS: Final = (DEFAULT_PORTS["http"], DEFAULT_PORTS["https"])
 _BROKER_PORTS: Final = (DEFAULT_PORTS["mqtt"], DEFAULT_PORTS["mqtts"])
@@ -18,6 +18,8 @@ class CannedHosts:
 
     def __init__(self) -> None:
         self._answers: dict[tuple[str, str], list[HttpAnswer]] = {}
+        self.away: list[BrokerAway] = []
+        """The brokers that are away now."""
         self._brokers: dict[str, list[Broker]] = {}
         self._servers: dict[str, list[HttpAnswer]] = {}
         self._names: dict[str, str] = {}
@@ -51,6 +53,9 @@ class CannedHosts:
     def has_broker(self, host: str, port: int) -> bool:
         return any(_is_at(line, port, _BROKER_PORTS) for line in self._brokers.get(host, ()))
 
+    def is_away(self, host: str, port: int) -> bool:
+        return any(line.host.lower() == host and _is_at(line, port, _BROKER_PORTS) for line in self.away)
+
     def has_server(self, host: str, port: int) -> bool:
         return any(_is_at(line, port, _HTTP_PORTS) for line in self._servers.get(host, ()))
 
@@ -78,7 +83,7 @@ class CannedHosts:
         return f"{_NET}.{number // 250 % 250}.{number % 250 + 1}"
 
 
-def _is_at(line: HttpAnswer | Broker, port: int, usual_ports: tuple[int, ...]) -> bool:
+def _is_at(line: HttpAnswer | Broker | BrokerAway, port: int, usual_ports: tuple[int, ...]) -> bool:
     if line.port is None:
         return port in usual_ports
     return line.port == port

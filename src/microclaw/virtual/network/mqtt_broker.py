@@ -61,10 +61,11 @@ def is_filter(text: str) -> bool:
 
 
 class Session:
-    """What one client is subscribed to; `deliver` gets the topic and the message."""
+    """What one client is subscribed to; `deliver` gets the topic and the message, `cut` ends its connection."""
 
-    def __init__(self, deliver: Callable[[str, bytes], None]) -> None:
+    def __init__(self, deliver: Callable[[str, bytes], None], cut: Callable[[], None]) -> None:
         self.deliver = deliver
+        self.cut = cut
         self.filters: set[str] = set()
 
     def subscribe(self, topic_filter: str) -> bool:
@@ -93,6 +94,11 @@ class Routes:
         sessions = self.sessions.get(broker, [])
         if session in sessions:
             sessions.remove(session)
+
+    def cut(self, broker: str) -> None:
+        """End the connections of a broker's clients."""
+        for session in self.sessions.pop(broker, []):
+            session.cut()
 
     def publish(self, broker: str, topic: str, data: bytes) -> None:
         """Pass a client's message on to all of its broker that are subscribed, also to itself."""
@@ -165,7 +171,7 @@ class BrokerPeer:
         self._connection = connection
         self._routes = routes
         self._broker = broker
-        self._session = Session(lambda topic, data: connection.put(_publish(topic, data)))
+        self._session = Session(lambda topic, data: connection.put(_publish(topic, data)), self._break_off)
         self._decoder = PacketDecoder()
         self._later = later
         self._silence_ms: float | None = None
@@ -195,6 +201,10 @@ class BrokerPeer:
     def _end(self) -> None:
         self.closed()
         self._connection.finish()
+
+    def _break_off(self) -> None:
+        self.closed()
+        self._connection.reset()
 
     def _watch(self) -> None:
         """Begin again to wait for the time after which a silent client is cut off."""

@@ -19,6 +19,7 @@ from microclaw.text import clean_text
 from microclaw.virtual.clock import ClockTimer
 from microclaw.virtual.network.access import NetworkAccess
 from microclaw.virtual.network.canned import CannedSession
+from microclaw.virtual.network.mqtt_broker import Session
 from microclaw.wire.canned_lines import ANSWER_MS
 from microclaw.wire.wasmachine.mqtt import (
     CANNOT_RESOLVE,
@@ -341,20 +342,31 @@ class MqttClient:
     def _connect_offline(self) -> None:
         assert self._broker is not None
         canned = self._access.canned
-        if canned is not None:
-            self._session = canned.join_broker(self._broker.host, self._broker.port, self._take_offline)
+        session = Session(self._take_offline, self._lose_offline)
         self._emit(EventId.BEFORE_CONNECT)
+        try:
+            if canned is not None:
+                self._session = canned.join_broker(self._broker.host, self._broker.port, session)
+        except OSError as exc:
+            self._fail_offline(MqttFailure(FAILED_TO_CONNECT, errno=exc.errno or 0))
+            return
         if self._session is None:
-            self._fail_offline(f"{self._broker.host}:{self._broker.port}")
+            self._access.refuse("mqtt", f"{self._broker.host}:{self._broker.port}")
+            self._fail_offline(MqttFailure(CANNOT_RESOLVE))
             return
         self.is_connected = True
         self._backoff.succeeded()
         self._emit(EventId.CONNECTED, session=0)
         self._send_offline()
 
-    def _fail_offline(self, broker: str) -> None:
-        self._access.refuse("mqtt", broker)
-        self._post(encode_failure(MqttFailure(CANNOT_RESOLVE), self._access.generation))
+    def _fail_offline(self, failure: MqttFailure) -> None:
+        self._post(encode_failure(failure, self._access.generation))
+        self._lose_offline()
+
+    def _lose_offline(self) -> None:
+        """Note that there is no connection, and try again later."""
+        self._session = None
+        self.is_connected = False
         self._emit(EventId.DISCONNECTED)
         if not self.settings.disable_auto_reconnect:
             self._connect_later(self._backoff.next_wait_s() * 1000)
