@@ -29,7 +29,7 @@ from microclaw.virtual.board import Board
 from microclaw.virtual.clock import Clock
 from microclaw.virtual.firmware.program_runners import ProgramRunners
 from microclaw.virtual.machine import VirtualMachine
-from microclaw.virtual.network.real import RealNetwork
+from microclaw.virtual.network.real import HOST_PORTS, RealNetwork
 from microclaw.virtual.ports.control import ControlServer
 from microclaw.virtual.ports.serial import SerialConsole
 from microclaw.virtual.ports.serial_port import SerialPty, SerialTcp
@@ -104,7 +104,7 @@ class BoardProcess:
         if options.wiring is not None:
             board.parts.wire(_read_wiring_file(options.wiring, profile))
         if options.network:
-            board.network = RealNetwork(board.print_line)
+            board.network = RealNetwork(board.print_line, options.host_ports)
         programs = Programs(board, flash / "py", options.cache)
         self._runners = ProgramRunners(board, programs, has_network=options.network)
         self.machine = VirtualMachine(self._runners)
@@ -272,6 +272,8 @@ def parse_options(argv: list[str] | None) -> argparse.Namespace:
     add("--update-keys", type=Path, metavar="FILE", help=trusted)
     add("--update-channel", default="stable", metavar="NAME", help="of these updates")
     add("--network", action="store_true", help="programs' MQTT and HTTP clients reach real servers (real clock only)")
+    own = "ports of this computer that no program reaches, with --network (default: those of a microclaw host)"
+    add("--host-ports", type=_ports, default=HOST_PORTS, metavar="PORT,...", help=own)
     add("--die-with-parent", action="store_true", help="end when the starting process ends (Linux)")
     return parser.parse_args(argv)
 
@@ -293,6 +295,10 @@ def _port(text: str) -> int:
     if not text.isdecimal() or int(text) > 65_535:
         raise argparse.ArgumentTypeError("a port from 0 to 65535")
     return int(text)
+
+
+def _ports(text: str) -> frozenset[int]:
+    return frozenset(map(_port, text.split(",")))
 
 
 def _secret(place: str) -> str:

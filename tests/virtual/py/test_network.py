@@ -31,7 +31,7 @@ class Lan(RealNetwork):
     """A network in which `server.example` is a port of this test: programs cannot reach this computer's loopback."""
 
     def __init__(self, say: Callable[[str], None]) -> None:
-        super().__init__(say)
+        super().__init__(say, ())
         self.names = {"server.example": SERVER, "second.example": SERVER}
         self.asked: set[str] = set()
 

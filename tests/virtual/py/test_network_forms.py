@@ -11,10 +11,13 @@ import pytest
 from tests.network_forms import FORMS
 from tests.virtual.py.conftest import PyBench
 
+from microclaw.host.config.settings import GatewaySettings, HostSettings, Settings
+from microclaw.interfaces.cli.virtual_command import _network_words
+from microclaw.virtual.__main__ import parse_options
 from microclaw.virtual.clock import Clock
 from microclaw.virtual.network.board_network import BoardNetwork
 from microclaw.virtual.network.canned import CannedNetwork
-from microclaw.virtual.network.real import RealNetwork
+from microclaw.virtual.network.real import HOST_PORTS, RealNetwork
 from microclaw.wire.canned_lines import HttpAnswer
 
 MOST_HOSTS = 16
@@ -47,7 +50,7 @@ def canned(bench: PyBench) -> BoardNetwork:
 
 
 def real(bench: PyBench) -> BoardNetwork:
-    return RealNetwork(bench.board.print_line)
+    return RealNetwork(bench.board.print_line, HOST_PORTS)
 
 
 @pytest.mark.parametrize("network", [canned, real])
@@ -77,6 +80,16 @@ def test_no_form_of_a_host_leads_to_the_board_even_if_a_record_has_it(
 
 def _is_done(bench: PyBench, name: str) -> bool:
     return "done" in bench.lines(name)
+
+
+def test_a_board_is_given_the_ports_of_its_host_as_they_are_configured(tmp_path: Path) -> None:
+    host = HostSettings(http_port=8090, link="127.0.0.1:8453")
+    gateway = GatewaySettings(port=18_790)
+    settings = Settings(home=tmp_path, cache=tmp_path, control_socket=tmp_path / "c", host=host, gateway=gateway)
+    ports = parse_options(_network_words(settings)).host_ports
+    assert {8090, 8453, 18_790} <= ports
+    assert not ports & HOST_PORTS
+    assert parse_options(["--network"]).host_ports == HOST_PORTS
 
 
 def test_the_ports_of_the_host_on_this_computer_are_refused_before_anything_can_be_sent(bench: PyBench) -> None:

@@ -391,3 +391,14 @@ class Settings(Sections):
     sessions = HomePath("sessions")
     log = HomePath("microclaw.log")
     chat_history = HomePath("chat_history")
+
+    @property
+    def own_ports(self) -> frozenset[int]:
+        """The ports of this host, which no program may talk to."""
+        ports = {self.http_port, self.host.http_port, self.voice.wyoming_port}
+        if self.link is not None:
+            ports.add(self.link.port)
+        if self.gateway is not None:
+            ports.add(self.gateway.port)
+        # 0 takes any free port.
+        return frozenset(port for port in ports if port)

@@ -52,7 +52,7 @@ class AppServices:
         self.compile = cached_compiler(cache)
         self.try_image: Try = partial(try_image, zone=local_zone(settings), cache=cache)
         self.changes = ProgramChanges(
-            installer, compile=self.compile, try_image=self.try_image, own_ports=own_ports(settings)
+            installer, compile=self.compile, try_image=self.try_image, own_ports=settings.own_ports
         )
         self.direct_io = DirectIo(installer)
         self.deferrals = Deferrals(installer, changes=self.changes, gate=gate, tell=tell)
@@ -67,17 +67,6 @@ class AppServices:
         self.undo = Undo(installer, changes=self.changes, direct_io=self.direct_io, gate=gate)
         self.catalogue = Catalogue(devices=devices, change_log=change_log)
         self.source_log = SourceLog(change_log)
-
-
-def own_ports(settings: Settings) -> frozenset[int]:
-    """Return the ports of this host, which no program may talk to."""
-    ports = {settings.http_port, settings.host.http_port, settings.voice.wyoming_port}
-    if settings.link is not None:
-        ports.add(settings.link.port)
-    if settings.gateway is not None:
-        ports.add(settings.gateway.port)
-    # 0 takes any free port.
-    return frozenset(port for port in ports if port)
 
 
 def local_zone(settings: Settings) -> tzinfo | None:

@@ -22,7 +22,7 @@ ITSELF: Final = "127.0.0.1"
 """The board, for its own firmware."""
 BACKLOG: Final = 64
 HOST_PORTS: Final = frozenset({8080, 8443, 18789})
-"""Of the host's page, link and gateway, where nobody says others: no program reaches them on this computer."""
+"""Of a host with the usual settings: its page, link and gateway. No program reaches them on this computer."""
 _UNKNOWN_NAME: Final = -2
 _EBADF: Final = 9
 _EACCES: Final = 13
@@ -44,7 +44,7 @@ _BUSY: Final = (errno.EAGAIN, errno.EINPROGRESS, errno.EINTR)
 class RealNetwork:
     """`say` prints a line on the board's console; `host_ports` are refused on this computer."""
 
-    def __init__(self, say: Callable[[str], None], host_ports: Iterable[int] = HOST_PORTS) -> None:
+    def __init__(self, say: Callable[[str], None], host_ports: Iterable[int]) -> None:
         self.on_change: Callable[[int], None] = lambda _handle: None
         self.ports: dict[int, int] = {}
         """The port of this computer by each open port of the board."""
