@@ -103,7 +103,11 @@ class Client:
             # The program broke the connection off: what came may be a whole answer.
             data = b""
         if data is None:
-            await self._ready(False, ticks_diff(until, ticks_ms()))
+            try:
+                await self._ready(False, ticks_diff(until, ticks_ms()))
+            except OSError:
+                # It was closed meanwhile, which the next look at it shows.
+                pass
             return
         self._piece += data
         if not self._start:

@@ -66,7 +66,10 @@ def receive(handle, most):
 
 async def ready(handle, _is_writing):
     """Wait for news since the last time: also for those that came before this was called."""
-    news = _news[handle]
+    news = _news.get(handle)
+    if news is None:
+        # It was closed since the caller looked at it.
+        raise OSError(errno.EBADF)
     await news.wait()
     news.clear()
 
