@@ -60,6 +60,7 @@ from microclaw.programs.changes import (
     program_operations,
 )
 from microclaw.programs.changes.claims import free_output_pins
+from microclaw.programs.changes.page_boards import PageBoards
 from microclaw.programs.changes.page_operations import PageService, give_page
 from microclaw.programs.changes.queues import CompileQueue, trial_turns
 from microclaw.programs.changes.services import AppServices
@@ -86,8 +87,12 @@ async def serve_acts(
     _serve_people(host)
     _serve_host(opened, info)
     registry = host.need(Registry)
-    pages = ProgramPages(registry, host.need(AppServices).change_log, host.admission.sign_ins)
+    pages = ProgramPages(_page_boards(host), host.admission.sign_ins)
     return RouteParts(host.services, host.admission, registry, jobs, waiting, pages)
+
+
+def _page_boards(host: HostBuilder) -> PageBoards:
+    return PageBoards(host.need(Registry), host.need(AppServices).change_log)
 
 
 async def _serve_requests(opened: OpenHost, jobs: Jobs, waiting: WaitingRequests, stack: AsyncExitStack) -> None:
@@ -178,7 +183,7 @@ def _serve_host(opened: OpenHost, info: HostInfo) -> None:
     host.offer(backups)
     costs = partial(costs_and_copies, host.need(UsageLog), settings.budget, host.need(McpClients).states, backups)
     form = HostStatus.form_with(host.hooks.fields)
-    pages = PageService(host.need(Registry), host.need(AppServices).change_log, host.admission.tokens, info.http)
+    pages = PageService(_page_boards(host), host.admission.tokens, info.http)
     host.serves(give_page, pages)
     page = partial(
         host_routes.read_metrics,

@@ -15,7 +15,7 @@ import pytest
 from tests.stories.conftest import joined_board, running_host
 
 from microclaw.host.auth import operations as people
-from microclaw.host.operations.client import Client
+from microclaw.host.operations.client import Client, HostError
 from microclaw.programs.changes import operations as programs
 from microclaw.programs.changes.page_operations import give_page
 
@@ -193,6 +193,12 @@ def test_an_address_with_a_token_opens_one_page_until_it_is_ended(pages: PagesHo
     assert (listed[given.token].page, listed[given.token].role) == ("lamp@virtual-1", "member")
     pages.client.call(people.remove_token, name=given.token)
     assert pages.ask("GET", f"/{path}state").status == 401
+    with pytest.raises(HostError, match="no program 'other'"):
+        pages.client.call(give_page, name="other", device="virtual-1")
+    blink = "int main(void) { return 0; }"
+    pages.client.call(programs.install, device="virtual-1", name="blink", source=blink, force=True)
+    with pytest.raises(HostError, match="serves no pages"):
+        pages.client.call(give_page, name="blink")
     shown = pages.client.call(programs.show, device="virtual-1", name="lamp")
     assert shown.page == "/app/lamp@virtual-1/"
 

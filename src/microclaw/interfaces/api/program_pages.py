@@ -21,15 +21,14 @@ from starlette.types import Scope
 from microclaw.bounded_map import BoundedMap
 from microclaw.devices.registry.calls import AppPage, silent_page_error
 from microclaw.devices.registry.device import Device
-from microclaw.devices.registry.registry import Registry
-from microclaw.errors import AppNotFound, DeviceTimeout, Overloaded, over_limit
+from microclaw.errors import DeviceTimeout, Overloaded, over_limit
 from microclaw.host.auth.sign_ins import SignIns
 from microclaw.interfaces.api.access import PAGE_METHODS, PAGE_PATHS
 from microclaw.interfaces.api.caller import caller_of
 from microclaw.interfaces.api.failures import Refused
 from microclaw.interfaces.api.page_address import PageAddress, page_address, path_in_browser
 from microclaw.interfaces.api.page_answer import isolation, page_response
-from microclaw.programs.changes.change_log import ChangeLog
+from microclaw.programs.changes.page_boards import PageBoards
 
 # Head and body; it has to fit into one message of the link.
 MAX_REQUEST_BYTES: Final = 16_000
@@ -58,10 +57,9 @@ class _Line:
 
 
 class ProgramPages(Struct, frozen=True):
-    """The pages of all programs; `change_log` says on which board a program runs."""
+    """The pages of all programs; `boards` says on which board a program runs."""
 
-    registry: Registry
-    change_log: ChangeLog
+    boards: PageBoards
     sign_ins: SignIns
     lines: BoundedMap[tuple[str, str], _Line] = field(default_factory=partial(BoundedMap, _MAX_LINES))
 
@@ -86,23 +84,10 @@ class ProgramPages(Struct, frozen=True):
             return RedirectResponse(f"{path_in_browser(request.scope, ticket_address)}/", 303)
         if request.method == "OPTIONS":
             return Response(status_code=204, headers=_PREFLIGHT | isolation(_origin(request), prefix))
-        device = await self._device(address)
+        device = await self.boards.board_of(address.name, address.device)
         message = _message(request.scope, address, await request.body())
         answer = await self._ask(device, AppPage(address.name, message))
         return page_response(answer, prefix=prefix, origin=_origin(request))
-
-    async def _device(self, address: PageAddress) -> Device:
-        """Return the board that the program is on. Raises AppNotFound if that is none, or not clear."""
-        if address.device is not None:
-            return self.registry.get(address.device)
-        device_ids = await self.change_log.device_ids_with(address.name)
-        if not device_ids:
-            raise AppNotFound(f"no program {address.name!r} runs on a board", next_step="microclaw app list")
-        devices = [self.registry.get(device_id) for device_id in device_ids]
-        if len(devices) > 1:
-            addresses = ", ".join(f"/app/{address.name}@{device.name}/" for device in devices)
-            raise AppNotFound(f"{address.name} runs on {len(devices)} boards", next_step=f"open {addresses}")
-        return devices[0]
 
     async def _ask(self, device: Device, call: AppPage) -> bytes:
         """Ask the program after those who came before.

@@ -22,6 +22,7 @@ from microclaw.programs.board_list import ask_programs, find_by_name
 from microclaw.programs.changes.change_log import AppVersion, Change, ChangeLog, DesiredApp, PutApp
 from microclaw.programs.changes.deferring import DeferredAct, DeferredLog
 from microclaw.programs.changes.deployment import source_diff
+from microclaw.programs.changes.page_boards import has_pages
 from microclaw.programs.changes.program_state import not_found
 from microclaw.programs.changes.reconciler import redeploy_refusal
 from microclaw.programs.changes.results import (
@@ -39,7 +40,6 @@ from microclaw.programs.changes.source_log import SourceLog
 from microclaw.programs.changes.trapped_programs import trapped_by_lines
 from microclaw.programs.proof.traps import EXCEPTION, is_traceback, trap_words
 from microclaw.wire.host_api import program_page_path
-from microclaw.wire.wasmachine.request import PAGE_URL
 
 # The kinds that are shown with a program.
 MAX_CRASHES: Final = 5
@@ -111,7 +111,7 @@ class Catalogue:
             image = await self._change_log.image(listing.sha256)
             facts["size_bytes"] = len(image.code)
             facts["source"] = image.source
-            if listing.network.ports or _has_page(image.code):
+            if has_pages(image.code, listing.network):
                 facts["page"] = program_page_path(f"{name}@{target.name}")
             facts["before"] = await self._before(history, image)
             row = await self._change_log.proof(target.device_id, listing.sha256)
@@ -229,11 +229,6 @@ class Catalogue:
         elif not error.startswith(EXCEPTION):
             return listing
         return replace(listing, error=trap_words(error)[0])
-
-
-def _has_page(code: bytes) -> bool:
-    """Return True if a WebAssembly program names the resource of pages."""
-    return b"wasm_register_resource" in code and PAGE_URL.encode() + b"\0" in code
 
 
 def _listing(

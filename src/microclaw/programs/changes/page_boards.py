@@ -1,0 +1,58 @@
+"""Which board a program's page is on, and whether the program has pages. It asks no board."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from msgspec import Struct
+
+from microclaw.errors import AppNotFound, NotSupported
+from microclaw.network_use import NetworkUse
+from microclaw.programs.board_list import find_by_name
+from microclaw.wire.wasmachine.request import PAGE_URL
+
+if TYPE_CHECKING:
+    from microclaw.devices.registry.device import Device
+    from microclaw.devices.registry.registry import Registry
+    from microclaw.programs.changes.change_log import ChangeLog
+
+
+class PageBoards(Struct, frozen=True):
+    """The boards by the programs that this host put on them."""
+
+    registry: Registry
+    change_log: ChangeLog
+
+    async def board_of(self, name: str, device: str | None) -> Device:
+        """Return the named board, else the only one with the program. Raises AppNotFound if none or several have it."""
+        if device is not None:
+            return self.registry.get(device)
+        device_ids = await self.change_log.device_ids_with(name)
+        devices = [self.registry.get(device_id) for device_id in device_ids]
+        if not devices:
+            raise AppNotFound(f"no program {name[:40]!r} runs on a board", next_step="microclaw app list")
+        if len(devices) > 1:
+            names = ", ".join(board.name for board in devices)
+            first = devices[0].name
+            raise AppNotFound(f"{name} runs on {names}", next_step=f"name one: -d {first}, /app/{name}@{first}/")
+        return devices[0]
+
+    async def check_pages(self, device: Device, name: str) -> None:
+        """Raise AppNotFound if this host has no such program for the board, NotSupported if it serves no pages."""
+        app = None
+        for is_stopped in (False, True):
+            apps = await self.change_log.desired(device.device_id, stopped=is_stopped)
+            app = app or find_by_name(apps, name)
+        if app is None:
+            text = f"{device.name} has no program {name[:40]!r} of this host"
+            raise AppNotFound(text, next_step=f"microclaw app list -d {device.name}")
+        image = await self.change_log.image(app.sha256)
+        if not has_pages(image.code, app.claims.network):
+            step = "give it a web server: docs/program-pages.md"
+            raise NotSupported(f"{name} serves no pages", next_step=step)
+
+
+def has_pages(code: bytes, network: NetworkUse) -> bool:
+    """Return True if a program opens a port, or names the resource of pages in its WebAssembly."""
+    names_resource = b"wasm_register_resource" in code and PAGE_URL.encode() + b"\0" in code
+    return bool(network.ports) or names_resource
