@@ -81,3 +81,10 @@ def test_a_fleet_asks_once_and_names_the_hosts(host: Host, tmp_path: Path) -> No
         assert screen.process.wait(TIMEOUT_S) == 0
     assert _network(host, "virtual-1")["hosts"] == ["fleet.example.org:1883"]
     assert host.run("fleet", "apply", "-f", str(fleet)).code == 0
+
+
+def test_without_a_terminal_a_command_says_at_once_how_to_allow_the_network(host: Host, tmp_path: Path) -> None:
+    refused = host.run("run", _write(tmp_path, "broker.example.org"), "-d", "virtual-1")
+    assert refused.code != 0
+    assert "broker.example.org:1883" in refused.out
+    assert "--yes" in refused.out

@@ -100,8 +100,8 @@ class GlobalOptions(Struct, frozen=True):
     def decide(self, cancel: Callable[[], object] | None, host: Client, asked: ApprovalAsked) -> None:
         """Show exactly what would happen, then decide: --yes approves without a question, Enter is a no.
 
-        Without a terminal a question in a chat that this person may answer ends at once, because no answer can come;
-        for another question the command that decides is printed.
+        Without a terminal a question in a chat or of this machine's host, which this person may answer, ends at once,
+        because no answer can come; for another question the command that decides is printed.
         """
         terminal = self.terminal()
         terminal.approval(asked)
@@ -114,7 +114,8 @@ class GlobalOptions(Struct, frozen=True):
                 return
             is_approved = answer is not None and answer.strip().lower() in ("y", "yes")
         elif not self.yes:
-            if cancel is None or not asked.may_decide:
+            may_come_elsewhere = cancel is None and self.address() is not None
+            if may_come_elsewhere or not asked.may_decide:
                 _show_decision_command(terminal, asked)
                 return
             terminal.row("next", f"a yes needs a terminal: {GIVE_YES}")
