@@ -32,9 +32,11 @@ from microclaw.host.store.devices import DeviceTable
 from microclaw.programs.building import cached_compiler
 from microclaw.programs.builds.cache import BuildCache
 from microclaw.programs.changes.deployment import Deployment
+from microclaw.programs.changes.results import Deployed
 from microclaw.programs.patterns.displays import PYTHON_BOARDS
 from microclaw.programs.proof.expectation_result import ExpectationResult
 from microclaw.programs.proof.expectation_text import parse_expectations
+from microclaw.wire.host_api import EvidenceObject
 
 
 async def test_every_stage_is_reported_with_its_numbers(lab: Any) -> None:
@@ -127,17 +129,25 @@ async def test_what_the_board_refuses_or_traps_on_gives_way_to_the_former(lab: A
     ]
     assert lab.running() == {"blink": "v1"}
     lab.transport.states["blink"] = AppState("blink", "trapped", "divide by zero", 8192, 0, 0, ())
-    with pytest.raises(DeployRejected):
+    with pytest.raises(DeployRejected, match=r"the former blink is back$"):
         await lab.act(act, source="v2")
     assert (lab.running(), await lab.states()) == ({"blink": "v1"}, ["failed", "failed", "done"])
     [app] = await lab.change_log.desired()
     assert (await lab.change_log.image(app.version.sha256)).source == "v1"
     lab.transport.states["new"] = AppState("new", "exited", "Exception", 8192, 0, 0, ())
     lab.trials["new"] = make_trial(edges=(), pins=(4,), driven=(4,))
-    with pytest.raises(DeployRejected):
+    with pytest.raises(DeployRejected, match=r"it was taken off$"):
         await lab.deploy("new", "v1", pin=None)
     assert lab.running() == {"blink": "v1"}
     assert lab.stages()[-1] == ("verify", "failed")
+
+
+def test_the_answer_says_that_a_program_which_was_not_verified_stays_on_the_board() -> None:
+    evidence = EvidenceObject("counted", "pin 2 never moved", ())
+    row = Deployed(device="paper", name="blink", verified=False, evidence=evidence, proof="")
+    assert ("board", "blink stays on paper: microclaw app uninstall blink -d paper") in row.lines()
+    verified = Deployed(device="paper", name="blink", verified=True, evidence=evidence, proof="")
+    assert "board" not in dict(verified.lines())
 
 
 def times(*given: float, turns: int = 1, period: float = 0.0) -> list[float]:

@@ -382,10 +382,12 @@ class ProgramChanges:
             return verification
         error, next_step = dead
         try:
-            if await self._installer.withdraw(device, name, installation, report):
-                error += f"; the former {name} is back"
+            is_former_back = await self._installer.withdraw(device, name, installation, report)
         except DeviceError as exc:
             report_failure(report, "deploy", exc)
+            error += "; it may still be there"
+        else:
+            error += f"; the former {name} is back" if is_former_back else "; it was taken off"
         raise DeployRejected(f"{device.name} accepted {name}, but {error}", next_step=next_step)
 
 

@@ -413,6 +413,7 @@ class Deployed(AppAct, frozen=True, kw_only=True):
             yield "proof", f"{self.proof} (--expect FILE)"
         if self.verified is False:
             yield "next", f"microclaw logs {self.device}: {self.told}"
+            yield "board", f"{self.name} stays on {self.device}: microclaw app uninstall {self.name} -d {self.device}"
 
 
 class RevertedChange(Struct, frozen=True, kw_only=True):
