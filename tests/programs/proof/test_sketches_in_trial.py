@@ -196,6 +196,17 @@ mqtt home/temperature ~ "20.50" every 1 s
     assert trial.proof == "met in the trial", (trial.error, trial.log[:5])
 
 
+async def test_a_signed_time_that_begins_at_0_is_no_fault_of_a_board_that_is_up_for_long(build_cache: Path) -> None:
+    """The trial of a clock that starts again begins where a signed time is negative, as no real start does."""
+    signed = LAMP.replace("unsigned long last", "long last").replace("millis() - last", "(long)millis() - last")
+    expect = 'mqtt broker mqtt.example.org\nmqtt home/temperature ~ "20.50" every 1 s'
+    trial = await tried(signed, build_cache, expect)
+    assert trial.proof == "met in the trial", (trial.error, trial.log[:5])
+    wrong = LAMP.replace("millis() - last > 1000", "millis() > last + 1000")
+    trial = await tried(wrong, build_cache, expect)
+    assert trial.proof == "not met", "this one stops when the clock starts again"
+
+
 async def test_messages_that_loop_does_not_take_in_time_are_told_as_lost(build_cache: Path) -> None:
     source = LAMP.replace("    client.loop();", "    delay(5000);\n    client.loop();").replace("    delay(50);\n", "")
     lines = ["mqtt broker mqtt.example.org", *(f'at 2 s mqtt home/lamp "{number}"' for number in range(11))]

@@ -102,6 +102,15 @@ def uptimes_across_the_wrap(clock: WrappingClock, run: Run, record: Record) -> l
     return [clock.wrap_ms - at_ms for at_ms in moments]
 
 
+def uptime_before_the_wrap(clock: WrappingClock, uptime_ms: float) -> float:
+    """Return a time long before the wrap at which the clock, taken as a signed number, is negative, too.
+
+    A sketch with `long last = 0` begins there as at no real start, where its clock is 0. None of the clocks starts
+    again within ten minutes.
+    """
+    return uptime_ms - clock.wrap_ms / 4 - 600_000
+
+
 def _ends_of_longest_bounce(run: Run) -> list[float]:
     """Return the moment after the longest bounce, if there is one."""
     longest: PinStimulus | None = None

@@ -30,6 +30,7 @@ from microclaw.programs.proof.clock_wrap import (
     find_aged_fault,
     has_own_clocks,
     uptime_before,
+    uptime_before_the_wrap,
     uptime_line,
     uptimes_across_the_wrap,
 )
@@ -401,9 +402,10 @@ class _Bench(Struct, frozen=True):
             if not has_own_clocks(self.image):
                 step = f"{fault.next_step}; to see it again: --expect with the line: {uptime_line(uptime_ms)}"
                 return structs.replace(fault, next_step=step)
-            if await bench._fault_at(run.uptime_ms, clock, run) is None:
-                return fault
-            return None
+            for other_ms in (run.uptime_ms, uptime_before_the_wrap(clock, uptime_ms)):
+                if await bench._fault_at(other_ms, clock, run) is not None:
+                    return None
+            return fault
         return None
 
     async def _with_board_clocks(self) -> _Bench:
