@@ -52,6 +52,15 @@ def test_what_a_program_can_hold_keeps_its_names_and_imports_only_such_modules(m
     assert imported & FIRMWARE.keys() <= FOR_PROGRAMS | {"errors"}
 
 
+def test_what_stands_for_a_module_of_programs_keeps_its_names() -> None:
+    for node in ast.walk(ast.parse(FIRMWARE["modules"])):
+        match node:
+            case ast.Assign(targets=[ast.Name(id="OF_NET")], value=value):
+                modules = set(ast.literal_eval(value).values())
+    assert "net" in modules
+    assert modules <= FOR_PROGRAMS
+
+
 def test_no_name_that_is_replaced_is_one_of_micropython_or_of_a_chip() -> None:
     """Whatever they have under such a name would be missed.
 

@@ -28,6 +28,7 @@ FOR_PROGRAMS: Final = frozenset(
         "microclaw_devices",
         "modules",
         "net",
+        "net_poll",
         "net_streams",
         "net_wifi",
         "output",
