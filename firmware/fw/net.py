@@ -159,18 +159,18 @@ class Socket:
         # The peer has gone.
         self._is_over = False
         self._port = self._peer = None
-        # Of the program; None is ours.
-        self._ms = None
-        # Ours; None is forever.
-        self._wait_ms = _WAIT_MS
+        # The program's own; None if it sets none.
+        self._timeout_ms = None
+        # The one in its place; None is forever.
+        self._usual_timeout_ms = _WAIT_MS
         # What `readline` has received beyond its line.
         self._rest = b""
 
     def settimeout(self, seconds):
-        self._ms = None if seconds is None else int(seconds * 1000)
+        self._timeout_ms = None if seconds is None else int(seconds * 1000)
 
     def setblocking(self, flag):
-        self._ms = None if flag else 0
+        self._timeout_ms = None if flag else 0
 
     def setsockopt(self, *_):
         pass
@@ -204,9 +204,9 @@ class Socket:
             accepted = self._tcp.accept(handle)
             if accepted is not None:
                 break
-            if self._ms == 0:
+            if self._timeout_ms == 0:
                 raise OSError(EAGAIN)
-            await self._net._waits(self._tcp.ready(handle, False), self._ms)
+            await self._net._waits(self._tcp.ready(handle, False), self._timeout_ms)
             self._opened()
         other = Socket(self._net)
         other._is_accepted = True
@@ -220,7 +220,7 @@ class Socket:
             raise OSError(EBADF)
         place = await self._net._resolve(host, port)
         self._hold(self._tcp.connect, place, port)
-        if self._ms == 0:
+        if self._timeout_ms == 0:
             raise OSError(EINPROGRESS)
         try:
             while not self._tcp.is_open(self._opened()):
@@ -334,7 +334,7 @@ class Socket:
             raise
 
     async def _wait(self, is_writing):
-        await self._net._waits(self._tcp.ready(self._handle, is_writing), self._ms or self._wait_ms)
+        await self._net._waits(self._tcp.ready(self._handle, is_writing), self._timeout_ms or self._usual_timeout_ms)
 
     async def _receive(self, most):
         """Return up to `most` bytes, b"" at the end; None: it never waits, and nothing is here.
@@ -349,12 +349,12 @@ class Socket:
             data = self._ask(self._tcp.receive, min(most, _PIECE))
             if data == b"" and not self._is_accepted:
                 self._is_over = True
-            if data is not None or self._ms == 0:
+            if data is not None or self._timeout_ms == 0:
                 return data
             try:
                 await self._wait(False)
             except OSError as exc:
-                if exc.errno == ETIMEDOUT and self._is_accepted and self._ms is None:
+                if exc.errno == ETIMEDOUT and self._is_accepted and self._timeout_ms is None:
                     return b""
                 raise
 
@@ -369,7 +369,7 @@ class Socket:
             if count is not None:
                 sent += count
                 await self._net._env.y()
-            elif self._ms == 0:
+            elif self._timeout_ms == 0:
                 break
             else:
                 await self._wait(True)

@@ -20,7 +20,7 @@ async def open_connection(env, host, port, ssl=None, **_):
         connection.close()
         raise
     # As MicroPython's streams: a program that waits too long uses wait_for.
-    connection._wait_ms = None
+    connection._usual_timeout_ms = None
     stream = Stream(connection)
     return stream, stream
 
@@ -68,7 +68,7 @@ class Server:
 
     async def _accept(self):
         connection, _ = await self._listener.accept()
-        connection._wait_ms = _IDLE_MS
+        connection._usual_timeout_ms = _IDLE_MS
         return connection
 
     def close(self):

@@ -159,7 +159,7 @@ class CannedNetwork:
         with self._lock:
             connection = Connection()
             if host == ITSELF:
-                connection.peer = self._knock(port, connection)
+                connection.peer = self._connect_to_itself(port, connection)
             else:
                 connection.peer = self._peer(self._hosts.name_of(host), port, connection)
             handle = self._keep(connection)
@@ -294,15 +294,15 @@ class CannedNetwork:
             self._traffic.note("asked", f"{host}:{port}", data=b"refused")
         return is_away
 
-    def _knock(self, port: int, connection: Connection) -> Peer | None:
+    def _connect_to_itself(self, port: int, connection: Connection) -> Peer | None:
         """Return the end of a listener of this board's, None if there is none."""
         served = Connection()
         served.peer = PipePeer(connection)
-        if self._offer(port, served):
+        if self._add_to_backlog(port, served):
             return PipePeer(served)
         return None
 
-    def _offer(self, port: int, connection: Connection) -> bool:
+    def _add_to_backlog(self, port: int, connection: Connection) -> bool:
         """Let a connection wait at an open port; return False if the port is not open or has no room."""
         for handle, listener in self._listeners.items():
             if listener.port == port and len(listener.waiting) < MAX_BACKLOG:
@@ -372,7 +372,7 @@ class CannedNetwork:
             with self._lock:
                 client.receive_all(answer)
 
-        if self._offer(request.port, connection) or self.ask_app(client.request_bytes, receive):
+        if self._add_to_backlog(request.port, connection) or self.ask_app(client.request_bytes, receive):
             return
         text = f"nothing takes connections on port {request.port}"
         self._traffic.note("closed", _what_of(request), data=text.encode(), request=request.number)
