@@ -37,11 +37,12 @@ def module(env, name):
         raise ImportError("no module named %r" % name)
     if name in OF_NET:
         return env.ours(OF_NET[name]).module(env)
-    real = env.ours(name)
-    if name in UNWRAPPING:
-        return env.ours("unwrapping").Unwrapping(env, real, name)
     if name == "microclaw":
-        return real.Api(env)
+        return env.ours(name).Api(env)
+    if name in UNWRAPPING:
+        return env.ours("unwrapping").Unwrapping(env, env.ours(name), name)
+    # It is in the image and takes no memory, so no room is asked for.
+    real = __import__(name)
     if name == "os":
         return _only(real, _OF_OS, _os(Folder(env._runner.files_folder)))
     if name == "io":

@@ -4,6 +4,7 @@ What waits is a coroutine, which the host awaits in the program: all others go o
 """
 
 import asyncio
+import sys
 from errno import EACCES, EAGAIN, EBADF, EINPROGRESS, EINVAL, ENOTCONN, EOPNOTSUPP, ETIMEDOUT
 
 from micropython import const
@@ -71,25 +72,38 @@ class Net:
         """Return the address of a host that the program may talk to. OSError: it may not, or there is none."""
         if type(host) is bytes:
             host = host.decode()
-        net_rules = self._env.ours("net_rules")
-        # A class of the program's own could say another thing each time it is asked.
-        if type(host) is not str or not net_rules.is_port(port):
-            raise OSError(EINVAL, "a host is a text, its port a number")
+        is_address = self._is_address(host, port)
         name = self._names.get(host, host)
         if name.lower() not in self._hosts and "%s:%d" % (name.lower(), port) not in self._hosts:
             text = "%s:%d is none of this program's hosts: %s"
             raise OSError(EACCES, text % (name, port, ", ".join(self._hosts) or "it has none"))
         address = host
-        if net_rules.numbers(host) is None:
-            if not net_rules.is_name(host):
-                raise OSError(EACCES, "%s is neither a name nor four numbers from 0 to 255" % host)
+        if not is_address:
             address = await self._look_up(host)
-        why = net_rules.refusal(address, name, port, self._env._board)
+        why = self._rules().refusal(address, name, port, self._env._board)
         if why is not None:
             raise OSError(EACCES, "%s (%s): %s" % (name, address, why))
         if address != name:
             self._names[address] = name
         return address
+
+    def _is_address(self, host, port):
+        """Return False for a name. OSError if a host or port has another form."""
+        net_rules = self._rules()
+        # A class of the program's own could say another thing each time it is asked.
+        if type(host) is not str or not net_rules.is_port(port):
+            raise OSError(EINVAL, "a host is a text, its port a number")
+        if net_rules.numbers(host) is not None:
+            return True
+        if not net_rules.is_name(host):
+            raise OSError(EACCES, "%s is neither a name nor four numbers from 0 to 255" % host)
+        return False
+
+    def _rules(self):
+        """Return net_rules for one use: to keep it takes 2.5 KB, which a board without PSRAM needs for look-ups."""
+        net_rules = self._env.ours("net_rules")
+        sys.modules.pop("net_rules")
+        return net_rules
 
     async def _look_up(self, host):
         try:
@@ -110,7 +124,7 @@ class Net:
             self._env.after_wait()
 
     def _listen(self, port):
-        if not self._env.ours("net_rules").is_port(port) or port not in self._ports:
+        if not self._rules().is_port(port) or port not in self._ports:
             ports = ", ".join([str(own) for own in self._ports])
             raise OSError(EACCES, "port %s is none of this program's ports: %s" % (port, ports or "it has none"))
         return self._tcp.listen(port)

@@ -9,8 +9,9 @@ import pytest
 from tests.firmware.conftest import SMALL, Firmware, Plane, linked, provisioned
 from tests.firmware.programs import called, image, install
 
-from microclaw.events import DeviceEvent
+from microclaw.events import DeviceEvent, DeviceLog
 from microclaw.hardware.boards.reader import load_board
+from microclaw.programs.building import DEFAULT_HEAP_BYTES, fit_claim
 from microclaw.programs.builds.cache import BuildCache
 from microclaw.programs.py.compile import build
 
@@ -43,6 +44,25 @@ def tick():
     led.value(not led.value())
 """,
 }
+MQTT = """from umqtt.simple import MQTTClient
+import time
+def take(topic, message):
+    print(topic, message)
+client = MQTTClient("lamp", "broker.invalid", keepalive=60)
+client.set_callback(take)
+while True:
+    try:
+        client.connect()
+        client.subscribe("lamp/set")
+        while True:
+            client.check_msg()
+            client.publish("lamp/state", "on")
+            time.sleep(1)
+    except OSError as error:
+        print("away:", error)
+    time.sleep(0.2)
+"""
+CLASSIC_HEAP = "101K"  # with the link as much is free as MicroPython's own heap has on an emulated classic ESP32
 KEPT_FREE = 77_000  # measured 77,184; by some hundred bytes another machine differs
 
 
@@ -81,3 +101,19 @@ async def test_ordinary_first_programs_are_not_ended_for_what_the_firmware_reads
             assert [(row["state"], row.get("error")) for row in rows] == [("running", None)] * 2
             small.kill()
     assert not [one for one in plane.published if isinstance(one, DeviceEvent) and one.name == "app.crash"]
+
+
+async def test_a_classic_esp32_has_room_for_one_mqtt_program(plane: Plane, small: Firmware, tmp_path: Path) -> None:
+    small.words = (str(SMALL), "-X", f"heapsize={CLASSIC_HEAP}")
+    made = await build(MQTT, "app", board=load_board("esp32-devkitc-v4"), cache=BuildCache(tmp_path / "cache"))
+    async with linked(plane, small) as device:
+        await install(
+            device, "mqtt", made.code, heap=fit_claim(made, DEFAULT_HEAP_BYTES), hosts=list(made.network.hosts)
+        )
+        while True:
+            line = await plane.published.until(DeviceLog)
+            if line.source == "mqtt":
+                break
+        assert line.text.startswith("away: ")
+        [row] = (await called(device, "apps.list"))["apps"]
+        assert (row["state"], row.get("error")) == ("running", None)
