@@ -89,7 +89,7 @@ async def _handle(env, task, stream):
     """Have a client handled. One that goes away meanwhile is no fault of the program."""
     try:
         await env.aw(task(stream, stream))
-    except OSError as exc:
+    except (OSError, EOFError) as exc:
         env.log("a client went away: %r" % exc)
     finally:
         stream._connection.close()
