@@ -11,9 +11,10 @@ from tests.firmware.programs import called, image, install
 
 from microclaw.events import DeviceEvent, DeviceLog
 from microclaw.hardware.boards.reader import load_board
-from microclaw.programs.building import DEFAULT_HEAP_BYTES, fit_claim
+from microclaw.programs.building import fit_claim
 from microclaw.programs.builds.cache import BuildCache
 from microclaw.programs.py.compile import build
+from microclaw.wire.wasmachine.request import DEFAULT_HEAP_BYTES
 
 BLINK = """
 async def main(E):

@@ -5,6 +5,7 @@ A handle is a number of the board's. The board says when there may be more to as
 
 import asyncio
 from binascii import a2b_base64
+from errno import EBADF
 
 import _board
 
@@ -69,7 +70,7 @@ async def ready(handle, _is_writing):
     news = _news.get(handle)
     if news is None:
         # It was closed since the caller looked at it.
-        raise OSError(errno.EBADF)
+        raise OSError(EBADF)
     await news.wait()
     news.clear()
 
