@@ -25,8 +25,8 @@ def packet(first: int, body: bytes) -> bytes:
     return bytes((first, len(body))) + body
 
 
-def hello(keepalive_s: int = 0, level: int = 4, name: str = "MQTT") -> bytes:
-    return packet(0x10, text(name) + bytes((level, 2)) + keepalive_s.to_bytes(2, "big") + text("me"))
+def hello(keepalive_s: int = 0, level: int = 4, name: str = "MQTT", client: str = "me", flags: int = 2) -> bytes:
+    return packet(0x10, text(name) + bytes((level, flags)) + keepalive_s.to_bytes(2, "big") + text(client))
 
 
 def subscribe(*filters: str | bytes, first: int = 0x82, number: int = 1, qos: int = 0) -> bytes:
@@ -67,6 +67,10 @@ FORMS: dict[str, bytes] = {
     "MQTT 3.1 by a wrong name": hello(level=3),
     "a level that does not exist": hello(level=9),
     "another protocol": hello(name="XXXX"),
+    "no client id": hello(client=""),
+    "no client id, without a clean session": hello(client="", flags=0),
+    "no client id in MQTT 3.1": hello(level=3, name="MQIsdp", client=""),
+    **{f"a packet of type {kind}": hello() + packet(kind << 4, b"\x00\x05") for kind in (0, 2, 4, 7, 9, 11, 13, 15)},
     "goodbye": hello() + b"\xe0\x00",
 }
 

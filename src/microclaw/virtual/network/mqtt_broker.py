@@ -28,11 +28,16 @@ _PINGREQ: Final = 12
 _DISCONNECT: Final = 14
 _ACCEPTED: Final = b"\x20\x02\x00\x00"
 _WRONG_VERSION: Final = b"\x20\x02\x00\x01"
-_NAME_OF_LEVEL: Final = {3: "MQIsdp", 4: "MQTT"}
+_REFUSED_CLIENT: Final = b"\x20\x02\x00\x02"
+_LEVEL_311: Final = 4
+_NAME_OF_LEVEL: Final = {3: "MQIsdp", _LEVEL_311: "MQTT"}
 """The protocol's name by its level: 3.1 and 3.1.1."""
 _REFUSED_FILTER: Final = 0x80
 _FLAGS: Final = {_SUBSCRIBE: 2, _UNSUBSCRIBE: 2, _PUBREL: 2}
 """The flags that these packets must have; those of PUBLISH say something, and nobody looks at the others'."""
+_NEVER_SENT: Final = (0, 2, 9, 15)
+"""Reserved types, CONNACK and SUBACK: a client that sends one is cut off."""
+_CLEAN_SESSION: Final = 2
 _KEEPALIVE_SHARE_MS: Final = 1_500.0
 """A client may be silent for one and a half times the seconds of its keepalive (MQTT 3.1.1, 3.1.2.10)."""
 _CONTROL: Final = re.compile(r"[\0-\x1f\x7f-\x9f]")
@@ -217,6 +222,8 @@ class BrokerPeer:
     def _handle(self, packet: Packet) -> None:
         if self._is_connected == (packet.kind == _CONNECT):
             raise ProtocolError("CONNECT comes first, and once")
+        if packet.kind in _NEVER_SENT:
+            raise ProtocolError(f"no client sends a packet of type {packet.kind}")
         if packet.flags != _FLAGS.get(packet.kind, packet.flags):
             raise ProtocolError(f"a packet of type {packet.kind} with the flags {packet.flags}")
         body = _Reader(packet.body)
@@ -243,8 +250,14 @@ class BrokerPeer:
         if _NAME_OF_LEVEL.get(level) != name:
             self._connection.put(_WRONG_VERSION)
             raise ProtocolError(f"MQTT of level {level}")
-        body.take(1)  # flags
+        flags = body.take(1)[0]
         keepalive_s = int.from_bytes(body.take(2), "big")
+        client_id = body.text()
+        # From 3.1.1 on a client whose session ends with its connection needs no id (MQTT 3.1.1, 3.1.3.1).
+        may_be_nameless = level == _LEVEL_311 and flags & _CLEAN_SESSION
+        if not client_id and not may_be_nameless:
+            self._connection.put(_REFUSED_CLIENT)
+            raise ProtocolError("a client without an id")
         if keepalive_s:
             self._silence_ms = keepalive_s * _KEEPALIVE_SHARE_MS
         self._is_connected = True
