@@ -166,6 +166,22 @@ async def test_a_program_that_is_being_written_is_checked_and_tried_and_no_devic
     assert await host.apps() == []
 
 
+SENDS = """#include <mqtt_client.h>
+void on_init(void) {
+    esp_mqtt_client_config_t config = {.broker.address.uri = "mqtt://broker.example.org"};
+    esp_mqtt_client_start(esp_mqtt_client_init(&config));
+}
+"""
+
+
+async def test_a_trial_tells_the_hosts_that_a_program_may_ask_and_what_it_asked(host: PeopleHost) -> None:
+    tried = {"source": SENDS, "device": "virtual-1", "for_ms": 1000}
+    end = (await host.stream("gus", "/v1/programs/try", tried))[-1]
+    assert isinstance(end, StreamResult)
+    assert end.value["network"] == {"hosts": ["broker.example.org:1883"], "ports": []}
+    assert end.value["traffic"][0][1:3] == ["unknown", "broker.example.org:1883"]
+
+
 @pytest.mark.parametrize(
     ("changed", "code"),
     [

@@ -45,6 +45,22 @@ def test_try_sets_inputs_and_refuses_terms_it_does_not_know(run: Run, tmp_path: 
         assert (refused.code, "next: " in refused.err) == (1, True)
 
 
+SENDS = """#include <mqtt_client.h>
+void on_init(void) {
+    esp_mqtt_client_config_t config = {.broker.address.uri = "mqtt://broker.example.org"};
+    esp_mqtt_client_start(esp_mqtt_client_init(&config));
+}
+"""
+
+
+def test_try_tells_the_hosts_that_a_program_may_ask_and_what_it_asked(run: Run, tmp_path: Path) -> None:
+    source = tmp_path / "sends.c"
+    source.write_text(SENDS)
+    document = run("run", "--try", source, "--for", "1s", "--json").json
+    assert document["network"] == {"hosts": ["broker.example.org:1883"], "ports": []}
+    assert document["traffic"][0][1:3] == ["unknown", "broker.example.org:1883"]
+
+
 def findings(run: Run, *words: str) -> dict[str, Any]:
     """The last finding of `doctor` for each part."""
     return {finding["part"]: finding for finding in run(*words, "doctor", "--json").json["findings"]}

@@ -294,7 +294,13 @@ def _shown(trial: Trial, image: ProgramImage) -> dict[str, Any]:
     from microclaw.programs.changes.deployment import MAX_PROOF_EDGES
 
     document = trial.to_json()
-    most = {"edges": MAX_PROOF_EDGES, "pwm": MAX_PROOF_EDGES, "leds": MAX_LOG_LINES, "log": MAX_LOG_LINES}
+    most = {
+        "edges": MAX_PROOF_EDGES,
+        "pwm": MAX_PROOF_EDGES,
+        "leds": MAX_LOG_LINES,
+        "log": MAX_LOG_LINES,
+        "traffic": MAX_LOG_LINES,
+    }
     for key, count in most.items():
         document[key] = document[key][:count]
     return {

@@ -166,7 +166,7 @@ class Trial(Record, frozen=True, kw_only=True):
             "pwm": [[round(change.t_ms, 3), change.pin, change.duty, change.frequency_hz] for change in self.pwm],
             "leds": [[round(change.t_ms, 3), change.pin, list(map(list, change.colors))] for change in self.leds],
             "shown": [[round(row.t_ms, 3), row.part, row.name, row.value] for row in self.shown],
-            "network": [[round(row.t_ms, 3), row.kind, row.what, row.status, row.text] for row in self.traffic],
+            "traffic": [[round(row.t_ms, 3), row.kind, row.what, row.status, row.text] for row in self.traffic],
             "screens": [to_builtins(picture) for picture in self.pictures],
             "ended": self.ended,
             "untried": self.untried,
