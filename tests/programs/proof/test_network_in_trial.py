@@ -115,6 +115,8 @@ async def test_a_host_without_a_line_is_untried_by_its_name(build_cache: Path) -
     assert "GET api.example.org/x" in other_path.expected[0].found
     ended = await tried(CHECKS, build_cache)
     assert (ended.ok, ended.proof) == (True, "untried: no line answers api.example.org")
+    ended_with_line = await tried(CHECKS, build_cache, 'log ~ "got .*"')
+    assert ended_with_line.proof == ended.proof
     refused = await tried(CHECKS, build_cache, "http GET api.example.org/x -> refused")
     assert not refused.ok
 

@@ -65,6 +65,7 @@ async def test_a_part_that_the_trial_has_not_leaves_an_expectation_untried(tmp_p
     trial = await tried(DHT, tmp_path, 'log ~ "21" within 1 s')
     assert [result.trial for result in trial.expected] == ["untried"]
     assert "DHT11" in trial.expected[0].found
+    assert trial.proof == "untried: this trial has no DHT11 on pin 4"
 
 
 async def test_a_fault_of_the_program_stays_one_and_a_caught_absence_is_a_warning(tmp_path: Path) -> None:
