@@ -197,8 +197,11 @@ def test_an_address_with_a_token_opens_one_page_until_it_is_ended(pages: PagesHo
         pages.client.call(give_page, name="other", device="virtual-1")
     blink = "int main(void) { return 0; }"
     pages.client.call(programs.install, device="virtual-1", name="blink", source=blink, force=True)
-    with pytest.raises(HostError, match="serves no pages"):
+    with pytest.raises(HostError, match="blink has no pages"):
         pages.client.call(give_page, name="blink")
+    ticket_path = str(pages.ask("GET", "/app/blink/", pages.signed_in()).headers["Location"])
+    refused = pages.ask("GET", ticket_path)
+    assert (refused.status, "blink has no pages" in refused.body) == (404, True)
     shown = pages.client.call(programs.show, device="virtual-1", name="lamp")
     assert shown.page == "/app/lamp@virtual-1/"
 

@@ -85,6 +85,7 @@ class ProgramPages(Struct, frozen=True):
         if request.method == "OPTIONS":
             return Response(status_code=204, headers=_PREFLIGHT | isolation(_origin(request), prefix))
         device = await self.boards.board_of(address.name, address.device)
+        await self.boards.check_known(device, address.name)
         message = _message(request.scope, address, await request.body())
         answer = await self._ask(device, AppPage(address.name, message))
         return page_response(answer, prefix=prefix, origin=_origin(request))

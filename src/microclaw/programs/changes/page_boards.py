@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
-from microclaw.errors import AppNotFound, NotSupported
+from microclaw.errors import AppNotFound
 from microclaw.network_use import NetworkUse
 from microclaw.programs.board_list import find_by_name
 from microclaw.wire.wasmachine.request import PAGE_URL
@@ -14,7 +14,7 @@ from microclaw.wire.wasmachine.request import PAGE_URL
 if TYPE_CHECKING:
     from microclaw.devices.registry.device import Device
     from microclaw.devices.registry.registry import Registry
-    from microclaw.programs.changes.change_log import ChangeLog
+    from microclaw.programs.changes.change_log import ChangeLog, DesiredApp
 
 
 class PageBoards(Struct, frozen=True):
@@ -38,18 +38,32 @@ class PageBoards(Struct, frozen=True):
         return devices[0]
 
     async def check_pages(self, device: Device, name: str) -> None:
-        """Raise AppNotFound if this host has no such program for the board, NotSupported if it serves no pages."""
-        app = None
-        for is_stopped in (False, True):
-            apps = await self.change_log.desired(device.device_id, stopped=is_stopped)
-            app = app or find_by_name(apps, name)
+        """Raise AppNotFound if this host has no such program for the board, or if the program has no pages."""
+        app = await self._app_of(device, name)
         if app is None:
             text = f"{device.name} has no program {name[:40]!r} of this host"
             raise AppNotFound(text, next_step=f"microclaw app list -d {device.name}")
+        await self._check_image(app)
+
+    async def check_known(self, device: Device, name: str) -> None:
+        """Raise AppNotFound if this host put the program on the board, and knows that it has no pages."""
+        app = await self._app_of(device, name)
+        if app is not None:
+            await self._check_image(app)
+
+    async def _app_of(self, device: Device, name: str) -> DesiredApp | None:
+        for is_stopped in (False, True):
+            apps = await self.change_log.desired(device.device_id, stopped=is_stopped)
+            app = find_by_name(apps, name)
+            if app is not None:
+                return app
+        return None
+
+    async def _check_image(self, app: DesiredApp) -> None:
         image = await self.change_log.image(app.sha256)
         if not has_pages(image.code, app.claims.network):
             step = "give it a web server: docs/program-pages.md"
-            raise NotSupported(f"{name} serves no pages", next_step=step)
+            raise AppNotFound(f"{app.name} has no pages", next_step=step)
 
 
 def has_pages(code: bytes, network: NetworkUse) -> bool:
