@@ -180,6 +180,10 @@ class DeviceSilent(DeviceTimeout, code="device_silent"):
     """The device accepts connections, but its application manager does not work any more."""
 
 
+class ProgramSilent(DeviceTimeout):
+    """A program was asked for its page, and gave no answer in time."""
+
+
 class DeviceLied(DeviceError, code="device_lied", foreign=True):
     """The device's answer contradicts the request."""
 

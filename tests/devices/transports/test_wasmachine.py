@@ -13,6 +13,8 @@ from msgspec.structs import replace
 from tests.devices.transports.conftest import MODULE, PATIENT, OpenTransport, StartPeer, answer
 
 from microclaw.devices.registry.calls import AppEntry, AppInstall, AppList
+from microclaw.devices.transports.address import AddressLock, HostPort
+from microclaw.devices.transports.wasmachine_connection import NoAnswer, WasmachineConnection
 from microclaw.errors import AppExists, DeployRejected, DeviceUnreachable, ImageTooLarge, InvalidModule, TooManyApps
 from microclaw.wire.wasmachine.answers import AppletInfo, encode_applets, encode_error
 from microclaw.wire.wasmachine.attributes import AttributeContainer, Generation
@@ -162,3 +164,31 @@ async def test_calls_take_turns_on_one_connection_and_an_idle_one_is_given_back(
         await ended.wait()
     await transport.call(AppList(), LIMIT_S)
     assert connections == 2
+
+
+async def test_a_request_that_could_not_be_sent_is_forgotten_and_the_next_connection_is_given_back_when_idle(
+    start_peer: StartPeer, tmp_path: Path
+) -> None:
+    ended = asyncio.Event()
+    connections = 0
+
+    async def script(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal connections
+        connections += 1
+        if connections == 1:
+            await ended.wait()  # it reads nothing
+            return
+        frame, request = await next_request(reader, FrameDecoder())
+        writer.write(listing("a")(frame, request))
+        await reader.read()
+        ended.set()
+
+    port = await start_peer(script)
+    lock = AddressLock(tmp_path, str(port))
+    connection = WasmachineConnection(HostPort("127.0.0.1", port), lock, PATIENT)
+    with pytest.raises(NoAnswer):
+        await connection.begin(encode_frame(MessageType.REQUEST, bytes(50_000_000)), 1, 0.2)
+    query = WasmachineRequest(RequestAction.GET, "/applet", 2, b"")
+    await connection.exchange(encode_frame(MessageType.REQUEST, query.encode()), 2, LIMIT_S)
+    async with asyncio.timeout(LIMIT_S):
+        await ended.wait()

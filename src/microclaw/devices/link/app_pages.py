@@ -10,7 +10,7 @@ from msgspec import Struct, convert
 from microclaw.devices.link.device_link import DeviceLink
 from microclaw.devices.link.method_calls import ask
 from microclaw.devices.registry.calls import MAX_PAGE_BYTES, AppPage, silent_page_error
-from microclaw.errors import DeviceTimeout, ProtocolError
+from microclaw.errors import DeviceTimeout, Overloaded, ProtocolError
 from microclaw.wire.link.values import Value
 
 
@@ -23,14 +23,26 @@ class _Piece(Struct):
 async def ask_page(link: DeviceLink, call: AppPage, timeout_s: float) -> bytes:
     """Send the request, and ask for more until the answer is whole.
 
-    Raises DeviceTimeout if it takes too long, with the wait for earlier requests to this device.
+    Raises ProgramSilent if the answer is not whole in time, Overloaded if other pages of this device take half of it.
     """
     deadline = asyncio.get_running_loop().time() + timeout_s
+    await _wait_for_turn(link, timeout_s / 2)
     try:
-        async with asyncio.timeout(timeout_s), link.page_turn:
+        async with asyncio.timeout_at(deadline):
             return await _read_page(link, call, deadline)
     except (TimeoutError, DeviceTimeout) as exc:
         raise silent_page_error(call.name) from exc
+    finally:
+        link.page_turn.release()
+
+
+async def _wait_for_turn(link: DeviceLink, timeout_s: float) -> None:
+    try:
+        async with asyncio.timeout(timeout_s):
+            await link.page_turn.acquire()
+    except TimeoutError as exc:
+        text = f"{link.name} makes one page at a time: no turn came within {timeout_s:g} s"
+        raise Overloaded(text, next_step="try again in a moment") from exc
 
 
 async def _read_page(link: DeviceLink, call: AppPage, deadline: float) -> bytes:

@@ -11,7 +11,7 @@ from typing import Any, ClassVar, Final, Generic, TypeVar, get_args
 
 from msgspec import Struct
 
-from microclaw.errors import DeviceTimeout
+from microclaw.errors import ProgramSilent
 from microclaw.events import Edge, ProgramKind
 from microclaw.network_use import NO_NETWORK, NetworkUse
 from microclaw.wire.board_replies import PartPage
@@ -390,9 +390,9 @@ class AppPage(Call[bytes], frozen=True):
     request: bytes
 
 
-def silent_page_error(name: str) -> DeviceTimeout:
+def silent_page_error(name: str) -> ProgramSilent:
     """Return the error of a program that gave no answer for its page in time."""
-    return DeviceTimeout(f"{name} gave no answer in time", next_step="see what it printed: microclaw logs")
+    return ProgramSilent(f"{name} gave no answer in time", next_step="see what it printed: microclaw logs")
 
 
 class EdgesRead(Call[EdgeLog], frozen=True):

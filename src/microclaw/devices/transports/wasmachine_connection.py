@@ -104,6 +104,7 @@ class WasmachineConnection:
                 async with asyncio.timeout(timeout_s):
                     return await self._request(frame, mid)
         except BaseException:
+            self._forget(mid)
             await self.close()
             raise
 

@@ -21,7 +21,7 @@ from starlette.types import Scope
 from microclaw.bounded_map import BoundedMap
 from microclaw.devices.registry.calls import AppPage, silent_page_error
 from microclaw.devices.registry.device import Device
-from microclaw.errors import DeviceTimeout, Overloaded, over_limit
+from microclaw.errors import Overloaded, ProgramSilent, over_limit
 from microclaw.host.auth.sign_ins import SignIns
 from microclaw.interfaces.api.access import PAGE_METHODS, PAGE_PATHS
 from microclaw.interfaces.api.caller import caller_of
@@ -108,7 +108,7 @@ class ProgramPages(Struct, frozen=True):
             if line.silence_count != silence_count:
                 raise silent_page_error(call.name)
             return await device.call(call, ANSWER_S, wait=False)
-        except DeviceTimeout:
+        except ProgramSilent:
             line.silence_count += 1
             raise
         finally:

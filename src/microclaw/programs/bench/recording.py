@@ -83,7 +83,7 @@ class Recordings:
 
     async def close(self) -> None:
         """End all recordings. Their tasks end, too, also those that never began to read."""
-        for recording in self._recordings.values():
+        for recording in tuple(self._recordings.values()):
             await recording.close()
 
     async def show(self, name: str) -> DeviceRecording:
