@@ -60,6 +60,17 @@ for path in ("/big", "/big-chunked", "/cut", "/cut-chunked", "/circle", "/no-htt
 """
 
 
+ELSEWHERE = """
+import requests
+
+for path in ("/to-the-board", "/to-another-host", "/to-another-port"):
+    try:
+        print(requests.get(BASE + path).status_code)
+    except OSError as exc:
+        print(exc.args[-1])
+"""
+
+
 class Handler(BaseHTTPRequestHandler):
     """Answers with what it was asked."""
 
@@ -80,6 +91,8 @@ class Handler(BaseHTTPRequestHandler):
             self.wfile.write(b"5\r\nshort\r\n")
         elif path == "/circle":
             self._begin(302, {"Location": "/circle", "Content-Length": "0"})
+        elif path.startswith("/to-"):
+            self._begin(307, {"Location": self._elsewhere(path), "Content-Length": "0"})
         elif path == "/big":
             self._begin(200, {"Content-Length": "10000000"})
         elif path == "/cut":
@@ -108,6 +121,12 @@ class Handler(BaseHTTPRequestHandler):
         for name, value in {"Content-Type": "text/plain", "Connection": "close", **headers}.items():
             self.send_header(name, value)
         self.end_headers()
+
+    def _elsewhere(self, path: str) -> str:
+        """Return an address at which this server would answer a program that may go there."""
+        host = {"/to-the-board": "127.0.0.1", "/to-another-host": "second.example"}.get(path, "server.example")
+        port = "80" if path == "/to-another-port" else self.headers["Host"].partition(":")[2]
+        return f"http://{host}:{port}/echo"
 
     def _echo(self) -> None:
         asked = {"method": self.command, "path": self.path}
@@ -174,6 +193,15 @@ def test_an_answer_that_is_too_long_cut_or_none_is_an_error_with_its_reason(benc
         "/cut-chunked the answer ended, or has no length, after 5 bytes",
         f"/circle http://server.example:{server}/circle leads from one address to the next",
         "/no-http no answer of HTTP: b'220 mail.example.org\\r\\n'",
+    ]
+
+
+def test_a_redirect_leads_to_no_host_and_port_but_the_programs_own(bench: PyBench, server: int) -> None:
+    own = f"is none of this program's hosts: server.example:{server}"
+    assert printed(bench, f'BASE = "http://server.example:{server}"\n{ELSEWHERE}') == [
+        f"127.0.0.1:{server} {own}",
+        f"second.example:{server} {own}",
+        f"server.example:80 {own}",
     ]
 
 

@@ -18,6 +18,7 @@ from tests.virtual.py.conftest import PyBench
 from microclaw.virtual.clock import Clock
 from microclaw.virtual.link.pages import ProgramPages
 from microclaw.virtual.network.canned import CannedNetwork
+from microclaw.virtual.network.connection import Connection, Peer
 from microclaw.virtual.network.real import RealNetwork
 from microclaw.virtual.py.programs import CallRefused
 from microclaw.wire.canned_lines import HttpAnswer, PageRequest
@@ -108,6 +109,43 @@ async def main(E):
     )
     assert bench.wait_for(lambda: len(bench.lines("names")) == 2)
     assert bench.lines("names") == [SERVER, SERVER]
+
+
+REBOUND = """
+async def main(E):
+    socket = E.module("socket")
+    while True:
+        try:
+            s = socket.socket()
+            await E.aw(s.connect(("server.example", PORT)))
+            E.print(await E.aw(s.read()))
+        except OSError as exc:
+            E.print(exc.args[-1])
+            break
+        s.close()
+"""
+
+
+@pytest.mark.parametrize(
+    ("address", "why"),
+    [
+        ("192.168.1.7", "a name of the internet must not lead to a private address"),
+        ("127.0.0.1", "the board itself"),
+    ],
+)
+def test_a_name_that_leads_into_the_house_the_second_time_is_refused_then(
+    bench: PyBench, address: str, why: str
+) -> None:
+    network = bench.board.network
+    assert isinstance(network, Lan)
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+        bench.install("client", REBOUND.replace("PORT", str(port)), hosts=["server.example"])
+        connection, _ = listener.accept()
+        network.names["server.example"] = address
+        connection.close()
+        assert bench.wait_for(lambda: len(bench.lines("client")) == 2)
+    assert bench.lines("client") == ["b''", f"server.example ({address}): {why}"]
 
 
 SERVER_PROGRAM = """
@@ -249,6 +287,43 @@ def test_what_a_stopped_program_or_a_power_cut_leaves_open_is_closed(bench: PyBe
         assert bench.wait_for(lambda: not network.ports)
 
 
+SOCKET_HOG = """
+async def main(E):
+    socket = E.module("socket")
+    kept = []
+    while True:
+        await E.y()
+        kept.append(socket.socket())
+        await E.aw(kept[-1].connect(("server.example", PORT)))
+"""
+ASKING = """
+async def main(E):
+    socket = E.module("socket")
+    s = socket.socket()
+    await E.aw(s.connect(("server.example", PORT)))
+    await E.aw(s.send(b"GET /"))
+    E.print(await E.aw(s.read()))
+"""
+
+
+def test_a_program_that_opens_sockets_in_a_loop_ends_and_another_still_has_its_own(bench: PyBench) -> None:
+    with socket.create_server(("127.0.0.1", 0), backlog=64) as listener:
+        port = listener.getsockname()[1]
+        bench.install("hog", SOCKET_HOG.replace("PORT", str(port)), hosts=["server.example"])
+        assert bench.wait_for(lambda: bool(bench.events))
+        for _ in range(4):
+            connection, _ = listener.accept()
+            with connection:
+                connection.settimeout(30)
+                assert connection.recv(1) == b""
+    name, data = bench.events[0]
+    assert (name, data["app"]) == ("app.crash", "hog")
+    assert "a program may have 4 sockets" in str(data["reason"])
+    port, _ = served(b"hello")
+    bench.install("other", ASKING.replace("PORT", str(port)), hosts=["server.example"])
+    assert bench.wait_for(lambda: bench.lines("other") == ["b'hello'"])
+
+
 @pytest.fixture
 def trial(tmp_path: Path, cache: Path) -> Iterator[PyBench]:
     """A board on the virtual clock, whose network is canned."""
@@ -287,5 +362,67 @@ async def main(E):
     assert trial.lines("server") == ["asked", "asked"]
     assert network.receive(half, 100) == b"HTTP/1.0 200 OK\r\n\r\n"
     assert [row.status for row in network.traffic().records if row.kind == "answered"] == [200]
+    edges = [at_ms for at_ms, _ in trial.edges(2)][1:]
+    assert {round(after - before, 3) for before, after in pairwise(edges)} == {500.0}
+
+
+class Drip:
+    """The end of a server that answers whatever comes with one byte a second of board time, and never ends."""
+
+    def __init__(self, clock: Clock, connection: Connection) -> None:
+        self._clock = clock
+        self._connection = connection
+
+    def receive(self, data: bytes) -> int:
+        self._later()
+        return len(data)
+
+    def closed(self) -> None:
+        self._connection.finish()
+
+    def _later(self) -> None:
+        self._clock.call_at(self._clock.now_ms() + 1000, self._put)
+
+    def _put(self) -> None:
+        self._connection.put(b"x")
+        self._later()
+
+
+class DrippingNetwork(CannedNetwork):
+    """A network in which every host drips."""
+
+    def _peer(self, host: str, port: int, connection: Connection) -> Peer | None:
+        return Drip(self._clock, connection)
+
+
+def test_a_server_that_answers_one_byte_a_second_is_read_on_or_timed_out_beside_a_blink(trial: PyBench) -> None:
+    network = DrippingNetwork(trial.board.clock)
+    network.add((HttpAnswer("GET", "api.example.org"),))
+    trial.board.network = network
+    trial.install("blink", BLINK)
+    trial.install(
+        "client",
+        """
+async def main(E):
+    socket = E.module("socket")
+    ticks_ms = E.module("time").ticks_ms
+    for seconds in (0.5, 2, None):
+        s = socket.socket()
+        s.settimeout(seconds)
+        await E.aw(s.connect(("api.example.org", 80)))
+        await E.aw(s.send(b"GET / HTTP/1.0"))
+        began = ticks_ms()
+        try:
+            answer = await E.aw(s.read(30))
+        except OSError as exc:
+            answer = exc.errno == E.module("errno").ETIMEDOUT
+        E.print(answer, round((ticks_ms() - began) / 500))
+        s.close()
+""",
+        hosts=["api.example.org"],
+    )
+    trial.clock.advance(70_000)
+    whole = f"b'{'x' * 30}' 60"
+    assert trial.lines("client") == ["True 1", whole, whole]
     edges = [at_ms for at_ms, _ in trial.edges(2)][1:]
     assert {round(after - before, 3) for before, after in pairwise(edges)} == {500.0}
