@@ -52,7 +52,10 @@ void WebRequest::read(const String &bytes) {
     }
     String target = line.substring((unsigned)target_at, (unsigned)line.indexOf(' ', (unsigned)target_at));
     int query_at = target.indexOf('?');
-    path = microclaw_url_decoded(query_at < 0 ? target : target.substring(0, (unsigned)query_at), '+');
+    path = query_at < 0 ? target : target.substring(0, (unsigned)query_at);
+    if (!is_of_core_) {
+        path = microclaw_url_decoded(path, '+');
+    }
     if (query_at >= 0) {
         add_arguments(target.substring((unsigned)query_at + 1), false);
     }
@@ -82,12 +85,15 @@ void WebRequest::add_arguments(const String &text, bool is_of_body) {
     for (unsigned from = 0; from < text.length();) {
         int end = text.indexOf('&', from);
         String pair = end < 0 ? text.substring(from) : text.substring(from, (unsigned)end);
+        from += pair.length() + 1;
         int equal = pair.indexOf('=');
+        if (equal < 0 && is_of_core_) {
+            continue;
+        }
         WebArgument &argument = arguments[argument_count++];
         argument.name = microclaw_url_decoded(equal < 0 ? pair : pair.substring(0, (unsigned)equal));
         argument.value = equal < 0 ? String() : microclaw_url_decoded(pair.substring((unsigned)equal + 1));
         argument.is_of_body = is_of_body;
-        from += pair.length() + 1;
     }
 }
 

@@ -20,7 +20,8 @@ struct WebArgument {
 
 class WebRequest {
   public:
-    WebRequest() {}
+    /* `is_of_core`: read it as the core's WebServer.h does: the path is as it was sent, and only arguments with a = count. */
+    explicit WebRequest(bool is_of_core = false) : is_of_core_(is_of_core) {}
     ~WebRequest() { delete[] arguments; }
     WebRequest(const WebRequest &) = delete;
     WebRequest &operator=(const WebRequest &) = delete;
@@ -36,6 +37,7 @@ class WebRequest {
 
   private:
     void add_arguments(const String &text, bool is_of_body);
+    bool is_of_core_;
     String head_; /* the lines of the headers */
 };
 

@@ -13,7 +13,7 @@ void WebServer::handleClient() {
     if (!exchange_) {
         return;
     }
-    WebRequest request;
+    WebRequest request(true);
     request.read(exchange_->received);
     client_ = WiFiClient(exchange_);
     request_ = &request;
@@ -73,7 +73,13 @@ void WebServer::requestAuthentication(HTTPAuthMethod, const char *realm, const S
     send(401, "text/html", text);
 }
 
+static bool has_line_break(const String &text) { return text.indexOf('\r') >= 0 || text.indexOf('\n') >= 0; }
+
 void WebServer::sendHeader(const String &name, const String &value, bool first) {
+    if (has_line_break(name) || has_line_break(value)) {
+        ::printf("WebServer: a header of %s has a line break: it is left out\n", uri().c_str());
+        return;
+    }
     String line = name + ": " + value + "\r\n";
     headers_ = first ? line + headers_ : headers_ + line;
 }
