@@ -11,6 +11,7 @@ from tests.virtual.conftest import MakeBench
 
 from microclaw.errors import CallRejected, MicroclawError
 from microclaw.virtual.network import canned
+from microclaw.virtual.network.board_network import MAX_SOCKETS
 from microclaw.virtual.network.canned import CannedNetwork
 from microclaw.virtual.network.connection import MAX_WAITING_BYTES
 from microclaw.virtual.network.mqtt_broker import topic_fits
@@ -248,7 +249,7 @@ def test_ports_and_handles_that_are_wrong_are_refused() -> None:
     bench.network.close(listener)
     for call in (bench.network.accept, bench.network.is_open, bench.read):
         assert number_of(lambda call=call: call(listener)) == canned.EBADF  # type: ignore[misc]
-    for _ in range(canned.MAX_OPEN):
+    for _ in range(MAX_SOCKETS):
         bench.connect("api.example.org", 80)
     assert number_of(lambda: bench.network.listen(81)) == canned.ENFILE
     bench.network.power_cut()

@@ -13,6 +13,8 @@ READABLE: Final = 1
 """There are bytes, the end, or a connection to accept. These are the numbers of the module select on chips."""
 WRITABLE: Final = 4
 GONE: Final = 16
+MAX_SOCKETS: Final = 64
+"""Connections and listeners of all programs of a board: the firmware allows each of them four."""
 
 
 class BoardNetwork(Protocol):

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final, assert_never
 
 from microclaw.errors import CallRejected
 from microclaw.virtual.clock import Clock, ClockTimer
-from microclaw.virtual.network.board_network import GONE, READABLE, WRITABLE
+from microclaw.virtual.network.board_network import GONE, MAX_SOCKETS, READABLE, WRITABLE
 from microclaw.virtual.network.canned_hosts import CannedHosts
 from microclaw.virtual.network.connection import Connection, Peer, PipePeer
 from microclaw.virtual.network.mqtt_broker import BrokerPeer, Routes, Session
@@ -36,8 +36,6 @@ if TYPE_CHECKING:
 
 ITSELF: Final = "127.0.0.1"
 """The board, for its own programs."""
-MAX_OPEN: Final = 16
-"""Connections and listeners; a chip has sockets for about as many."""
 MAX_BACKLOG: Final = 5
 MAX_LINES: Final = 10_000
 ENOENT: Final = 2  # newlib's numbers, from here on
@@ -245,8 +243,8 @@ class CannedNetwork:
         return handle
 
     def _check_room(self) -> None:
-        if len(self._connections) + len(self._listeners) >= MAX_OPEN:
-            raise OSError(ENFILE, f"{MAX_OPEN} sockets are open already")
+        if len(self._connections) + len(self._listeners) >= MAX_SOCKETS:
+            raise OSError(ENFILE, f"{MAX_SOCKETS} sockets are open already")
 
     def _connection(self, handle: int) -> Connection:
         connection = self._connections.get(handle)

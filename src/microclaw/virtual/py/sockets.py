@@ -11,11 +11,9 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Final
 
-from microclaw.virtual.network.board_network import BoardNetwork
+from microclaw.virtual.network.board_network import MAX_SOCKETS, BoardNetwork
 from microclaw.virtual.py.chip import Driver, DriverError, Json
 
-MAX_SOCKETS: Final = 64
-"""Of all programs: the firmware allows each of them four."""
 ENFILE: Final = 23
 LOOK_UPS: Final = 0
 """In place of a handle: a name's address is known."""
