@@ -22,6 +22,8 @@ METHODS = [
     f"{MAKES}led.togle()\n",
     "from machine import Pin\nclass Lamp:\n    def __init__(self):\n        self.pin = Pin(2, Pin.OUT)\n"
     "    def flip(self):\n        self.pin.togle()\nLamp().flip()\n",
+    f"{MAKES}def lamp():\n    if adc.read() > 9:\n        return None\n    own = Pin(5, Pin.OUT)\n    return own\n"
+    "lamp().togle()\n",
 ]
 # Buses that cannot have these pins, and what is past the pins.
 PINS = [
@@ -110,6 +112,10 @@ async def test_pointers_of_viper_are_refused(before: str, body: str, build_py: B
         f"{MAKES}try:\n    led.togle()\nexcept AttributeError:\n    led.on()\n",
         f"{MAKES}if hasattr(adc, 'readu16'):\n    adc.readu16()\n",
         "ptr = 0\nptr += 1\nprint(ptr)\n",
+        f"{MAKES}def any_of(n):\n    return any_of(n - 1) if n else led\nany_of(2).togle()\n",
+        f"{MAKES}def other(n):\n    if n:\n        return n\n    return led\nother(2).togle()\n",
+        f"{MAKES}def again():\n    return again()\nagain().togle()\n",
+        f"{MAKES}def parts():\n    yield led\n    return led\nparts().togle()\n",
     ],
 )
 async def test_an_object_that_may_be_another_is_left_alone(build_py: Build, source: str) -> None:

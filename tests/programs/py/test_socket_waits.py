@@ -110,6 +110,11 @@ asyncio.run(main())
             "listen on port 80",
         ),
         ("import network\nwlan = network.WLAN(network.STA_IF)\nprint(wlan.scan())\n", "leave it out"),
+        (
+            "import network\ndef connected():\n    wlan = network.WLAN(network.STA_IF)\n    return wlan\n"
+            "wlan = connected()\nprint(wlan.scan())\n",
+            "leave it out",
+        ),
         ("import network\nlan = network.LAN()\n", "network.STA_IF"),
         ("import socket\nsock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)\n", "use TCP"),
         ("import ssl\n", "https://"),

@@ -208,6 +208,16 @@ class PyCallGraph:
         """Return the function whose code a node belongs to; None for the module's (and class bodies at its level)."""
         return next(self._around(node), None)
 
+    def named_function(self, node: ast.expr) -> ast.FunctionDef | None:
+        """Return the function that a name surely stands for, if calling it gives what it returns."""
+        binding = self._only_binding(node)
+        if binding is None or not isinstance(binding.node, ast.FunctionDef):
+            return None
+        function = self.functions[binding.node]
+        if function.is_wrapped or function.is_generator:
+            return None
+        return binding.node
+
     def _class_around(self, node: ast.AST) -> Class | None:
         """Return the class of the innermost method around a node."""
         for function in self._around(node):

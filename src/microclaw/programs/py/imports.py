@@ -12,7 +12,7 @@ from typing import Final
 
 from microclaw.hardware.boards.micropython.stock import stock_image
 from microclaw.hardware.boards.profile import BoardProfile
-from microclaw.programs.py.callgraph import PyCallGraph, is_none
+from microclaw.programs.py.callgraph import PyCallGraph, is_none, run_by
 from microclaw.programs.py.drivers import driver_modules
 from microclaw.programs.py.scopes import IMPORT_ERRORS, Binding, canonical
 from microclaw.programs.py.source import MAX_FINDINGS, Findings
@@ -314,11 +314,22 @@ def _class_of(node: ast.expr | None, graph: PyCallGraph, depth: int = 0) -> str 
         origin = graph.origin(node.func)
         if origin in stock_image().objects:
             return origin
-        return None
+        return _returned_class(node, graph, depth)
     if depth >= _FOLLOW:
         return None
     values = _possible_values(node, graph)
     return graph.scopes.answer_once("class", values, lambda: _common_class(values, graph, depth + 1), unknown=None)
+
+
+def _returned_class(call: ast.Call, graph: PyCallGraph, depth: int) -> str | None:
+    """Return the class of what a call of the program's own function returns, or None if that is not sure."""
+    function = graph.named_function(call.func)
+    if function is None or depth >= _FOLLOW:
+        return None
+    returned = [node.value for node in run_by(function) if isinstance(node, ast.Return) and node.value is not None]
+    return graph.scopes.answer_once(
+        "returned class", function.body, lambda: _common_class(returned, graph, depth + 1), unknown=None
+    )
 
 
 def _common_class(values: Iterable[Binding | ast.expr], graph: PyCallGraph, depth: int) -> str | None:
