@@ -45,6 +45,7 @@ class Client:
     def __init__(self, number):
         self.number = number
         self._handle = None
+        self._closer = None
         now = ticks_ms()
         self._until = ticks_add(now, _LIMIT_MS)
         self._sent_until = ticks_add(now, _SEND_MS)
@@ -63,7 +64,7 @@ class Client:
         port = 80 if 80 in ports else ports[0]
         try:
             self._handle = netport.connect("127.0.0.1", port)
-            asyncio.create_task(self._close_late())
+            self._closer = asyncio.create_task(self._close_late())
             while not netport.is_open(self._handle):
                 await self._ready(True)
             await self._send(memoryview(request))
@@ -142,10 +143,15 @@ class Client:
     async def _close_late(self):
         """Close what the host does not ask for any more."""
         await asyncio.sleep_ms(_LIMIT_MS)
+        self._closer = None
         self.close()
 
     def close(self):
         handle = self._handle
-        self._handle = None
+        closer = self._closer
+        self._handle = self._closer = None
+        if closer is not None:
+            # Many requests in these seconds would keep as many tasks.
+            closer.cancel()
         if handle is not None:
             netport.close(handle)

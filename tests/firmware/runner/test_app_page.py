@@ -130,3 +130,43 @@ async def main():
 run(main)
 """)
     assert said == ["failed", True]
+
+
+CLOSES = """
+async def main(E):
+    socket = E.module("socket")
+    s = socket.socket()
+    s.bind(("", PORT))
+    s.listen(2)
+    E.print("ready")
+    while True:
+        c, _ = await E.aw(s.accept())
+        await E.aw(c.recv(1024))
+        await E.aw(c.sendall(b"HTTP/1.0 200 OK\\r\\n\\r\\n"))
+        c.close()
+"""
+ASKED_OFTEN = """
+async def asked(numbers):
+    for number in numbers:
+        await whole(number, b"GET / HTTP/1.1\\r\\n\\r\\n")
+    gc.collect()
+    return gc.mem_alloc()
+before = await asked(range(1, 20))
+return await asked(range(20, 120)) - before < 4000
+"""
+
+
+def test_a_hundred_answers_in_a_few_seconds_keep_no_memory(micropython: MicroPython) -> None:
+    port = free_port()
+    micropython.compile("p", CLOSES.replace("PORT", str(port)))
+    steps = STEPS.partition("long = await")[0] + ASKED_OFTEN
+    body = "\n    ".join(steps.strip().split("\n"))
+    said = micropython.run(f"""
+import gc, lan
+async def main():
+    runner = new_runner()
+    await install(runner, "p", ports=[{port}])
+    {body}
+run(main)
+""")
+    assert said is True
