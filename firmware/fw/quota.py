@@ -38,7 +38,7 @@ class Quota:
         self._board = board
         # The number of further stretches to measure; the first is always measured.
         self.active = 1
-        # Bytes found in this window.
+        # Bytes by which it holds more than at this window's begin.
         self.found = 0
         # Allocated since the last look, by samples.
         self.grown = 0
@@ -59,6 +59,7 @@ class Quota:
         used = self._board.mem_alloc()
         if self._kept is not None and used < self._kept:
             self.holds = max(0, self.holds + used - self._kept)
+            self.found += used - self._kept
         return used
 
     def end(self, at, counts):
