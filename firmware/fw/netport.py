@@ -45,7 +45,8 @@ def is_open(handle):
 def events(handle):
     """Return what can be done now, as bits of the module select: POLLIN, POLLOUT, POLLERR, POLLHUP."""
     poller = select.poll()
-    poller.register(handle)
+    # A chip tells of an error or a hang-up only if it is asked, unlike the unix port.
+    poller.register(handle, select.POLLIN | select.POLLOUT | select.POLLERR | select.POLLHUP)
     ready = poller.poll(0)
     return ready[0][1] if ready else 0
 

@@ -275,6 +275,20 @@ def test_poll_says_what_a_socket_has_and_select_sorts_it(micropython: MicroPytho
     ]
 
 
+def test_a_chip_is_asked_for_errors_and_hang_ups_too(micropython: MicroPython) -> None:
+    chip = """
+import io
+import netport
+class Chip(io.IOBase):  # a socket that tells only what it is asked for, as an ESP32's
+    def ioctl(self, request, mask):
+        return mask if request == 3 else -1
+async def main():
+    return netport.events(Chip())
+run(main)
+"""
+    assert micropython.run(chip) == 1 | 4 | 8 | 16
+
+
 def test_servers_that_misbehave_end_in_an_error_or_a_limit(micropython: MicroPython) -> None:
     silent = threading.Event()
 
