@@ -18,6 +18,8 @@ _MOST = const(16_384)
 # It is not among the names of the module errno.
 ENFILE = 23
 _NO_ADDRESS = const(-2)
+_POLLIN = const(1)
+_POLLHUP = const(16)
 
 
 def module(env):
@@ -335,10 +337,10 @@ class Socket:
         return self._handle
 
     def _events(self):
-        """Return what can be done without a wait: 1 to read or accept, 4 to write, 8 or 16 if the peer has gone."""
+        """Return what can be done without a wait, as bits of the module select; POLLIN also if it can accept."""
         if self._handle is None:
-            return 16
-        return self._tcp.events(self._handle) | (1 if self._rest else 0)
+            return _POLLHUP
+        return self._tcp.events(self._handle) | (_POLLIN if self._rest else 0)
 
     def _ask(self, function, argument):
         try:

@@ -33,12 +33,12 @@ class Select:
     def poll(self):
         return Poller(self._env)
 
-    async def select(self, readers, writers, failing, seconds=None):
+    async def select(self, readers, writers, exceptional, seconds=None):
         """Return the sockets of each list that have something; three empty lists after `seconds`."""
         poller = Poller(self._env)
-        for mask, sockets in ((_IN, readers), (_OUT, writers), (0, failing)):
+        for mask, sockets in ((_IN, readers), (_OUT, writers), (0, exceptional)):
             for socket in sockets:
-                poller.register(socket, mask | poller.mask(socket))
+                poller.register(socket, mask | poller._mask(socket))
         ms = -1 if seconds is None else int(seconds * 1000)
         ready = ([], [], [])
         for socket, events in await poller.poll(ms):
@@ -72,7 +72,7 @@ class Poller:
     def unregister(self, socket):
         self._watched.pop(id(socket), None)
 
-    def mask(self, socket):
+    def _mask(self, socket):
         return self._watched.get(id(socket), (socket, 0))[1]
 
     async def poll(self, ms=-1):
