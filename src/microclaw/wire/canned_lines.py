@@ -5,6 +5,7 @@ No IO. The board's end is virtual/network/canned.py, the lines are read in progr
 
 from __future__ import annotations
 
+import re
 from typing import Annotated, Final, Literal, TypeAlias
 
 from msgspec import Meta, Struct
@@ -105,6 +106,12 @@ def request_text(method: str, host: str, port: int, target: str) -> str:
     if port == DEFAULT_PORTS["https"]:
         return f"{method} https://{host}{target}"
     return f"{method} {host}:{port}{target}"
+
+
+def host_asked(what: str) -> str:
+    """Return the host, in small letters, of a request in words, or of what stands in its place: HOST or HOST:PORT."""
+    place = what.split(" ", 1)[-1].removeprefix("https://")
+    return re.split("[:/]", place, maxsplit=1)[0].lower()
 
 
 CannedLine: TypeAlias = HttpAnswer | Broker | BrokerAway | BrokerMessage | PageRequest

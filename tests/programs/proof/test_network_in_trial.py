@@ -8,11 +8,13 @@ import pytest
 from tests.programs.conftest import tried
 
 from microclaw.errors import BuildError, ConfigError
+from microclaw.network_use import NetworkUse
 from microclaw.programs.proof.expectation_text import parse_expectations
-from microclaw.programs.proof.network_events import judged_text
+from microclaw.programs.proof.network_events import judged_text, unnamed_hosts
 from microclaw.programs.proof.trial_network import _batches
 from microclaw.wire.board_control import MAX_LINE_BYTES, Network, encode_request
 from microclaw.wire.board_replies import TrafficRow
+from microclaw.wire.canned_lines import request_text
 
 ASKS = r"""
 #include <microclaw.h>
@@ -191,6 +193,21 @@ def test_a_wrong_answer_is_shown_up_to_what_may_be_wrong_in_it() -> None:
     for text, shown in {"": "nothing", "hello\n": "hello, which is not HTTP"}.items():
         row = TrafficRow(0.0, "answered", "GET :80/", None, text, 1)
         assert judged_text(row, is_right=False) == f"it answered {shown}"
+
+
+def test_only_hosts_that_its_text_does_not_name_are_warned_of() -> None:
+    network = NetworkUse(("api.example.org:443", "log.home"))
+    whats = [
+        request_text("GET", "api.example.org", 443, "/x:y"),
+        request_text("POST", "log.home", 8080, "/"),
+        "API.example.org",
+        "Log.Home:1883",
+    ]
+    rows = [TrafficRow(0.0, "unknown", what, None, "") for what in whats]
+    assert unnamed_hosts(rows, network) == ()
+    rows.append(TrafficRow(0.0, "asked", request_text("GET", "other.example.org", 443, "/"), 200, ""))
+    (warning,) = unnamed_hosts(rows, network)
+    assert "does not name: other.example.org;" in warning
 
 
 def test_many_long_lines_fit_into_the_requests_of_the_control_socket() -> None:

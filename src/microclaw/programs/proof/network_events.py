@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from collections.abc import Sequence
 from typing import ClassVar, Final, Literal
@@ -14,6 +13,7 @@ from microclaw.programs.proof.line_pattern import LinePattern
 from microclaw.programs.proof.record import WHOLE, Record, TrialWindow
 from microclaw.text import clean_text
 from microclaw.wire.board_replies import TrafficRow
+from microclaw.wire.canned_lines import host_asked
 
 _SHOWN_CHARS: Final = 60
 _WRONG_CHARS: Final = 500
@@ -126,12 +126,7 @@ def unnamed_hosts(rows: Sequence[TrafficRow], network: NetworkUse) -> tuple[str,
     The ports are not compared: a row of a request does not have it. For Python programs the board refuses other hosts.
     """
     own_hosts = {host.partition(":")[0] for host in network.hosts}
-    hosts: dict[str, None] = {}
-    for row in rows:
-        if row.kind in ("asked", "unknown"):
-            # "GET api.example.org/x", "192.168.1.20:1883".
-            place = row.what.split(" ", 1)[-1]
-            hosts[re.split("[:/]", place)[0]] = None
+    hosts = dict.fromkeys(host_asked(row.what) for row in rows if row.kind in ("asked", "unknown"))
     names = [host for host in hosts if host not in own_hosts]
     if not names:
         return ()
