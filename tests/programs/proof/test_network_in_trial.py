@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -12,9 +13,11 @@ from microclaw.network_use import NetworkUse
 from microclaw.programs.proof.expectation_text import parse_expectations
 from microclaw.programs.proof.network_events import judged_text, unnamed_hosts
 from microclaw.programs.proof.trial_network import _batches
+from microclaw.virtual.network.canned import CannedNetwork
+from microclaw.virtual.virtual_clock import VirtualClock
 from microclaw.wire.board_control import MAX_LINE_BYTES, Network, encode_request
 from microclaw.wire.board_replies import TrafficRow
-from microclaw.wire.canned_lines import request_text
+from microclaw.wire.canned_lines import PageRequest, request_text
 
 ASKS = r"""
 #include <microclaw.h>
@@ -183,16 +186,30 @@ pin 2: rises at 2 s
     assert "GET :80/: nothing takes connections on port 80" in closed.summary()
 
 
+def answered_row(answer: str) -> TrafficRow:
+    """Return what the board notes of these bytes of a program's own server."""
+
+    def answer_page(_request: bytes, on_answer: Callable[[bytes], None]) -> bool:
+        on_answer(answer.encode())
+        return True
+
+    network = CannedNetwork(VirtualClock())
+    network.ask_app = answer_page
+    network.add([PageRequest("GET", "/")])
+    (row,) = network.traffic().records
+    return row
+
+
 def test_a_wrong_answer_is_shown_up_to_what_may_be_wrong_in_it() -> None:
     page = f"<html>{'x' * 200}<b>off</b></html>"
     texts = {page: page, "y" * 900: f"{'y' * 500}...", "": ""}
     for text, shown in texts.items():
-        row = TrafficRow(0.0, "answered", "GET :80/", 404, text, 1)
+        row = answered_row(f"HTTP/1.1 404 Not Found\r\n\r\n{text}")
         assert judged_text(row, is_right=False) == f"it answered 404 {shown}".rstrip()
         assert len(judged_text(row, is_right=True)) < 90
-    for text, shown in {"": "nothing", "hello\n": "hello, which is not HTTP"}.items():
-        row = TrafficRow(0.0, "answered", "GET :80/", None, text, 1)
-        assert judged_text(row, is_right=False) == f"it answered {shown}"
+    reasons = {"": "it sent nothing", "hello\n": "it begins with 'hello', not with HTTP/1.1 and a status"}
+    for text, reason in reasons.items():
+        assert judged_text(answered_row(text), is_right=False) == f"it answered no whole HTTP: {reason}"
 
 
 def test_only_hosts_that_its_text_does_not_name_are_warned_of() -> None:

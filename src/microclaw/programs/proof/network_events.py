@@ -98,15 +98,13 @@ def judged_text(row: TrafficRow, *, is_right: bool) -> str:
 
 
 def _answer_text(row: TrafficRow, limit: int) -> str:
-    """Return the answer of a program's own server: "200 it is on", or what came in its place."""
+    """Return the answer of a program's own server: "200 it is on", or why what came is no whole HTTP."""
     text = clean_text(row.text, one_line=True)
     if len(text) > limit:
         text = f"{text[:limit]}..."
     if row.status is not None:
         return f"{row.status} {text}".rstrip()
-    if not text:
-        return "nothing"
-    return f"{text}, which is not HTTP"
+    return text
 
 
 def unanswered(rows: Sequence[TrafficRow]) -> str | None:
