@@ -130,12 +130,18 @@ class Clock:
         self._changed = threading.Condition(self._lock)
         self._alarms = Alarms()
         self._zero_s = time.monotonic()
+        self._earlier_ms = 0.0
         self._thread: threading.Thread | None = None
         self._closed = False
 
     def now_ms(self) -> float:
         """Return the time for an observer: it costs nothing."""
         return (time.monotonic() - self._zero_s) * 1000.0
+
+    def total_ms(self) -> float:
+        """Return the time since the clock was made, which no `restart` begins again."""
+        with self._lock:
+            return self._earlier_ms + self.now_ms()
 
     def read_ms(self, task: Task) -> float:
         """Read the time as a program does; on the virtual clock it costs board time and may wait for `advance`."""
@@ -166,6 +172,7 @@ class Clock:
         """Begin again at 0, as at power on, and forget every alarm."""
         with self._lock:
             self._alarms.clear()
+            self._earlier_ms += self.now_ms()
             self._zero_s = time.monotonic()
             self._changed.notify()
 

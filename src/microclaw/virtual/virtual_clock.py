@@ -88,6 +88,7 @@ class VirtualClock(Clock):
     def restart(self) -> None:
         with self._lock:
             self._alarms.clear()
+            self._earlier_ms += self._now_ms
             self._now_ms = self._limit_ms = 0.0
 
     def settle(self) -> str | None:

@@ -10,8 +10,9 @@ from hypothesis import strategies as st
 from tests.virtual.conftest import MakeBench
 
 from microclaw.errors import CallRejected, MicroclawError
+from microclaw.virtual.clock import Clock
 from microclaw.virtual.network import canned
-from microclaw.virtual.network.board_network import MAX_SOCKETS
+from microclaw.virtual.network.board_network import MAX_SOCKETS, BoardNetwork
 from microclaw.virtual.network.canned import CannedNetwork
 from microclaw.virtual.network.connection import MAX_WAITING_BYTES
 from microclaw.virtual.network.mqtt_broker import topic_fits
@@ -69,6 +70,12 @@ def number_of(call: Callable[[], object]) -> int | None:
     except OSError as exc:
         return exc.errno
     return None
+
+
+def takes_nobody(network: BoardNetwork) -> bool:
+    """Return True if the broker test.example.org refuses connections."""
+    handle = network.connect("test.example.org", 1883)
+    return number_of(lambda: network.is_open(handle)) == canned.ECONNREFUSED
 
 
 def test_a_line_answers_its_request_after_its_time() -> None:
@@ -180,6 +187,31 @@ def test_a_broker_that_is_away_breaks_off_and_takes_nobody_until_it_is_back() ->
     bench.clock.advance(1_001)
     bench.subscribe()
     assert [row[:2] for row in bench.rows()] == [("asked", "test.example.org:1883")]
+
+
+@pytest.mark.parametrize("clock", [VirtualClock, Clock])
+def test_a_broker_that_is_away_stays_away_over_a_reset(make_bench: MakeBench, clock: Callable[[], Clock]) -> None:
+    bench = make_bench(clock())
+    lines = (Broker("test.example.org"), BrokerAway("test.example.org", 3_600_000))
+    bench.machine.perform(control.Network(lines))
+    bench.board.reset()
+    assert takes_nobody(bench.board.network)
+
+
+def test_the_time_without_power_counts_for_a_broker_that_is_away(make_bench: MakeBench) -> None:
+    bench = make_bench(VirtualClock())
+    lines = (Broker("test.example.org"), BrokerAway("test.example.org", 60_000))
+    bench.machine.perform(control.Network(lines))
+    for off_ms, on_ms in ((10_000, 10_000), (30_000, 9_000)):
+        bench.board.power_cut()
+        bench.advance(off_ms)
+        bench.board.power_on()
+        bench.advance(on_ms)
+        assert takes_nobody(bench.board.network)
+    bench.board.power_cut()
+    bench.advance(1_001)
+    bench.board.power_on()
+    assert not takes_nobody(bench.board.network)
 
 
 def test_a_client_asks_the_programs_own_server() -> None:

@@ -119,13 +119,15 @@ class CannedNetwork:
             return self._traffic.since(since, limit)
 
     def power_cut(self) -> None:
-        """Forget every connection and listener; the lines stay. What was to come is gone with the clock's time."""
+        """Forget every connection and listener; the lines stay, and a broker that is away stays away until its time.
+
+        What was to come is gone with the clock's time.
+        """
         with self._lock:
             self._connections.clear()
             self._refusing.clear()
             self._listeners.clear()
             self._routes.sessions.clear()
-            self._hosts.away.clear()
 
     def _add(self, line: CannedLine) -> None:
         match line:
@@ -133,11 +135,11 @@ class CannedNetwork:
                 self._hosts.add(line)
             case BrokerAway(at_ms=at_ms):
                 self._hosts.add(Broker(line.host, line.port))
-                self._at(at_ms, lambda: self._take_away(line))
+                self._call_now_or_at(at_ms, lambda: self._begin_absence(line))
             case BrokerMessage(at_ms=at_ms):
-                self._at(at_ms, lambda: self._send_message(line))
+                self._call_now_or_at(at_ms, lambda: self._send_message(line))
             case PageRequest(at_ms=at_ms):
-                self._at(at_ms, lambda: self._ask_page(line))
+                self._call_now_or_at(at_ms, lambda: self._ask_page(line))
             case _:
                 assert_never(line)
 
@@ -274,7 +276,7 @@ class CannedNetwork:
         if self._hosts.has_broker(host, port) and self._is_away(host, port):
             return None
         if self._hosts.has_broker(host, port):
-            return BrokerPeer(connection, self._routes, f"{host}:{port}", self._later)
+            return BrokerPeer(connection, self._routes, f"{host}:{port}", self._call_after)
         if not self._hosts.has_server(host, port):
             self._traffic.note("unknown", f"{host}:{port}")
             raise OSError(EHOSTUNREACH, f"no line of the expectations answers for {host}:{port}")
@@ -287,7 +289,7 @@ class CannedNetwork:
 
     def _is_away(self, host: str, port: int) -> bool:
         """Return True, and note it, if a broker refuses because it is away."""
-        is_away = self._hosts.is_away(host, port)
+        is_away = self._hosts.is_away(host, port, self._clock.total_ms())
         if is_away:
             self._traffic.note("asked", f"{host}:{port}", data=b"refused")
         return is_away
@@ -316,20 +318,20 @@ class CannedNetwork:
         if answer is None:
             self._traffic.note("unknown", what, data=request.body)
             missing = HttpAnswer(request.method, host, status=404, text="no line of the expectations answers this\n")
-            self._later(missing.delay_ms, lambda: server.reply(missing))
+            self._call_after(missing.delay_ms, lambda: server.reply(missing))
             return
         status = answer.status if answer.kind == "answer" else None
         self._traffic.note("asked", what, status=status, data=request.body)
         if answer.kind == "answer":
-            self._later(answer.delay_ms, lambda: server.reply(answer))
+            self._call_after(answer.delay_ms, lambda: server.reply(answer))
         elif answer.kind == "refused":
             server.break_off()
 
-    def _later(self, delay_ms: float, act: Callable[[], None]) -> ClockTimer:
+    def _call_after(self, delay_ms: float, act: Callable[[], None]) -> ClockTimer:
         """Act after a time under the lock."""
         return self._call_at(self._clock.now_ms() + delay_ms, act)
 
-    def _at(self, t_ms: float | None, act: Callable[[], None]) -> None:
+    def _call_now_or_at(self, t_ms: float | None, act: Callable[[], None]) -> None:
         """Act at a board time under the lock; None: now."""
         if t_ms is None:
             act()
@@ -343,12 +345,12 @@ class CannedNetwork:
 
         return self._clock.call_at(t_ms, locked)
 
-    def _take_away(self, line: BrokerAway) -> None:
-        self._hosts.away.append(line)
-        self._later(line.for_ms, lambda: self._hosts.away.remove(line))
+    def _begin_absence(self, line: BrokerAway) -> None:
+        now_ms = self._clock.total_ms()
+        self._hosts.begin_absence(line, now_ms)
         for broker in tuple(self._routes.sessions):
             host, _, port = broker.rpartition(":")
-            if self._hosts.is_away(host, int(port)):
+            if self._hosts.is_away(host, int(port), now_ms):
                 self._routes.cut(broker)
 
     def _send_message(self, message: BrokerMessage) -> None:

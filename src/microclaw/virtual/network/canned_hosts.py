@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Final, NamedTuple
 
 from microclaw.addresses import DEFAULT_PORTS, is_ipv4
 from microclaw.wire.canned_lines import Broker, BrokerAway, HttpAnswer
@@ -13,13 +13,19 @@ _NET: Final = "198.18"
 """The beginning of addresses for tests (RFC 2544): no program has them in its text by chance."""
 
 
+class Absence(NamedTuple):
+    """A broker that is away until a time of the clock's `total_ms`."""
+
+    line: BrokerAway
+    until_ms: float
+
+
 class CannedHosts:
     """The servers and brokers by name."""
 
     def __init__(self) -> None:
         self._answers: dict[tuple[str, str], list[HttpAnswer]] = {}
-        self.away: list[BrokerAway] = []
-        """The brokers that are away now."""
+        self._absences: list[Absence] = []
         self._brokers: dict[str, list[Broker]] = {}
         self._servers: dict[str, list[HttpAnswer]] = {}
         self._names: dict[str, str] = {}
@@ -53,8 +59,14 @@ class CannedHosts:
     def has_broker(self, host: str, port: int) -> bool:
         return any(_is_at(line, port, _BROKER_PORTS) for line in self._brokers.get(host, ()))
 
-    def is_away(self, host: str, port: int) -> bool:
-        return any(line.host.lower() == host and _is_at(line, port, _BROKER_PORTS) for line in self.away)
+    def begin_absence(self, line: BrokerAway, now_ms: float) -> None:
+        """Let a broker be away from now on; the times here are those of the clock's `total_ms`."""
+        self._absences = [absence for absence in self._absences if now_ms < absence.until_ms]
+        self._absences.append(Absence(line, now_ms + line.for_ms))
+
+    def is_away(self, host: str, port: int, now_ms: float) -> bool:
+        lines = [absence.line for absence in self._absences if now_ms < absence.until_ms]
+        return any(line.host.lower() == host and _is_at(line, port, _BROKER_PORTS) for line in lines)
 
     def has_server(self, host: str, port: int) -> bool:
         return any(_is_at(line, port, _HTTP_PORTS) for line in self._servers.get(host, ()))
