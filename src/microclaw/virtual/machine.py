@@ -24,7 +24,7 @@ from microclaw.virtual.ports.wasmachine import Faults, WasmachinePort
 from microclaw.virtual.virtual_clock import VirtualClock
 from microclaw.wire import board_control as wire
 from microclaw.wire import board_replies as replies
-from microclaw.wire.canned_lines import BrokerMessage, CannedLine, PageRequest
+from microclaw.wire.canned_lines import CannedLine, TimedLine
 from microclaw.wire.fair_ring import FairPage
 from microclaw.wire.link.messages import RunTask
 
@@ -250,7 +250,7 @@ class VirtualMachine:
 
     def _add_lines(self, lines: Sequence[CannedLine]) -> None:
         for line in lines:
-            if isinstance(line, BrokerMessage | PageRequest) and line.at_ms is not None:
+            if isinstance(line, TimedLine) and line.at_ms is not None:
                 self._check_time(line.at_ms)
         self._canned_network.add(lines)
 

@@ -38,6 +38,12 @@ class _Line(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True,
     pass
 
 
+class TimedLine(_Line, frozen=True, kw_only=True):
+    """A line of what happens at a board time; None: now."""
+
+    at_ms: Number | None = None
+
+
 class HttpAnswer(_Line, frozen=True, tag="http"):
     """The answer of a server to one request. `port` None: 80, and 443 for what is asked by https.
 
@@ -64,8 +70,8 @@ class Broker(_Line, frozen=True, tag="broker"):
     port: Port | None = None
 
 
-class BrokerAway(_Line, frozen=True, tag="away"):
-    """A broker that goes away at a board time; None: now. `port` None: 1883 and 8883.
+class BrokerAway(TimedLine, frozen=True, tag="away"):
+    """A broker that goes away at a board time. `port` None: 1883 and 8883.
 
     It breaks its connections off, and takes none until it is back.
     """
@@ -73,19 +79,17 @@ class BrokerAway(_Line, frozen=True, tag="away"):
     host: Host
     for_ms: Annotated[float, Meta(gt=0, le=86_400_000)]
     port: Port | None = None
-    at_ms: Number | None = None
 
 
-class BrokerMessage(_Line, frozen=True, tag="message"):
-    """A message that comes to all brokers at a board time; None: now."""
+class BrokerMessage(TimedLine, frozen=True, tag="message"):
+    """A message that comes to all brokers at a board time."""
 
     topic: Topic
     text: Text
-    at_ms: Number | None = None
 
 
-class PageRequest(_Line, frozen=True, tag="request"):
-    """A request of a client to the program's own server at a board time; None: now.
+class PageRequest(TimedLine, frozen=True, tag="request"):
+    """A request of a client to the program's own server at a board time.
 
     `number` comes back with its answer, so that requests of one path are told apart.
     """
@@ -95,7 +99,6 @@ class PageRequest(_Line, frozen=True, tag="request"):
     port: Port = 80
     text: Text = ""
     headers: Headers = ()
-    at_ms: Number | None = None
     number: Whole = 0
 
 

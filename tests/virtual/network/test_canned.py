@@ -7,6 +7,7 @@ from collections.abc import Callable
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec import structs
 from tests.virtual.conftest import MakeBench
 
 from microclaw.errors import CallRejected, MicroclawError
@@ -343,6 +344,15 @@ def test_lines_come_over_the_control_socket_and_traffic_goes_out_in_pages(make_b
     bench.advance(10)
     with pytest.raises(MicroclawError):
         bench.machine.perform(control.Network((PageRequest("GET", "/", at_ms=1.0),)))
+
+
+def test_the_time_of_each_timed_line_must_be_to_come(make_bench: MakeBench) -> None:
+    bench = make_bench(VirtualClock())
+    bench.advance(10)
+    for line in (BrokerAway("test.example.org", 1_000), BrokerMessage("a", "x"), PageRequest("GET", "/")):
+        for at_ms in (9.0, 2.0**54):
+            with pytest.raises(CallRejected, match="at_ms"):
+                bench.machine.perform(control.Network((structs.replace(line, at_ms=at_ms),)))
 
 
 def test_a_line_that_is_wrong_is_refused_whole() -> None:
