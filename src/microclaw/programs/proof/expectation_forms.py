@@ -225,7 +225,7 @@ LINES: Final[dict[str, Kind]] = {
             "(?:->|→) refused": other_answer("refused"),
             "(?:->|→) no answer": other_answer("no answer"),
             "(?:->|→) STATUS HEADERS BODY AFTER": answer_of,
-            **sent_parts(lambda target, pattern: Sent("asked", target.whats, pattern)),
+            **sent_parts(lambda target, pattern: Sent("asked", target.accepted_texts, pattern)),
         },
         many=False,
     ),

@@ -24,11 +24,11 @@ _MAX_SHOWN: Final = 6
 class Sent(Struct, frozen=True):
     """What the program sent: messages on a topic (`published`), or requests to a server (`asked`).
 
-    `whats` are the topic, or what the request may be: "POST api.example.org/log"; without a query it is any.
+    `accepted_texts` are the topic, or what the request may be: "POST api.example.org/log"; without a query it is any.
     """
 
     kind: Literal["published", "asked"]
-    whats: tuple[str, ...]
+    accepted_texts: tuple[str, ...]
     pattern: LinePattern
     pin: ClassVar[None] = None
 
@@ -51,8 +51,8 @@ class Sent(Struct, frozen=True):
         if row.kind != self.kind:
             return False
         if self.kind == "published":
-            return row.what in self.whats
-        return row.what in self.whats or row.what.partition("?")[0] in self.whats
+            return row.what in self.accepted_texts
+        return row.what in self.accepted_texts or row.what.partition("?")[0] in self.accepted_texts
 
 
 class PageAnswers(Struct, frozen=True):

@@ -47,7 +47,7 @@ class Target(Struct, frozen=True):
     path: str
 
     @property
-    def whats(self) -> tuple[str, ...]:
+    def accepted_texts(self) -> tuple[str, ...]:
         """The requests that it is about; without a port, those by http and those by https."""
         ports: tuple[int, ...] = (DEFAULT_PORTS["http"], DEFAULT_PORTS["https"])
         if self.port is not None:

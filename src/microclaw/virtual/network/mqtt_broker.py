@@ -60,9 +60,12 @@ def topic_fits(topic_filter: str, topic: str) -> bool:
 
 def is_filter(text: str) -> bool:
     """Return True for a filter: `+` is a whole level of it, `#` its whole last one."""
-    *levels, last = text.split("/")
-    is_plain = all(level == "+" or not set("+#") & set(level) for level in levels)
-    return bool(text) and is_plain and (last in ("+", "#") or not set("+#") & set(last))
+    if not text:
+        return False
+    levels = text.split("/")
+    if levels[-1] == "#":
+        levels.pop()
+    return all(level == "+" or not set("+#") & set(level) for level in levels)
 
 
 class Session:
@@ -193,14 +196,14 @@ class BrokerPeer:
         try:
             while not self._is_over and (packet := self._decoder.next_packet()) is not None:
                 self._handle(packet)
-                self._watch()
+                self._restart_keepalive()
         except ProtocolError:
             self._end()
         return len(data)
 
     def closed(self) -> None:
         self._is_over = True
-        self._watch()
+        self._restart_keepalive()
         self._routes.leave(self._broker, self._session)
 
     def _end(self) -> None:
@@ -211,7 +214,7 @@ class BrokerPeer:
         self.closed()
         self._connection.reset()
 
-    def _watch(self) -> None:
+    def _restart_keepalive(self) -> None:
         """Begin again to wait for the time after which a silent client is cut off."""
         if self._alarm is not None:
             self._alarm.cancel()
