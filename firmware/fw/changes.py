@@ -47,7 +47,7 @@ async def commit(runner):
         runner._start(name, space)
     try:
         await _settle(runner, name)
-    except CallError as refused:
+    except (CallError, MemoryError) as refused:
         try:
             await undo(runner, name)
         except (CallError, MemoryError) as exc:

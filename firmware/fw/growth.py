@@ -1,9 +1,17 @@
-"""Gives memory back, or restarts the board, when MicroPython's heap has grown into that of Wi-Fi. Read in for that."""
+"""What follows a shortage of memory, read in for that.
+
+A program waits for room, or the board gives memory back or restarts: MicroPython's heap has grown into that of Wi-Fi.
+"""
 
 import asyncio
 
+from runner import ROOM_S
+
 MOST_GROWN = 4
 YOUNG_MS = 10_000
+# After a run of this length, earlier shortages do not count.
+LONG_MS = 60_000
+MOST_DOUBLED = 5
 
 
 def give_back(runner):
@@ -32,6 +40,18 @@ def give_back(runner):
         board.number("why", 1)
         board.number("grew", board.number("grew") + 1)
         board.restart()
+
+
+def squeeze(runner, program):
+    """Start a program again when there is room: it was ended for the board's memory, which is not its own crash."""
+    if runner.board.now_ms() - program.started_ms >= LONG_MS:
+        program.squeezes = 0
+    wait_s = ROOM_S * (1 << min(program.squeezes, MOST_DOUBLED))
+    program.squeezes += 1
+    program.state = "waiting"
+    program.error = "the board's memory was short (%s): it starts again when there is room" % program.error
+    runner._event("app.exit", {"app": program.name, "kind": "memory"})
+    program.restart = asyncio.create_task(runner._again(program, 500 << program.crashes, wait_s))
 
 
 def _is_young(board, program):

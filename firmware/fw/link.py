@@ -71,7 +71,11 @@ class Link:
         return bound(getattr(once(module), name), self)
 
     def _show(self, text):
-        self._print(once("shown").shown(text[:_MAX_SHOWN]))
+        try:
+            self._print(once("shown").shown(text[:_MAX_SHOWN]))
+        except MemoryError:
+            # A task that tells of missing memory must not end for it.
+            self._calls.runner.make_room()
 
     def emit(self, kind, data):
         """Queue a "log" or an "event" for the host; return False if there is no room.
@@ -101,7 +105,15 @@ class Link:
         asyncio.create_task(self._carry_out())
         for id in self.outbox.calls:
             self._work.append((id, self.outbox.calls[id], True, True, None))
-        self._busy.set()
+        while True:
+            try:
+                await self._keep_up(up)
+            except MemoryError:
+                # Without this task there would be no link any more.
+                self._calls.runner.make_room()
+                await asyncio.sleep_ms(500)
+
+    async def _keep_up(self, up):
         while True:
             # Do not connect over the network that a call is about to leave.
             for _ in range(50):
@@ -222,6 +234,8 @@ class Link:
         if isinstance(exc, Breach):
             self._end(exc)
             return
+        if isinstance(exc, MemoryError):
+            self._calls.runner.make_room()
         self._tell(exc)
         self._end(Leave(1001, "the connection broke"))
 
@@ -387,33 +401,45 @@ class Link:
     async def _carry_out(self):
         """Carry out one call at a time, in order; the connection may end meanwhile."""
         while True:
+            while self._work:
+                try:
+                    await self._carry(*self._work[0])
+                except MemoryError:
+                    # The calls after it are answered nevertheless.
+                    self._calls.runner.make_room()
+                self._work.pop(0)
             await self._busy.wait()
             self._busy.clear()
-            while self._work:
-                id, (method, params, idempotent), durable, began, until = self._work[0]
-                if began and not idempotent:
-                    result = refusal("outcome_unknown", "the board lost its power while it ran " + method[:40])
-                else:
-                    result = await self._calls.answer(id, method, params, idempotent, until)
-                ending = self._calls.then
-                try:
-                    await self._answer(id, result, durable)
-                    if ending is not None and self.phase == "ready":
-                        await self._say("bye", {"reason": ending[0], "retry_after_s": 0})
-                        await self.ws.close(1001, ending[0])
-                except (OSError, MemoryError) as exc:
-                    self._show("an answer is lost: {}".format(exc))
-                    # If the connection is whole, the flash is full.
-                    if self.phase == "ready" and self.ws.is_torn:
-                        self._broke(exc)
-                # The board restarts or changes its network; everything durable is in flash.
-                if ending is not None:
-                    self._end(Leave(1001, ending[0], 0))
-                    # Otherwise a new network would count this connection before it ends.
-                    self.phase = "down"
-                    ending[1](self)
-                    self._calls.then = None
-                self._work.pop(0)
+
+    async def _carry(self, id, call, durable, began, until):
+        method, params, idempotent = call
+        if began and not idempotent:
+            result = refusal("outcome_unknown", "the board lost its power while it ran " + method[:40])
+        else:
+            result = await self._calls.answer(id, method, params, idempotent, until)
+        ending = self._calls.then
+        try:
+            try:
+                await self._answer(id, result, durable)
+            except MemoryError:
+                # What the call began may have taken it.
+                self._calls.runner.make_room()
+                await self._answer(id, result, durable)
+            if ending is not None and self.phase == "ready":
+                await self._say("bye", {"reason": ending[0], "retry_after_s": 0})
+                await self.ws.close(1001, ending[0])
+        except (OSError, MemoryError) as exc:
+            self._show("an answer is lost: {}".format(exc))
+            # If the connection is whole, the flash is full.
+            if self.phase == "ready" and self.ws.is_torn:
+                self._broke(exc)
+        # The board restarts or changes its network; everything durable is in flash.
+        if ending is not None:
+            self._end(Leave(1001, ending[0], 0))
+            # Otherwise a new network would count this connection before it ends.
+            self.phase = "down"
+            ending[1](self)
+            self._calls.then = None
 
     async def _answer(self, id, result, durable):
         most = outbox.MAX_MESSAGE if durable else 16384

@@ -70,4 +70,6 @@ def reason(exc):
         return text.getvalue().strip()[-_MAX_REASON:]
     except BaseException:
         # There is no memory for it, or a `__str__` of the program raises.
+        if isinstance(exc, MemoryError):
+            return "MemoryError: not enough memory"
         return type(exc).__name__

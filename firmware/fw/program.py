@@ -287,11 +287,18 @@ class Environment:
 
     def ours(self, name):
         """Load a module for programs: the memory that it takes is the board's, not this program's."""
-        at = self._memory is not None and name not in sys.modules and self._board.mem_alloc()
-        if name not in sys.modules and not self._runner.has_room(_MODULE_BYTES):
-            # Stop before the heap grows for it, which would cost the link.
+        is_new = name not in sys.modules
+        at = is_new and self._memory is not None and self._board.mem_alloc()
+        module = None
+        try:
+            if not is_new or self._runner.has_room(_MODULE_BYTES):
+                module = __import__(name)
+        except MemoryError:
+            pass
+        if module is None or (is_new and not self._runner.has_room(_MODULE_BYTES)):
+            # Stop before the heap grows for it, or for what the link does next, which would cost the link.
+            sys.modules.pop(name, None)
             raise Squeezed("no room to read in " + name)
-        module = __import__(name)
         if at:
             self._memory += max(0, self._board.mem_alloc() - at)
         return module

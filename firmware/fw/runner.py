@@ -27,7 +27,6 @@ _TICK_MS = const(100)
 _DOOMED_MS = const(500)
 # A program that ended for the board's memory waits this long for room; twice as long each time in a row.
 ROOM_S = 10
-_MOST_DOUBLED = const(5)
 # The memory that the code of boot_programs.mark takes.
 _MARK_BYTES = const(5_120)
 
@@ -87,6 +86,8 @@ class Runner:
             module = "boot_programs"
         elif name in ("stop", "remove", "list", "pause", "close", "restart"):
             module = "endings"
+        elif name == "squeeze":
+            module = "growth"
         return bound(getattr(__import__(module), name), self)
 
     def states(self):
@@ -204,7 +205,7 @@ class Runner:
                 return
             await self._halt(program)
             if kind == "squeezed":
-                self._squeeze(program)
+                self.squeeze(program)
                 return
             program.state = kind
             if kind != "trapped":
@@ -225,17 +226,6 @@ class Runner:
             self._log("error", "%s crashed %d times in a row: it stays stopped" % (program.name, self.MAX_CRASHES))
             self._never_again(program.name)
 
-    def _squeeze(self, program):
-        """Start a program again when there is room: it was ended for the board's memory, which is not its own crash."""
-        if self.board.now_ms() - program.started_ms >= _HEALTHY_MS:
-            program.squeezes = 0
-        wait_s = ROOM_S * (1 << min(program.squeezes, _MOST_DOUBLED))
-        program.squeezes += 1
-        program.state = "waiting"
-        program.error = "the board's memory was short (%s): it starts again when there is room" % program.error
-        self._event("app.exit", {"app": program.name, "kind": "memory"})
-        program.restart = asyncio.create_task(self._again(program, 500 << program.crashes, wait_s))
-
     async def _again(self, program, wait_ms, room_s=0):
         """Start it after `wait_ms`; with `room_s`, once there is room for it and for calls, looked for so often."""
         await asyncio.sleep_ms(wait_ms)
@@ -252,7 +242,7 @@ class Runner:
                 self._log("error", "%s cannot start again: %s" % (program.name, exc))
                 # Mostly there is no memory: it is tried again.
                 if getattr(exc, "code", "failed") == "failed":
-                    self._squeeze(program)
+                    self.squeeze(program)
                 return
             if program.times is not None:
                 program.times.began_ms = self.board.now_ms()
@@ -304,7 +294,8 @@ class Runner:
         env.close()
         program.space.clear()
         program.env = program.main = program.space = None
-        gc.collect()
+        # What follows, as a note of the crash, needs the room of what the program read in.
+        self.make_room()
 
     def _tasks_of(self, program):
         tasks = program.env.running_tasks()
@@ -329,29 +320,36 @@ class Runner:
 
     async def _keep_ticking(self):
         while True:
-            self.beat = now = ticks_ms()
-            self.board.watchdog()
-            # An update may take it for a while.
-            if self.board.has_grown() and not self.paused:
-                __import__("growth").give_back(self)
-            if self._marks and self.board.now_ms() >= 1000 * self._marks[-1] and self.has_room(_MARK_BYTES):
-                self.mark(self._marks.pop())
-            if ticks_diff(now, self._collected) >= COLLECT_MS:
-                self._collected = now
+            try:
+                self._look()
+            except MemoryError:
+                # Without this task nobody would end the program that took it, nor feed the watchdog.
                 self.make_room()
-                self.events = min(EVENTS, self.events + _MORE_EVENTS)
-                for program in self._programs.values():
-                    if program.env is not None:
-                        program.env.grown //= 2
-            for program in list(self._programs.values()):
-                if program.env is not None:
-                    program.env.refill()
-                self._apply(program)
-                if program.doomed_ms is not None and ticks_diff(now, program.doomed_ms) > _DOOMED_MS:
-                    self._judge(program)
-                if program.times is not None:
-                    program.times.tick(self, program)
             await asyncio.sleep_ms(_TICK_MS)
+
+    def _look(self):
+        self.beat = now = ticks_ms()
+        self.board.watchdog()
+        # An update may take it for a while.
+        if self.board.has_grown() and not self.paused:
+            __import__("growth").give_back(self)
+        if self._marks and self.board.now_ms() >= 1000 * self._marks[-1] and self.has_room(_MARK_BYTES):
+            self.mark(self._marks.pop())
+        if ticks_diff(now, self._collected) >= COLLECT_MS:
+            self._collected = now
+            self.make_room()
+            self.events = min(EVENTS, self.events + _MORE_EVENTS)
+            for program in self._programs.values():
+                if program.env is not None:
+                    program.env.grown //= 2
+        for program in list(self._programs.values()):
+            if program.env is not None:
+                program.env.refill()
+            self._apply(program)
+            if program.doomed_ms is not None and ticks_diff(now, program.doomed_ms) > _DOOMED_MS:
+                self._judge(program)
+            if program.times is not None:
+                program.times.tick(self, program)
 
     def _judge(self, program):
         """Judge a program that was asked half a second ago to give memory back."""
@@ -378,16 +376,19 @@ class Runner:
         return self.board.memory_short()
 
     def _task_failed(self, loop, context):
-        """Report a task of a program that raised and is not awaited."""
+        """Report a task that raised and is not awaited. What this raises ends asyncio, and with it the firmware."""
         task = context.get("future")
-        for program in self._programs.values():
-            if program.env is not None and task in program.env._tasks:
-                self.failed(program.name, context["exception"])
-                return
-        if self._others_handler is not None:
-            self._others_handler(loop, context)
-        else:
-            self._log("error", reason(context["exception"]))
+        try:
+            for program in self._programs.values():
+                if program.env is not None and task in program.env._tasks:
+                    self.failed(program.name, context["exception"])
+                    return
+            if self._others_handler is not None:
+                self._others_handler(loop, context)
+            else:
+                self._log("error", reason(context["exception"]))
+        except MemoryError:
+            self.make_room()
 
     def _tell_crash(self, program, alive):
         if program.is_told:

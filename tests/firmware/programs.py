@@ -36,15 +36,19 @@ def image(folder: Path, name: str, source: str) -> bytes:
 
 async def install(device: DeviceLink, name: str, data: bytes, heap: int = 8192, **more: Value) -> None:
     """Install a program; `more` are fields of `apps.begin`."""
+    for method, params in steps_of(name, data, heap, **more).items():
+        result = await device.calls.call(method, params, idempotent=method != "apps.commit", timeout_s=20)
+        assert result.ok, result
+
+
+def steps_of(name: str, data: bytes, heap: int, **more: Value) -> dict[str, ValueMap]:
+    """The calls of an install, in their order."""
     about: ValueMap = {"name": name, "kind": "py", "size": len(data), "sha256": hashlib.sha256(data).digest()}
-    steps: dict[str, ValueMap] = {
+    return {
         "apps.begin": {**about, "heap": heap, "autostart": True, **more},
         "apps.write": {"offset": 0, "data": data},
         "apps.commit": {},
     }
-    for method, params in steps.items():
-        result = await device.calls.call(method, params, idempotent=method != "apps.commit", timeout_s=20)
-        assert result.ok, result
 
 
 async def called(device: DeviceLink, method: str) -> dict[str, Any]:

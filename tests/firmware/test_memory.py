@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 from tests.firmware.conftest import SMALL, Firmware, Plane, linked, provisioned
-from tests.firmware.programs import called, image, install
+from tests.firmware.programs import called, image, install, steps_of
 
-from microclaw.events import DeviceEvent, DeviceLog
+from microclaw.events import Alarm, DeviceEvent, DeviceLeft, DeviceLog
 from microclaw.hardware.boards.reader import load_board
 from microclaw.programs.building import fit_claim
 from microclaw.programs.builds.cache import BuildCache
@@ -59,6 +59,15 @@ while True:
             client.check_msg()
             client.publish("lamp/state", "on")
             time.sleep(1)
+    except OSError as error:
+        print("away:", error)
+    time.sleep(0.2)
+"""
+REQUESTS = """import requests
+import time
+while True:
+    try:
+        print(requests.get("http://api.invalid/").status_code)
     except OSError as error:
         print("away:", error)
     time.sleep(0.2)
@@ -118,3 +127,22 @@ async def test_a_classic_esp32_has_room_for_one_mqtt_program(plane: Plane, small
         assert line.text.startswith("away: ")
         [row] = (await called(device, "apps.list"))["apps"]
         assert (row["state"], row.get("error")) == ("running", None)
+
+
+@pytest.mark.parametrize("heap", ["99K", "102K", "105K"])
+async def test_a_program_that_does_not_fit_leaves_no_call_without_an_answer(
+    plane: Plane, small: Firmware, tmp_path: Path, heap: str
+) -> None:
+    small.words = (str(SMALL), "-X", f"heapsize={heap}")
+    made = await build(REQUESTS, "app", board=load_board("esp32-devkitc-v4"), cache=BuildCache(tmp_path / "cache"))
+    async with linked(plane, small) as device:
+        steps = steps_of("ask", made.code, heap=fit_claim(made, DEFAULT_HEAP_BYTES), hosts=list(made.network.hosts))
+        for method, params in steps.items():
+            result = await device.calls.call(method, params, idempotent=method != "apps.commit", timeout_s=20)
+            assert result.ok or "memory" in str(result.error)
+        # One that was taken all the same can be stopped, and then there is room.
+        await device.calls.call("apps.stop", {"name": "ask"}, idempotent=True, timeout_s=20)
+        assert (await called(device, "device.info"))["heap_free"] > 0
+        assert not [one for one in plane.published if isinstance(one, DeviceLeft)]
+    alarms = [one for one in plane.published if isinstance(one, Alarm)]
+    assert not [one for one in alarms if "memory" not in one.text]
