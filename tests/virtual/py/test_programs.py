@@ -14,6 +14,7 @@ from tests.virtual.py.conftest import PyBench
 from microclaw.hardware.firmware_folder import firmware_folder
 from microclaw.virtual.clock import Clock
 from microclaw.virtual.py.chip import ChipTime, Json, PythonChip
+from microclaw.virtual.py.error_numbers import with_chip_numbers
 from microclaw.virtual.py.programs import CallRefused
 from microclaw.virtual.py.vm import image_engine, load_image
 
@@ -125,6 +126,11 @@ OF_AN_ESP32 = {
     **{"ECONNREFUSED": 111, "EADDRINUSE": 112, "ECONNABORTED": 113, "ETIMEDOUT": 116, "EHOSTUNREACH": 118},
     **{"EINPROGRESS": 119, "EALREADY": 120, "ENOTCONN": 128},
 }
+
+
+def test_an_image_with_another_table_of_errors_is_refused() -> None:
+    with pytest.raises(ValueError, match="0 tables of error numbers"):
+        with_chip_numbers(b"another image")
 
 
 def test_errors_have_the_numbers_of_an_esp32(bench: PyBench) -> None:

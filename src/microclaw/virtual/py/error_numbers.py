@@ -51,6 +51,7 @@ _OF_FILES: Final[Mapping[Errno, int]] = {
 }
 """The chip's numbers of errors that have no name in the module."""
 _EIO: Final = 5
+_TABLES: Final = 2
 
 
 def chip_number(error: Errno) -> int:
@@ -66,10 +67,14 @@ def with_chip_numbers(image: bytes) -> bytes:
     """Return MicroPython's image with the chip's numbers in its module errno.
 
     It has two tables of all names: errorcode's with a number before each name, and the module's with one behind it.
+    Raises ValueError if it has not: its programs would get other numbers than on a chip.
     """
     numbers = [_small_int(own) for own, _ in _NAMES.values()]
     table = re.compile(b"(....)".join(map(re.escape, numbers)), re.DOTALL)
-    return table.sub(_with_chip_numbers, image)
+    changed, count = table.subn(_with_chip_numbers, image)
+    if count != _TABLES:
+        raise ValueError(f"MicroPython's image has {count} tables of error numbers, not {_TABLES}")
+    return changed
 
 
 def _with_chip_numbers(table: re.Match[bytes]) -> bytes:
