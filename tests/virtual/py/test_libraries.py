@@ -9,6 +9,7 @@ import json
 import socket
 import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
@@ -334,6 +335,63 @@ def test_messages_go_both_ways(name: str, bench: PyBench, broker: Broker) -> Non
     listener.client.publish("lamp/state", b"", 1, retain=True)
     listener.client.disconnect()
     listener.client.loop_stop()
+
+
+FORGETFUL = """
+from umqtt.robust import MQTTClient
+
+class Client(MQTTClient):
+    DELAY = 0
+    DEBUG = True
+
+def take(topic, message):
+    client.subscribe("more")
+
+client = Client("lamp", "server.example", PORT)
+client.set_callback(take)
+client.connect()
+client.subscribe("one")
+client.subscribe("two")
+print("asked")
+client.publish("lamp", "on", qos=1)
+print("END")
+"""
+
+
+def forget(listener: socket.socket) -> list[bytes]:
+    """Be a broker that breaks off at a message, then refuses `one`; return the topics of the second connection."""
+    listener.settimeout(30)
+    topics: list[bytes] = []
+    for is_first in (True, False):
+        connection, _ = listener.accept()
+        connection.settimeout(30)
+        with connection:
+            topics.clear()
+            while kind := connection.recv(1):
+                body = connection.recv(connection.recv(1)[0], socket.MSG_WAITALL)
+                if kind == b"\x10":
+                    connection.sendall(b"\x20\x02\0\0")
+                elif kind == b"\x82":
+                    topics.append(body[4:-1])
+                    is_refused = not is_first and topics[-1] == b"one"
+                    message = b"\x30\x05\0\x01aon" if is_refused else b""
+                    connection.sendall(message + b"\x90\x03" + body[:2] + (b"\x80" if is_refused else b"\0"))
+                elif is_first:
+                    break
+                else:
+                    connection.sendall(b"\x40\x02" + body[-4:-2])
+    return topics
+
+
+def test_a_topic_that_is_refused_after_a_reconnect_is_told_and_the_others_are_asked(bench: PyBench) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener, ThreadPoolExecutor() as pool:
+        topics = pool.submit(forget, listener)
+        install(bench, FORGETFUL.replace("PORT", str(listener.getsockname()[1])))
+        assert bench.wait_for(lambda: "END" in bench.lines("app")), bench.lines("app")
+        bench.machine.close()
+        assert sorted(topics.result()) == [b"more", b"one", b"two"]
+    assert bench.lines("app")[0] == "asked"
+    assert bench.lines("app")[-2:] == ["mqtt reconnect: MQTTException(128,)", "END"]
 
 
 def test_a_client_connects_again_and_hears_its_topics_when_its_broker_comes_back(

@@ -36,13 +36,20 @@ class MQTTClient(simple.MQTTClient):
             try:
                 is_known = super().connect(False)
                 if not is_known and self._topics:
-                    for topic, qos in self._topics.items():
-                        super().subscribe(topic, qos)
+                    self._subscribe_again()
                 return is_known
             except OSError as exc:
                 self.log(True, exc)
                 attempts += 1
                 self.delay(attempts)
+
+    def _subscribe_again(self):
+        # The callback may subscribe to more meanwhile.
+        for topic, qos in list(self._topics.items()):
+            try:
+                super().subscribe(topic, qos)
+            except simple.MQTTException as exc:
+                self.log(True, exc)
 
     def publish(self, topic, msg, retain=False, qos=0):
         while True:
