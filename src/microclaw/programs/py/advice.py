@@ -7,7 +7,8 @@ import re
 from typing import Final
 
 from microclaw.hardware.boards.micropython.stock import stock_image
-from microclaw.programs.py.callgraph import PyCallGraph, run_by
+from microclaw.programs.py.callgraph import PyCallGraph
+from microclaw.programs.py.nodes import run_by
 from microclaw.programs.py.source import Findings
 from microclaw.programs.py.waits import Waits
 

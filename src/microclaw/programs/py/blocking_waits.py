@@ -13,8 +13,9 @@ from typing import Final, TypeAlias
 
 from msgspec import Struct
 
-from microclaw.programs.py.callgraph import Callable, Class, Loop, decorators_of, run_by
+from microclaw.programs.py.callgraph import Callable, Class
 from microclaw.programs.py.loops import polls
+from microclaw.programs.py.nodes import Loop, decorators_of, run_by
 from microclaw.programs.py.plans import UNITS_US, constant_number
 from microclaw.programs.py.py_image import COPY_END
 from microclaw.programs.py.scopes import Comprehension, Function

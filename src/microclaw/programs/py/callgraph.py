@@ -6,19 +6,18 @@ Sound rather than sharp: where it cannot tell, a call may reach every function t
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from operator import attrgetter
-from types import UnionType
-from typing import Final, TypeAlias
+from typing import Final
 
 from msgspec import Struct, field
 
+from microclaw.programs.py.nodes import contains, decorators_of, is_none, run_by
 from microclaw.programs.py.scopes import Binding, Function, Scope, Scopes
 
 BUILTIN: Final = "builtins"
 _SLEEPS: Final = ("time.sleep", "time.sleep_ms", "time.sleep_us", "microclaw.sleep")
 WAITING_ORIGINS: Final = frozenset({*_SLEEPS, "asyncio.run", "socket.getaddrinfo", "microclaw.fetch"})
-Loop: TypeAlias = ast.While | ast.For | ast.AsyncFor
 _PLAIN_DECORATORS: Final = frozenset({"builtins.staticmethod", "builtins.classmethod", "micropython.bytecode"})
 _COMPILED: Final = frozenset({"micropython.native", "micropython.viper"})
 # Assignments from name to name that are followed.
@@ -418,55 +417,6 @@ class PyCallGraph:
                 return not isinstance(value, _DATA)
 
 
-def run_by(node: Function | Loop) -> Iterator[ast.AST]:
-    """Yield what runs when a function, or a loop's body, runs: not what its nested functions do."""
-    if isinstance(node, ast.Lambda):
-        waiting: list[ast.AST] = [node.body]
-    else:
-        waiting = [*node.body]
-    while waiting:
-        inner = waiting.pop()
-        yield inner
-        if isinstance(inner, Function):
-            waiting += decorators_of(inner)
-            waiting += inner.args.defaults
-            waiting += filter(None, inner.args.kw_defaults)
-        else:
-            waiting += ast.iter_child_nodes(inner)
-
-
-def decorators_of(function: Function) -> list[ast.expr]:
-    """Return the decorators of a function; a lambda has none."""
-    if isinstance(function, ast.Lambda):
-        return []
-    return function.decorator_list
-
-
-def call_values(call: ast.Call) -> list[ast.expr]:
-    """Return the values of a call's arguments, also of those with a name."""
-    return [*call.args, *(keyword.value for keyword in call.keywords)]
-
-
-def named_values(call: ast.Call, name: str) -> list[ast.expr]:
-    """Return the values of a call's arguments of this name."""
-    return [keyword.value for keyword in call.keywords if keyword.arg == name]
-
-
-def contains(nodes: Iterable[ast.AST], kinds: type | tuple[type, ...] | UnionType) -> bool:
-    """Return True if a node is of one of these kinds."""
-    return any(isinstance(node, kinds) for node in nodes)
-
-
-def constant_integers(nodes: Iterable[ast.expr]) -> list[int] | None:
-    """Return the whole numbers that these constants are, or None if one of the nodes is anything else."""
-    numbers = []
-    for node in nodes:
-        if not isinstance(node, ast.Constant) or not isinstance(node.value, int):
-            return None
-        numbers.append(node.value)
-    return numbers
-
-
 def _first_arg(function: Callable) -> ast.arg | None:
     """Return the parameter that gets the object."""
     for decorator in decorators_of(function.node):
@@ -474,7 +424,3 @@ def _first_arg(function: Callable) -> ast.arg | None:
             return None
     args = function.node.args
     return next(iter((*args.posonlyargs, *args.args)), None)
-
-
-def is_none(value: ast.expr | None) -> bool:
-    return isinstance(value, ast.Constant) and value.value is None

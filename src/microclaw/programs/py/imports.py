@@ -12,8 +12,9 @@ from typing import Final
 
 from microclaw.hardware.boards.micropython.stock import stock_image
 from microclaw.hardware.boards.profile import BoardProfile
-from microclaw.programs.py.callgraph import PyCallGraph, is_none, run_by
+from microclaw.programs.py.callgraph import PyCallGraph
 from microclaw.programs.py.drivers import driver_modules
+from microclaw.programs.py.nodes import is_none, run_by
 from microclaw.programs.py.scopes import IMPORT_ERRORS, Binding, canonical
 from microclaw.programs.py.source import MAX_FINDINGS, Findings
 from microclaw.programs.py.source_files import BOOT, DROPPED_MODULES, MAIN

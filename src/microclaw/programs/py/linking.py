@@ -11,7 +11,7 @@ from typing import Final
 
 from msgspec import Struct
 
-from microclaw.programs.py.callgraph import is_none
+from microclaw.programs.py.nodes import is_none
 from microclaw.programs.py.scopes import IMPORT_ERRORS, Binding, Comprehension
 from microclaw.programs.py.source import Findings
 from microclaw.programs.py.source_files import absolute_module, wanted_modules

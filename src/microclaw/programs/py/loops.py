@@ -7,7 +7,8 @@ from collections.abc import Iterable
 from typing import Final
 
 from microclaw.hardware.boards.micropython.stock import stock_image
-from microclaw.programs.py.callgraph import Loop, PyCallGraph, constant_integers, contains, run_by
+from microclaw.programs.py.callgraph import PyCallGraph
+from microclaw.programs.py.nodes import Loop, constant_integers, contains, run_by
 
 # Rounds that need no guard.
 SHORT_LOOP: Final = 64

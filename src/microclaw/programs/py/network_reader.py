@@ -24,8 +24,9 @@ from microclaw.programs.host_texts import (
     is_placeholder,
     is_port,
 )
-from microclaw.programs.py.callgraph import PyCallGraph, named_values
+from microclaw.programs.py.callgraph import PyCallGraph
 from microclaw.programs.py.drivers import board_module
+from microclaw.programs.py.nodes import named_values
 from microclaw.programs.py.reached_calls import reached_calls
 from microclaw.programs.py.scopes import Binding
 from microclaw.programs.py.source import Findings

@@ -12,7 +12,8 @@ from microclaw.errors import PinRefused
 from microclaw.hardware.boards.micropython.stock import PinArgument, PinRole, stock_image
 from microclaw.hardware.boards.pins import cautions, check_pin, offer_boards
 from microclaw.hardware.boards.profile import BoardProfile, PinUse
-from microclaw.programs.py.callgraph import PyCallGraph, constant_integers, contains, is_none
+from microclaw.programs.py.callgraph import PyCallGraph
+from microclaw.programs.py.nodes import constant_integers, contains, is_none
 from microclaw.programs.py.py_image import PinClaim
 from microclaw.programs.py.scopes import Binding
 from microclaw.programs.py.source import Findings

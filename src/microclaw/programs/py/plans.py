@@ -8,7 +8,8 @@ from typing import Final, Literal, TypeAlias
 
 from msgspec import Struct
 
-from microclaw.programs.py.callgraph import PyCallGraph, call_values, named_values
+from microclaw.programs.py.callgraph import PyCallGraph
+from microclaw.programs.py.nodes import call_values, named_values
 from microclaw.programs.py.scopes import Function
 from microclaw.programs.py.socket_waits import SocketCalls
 from microclaw.programs.py.source import Findings

@@ -7,16 +7,8 @@ from typing import Final
 
 from microclaw.hardware.boards.micropython.stock import stock_image
 from microclaw.programs.py.blocking_waits import LIMIT_US, TooLong, cannot_be_coroutine
-from microclaw.programs.py.callgraph import (
-    WAITING_ORIGINS,
-    Callable,
-    Class,
-    PyCallGraph,
-    call_values,
-    decorators_of,
-    named_values,
-    run_by,
-)
+from microclaw.programs.py.callgraph import WAITING_ORIGINS, Callable, Class, PyCallGraph
+from microclaw.programs.py.nodes import call_values, decorators_of, named_values, run_by
 from microclaw.programs.py.plans import LibraryCalls
 from microclaw.programs.py.source import Findings, node_line
 from microclaw.programs.py.waits import Waits

@@ -10,8 +10,9 @@ from collections.abc import Sequence
 from typing import Any, Final, TypeVar
 
 from microclaw.hardware.boards.micropython.stock import stock_image
-from microclaw.programs.py.callgraph import Callable, Loop
+from microclaw.programs.py.callgraph import Callable
 from microclaw.programs.py.formats import as_format_call
+from microclaw.programs.py.nodes import Loop
 from microclaw.programs.py.plans import RENAMED, CallPlan
 from microclaw.programs.py.scopes import IMPORT_ERRORS, Comprehension, Function, canonical
 from microclaw.programs.py.source_files import DROPPED_MODULES

@@ -11,7 +11,8 @@ from collections.abc import Sequence
 from functools import cached_property
 from typing import Final
 
-from microclaw.programs.py.callgraph import PyCallGraph, is_none
+from microclaw.programs.py.callgraph import PyCallGraph
+from microclaw.programs.py.nodes import is_none
 from microclaw.programs.py.scopes import Binding, canonical
 
 _SOCKET: Final = "socket"

@@ -6,7 +6,8 @@ import ast
 from typing import Final
 
 from microclaw.hardware.boards.micropython.stock import stock_image
-from microclaw.programs.py.callgraph import PyCallGraph, contains, decorators_of, run_by
+from microclaw.programs.py.callgraph import PyCallGraph
+from microclaw.programs.py.nodes import contains, decorators_of, run_by
 from microclaw.programs.py.scopes import Function
 from microclaw.programs.py.source import Findings
 

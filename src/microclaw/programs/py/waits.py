@@ -12,16 +12,9 @@ from collections.abc import Iterable
 from functools import cached_property
 from typing import Final
 
-from microclaw.programs.py.callgraph import (
-    WAITING_ORIGINS,
-    Callable,
-    Class,
-    Loop,
-    PyCallGraph,
-    contains,
-    run_by,
-)
+from microclaw.programs.py.callgraph import WAITING_ORIGINS, Callable, Class, PyCallGraph
 from microclaw.programs.py.loops import is_short, only_computes, only_keeps_alive, polls
+from microclaw.programs.py.nodes import Loop, contains, run_by
 from microclaw.programs.py.plans import TAKES_COROUTINES, CallPlan, LibraryCalls
 from microclaw.programs.py.scopes import Comprehension
 from microclaw.programs.py.source import Findings
