@@ -73,7 +73,7 @@ while True:
     time.sleep(0.2)
 """
 CLASSIC_HEAP = "101K"  # with the link as much is free as MicroPython's own heap has on an emulated classic ESP32
-KEPT_FREE = 77_000  # measured 77,088; by some hundred bytes another machine differs
+KEPT_FREE = 76_600  # measured 77,088; by some hundred bytes another machine, or a loaded one, differs
 
 
 @pytest.fixture
