@@ -1,5 +1,6 @@
 """Ways to write a host that lead where no program may go: the board, the firmware and the host refuse each of them."""
 
+import socket
 from typing import Final
 
 LOOPBACK: Final = (
@@ -14,3 +15,14 @@ NO_NAMES: Final = (
     *("１27.0.0.1", "127。0。0。1", "ⓛocalhost", "x" * 300),
 )
 FORMS: Final = LOOPBACK + EVERYBODY + NO_NAMES
+
+
+def own_address() -> str | None:
+    """The address by which others reach this computer; None if it has only its loopback."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        try:
+            # Nothing is sent: it only chooses the own address.
+            probe.connect(("198.51.100.7", 9))
+        except OSError:
+            return None
+        return str(probe.getsockname()[0])

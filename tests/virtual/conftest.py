@@ -23,6 +23,7 @@ from microclaw.virtual.board import Board
 from microclaw.virtual.clock import Clock
 from microclaw.virtual.firmware.program_runners import ProgramRunners
 from microclaw.virtual.machine import VirtualMachine
+from microclaw.virtual.network.reach import Connect
 from microclaw.virtual.py.programs import HANG_S, Programs
 from microclaw.virtual.runtime.app import App
 from microclaw.virtual.virtual_clock import VirtualClock
@@ -66,7 +67,7 @@ class Bench:
         *,
         cache: Path | None = None,
         nodes: frozenset[str] = frozenset(),
-        has_network: bool = False,
+        connect: Connect | None = None,
         hang_s: float = HANG_S,
     ) -> None:
         profile = load_board("virtual")
@@ -74,7 +75,7 @@ class Bench:
         self.folder = folder
         self.board = Board(replace(profile, firmware=firmware), clock or VirtualClock(), storage_dir=folder / "storage")
         self.programs = Programs(self.board, folder / "py", cache, hang_s=hang_s)
-        self.runners = ProgramRunners(self.board, self.programs, has_network=has_network)
+        self.runners = ProgramRunners(self.board, self.programs, connect=connect)
         self.machine = VirtualMachine(self.runners)
         self.machine.start()
 

@@ -29,6 +29,7 @@ from microclaw.virtual.board import Board
 from microclaw.virtual.clock import Clock
 from microclaw.virtual.firmware.program_runners import ProgramRunners
 from microclaw.virtual.machine import VirtualMachine
+from microclaw.virtual.network.reach import Reach
 from microclaw.virtual.network.real import HOST_PORTS, RealNetwork
 from microclaw.virtual.ports.control import ControlServer
 from microclaw.virtual.ports.serial import SerialConsole
@@ -103,10 +104,12 @@ class BoardProcess:
         board = Board(profile, _CLOCKS[options.clock](), name=options.name, storage_dir=flash / "storage")
         if options.wiring is not None:
             board.parts.wire(_read_wiring_file(options.wiring, profile))
+        connect = None
         if options.network:
             board.network = RealNetwork(board.print_line, options.host_ports)
+            connect = Reach(options.host_ports).connect
         programs = Programs(board, flash / "py", options.cache)
-        self._runners = ProgramRunners(board, programs, has_network=options.network)
+        self._runners = ProgramRunners(board, programs, connect=connect)
         self.machine = VirtualMachine(self._runners)
         self._add_wasmachine(wasmachine)
         self._add_serial(serial)

@@ -32,7 +32,7 @@ int main(void) { api_register_resource_handler("web", on_page); }
 
 @pytest.fixture
 def bench(make_bench: MakeBench) -> NetBench:
-    return make_bench(VirtualClock(), has_network=False)
+    return make_bench(VirtualClock(), connect=None)
 
 
 def answer_with(bench: NetBench, *lines: CannedLine) -> None:

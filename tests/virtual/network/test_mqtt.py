@@ -109,10 +109,13 @@ async def test_refusal_is_an_error_with_its_code_and_a_killed_program_leaves_its
 
 
 async def test_without_a_network_it_is_tried_and_told_at_growing_intervals(make_bench: MakeBench) -> None:
-    bench = make_bench(VirtualClock(), has_network=False)
-    await bench.run(program(1883))
+    bench = make_bench(VirtualClock(), connect=None)
+    await bench.run(program(1883).replace("127.0.0.1", "broker.example.org"))
     bench.advance(30_000)
     log = [(record.t_ms, record.text) for record in bench.board.log().records]
-    assert len([text for _, text in log if "127.0.0.1:1883 was not tried: this board has no network" in text]) == 1
+    assert (
+        len([text for _, text in log if "broker.example.org:1883 was not tried: this board has no network" in text])
+        == 1
+    )
     assert [text for _, text in log].count("error 1 8001 0") == 6
     assert [round(t / 1000) for t, text in log if text.startswith("event 7")] == [0, 1, 3, 7, 15, 25]

@@ -8,7 +8,7 @@ from functools import partial
 from pathlib import Path
 
 import pytest
-from tests.network_forms import FORMS
+from tests.network_forms import FORMS, own_address
 from tests.virtual.py.conftest import PyBench
 
 from microclaw.host.config.settings import GatewaySettings, HostSettings, Settings
@@ -93,13 +93,9 @@ def test_a_board_is_given_the_ports_of_its_host_as_they_are_configured(tmp_path:
 
 
 def test_the_ports_of_the_host_on_this_computer_are_refused_before_anything_can_be_sent(bench: PyBench) -> None:
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-        try:
-            # Nothing is sent: it only chooses the own address.
-            probe.connect(("198.51.100.7", 9))
-        except OSError:
-            pytest.skip("this computer has no address but its loopback")
-        own = probe.getsockname()[0]
+    own = own_address()
+    if own is None:
+        pytest.skip("this computer has no address but its loopback")
     with socket.create_server((own, 0)) as listener, socket.create_server((own, 0)) as other:
         network = RealNetwork(bench.board.print_line, [listener.getsockname()[1]])
         with pytest.raises(OSError, match="the host's own"):

@@ -32,6 +32,7 @@ from microclaw.virtual.firmware.receiver import (
     url_value,
 )
 from microclaw.virtual.network.canned import CannedNetwork
+from microclaw.virtual.network.reach import Connect
 from microclaw.virtual.nodes.ledc import Ledc
 from microclaw.virtual.runtime.app import App
 from microclaw.virtual.runtime.firmware_boot import FirmwareBoot
@@ -83,15 +84,17 @@ class _PageRequest(Struct, frozen=True):
 class AppManager:
     """One boot of the manager: its parser's state, its apps and its queue die with it.
 
-    `has_network`: its apps reach others. `on_trouble` is called in an app's thread when it trapped or exited, and when
-    its main is over; `on_uninstalled` with the name.
+    `connect` is how its apps reach others, if they may. `on_trouble` is called in an app's thread when it trapped or
+    exited, and when its main is over; `on_uninstalled` with the name.
     """
 
-    def __init__(self, board: Board, send: Callable[[MessageType, bytes], None], *, has_network: bool = False) -> None:
+    def __init__(
+        self, board: Board, send: Callable[[MessageType, bytes], None], *, connect: Connect | None = None
+    ) -> None:
         firmware = board.profile.firmware
         self.board = board
         self._generation = Generation(firmware.attribute_generation)
-        self._boot = FirmwareBoot(board, Ledc(board), self._generation, has_network)
+        self._boot = FirmwareBoot(board, Ledc(board), self._generation, connect)
         self.on_trouble: Callable[[App], None] = lambda _: None
         self.on_uninstalled: Callable[[str], None] = lambda _: None
         self._max_apps = firmware.max_apps

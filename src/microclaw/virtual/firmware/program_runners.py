@@ -7,6 +7,7 @@ from typing import Final
 
 from microclaw.virtual.board import Board
 from microclaw.virtual.firmware.app_manager import AppManager
+from microclaw.virtual.network.reach import Connect
 from microclaw.virtual.py.programs import Programs
 from microclaw.wire.wasmachine.frame import MessageType
 
@@ -17,14 +18,14 @@ FREE_HEAP_BYTES: Final = 280 * 1024
 class ProgramRunners:
     """`wasm` is the application manager of the present boot, `py` the programs of MicroPython.
 
-    `send` is how the manager answers over the WASMachine port.
+    `connect` is how C programs reach others, if they may; `send` is how the manager answers over the WASMachine port.
     """
 
-    def __init__(self, board: Board, py: Programs, *, has_network: bool = False) -> None:
+    def __init__(self, board: Board, py: Programs, *, connect: Connect | None = None) -> None:
         self.board = board
         self.py = py
         self.send: Callable[[MessageType, bytes], None] = lambda _type, _payload: None
-        self._has_network = has_network
+        self._connect = connect
         self.wasm = self._new_manager()
 
     def free_heap_bytes(self) -> int:
@@ -41,4 +42,4 @@ class ProgramRunners:
         self.wasm = self._new_manager()
 
     def _new_manager(self) -> AppManager:
-        return AppManager(self.board, lambda kind, payload: self.send(kind, payload), has_network=self._has_network)
+        return AppManager(self.board, lambda kind, payload: self.send(kind, payload), connect=self._connect)

@@ -22,7 +22,7 @@ class NetworkAccess:
     """The board's permission, its console and clock, and the app's queue of events and its time."""
 
     def __init__(self, boot: FirmwareBoot, name: str, events: EventQueue, time: ProgramTime) -> None:
-        self.is_allowed = boot.has_network
+        self.connect = boot.connect
         self.generation = boot.generation
         self.clock = boot.board.clock
         self.time = time
@@ -35,7 +35,7 @@ class NetworkAccess:
     def canned(self) -> CannedNetwork | None:
         """The network that answers in place of a real one; None if the board may use that."""
         network = self._board.network
-        if self.is_allowed or not isinstance(network, CannedNetwork):
+        if self.connect is not None or not isinstance(network, CannedNetwork):
             return None
         return network
 
@@ -44,11 +44,12 @@ class NetworkAccess:
         line = clean_text(text, one_line=True, limit=200)
         self._board.print_line(f"{self._name}: {protocol}: {line}")
 
-    def refuse(self, protocol: str, host: str) -> None:
+    def refuse(self, protocol: str, host: str, why: str | None = None) -> None:
         """Say, once for each host, that it is not tried."""
         if len(self._refused) < MAX_CLIENTS and f"{protocol} {host}" not in self._refused:
+            words = NO_NETWORK if why is None else f"was not tried: {why}"
             self._refused.add(f"{protocol} {host}")
-            self.say(protocol, f"{clean_text(host, one_line=True, limit=80)} {NO_NETWORK}")
+            self.say(protocol, f"{clean_text(host, one_line=True, limit=80)} {words}")
 
     def deliver(self, export: str, data: bytes, *leading: int) -> bool:
         """Queue a call of an export of the app; return False if its queue is full or closed."""

@@ -18,6 +18,7 @@ from microclaw.virtual.network.board_network import GONE, MAX_SOCKETS, READABLE,
 from microclaw.virtual.network.canned_hosts import CannedHosts
 from microclaw.virtual.network.connection import Connection, Peer, PipePeer
 from microclaw.virtual.network.mqtt_broker import BrokerPeer, Routes, Session
+from microclaw.virtual.network.reach import host_refusal
 from microclaw.virtual.network.traffic import Traffic
 from microclaw.wire.board_replies import TrafficRow
 from microclaw.wire.canned_lines import (
@@ -40,6 +41,7 @@ MAX_BACKLOG: Final = 5
 MAX_LINES: Final = 10_000
 ENOENT: Final = 2  # newlib's numbers, from here on
 EBADF: Final = 9
+EACCES: Final = 13
 ENFILE: Final = 23
 ECONNRESET: Final = 104
 ECONNREFUSED: Final = 111
@@ -256,7 +258,15 @@ class CannedNetwork:
             raise OSError(ECONNRESET, "the peer broke the connection off")
         return connection
 
-    # The firmware's own MQTT client, for C programs.
+    # The firmware's own HTTP and MQTT clients, for C programs.
+
+    def check_place(self, host: str, port: int) -> None:
+        """Raise OSError, and note it, for a host that no program may talk to, even if a line has it."""
+        why = host_refusal(host)
+        if why is not None:
+            with self._lock:
+                self._traffic.note("unknown", f"{host}:{port}")
+            raise OSError(EACCES, why)
 
     def join_broker(self, host: str, port: int, session: Session) -> CannedSession | None:
         """Connect to a broker; None if no line is for it. OSError if it is away."""

@@ -21,6 +21,7 @@ class CannedStream:
         self._network = network
         self._time = time
         self._timeout_ms = timeout_ms
+        network.check_place(host, port)
         self._handle = network.connect(network.look_up(host), port)
         try:
             network.is_open(self._handle)

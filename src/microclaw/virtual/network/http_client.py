@@ -17,7 +17,7 @@ from urllib.parse import urljoin, urlsplit
 
 from microclaw.addresses import DEFAULT_PORTS
 from microclaw.virtual.network.access import NetworkAccess
-from microclaw.virtual.network.canned import ECONNREFUSED
+from microclaw.virtual.network.canned import EACCES, ECONNREFUSED
 from microclaw.virtual.network.canned_stream import CannedStream
 
 FAIL: Final = -1
@@ -225,23 +225,30 @@ class HttpClient:
         if scheme == "https" and not self.cert_pem and not self.uses_known_authorities:
             self._access.say("http", "https needs cert_pem, use_global_ca_store or crt_bundle_attach")
             raise HttpFailed(CONNECT)
-        if not self._access.is_allowed:
+        connect = self._access.connect
+        if connect is None:
             return self._connect_canned(host, port)
-        timeout_s = (self.timeout_ms or DEFAULT_TIMEOUT_MS) / 1000
+        made = http.client.HTTPConnection(host, port)
+        if scheme == "https":
+            made = http.client.HTTPSConnection(host, port)
+        # Without this it would connect again by itself, to an address that nobody has checked.
+        made.auto_open = 0
+        self._connection = made
         try:
-            made = http.client.HTTPConnection(host, port, timeout=timeout_s)
+            made.sock = connect(host, port, (self.timeout_ms or DEFAULT_TIMEOUT_MS) / 1000)
             if scheme == "https":
-                context = ssl.create_default_context(cadata=self.cert_pem or None)
-                context.check_hostname = self.checks_name
-                made = http.client.HTTPSConnection(host, port, timeout=timeout_s, context=context)
-            self._connection = made
-            made.connect()
+                made.sock = self._with_tls(made.sock, host)
             self._socket = made.sock
         except _FAULTS as exc:
             self._access.say("http", f"no connection to {host}:{port}: {exc or type(exc).__name__}")
             raise HttpFailed(CONNECT) from exc
         self._emit(HttpEvent.CONNECTED)
         return made
+
+    def _with_tls(self, connected: socket.socket, host: str) -> ssl.SSLSocket:
+        context = ssl.create_default_context(cadata=self.cert_pem or None)
+        context.check_hostname = self.checks_name
+        return context.wrap_socket(connected, server_hostname=host)
 
     def _connect_canned(self, host: str, port: int) -> http.client.HTTPConnection:
         """Connect to what answers where the board has no network; it is told if no line is for it."""
@@ -253,10 +260,13 @@ class HttpClient:
         except OSError as exc:
             if exc.errno == ECONNREFUSED:
                 self._access.say("http", f"no connection to {host}:{port}: refused")
+            elif exc.errno == EACCES:
+                self._access.refuse("http", f"{host}:{port}", exc.strerror)
             else:
                 self._access.refuse("http", f"{host}:{port}")
             raise HttpFailed(CONNECT) from exc
         made = http.client.HTTPConnection(host, port)
+        made.auto_open = 0
         made.sock = cast("socket.socket", stream)
         self._connection = made
         self._emit(HttpEvent.CONNECTED)

@@ -18,7 +18,7 @@ from microclaw.backoff import Backoff
 from microclaw.text import clean_text
 from microclaw.virtual.clock import ClockTimer
 from microclaw.virtual.network.access import NetworkAccess
-from microclaw.virtual.network.canned import CannedSession
+from microclaw.virtual.network.canned import EACCES, CannedSession
 from microclaw.virtual.network.mqtt_broker import Session
 from microclaw.wire.canned_lines import ANSWER_MS
 from microclaw.wire.wasmachine.mqtt import (
@@ -93,7 +93,7 @@ class MqttClient:
             return FAIL
         self._broker = broker
         self.is_started = True
-        if not self._access.is_allowed:
+        if self._access.connect is None:
             self._connect_later(ANSWER_MS)
             return OK
         try:
@@ -146,7 +146,7 @@ class MqttClient:
         if qos and self.outbox_bytes() + len(topic) + len(data) > OUTBOX_BYTES:
             return FULL
         broker = self.settings.broker
-        if self._client is None and self._access.is_allowed and broker is not None:
+        if self._client is None and self._access.connect is not None and broker is not None:
             self._client = self._new_client(broker)
         if self._client is None:
             return self._publish_offline(topic, data, qos)
@@ -207,12 +207,13 @@ class MqttClient:
     # The session.
 
     def _new_client(self, broker: Broker) -> Client:
-        from paho.mqtt import client as paho  # 30 ms and 4 MB that other programs save
-        from paho.mqtt.enums import CallbackAPIVersion
+        # 30 ms and 4 MB that other programs save.
+        from microclaw.virtual.network.mqtt_connection import CheckedClient
 
+        assert self._access.connect is not None
         settings = self.settings
-        client = paho.Client(
-            CallbackAPIVersion.VERSION2,
+        client = CheckedClient(
+            self._access.connect,
             settings.client_id or f"ESP32_{self.handle:06x}",
             clean_session=not settings.disable_clean_session,
             reconnect_on_failure=not settings.disable_auto_reconnect,
@@ -346,8 +347,11 @@ class MqttClient:
         self._emit(EventId.BEFORE_CONNECT)
         try:
             if canned is not None:
+                canned.check_place(self._broker.host, self._broker.port)
                 self._session = canned.join_broker(self._broker.host, self._broker.port, session)
         except OSError as exc:
+            if exc.errno == EACCES:
+                self._access.refuse("mqtt", f"{self._broker.host}:{self._broker.port}", exc.strerror)
             self._fail_offline(MqttFailure(FAILED_TO_CONNECT, errno=exc.errno or 0))
             return
         if self._session is None:
