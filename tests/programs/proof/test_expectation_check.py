@@ -154,6 +154,18 @@ def test_pulses_within_a_time_come_again_and_again(line: str, rises_ms: tuple[fl
     assert found(line, heartbeat(*rises_ms)).state == state
 
 
+@pytest.mark.parametrize(
+    ("line", "text"),
+    [
+        ("pin 4: period 5 s until 9 s", "the line's own time of 9 s is too short for 3 periods of 5 s"),
+        ("pin 4: period 5 s from 1 s until 9 s", "the line's own time of 8 s is too short for 3 periods of 5 s"),
+        ("pin 4: period 5 s", "the trial is too short for 3 periods of 5 s"),
+    ],
+)
+def test_what_is_too_short_for_a_period_is_named(line: str, text: str) -> None:
+    assert (found(line, heartbeat(10.0)).state, found(line, heartbeat(10.0)).text) == ("untried", text)
+
+
 @pytest.mark.parametrize(("until_ms", "board"), [(1_400.0, "seen on the board"), (700.0, "accepted only")])
 def test_a_board_shows_a_heartbeat_with_one_whole_beat(until_ms: float, board: str) -> None:
     record = heartbeat(10.0, 210.0)

@@ -230,3 +230,32 @@ async def test_refusal_and_silence_of_a_known_server_are_the_programs_to_handle(
     for answer in ("refused", "no answer"):
         trial = await tried(source, build_cache, f"http GET api.example.org/x -> {answer}")
         assert (trial.ok, trial.untried) == (False, None)
+
+
+DEAF = """
+import time
+from umqtt.simple import MQTTClient
+client = MQTTClient("me", "test.example.org")
+client.set_callback(lambda topic, message: None)
+client.connect()
+while True:
+    client.check_msg()
+    time.sleep(1)
+"""
+
+
+@pytest.mark.parametrize(
+    ("source", "stimulus", "answer"),
+    [
+        (DEAF, 'mqtt home/nobody "on"', "untried"),
+        (DEAF, "http GET :80/x", "untried"),
+        (DEAF.replace("while", 'client.subscribe("home/#")\nwhile'), 'mqtt home/lamp "on"', "met"),
+    ],
+    ids=["a message for nobody", "a request to a closed port", "a message that comes"],
+)
+async def test_only_what_reaches_the_program_shows_that_it_never_does_something(
+    source: str, stimulus: str, answer: str, build_cache: Path
+) -> None:
+    lines = f'mqtt broker test.example.org\nat 2 s {stimulus}\nmqtt home/x never ~ "error"\nsoak 1 s'
+    trial = await tried(source, build_cache, lines)
+    assert [result.trial for result in trial.expected] == [answer]

@@ -150,8 +150,7 @@ class Period(Windowed, frozen=True):
         want_ms = self.period_ms
         length_ms = seen.until(self.window) - self.window.from_ms
         if length_ms < (MIN_CYCLES + 1) * want_ms:
-            text = f"the trial is too short for {MIN_CYCLES + 1} periods of {time_text(want_ms)}"
-            return CheckResult("untried", text)
+            return too_short(self.window, seen, f"{MIN_CYCLES + 1} periods of {time_text(want_ms)}")
         times = self.subject.times(seen, self.window)
         if len(times) <= MIN_CYCLES * self.count:
             text = f"{count_text(len(times), self.subject.noun)} in {time_text(length_ms)}"
@@ -303,6 +302,14 @@ class Hold(Windowed, frozen=True):
             else:
                 since_ms = None
         return instants
+
+
+def too_short(window: TrialWindow, seen: Record, needed: str) -> CheckResult:
+    """Return the finding of a line whose time has no room for `needed`: its own window's, or the trial's."""
+    if window.until_ms is None or window.until_ms > seen.board_ms:
+        return CheckResult("untried", f"the trial is too short for {needed}")
+    text = f"the line's own time of {time_text(window.until_ms - window.from_ms)} is too short for {needed}"
+    return CheckResult("untried", text, "give the line more time: a later until, or none")
 
 
 def met_if(right: bool, text: str, tolerance: str = "", *, at_ms: float | None = None) -> CheckResult:

@@ -16,7 +16,7 @@ from microclaw.hardware.parts.oled_controller import WRONG_ROWS
 from microclaw.hardware.screens.digits import UNREAD
 from microclaw.hardware.screens.screen import Screen
 from microclaw.hardware.screens.text_reading import MAX_PICTURES, ScreenReading
-from microclaw.programs.proof.checks import START_MS, Windowed, met_if
+from microclaw.programs.proof.checks import START_MS, Windowed, met_if, too_short
 from microclaw.programs.proof.expectations import JITTER_MS, Check, CheckResult, State
 from microclaw.programs.proof.line_pattern import MAX_LINE_CHARS
 from microclaw.programs.proof.record import Record, TrialWindow
@@ -246,7 +246,7 @@ class ScreenEvery(Windowed, frozen=True):
     def compare(self, seen: Record) -> CheckResult:
         until_ms = seen.until(self.window)
         if until_ms - self.window.from_ms < 2 * self.period_ms:
-            return CheckResult("untried", f"the trial is too short for 2 times {time_text(self.period_ms)}")
+            return too_short(self.window, seen, f"2 times {time_text(self.period_ms)}")
         longest_ms = self.period_ms + max(self.tolerance * self.period_ms, JITTER_MS)
         last_ms = self.window.from_ms
         # A program may take so long before it shows something for the first time.

@@ -11,6 +11,7 @@ from microclaw.programs.proof.record import Record
 from microclaw.programs.proof.stimuli import NetworkStimulus, Stimulus
 from microclaw.programs.proof.trial_plan import Run
 from microclaw.wire import board_control as wire
+from microclaw.wire.board_replies import TrafficRow
 from microclaw.wire.canned_lines import CannedLine
 
 
@@ -28,6 +29,11 @@ def first_input_ms(run: Run, record: Record) -> float | None:
             moments.append(stimulus.at_ms)
     moments += [row.t_ms for row in record.traffic if row.kind in ("asked", "received", "unknown")]
     return min(moments, default=None)
+
+
+def has_received(traffic: Iterable[TrafficRow]) -> bool:
+    """Return whether a message came to the program. A request that its own server answers is its doing, in `moved`."""
+    return any(row.kind == "received" for row in traffic)
 
 
 def _lines(run: Run, board_time: Callable[[float], float | None]) -> Iterator[CannedLine]:

@@ -21,8 +21,8 @@ from microclaw.programs.building import ProgramImage
 from microclaw.programs.proof.board_events import BoardEvents, TrialPins, led_changes
 from microclaw.programs.proof.part_stimuli import bounces_ms
 from microclaw.programs.proof.record import Record
-from microclaw.programs.proof.stimuli import AdcStimulus, PartSetting, PinStimulus, Stimulus
-from microclaw.programs.proof.trial_network import give_network
+from microclaw.programs.proof.stimuli import AdcStimulus, NetworkStimulus, PartSetting, PinStimulus, Stimulus
+from microclaw.programs.proof.trial_network import give_network, has_received
 from microclaw.programs.proof.trial_plan import Levels, Run, levels_over_time, seen_levels, shifted
 from microclaw.programs.proof.verdict import describe
 from microclaw.programs.run_times import RunTimes
@@ -392,9 +392,10 @@ class BoardRun:
         if row is not None and row.error:
             # A call that began before the end and trapped after it says why there.
             last_line_ms = math.inf
+        happened = self._events.between(start_ms, end_ms, last_line_ms, outside)
         record = Record(
             state=None,
-            **self._events.between(start_ms, end_ms, last_line_ms, outside),
+            **happened,
             roles=pins.own,
             opened=pins.opened(start_ms),
             levels={pin.pin: pin.level for pin in rows},
@@ -408,7 +409,7 @@ class BoardRun:
             unfinished=self._unfinished,
             overflowed=self._events.lost,
             probes=tuple(self._probes),
-            was_stimulated=self._reaches(pins.own),
+            was_stimulated=self._reaches(pins.own) or has_received(happened["traffic"]),
         )
         if row is None:
             return record
@@ -431,10 +432,11 @@ class BoardRun:
         return Levels(tuple(all_edges), {**planned.bursts, **moved.bursts})
 
     def _reaches(self, pins: Collection[int]) -> bool:
-        """Return whether a stimulus after the start comes to a pin that the program opened, or to no pin."""
+        """Return whether a stimulus after the start comes to a pin that the program opened, or to a part."""
         for stimulus in self._run.stimuli:
+            is_late = stimulus.at_ms > 0 and not isinstance(stimulus, NetworkStimulus)
             is_reached = not isinstance(stimulus, PinStimulus) or stimulus.pin in pins
-            if stimulus.at_ms > 0 and is_reached:
+            if is_late and is_reached:
                 return True
         return False
 
