@@ -243,4 +243,6 @@ def test_a_python_programs_own_server_is_at_the_same_kind_of_address(tmp_path: P
         ended = pages.ask("GET", f"/{path}ends")
         assert (ended.status, "it sent nothing" in ended.body) == (502, True)
         client.call(programs.stop, device="desk", name="server")
-        assert pages.ask("GET", f"/{path}a").status in (404, 502)
+        stopped = pages.ask("GET", f"/{path}a")
+        assert (stopped.status, "server does not run on desk" in stopped.body) == (404, True)
+        assert "microclaw app start server -d desk" in stopped.body

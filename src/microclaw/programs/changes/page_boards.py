@@ -39,25 +39,25 @@ class PageBoards(Struct, frozen=True):
 
     async def check_pages(self, device: Device, name: str) -> None:
         """Raise AppNotFound if this host has no such program for the board, or if the program has no pages."""
-        app = await self._app_of(device, name)
+        app = await self._app_of(device, name, stopped=False) or await self._app_of(device, name, stopped=True)
         if app is None:
             text = f"{device.name} has no program {name[:40]!r} of this host"
             raise AppNotFound(text, next_step=f"microclaw app list -d {device.name}")
         await self._check_image(app)
 
     async def check_known(self, device: Device, name: str) -> None:
-        """Raise AppNotFound if this host put the program on the board, and knows that it has no pages."""
-        app = await self._app_of(device, name)
+        """Raise AppNotFound if this host put the program on the board, and knows that it has no pages or is stopped."""
+        app = await self._app_of(device, name, stopped=False)
+        stopped = await self._app_of(device, name, stopped=True)
         if app is not None:
             await self._check_image(app)
+        elif stopped is not None:
+            await self._check_image(stopped)
+            step = f"microclaw app start {stopped.name} -d {device.name}"
+            raise AppNotFound(f"{stopped.name} does not run on {device.name}", next_step=step)
 
-    async def _app_of(self, device: Device, name: str) -> DesiredApp | None:
-        for is_stopped in (False, True):
-            apps = await self.change_log.desired(device.device_id, stopped=is_stopped)
-            app = find_by_name(apps, name)
-            if app is not None:
-                return app
-        return None
+    async def _app_of(self, device: Device, name: str, *, stopped: bool) -> DesiredApp | None:
+        return find_by_name(await self.change_log.desired(device.device_id, stopped=stopped), name)
 
     async def _check_image(self, app: DesiredApp) -> None:
         image = await self.change_log.image(app.sha256)
