@@ -32,8 +32,11 @@ class NetworkUse(Struct, frozen=True):
         return "; ".join(parts)
 
     def with_hosts(self, hosts: Iterable[str]) -> NetworkUse:
-        """Return it with more hosts; all of them in order, each once."""
-        return NetworkUse(tuple(sorted({*self.hosts, *hosts})), tuple(sorted({*self.ports})))
+        """Return it with the hosts that the owner names, in order; "HOST:PORT" takes the place of "HOST" in the text."""
+        named = set(hosts)
+        narrowed = {host.partition(":")[0] for host in named}
+        own = [host for host in self.hosts if host not in narrowed]
+        return NetworkUse(tuple(sorted({*own, *named})), tuple(sorted({*self.ports})))
 
 
 NO_NETWORK = NetworkUse()

@@ -56,7 +56,7 @@ def check_not_own(hosts: Sequence[str], own_ports: Collection[int]) -> None:
         if not port:
             raise DeployRejected(
                 f"{place} is this host's own machine: a program may talk to one port of it, not to all",
-                next_step=f"name the port: {place}:1883",
+                next_step=f"name the port that it talks to: --hosts {place}:PORT",
             )
         if int(port) in own_ports:
             text = f"{host} is this host itself, which no program may talk to"

@@ -122,8 +122,11 @@ async def test_the_hosts_own_ports_are_refused(lab: Any) -> None:
     with pytest.raises(DeployRejected):
         await lab.deploy()
     lab.networks["v1"] = NetworkUse(("localhost",))
-    with pytest.raises(DeployRejected):
+    with pytest.raises(DeployRejected) as refused:
         await lab.deploy()
+    assert refused.value.next_step == "name the port that it talks to: --hosts localhost:PORT"
+    await lab.deploy(hosts=("localhost:18830",))
+    assert on_board(lab).network.hosts == ("localhost:18830",)
     lab.networks["v1"] = NetworkUse(("localhost:1883",))
     await lab.deploy()
 

@@ -18,7 +18,7 @@ async def allowed_network(change_log: ChangeLog, device_id: str, app: str) -> Ne
                 versions.append(action.version)
     if not versions:
         return None
-    network = NetworkUse()
+    hosts: set[str] = set()
     for version in versions:
-        network = network.with_hosts(version.claims.network.hosts)
-    return network
+        hosts.update(version.claims.network.hosts)
+    return NetworkUse(tuple(sorted(hosts)))
