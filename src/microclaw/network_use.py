@@ -32,7 +32,7 @@ class NetworkUse(Struct, frozen=True):
         return "; ".join(parts)
 
     def with_hosts(self, hosts: Iterable[str]) -> NetworkUse:
-        """Return it with the hosts that the owner names, in order; "HOST:PORT" takes the place of "HOST" in the text."""
+        """Return it with the hosts that the owner names, in order; "HOST:PORT" takes the place of "HOST"."""
         named = set(hosts)
         narrowed = {host.partition(":")[0] for host in named}
         own = [host for host in self.hosts if host not in narrowed]
