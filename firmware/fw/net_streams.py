@@ -138,7 +138,9 @@ class Stream:
         await self.drain()
 
     def close(self):
-        pass
+        # Many programs leave out wait_closed, which sends what is left.
+        if not self._out:
+            self._connection.close()
 
     async def wait_closed(self):
         try:

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import json
+import queue
 import socket
 import struct
 import subprocess
@@ -552,3 +553,32 @@ def test_a_stream_asks_a_server(micropython: MicroPython) -> None:
     with serving(answer) as port:
         lines = asked(micropython, body.replace("PORT", str(port)))
     assert lines == ["b'HEL' b'LO\\n'", "EACCES"]
+
+
+def test_a_stream_that_is_only_closed_makes_room_and_one_that_waits_sends_the_rest(micropython: MicroPython) -> None:
+    body = """
+        asyncio = E.module("asyncio")
+        for n in range(10):
+            reader, writer = await E.aw(asyncio.open_connection("server.example", PORT))
+            writer.write("hello")
+            if n % 2:
+                await E.aw(writer.drain())
+                E.print(await E.aw(reader.read(5)))
+                writer.close()
+            else:
+                writer.close()
+                await E.aw(writer.wait_closed())
+        writer.close()
+        await E.aw(writer.wait_closed())
+    """
+    received: queue.Queue[bytes] = queue.Queue()
+
+    def answer(connection: socket.socket) -> None:
+        data = connection.recv(100)
+        received.put(data)
+        connection.sendall(data.upper())
+        connection.recv(100)
+
+    with serving(answer) as port:
+        assert asked(micropython, body.replace("PORT", str(port))) == ["b'HELLO'"] * 5
+        assert [received.get(timeout=PATIENCE_S) for _ in range(10)] == [b"hello"] * 10
