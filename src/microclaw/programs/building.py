@@ -16,7 +16,7 @@ from microclaw.events import ProgramKind
 from microclaw.hardware.boards.profile import BoardProfile
 from microclaw.hardware.parts.wiring import WiredPart
 from microclaw.programs.builds.cache import BuildCache
-from microclaw.programs.host_texts import COMPUTED_HOSTS, NAME_HOSTS
+from microclaw.programs.host_texts import COMPUTED_HOSTS, ITSELF, NAME_HOSTS, NAME_SERVER, names_itself
 from microclaw.programs.patterns.displays import PYTHON_BOARDS
 from microclaw.programs.py.py_image import PyImage
 from microclaw.programs.wasm.host_names import has_client
@@ -90,6 +90,8 @@ def with_named_hosts(image: WasmImage, hosts: Sequence[str]) -> WasmImage:
     if not network.hosts and has_client(image.imports):
         file = f"{image.name}{SUFFIX[image.language or 'c']}"
         error = Diagnostic("error", COMPUTED_HOSTS, file, hint=NAME_HOSTS, explanation=_NOT_HELD)
+        if names_itself(image.source or ""):
+            error = Diagnostic("error", ITSELF, file, hint=NAME_SERVER)
         raise BuildError((error,), stage="check")
     return replace(image, network=network)
 

@@ -11,6 +11,10 @@ from microclaw.addresses import DEFAULT_PORTS
 
 COMPUTED_HOSTS: Final = "the hosts that this program talks to are not in its text"
 NAME_HOSTS: Final = 'write the address into the program, or name it when you install it: --hosts "HOST:PORT"'
+ITSELF: Final = "a program cannot talk to the board itself, which loopback addresses and localhost are"
+NAME_SERVER: Final = "write the address that the server has in your network"
+_ITSELF: Final = re.compile(r"(?:[\w.-]{1,240}\.)?localhost\.?|127(?:\.\d{1,3}){3}", re.IGNORECASE)
+_QUOTED_ITSELF: Final = re.compile(rf"[\"'](?:[a-z]{{1,10}}://)?(?:{_ITSELF.pattern})(?:[:/\"'])", re.IGNORECASE)
 _URL: Final = re.compile(
     r"(?P<scheme>[a-z]+)://(?:[^/?#@\s]*@)?(?P<host>[^/:?#\s@]*)(?::(?P<port>\d+))?(?P<end>[/?#]?)", re.IGNORECASE
 )
@@ -60,6 +64,16 @@ def is_computed_url(text: str) -> bool:
 def is_placeholder(text: str) -> bool:
     """Return True for an address in which something stands for numbers, as in tutorials: 192.168.1.xxx."""
     return _PLACEHOLDER.fullmatch(text) is not None and _ADDRESS.fullmatch(text) is None
+
+
+def is_itself(host: str) -> bool:
+    """Return True for an address or a name by which a board means itself."""
+    return _ITSELF.fullmatch(host) is not None
+
+
+def names_itself(source: str) -> bool:
+    """Return True if a text in a program's source is an address of the board itself, also a URL of it."""
+    return _QUOTED_ITSELF.search(source) is not None
 
 
 def is_host(text: str) -> bool:

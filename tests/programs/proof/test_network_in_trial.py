@@ -140,6 +140,20 @@ async def test_hosts_that_are_made_at_run_time_are_named_or_refused(build_cache:
     assert any("does not name: 192.168.7.20;" in warning for warning in trial.warnings)
 
 
+async def test_a_program_that_talks_to_its_own_board_is_told_so(build_cache: Path) -> None:
+    for host in ("127.0.0.1", "localhost"):
+        source = ASKS.replace("api.example.org", host)
+        with pytest.raises(BuildError) as caught:
+            await tried(source, build_cache)
+        assert "the board itself" in caught.value.diagnostics[0].message
+        trial = await tried(source, build_cache, hosts=("api.example.org:80",))
+        assert (trial.ok, trial.proof) == (
+            True,
+            f"untried: {host}:80 is the board itself, which no program may talk to",
+        )
+        assert not any("--hosts" in warning or "http GET" in warning for warning in trial.warnings)
+
+
 async def test_an_mqtt_client_gets_messages_and_is_seen_to_publish(build_cache: Path) -> None:
     expect = """
 mqtt broker test.example.org

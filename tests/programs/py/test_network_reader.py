@@ -121,6 +121,20 @@ async def test_hosts_that_are_made_at_run_time_must_be_named(source: str, build_
     assert image.network.hosts == ("api.example.org:80",)
 
 
+@pytest.mark.parametrize(
+    "source",
+    [
+        answered('url = "http://localhost:8080/x"'),
+        answered('url = "http://127.0.0.1"'),
+        f'{SOCKET}sock.connect(("127.0.0.1", 80))\n',
+    ],
+)
+async def test_a_program_that_talks_to_its_own_board_is_told_so(source: str, build_py: Build) -> None:
+    with pytest.raises(BuildError) as caught:
+        await build_py(source)
+    assert "the board itself" in caught.value.diagnostics[0].message
+
+
 async def test_a_port_that_is_made_at_run_time_is_refused(build_py: Build) -> None:
     with pytest.raises(BuildError) as caught:
         await build_py(served('sock.bind(("", int(open("port.txt").read())))\n'))

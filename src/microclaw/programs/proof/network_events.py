@@ -9,6 +9,7 @@ from typing import ClassVar, Final, Literal
 from msgspec import Struct
 
 from microclaw.network_use import NetworkUse
+from microclaw.programs.host_texts import NAME_SERVER, is_itself
 from microclaw.programs.proof.line_pattern import LinePattern
 from microclaw.programs.proof.record import WHOLE, Record, TrialWindow
 from microclaw.text import clean_text
@@ -107,6 +108,13 @@ def _answer_text(row: TrafficRow, limit: int) -> str:
     return text
 
 
+def answer_advice(rows: Sequence[TrafficRow]) -> str:
+    """Return what to do about that which no line answers."""
+    if all(is_itself(host_asked(row.what)) for row in rows if row.kind == "unknown"):
+        return NAME_SERVER
+    return "the trial sends nothing: add a line as http GET HOST/PATH -> 200 TEXT, or mqtt broker HOST"
+
+
 def unanswered(rows: Sequence[TrafficRow]) -> str | None:
     """Return "no line answers api.example.org" if the program asked what no line of the expectations is for."""
     names = list(dict.fromkeys(row.what for row in rows if row.kind == "unknown"))
@@ -115,6 +123,8 @@ def unanswered(rows: Sequence[TrafficRow]) -> str | None:
     shown = ", ".join(names[:_MAX_SHOWN])
     if len(names) > _MAX_SHOWN:
         shown += f" and {len(names) - _MAX_SHOWN} more"
+    if all(is_itself(host_asked(row.what)) for row in rows if row.kind == "unknown"):
+        return f"{shown} is the board itself, which no program may talk to"
     return f"no line answers {shown}"
 
 
@@ -125,11 +135,17 @@ def unnamed_hosts(rows: Sequence[TrafficRow], network: NetworkUse) -> tuple[str,
     """
     own_hosts = {host.partition(":")[0] for host in network.hosts}
     hosts = dict.fromkeys(host_asked(row.what) for row in rows if row.kind in ("asked", "unknown"))
-    names = [host for host in hosts if host not in own_hosts]
+    names = [host for host in hosts if host not in own_hosts and not is_itself(host)]
     if not names:
         return ()
     shown = ", ".join(names[:_MAX_SHOWN])
     return (f"it talks to hosts that its text does not name: {shown}; name them: --hosts HOST:PORT",)
+
+
+def _host_of(row: TrafficRow) -> str:
+    """Return the host of "GET api.example.org/x", or of "192.168.1.20:1883"."""
+    place = row.what.split(" ", 1)[-1]
+    return re.split("[:/]", place)[0]
 
 
 def _counted_texts(rows: Sequence[TrafficRow]) -> list[str]:

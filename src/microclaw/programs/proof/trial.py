@@ -43,7 +43,7 @@ from microclaw.programs.proof.expectation_result import (
     without_part,
 )
 from microclaw.programs.proof.framebuf_font import with_framebuf_font
-from microclaw.programs.proof.network_events import traffic_texts, unnamed_hosts
+from microclaw.programs.proof.network_events import answer_advice, traffic_texts, unnamed_hosts
 from microclaw.programs.proof.part_stimuli import with_settings
 from microclaw.programs.proof.record import Record, shown_texts
 from microclaw.programs.proof.screen_pictures import draw_pictures, picture_texts, unsent_drawing
@@ -54,7 +54,7 @@ from microclaw.programs.proof.trial_plan import Run, plan
 from microclaw.programs.proof.trial_plan import TrialOptions as TrialOptions
 from microclaw.programs.proof.trial_run import BoardRun
 from microclaw.programs.proof.trial_wiring import stated_wiring, trial_warnings, trial_wiring, with_absent_leds
-from microclaw.programs.proof.verdict import ANSWER_IT, Ended, Verdict, describe, judge
+from microclaw.programs.proof.verdict import Ended, Verdict, describe, judge
 from microclaw.programs.py.py_image import PyImage
 from microclaw.programs.run_times import RunTimes
 from microclaw.programs.wasm.wasm_image import WasmImage
@@ -290,7 +290,7 @@ async def _compare_expectations(bench: _Bench, run: Run, record: Record, verdict
     if verdict.untried is not None:
         results = without_part(results, verdict.untried)
     elif verdict.unanswered is not None:
-        results = without_part(results, verdict.unanswered, ANSWER_IT)
+        results = without_part(results, verdict.unanswered, answer_advice(record.traffic))
     if verdict.floating is not None:
         results = unproved(results, verdict.floating)
     fault = failure(results)

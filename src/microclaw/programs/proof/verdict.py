@@ -17,7 +17,7 @@ from microclaw.hardware.boards.pins import check_pin
 from microclaw.hardware.boards.profile import BoardProfile, PinUse
 from microclaw.hardware.parts.wiring import Wiring
 from microclaw.programs.proof.colors import name_of
-from microclaw.programs.proof.network_events import unanswered
+from microclaw.programs.proof.network_events import answer_advice, unanswered
 from microclaw.programs.proof.pin_track import Rhythm, have_one_length, rhythms
 from microclaw.programs.proof.record import Record, by_pin
 from microclaw.programs.proof.traps import trap_words
@@ -130,7 +130,6 @@ _IN_PYTHON: Final = {
     _CRASH: "report it with the program and its log: a Python program should not be able to do that",
 }
 """The next steps above that name functions of C, for a Python program."""
-ANSWER_IT: Final = "the trial sends nothing: add a line as http GET HOST/PATH -> 200 TEXT, or mqtt broker HOST"
 _REWIRE: Final = "use the address and the pins of the wiring, or correct the wiring"
 NO_PARTS: Final = Wiring()
 _FAULTS: Final = read_table(__package__, "faults")
@@ -387,7 +386,7 @@ def _warnings(record: Record, heap_bytes: int) -> Iterator[str]:
         yield "a callback tried to sleep: only main can, so it went on at once"
     no_answer = unanswered(record.traffic)
     if no_answer is not None:
-        yield f"{no_answer}; {ANSWER_IT}"
+        yield f"{no_answer}; {answer_advice(record.traffic)}"
     yield from dict.fromkeys(firmware_texts(record.lines, GPIO_ERROR))
     yield from dict.fromkeys(firmware_texts(record.lines, PART_NOTE))
     floating = floating_pins(record)

@@ -16,13 +16,16 @@ from microclaw.addresses import DEFAULT_PORTS
 from microclaw.network_use import MAX_HOSTS, NO_NETWORK, NetworkUse
 from microclaw.programs.host_texts import (
     COMPUTED_HOSTS,
+    ITSELF,
     NAME_HOSTS,
+    NAME_SERVER,
     HostText,
     host_of_text,
     is_computed_url,
     is_host,
     is_placeholder,
     is_port,
+    names_itself,
 )
 from microclaw.programs.py.callgraph import PyCallGraph
 from microclaw.programs.py.drivers import board_module
@@ -47,12 +50,14 @@ class NetworkReading(Struct):
     """The network of a program.
 
     `client` is the first call that connects to a host which the text does not have, `server` that listens at such a
-    port; None if there is none that a run may come to. `placeholder` is an address of a tutorial that is no address.
+    port; None if there is none that a run may come to. `placeholder` is an address of a tutorial that is no address,
+    `itself` one of the board itself.
     """
 
     use: NetworkUse = NO_NETWORK
     client: ast.Call | None = None
     placeholder: ast.Constant | None = None
+    itself: ast.Constant | None = None
     server: ast.Call | None = None
 
 
@@ -67,6 +72,7 @@ def read_network(graph: PyCallGraph) -> NetworkReading:
     if not reading.use.hosts:
         reading.client = _first_reached(reader.clients, graph)
         reading.placeholder = reader.placeholder
+        reading.itself = reader.itself
     if not reading.use.ports:
         reading.server = _first_reached(reader.servers, graph)
     return reading
@@ -77,6 +83,8 @@ def check_network(reading: NetworkReading, hosts: Sequence[str], findings: Findi
     if reading.client is not None and reading.placeholder is not None and not hosts:
         message = f"{ast.unparse(reading.placeholder)} is no address yet"
         findings.error(reading.placeholder, message, "write the address of your own server there")
+    elif reading.client is not None and reading.itself is not None and not hosts:
+        findings.error(reading.itself, ITSELF, NAME_SERVER, _BEFORE)
     elif reading.client is not None and not hosts:
         findings.error(reading.client, COMPUTED_HOSTS, NAME_HOSTS, _BEFORE)
     count = len({*reading.use.hosts, *hosts})
@@ -122,6 +130,7 @@ class _Reader:
         self.clients: list[ast.Call] = []
         self.servers: list[ast.Call] = []
         self.placeholder: ast.Constant | None = None
+        self.itself: ast.Constant | None = None
         # None among the ports of a host: every port.
         self._hosts: dict[str, set[int | None]] = {}
         self._texts: set[str] = set()
@@ -156,6 +165,8 @@ class _Reader:
                 continue
             if is_placeholder(_as_text(node.value)):
                 self.placeholder = node
+            elif names_itself(f"'{_as_text(node.value)}'"):
+                self.itself = node
             elif isinstance(parent, ast.JoinedStr):
                 if parent.values[0] is node:
                     self._read_text(node.value, is_whole=False)
