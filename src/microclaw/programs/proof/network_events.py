@@ -142,12 +142,6 @@ def unnamed_hosts(rows: Sequence[TrafficRow], network: NetworkUse) -> tuple[str,
     return (f"it talks to hosts that its text does not name: {shown}; name them: --hosts HOST:PORT",)
 
 
-def _host_of(row: TrafficRow) -> str:
-    """Return the host of "GET api.example.org/x", or of "192.168.1.20:1883"."""
-    place = row.what.split(" ", 1)[-1]
-    return re.split("[:/]", place)[0]
-
-
 def _counted_texts(rows: Sequence[TrafficRow]) -> list[str]:
     counts = Counter((row.kind, row.what) for row in rows if row.kind in _COUNTED)
     texts = []
