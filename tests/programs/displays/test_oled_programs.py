@@ -295,7 +295,7 @@ async def test_a_program_with_a_wrong_address_gets_an_error(run: Run) -> None:
     source = PYTHON.format(drawing="display.text('x', 0, 0)").replace("32, i2c", "32, i2c, addr=0x3D")
     trial = await run(source, ".py", OLED_64)
     assert trial.state == "trapped"
-    assert "OSError: 19" in str(trial.trap)
+    assert "OSError: [Errno 19] ENODEV" in str(trial.trap)
     assert "no I2C device at 0x3d; the wiring has oled1 (ssd1306) at 0x3c" in str(trial.error)
 
 
