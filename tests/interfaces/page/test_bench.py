@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import re
 from collections.abc import Iterator
@@ -16,6 +17,7 @@ from microclaw.programs.changes.wiring_operations import wire
 from microclaw.wire.host_api import StreamResult
 
 BOARD = "virtual-1"
+LOOKS_OF_A_PRESS = 30  # 3 s or more
 PARTS = ["btn1=button pin=5 bounce_ms=0", "led1=led pin=42", "pot1=potentiometer pin=4"]
 TOGGLE = """
 #include "microclaw.h"
@@ -76,16 +78,18 @@ def is_lit(page: Page) -> bool:
 def press(page: Page) -> None:
     """Hold the button down with the keyboard until the program has seen it, and let it go.
 
-    A hand lets go if its bench is drawn anew, or if it loses the keyboard: then it is pressed again.
+    A hand lets go if its bench is drawn anew, or if it loses the keyboard: then it is pressed again. If the program saw
+    both, the LED is as it was: so it is pressed again after a while, too.
     """
     button = drawn(page, "btn1")
     hand = button.locator(".hand")
     was_lit = is_lit(page)
+    looks = itertools.count(1)
 
     def is_seen() -> bool:
         if is_lit(page) != was_lit:
             return True
-        if hand.get_attribute("aria-pressed") != "true":
+        if hand.get_attribute("aria-pressed") != "true" or next(looks) % LOOKS_OF_A_PRESS == 0:
             page.keyboard.up(" ")
             hand.focus()
             page.keyboard.down(" ")
