@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+from typing import Any
 
 from tests.firmware.runner.conftest import MicroPython
 
@@ -29,7 +30,7 @@ async def main(E):
             kept.append(c)
 """
 
-STEPS = """
+ASKING = """
 from app_page import apps_page
 from errors import CallError
 class Calls:
@@ -55,6 +56,8 @@ async def refusal(*arguments):
     except CallError as exc:
         return exc.code
 await until(lambda: "ready" in lines())
+"""
+IN_PIECES = """
 long = await whole(1, b"GET /long HTTP/1.1\\r\\n\\r\\n")
 kept = await whole(2, b"GET /kept HTTP/1.1\\r\\n\\r\\n")
 began = time.ticks_ms()
@@ -71,18 +74,23 @@ def free_port() -> int:
         return int(server.getsockname()[1])
 
 
-def test_an_answer_comes_in_pieces_and_a_silent_program_holds_no_call_for_long(micropython: MicroPython) -> None:
+def run_steps(micropython: MicroPython, program: str, steps: str, options: str = "") -> Any:
+    """Run a program `p` whose server has a port, ask it by the steps, and return what they return."""
     port = free_port()
-    micropython.compile("p", SERVER.replace("PORT", str(port)))
-    body = "\n    ".join(STEPS.strip().split("\n"))
-    said = micropython.run(f"""
-import lan
+    micropython.compile("p", program.replace("PORT", str(port)))
+    body = "\n    ".join((ASKING + steps.lstrip()).strip().split("\n"))
+    return micropython.run(f"""
+import gc, lan
 async def main():
     runner = new_runner()
-    await install(runner, "p", ports=[{port}])
+    await install(runner, "p", ports=[{port}]{options})
     {body}
 run(main)
 """)
+
+
+def test_an_answer_comes_in_pieces_and_a_silent_program_holds_no_call_for_long(micropython: MicroPython) -> None:
+    said = run_steps(micropython, SERVER, IN_PIECES)
     assert said == [
         5019,
         "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\non",
@@ -117,18 +125,7 @@ return [code, longest < 5000]
 
 
 def test_a_program_that_takes_no_connection_holds_no_call_for_long(micropython: MicroPython) -> None:
-    port = free_port()
-    micropython.compile("p", NEVER_ACCEPTS.replace("PORT", str(port)))
-    steps = STEPS.partition("long = await")[0] + ASKED_UNTIL_NO_ROOM
-    body = "\n    ".join(steps.strip().split("\n"))
-    said = micropython.run(f"""
-import lan
-async def main():
-    runner = new_runner()
-    await install(runner, "p", ports=[{port}])
-    {body}
-run(main)
-""")
+    said = run_steps(micropython, NEVER_ACCEPTS, ASKED_UNTIL_NO_ROOM)
     assert said == ["failed", True]
 
 
@@ -157,18 +154,7 @@ return await asked(range(20, 120)) - before < 4000
 
 
 def test_a_hundred_answers_in_a_few_seconds_keep_no_memory(micropython: MicroPython) -> None:
-    port = free_port()
-    micropython.compile("p", CLOSES.replace("PORT", str(port)))
-    steps = STEPS.partition("long = await")[0] + ASKED_OFTEN
-    body = "\n    ".join(steps.strip().split("\n"))
-    said = micropython.run(f"""
-import gc, lan
-async def main():
-    runner = new_runner()
-    await install(runner, "p", ports=[{port}])
-    {body}
-run(main)
-""")
+    said = run_steps(micropython, CLOSES, ASKED_OFTEN)
     assert said is True
 
 
@@ -187,16 +173,5 @@ return count[0]
 
 def test_a_server_that_is_asked_all_the_time_is_not_measured_all_the_time(micropython: MicroPython) -> None:
     """A window of measured stretches ends in the middle of an answer, whose memory is freed later: that is no leak."""
-    port = free_port()
-    micropython.compile("p", CLOSES.replace("PORT", str(port)))
-    steps = STEPS.partition("long = await")[0] + MEASURED
-    body = "\n    ".join(steps.strip().split("\n"))
-    said = micropython.run(f"""
-import lan
-async def main():
-    runner = new_runner()
-    await install(runner, "p", heap=4096, ports=[{port}])
-    {body}
-run(main)
-""")
+    said = run_steps(micropython, CLOSES, MEASURED, ", heap=4096")
     assert said < 120

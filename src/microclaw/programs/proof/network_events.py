@@ -110,7 +110,7 @@ def _answer_text(row: TrafficRow, limit: int) -> str:
 
 def answer_advice(rows: Sequence[TrafficRow]) -> str:
     """Return what to do about that which no line answers."""
-    if all(is_itself(host_asked(row.what)) for row in rows if row.kind == "unknown"):
+    if _asked_only_itself(rows):
         return NAME_SERVER
     return "the trial sends nothing: add a line as http GET HOST/PATH -> 200 TEXT, or mqtt broker HOST"
 
@@ -123,15 +123,20 @@ def unanswered(rows: Sequence[TrafficRow]) -> str | None:
     shown = ", ".join(names[:_MAX_SHOWN])
     if len(names) > _MAX_SHOWN:
         shown += f" and {len(names) - _MAX_SHOWN} more"
-    if all(is_itself(host_asked(row.what)) for row in rows if row.kind == "unknown"):
+    if _asked_only_itself(rows):
         return f"{shown} is the board itself, which no program may talk to"
     return f"no line answers {shown}"
+
+
+def _asked_only_itself(rows: Sequence[TrafficRow]) -> bool:
+    """Return True if all that no line answers is the board itself."""
+    return all(is_itself(host_asked(row.what)) for row in rows if row.kind == "unknown")
 
 
 def unnamed_hosts(rows: Sequence[TrafficRow], network: NetworkUse) -> tuple[str, ...]:
     """Return a warning of the hosts that the program asked and that are not among its own; none if all are.
 
-    The ports are not compared: a row of a request does not have it. For Python programs the board refuses other hosts.
+    The ports are not compared. For Python programs the board refuses other hosts.
     """
     own_hosts = {host.partition(":")[0] for host in network.hosts}
     hosts = dict.fromkeys(host_asked(row.what) for row in rows if row.kind in ("asked", "unknown"))
