@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from functools import partial
+from typing import TYPE_CHECKING, Final
 
-from msgspec import Struct
+from msgspec import Struct, field
 
+from microclaw.bounded_map import BoundedMap
 from microclaw.errors import AppNotFound
 from microclaw.network_use import NetworkUse
 from microclaw.programs.board_list import find_by_name
@@ -16,12 +18,16 @@ if TYPE_CHECKING:
     from microclaw.devices.registry.registry import Registry
     from microclaw.programs.changes.change_log import ChangeLog, DesiredApp
 
+MAX_KNOWN: Final = 1024
+
 
 class PageBoards(Struct, frozen=True):
     """The boards by the programs that this host put on them."""
 
     registry: Registry
     change_log: ChangeLog
+    known_pages: BoundedMap[tuple[str, tuple[int, ...]], bool] = field(default_factory=partial(BoundedMap, MAX_KNOWN))
+    """If a program has pages, by the SHA-256 of its image and its ports."""
 
     async def board_of(self, name: str, device: str | None) -> Device:
         """Return the named board, else the only one with the program. Raises AppNotFound if none or several have it."""
@@ -48,10 +54,11 @@ class PageBoards(Struct, frozen=True):
     async def check_known(self, device: Device, name: str) -> None:
         """Raise AppNotFound if this host put the program on the board, and knows that it has no pages or is stopped."""
         app = await self._app_of(device, name, stopped=False)
-        stopped = await self._app_of(device, name, stopped=True)
         if app is not None:
             await self._check_image(app)
-        elif stopped is not None:
+            return
+        stopped = await self._app_of(device, name, stopped=True)
+        if stopped is not None:
             await self._check_image(stopped)
             step = f"microclaw app start {stopped.name} -d {device.name}"
             raise AppNotFound(f"{stopped.name} does not run on {device.name}", next_step=step)
@@ -60,8 +67,14 @@ class PageBoards(Struct, frozen=True):
         return find_by_name(await self.change_log.desired(device.device_id, stopped=stopped), name)
 
     async def _check_image(self, app: DesiredApp) -> None:
-        image = await self.change_log.image(app.sha256)
-        if not has_pages(image.code, app.claims.network):
+        # Each request for a page comes here: an image is read once.
+        key = app.sha256, app.claims.network.ports
+        is_served = self.known_pages.get(key)
+        if is_served is None:
+            image = await self.change_log.image(app.sha256)
+            is_served = has_pages(image.code, app.claims.network)
+            self.known_pages[key] = is_served
+        if not is_served:
             step = "give it a web server: docs/program-pages.md"
             raise AppNotFound(f"{app.name} has no pages", next_step=step)
 
