@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.stories.conftest import TIMEOUT_S, Host, blink, joined_board, microclaw, started, until
+from tests.stories.conftest import TIMEOUT_S, Host, blink, joined_board, member_of, microclaw, started, until
 
 from microclaw.programs.changes import operations as programs
 
@@ -60,6 +60,23 @@ def written(folder: Path, file: str) -> str:
     return str(folder / file)
 
 
+WEB = """from machine import Pin
+from microclaw.web import App
+
+led = Pin(12, Pin.OUT)
+app = App()
+
+
+@app.route("/on")
+def on(request):
+    led.value(1)
+    return "on"
+
+
+app.run(port=80)
+"""
+
+
 @pytest.mark.parametrize("file", SOURCES)
 def test_a_program_is_tried_without_host_and_board(tmp_path: Path, file: str) -> None:
     words = ("--json", "run", "--try", written(tmp_path, file), "--expect", str(tmp_path / "it.expect"))
@@ -89,6 +106,22 @@ def test_a_python_program_runs_on_our_firmware(host: Host, link_board: str, tmp_
     assert host.conditions(link_board) == {"python": "running"}
     assert host.run("app", "undo").code == 0
     assert host.conditions(link_board) == {}
+
+
+def test_the_board_that_comes_with_the_host_takes_c_and_python(clean: Host, tmp_path: Path) -> None:
+    page = tmp_path / "web.py"
+    page.write_text(WEB)
+    assert clean.run("run", blink(tmp_path, 10), "-d", BOARD).code == 0
+    ran = clean.run("--json", "--yes", "run", str(page), "-d", BOARD)
+    assert (ran.code, ran.json["name"]) == (0, "web"), ran.err
+    assert clean.conditions(BOARD) == {"blink": "running", "web": "running"}
+    answer = member_of(clean, "owner", "owner").get("/app/web/on")
+    assert (answer.status, answer.body, clean.level(BOARD, 12)) == (200, b"on", 1)
+    clean.remove(BOARD, "web")
+    assert clean.conditions(BOARD) == {"blink": "running"}
+    assert clean.run("app", "undo").code == 0
+    clean.remove(BOARD, "blink")
+    assert clean.conditions(BOARD) == {"web": "running"}
 
 
 def test_a_program_is_stopped_started_and_each_is_undone(clean: Host, tmp_path: Path) -> None:

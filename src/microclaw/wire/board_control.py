@@ -18,6 +18,7 @@ from microclaw.wire import board_replies as replies
 from microclaw.wire.canned_lines import CannedLine
 from microclaw.wire.jsonline import parse_object
 from microclaw.wire.link.values import TaskKind
+from microclaw.wire.program_errors import PROGRAM_ERRORS
 
 MAX_LINE_BYTES = 65_536
 MAX_EDGES_A_PAGE = 1_500
@@ -33,7 +34,7 @@ MAX_PIN = 63
 
 R_co = TypeVar("R_co", covariant=True)
 PowerAction: TypeAlias = Literal["cut", "on", "reset"]
-PyMethod: TypeAlias = Literal["begin", "write", "commit", "start", "stop", "remove", "undo", "list"]
+PyMethod: TypeAlias = Literal["begin", "write", "commit", "start", "stop", "remove", "undo", "list", "page"]
 Level: TypeAlias = Annotated[int, Meta(ge=0, le=1)]
 Pin: TypeAlias = Annotated[int, Meta(ge=0, le=MAX_PIN)]
 
@@ -294,7 +295,7 @@ def encode_failure(failure: Failure) -> bytes:
 def read_reply(line: bytes, request_id: int, request: Request[R_co]) -> R_co | None:
     """Return the typed reply to the request of this id, None for a line about another one.
 
-    CallRejected if the board answered with an error, ProtocolError for what is no reply to it.
+    CallRejected or its kind if the board answered with an error, ProtocolError for what is no reply to it.
     """
     members = _object(line, MAX_REPLY_BYTES)
     try:
@@ -308,7 +309,8 @@ def read_reply(line: bytes, request_id: int, request: Request[R_co]) -> R_co | N
         raise ProtocolError(f"a reply to {request.op} that cannot be read: {exc}"[:300]) from exc
     if failure.id != request_id:
         return None
-    raise CallRejected(f"{request.op}: {failure.message}", next_step=failure.next_step)
+    error_class = PROGRAM_ERRORS.get(failure.error, CallRejected)
+    raise error_class(f"{request.op}: {failure.message}", next_step=failure.next_step)
 
 
 def _line(members: Mapping[str, object]) -> bytes:

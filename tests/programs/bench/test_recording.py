@@ -190,7 +190,7 @@ async def wait_until(control: VirtualBoardTransport, board_ms: float) -> None:
 
 async def install(host: PeopleHost, control: VirtualBoardTransport, story: Story, image: ProgramImage) -> None:
     if story.language == "python":
-        await control.install_py(AppInstall("recorded", image.code, PY_CLAIM_BYTES, kind="py"))
+        await control.call(AppInstall("recorded", image.code, PY_CLAIM_BYTES, kind="py"), 30.0)
         return
     await host.stream("owner", f"{DEVICE}/apps", {"name": "recorded", "source": story.source})
     assert "recorded" in await host.apps()

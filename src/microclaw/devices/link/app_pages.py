@@ -1,23 +1,17 @@
-"""A page of a program over the link: one HTTP request, and its answer in pieces (docs/protocols/link-methods.md)."""
+"""A page of a program over the link. A device makes one page at a time."""
 
 from __future__ import annotations
 
 import asyncio
-import secrets
-
-from msgspec import Struct, convert
+from functools import partial
+from typing import Any
 
 from microclaw.devices.link.device_link import DeviceLink
 from microclaw.devices.link.method_calls import ask
-from microclaw.devices.registry.calls import MAX_PAGE_BYTES, AppPage, silent_page_error
-from microclaw.errors import DeviceTimeout, Overloaded, ProtocolError
+from microclaw.devices.registry.calls import AppPage, silent_page_error
+from microclaw.devices.registry.page_pieces import read_page
+from microclaw.errors import DeviceTimeout, Overloaded
 from microclaw.wire.link.values import Value
-
-
-class _Piece(Struct):
-    answer: bytes
-    more: bool
-    cursor: int
 
 
 async def ask_page(link: DeviceLink, call: AppPage, timeout_s: float) -> bytes:
@@ -29,11 +23,15 @@ async def ask_page(link: DeviceLink, call: AppPage, timeout_s: float) -> bytes:
     await _wait_for_turn(link, timeout_s / 2)
     try:
         async with asyncio.timeout_at(deadline):
-            return await _read_page(link, call, deadline)
+            return await read_page(call, partial(_ask_piece, link), deadline, link.endpoint)
     except (TimeoutError, DeviceTimeout) as exc:
         raise silent_page_error(call.name) from exc
     finally:
         link.page_turn.release()
+
+
+async def _ask_piece(link: DeviceLink, params: dict[str, Any], timeout_s: float) -> Value:
+    return await ask(link, AppPage.method, params, idempotent=True, timeout_s=timeout_s)
 
 
 async def _wait_for_turn(link: DeviceLink, timeout_s: float) -> None:
@@ -43,23 +41,3 @@ async def _wait_for_turn(link: DeviceLink, timeout_s: float) -> None:
     except TimeoutError as exc:
         text = f"{link.name} makes one page at a time: no turn came within {timeout_s:g} s"
         raise Overloaded(text, next_step="try again in a moment") from exc
-
-
-async def _read_page(link: DeviceLink, call: AppPage, deadline: float) -> bytes:
-    """Ask for pieces. Each call may come twice: the board knows the request by its number."""
-    now_s = asyncio.get_running_loop().time
-    params: dict[str, Value] = {"name": call.name, "number": secrets.randbits(30), "cursor": 0, "request": call.request}
-    answer = b""
-    while True:
-        value = await ask(link, call.method, params, idempotent=True, timeout_s=deadline - now_s())
-        try:
-            piece = convert(value, _Piece)
-        except ValueError as exc:
-            raise ProtocolError(f"{link.endpoint} answered {call.method} with an invalid value: {exc}") from exc
-        answer += piece.answer
-        if not piece.more:
-            return answer
-        if piece.cursor != len(answer) or len(answer) > MAX_PAGE_BYTES:
-            raise ProtocolError(f"{link.endpoint} answered {call.method} with the cursor {piece.cursor}")
-        params.pop("request", None)
-        params["cursor"] = len(answer)

@@ -8,15 +8,12 @@ from microclaw import errors
 from microclaw.devices.link.device_link import DeviceLink
 from microclaw.errors import CallRejected, DeviceTimeout, MicroclawError, NotSupported
 from microclaw.wire.link.values import Value, ValueMap
+from microclaw.wire.program_errors import PROGRAM_ERRORS
 
 _ERRORS: Final[dict[str, type[MicroclawError]]] = {
     "not_supported": NotSupported,
     "pin_refused": errors.PinRefused,
-    "app_exists": errors.AppExists,
-    "app_not_found": errors.AppNotFound,
-    "too_many_apps": errors.TooManyApps,
-    "invalid_module": errors.InvalidModule,
-    "too_large": errors.ImageTooLarge,
+    **PROGRAM_ERRORS,
     "expired": DeviceTimeout,
 }
 # The error codes of docs/protocols/link-methods.md.

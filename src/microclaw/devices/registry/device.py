@@ -39,7 +39,7 @@ from microclaw.devices.registry.device_text import note_answer, note_error
 from microclaw.devices.registry.request_queue import RequestQueue
 from microclaw.devices.registry.transport import LINK_SCHEME, HeldAs, Transport
 from microclaw.errors import CallRejected, DeviceMoved, DeviceTimeout, DeviceUnreachable, MicroclawError, NotSupported
-from microclaw.events import EvidenceKind, ProgramKind
+from microclaw.events import PROGRAM_KINDS, EvidenceKind, ProgramKind
 from microclaw.hardware.boards.firmware import with_micropython
 from microclaw.hardware.boards.pins import check_pin
 from microclaw.hardware.boards.profile import BoardProfile
@@ -201,11 +201,14 @@ class Device:
 
     @property
     def kinds(self) -> tuple[ProgramKind, ...]:
-        """The kinds of programs that it takes; the first is the kind it is made for. None without `apps.install`."""
-        transports = self._transports_for(AppInstall.method)
-        if transports:
-            return transports[0].kinds
-        return ()
+        """The kinds of programs that it takes; the first is the kind it is made for. None without `apps.install`.
+
+        Each transport may take another kind, as those of a virtual board do.
+        """
+        found = set[ProgramKind]()
+        for transport in self._transports_for(AppInstall.method):
+            found.update(transport.kinds)
+        return tuple(kind for kind in PROGRAM_KINDS if kind in found)
 
     def evidence_of(self, method: str) -> EvidenceKind | None:
         """Return the best evidence that an answer to this method gives; None if no transport offers the method."""
@@ -226,6 +229,13 @@ class Device:
         if not transports:
             raise self._not_supported(method)
         return transports[0]
+
+    def way_of(self, kind: ProgramKind) -> Transport:
+        """Return the transport by which a program of this kind is installed; NotSupported if there is none."""
+        for transport in self._transports_for(AppInstall.method):
+            if kind in transport.kinds:
+                return transport
+        raise self._not_supported(AppInstall.method)
 
     def pin_program(self, method: str) -> str | None:
         """Return the program on the board that does this method; None if the firmware or nothing does it."""

@@ -1,13 +1,12 @@
-"""The virtual board's transport over its control socket: counted edges, logs, app states, and setting its inputs.
+"""The virtual board's transport over its control socket: counted edges, logs, app states, and its Python programs.
 
-The protocol is wire/board_control.py (docs/protocols/virtual.md). This file starts no board.
+The protocol is wire/board_control.py (docs/protocols/virtual.md). This file starts no board. Calls for WebAssembly
+programs are refused as not offered: they go by the board's WASMachine port, as on stock firmware.
 """
 
 from __future__ import annotations
 
 import asyncio
-import hashlib
-from base64 import b64encode
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final, TypeVar, cast
@@ -16,8 +15,11 @@ from msgspec.structs import replace
 
 from microclaw.devices.registry.calls import (
     AppInstall,
+    AppList,
+    AppPage,
     AppState,
     AppStates,
+    AppUninstall,
     Call,
     ConsoleLines,
     DeviceFacts,
@@ -36,8 +38,9 @@ from microclaw.devices.registry.calls import (
 )
 from microclaw.devices.registry.transport import Transport
 from microclaw.devices.transports.address import close_stream
+from microclaw.devices.transports.virtual_programs import VirtualPrograms
 from microclaw.errors import CallRejected, DeviceTimeout, DeviceUnreachable, ProtocolError
-from microclaw.events import Edge, EvidenceKind
+from microclaw.events import Edge, EvidenceKind, ProgramKind
 from microclaw.wire import board_control as wire
 from microclaw.wire import board_replies as replies
 
@@ -57,7 +60,6 @@ P = TypeVar(
 SCHEME: Final = "virtual:"
 # Three times the board's own ring of edges.
 MAX_PAGES: Final = 132
-PY_PIECE_BYTES: Final = 4_096
 _ANSWER_S: Final = 5.0
 _GONE: Final = "start it again: microclaw up --virtual 1, or microclaw virtual"
 
@@ -65,9 +67,11 @@ _GONE: Final = "start it again: microclaw up --virtual 1, or microclaw virtual"
 class VirtualBoardTransport(Transport):
     """One connection to a virtual board's control socket; requests queue up."""
 
-    capabilities: Final = frozenset(
-        {"edges.read", "pwm.read", "parts.read", "logs.read", "apps.states", "gpio.get", "device.info", "device.status"}
-    )
+    capabilities: Final = frozenset({
+        "edges.read", "pwm.read", "parts.read", "logs.read", "gpio.get", "device.info", "device.status",
+        "apps.states", "apps.list", "apps.install", "apps.remove", "apps.page",
+    })  # fmt: skip
+    kinds: Final[tuple[ProgramKind, ...]] = ("py",)
     evidence: Final[EvidenceKind] = "counted"
 
     def __init__(self, address: str | Path) -> None:
@@ -77,10 +81,13 @@ class VirtualBoardTransport(Transport):
         self._streams: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None = None
         self._last_id = 0
         self.is_closed = False
+        self._programs = VirtualPrograms(self.request, self.endpoint)
 
     async def call(self, call: Call[R], timeout_s: float) -> R:
         try:
             async with asyncio.timeout(timeout_s):
+                if call.method.startswith("apps."):
+                    return cast("R", await self._do_with_programs(call, timeout_s))
                 return cast("R", await self._do(call))
         except TimeoutError as exc:
             text = f"{self.endpoint} did not answer {call.method} within {timeout_s:g} s"
@@ -147,26 +154,6 @@ class VirtualBoardTransport(Transport):
                 break
         return replace(page, parts=tuple(parts), pins=tuple(pins))
 
-    async def install_py(self, call: AppInstall, timeout_s: float = 30.0) -> None:
-        """Install and start a `py` program. Raises CallRejected with the runner's words if the board refuses it."""
-        image = call.code
-        program = {
-            "name": call.name,
-            "kind": "py",
-            "size": len(image),
-            "sha256": hashlib.sha256(image).hexdigest(),
-            "heap": call.heap_bytes,
-            "every_ms": call.every_ms or 0,
-            "stop_after_ms": call.stop_after_ms or 0,
-            "hosts": call.network.hosts,
-            "ports": call.network.ports,
-        }
-        await self.request(wire.Py("begin", program), timeout_s)
-        for offset in range(0, len(image), PY_PIECE_BYTES):
-            piece = b64encode(image[offset : offset + PY_PIECE_BYTES]).decode()
-            await self.request(wire.Py("write", {"offset": offset, "data": piece}), timeout_s)
-        await self.request(wire.Py("commit"), timeout_s)
-
     async def close(self) -> None:
         """End the connection for good: hands and recordings may still ask, and nobody would close what that opens."""
         self.is_closed = True
@@ -189,9 +176,6 @@ class VirtualBoardTransport(Transport):
                 return await self.part_states(cursor)
             case LogsRead(cursor=cursor):
                 return await self.log(cursor)
-            case AppStates():
-                apps = await self.request(wire.Apps())
-                return tuple(map(_app_state, apps.apps))
             case GpioGet(pin=pin):
                 pins = await self.request(wire.Pins())
                 levels = {row.pin: row.level for row in pins.pins}
@@ -202,6 +186,24 @@ class VirtualBoardTransport(Transport):
                 return _facts(await self.request(wire.Info()))
             case DeviceStatusRead():
                 return await self._status()
+            case _:
+                raise self.not_offered(call)
+
+    async def _do_with_programs(self, call: Call[Any], timeout_s: float) -> Any:
+        """Do a call for the board's programs, or raise NotSupported for one of another kind than Python."""
+        programs = self._programs
+        match call:
+            case AppStates():
+                apps = await self.request(wire.Apps())
+                return tuple(map(_app_state, apps.apps))
+            case AppList():
+                return await programs.list(timeout_s)
+            case AppInstall(kind="py"):
+                return await programs.install(call, timeout_s)
+            case AppUninstall(name=name) if await programs.has(name, timeout_s):
+                return await programs.remove(name, timeout_s)
+            case AppPage(name=name) if await programs.has(name, timeout_s):
+                return await programs.page(call, timeout_s)
             case _:
                 raise self.not_offered(call)
 

@@ -27,7 +27,7 @@ class TrialBoard(Struct, frozen=True):
     async def install(self, call: AppInstall, timeout_s: float) -> None:
         """Through the real protocol of the program's kind. Raises CallRejected and its kinds, DeviceError."""
         if call.kind == "py":
-            await self.control.install_py(call, timeout_s)
+            await self.control.call(call, timeout_s)
         else:
             await self.wasmachine.call(call, timeout_s)
 

@@ -326,7 +326,7 @@ class ProgramChanges:
                 _check_unchanged(prepared, there)
                 request.begin()
                 installation = await self._installer.put(there, request, image.code, prepared.version, report)
-                text = accept_text(there, replaced=installation.replaced)
+                text = accept_text(there, image.kind, replaced=installation.replaced)
                 report(Step("deploy", text, took_ms=installation.took_ms))
                 stage = "verify"
                 verification = await self._watch(prepared, installation, report)

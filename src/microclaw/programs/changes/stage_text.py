@@ -8,9 +8,9 @@ from collections.abc import Awaitable, Sequence
 from typing import Final, NoReturn
 from urllib.parse import urlsplit
 
-from microclaw.devices.registry.calls import AppInstall, LogsRead
+from microclaw.devices.registry.calls import LogsRead
 from microclaw.errors import BuildError, Diagnostic, MicroclawError
-from microclaw.events import Report, Stage, Step
+from microclaw.events import ProgramKind, Report, Stage, Step
 from microclaw.programs.building import ProgramImage
 from microclaw.programs.changes.change_log import AppVersion
 from microclaw.programs.changes.claims import unknown_pins_text
@@ -109,15 +109,17 @@ def check_text(image: ProgramImage, heap_bytes: int) -> str:
     return " | ".join(parts)
 
 
-def accept_text(there: ProgramState, *, replaced: bool) -> str:
+def accept_text(there: ProgramState, kind: ProgramKind, *, replaced: bool) -> str:
     """ "blink -> virtual-1 (WASMachine, tcp :18080), accepted", or "... replaces the old one"."""
     device = there.device
-    way = device.transport_for(AppInstall.method).endpoint
+    way = device.way_of(kind).endpoint
     parts = urlsplit(way)
     if parts.scheme == "wasmachine":
         # Of a loopback address only the port.
         host = "" if parts.hostname in _LOOPBACK else parts.hostname
         way = f"WASMachine, tcp {host}:{parts.port}"
+    elif parts.scheme == "virtual":
+        way = "MicroPython, its control socket"
     text = f"{there.name} -> {device.name} ({way}), accepted"
     if replaced:
         text += ", replaces the old one"
