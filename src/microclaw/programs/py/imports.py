@@ -258,7 +258,7 @@ def _sets_clock(call: ast.Call, graph: PyCallGraph) -> bool:
     function = call.func
     if not isinstance(function, ast.Attribute) or function.attr != "datetime" or not call.args:
         return False
-    return _class_of(function.value, graph) == "machine.RTC"
+    return class_of(function.value, graph) == "machine.RTC"
 
 
 def _check_rebound(name: str, bindings: list[Binding], graph: PyCallGraph, findings: Findings) -> None:
@@ -293,7 +293,7 @@ _CATCHERS: Final = ("AttributeError", "Exception", "BaseException")
 
 def _check_member(node: ast.Attribute, graph: PyCallGraph, findings: Findings) -> None:
     """Refuse `led.togle()`; silent on objects that could be anything else, and where the program asks or catches."""
-    class_name = _class_of(node.value, graph)
+    class_name = class_of(node.value, graph)
     if class_name is None or node.attr.startswith("_") or node.attr in graph.assigned_attributes:
         return
     refused = stock_image().refused.get(f"{class_name}.{node.attr}")
@@ -309,7 +309,7 @@ def _check_member(node: ast.Attribute, graph: PyCallGraph, findings: Findings) -
     findings.error(node, f"{ast.unparse(node.value)} is made by {class_name}, which has no {node.attr}", hint)
 
 
-def _class_of(node: ast.expr | None, graph: PyCallGraph, depth: int = 0) -> str | None:
+def class_of(node: ast.expr | None, graph: PyCallGraph, depth: int = 0) -> str | None:
     """Return the class of the one kind of object that an expression can be, or None if that is not sure."""
     if isinstance(node, ast.Call):
         origin = graph.origin(node.func)
@@ -342,7 +342,7 @@ def _common_class(values: Iterable[Binding | ast.expr], graph: PyCallGraph, dept
         elif part.kind == "value":
             value = part.value
         if not is_none(value):
-            class_names.add(_class_of(value, graph, depth))
+            class_names.add(class_of(value, graph, depth))
     if len(class_names) == 1:
         return class_names.pop()
     return None

@@ -21,6 +21,7 @@ from microclaw.programs.py.callgraph import PyCallGraph
 from microclaw.programs.py.formats import Simplifier, used_words
 from microclaw.programs.py.imports import check_imports
 from microclaw.programs.py.network_reader import NetworkReading, check_network, read_network
+from microclaw.programs.py.own_clock import give_own_clock
 from microclaw.programs.py.pins import check_pins
 from microclaw.programs.py.plans import LibraryCalls
 from microclaw.programs.py.py_image import MAX_MPY_BYTES, LineMap, ProgramAnswer, ProgramQuestion, Rewritten
@@ -89,6 +90,7 @@ def _rewrite(source: PythonSource, board: BoardProfile, question: ProgramQuestio
 def _check_and_rewrite(source: PythonSource, board: BoardProfile, question: ProgramQuestion) -> Rewritten:
     findings = Findings(source)
     files = _join_modules(source, findings, is_trimmed=question.is_trimmed)
+    give_own_clock(files.tree, findings)
     whole = _with_drivers(files, board, findings)
     tree = whole.tree
     graph = whole.graph
