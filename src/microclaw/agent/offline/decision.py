@@ -19,7 +19,9 @@ from microclaw.text import without_fences
 
 Values: TypeAlias = dict[str, int | str | bool]
 PinSlot: TypeAlias = Literal["pin", "pin_2", "pin_3", "pin_4", "pin_5", "pin_6", "pin_7", "pin_8"]
-Slot: TypeAlias = PinSlot | Literal["pins", "button_pin", "dial_pin", "sensor_pin", "milli", "device", "confirmed"]
+Slot: TypeAlias = (
+    PinSlot | Literal["pins", "button_pin", "dial_pin", "sensor_pin", "entry_pin", "milli", "device", "confirmed"]
+)
 PIN_SLOTS: Final[tuple[PinSlot, ...]] = get_args(PinSlot)
 
 _STRING: Final = re.compile(r'"(?:[^"\\]|\\.)*"', re.S)

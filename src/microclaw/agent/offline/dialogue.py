@@ -36,8 +36,10 @@ from microclaw.agent.offline.hand_sentences import HANDS
 from microclaw.agent.offline.memory import MEMORY
 from microclaw.agent.offline.programs import PROGRAMS, as_light
 from microclaw.agent.offline.reading import find_device, read
+from microclaw.agent.offline.ready_programs import with_next_pin
 from microclaw.agent.offline.recorded_parts import with_recorded_pins
 from microclaw.agent.offline.sentences import MAX_SENTENCE_CHARS, REMINDER, english
+from microclaw.agent.offline.unknown_sentences import ADD_A_MODEL, NOT_UNDERSTOOD
 from microclaw.errors import UndoElsewhere
 
 _ONE_CALL: Final = frozenset({"set_pin", "dim_pin", "read_pin", "read_adc", "read_sensor", "scan_i2c", "list_devices"})
@@ -85,6 +87,7 @@ def understand(request: ModelRequest) -> ParsedSentence:
         decision = _decide(context)
     next_state = DialogueState()
     if isinstance(decision, Say):
+        decision = _tell_of_models(decision, state)
         next_state = _state_to_store(context, decision, results, state)
     parse = None
     if context is not None:
@@ -120,7 +123,7 @@ def _decline(state: DialogueState) -> ParsedSentence:
     # An act that was done can still be corrected.
     if act is not None and not act.done:
         act = None
-    next_state = DialogueState(act=act, undoable=state.undoable)
+    next_state = replace(state, question=None, act=act, suggested=())
     return ParsedSentence(None, Say("Then it stays as it is."), state=next_state)
 
 
@@ -171,6 +174,8 @@ def _fill_slot(sentence: str, question: Question) -> Parse | None:
         return parse.on_pins(pins)
     if len(pins) > 1:
         return None
+    if question.slot == "entry_pin":
+        return with_next_pin(parse, pins[0])
     return replace(parse, values=parse.values | {question.slot: pins[0]})
 
 
@@ -190,13 +195,17 @@ def _state_to_store(
     context: Context | None, answer: Say, results: tuple[ToolFields, ...], before: DialogueState
 ) -> DialogueState:
     """Return the state to be stored with an answer. `context` is None if the sentence was not acted on."""
-    # A question about the last act, and a sentence about nothing, leave the last act as it is.
-    if answer.refers and context is None:
-        act = before.act
-    else:
-        act = act_after(context, answer, before.act)
+    act = act_after(context, answer, before.act)
     undoable = undoable_after(context, results, before.undoable)
-    return DialogueState(_question(context, answer), act, undoable, answer.suggested)
+    told_of_models = before.told_of_models or answer.code == NOT_UNDERSTOOD
+    return DialogueState(_question(context, answer), act, undoable, answer.suggested, told_of_models)
+
+
+def _tell_of_models(answer: Say, state: DialogueState) -> Say:
+    """Return the answer with how to add a model, if it was not understood and this conversation was not told yet."""
+    if answer.code != NOT_UNDERSTOOD or state.told_of_models:
+        return answer
+    return replace(answer, next_step=ADD_A_MODEL)
 
 
 def _question(context: Context | None, answer: Say) -> Question | None:

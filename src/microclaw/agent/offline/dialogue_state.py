@@ -15,8 +15,9 @@ from msgspec.structs import replace
 from microclaw.agent.models.protocol import AssistantReply, Message
 from microclaw.agent.offline.decision import Context, Parse, Say, Slot, ToolFields, plain_line
 from microclaw.agent.offline.programs import PROGRAMS
+from microclaw.agent.offline.ready_programs import INSTALL
 
-PROGRAMS_ON_PINS: Final = frozenset(PROGRAMS) - {"read_sensor_every"}
+PROGRAMS_ON_PINS: Final = frozenset(PROGRAMS) - {"read_sensor_every", INSTALL}
 PINS_ALONE: Final = frozenset({"set_pin", "toggle_pin", "read_pin", "read_adc"})
 _BOARD_TOOLS: Final = {"gpio-set", "pwm-set", "deploy-wasm-app", "uninstall-wasm-app", "switch-program", "undo"}
 """Tools that change boards; the change log has what they did."""
@@ -86,13 +87,15 @@ None stands for a change in the change log. The others revert an act that is not
 class DialogueState(Struct, frozen=True):
     """The open question, the last act, and all acts that undo reverts in turn.
 
-    `suggested` are sentences that the user may choose by number.
+    `suggested` are sentences that the user may choose by number. `told_of_models`: the answer to a sentence that was
+    not understood has said how to add a model.
     """
 
     question: Question | None = None
     act: LastAct | None = None
     undoable: Undoable = ()
     suggested: tuple[str, ...] = ()
+    told_of_models: bool = False
 
 
 def state_after(message: Message | None) -> DialogueState:
@@ -104,14 +107,17 @@ def state_after(message: Message | None) -> DialogueState:
     except msgspec.MsgspecError:
         return DialogueState()
     if message.question_expired:
-        return DialogueState(undoable=state.undoable)
+        return DialogueState(undoable=state.undoable, told_of_models=state.told_of_models)
     return state
 
 
 def act_after(context: Context | None, answer: Say, before: LastAct | None) -> LastAct | None:
-    """Return the last act after an answer, or None if "it" could mean something else by now."""
+    """Return the last act after an answer, or None if "it" could mean something else by now.
+
+    A sentence that was not understood, or only led to a question, leaves it as it is.
+    """
     if context is None:
-        return None
+        return before
     fields_by_tool = _successful(context.results)
     deployed = fields_by_tool.get("deploy-wasm-app")
     is_done = answer.code is None or (answer.code == "not_verified" and deployed is not None)

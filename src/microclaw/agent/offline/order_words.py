@@ -60,7 +60,7 @@ def meaning_of(text: str, device: KnownDevice | None) -> TextMeaning:
         return "order"
     words = _WORD.findall(order_words.usual_texts.sub(" ", normal))
     for word in words:
-        if not order_words.words.isdisjoint(_spellings(word)) or _is_misspelt(word, order_words.long_words):
+        if not order_words.words.isdisjoint(_spellings(word)) or _is_long_misspelt(word, order_words.long_words):
             return "order"
     if words:
         return "perhaps"
@@ -123,12 +123,19 @@ def _stem(word: str) -> str:
     return stem
 
 
-def _is_misspelt(word: str, long_words: tuple[str, ...]) -> bool:
+def _is_long_misspelt(word: str, long_words: tuple[str, ...]) -> bool:
+    return len(word) >= _LONG_CHARS - 1 and is_misspelt(word, long_words)
+
+
+def known_words() -> frozenset[str]:
+    """Return the words with a meaning, without the "s" of a plural."""
+    return _order_words().words
+
+
+def is_misspelt(word: str, words: tuple[str, ...]) -> bool:
     """Return True if a word is one of these but for one letter: "temprature"."""
-    if len(word) < _LONG_CHARS - 1:
-        return False
     # It takes 3.5 MB, which a host saves that understands all its sentences.
     from rapidfuzz import process
     from rapidfuzz.distance import OSA
 
-    return process.extractOne(word, long_words, scorer=OSA.distance, score_cutoff=1) is not None
+    return process.extractOne(word, words, scorer=OSA.distance, score_cutoff=1) is not None

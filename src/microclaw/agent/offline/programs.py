@@ -32,6 +32,7 @@ from microclaw.agent.offline.decision import (
 from microclaw.agent.offline.display_programs import DISPLAY_FILLERS, NOTES, display_app, needs_time
 from microclaw.agent.offline.part_programs import PART_FILLERS, fill_reading
 from microclaw.agent.offline.pattern_values import Filled, PatternValues, pace_ms
+from microclaw.agent.offline.ready_programs import INSTALL, fill_ready_program
 from microclaw.agent.offline.sentences import english
 from microclaw.errors import ConfigError
 from microclaw.events import ProgramKind
@@ -322,6 +323,7 @@ _FILLERS: Final[Mapping[str, Callable[[Context], Filled]]] = {
     "read_sensor_every": fill_reading,
     **PART_FILLERS,
     **DISPLAY_FILLERS,
+    INSTALL: fill_ready_program,
     **dict.fromkeys(("fade", "servo_sweep", "pulse", "servo"), _on_pin),
     **dict.fromkeys(("threshold", "threshold_pulse", "thermostat"), _rule),
     **dict.fromkeys(("led_color", "led_blink", "rainbow"), _led),

@@ -5,31 +5,26 @@ If no template fits, it asks about the nearest known sentences.
 
 from __future__ import annotations
 
-import re
 from typing import Final
 
 from msgspec.structs import replace
 
-from microclaw.agent.language.quantities import is_no, is_yes, normalize_quantities, without_commas
+from microclaw.agent.language.quantities import is_no, is_yes, without_commas
 from microclaw.agent.models.protocol import DeviceContext, KnownDevice
 from microclaw.agent.offline import boards, follow_ups
-from microclaw.agent.offline.decision import CannotDo, Context, Say, capitalize, number_sentences
+from microclaw.agent.offline.decision import CannotDo, Context, Say
 from microclaw.agent.offline.dialogue_state import DialogueState, LastAct
 from microclaw.agent.offline.display_sentences import parse_display_sentence
 from microclaw.agent.offline.hand_sentences import parse_hand_sentence
 from microclaw.agent.offline.memory import names_to_pins, parse_memory
-from microclaw.agent.offline.recorded_parts import fits_wiring, recorded_sentences
+from microclaw.agent.offline.ready_programs import parse_installation
 from microclaw.agent.offline.sentences import MAX_SENTENCE_CHARS, english
+from microclaw.agent.offline.unknown_sentences import answer_unknown
 from microclaw.events import NOTHING_WAITS
 
-ADD_A_MODEL: Final = (
-    "for any sentence set ANTHROPIC_API_KEY, OPENAI_API_KEY, or OPENAI_BASE_URL for a free local model "
-    "(Ollama: OPENAI_BASE_URL=http://localhost:11434/v1), then start the host again"
-)
 _NOTHING: Final = "Nothing was done in this chat just now that this can be about, so I did nothing."
 # A sentence of these kinds that names a pin is never a fact to remember.
 _OF_PINS: Final = frozenset({"set_pin", "toggle_pin", "dim_pin", "read_pin", "read_adc"})
-_PIN: Final = re.compile(r"\bpin (\d{1,3})\b")
 # "Note the humidity every minute" and "forget the alarm" are not about memory.
 _NO_FACT: Final = ("read_sensor_every", "cancel_schedule")
 
@@ -37,7 +32,7 @@ _NO_FACT: Final = ("read_sensor_every", "cancel_schedule")
 def read(sentence: str, device_context: DeviceContext, state: DialogueState) -> Context | Say:
     """Read a sentence as it is meant in its chat."""
     if len(sentence) > MAX_SENTENCE_CHARS:
-        return _not_understood(sentence[:MAX_SENTENCE_CHARS], "", device_context, None)
+        return answer_unknown(sentence, "", device_context, None)
     # A fact is read first: a board's name, a pad or a "not" inside it is a part of the fact.
     fact = _read_fact(sentence, device_context)
     if fact is not None:
@@ -133,58 +128,13 @@ def _read_template(
         is_follow_up = state.act is None and english().reference(without_commas(text)) is not None
         if is_follow_up:
             return Say(_NOTHING, "ambiguous", "say the whole sentence, as in: blink pin 2 every 200 ms")
-        return boards.unknown_device(text, device_context) or _not_understood(text, named_text, device_context, device)
+        installation = parse_installation(text)
+        if installation is not None:
+            return Context(installation, text, device_context, device)
+        return boards.unknown_device(text, device_context) or answer_unknown(text, named_text, device_context, device)
     if parse.kind == "undo" and state.undoable and device is None:
         newest = state.undoable[-1]
         # None stands for a change in the change log, which the sentence reverts as it is.
         if newest is not None:
             parse = replace(newest, values=newest.values | {"undo": True})
     return Context(parse, text, device_context, device)
-
-
-def _not_understood(text: str, named_text: str, device_context: DeviceContext, device: KnownDevice | None) -> Say:
-    """Ask for the nearest sentences. A sentence far from all known ones leaves the last act as it is."""
-    named_pins = _pins_in(text)
-    meant_device = device or device_context.meant
-
-    def fits_record(sentence: str) -> bool:
-        if meant_device is None or not meant_device.record.parts:
-            return True
-        if any(meant_device.record.on_pin(pin) for pin in _pins_in(sentence) - named_pins):
-            # An example has pins of its own, which the user did not name.
-            return False
-        pinned, _ = names_to_pins(sentence, device_context, device)
-        return _fits_record(pinned, meant_device)
-
-    nearest = english().nearest(text, named_text, recorded_sentences(meant_device), fits_record)
-    examples = nearest.sentences
-    if device is not None:
-        examples = tuple(f"{sentence} on {device.name}" for sentence in examples)
-    if nearest.is_same:
-        question = f"{capitalize(nearest.sentences[0])}?"
-        if meant_device is not None:
-            question = f"{capitalize(nearest.sentences[0])} on {meant_device.name}?"
-        return Say(question, "confirm_reading", f"yes, or say: {examples[0]}", suggested=examples)
-    if not examples:
-        question = "Ask: what can you do."
-    elif len(examples) == 1:
-        question = f"Did you mean: {examples[0]}?"
-    else:
-        question = f"Did you mean: {number_sentences(examples)}?"
-    refers = nearest.is_remote and re.search(r"\d", text) is None
-    answer = f"I did not understand that, so I did nothing. {question}"
-    return Say(answer, "not_understood", ADD_A_MODEL, suggested=examples, refers=refers)
-
-
-def _fits_record(sentence: str, device: KnownDevice) -> bool:
-    """Return False for a sentence that takes a recorded part for another one, or that needs a pin that it lacks."""
-    parse = english().parse(sentence)
-    if parse is None:
-        return True
-    if parse.word("thing") == "load" and not parse.pins:
-        return False
-    return fits_wiring(parse, device.record)
-
-
-def _pins_in(text: str) -> frozenset[int]:
-    return frozenset(int(digits) for digits in _PIN.findall(normalize_quantities(text)))

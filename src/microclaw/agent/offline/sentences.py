@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 import tomllib
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cache, lru_cache
 from importlib import resources
@@ -51,11 +52,15 @@ _QUANTITY_WORDS = "{quantity}"
 _NOT = re.compile(r"\b(?:not?|never|cannot|dont|unless|\w+n['’]t)\b")
 _UNITS = {"each": "every", "time": "times"}
 """Units of numbers that are the same as another one."""
-# Likeness in percent from which a known sentence may be meant, may be suggested, and is about the same things.
+# Likeness in percent from which a known sentence may be meant, and may be suggested.
 _SURE = 70
 _ALIKE = 55
-_REMOTE = 45
 _MAX_COMPARED = 20
+# The share of a wording's words that a text has at least if they mean the same.
+_LEAST_SHARED = 0.5
+_LETTERS = re.compile(r"[a-z]+")
+# Words of a wording that a text may lack.
+_UNTOLD = re.compile(r"\b(?:an?|the|to|of|its?|this|that|there|with|for|from|in|on|at|by|be|is|are|and|as|my|me|i)\b")
 _MAX_ALIKE = 9
 _MAX_SUGGESTED = 3
 
@@ -63,12 +68,11 @@ _MAX_SUGGESTED = 3
 class Nearest(NamedTuple):
     """Up to three known sentences that look most like a text, with its numbers.
 
-    `is_same`: the first one has the same words that matter and the same numbers. `is_remote`: no known one is near.
+    `is_same`: the first one has the same words that matter and the same numbers.
     """
 
     sentences: tuple[str, ...] = ()
     is_same: bool = False
-    is_remote: bool = True
 
 
 class Sentences:
@@ -100,6 +104,7 @@ class Sentences:
         for kind, intent in {**merged["intents"], **on_display["intents"]}.items():
             self.part_pins[kind] = intent.get("parts", {})
         self.answers["help"] = self._help(merged["after_an_act"])
+        self.near: Mapping[str, Sequence[str]] = merged["near"]
         self.colors: Mapping[str, tuple[int, int, int]] = merged["colors"]
         self._intents = Intents.from_dict(merged)
         self._references = Intents.from_dict(read_templates(("words", "references")))
@@ -234,7 +239,7 @@ class Sentences:
         recorded: Iterable[str] = (),
         may_suggest: Callable[[str], bool] = bool,
     ) -> Nearest:
-        """Return the known sentences that look most like this text; none for a text with a "not".
+        """Return the known sentences that look most like this text; none for one with a "not", a time or other digits.
 
         `named_text` is the text with the names of parts, and `recorded` are more known sentences with such names.
         `may_suggest` is False for sentences that do not fit what is wired.
@@ -244,44 +249,68 @@ class Sentences:
         tagged_sentences = [_tag_numbers(sentence) for sentence in recorded]
         alike += self._alike(self._tag_text(named_text), [(sentence, sentence) for sentence in tagged_sentences])
         alike.sort(key=lambda row: -row.score)
-        if _NOT.search(text.lower()):
-            return Nearest(is_remote=not alike)
         # Digits that are not a number by themselves, as in "4x4".
         has_stray_digits = re.search(r"\d", self._names.sub("", tagged.shape)) is not None
-        is_clear = not has_stray_digits and split_when(normalize_quantities(text)) is None
-        near = [row for row in alike if row.score >= _ALIKE]
-        for row in near:
-            is_sure = row.score >= _SURE and is_clear and self._is_same(row.wording, row.text)
-            if is_sure and self.parse(row.sentence) is not None and may_suggest(row.sentence):
-                return Nearest((row.sentence,), is_same=True, is_remote=False)
+        has_time = split_when(normalize_quantities(text)) is not None
+        if _NOT.search(text.lower()) or has_stray_digits or has_time:
+            return Nearest()
+        for row in alike:
+            is_sure = row.score >= _SURE and self._is_same(row.wording, row.text)
+            is_near = is_sure and self._shared_words(row) > _LEAST_SHARED
+            if is_near and self.parse(row.sentence) is not None and may_suggest(row.sentence):
+                return Nearest((row.sentence,), is_same=True)
         # Sentences that need no number which the text does not have come first.
-        near = near[:_MAX_ALIKE]
+        near = [row for row in alike if self._is_near(row)][:_MAX_ALIKE]
         near.sort(key=lambda row: not set(row.meaning.units) <= set(row.text.units))
         sentences: dict[str, None] = {}
         for row in near:
             if may_suggest(row.sentence):
                 sentences[row.sentence] = None
-        return Nearest(tuple(sentences)[:_MAX_SUGGESTED], is_remote=not alike)
+        return Nearest(tuple(sentences)[:_MAX_SUGGESTED])
 
     def _tag_text(self, text: str) -> _TaggedText:
         return _tag_numbers(self._filler.sub(" ", text.lower()[:MAX_SENTENCE_CHARS]))
 
     def _alike(self, text: _TaggedText, known: Sequence[tuple[_TaggedText, _TaggedText]]) -> list[_Likeness]:
-        """Return the known wordings that are at least remotely like the text, with their meanings."""
+        """Return the known wordings that are like the text, with their meanings."""
         # It takes 3.5 MB, which a host saves that understands all its sentences.
         from rapidfuzz import fuzz, process
 
         shapes = [wording.shape for wording, _ in known]
         scorer = fuzz.token_sort_ratio
-        matches = process.extract(text.shape, shapes, scorer=scorer, score_cutoff=_REMOTE, limit=_MAX_COMPARED)
+        matches = process.extract(text.shape, shapes, scorer=scorer, score_cutoff=_ALIKE, limit=_MAX_COMPARED)
         return [_Likeness(score, text, *known[index]) for _, score, index in matches]
 
     def _is_same(self, wording: _TaggedText, tagged: _TaggedText) -> bool:
         """Return True if the texts have the same words that matter, and numbers of the same units."""
         return wording.units == tagged.units and self._telling_words(wording) == self._telling_words(tagged)
 
+    def _is_near(self, row: _Likeness) -> bool:
+        """Return True if the text has all words of the known wording, and tells nothing that the wording does not."""
+        told = self._telling_words(row.wording) | self._telling_words(row.meaning)
+        is_told = all(_is_spelt_like(word, list(told)) for word in self._telling_words(row.text))
+        is_whole = not Counter(row.text.units) - Counter(row.meaning.units)
+        return self._shared_words(row) == 1 and is_told and is_whole
+
+    def _shared_words(self, row: _Likeness) -> float:
+        """Return the share of the wording's words that the text has, some with a slip of the keyboard."""
+        text_words = _LETTERS.findall(row.text.shape)
+        words = _LETTERS.findall(_UNTOLD.sub(" ", self._filler.sub(" ", row.wording.shape)))
+        shared_count = sum(_is_spelt_like(word, text_words) for word in words)
+        return shared_count / max(1, len(words))
+
     def _telling_words(self, text: _TaggedText) -> frozenset[str]:
         return frozenset(self._telling.findall(text.shape.replace(" on PIN", " PIN")))
+
+
+def _is_spelt_like(word: str, words: Sequence[str]) -> bool:
+    """Return True if a word is one of these, but for one letter, or two of a long word."""
+    if word in words:
+        return True
+    from rapidfuzz.distance import OSA
+
+    slips = min(2, len(word) // 4 + 1)
+    return len(word) > 2 and any(OSA.distance(word, other, score_cutoff=slips) <= slips for other in words)
 
 
 def _may_be_of_a_part(parse: Parse, what: str, normal: str) -> bool:

@@ -1,0 +1,157 @@
+"""The answer to a sentence that no template fits: what it may mean, asked and never done.
+
+A guess has the same verbs and conditions as the sentence. A question is never answered with an act. No guess is better
+than a bad one.
+"""
+
+from __future__ import annotations
+
+import re
+from functools import cache
+from typing import Final
+
+from microclaw.agent.language.quantities import normalize_quantities
+from microclaw.agent.models.protocol import DeviceContext, KnownDevice
+from microclaw.agent.offline.decision import Say, capitalize, number_sentences
+from microclaw.agent.offline.memory import names_to_pins
+from microclaw.agent.offline.order_words import is_misspelt, known_words
+from microclaw.agent.offline.ready_programs import find_ready_programs, mention, offer, ready_texts
+from microclaw.agent.offline.recorded_parts import fits_wiring, recorded_sentences
+from microclaw.agent.offline.sentences import MAX_SENTENCE_CHARS, english
+
+ADD_A_MODEL: Final = (
+    "a language model reads any wording: set ANTHROPIC_API_KEY, OPENAI_API_KEY, or OPENAI_BASE_URL for a local one"
+)
+"""Said once in a conversation."""
+NOT_UNDERSTOOD: Final = "not_understood"
+_HELP: Final = "what can you do"
+_PIN: Final = re.compile(r"\bpin (\d{1,3})\b")
+_QUESTION: Final = re.compile(
+    r"(?i)^\W*(?:and |but |so )?(?:why|what|whats|which|who|whose|whom|where|how|is|are|am|was|were|do|does|did|has|had"
+    r"|when (?:is|are|was|were|do|does|did|will)|have (?:i|you|we|they)|should|shall|may|might|i wonder"
+    r"|tell me (?:if|whether|why|what|which|who|how))\b"
+)
+_REQUEST: Final = re.compile(r"(?i)\W*(?:please )?(?:can|could|would|will)\b")
+_ABOUT_PROGRAMS: Final = re.compile(r"(?i)^\W*(?:how|what|which|is there|are there|do you|can)\b")
+_LETTERS: Final = re.compile(r"[^\W\d_]+")
+_LONG_WORD: Final = 4
+_ASKING: Final = frozenset(
+    ("read_pin", "read_adc", "read_sensor", "scan_i2c", "list_devices", "device_info", "device_status", "pin_facts")
+    + ("list_apps", "app_status", "list_schedules", "help", "clock", "recall")
+)
+"""Kinds of sentences that change nothing."""
+
+
+def answer_unknown(text: str, named_text: str, device_context: DeviceContext, device: KnownDevice | None) -> Say:
+    """Ask what the sentence means, by the nearest sentences and ready programs; `named_text` has the names of parts."""
+    if len(text) > MAX_SENTENCE_CHARS:
+        text = f"That is longer than {MAX_SENTENCE_CHARS} characters, so I did nothing."
+        return Say(text, NOT_UNDERSTOOD, "say one thing in a sentence")
+    if not _LETTERS.search(text):
+        return Say("No word is in that, so I did nothing.", NOT_UNDERSTOOD, _HELP)
+    meant_device = device or device_context.meant
+    guess = _guess(text, named_text, device_context, device)
+    if guess is not None and guess.code == "confirm_reading":
+        return guess
+    apology = "I did not understand that, so I did nothing."
+    if not _is_english(text):
+        # It may be English about something else, so the first sentence stays.
+        apology = f"{apology} I know English words only."
+        if guess is None or len(guess.suggested) != 1:
+            return Say(f"{apology} Ask: {_HELP}.", NOT_UNDERSTOOD, f"say it in English, or: {_HELP}")
+    programs = find_ready_programs(text)
+    if is_question(text):
+        programs = programs if _ABOUT_PROGRAMS.search(text) else []
+        if programs and guess is None:
+            return Say(f"{apology} {mention(programs)}", NOT_UNDERSTOOD, programs[0].example)
+    elif programs:
+        offered, sentences = offer(programs, meant_device)
+        return Say(f"{apology} {offered}", NOT_UNDERSTOOD, f"no, or: {_HELP}", suggested=_on_device(sentences, device))
+    if guess is None:
+        return Say(f"{apology} Ask: {_HELP}.", NOT_UNDERSTOOD, _HELP)
+    return Say(f"{apology} {guess.text}", NOT_UNDERSTOOD, f"yes, no, or: {_HELP}", suggested=guess.suggested)
+
+
+def is_question(text: str) -> bool:
+    """Return True for a question: its answer tells something, and nothing is done."""
+    if _QUESTION.search(text):
+        return True
+    return text.rstrip().endswith("?") and _REQUEST.match(text) is None
+
+
+def _guess(text: str, named_text: str, device_context: DeviceContext, device: KnownDevice | None) -> Say | None:
+    """Return the question about the nearest known sentences, or None if none is near enough."""
+    named_pins = _pins_in(text)
+    meant_device = device or device_context.meant
+    asks = is_question(text)
+
+    def may_suggest(sentence: str) -> bool:
+        parse = english().parse(sentence)
+        if asks and (parse is None or parse.kind not in _ASKING):
+            return False
+        if meant_device is None or not meant_device.record.parts:
+            return True
+        if any(meant_device.record.on_pin(pin) for pin in _pins_in(sentence) - named_pins):
+            # An example has pins of its own, which the user did not name.
+            return False
+        pinned, _ = names_to_pins(sentence, device_context, device)
+        return _fits_record(pinned, meant_device)
+
+    nearest = english().nearest(text, named_text, recorded_sentences(meant_device), may_suggest)
+    examples = _on_device(nearest.sentences, device)
+    if nearest.is_same:
+        question = f"{capitalize(nearest.sentences[0])}?"
+        if meant_device is not None:
+            question = f"{capitalize(nearest.sentences[0])} on {meant_device.name}?"
+        return Say(question, "confirm_reading", f"yes, or say: {examples[0]}", suggested=examples)
+    if not examples:
+        return None
+    question = f"Did you mean: {number_sentences(examples)}?"
+    if len(examples) == 1:
+        question = f"Did you mean: {examples[0]}?"
+    return Say(question, NOT_UNDERSTOOD, suggested=examples)
+
+
+def _on_device(sentences: tuple[str, ...], device: KnownDevice | None) -> tuple[str, ...]:
+    if device is None:
+        return sentences
+    return tuple(f"{sentence} on {device.name}" for sentence in sentences)
+
+
+def _is_english(text: str) -> bool:
+    """Return True if more than half of the words are known ones, some with a slip of the keyboard."""
+    words = _LETTERS.findall(text.lower())
+    known_count = sum(map(_is_known, words))
+    return 2 * known_count > len(words)
+
+
+def _is_known(word: str) -> bool:
+    if word in _vocabulary():
+        return True
+    return len(word) >= _LONG_WORD and is_misspelt(word, tuple(_vocabulary()))
+
+
+@cache
+def _vocabulary() -> frozenset[str]:
+    """Return the English words that are known here: of the templates, the known sentences and the ready programs."""
+    words = set(known_words())
+    texts = [*english().near, *english().examples.values(), *ready_texts()]
+    for variants in english().near.values():
+        texts += variants
+    for text in texts:
+        words |= set(_LETTERS.findall(text.lower()))
+    return frozenset(words)
+
+
+def _fits_record(sentence: str, device: KnownDevice) -> bool:
+    """Return False for a sentence that takes a recorded part for another one, or that needs a pin that it lacks."""
+    parse = english().parse(sentence)
+    if parse is None:
+        return True
+    if parse.word("thing") == "load" and not parse.pins:
+        return False
+    return fits_wiring(parse, device.record)
+
+
+def _pins_in(text: str) -> frozenset[int]:
+    return frozenset(int(digits) for digits in _PIN.findall(normalize_quantities(text)))

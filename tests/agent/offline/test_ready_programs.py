@@ -1,0 +1,72 @@
+"""Ready programs in sentences: each is found by its own words, and installed by the sentence that is offered for it."""
+
+from __future__ import annotations
+
+import pytest
+from tests.agent.offline.turns import WORLDS, Chat, converse
+
+from microclaw.agent.offline.ready_programs import INSTALL, find_ready_programs, parse_installation, ready_programs
+from microclaw.agent.offline.sentences import english
+from microclaw.agent.offline.unknown_sentences import ADD_A_MODEL
+
+BOTH_KINDS = WORLDS["parts by their names"]
+
+
+@pytest.mark.parametrize("program", ready_programs(), ids=lambda program: program.entry.name)
+def test_the_sentence_that_is_offered_installs_the_entry_on_its_pins(program) -> None:  # type: ignore[no-untyped-def]
+    parse = parse_installation(program.example)
+    assert parse is not None
+    pins = {pin.name: pin.default for pin in program.pins}
+    assert (parse.kind, parse.values) == (INSTALL, {"entry": program.entry.name, **pins})
+    # No template reads it as another sentence.
+    assert english().parse(program.example) is None
+
+
+def test_each_entry_is_found_by_its_own_title_or_has_sentences_of_its_own() -> None:
+    missed = [
+        program.entry.name for program in ready_programs() if program not in find_ready_programs(program.entry.title)
+    ]
+    known = [name for name in missed if english().parse(name.replace("_", " ")) or name in english().examples]
+    assert missed == known
+
+
+@pytest.mark.parametrize(
+    ("wish", "entry"),
+    [
+        ("my plant needs care", "plant_watering"),
+        ("the soil is too dry", "plant_watering"),
+        ("tell me when the door opens", "door_sensor"),
+        ("a lamp for when it is dark", "day_night_light"),
+        ("count presses", "button_counter"),
+        ("sound the alarm if the contact closes", "alarm_buzzer"),
+        ("watch for motion", "motion_alarm"),
+        ("measure the distance on pin 33", "distance_alarm"),
+        ("my tank shall always be full", "water_level"),
+    ],
+)
+async def test_a_wish_that_is_not_understood_gets_the_entry_of_its_words(wish: str, entry: str) -> None:
+    turn = await converse(BOTH_KINDS, wish)
+    assert (turn.calls, turn.reply.failed_code) == ([], "not_understood")
+    assert f"install {entry.replace('_', ' ')}" in turn.reply.text
+
+
+@pytest.mark.parametrize(
+    "said", ["is the door open", "why is it so dark", "did the plant get water", "was there motion"]
+)
+async def test_a_question_is_offered_no_act(said: str) -> None:
+    assert (await converse(BOTH_KINDS, f"{said} | yes")).acts == []
+    assert (await converse(BOTH_KINDS, f"{said} | 1")).acts == []
+
+
+async def test_how_to_add_a_model_is_said_once_in_a_conversation() -> None:
+    chat = Chat(BOTH_KINDS)
+    steps = []
+    for said in ("order a pizza", "blink pin 13", "order a pizza", "no", "sing a song", "count presses"):
+        steps.append((await chat.say(said)).reply.next_step)
+    assert [step == ADD_A_MODEL for step in steps] == [True, False, False, False, False, False]
+
+
+async def test_an_entry_for_other_boards_is_named_with_the_reason_and_not_offered() -> None:
+    turn = await converse(WORLDS["one board"], "water the plants every morning")
+    assert "no analog input" in turn.reply.text
+    assert (await converse(WORLDS["one board"], "water the plants every morning | yes")).calls == []
