@@ -289,6 +289,7 @@ def _worlds() -> dict[str, World]:
         ),
         "boards that are away": World(DeviceContext((first, desk)), away=frozenset({"virtual-1", "desk"})),
         "board-1 and board-2": World(DeviceContext(numbered)),
+        "board-1, and board-2 is away": World(DeviceContext((numbered[0], replace(numbered[1], away=True)))),
         "kitchen is a voice device beside virtual-1": World(DeviceContext((voice, bare))),
         "lamp and fan in the kitchen, fan and desk in the living room": World(DeviceContext((lamp, fan, both))),
         "lamp alone in the kitchen": World(

@@ -39,6 +39,8 @@ class KnownDevice(Struct, frozen=True):
     # Programs that are stored and not installed.
     stopped: tuple[str, ...] = ()
     record: Wiring = Wiring()
+    # It is not connected, or did not answer.
+    away: bool = False
 
     @property
     def wiring(self) -> Wiring:

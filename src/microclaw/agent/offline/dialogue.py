@@ -18,6 +18,7 @@ from microclaw.agent.models.protocol import DeviceContext, ModelRequest, UserTex
 from microclaw.agent.offline import boards
 from microclaw.agent.offline.actions import ACTIONS
 from microclaw.agent.offline.apps import APPS, IT
+from microclaw.agent.offline.current_board import USE, choose, current_board, on_current_board
 from microclaw.agent.offline.decision import (
     Act,
     CannotDo,
@@ -31,7 +32,14 @@ from microclaw.agent.offline.decision import (
     number_sentences,
     read_turn,
 )
-from microclaw.agent.offline.dialogue_state import DialogueState, Question, act_after, state_after, undoable_after
+from microclaw.agent.offline.dialogue_state import (
+    DialogueState,
+    LastAct,
+    Question,
+    act_after,
+    state_after,
+    undoable_after,
+)
 from microclaw.agent.offline.hand_sentences import HANDS
 from microclaw.agent.offline.memory import MEMORY
 from microclaw.agent.offline.programs import PROGRAMS, as_light
@@ -75,7 +83,11 @@ def understand(request: ModelRequest) -> ParsedSentence:
     choice = _choose_suggestion(sentence, state.suggested)
     if isinstance(choice, Say):
         return ParsedSentence(None, choice, state=state)
-    device_context = request.device_context or DeviceContext()
+    asked_context = request.device_context or DeviceContext()
+    current = current_board(asked_context, state.board)
+    device_context = asked_context
+    if current is not None:
+        device_context = replace(asked_context, meant=current)
     completed = _complete_question(sentence, state.question, device_context)
     reading = completed or read(choice or sentence, device_context, state)
     context = None
@@ -83,7 +95,10 @@ def understand(request: ModelRequest) -> ParsedSentence:
     if isinstance(reading, Say):
         decision = reading
     else:
-        context = with_recorded_pins(_ask_about_undo(replace(reading, results=results)))
+        context = replace(reading, results=results)
+        if current is not None:
+            context = on_current_board(context, asked_context, current)
+        context = with_recorded_pins(_ask_about_undo(context))
         decision = _decide(context)
     next_state = DialogueState()
     if isinstance(decision, Say):
@@ -119,11 +134,8 @@ def one_call(text: str, device_context: DeviceContext) -> Decision | None:
 
 def _decline(state: DialogueState) -> ParsedSentence:
     """Answer a no to the open question, or to the suggested sentences."""
-    act = state.act
     # An act that was done can still be corrected.
-    if act is not None and not act.done:
-        act = None
-    next_state = replace(state, question=None, act=act, suggested=())
+    next_state = replace(state, question=None, tried=None, suggested=())
     return ParsedSentence(None, Say("Then it stays as it is."), state=next_state)
 
 
@@ -196,9 +208,33 @@ def _state_to_store(
 ) -> DialogueState:
     """Return the state to be stored with an answer. `context` is None if the sentence was not acted on."""
     act = act_after(context, answer, before.act)
+    tried = None
+    if act is not None and not act.done:
+        tried = act
+        act = before.act
     undoable = undoable_after(context, results, before.undoable)
     told_of_models = before.told_of_models or answer.code == NOT_UNDERSTOOD
-    return DialogueState(_question(context, answer), act, undoable, answer.suggested, told_of_models)
+    return DialogueState(
+        _question(context, answer),
+        act,
+        undoable,
+        answer.suggested,
+        told_of_models,
+        tried,
+        _board_after(context, act, before),
+    )
+
+
+def _board_after(context: Context | None, act: LastAct | None, before: DialogueState) -> str | None:
+    """Return the board of the chat: the one that was chosen, or that of an act that was just done."""
+    if context is not None and context.parse.kind == USE and context.named_device is not None:
+        return context.named_device.name
+    if context is None or act is None or act is before.act:
+        return before.board
+    # A chat that belongs to a board, or has only one, is about that board whatever a sentence names.
+    if context.named_device is None:
+        return before.board
+    return act.device or before.board
 
 
 def _tell_of_models(answer: Say, state: DialogueState) -> Say:
@@ -357,4 +393,5 @@ _DECIDERS: Final[Mapping[str, Decider]] = {
     **MEMORY,
     **HANDS,
     "schedule": _schedule,
+    USE: choose,
 }

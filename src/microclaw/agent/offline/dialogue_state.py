@@ -21,6 +21,8 @@ PROGRAMS_ON_PINS: Final = frozenset(PROGRAMS) - {"read_sensor_every", INSTALL}
 PINS_ALONE: Final = frozenset({"set_pin", "toggle_pin", "read_pin", "read_adc"})
 _BOARD_TOOLS: Final = {"gpio-set", "pwm-set", "deploy-wasm-app", "uninstall-wasm-app", "switch-program", "undo"}
 """Tools that change boards; the change log has what they did."""
+_CHANGING_TOOLS: Final = _BOARD_TOOLS | {"schedule-add", "schedule-remove", "remember", "forget", "press", "set-sensor"}
+_ABOUT_OTHERS: Final = frozenset({"list_apps", "app_status", "pin_facts"})
 _MAX_UNDOABLE: Final = 32
 _FOLLOWED_UP: Final = PINS_ALONE | {*PROGRAMS, "dim_pin", "read_sensor", "remove_app", "schedule"}
 
@@ -88,7 +90,8 @@ class DialogueState(Struct, frozen=True):
     """The open question, the last act, and all acts that undo reverts in turn.
 
     `suggested` are sentences that the user may choose by number. `told_of_models`: the answer to a sentence that was
-    not understood has said how to add a model.
+    not understood has said how to add a model. `tried` is the act of the last sentence, if it was not done: "it" still
+    means `act`, and "no, pin 5" means the one that was tried. `board` is the name of the board that the chat is about.
     """
 
     question: Question | None = None
@@ -96,6 +99,8 @@ class DialogueState(Struct, frozen=True):
     undoable: Undoable = ()
     suggested: tuple[str, ...] = ()
     told_of_models: bool = False
+    tried: LastAct | None = None
+    board: str | None = None
 
 
 def state_after(message: Message | None) -> DialogueState:
@@ -107,7 +112,7 @@ def state_after(message: Message | None) -> DialogueState:
     except msgspec.MsgspecError:
         return DialogueState()
     if message.question_expired:
-        return DialogueState(undoable=state.undoable, told_of_models=state.told_of_models)
+        return DialogueState(undoable=state.undoable, told_of_models=state.told_of_models, board=state.board)
     return state
 
 
@@ -127,8 +132,12 @@ def act_after(context: Context | None, answer: Say, before: LastAct | None) -> L
         return None
     if _keeps_last_act(context, before):
         return before
-    if context.parse.kind not in _FOLLOWED_UP or (is_done and not context.results):
-        return None
+    if is_done and not context.results:
+        return before
+    if context.parse.kind not in _FOLLOWED_UP:
+        # After a change of something else, or an answer about other pins or programs, "it" is not clear.
+        is_unclear = fields_by_tool.keys() & _CHANGING_TOOLS or context.parse.kind in _ABOUT_OTHERS
+        return None if is_unclear else before
     act = LastAct(
         replace(context.parse, confirmed=False, undoes=(), replaces=None),
         context.sentence,

@@ -322,7 +322,8 @@ def _also(act: LastAct, follow_up: Parse, *, is_question: bool) -> Parse:
     """Apply "and pin 5": the act on other pins, in addition."""
     number = follow_up.number("number")
     pins = follow_up.pins if number is None else (number,)
-    if act.stopped or act.schedule is not None:
+    is_removal = act.stopped and act.parse.kind not in PROGRAMS_ON_PINS
+    if is_removal or act.schedule is not None:
         raise _unclear(act)
     if act.parse.kind == "dim_pin" and number is not None:
         # The number may be a brightness.

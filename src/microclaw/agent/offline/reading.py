@@ -12,6 +12,7 @@ from msgspec.structs import replace
 from microclaw.agent.language.quantities import is_no, is_yes, without_commas
 from microclaw.agent.models.protocol import DeviceContext, KnownDevice
 from microclaw.agent.offline import boards, follow_ups
+from microclaw.agent.offline.current_board import read_choice, write_other_board
 from microclaw.agent.offline.decision import CannotDo, Context, Say
 from microclaw.agent.offline.dialogue_state import DialogueState, LastAct
 from microclaw.agent.offline.display_sentences import parse_display_sentence
@@ -22,6 +23,8 @@ from microclaw.agent.offline.sentences import MAX_SENTENCE_CHARS, english
 from microclaw.agent.offline.unknown_sentences import answer_unknown
 from microclaw.events import NOTHING_WAITS
 
+# Kinds of follow-ups that are about an act that was tried.
+_OF_TRIED: Final = frozenset({"no", "correct", "same", "again", "also"})
 _NOTHING: Final = "Nothing was done in this chat just now that this can be about, so I did nothing."
 # A sentence of these kinds that names a pin is never a fact to remember.
 _OF_PINS: Final = frozenset({"set_pin", "toggle_pin", "dim_pin", "read_pin", "read_adc"})
@@ -37,13 +40,26 @@ def read(sentence: str, device_context: DeviceContext, state: DialogueState) -> 
     fact = _read_fact(sentence, device_context)
     if fact is not None:
         return fact
-    text = boards.write_names(sentence, device_context)
+    chosen_board = read_choice(sentence, device_context)
+    if chosen_board is not None:
+        return chosen_board
+    try:
+        text = boards.write_names(write_other_board(sentence, device_context), device_context)
+    except CannotDo as exc:
+        return exc.args[0]
     choice = boards.choose_board(text, device_context)
     if isinstance(choice, Say):
         return choice
     device = None
     if choice is not None:
         text, device = choice
+    return _read_on_board(sentence, text, device_context, device, state)
+
+
+def _read_on_board(
+    sentence: str, text: str, device_context: DeviceContext, device: KnownDevice | None, state: DialogueState
+) -> Context | Say:
+    """Read a sentence whose board is known. `text` is it without its board."""
     meant_device = device or device_context.meant
     board = meant_device.board if meant_device else None
     # A display may show any text, also one that reads as an order.
@@ -54,8 +70,9 @@ def read(sentence: str, device_context: DeviceContext, state: DialogueState) -> 
     named_text = text
     text, device = names_to_pins(text, device_context, device)
     state = _without_removed_device(state, device_context)
-    if state.act is not None:
-        follow_up = _read_follow_up(text, device_context, device, state.act)
+    act = _meant_act(text, state)
+    if act is not None:
+        follow_up = _read_follow_up(text, device_context, device, act)
         if follow_up is not None:
             return follow_up
     if is_yes(sentence):
@@ -87,11 +104,29 @@ def _read_fact(sentence: str, device_context: DeviceContext) -> Context | None:
 
 
 def _without_removed_device(state: DialogueState, device_context: DeviceContext) -> DialogueState:
-    """Return the state without its last act if the device of that was removed: "it" then means nothing."""
-    act = state.act
-    if act is None or act.device is None or find_device(device_context, act.device) is not None:
-        return state
-    return replace(state, act=None)
+    """Return the state without acts whose device was removed: "it" then means nothing."""
+
+    def is_gone(act: LastAct | None) -> bool:
+        return act is not None and act.device is not None and find_device(device_context, act.device) is None
+
+    if is_gone(state.act):
+        state = replace(state, act=None)
+    if is_gone(state.tried):
+        state = replace(state, tried=None)
+    return state
+
+
+def _meant_act(text: str, state: DialogueState) -> LastAct | None:
+    """Return the act that a sentence may be about: the last one that was done.
+
+    A correction or a repetition directly after an act that was not done is about that one.
+    """
+    if state.tried is None or state.act is None:
+        return state.act or state.tried
+    follow_up = english().reference(without_commas(text))
+    if follow_up is not None and follow_up.kind in _OF_TRIED:
+        return state.tried
+    return state.act
 
 
 def _read_follow_up(
@@ -125,7 +160,9 @@ def _read_template(
     """
     parse = english().parse(text)
     if parse is None:
-        is_follow_up = state.act is None and english().reference(without_commas(text)) is not None
+        is_follow_up = (
+            state.act is None and state.tried is None and english().reference(without_commas(text)) is not None
+        )
         if is_follow_up:
             return Say(_NOTHING, "ambiguous", "say the whole sentence, as in: blink pin 2 every 200 ms")
         installation = parse_installation(text)

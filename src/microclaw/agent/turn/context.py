@@ -169,6 +169,7 @@ class TurnContext:
                 tuple(device.labels),
                 tuple(stopped_apps[device.device_id]),
                 device.record,
+                device.reachable is False,
             )
         return devices
 
