@@ -153,10 +153,11 @@ class Inbound(Struct, frozen=True):
     `person_id` is who may do things here (auth.people); `key` is the channel's own id of the message: the same key
     comes in once. `origin` says whether these are a person's own words, forwarded ones, or words of a schedule,
     the heartbeat or a device. `sent_ms` is when the sender sent it (Unix time); None if only this host has a time.
-    `reply_to` is the message's number in its chat, if an answer can point to it.
+    `reply_to` is the message's number in its chat, if an answer can point to it. `seen` are the approvals that stood
+    before the person who wrote it.
     """
 
-    beside: ClassVar = frozenset({"attachments"})  # no columns
+    beside: ClassVar = frozenset({"attachments", "seen"})  # no columns
 
     channel: str
     chat_id: str
@@ -168,6 +169,7 @@ class Inbound(Struct, frozen=True):
     sent_ms: int | None = None
     reply_to: str | None = None
     attachments: tuple[Attachment, ...] = ()
+    seen: tuple[str, ...] = ()
 
     @property
     def schedule(self) -> int | None:

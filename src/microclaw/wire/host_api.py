@@ -38,6 +38,11 @@ JsonObject: TypeAlias = dict[str, Any]
 REQUEST_HEADER: Final = "Microclaw-Request"
 """A request's own number (16 to 32 hexadecimal digits), by which its caller finds the question that it waits for."""
 
+TURN_HEADER: Final = "Microclaw-Turn"
+"""The number of the turn that a message of a chat begins: the messages of the chat are in the order of their turns."""
+AFTER_HEADER: Final = "Microclaw-After"
+"""Instead of it, if the message was answered without a turn: the number of the chat's turn that is before it, or 0."""
+
 TOO_MANY: Final = "too_many_tries"
 """The code of wrong tokens, codes and passwords beyond what is taken within a minute (429)."""
 

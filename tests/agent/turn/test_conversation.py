@@ -32,8 +32,8 @@ async def test_only_the_persons_text_and_the_final_answer_are_kept_and_known_in_
     async with make_agent([call("gpio-set", pin=4), say("pin 4 is on"), say("two"), say("three")]) as agent:
         await agent.answer("set pin 4\u200b\U000e0073\U000e0065\U000e0074 on 👩\u200d💻")
         assert await agent.sessions.load("test", "c1") == (
-            SessionMessage("user", "set pin 4 on 👩\u200d💻", 1_700_000_000),
-            SessionMessage("assistant", f"pin 4 is on{RECORD}", 1_700_000_000),
+            SessionMessage("user", "set pin 4 on 👩\u200d💻", 1_700_000_000, turn=1),
+            SessionMessage("assistant", f"pin 4 is on{RECORD}", 1_700_000_000, turn=1),
         )
         await agent.answer("second")
         await agent.answer("third", chat_id="c2")

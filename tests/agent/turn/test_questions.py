@@ -43,8 +43,13 @@ class Asking:
         async with asyncio.timeout(60):
             return [event async for event in self.accepted.events]
 
-    async def hear(self, text: str, chat_id: str = "c1", person_id: str = "owner") -> Answer:
-        answer = await (await self.agent.inbox.accept(Inbound("test", chat_id, text, person_id))).answer()
+    async def hear(
+        self, text: str, chat_id: str = "c1", person_id: str = "owner", seen: tuple[str, ...] = ()
+    ) -> Answer:
+        accepted = await self.agent.inbox.accept(Inbound("test", chat_id, text, person_id, seen=seen))
+        if chat_id == "c1":
+            assert accepted.after in (None, self.accepted.message_id)
+        answer = await accepted.answer()
         assert answer is not None
         return answer
 
@@ -107,6 +112,30 @@ async def test_a_sentence_while_a_question_waits(
         assert isinstance(last, ApprovalOutcome)
         assert (last.outcome, last.by) == (outcome or "declined", "owner")
         assert turn.agent.workshop.done == (["undo"] if outcome == "approved" else [])
+
+
+async def test_a_bare_yes_counts_for_the_only_question_that_waits_and_is_seen(make_agent: MakeAgent) -> None:
+    async with asking(make_agent) as turn:
+        approvals = turn.agent.approvals
+        approval_id = turn.asked.approval_id
+        assert (await turn.hear("yes", seen=("deadbeef",))).error_code == "question_waits"
+        is_asked = asyncio.Event()
+        leave = approvals.listen(lambda _: is_asked.set())
+        second = asyncio.create_task(approvals.ask("owner", "turn on pin 4", (), channel="test", chat_id="c1"))
+        async with asyncio.timeout(60):
+            await is_asked.wait()
+        leave()
+        other_id = approvals.pending()[-1].approval_id
+        assert other_id != approval_id
+        answer = await turn.hear("yes", seen=(approval_id, other_id))
+        assert answer.error_code == "question_waits"
+        assert "button" in (answer.next_step or "")
+        approvals.decide(other_id, approved=True, by="owner")
+        await second
+        assert turn.agent.workshop.done == []
+        assert (await turn.hear("yes", seen=(approval_id,))).error_code is None
+        await turn.rest()
+        assert turn.agent.workshop.done == ["undo"]
 
 
 async def test_a_schedules_question_is_not_the_running_turns_and_only_its_number_decides_it(

@@ -1,9 +1,10 @@
 """The conversations: a turn with its history for each message of the inbox, and their removal. It keeps no queue.
 
 While an act of a chat waits for a yes or a no: a no of a person who may decide withdraws the question, and so does any
-other sentence of that person. Nothing is done then, and the sentence has its turn. Only a yes that names the question
-counts, so that a person cannot agree to a question that this chat has not shown. Another yes, and the sentences of
-other people, are answered at once with the question, and are not kept.
+other sentence of that person. Nothing is done then, and the sentence has its turn. A yes counts if it names the
+question, or if the person sees the question (`Inbound.seen`) and it is the only one there: nobody agrees to a question
+that was not shown. Another yes, and the sentences of other people, are answered at once with the question, and are not
+kept.
 """
 
 from __future__ import annotations
@@ -174,7 +175,7 @@ class Conversations:
         person_id = inbound.person_id
         now_s = int(self.now_s())
         exchange = [
-            SessionMessage("user", text, at_s, person_id, tainted_from(inbound, at_s)),
+            SessionMessage("user", text, at_s, person_id, tainted_from(inbound, at_s), turn=turn.number),
             SessionMessage(
                 "assistant",
                 answer.text,
@@ -183,6 +184,7 @@ class Conversations:
                 answer.tainted_s,
                 answer.question,
                 notes_of(answer.actions),
+                turn.number,
             ),
         ]
         await self.inbox.finish(turn, answer, self.sessions.build_append(*turn.chat_key, exchange))
@@ -341,6 +343,12 @@ _NOTHING: Final = Answer(
     "Nothing waits for a yes in this chat.", error_code=NOTHING_WAITS, next_step="microclaw approval list"
 )
 
+_PRESS: Final = Answer(
+    "It is not clear which question you mean, so I did nothing.",
+    error_code="question_waits",
+    next_step="press the button of the one that you mean",
+)
+
 
 def answer_at_once(approvals: Approvals, inbound: Inbound) -> Answer | None:
     """Return the answer to a yes or no, or to another sentence while a question of its chat waits.
@@ -364,11 +372,14 @@ def answer_at_once(approvals: Approvals, inbound: Inbound) -> Answer | None:
         return None
     if word is None:
         return _withdraw(questions_of_turns[0], approvals, inbound.person_id)
-    # A yes counts only if it names the question.
-    if not questions_of_turns or _is_yes(word):
-        question = (questions_of_turns or waiting_here)[0]
-        return _question_answer(question, approvals, inbound.person_id)
-    return _decide(questions_of_turns[0], approvals, inbound.person_id, approved=False)
+    is_yes = _is_yes(word)
+    is_only_one = len(waiting_here) == 1 and waiting_here[0].approval_id in inbound.seen
+    if questions_of_turns and (is_only_one or not is_yes):
+        return _decide(questions_of_turns[0], approvals, inbound.person_id, approved=is_yes)
+    if inbound.seen and is_yes:
+        return _PRESS
+    question = (questions_of_turns or waiting_here)[0]
+    return _question_answer(question, approvals, inbound.person_id)
 
 
 def _answer_decision(

@@ -216,7 +216,8 @@ class Inbox:
         answer = self.answer_at_once(inbound)
         if answer is not None:
             # Neither the message nor the answer is stored.
-            return AcceptedMessage(0, duplicate=False, events=events_of(answer))
+            newest_number = await self.table.newest(inbound.channel, inbound.chat_id)
+            return AcceptedMessage(0, duplicate=False, events=events_of(answer), after=newest_number)
         turn = RunningTurn(InboxMessage(_ARRIVING, inbound, 0))
         chat = self._chats.setdefault(turn.chat_key, _Chat())
         chat.arrivals += 1
@@ -263,10 +264,10 @@ class Inbox:
                 turn.stop()
         return bool(turns)
 
-    def waiting(self, channel: str, chat_id: str) -> tuple[str, ...]:
+    def waiting(self, channel: str, chat_id: str) -> tuple[InboxMessage, ...]:
         """Return the chat's messages without an answer that this host answers."""
         chat = self._chats.get((channel, chat_id), _Chat())
-        return tuple(turn.message.inbound.text for turn in chat.turns)
+        return tuple(turn.message for turn in chat.turns)
 
     async def finish(self, turn: RunningTurn, answer: Answer, *keeping: Work) -> None:
         """Store the answer with the waiting rows of its turn, and hand it out. The chat's next turn may begin.

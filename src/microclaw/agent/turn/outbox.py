@@ -35,12 +35,13 @@ class AcceptedMessage(Struct, frozen=True):
 
     `events` ends with the answer; it is empty for a duplicate. The reader of `events` delivers the answer and then
     calls `Outbox.note_delivered`. Without a reader, or when it leaves, `Outbox.outgoing` gives the answer. Leaving
-    never ends the turn.
+    never ends the turn. `after` is set if it was answered without a turn: the newest message of its chat before it.
     """
 
     message_id: int
     duplicate: bool
     events: AsyncGenerator[TurnEvent, None]
+    after: int | None = None
 
     async def answer(self) -> Answer | None:
         """Read the events to their end and return the answer; None for a duplicate."""

@@ -87,6 +87,12 @@ class InboxTable(TimedTable):
     def has(self, sql: Sql, channel: str, key: str) -> bool:
         return exists(sql, "inbox", channel=channel, key=key)
 
+    @reads
+    def newest(self, sql: Sql, channel: str, chat_id: str) -> int:
+        """Return the number of the newest message of a chat; 0 if it has none."""
+        query = "SELECT max(message_id) FROM inbox WHERE channel = ? AND chat_id = ?"
+        return scalar(sql, query, (channel, chat_id)) or 0
+
     @writes
     def claim(self, sql: Sql, message_ids: Sequence[int]) -> dict[int, Claim]:
         """Count a start of each message's turn, if it may begin now; return the results by message id."""

@@ -54,7 +54,8 @@ class SessionMessage(Struct, frozen=True, omit_defaults=True):
 
     `person` is the person whose turn it was part of. `tainted_s` is when the untrusted text was read that this message
     is or may repeat. `question` is what the offline dialogue asked with it and did last, as JSON of its own. `notes`
-    are for the model of the next turns: they are not shown to people.
+    are for the model of the next turns: they are not shown to people. `turn` is the number of its turn's message in the
+    inbox; None in lines of other programs.
     """
 
     role: Role
@@ -64,6 +65,7 @@ class SessionMessage(Struct, frozen=True, omit_defaults=True):
     tainted_s: int | None = msgspec.field(default=None, name="foreign")
     question: str | None = None
     notes: str | None = None
+    turn: int | None = None
 
 
 class SessionEntry(Struct, frozen=True):

@@ -24,10 +24,11 @@ from microclaw.host.store.sessions import Sessions, session_name
 from microclaw.interfaces.api.credential_end import ENDED_KEY
 from microclaw.interfaces.api.custom_routes import RouteRequest, custom_route
 from microclaw.interfaces.api.jobs import MEDIA_TYPE, stream
-from microclaw.wire.host_api import answer_object, encode_event
+from microclaw.wire.host_api import AFTER_HEADER, TURN_HEADER, answer_object, encode_event
 
 MAX_CHATS = 20
 MAX_MESSAGES = 100
+MAX_SEEN = 64
 _MAX_TEXT_CHARS = 80
 
 ChatId: TypeAlias = Annotated[str, Meta(min_length=1, max_length=64, pattern=r"^[A-Za-z0-9_.-]+$")]
@@ -50,11 +51,22 @@ class Chats(Struct, frozen=True, kw_only=True):
     chats: list[ChatFacts]
 
 
-class ChatMessages(Struct, frozen=True, kw_only=True):
-    """The newest messages, and the texts that wait for their turn."""
+class ChatLine(SessionLine, frozen=True, kw_only=True):
+    """`turn` is the number of its turn; None in lines of other programs, which are in their place."""
 
-    messages: list[SessionLine]
-    waiting: list[str]
+    turn: int | None
+
+
+class WaitingMessage(Struct, frozen=True, kw_only=True):
+    turn: int
+    text: str
+
+
+class ChatMessages(Struct, frozen=True, kw_only=True):
+    """The newest messages, and those that wait for their turn."""
+
+    messages: list[ChatLine]
+    waiting: list[WaitingMessage]
 
 
 class CancelledTurns(Struct, frozen=True, kw_only=True):
@@ -78,16 +90,21 @@ class DeliveredMessages(Struct, frozen=True, kw_only=True):
 async def say(
     chats: ChatService,
     asked: RouteRequest,
+    *,
     text: Annotated[str, Meta(min_length=1)],
     chat_id: ChatId = "terminal",
     device: str | None = None,
+    seen: Annotated[tuple[str, ...], Meta(max_length=MAX_SEEN)] = (),
 ) -> Response:
-    """Send one message; the turn's events are JSON lines."""
+    """Send one message; the turn's events are JSON lines. A header has the turn's number (wire/host_api.py).
+
+    `seen` are the questions that stand before the sender: a bare yes counts for the only one that waits in this chat.
+    """
     if device is not None:
         # Raises UnknownName before the message is accepted.
         chats.devices.get(device)
     channel, own_id = asked.by.chat(chat_id)
-    accepted = await chats.inbox.accept(Inbound(channel, own_id, text, asked.by.person_id, device))
+    accepted = await chats.inbox.accept(Inbound(channel, own_id, text, asked.by.person_id, device, seen=seen))
 
     def leave() -> None:
         end_event = asked.request.scope.get(ENDED_KEY)
@@ -96,7 +113,12 @@ async def say(
             chats.inbox.cancel(channel, own_id, message_id=accepted.message_id)
 
     events = _delivered(accepted, chats.inbox.outbox)
-    return stream(events, encode_event, chats.keepalive_s, left=leave)
+    answer = stream(events, encode_event, chats.keepalive_s, left=leave)
+    if accepted.after is None:
+        answer.headers[TURN_HEADER] = str(accepted.message_id)
+    else:
+        answer.headers[AFTER_HEADER] = str(accepted.after)
+    return answer
 
 
 @custom_route("chat.list", http="GET /v1/chat", access=Access.ASK)
@@ -124,10 +146,11 @@ async def _last_user_text(sessions: Sessions, name: str) -> str:
 async def show_chat(chats: ChatService, asked: RouteRequest, chat_id: ChatId) -> ChatMessages:
     """Show a conversation's newest messages."""
     address = asked.by.chat(chat_id)
-    waiting = chats.inbox.waiting(*address)
+    waiting = [
+        WaitingMessage(turn=message.message_id, text=message.inbound.text) for message in chats.inbox.waiting(*address)
+    ]
     messages = await chats.sessions.load(*address, MAX_MESSAGES)
-    lines = convert(messages, list[SessionLine], from_attributes=True)
-    return ChatMessages(messages=lines, waiting=list(waiting))
+    return ChatMessages(messages=convert(messages, list[ChatLine], from_attributes=True), waiting=waiting)
 
 
 @custom_route("chat.cancel", http="POST /v1/chat/{chat_id}/cancel", access=Access.ASK)

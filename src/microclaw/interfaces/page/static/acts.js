@@ -16,6 +16,8 @@ export class Act {
   answer = /** @type {any} */ (null);
   error = /** @type {any} */ (null);
   isOver = false;
+  turn = 0; // the number that the host gave it, in a chat
+  after = 0; // the turn before it, if it was answered without one of its own
 
   /** @param {api.Line} line */
   take(line) {
@@ -27,6 +29,8 @@ export class Act {
     else if (line.type === "result") this.result = line.result;
     else if (line.type === "answer") this.answer = line;
     else if (line.type === "error") this.error = line.error;
+    else if (line.type === "turn") this.turn = line.number;
+    else if (line.type === "after") this.after = line.number;
   }
 
   /** A stage that went on is one line with its end. @param {api.Line} step */
@@ -144,7 +148,7 @@ export function ActView({ act, isFolded = false }) {
     ${isFolded && steps ? html`<details><summary class="quiet">How: ${count} ${count === 1 ? "step" : "steps"}</summary>${steps}</details>` : steps}
     ${act.questions.map((question) => html`<${Question} key=${question.approval_id} question=${question} isCut=${act.isOver} />`)}
     ${act.result?.text && html`<p>${prose(act.result.text)}</p>`}<${Evidence} evidence=${act.result?.evidence} />
-    <${Problem} error=${act.error} />
+    <${Problem} error=${isFolded ? null : act.error} />
   </div>`;
 }
 

@@ -71,6 +71,10 @@ export async function send(method, path, body, signal, keepalive) {
 export async function* lines(method, path, body, signal) {
   const answer = await ask(method, path, body, signal);
   if (answer.body === null) throw new HostAway();
+  for (const type of ["turn", "after"]) { // its place in the conversation
+    const number = answer.headers.get(`Microclaw-${type}`);
+    if (number) yield { type, number: Number(number) };
+  }
   let last = "";
   for await (const text of pieces(answer.body.getReader(), "\n")) {
     if (text === "") continue;

@@ -13,29 +13,29 @@ const [WORKS_MS, RESTS_MS, HIDDEN_MS] = [2_000, 10_000, 3_600_000]; // between t
 /** Tools whose acts on boards undo reverts; after an undo it would revert what came before. */
 const UNDOABLE = ["deploy-wasm-app", "uninstall-wasm-app", "switch-program", "set-program-times", "gpio-set", "pwm-set", "correct", "act-on-boards"];
 
-/** @typedef {{key: string, text: string, ts?: number, answer?: string, act?: Act, waits?: boolean}} Turn `act`: of this page, with its steps; `waits`: the host works on it, and another page has its steps */
-/** @typedef {{text: string, act: Act, since: number}} Own What was said on this page, after the host's message of that time. */
+/** @typedef {{key: string, number: number, text: string, answer?: string, act?: Act, waits?: boolean}} Turn `number`: the host's; `act`: of this page, with its steps; `waits`: the host works on it, and another page has its steps */
+/** @typedef {{text: string, act: Act, since: number}} Own What was said on this page, when `since` was the newest turn. */
 
-/** What the host has of a conversation as turns, with the acts of this page. @param {any} kept @param {Own[]} own @returns {Turn[]} */
+/** What the host has of a conversation, with the acts of this page, in the order of the host's numbers. @param {any} kept @param {Own[]} own @returns {Turn[]} */
 function turnsOf(kept, own) {
   /** @type {Turn[]} */
   const turns = [];
-  for (const { role, content, ts } of kept.messages) {
+  for (const { role, content, turn } of kept.messages) {
     const last = turns.at(-1);
-    if (role === "user") turns.push({ key: `${turns.length}`, text: content, ts });
-    else if (last && last.answer === undefined) last.answer = content;
-    else turns.push({ key: `${turns.length}`, text: "", answer: content });
+    if (role === "assistant" && last && last.answer === undefined) last.answer = content;
+    else turns.push({ key: `${turns.length}`, number: turn ?? 0, ...(role === "user" ? { text: content } : { text: "", answer: content }) });
   }
-  const waiting = [...kept.waiting];
-  const later = [];
-  for (const [i, { text, act, since }] of [...own.entries()].reverse()) {
-    const at = act.answer ? -1 : waiting.lastIndexOf(text); // of a host that was stopped, the next one goes on with it
-    if (at >= 0) waiting.splice(at, 1);
-    const same = [...turns].reverse().find((turn) => act.isOver && !turn.act && turn.text === text && (turn.ts ?? 0) >= since);
-    if (same) Object.assign(same, { key: `own ${i}`, act });
-    else later.unshift({ key: `own ${i}`, text, act, waits: act.isOver && at >= 0 });
+  for (const { turn, text } of kept.waiting) turns.push({ key: `waits ${turn}`, number: turn, text, waits: true });
+  for (const [i, { text, act, since }] of own.entries()) {
+    const same = act.turn && turns.find((turn) => turn.number === act.turn);
+    if (same) Object.assign(same, { key: `own ${i}`, act, waits: same.waits && act.isOver }); // of a host that was stopped, the next one goes on with it
+    else {
+      const number = act.turn || act.after || (act.isOver ? since : Infinity);
+      const later = turns.findIndex((turn) => turn.number > number);
+      turns.splice(later < 0 ? turns.length : later, 0, { key: `own ${i}`, number, text, act });
+    }
   }
-  return [...turns, ...waiting.map((text, i) => ({ key: `waits ${i}`, text, waits: true })), ...later];
+  return turns;
 }
 
 /** Sentences that these boards can do. @param {any[]} devices */
@@ -80,10 +80,12 @@ function Conversation({ chat, isShown, isHome, changed }) {
   /** @param {string} said */
   const say = (said) => {
     if (!said.trim()) return;
-    const turn = { text: said, act: new Act(), since: kept?.messages.at(-1)?.ts ?? 0 };
+    const since = turns.filter((turn) => turn.number < Infinity).at(-1)?.number ?? 0;
+    const turn = { text: said, act: new Act(), since };
+    const open = [...own.flatMap((one) => one.act.questions), ...asked].filter((one) => !state.settled.has(one.approval_id));
     setOwn((before) => [...before, turn]);
     setText("");
-    const body = { text: said, chat_id: chat, ...(device ? { device } : {}) };
+    const body = { text: said, chat_id: chat, seen: open.map((one) => one.approval_id), ...(device ? { device } : {}) };
     void run(turn.act, "POST", "/v1/chat", body).then(() => {
       reload();
       changed();
@@ -93,10 +95,11 @@ function Conversation({ chat, isShown, isHome, changed }) {
   useEffect(() => {
     if (isShown) end.current?.scrollIntoView({ block: "end" });
   }, [isShown, turns.length, last?.act?.steps.length, last?.act?.isOver]);
-  const shown = isHome ? (last?.act ? [last] : []) : turns;
+  const newest = turns.filter((turn) => turn.number === last?.number); // an answer to a question has the number of what asked
+  const shown = isHome ? newest.filter((turn) => turn.act) : turns;
   const hints = kept && shown.length === 0 && html`<p class="buttons hints"><span class="quiet">For example</span>
     ${examples(state.devices).map((one) => html`<button key=${one} onClick=${() => setText(one)}>${one}</button>`)}</p>`;
-  const said = html`<ol class="turns">${shown.map((turn) => html`<${TurnView} key=${turn.key} turn=${turn} isNewest=${turn === last} />`)}</ol>
+  const said = html`<ol class="turns">${shown.map((turn) => html`<${TurnView} key=${turn.key} turn=${turn} isNewest=${newest.includes(turn)} />`)}</ol>
     ${asked.map((one) => html`<${Question} key=${one.approval_id} question=${one} />`)}`;
 
   return html`${!isHome && html`${hints}${said}`}
@@ -124,7 +127,8 @@ function Conversation({ chat, isShown, isHome, changed }) {
 function TurnView({ turn, isNewest }) {
   const { act = null } = turn;
   const [undoing, undo] = useAct();
-  const answer = act?.answer ?? (turn.answer === undefined ? null : { text: turn.answer, actions: [], evidence: [] });
+  const kept = turn.answer === undefined ? null : { text: turn.answer, actions: [], evidence: [] };
+  const answer = act?.answer?.outbound_id ? act.answer : (kept ?? act?.answer); // a host that stops answers that it will
   const changed = answer?.actions.some((/** @type {any} */ one) => one.outcome === "done" && UNDOABLE.includes(one.tool));
   return html`<li class="turn">
     ${turn.text && html`<p class="mine">${turn.text}</p>`}

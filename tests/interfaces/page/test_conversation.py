@@ -1,0 +1,104 @@
+"""A conversation on the page: typed answers, a second browser, a host that restarts, a page that sleeps."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+import pytest
+from playwright.sync_api import Locator, Page, expect
+from tests.interfaces.page.conftest import RUNS, OpenPage, PageHost, go, say
+
+LIVE = "visible=true"
+
+
+@pytest.fixture(scope="module")
+def asking_host(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PageHost]:
+    """A host that asks before each act."""
+    found = PageHost(tmp_path_factory.mktemp("conversation") / "home", config='[agent]\napprovals = "always"\n')
+    with found.running():
+        yield found
+
+
+def send(page: Page, sentence: str) -> Locator:
+    """Send a sentence from Home; its turn there."""
+    page.get_by_label("Message").fill(sentence)
+    page.get_by_role("button", name="Send").click()
+    return turn_of(page, sentence)
+
+
+def turn_of(page: Page, sentence: str) -> Locator:
+    return page.locator(".turn", has=page.get_by_text(sentence, exact=True)).locator(LIVE)
+
+
+def test_home_goes_on_after_a_typed_yes_or_no(asking_host: PageHost, open_page: OpenPage) -> None:
+    page = open_page(asking_host.link())
+    for pin, word, outcome in ((4, "no", "declined by owner"), (5, "yes", "approved by owner")):
+        asked = send(page, f"turn on pin {pin}")
+        expect(asked.locator(".question").get_by_role("button")).to_have_count(2)
+        expect(send(page, word).locator(".answer")).to_contain_text(re.compile("Declined|Approved"))
+        expect(asked.locator(".settled")).to_have_text(outcome)
+        expect(asked.locator(".answer")).to_be_visible()
+        expect(send(page, "what is running?").locator(".answer")).to_be_visible()
+        expect(turn_of(page, word)).to_have_count(0)
+    go(page, "Chat")
+    said = ["turn on pin 4", "no", "what is running?", "turn on pin 5", "yes", "what is running?"]
+    expect(page.locator(".turn .mine")).to_have_text(said)
+
+
+def test_a_yes_in_a_second_browser_ends_the_question_of_the_first(asking_host: PageHost, open_page: OpenPage) -> None:
+    page = open_page(asking_host.link())
+    turn = say(page, "turn on pin 6")
+    expect(turn.locator(".question")).to_be_visible()
+    second = open_page(asking_host.url + page.evaluate("location.pathname"), page.context)
+    other = turn_of(second, "turn on pin 6")
+    expect(second.locator(".question").get_by_role("button")).to_have_count(2)
+    expect(other).to_contain_text("One moment.")
+    second.get_by_label("Message").fill("yes")
+    second.get_by_role("button", name="Send").click()
+    expect(turn.locator(".settled")).to_have_text("approved by owner")
+    for shown in (turn, other):
+        expect(shown.locator(".answer")).to_contain_text("Pin 6 of virtual-1 is on")
+    expect(second.locator(".turn .mine")).to_have_text(["turn on pin 6", "yes"])
+
+
+def answer_from_elsewhere(host: PageHost) -> None:
+    """Say yes on the host; returns when the act is done."""
+    (question,) = host.client.get("/v1/approvals")["approvals"]
+    host.client.post(f"/v1/approvals/{question['approval_id']}", {"approved": True})
+
+
+def expect_once(page: Page, turn: Locator, sentence: str) -> None:
+    expect(turn.locator(".answer")).to_contain_text(RUNS)
+    expect(turn.locator(".problem")).to_have_count(0)
+    expect(page.locator(".turn .mine")).to_have_text([sentence])
+
+
+def test_a_page_that_slept_shows_what_was_done_meanwhile_once(asking_host: PageHost, open_page: OpenPage) -> None:
+    page = open_page(asking_host.link())
+    turn = say(page, "blink pin 7 twice a second")
+    expect(turn.locator(".question")).to_be_visible()
+    page.context.set_offline(True)
+    answer_from_elsewhere(asking_host)
+    page.context.set_offline(False)
+    expect_once(page, turn, "blink pin 7 twice a second")
+    expect(say(page, "what is running?").locator(".answer")).to_be_visible()
+
+
+def test_a_host_that_restarts_under_the_page_goes_on_in_the_same_turn(
+    tmp_path_factory: pytest.TempPathFactory, open_page: OpenPage
+) -> None:
+    config = '[agent]\napprovals = "always"\n'
+    host = PageHost(tmp_path_factory.mktemp("restart") / "home", config=config)
+    with host.running():
+        page = open_page(host.link())
+        turn = say(page, "blink pin 7 twice a second")
+        expect(turn.locator(".question")).to_be_visible()
+        host.stop()
+        expect(turn.locator(".answer")).to_contain_text("answered when it is back")
+        host.start()
+        expect(page.locator(".connection")).to_have_attribute("data-live", "stream")
+        again = page.locator(".question", has_text="#define PIN 7").locator("button.main")
+        expect(again).to_be_visible()
+        answer_from_elsewhere(host)
+        expect_once(page, turn, "blink pin 7 twice a second")
