@@ -17,6 +17,7 @@ NAMES = [
     f"{PIN}Pin(4, Pin.OUTPUT)\n",
     "import mqtt\n",  # it is in microclaw
 ]
+WRITE = "or write it there: a line NAME = VALUE for each of"
 # Methods that pins, PWM and ADC objects lack, where the class is sure.
 METHODS = [
     f"{MAKES}led.togle()\n",
@@ -50,6 +51,21 @@ async def refused(build_py: Build, source: str, board: str = "esp32-devkitc-v4")
 @pytest.mark.parametrize("source", [*NAMES, *PINS])
 async def test_what_is_not_there_is_refused(build_py: Build, source: str) -> None:
     assert await refused(build_py, source)
+
+
+@pytest.mark.parametrize(
+    ("source", "hint"),
+    [
+        ("import keys\nprint(keys.SSID.upper(), keys.PASSWORD)\n", f"{WRITE} SSID, PASSWORD"),
+        ("from keys import SSID as ssid\nprint(ssid)\n", f"{WRITE} SSID"),
+        ("import keys\nprint(keys.SSID, keys.load())\n", "or into lib/ there"),
+    ],
+)
+async def test_settings_that_are_not_there_are_named_and_a_library_is_none(
+    build_py: Build, source: str, hint: str
+) -> None:
+    (error,) = await refused(build_py, source)
+    assert error.hint == f"put keys.py beside the program, {hint}"
 
 
 @pytest.mark.parametrize(("other", "is_offered"), [(25, True), (6, False)])

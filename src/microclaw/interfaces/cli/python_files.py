@@ -130,7 +130,8 @@ class _Search:
 def _roots(module: str) -> Iterator[str]:
     """Yield the folders in which a board looks for a module; Python that its image has comes before lib/."""
     yield ""
-    if module not in stock_image().modules:
+    stock = stock_image()
+    if module not in stock.modules or module in stock.extensible:
         yield f"{LIBRARY}/"
 
 

@@ -24,6 +24,7 @@ _NEAR: Final = 0.7
 _CIRCUITPYTHON: Final = frozenset({"board", "digitalio", "analogio", "busio", "pwmio"})
 _TWO_NAMES: Final = {"machine.Pin.INPUT_PULLUP": ("IN", "PULL_UP"), "machine.Pin.INPUT_PULLDOWN": ("IN", "PULL_DOWN")}
 _OPTIONAL: Final = frozenset({"ssl", "tls"})
+_SHOWN_NAMES: Final = 12
 _CONSTANTS: Final = ("True", "False", "None")
 _WAITING_MODULES: Final = frozenset({"time", "asyncio", "microclaw"})
 
@@ -115,7 +116,8 @@ def _check_module(name: str, node: ast.AST, graph: PyCallGraph, findings: Findin
     elif module in stock.modules:
         return {module}
     elif not graph.scopes.is_caught(node, *IMPORT_ERRORS):
-        findings.error(node, f"the board's MicroPython has no module {name}", _hint(module))
+        hint = _settings_hint(name, graph) or _hint(module)
+        findings.error(node, f"the board's MicroPython has no module {name}", hint)
     return set()
 
 
@@ -127,6 +129,32 @@ def _is_conditional(node: ast.AST, graph: PyCallGraph) -> bool:
             return True
         parent = graph.scopes.parents.get(parent)
     return False
+
+
+def _settings_hint(module: str, graph: PyCallGraph) -> str | None:
+    """Return what to write into a file of settings that is not there; None if the module may be anything else.
+
+    Of settings a program reads values by their names, and calls none.
+    """
+    if not module.isidentifier() or module in _CIRCUITPYTHON or f"{module}.py" in (BOOT, MAIN):
+        return None
+    # A dict keeps the order of the program.
+    names: dict[str, None] = {}
+    for node in graph.scopes.of:
+        if not isinstance(node, ast.Name | ast.Attribute):
+            continue
+        owner, _, name = (graph.origin(node) or "").partition(".")
+        if owner != module or not name:
+            continue
+        parent = graph.scopes.parents.get(node)
+        is_called = isinstance(parent, ast.Call) and parent.func is node and "." not in name
+        if is_called or isinstance(parent, ast.ClassDef):
+            return None
+        names[name.partition(".")[0]] = None
+    if not names:
+        return None
+    settings = ", ".join(list(names)[:_SHOWN_NAMES])
+    return f"put {module}.py beside the program, or write it there: a line NAME = VALUE for each of {settings}"
 
 
 def _hint(module: str) -> str:

@@ -162,8 +162,9 @@ def _with_parentheses(text: str, exc: SyntaxError) -> str:
 
 
 def is_of_image(module: str) -> bool:
-    """Return True if the board has this module in C, or a program needs none: a file never takes its place."""
-    return module in DROPPED_MODULES or stock_image().has_module(module)
+    """Return True for a module of the board, or one that a program needs no more, whose place no file takes."""
+    is_fixed = stock_image().has_module(module) and module not in stock_image().extensible
+    return module in DROPPED_MODULES or is_fixed
 
 
 def imports_of(tree: ast.AST) -> list[ImportNode]:

@@ -34,6 +34,7 @@ class StockImage(Struct, frozen=True):
     modules: dict[str, frozenset[str]]  # their names
     builtins: frozenset[str]
     with_u: frozenset[str]  # modules that older programs call with a `u` before the name
+    extensible: frozenset[str]  # modules in C that a file of the program replaces, also one in lib/
     replaceable: frozenset[str]  # modules that a file of the program replaces
     computing: frozenset[str]  # builtins that only compute
     computing_methods: frozenset[str]
@@ -48,14 +49,23 @@ class StockImage(Struct, frozen=True):
     pin_arguments: dict[str, tuple[PinArgument, ...]]  # "init": of a bus that is given other pins
 
     def has_module(self, name: str) -> bool:
-        """Return True if the firmware has this module in C, so that no file can take its place."""
+        """Return True if the firmware has this module in C."""
         top = name.partition(".")[0]
         if top.startswith("u") and top[1:] in self.with_u:
             top = top[1:]
         return top not in self.replaceable and (top in self.modules or top in self.refused)
 
 
-_WORDS: Final = ("builtins", "with_u", "replaceable", "computing", "computing_methods", "keeping", "looking")
+_WORDS: Final = (
+    "builtins",
+    "with_u",
+    "extensible",
+    "replaceable",
+    "computing",
+    "computing_methods",
+    "keeping",
+    "looking",
+)
 _TABLES: Final = ("modules", "members", "objects", "lacking")
 
 
