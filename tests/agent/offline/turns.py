@@ -216,6 +216,7 @@ class World:
     """Programs on each board besides those that the host put there."""
     away: frozenset[str] = frozenset()
     """Boards that do not answer."""
+    takes_programs: bool = True
 
 
 def kept(reply: ModelReply) -> AssistantReply:
@@ -252,6 +253,8 @@ def _worlds() -> dict[str, World]:
     own = KnownDevice("virtual-1", virtual, (KnownApp("lamp", (4,)), KnownApp("steps", (5,))))
     numbered = (KnownDevice("board-1", virtual), KnownDevice("board-2", virtual))
     led = KnownApp("led", (38,))
+    places = (KnownApp("fade", (5,), since_ms=3), KnownApp("blink", (4,), since_ms=2), KnownApp("sweep", since_ms=1))
+    full = replace(bare, apps=places)
     wired = replace(bare, record=WIRED)
     by_name = replace(bare, record=BENCH, kinds=("py", "wasm"))
     buttons = replace(bare, record=TWO_BUTTONS)
@@ -261,6 +264,8 @@ def _worlds() -> dict[str, World]:
     return {
         "one board": World(DeviceContext((bare,), bare), (BLINK, FADE)),
         "one board that nobody named": World(DeviceContext((bare,))),
+        "a full board": World(DeviceContext((full,), full)),
+        "a full board, nothing can be installed": World(DeviceContext((full,), full), takes_programs=False),
         "no board": World(DeviceContext()),
         "a led lit by low": World(DeviceContext((low,), low)),
         "40 pins": World(DeviceContext((bench,), bench), APPS),
@@ -404,6 +409,8 @@ class Chat:
         device = next((one for one in context.devices if one.name == arguments.get("device")), device)
         if device.name in self.world.away:
             return {"success": False, "error": "device_unreachable", "message": "it is away", "device": device.name}
+        if tool == "deploy-wasm-app" and not self.world.takes_programs:
+            return {"success": False, "error": "trap", "message": "it trapped in its trial", "device": device.name}
         self._number += 1
         fields: dict[str, Any] = {"success": True, "device": device.name, "pin": arguments.get("pin")}
         fields["change"] = self._number

@@ -22,6 +22,7 @@ class KnownApp(Struct, frozen=True):
     pins: tuple[int, ...] = ()
     reads: tuple[int, ...] = ()
     uses: tuple[int, ...] = ()
+    since_ms: int = 0
 
     def role_of(self, pin: int) -> str | None:
         """ "driven", "read" or "used"; None for a pin that is not its own."""

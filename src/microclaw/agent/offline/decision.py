@@ -19,9 +19,8 @@ from microclaw.text import without_fences
 
 Values: TypeAlias = dict[str, int | str | bool]
 PinSlot: TypeAlias = Literal["pin", "pin_2", "pin_3", "pin_4", "pin_5", "pin_6", "pin_7", "pin_8"]
-Slot: TypeAlias = (
-    PinSlot | Literal["pins", "button_pin", "dial_pin", "sensor_pin", "entry_pin", "milli", "device", "confirmed"]
-)
+_OtherPinSlot: TypeAlias = Literal["pins", "button_pin", "dial_pin", "sensor_pin", "entry_pin"]
+Slot: TypeAlias = PinSlot | _OtherPinSlot | Literal["room", "milli", "device", "confirmed"]
 PIN_SLOTS: Final[tuple[PinSlot, ...]] = get_args(PinSlot)
 
 _STRING: Final = re.compile(r'"(?:[^"\\]|\\.)*"', re.S)
@@ -31,7 +30,7 @@ class Parse(Struct, frozen=True):
     """The kind of a sentence, its `values` (whole numbers and words), and `when`, the time of a schedule.
 
     `confirmed`: the user said yes to it. `undoes` are changes to revert first; `replaces` is the program whose name
-    this one takes.
+    this one takes, and `removes` the one that is stopped to make room.
     """
 
     kind: str
@@ -40,6 +39,7 @@ class Parse(Struct, frozen=True):
     confirmed: bool = False
     undoes: tuple[int, ...] = ()
     replaces: str | None = None
+    removes: str | None = None
 
     @property
     def pins(self) -> tuple[int, ...]:

@@ -40,6 +40,7 @@ from microclaw.agent.offline.dialogue_state import (
     state_after,
     undoable_after,
 )
+from microclaw.agent.offline.full_board import after_failure, describe_restored, with_replaced
 from microclaw.agent.offline.hand_sentences import HANDS
 from microclaw.agent.offline.memory import MEMORY
 from microclaw.agent.offline.programs import PROGRAMS, as_light
@@ -88,7 +89,7 @@ def understand(request: ModelRequest) -> ParsedSentence:
     device_context = asked_context
     if current is not None:
         device_context = replace(asked_context, meant=current)
-    completed = _complete_question(sentence, state.question, device_context)
+    completed = _complete_question(choice or sentence, state.question, device_context)
     reading = completed or read(choice or sentence, device_context, state)
     context = None
     decision: Decision
@@ -160,10 +161,14 @@ def _complete_question(sentence: str, question: Question | None, device_context:
         if device is None:
             return None
         return Context(question.parse, question.said, device_context, device)
-    parse = _fill_slot(sentence, question)
+    device = find_device(device_context, question.device)
+    if question.slot == "room":
+        parse = with_replaced(sentence, question.parse, device or device_context.meant)
+    else:
+        parse = _fill_slot(sentence, question)
     if parse is None:
         return None
-    return Context(parse, question.said, device_context, find_device(device_context, question.device))
+    return Context(parse, question.said, device_context, device)
 
 
 def _fill_slot(sentence: str, question: Question) -> Parse | None:
@@ -258,7 +263,7 @@ def _decide(context: Context) -> Decision:
 
     A failed tool ends the turn with its own message. The answer to a correction begins with what was reverted.
     """
-    failure = _failure(context)
+    failure = describe_restored(context) or _failure(context)
     if failure is not None:
         return failure
     question = context.parse.word("asks")
@@ -281,14 +286,17 @@ def _decide(context: Context) -> Decision:
     return replace(decision, text=f"{_describe_undos(context)}{decision.text}")
 
 
-def _failure(context: Context) -> Say | None:
-    """Return the answer if the last tool failed, with the pins that were set before."""
+def _failure(context: Context) -> Decision | None:
+    """Return the answer if the last tool failed, with the pins that were set before, or what takes a part back."""
     if not context.results or context.results[-1].ok:
         return None
     last = context.results[-1]
     # Finding nothing to forget is an answer too. The facts of a pin are known without the board.
     if "removed" in last.fields or context.parse.kind == "pin_facts":
         return None
+    on_full_board = after_failure(context)
+    if on_full_board is not None:
+        return on_full_board
     text = str(last.fields.get("message", "it failed"))
     code = str(last.fields.get("error", "tool_failed"))
     pins = [str(result.fields.get("pin")) for result in context.results[:-1] if result.tool == "gpio-set"]

@@ -139,7 +139,7 @@ def act_after(context: Context | None, answer: Say, before: LastAct | None) -> L
         is_unclear = fields_by_tool.keys() & _CHANGING_TOOLS or context.parse.kind in _ABOUT_OTHERS
         return None if is_unclear else before
     act = LastAct(
-        replace(context.parse, confirmed=False, undoes=(), replaces=None),
+        replace(context.parse, confirmed=False, undoes=(), replaces=None, removes=None),
         context.sentence,
         _device_name(context),
         is_done,

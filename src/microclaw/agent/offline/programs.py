@@ -30,6 +30,7 @@ from microclaw.agent.offline.decision import (
     capitalize,
 )
 from microclaw.agent.offline.display_programs import DISPLAY_FILLERS, NOTES, display_app, needs_time
+from microclaw.agent.offline.full_board import last_place, make_room, replaced_text
 from microclaw.agent.offline.part_programs import PART_FILLERS, fill_reading
 from microclaw.agent.offline.pattern_values import Filled, PatternValues, pace_ms
 from microclaw.agent.offline.ready_programs import INSTALL, fill_ready_program
@@ -337,11 +338,7 @@ def _decide(context: Context) -> Decision:
         return time_call
     pattern, exact_values, words = _FILLERS[context.parse.kind](context)
     if context.results and context.results[-1].tool == "deploy-wasm-app":
-        answer = _answer_deployment(context.results[-1], once=pattern in _ENDING)
-        note = NOTES.get(pattern)
-        if note is None:
-            return answer
-        return replace(answer, text=f"{answer.text} {note}")
+        return _answer_installed(context, pattern)
     # Raises CannotDo, with the question which device, if there are several.
     board_of(context)
     exact: dict[str, Fraction] = {}
@@ -363,11 +360,24 @@ def _decide(context: Context) -> Decision:
     if "DISPLAY" in values:
         app_name = display_app(context, app_name, str(values["DISPLAY"]))
     name = context.parse.replaces or _free_name(context, app_name, _load_pin(values))
+    room_call = make_room(context, name, words)
+    if room_call is not None:
+        return room_call
     arguments = context.on_device(appName=name, sourceCode=program.source)
     if program.expect:
         expect = with_recorded_ids(program.expect, device_of(context).wiring)
         arguments["expect"] = f"{expect}{_TRIED_BEFORE}"
     return Act("deploy-wasm-app", arguments, words, f"{program.origin}   (a pattern: no model wrote this)")
+
+
+def _answer_installed(context: Context, pattern: str) -> Say:
+    """Return the answer after the installation, with what it says of the board's places."""
+    result = context.results[-1]
+    answer = _answer_deployment(result, once=pattern in _ENDING)
+    note = ""
+    if pattern in NOTES:
+        note = f" {NOTES[pattern]}"
+    return replace(answer, text=f"{answer.text}{note}{replaced_text(context)}{last_place(context, result)}")
 
 
 PROGRAMS: Final = dict.fromkeys(_FILLERS, _decide)

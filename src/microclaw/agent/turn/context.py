@@ -156,7 +156,7 @@ class TurnContext:
         apps = defaultdict[str, list[KnownApp]](list)
         stopped_apps = defaultdict[str, list[str]](list)
         for app in await self._apps.desired():
-            apps[app.device_id].append(KnownApp(app.name, app.pins, app.claims.reads, app.claims.uses))
+            apps[app.device_id].append(KnownApp(app.name, app.pins, app.claims.reads, app.claims.uses, app.since_ms))
         for app in await self._apps.desired(stopped=True):
             stopped_apps[app.device_id].append(app.name)
         devices: dict[str, KnownDevice] = {}
