@@ -31,7 +31,7 @@ from microclaw.interfaces.mcp.server.service import McpService
 from microclaw.programs.changes.reconciler import INTERVAL_S
 from microclaw.programs.changes.services import AppServices
 from microclaw.programs.wasm.libraries import build_glue
-from microclaw.programs.wasm.toolchain import find_toolchain
+from microclaw.programs.wasm.toolchain import find_toolchain, has_compiler
 from microclaw.supervision import SupervisedTasks
 
 _log = logging.getLogger(__name__)
@@ -174,7 +174,8 @@ def _start_own_tasks(opened: OpenHost, tasks: SupervisedTasks, conversations: Co
     tasks.start("reconciler", reconciler.check_due, every_s=INTERVAL_S, after=recovered)
     if opened.cluster is not None:
         opened.cluster.start_work(tasks, host.left_work, after=recovered)
-    tasks.start("build the C library", lambda: build_glue(find_toolchain(), settings.cache))
+    if has_compiler():
+        tasks.start("build the C library", lambda: build_glue(find_toolchain(), settings.cache))
     if settings.backup is not None:
         tasks.start("backup", host.need(ScheduledBackups).run_due, every_s=CHECK_S, after=recovered)
 

@@ -40,6 +40,18 @@ _C_FUNCTION: Final = re.compile(r"^[^\"'#\n]*\)\s*\{", re.MULTILINE)
 _TAKES: Final[dict[ProgramKind, str]] = {"wasm": "C, C++ and Arduino sketches", "py": "Python"}
 
 
+def writable_kinds(kinds: Sequence[ProgramKind]) -> tuple[ProgramKind, ...]:
+    """Return those of a board's kinds that a program for it can be written in here: no C without a compiler.
+
+    If none is left, return all of them, so that the build says what is missing.
+    """
+    from microclaw.programs.wasm.toolchain import has_compiler
+
+    if "py" not in kinds or has_compiler():
+        return tuple(kinds)
+    return ("py",)
+
+
 Compile: TypeAlias = Callable[..., Coroutine[Any, Any, ProgramImage]]
 """`cached_compiler` gives one: (source, board, name, optimization, language, kinds, hosts)."""
 ReadModule: TypeAlias = Callable[[bytes, BoardProfile, str, str | None], WasmImage]

@@ -32,6 +32,7 @@ from microclaw.devices.registry.registry import Registry
 from microclaw.events import VOICE_CHANNEL, Inbound, ProgramKind
 from microclaw.hardware.parts.named_parts import NamedPin
 from microclaw.host.store.notes import NoteHit
+from microclaw.programs.building import writable_kinds
 from microclaw.programs.changes.change_log import ChangeLog
 from microclaw.programs.patterns.library import can_block
 from microclaw.text import clean_text, fence_text
@@ -165,7 +166,7 @@ class TurnContext:
                 device.name,
                 device.board,
                 tuple(apps[device.device_id]),
-                device.kinds or ("wasm",),
+                writable_kinds(device.kinds or ("wasm",)),
                 tuple(device.labels),
                 tuple(stopped_apps[device.device_id]),
                 device.record,

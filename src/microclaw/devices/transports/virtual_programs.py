@@ -1,4 +1,4 @@
-"""The Python programs of a virtual board, over its control socket. Its WebAssembly programs have a port of their own."""
+"""The Python programs of a virtual board, over its control socket. Those in C go by its WASMachine port."""
 
 from __future__ import annotations
 

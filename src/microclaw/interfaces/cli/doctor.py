@@ -43,7 +43,7 @@ from microclaw.interfaces.mqtt.text import connection_finding, setting_warnings
 from microclaw.interfaces.voice.operations import trace as voice_facts
 from microclaw.programs.builds.confinement import confinement_findings
 from microclaw.programs.wasm.asyncify import INSTALL_BINARYEN, find_binaryen
-from microclaw.programs.wasm.toolchain import find_toolchain
+from microclaw.programs.wasm.toolchain import COMPILER_WHEEL, find_toolchain, has_compiler
 from microclaw.text import count_text
 
 DAY_MS: Final = 86_400_000
@@ -127,7 +127,11 @@ def _good(part: str, text: str) -> Finding:
 
 def _compiler() -> Iterator[Finding]:
     yield _good("python", f"{platform.python_implementation()} {platform.python_version()} ({sys.executable})")
-    yield _good("compiler", find_toolchain().name)
+    is_chosen = bool(os.environ.get("MICROCLAW_COMPILER"))
+    if has_compiler() or is_chosen:
+        yield _good("compiler", find_toolchain().name)
+    else:
+        yield _good("compiler", f"none, so programs are in Python; for C: {COMPILER_WHEEL}")
 
 
 def _binaryen() -> Iterator[Finding]:

@@ -38,7 +38,7 @@ from microclaw.interfaces.cli.program_files import (
 )
 from microclaw.interfaces.cli.project_notes import project_notes
 from microclaw.interfaces.cli.targets import board_address, chosen_device, chosen_names, known_devices
-from microclaw.programs.building import check_app_name, program_language
+from microclaw.programs.building import check_app_name, program_language, writable_kinds
 from microclaw.programs.changes import operations as programs
 from microclaw.programs.changes import wiring_operations as wirings
 from microclaw.programs.changes.results import AppOrigin
@@ -391,7 +391,7 @@ def _device_kinds(options: GlobalOptions) -> list[set[ProgramKind]]:
     for device in known_devices(host):
         is_chosen = device.name in names or device.device_id in names
         if is_chosen and AppInstall.method in device.capabilities:
-            kinds.append({*device.kinds})
+            kinds.append({*writable_kinds(device.kinds)})
     return kinds
 
 

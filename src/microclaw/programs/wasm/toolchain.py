@@ -35,8 +35,9 @@ LIBCXX_CLANG: Final = 20  # the oldest clang that reads the wheel's libc++
 COMPILERS: Final = ("zig", "wasi-sdk", "clang", "docker", "podman")
 """In the order in which they are looked for."""
 _WASI_SDK: Final = "/opt/wasi-sdk"  # where its own documentation puts it
+COMPILER_WHEEL: Final = "pip install ziglang (410 MB; pipx: pipx inject microclaw ziglang; uvx: add --with ziglang)"
 _GET: Final = {
-    "zig": "pip install ziglang",
+    "zig": COMPILER_WHEEL,
     "clang": "apt-get install clang lld",
     "docker": "install Docker, and set MICROCLAW_DOCKER_IMAGE to the name of a wasi-sdk image",
     "podman": "install Podman, and set MICROCLAW_DOCKER_IMAGE to the name of a wasi-sdk image",
@@ -239,7 +240,17 @@ def find_toolchain() -> Toolchain:
     for compiler in COMPILERS:
         with suppress(ConfigError):
             return _found(compiler)
-    raise ConfigError("no C compiler found", next_step=f"install it: {_GET['zig']}")
+    text = "no C compiler found: microclaw comes without one"
+    raise ConfigError(text, next_step=f"{COMPILER_WHEEL}; or write the program in Python")
+
+
+def has_compiler() -> bool:
+    """Return True if programs in C can be built here."""
+    try:
+        find_toolchain()
+    except ConfigError:
+        return False
+    return True
 
 
 def list_compilers() -> tuple[CompilerFound, ...]:
