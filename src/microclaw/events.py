@@ -248,13 +248,20 @@ class ResultFile(Struct, frozen=True):
     size_bytes: int
 
 
+class Choice(Struct, frozen=True):
+    """An answer to a question of the host: `text` is the words on its button, `say` the message that it sends."""
+
+    text: str
+    say: str
+
+
 class Answer(Struct, frozen=True):
     """The end of a turn. `error_code` is set when the turn could not do the request (errors.py codes).
 
     `outbound_id` is its place in the outbox, where its delivery is reported (agent.outbox). `tainted_s` is when the
     text was read that it may repeat and that is untrusted (agent.history). `question` is the question of the offline
     dialogue, with its last act. `files` are the files that tasks of the turn left for the person, `screens` the
-    last pictures of displays in the turn's trials.
+    last pictures of displays in the turn's trials. `choices` are the answers to its question that a person may choose.
     """
 
     text: str
@@ -268,6 +275,7 @@ class Answer(Struct, frozen=True):
     question: str | None = None
     files: tuple[ResultFile, ...] = ()
     screens: tuple[ScreenPicture, ...] = ()
+    choices: tuple[Choice, ...] = ()
 
     @property
     def waits_for_yes(self) -> bool:

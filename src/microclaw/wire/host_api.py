@@ -22,6 +22,7 @@ from microclaw.events import (
     Answer,
     ApprovalAsked,
     ApprovalSettled,
+    Choice,
     Delta,
     Evidence,
     EvidenceKind,
@@ -138,6 +139,7 @@ class _AnswerLine(Struct, tag="answer", rename={"error_code": "error", "next_ste
     outbound_id: int | None = None
     files: tuple[ResultFile, ...] = ()
     screens: tuple[ScreenPicture, ...] = ()
+    choices: tuple[Choice, ...] = ()
 
 
 class _ErrorLine(Struct, tag="error"):
@@ -194,10 +196,9 @@ def answer_object(answer: Answer) -> JsonObject:
     value = _builtins(msgspec.convert(answer, _AnswerLine, from_attributes=True))
     del value["type"]
     value["actions"] = [_shown(action) for action in value["actions"]]
-    if not answer.files:
-        del value["files"]
-    if not answer.screens:
-        del value["screens"]
+    for name in ("files", "screens", "choices"):
+        if not value[name]:
+            del value[name]
     return value
 
 

@@ -62,6 +62,34 @@ def test_a_yes_in_a_second_browser_ends_the_question_of_the_first(asking_host: P
     expect(second.locator(".turn .mine")).to_have_text(["turn on pin 6", "yes"])
 
 
+def test_each_question_has_its_answers_as_buttons_and_does_not_look_like_an_error(page: Page) -> None:
+    asked = send(page, "turn on pin 9")
+    expect(asked.locator(".answer.asks")).to_contain_text("Which device?")
+    expect(asked.locator(".answer button")).to_have_text(["virtual-1", "virtual-2"])
+    expect(page.locator(".answer.refused")).to_have_count(0)
+    go(page, "Chat")  # as the host has it, in a page that did not ask
+    page.reload()
+    expect(page.locator(".turn").last.locator(".answer.asks")).to_be_visible()
+    page.locator(".turn").last.get_by_role("button", name="virtual-2").click()
+    expect(page.locator(".turn").last).to_contain_text("Pin 9 of virtual-2 is on")
+    expect(page.locator(".turn .answer.asks button")).to_have_count(0)
+    guess = say(page, "trun on pin 9 on virtual-1 pls")
+    guess.locator(".answer.asks button").first.click()
+    expect(page.locator(".turn").last).to_contain_text("Pin 9 of virtual-1 is on")
+
+
+def test_a_removal_is_asked_with_yes_and_no(page: Page) -> None:
+    for pin in (10, 11):
+        expect(say(page, f"blink pin {pin} on virtual-2").locator(".answer")).to_contain_text(RUNS)
+    for word in ("No", "Yes"):
+        asked = say(page, "stop everything on virtual-2").locator(".answer.asks")
+        expect(asked.get_by_role("button")).to_have_text(["Yes", "No"])
+        asked.get_by_role("button", name=word).click()
+        expect(page.locator(".turn .mine").last).to_have_text(word.lower())
+        expect(page.locator(".turn").last.locator(".answer")).to_be_visible()
+    expect(page.locator(".turn").last.locator(".answer")).to_contain_text("stopped on virtual-2")
+
+
 def answer_from_elsewhere(host: PageHost) -> None:
     """Say yes on the host; returns when the act is done."""
     (question,) = host.client.get("/v1/approvals")["approvals"]

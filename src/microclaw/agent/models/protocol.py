@@ -8,7 +8,7 @@ from typing import Literal, Protocol, TypeAlias
 
 from msgspec import Struct
 
-from microclaw.events import ProgramKind, Usage
+from microclaw.events import Choice, ProgramKind, Usage
 from microclaw.hardware.boards.profile import BoardProfile
 from microclaw.hardware.parts.named_parts import NamedPin
 from microclaw.hardware.parts.wiring import Wiring, wiring_of_board
@@ -175,7 +175,8 @@ class ModelReply(Struct, frozen=True):
     answered, if there were several; `instead` says why it was not the first of them. `literal`: the calls follow by
     rule from the person's own words, so no untrusted text in the conversation can have asked for them.
     `question` is the open question and the last action of the offline dialogue (DialogueState as JSON), stored with the
-    answer. `from_results`: the text is made by rule from the results of the calls.
+    answer; `choices` are the answers to that question. `from_results`: the text is made by rule from the results of the
+    calls.
     `provider_parts` must be sent back to the provider within the turn: thoughts, signatures. Only provider_wire reads
     it.
     """
@@ -192,6 +193,7 @@ class ModelReply(Struct, frozen=True):
     literal: bool = False
     instead: str = ""
     question: str | None = None
+    choices: tuple[Choice, ...] = ()
     from_results: bool = False
     end: ReplyEnd = "stop"
     provider_parts: str = ""

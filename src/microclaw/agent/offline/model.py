@@ -72,6 +72,7 @@ class OfflineModel:
 
     async def respond(self, request: ModelRequest, on_text: OnText | None = None) -> ModelReply:
         """Return the next step of the turn: a tool call, or the answer in one piece."""
+        from microclaw.agent.offline.choices import choices_of
         from microclaw.agent.offline.dialogue import understand
         from microclaw.agent.offline.dialogue_state import DialogueState
 
@@ -93,6 +94,7 @@ class OfflineModel:
             failed_code=decision.code,
             next_step=decision.next_step,
             question=question,
+            choices=choices_of(decision, request.device_context),
             from_results=True,
         )
 

@@ -185,6 +185,7 @@ class Conversations:
                 answer.question,
                 notes_of(answer.actions),
                 turn.number,
+                answer.choices,
             ),
         ]
         await self.inbox.finish(turn, answer, self.sessions.build_append(*turn.chat_key, exchange))

@@ -448,12 +448,13 @@ class Turn:
                 next_step = _SAY_AGAIN
         if reply.from_results:
             text = reply.text.strip() + proof_note(reply.text, self._evidence, self._actions)
-            return self._build_answer(text, code, next_step, reply.question)
+            answer = self._build_answer(text, code, next_step)
+            return replace(answer, question=reply.question, choices=reply.choices)
         empty_record = "" if reply.literal else NOTHING
         text = with_record(words, self._actions, empty_record)
         return self._build_answer(text, code, next_step)
 
-    def _build_answer(self, text: str, code: str | None, next_step: str | None, question: str | None = None) -> Answer:
+    def _build_answer(self, text: str, code: str | None, next_step: str | None) -> Answer:
         return Answer(
             text,
             tuple(self._actions),
@@ -462,7 +463,6 @@ class Turn:
             code,
             next_step,
             tainted_s=self._tainted_s,
-            question=question,
             files=tuple(self._files),
             screens=newest_screens(self._results),
         )

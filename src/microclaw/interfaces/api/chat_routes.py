@@ -17,7 +17,7 @@ from microclaw.agent.knowledge.operations import SessionLine
 from microclaw.agent.turn.inbox import Inbox
 from microclaw.agent.turn.outbox import AcceptedMessage, Outbox
 from microclaw.devices.registry.registry import Registry
-from microclaw.events import Answer, Inbound, TurnEvent
+from microclaw.events import Answer, Choice, Inbound, TurnEvent
 from microclaw.host.operations.forms import HttpAnswer
 from microclaw.host.operations.operation import Access
 from microclaw.host.store.sessions import Sessions, session_name
@@ -52,9 +52,13 @@ class Chats(Struct, frozen=True, kw_only=True):
 
 
 class ChatLine(SessionLine, frozen=True, kw_only=True):
-    """`turn` is the number of its turn; None in lines of other programs, which are in their place."""
+    """`turn` is the number of its turn; None in lines of other programs, which are in their place.
+
+    `choices` are the answers to the question that it asks.
+    """
 
     turn: int | None
+    choices: tuple[Choice, ...]
 
 
 class WaitingMessage(Struct, frozen=True, kw_only=True):

@@ -13,17 +13,21 @@ const [WORKS_MS, RESTS_MS, HIDDEN_MS] = [2_000, 10_000, 3_600_000]; // between t
 /** Tools whose acts on boards undo reverts; after an undo it would revert what came before. */
 const UNDOABLE = ["deploy-wasm-app", "uninstall-wasm-app", "switch-program", "set-program-times", "gpio-set", "pwm-set", "correct", "act-on-boards"];
 
-/** @typedef {{key: string, number: number, text: string, answer?: string, act?: Act, waits?: boolean}} Turn `number`: the host's; `act`: of this page, with its steps; `waits`: the host works on it, and another page has its steps */
+/** Codes of answers that ask. */
+const QUESTIONS = ["ambiguous", "confirm", "confirm_reading"];
+
+/** @typedef {{key: string, number: number, text: string, answer?: string, choices?: Choice[], act?: Act, waits?: boolean}} Turn `number`: the host's; `act`: of this page, with its steps; `waits`: the host works on it, and another page has its steps */
+/** @typedef {{text: string, say: string}} Choice */
 /** @typedef {{text: string, act: Act, since: number}} Own What was said on this page, when `since` was the newest turn. */
 
 /** What the host has of a conversation, with the acts of this page, in the order of the host's numbers. @param {any} kept @param {Own[]} own @returns {Turn[]} */
 function turnsOf(kept, own) {
   /** @type {Turn[]} */
   const turns = [];
-  for (const { role, content, turn } of kept.messages) {
+  for (const { role, content, turn, choices } of kept.messages) {
     const last = turns.at(-1);
-    if (role === "assistant" && last && last.answer === undefined) last.answer = content;
-    else turns.push({ key: `${turns.length}`, number: turn ?? 0, ...(role === "user" ? { text: content } : { text: "", answer: content }) });
+    if (role === "assistant" && last && last.answer === undefined) Object.assign(last, { answer: content, choices });
+    else turns.push({ key: `${turns.length}`, number: turn ?? 0, choices, ...(role === "user" ? { text: content } : { text: "", answer: content }) });
   }
   for (const { turn, text } of kept.waiting) turns.push({ key: `waits ${turn}`, number: turn, text, waits: true });
   for (const [i, { text, act, since }] of own.entries()) {
@@ -38,12 +42,13 @@ function turnsOf(kept, own) {
   return turns;
 }
 
-/** Sentences that these boards can do. @param {any[]} devices */
+/** Sentences that these boards can do, and this person may. @param {any[]} devices */
 function examples(devices) {
   const board = devices.find((one) => isOnline(one.name)) ?? devices[0];
   if (board === undefined) return ["what can you do?"];
   const on = devices.length > 1 ? ` on ${board.name}` : "";
-  return [`blink the led${on} twice a second`, `what is the temperature${on}?`, "what is running?"];
+  const questions = [`what is the temperature${on}?`, "what is running?"];
+  return may("act") ? [`blink the led${on} twice a second`, ...questions] : questions;
 }
 
 /** The conversations of this person, in each browser; one of them is shown, on Home its field alone. @param {{name: string, isShown: boolean, isHome: boolean}} given */
@@ -99,7 +104,7 @@ function Conversation({ chat, isShown, isHome, changed }) {
   const shown = isHome ? newest.filter((turn) => turn.act) : turns;
   const hints = kept && shown.length === 0 && html`<p class="buttons hints"><span class="quiet">For example</span>
     ${examples(state.devices).map((one) => html`<button key=${one} onClick=${() => setText(one)}>${one}</button>`)}</p>`;
-  const said = html`<ol class="turns">${shown.map((turn) => html`<${TurnView} key=${turn.key} turn=${turn} isNewest=${newest.includes(turn)} />`)}</ol>
+  const said = html`<ol class="turns">${shown.map((turn) => html`<${TurnView} key=${turn.key} turn=${turn} isNewest=${newest.includes(turn)} say=${say} />`)}</ol>
     ${asked.map((one) => html`<${Question} key=${one.approval_id} question=${one} />`)}`;
 
   return html`${!isHome && html`${hints}${said}`}
@@ -123,18 +128,22 @@ function Conversation({ chat, isShown, isHome, changed }) {
     <${Problem} error=${orders.error ?? away} /><div ref=${end}></div>`;
 }
 
-/** Undo reverts what was done last, so only the newest turn offers it. @param {{turn: Turn, isNewest: boolean}} given */
-function TurnView({ turn, isNewest }) {
+/** Undo reverts what was done last, and a choice answers what was asked last: only the newest turn offers them. @param {{turn: Turn, isNewest: boolean, say: (text: string) => void}} given */
+function TurnView({ turn, isNewest, say }) {
   const { act = null } = turn;
   const [undoing, undo] = useAct();
-  const kept = turn.answer === undefined ? null : { text: turn.answer, actions: [], evidence: [] };
+  const kept = turn.answer === undefined ? null : { text: turn.answer, actions: [], evidence: [], choices: turn.choices };
   const answer = act?.answer?.outbound_id ? act.answer : (kept ?? act?.answer); // a host that stops answers that it will
+  const choices = /** @type {Choice[]} */ (answer?.choices ?? []);
+  const asks = choices.length > 0 || QUESTIONS.includes(answer?.error);
+  const look = asks ? "asks" : answer?.error && "refused";
   const changed = answer?.actions.some((/** @type {any} */ one) => one.outcome === "done" && UNDOABLE.includes(one.tool));
   return html`<li class="turn">
     ${turn.text && html`<p class="mine">${turn.text}</p>`}
-    ${answer && html`<div class=${answer.error ? "answer refused" : "answer"}>
+    ${answer && html`<div class=${`answer ${look ?? ""}`}>
       <p>${prose(answer.text)}</p>
-      ${answer.next && html`<p class="next">next: ${prose(answer.next)}</p>`}
+      ${isNewest && choices.length > 0 && html`<p class="buttons">${choices.map((one) => html`<button key=${one.say} onClick=${() => say(one.say)}>${one.text}</button>`)}</p>`}
+      ${answer.next && !(choices.length > 0 && QUESTIONS.includes(answer.error)) && html`<p class="next">next: ${prose(answer.next)}</p>`}
       ${answer.evidence.map((/** @type {any} */ one) => html`<${Evidence} evidence=${one} />`)}
       <${Screens} screens=${answer.screens} />
       ${changed && isNewest && may("act") && undoing === null && html`<p><button onClick=${() => undo("POST", "/v1/undo", {})}>Undo</button></p>`}
