@@ -75,6 +75,12 @@ def test_foreign_origin_is_refused_even_on_loopback(api: Address) -> None:
             assert (found.status, found.json["error"]["code"]) == (403, "forbidden"), origin
 
 
+def test_a_page_that_a_proxy_serves_by_https_is_told_which_setting_is_missing(api: Address) -> None:
+    headers = {"Host": f"localhost:{api[1]}", "Origin": f"https://localhost:{api[1]}"}
+    refused = ask(api, "POST", "/mcp", headers, b"{}").json["error"]
+    assert "host.http_tls own" in refused["next"]
+
+
 def test_a_program_of_several_files_with_the_compiler_of_ones_choice(api: Address) -> None:
     main = '#include "pins.h"\nvoid led_on(void);\nvoid on_init(void) { led_on(); }\n'
     files = {

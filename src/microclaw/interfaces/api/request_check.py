@@ -18,6 +18,7 @@ LOOPBACK_NAMES = frozenset({"localhost", "127.0.0.1", "::1"})
 MAX_PORT = 65_535
 LET_IN = "call it by localhost, or microclaw config set host.http_names NAME, with host.http_tls own"
 OWN_NAME = "open the page by the host's own name; a proxy has to pass the header Host on (docs/configuration.md)"
+BY_HTTPS = "microclaw config set host.http_tls own, and let the proxy connect by https (docs/configuration.md)"
 # RFC 9110, 7.2: a name or an address and a port, and nothing of what else a URL may have.
 _HOST = re.compile(r"(\[[0-9a-f:.]+\]|[a-z0-9._-]+)(?::([0-9]{0,5}))?")
 
@@ -75,8 +76,12 @@ def _check_names(headers: Headers, scheme: str, allowed_hosts: Container[str], o
     for origin in headers.getlist("origin"):
         if origin in own_origins:
             continue
-        origin_scheme, _, host = origin.partition("://")
-        if origin_scheme.lower() != scheme or _name_and_port(host, scheme) != own:
+        origin_scheme, _, host = origin.lower().partition("://")
+        is_own = _name_and_port(host, scheme) == own
+        if is_own and origin_scheme == "https" and scheme == "http":
+            text = "the page was opened by https, and the proxy in front passes its requests on by http"
+            raise Refused(403, "forbidden", text, BY_HTTPS)
+        if origin_scheme != scheme or not is_own:
             raise Refused(403, "forbidden", f"foreign Origin: {origin[:80]}", OWN_NAME)
 
 
