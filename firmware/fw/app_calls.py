@@ -17,10 +17,6 @@ def apps_begin(calls, params):
     return answer
 
 
-async def apps_commit(calls, _):
-    return {"name": await calls.runner.commit()}
-
-
 def whole(params, name, low=0, high=1 << 31, default=None):
     value = params.get(name, default)
     if not isinstance(value, int) or isinstance(value, bool) or not low <= value <= high:
@@ -41,6 +37,7 @@ def _name(params):
 
 SIMPLE = {
     "apps_write": lambda calls, p: {"offset": calls.runner.write(whole(p, "offset"), of_kind(p, "data", bytes))},
+    "apps_commit": lambda calls, _: calls.runner.commit(),
     "apps_list": lambda calls, _: {"apps": calls.runner.list()},
     "apps_start": lambda calls, params: calls.runner.start(_name(params)),
     "apps_stop": lambda calls, params: calls.runner.stop(_name(params)),

@@ -82,6 +82,8 @@ class Calls:
             name = method.replace(".", "_")
             act = getattr(methods, name, None) or methods.SIMPLE[name]
             value = act(self, params)
+            # A program that the call starts needs the memory of its code.
+            methods = act = None
             # It is a coroutine.
             if hasattr(value, "send"):
                 value = await value

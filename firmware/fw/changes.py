@@ -1,24 +1,18 @@
-"""The calls of the runner that start a program: install, start, undo. Functions of Runner.
+"""What starts a program: an install, a start, what was before it. Functions of Runner.
 
-Loaded when needed, and dropped soon after.
+Loaded when needed, and dropped as soon as the program runs: settling.py waits for it.
 """
 
-import asyncio
 import sys
 
 import loading
 from binding import once
 from errors import CallError
-from micropython import const
 from quota import Quota
 from slots import UPLOADED
 
 # The claim of an upload without one; a usual program takes 2 KB.
 DEFAULT_CLAIM = 4_096
-# The time from a program's start until it has loaded what it uses.
-_SETTLE_MS = const(700)
-# The memory of the code that an install has loaded, which the next call can use.
-_OWN_BYTES = const(4_096)
 
 
 def begin(runner, name, kind, size, sha256, heap=0, *more, **use):
@@ -28,8 +22,11 @@ def begin(runner, name, kind, size, sha256, heap=0, *more, **use):
     return offset
 
 
-async def commit(runner):
-    """Install and start what was uploaded. A program that cannot be loaded leaves the one before running."""
+async def install(runner):
+    """Install and start what was uploaded; return its name.
+
+    A program that cannot be loaded leaves the one before running.
+    """
     async with runner._changing:
         name, claim = runner.slots.check_upload()
         _drop(runner, "uploads")
@@ -45,45 +42,19 @@ async def commit(runner):
         await runner._end(name)
         runner.slots.install(name)
         runner._start(name, space)
-    try:
-        await _settle(runner, name)
-    except (CallError, MemoryError) as refused:
-        try:
-            await undo(runner, name)
-        except (CallError, MemoryError) as exc:
-            runner._log("error", "%s is not as it was before: %s" % (name, exc))
-        raise refused
     return name
 
 
-async def _settle(runner, name):
-    """Wait for what the program reads in. CallError if calls have no room beside it: then it is ended."""
-    if not runner.board.is_small:
-        return
-    await asyncio.sleep_ms(_SETTLE_MS)
-    program = runner._programs.get(name)
-    was_squeezed = program is not None and program.squeezes and program.restart is not None
-    if runner.has_room(runner.board.reserve - _OWN_BYTES) and not was_squeezed:
-        return
-    text = "the board's memory was short as %s began, and it was taken off: stop another program first" % name
-    if not was_squeezed:
-        left_bytes = max(0, runner.board.own_free() + _OWN_BYTES)
-        text = "%s ran 0.7 s and left %d bytes of memory, calls need %d: it was taken off, stop another program first"
-        text = text % (name, left_bytes, runner.board.reserve)
-    await runner.end(name)
-    runner.make_room()
-    raise CallError("too_large", text)
-
-
-async def start(runner, name):
+async def launch(runner, name):
+    """Start an installed program; return False if it runs already."""
     async with runner._changing:
         runner.slots.facts(name)
         program = runner._programs.get(name)
         if program is not None and program.main is not None:
-            return
+            return False
         await runner._end(name)
         runner._start(name)
-    await _settle(runner, name)
+    return True
 
 
 async def resume(runner):
@@ -93,23 +64,21 @@ async def resume(runner):
     while runner.paused:
         name = runner.paused.pop()
         try:
-            await start(runner, name)
+            await runner.start(name)
         except (CallError, MemoryError) as exc:
             runner._log("error", "%s cannot start again: %s" % (name, exc.message))
 
 
-async def undo(runner, name=None):
-    """Take the last change (of that program) back; what was before runs."""
+async def restore(runner, name):
+    """Take the last change (of that program) back; return the name of what runs again, or None."""
     async with runner._changing:
         name = runner.slots.undo_target(name)
         await runner._end(name)
-        is_back = runner.slots.undo(name)
-        if is_back:
+        if runner.slots.undo(name):
             runner._start(name)
-        else:
-            runner._programs.pop(name, None)
-    if is_back:
-        await _settle(runner, name)
+            return name
+        runner._programs.pop(name, None)
+    return None
 
 
 def _drop(runner, *names):

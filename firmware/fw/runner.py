@@ -38,7 +38,7 @@ class Runner:
     # Modules that are read in when needed, and given back.
     NOT_KEPT = (
         "storage", "uploads", "records", "changes", "boot_programs", "methods", "host_pins", "chip_facts", "networks",
-        "modules", "standstill", "app_calls", "app_page", "endings", "growth",
+        "modules", "standstill", "app_calls", "app_page", "settling", "endings", "growth",
     )  # fmt: skip
     # Modules that programs read in, and given back once none runs: they would fill the heap, kind by kind.
     OF_PROGRAMS = (
@@ -84,6 +84,8 @@ class Runner:
         module = "changes"
         if name in ("boot", "mark", "settle"):
             module = "boot_programs"
+        elif name in ("commit", "start", "undo"):
+            module = "settling"
         elif name in ("stop", "remove", "list", "pause", "close", "restart"):
             module = "endings"
         elif name == "squeeze":

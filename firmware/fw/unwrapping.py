@@ -4,6 +4,7 @@ from peripherals import OutputPin
 
 # One text takes less memory than a list.
 PIN_FIRST = " ADC PWM DAC TouchPad NeoPixel DHT11 DHT22 OneWire APA106 SoftI2C bitstream time_pulse_us dht_readinto "
+BUSES = " UART I2C SPI "
 PIN_ARGUMENTS = " pin scl sda sck mosi miso tx rx rts cts ws sd mck cs dest src phase_a phase_b "
 
 
@@ -21,7 +22,7 @@ class Unwrapping:
     def __call__(self, *args, **kwargs):
         env = self._env
         name = self._name
-        is_bus = name in " UART I2C SPI "
+        is_bus = name in BUSES
         has_number = args and type(args[0]) is int and args[0]
         if name == " UART " and not has_number:
             raise ValueError("UART(0) is the cable's: use UART(1) with its pins")

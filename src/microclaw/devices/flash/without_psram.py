@@ -3,8 +3,8 @@
 **Names** (7.7 KB): MicroPython keeps each name that it has read in 16 bytes of RAM, forever. So our names become names
 that its images have in flash, the same in all modules; a name that only one module uses may be used again in another.
 These names stay: names in texts, of keywords, of objects that a program can hold, of main.py, and MicroPython's own.
-**Texts** (3.2 KB): in functions of modules that always stay in memory, texts for people become `text_at(n)` of
-fw/texts.py.
+**Texts** (3.2 KB of what always stays, 0.5 KB of `net`, as much of an install): in functions, texts for people become
+`text_at(n)` of fw/texts.py.
 **Modules** (2.5 KB): the modules that always stay become two files, with fewer imports and tables of names.
 """
 
@@ -64,6 +64,8 @@ GROUPS: Final[Mapping[str, tuple[str, ...]]] = {
 HOME: Final = {**dict.fromkeys(GROUPS["firmware"], "firmware"), **dict.fromkeys(GROUPS["link"], "link")}
 TEXTS: Final = "texts"
 """The module that reads the texts; the file lies beside it."""
+_BEFORE_TEXTS: Final = frozenset({TEXTS, "start", "heap"})
+"""Modules that are read in before the one that reads the texts, and that one."""
 _IN_FLASH: Final = Path(__file__).with_name("names_in_flash.txt")
 """Names of stock images 1.25 and 1.26 that are not in stock_image.toml: methods, frozen modules, what chips have."""
 # The code that reads a shorter text takes as much memory as the text.
@@ -72,12 +74,12 @@ _WORD: Final = re.compile(r"[A-Za-z_]\w*(?:[.:][A-Za-z_]\w*)*")
 
 
 def move_texts_to_file(modules: Mapping[str, str]) -> tuple[dict[str, str], bytes]:
-    """Return the sources with the texts of resident modules moved into a file, and that file."""
+    """Return the sources with the texts of their functions moved into a file, and that file."""
     texts = _TextMover()
     sources = dict(modules)
     if TEXTS not in modules:
         return sources, texts.file
-    for name in sorted((HOME.keys() - {TEXTS}) & modules.keys()):
+    for name in sorted(modules.keys() - _BEFORE_TEXTS):
         tree = ast.parse(modules[name])
         if texts.move_from(tree):
             # The first statement is the module's docstring.

@@ -55,7 +55,8 @@ def upload(runner, name, data, autostart=True, heap=8192, **network):
 
 async def install(runner, name, of=None, autostart=True, heap=8192, **network):
     upload(runner, name, image(of or name), autostart, heap, **network)
-    return await runner.commit()
+    answer = await runner.commit()
+    return answer["name"]
 
 
 def row(runner, name):

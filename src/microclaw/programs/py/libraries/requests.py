@@ -3,13 +3,10 @@
 The whole body is read at once, up to MAX_BODY bytes, so that `text` and `json()` wait for nothing.
 """
 
-import socket
 from binascii import b2a_base64
 from errno import EINVAL
 from io import BytesIO
 from json import dumps, loads
-
-import microclaw
 
 MAX_BODY = 8192
 _MAX_HEAD = 4096
@@ -102,11 +99,16 @@ def delete(url, **arguments):
 
 
 def _ask_once(method, url, data, headers, timeout):
+    # Each is read in with its first use: both together are 7 KB, which a small board has not.
     if url.startswith("https://"):
+        import microclaw
+
         status, answered, content = microclaw.fetch(method, url, headers, data, timeout or 10)
         return Response(status, "", answered, content)
     if not url.startswith("http://"):
         raise ValueError("%s does not begin with http:// or https://" % url)
+    import socket
+
     place = _origin(url)
     host, _, port = place[7:].partition(":")
     connection = socket.socket()

@@ -32,8 +32,8 @@ from errors import CallError  # noqa: E402
 from runner import Runner  # noqa: E402
 
 _NAMES = (
-    "boot_programs changes endings inputs intervals modules mpy_file output records standstill storage unwrapping "
-    "uploads"
+    "boot_programs changes endings inputs intervals modules mpy_file output records settling standstill storage "
+    "unwrapping uploads"
 )
 for _name in _NAMES.split():
     __import__(_name)
