@@ -12,6 +12,8 @@ from binding import once
 from micropython import const
 
 _BACKLOG = const(5)
+# One for all looks, which are every 20 ms: it has one socket at a time.
+_poller = select.poll()
 
 
 async def look_up(host):
@@ -44,11 +46,13 @@ def is_open(handle):
 
 def events(handle):
     """Return what can be done now, as bits of the module select: POLLIN, POLLOUT, POLLERR, POLLHUP."""
-    poller = select.poll()
     # A chip tells of an error or a hang-up only if it is asked, unlike the unix port.
-    poller.register(handle, select.POLLIN | select.POLLOUT | select.POLLERR | select.POLLHUP)
-    ready = poller.poll(0)
-    return ready[0][1] if ready else 0
+    _poller.register(handle, select.POLLIN | select.POLLOUT | select.POLLERR | select.POLLHUP)
+    bits = 0
+    for _, bits in _poller.ipoll(0):
+        pass
+    _poller.unregister(handle)
+    return bits
 
 
 def listen(port):
