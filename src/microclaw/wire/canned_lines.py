@@ -111,6 +111,16 @@ def request_text(method: str, host: str, port: int, target: str) -> str:
     return f"{method} {host}:{port}{target}"
 
 
+def with_sorted_query(target: str) -> str:
+    """Return a target, or a request in words, with the parameters of its query by their names: servers take any order.
+
+    Parameters of one name keep their order.
+    """
+    path, mark, query = target.partition("?")
+    parameters = sorted(query.split("&"), key=lambda parameter: parameter.partition("=")[0])
+    return f"{path}{mark}{'&'.join(parameters)}"
+
+
 def host_asked(what: str) -> str:
     """Return the host, in small letters, of a request in words, or of what stands in its place: HOST or HOST:PORT."""
     place = what.split(" ", 1)[-1].removeprefix("https://")

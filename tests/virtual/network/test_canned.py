@@ -108,6 +108,17 @@ def test_lines_for_one_request_answer_one_after_the_other() -> None:
     assert [bench.ask(text)[1] for text in (other, query)] == [b"a", b"b"]
 
 
+def test_the_parameters_of_a_query_may_come_in_any_order() -> None:
+    bench = CannedBench(
+        HttpAnswer("GET", "api.example.org", "/x?n=1&zone=CH", text="a"),
+        HttpAnswer("GET", "api.example.org", "/x?n=1&n=2", text="b"),
+    )
+    turned = GET.replace(b"/x", b"/x?zone=CH&n=1")
+    assert bench.ask(turned)[1] == b"a"
+    # Of one name, the order may mean something.
+    assert bench.ask(GET.replace(b"/x", b"/x?n=2&n=1"))[0].startswith(b"HTTP/1.1 404")
+
+
 def test_what_a_program_sends_is_recorded() -> None:
     bench = CannedBench(HttpAnswer("POST", "api.example.org", "/log", status=204, headers=(("X-Id", "7"),)))
     body = b"POST /log HTTP/1.1\r\nHost: api.example.org\r\nContent-Length: 6\r\n\r\nt=21.5"

@@ -14,7 +14,7 @@ from microclaw.programs.proof.line_pattern import LinePattern
 from microclaw.programs.proof.record import WHOLE, Record, TrialWindow
 from microclaw.text import clean_text
 from microclaw.wire.board_replies import TrafficRow
-from microclaw.wire.canned_lines import host_asked
+from microclaw.wire.canned_lines import host_asked, with_sorted_query
 
 _SHOWN_CHARS: Final = 60
 _WRONG_CHARS: Final = 500
@@ -53,7 +53,8 @@ class Sent(Struct, frozen=True):
             return False
         if self.kind == "published":
             return row.what in self.accepted_texts
-        return row.what in self.accepted_texts or row.what.partition("?")[0] in self.accepted_texts
+        accepted_texts = [with_sorted_query(text) for text in self.accepted_texts]
+        return with_sorted_query(row.what) in accepted_texts or row.what.partition("?")[0] in accepted_texts
 
 
 class PageAnswers(Struct, frozen=True):

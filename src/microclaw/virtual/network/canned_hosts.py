@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final, NamedTuple
 
 from microclaw.addresses import DEFAULT_PORTS, is_ipv4
-from microclaw.wire.canned_lines import Broker, BrokerAway, HttpAnswer
+from microclaw.wire.canned_lines import Broker, BrokerAway, HttpAnswer, with_sorted_query
 
 _HTTP_PORTS: Final = (DEFAULT_PORTS["http"], DEFAULT_PORTS["https"])
 _BROKER_PORTS: Final = (DEFAULT_PORTS["mqtt"], DEFAULT_PORTS["mqtts"])
@@ -80,8 +80,9 @@ class CannedHosts:
         """Return the answer to a request, None if there is no line for it. The next time the next line answers."""
         lines = self._answers.get((host, method), [])
         path = target.partition("?")[0]
-        for wanted in (target, path):
-            fitting = [line for line in lines if line.path == wanted and _is_at(line, port, _HTTP_PORTS)]
+        for wanted in (with_sorted_query(target), path):
+            same = [line for line in lines if with_sorted_query(line.path) == wanted]
+            fitting = [line for line in same if _is_at(line, port, _HTTP_PORTS)]
             if len(fitting) > 1:
                 lines.remove(fitting[0])
             if fitting:
