@@ -59,6 +59,7 @@ async def test_what_is_not_there_is_refused(build_py: Build, source: str) -> Non
         ("import keys\nprint(keys.SSID.upper(), keys.PASSWORD)\n", f"{WRITE} SSID, PASSWORD"),
         ("from keys import SSID as ssid\nprint(ssid)\n", f"{WRITE} SSID"),
         ("import keys\nprint(keys.SSID, keys.load())\n", "or into lib/ there"),
+        ("import keys\nclass Lock(keys.Key):\n    pass\n", "or into lib/ there"),
     ],
 )
 async def test_settings_that_are_not_there_are_named_and_a_library_is_none(

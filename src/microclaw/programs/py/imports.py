@@ -25,6 +25,8 @@ _CIRCUITPYTHON: Final = frozenset({"board", "digitalio", "analogio", "busio", "p
 _TWO_NAMES: Final = {"machine.Pin.INPUT_PULLUP": ("IN", "PULL_UP"), "machine.Pin.INPUT_PULLDOWN": ("IN", "PULL_DOWN")}
 _OPTIONAL: Final = frozenset({"ssl", "tls"})
 _SHOWN_NAMES: Final = 12
+_TAKES_NO_VALUE: Final = (ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef, ast.ExceptHandler)
+"""What has a class or a decorator in itself, and no value of a setting."""
 _CONSTANTS: Final = ("True", "False", "None")
 _WAITING_MODULES: Final = frozenset({"time", "asyncio", "microclaw"})
 
@@ -148,7 +150,7 @@ def _settings_hint(module: str, graph: PyCallGraph) -> str | None:
             continue
         parent = graph.scopes.parents.get(node)
         is_called = isinstance(parent, ast.Call) and parent.func is node and "." not in name
-        if is_called or isinstance(parent, ast.ClassDef):
+        if is_called or isinstance(parent, _TAKES_NO_VALUE):
             return None
         names[name.partition(".")[0]] = None
     if not names:
