@@ -92,13 +92,18 @@ def test_an_act_is_refused(busy: Host, words: str, code: int, error: str) -> Non
         ("turn on pin 26 on virtual-1", "pin_refused"),
         ("blink pin 26 twice a second on virtual-1", "build_error"),
         ("frobnicate the flux", "not_understood"),
-        ("turn on pin 5", "ambiguous"),  # of two boards
+        ("turn on the pump", "ambiguous"),  # on no known pin
     ],
 )
 def test_a_sentence_is_refused(busy: Host, sentence: str, error: str) -> None:
     ran = busy.run("--json", "chat", sentence)
     assert (ran.code, ran.json["error"]) == (1, error)
     assert all(action["outcome"] != "done" for action in ran.json["actions"])
+
+
+def test_a_board_that_is_away_makes_no_sentence_a_question(busy: Host) -> None:
+    ran = busy.run("--json", "chat", "read pin 5")
+    assert (ran.code, "virtual-1" in ran.json["answer"]) == (0, True)
 
 
 @pytest.mark.parametrize(

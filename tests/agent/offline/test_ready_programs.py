@@ -40,7 +40,7 @@ def test_each_entry_is_found_by_its_own_title_or_has_sentences_of_its_own() -> N
         ("count presses", "button_counter"),
         ("sound the alarm if the contact closes", "alarm_buzzer"),
         ("watch for motion", "motion_alarm"),
-        ("measure the distance on pin 33", "distance_alarm"),
+        ("measure the distance to the wall", "distance_alarm"),
         ("my tank shall always be full", "water_level"),
     ],
 )

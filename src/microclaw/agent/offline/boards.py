@@ -17,6 +17,8 @@ from microclaw.agent.models.protocol import DeviceContext, KnownDevice
 from microclaw.agent.offline.decision import CannotDo, Context, Say, Slot, ask, capitalize, number_sentences
 from microclaw.agent.offline.recorded_parts import recorded_pins
 from microclaw.agent.offline.sentences import english
+from microclaw.errors import PinRefused
+from microclaw.hardware.boards.pins import check_pin
 from microclaw.hardware.boards.profile import BoardProfile
 from microclaw.hardware.parts.named_parts import switched_pins
 
@@ -163,14 +165,20 @@ def read_device(sentence: str, device_context: DeviceContext) -> KnownDevice | N
     return None
 
 
-def unknown_device(sentence: str, device_context: DeviceContext) -> Say | None:
+def unknown_device(sentence: str, device_context: DeviceContext) -> Context | Say | None:
     """Return the answer to "turn on pin 2 on kitchen" if no device has this name.
 
-    The sentence must be understood without its end; otherwise return None.
+    The sentence must be understood without its end; otherwise return None. "The lamp in the garden" may be a lamp of
+    which only the pin is missing, so that is asked.
     """
     match = _AT_NAME.search(sentence)
-    if match is None or not device_context.devices or english().parse(_remove_match(sentence, match)) is None:
+    if match is None or not device_context.devices:
         return None
+    parse = english().parse(_remove_match(sentence, match))
+    if parse is None:
+        return None
+    if parse.word("thing") == "load" and not parse.pins and parse.kind == "set_pin":
+        return Context(parse, sentence, device_context)
     names = [device.name for device in device_context.devices]
     text = f"There is no device {match['name']}, so I did nothing. There is: {', '.join(names[:_MAX_SHOWN])}."
     return Say(text, "unknown_name", f"end the sentence with: on {names[0]}")
@@ -257,6 +265,7 @@ def pin_target(context: Context, slot: Slot = "pin") -> PinTarget:
         if pin in (None, led_pin):
             return _led_target(context, board)
     if pin is None:
+        _check_other_pins(context, board)
         question = _PIN_QUESTIONS.get(slot, "Which pin?")
         places = [f"{part.id} is on pin {next(iter(part.pins.values()))}" for part in recorded_pins(context, slot)]
         if places:
@@ -270,6 +279,17 @@ def pin_target(context: Context, slot: Slot = "pin") -> PinTarget:
         if switched.gpio == pin and not switched.active_level:
             return PinTarget(pin, int(names_level), part=switched.label or switched.part_id)
     return PinTarget(pin)
+
+
+def _check_other_pins(context: Context, board: BoardProfile) -> None:
+    """Raise CannotDo if the sentence names a pin that no program may use: then no other pin is asked for."""
+    for pin in context.parse.pins:
+        profile = board.pins.get(pin)
+        if profile is None or profile.reserved:
+            try:
+                check_pin(board, pin, "output")
+            except PinRefused as exc:
+                raise ask(f"{capitalize(exc.message)}.", exc.next_step, code="not_possible") from exc
 
 
 def _led_target(context: Context, board: BoardProfile) -> PinTarget:

@@ -10,9 +10,9 @@ import re
 from functools import cache
 from typing import Final
 
-from microclaw.agent.language.quantities import normalize_quantities
 from microclaw.agent.models.protocol import DeviceContext, KnownDevice
 from microclaw.agent.offline.decision import Say, capitalize, number_sentences
+from microclaw.agent.offline.impossible_wishes import find_obstacle, pins_in
 from microclaw.agent.offline.memory import names_to_pins
 from microclaw.agent.offline.order_words import is_misspelt, known_words
 from microclaw.agent.offline.ready_programs import find_ready_programs, mention, offer, ready_texts
@@ -25,7 +25,6 @@ ADD_A_MODEL: Final = (
 """Said once in a conversation."""
 NOT_UNDERSTOOD: Final = "not_understood"
 _HELP: Final = "what can you do"
-_PIN: Final = re.compile(r"\bpin (\d{1,3})\b")
 _QUESTION: Final = re.compile(
     r"(?i)^\W*(?:and |but |so )?(?:why|what|whats|which|who|whose|whom|where|how|is|are|am|was|were|do|does|did|has|had"
     r"|when (?:is|are|was|were|do|does|did|will)|have (?:i|you|we|they)|should|shall|may|might|i wonder"
@@ -44,11 +43,9 @@ _ASKING: Final = frozenset(
 
 def answer_unknown(text: str, named_text: str, device_context: DeviceContext, device: KnownDevice | None) -> Say:
     """Ask what the sentence means, by the nearest sentences and ready programs; `named_text` has the names of parts."""
-    if len(text) > MAX_SENTENCE_CHARS:
-        text = f"That is longer than {MAX_SENTENCE_CHARS} characters, so I did nothing."
-        return Say(text, NOT_UNDERSTOOD, "say one thing in a sentence")
-    if not _LETTERS.search(text):
-        return Say("No word is in that, so I did nothing.", NOT_UNDERSTOOD, _HELP)
+    unreadable = _unreadable(text)
+    if unreadable is not None:
+        return unreadable
     meant_device = device or device_context.meant
     guess = _guess(text, named_text, device_context, device)
     if guess is not None and guess.code == "confirm_reading":
@@ -60,6 +57,9 @@ def answer_unknown(text: str, named_text: str, device_context: DeviceContext, de
         if guess is None or len(guess.suggested) != 1:
             return Say(f"{apology} Ask: {_HELP}.", NOT_UNDERSTOOD, f"say it in English, or: {_HELP}")
     programs = find_ready_programs(text)
+    obstacle = find_obstacle(text, meant_device, programs)
+    if obstacle is not None:
+        return obstacle
     if is_question(text):
         programs = programs if _ABOUT_PROGRAMS.search(text) else []
         if programs and guess is None:
@@ -72,6 +72,15 @@ def answer_unknown(text: str, named_text: str, device_context: DeviceContext, de
     return Say(f"{apology} {guess.text}", NOT_UNDERSTOOD, f"yes, no, or: {_HELP}", suggested=guess.suggested)
 
 
+def _unreadable(text: str) -> Say | None:
+    if len(text) > MAX_SENTENCE_CHARS:
+        text = f"That is longer than {MAX_SENTENCE_CHARS} characters, so I did nothing."
+        return Say(text, NOT_UNDERSTOOD, "say one thing in a sentence")
+    if not _LETTERS.search(text):
+        return Say("No word is in that, so I did nothing.", NOT_UNDERSTOOD, _HELP)
+    return None
+
+
 def is_question(text: str) -> bool:
     """Return True for a question: its answer tells something, and nothing is done."""
     if _QUESTION.search(text):
@@ -81,7 +90,7 @@ def is_question(text: str) -> bool:
 
 def _guess(text: str, named_text: str, device_context: DeviceContext, device: KnownDevice | None) -> Say | None:
     """Return the question about the nearest known sentences, or None if none is near enough."""
-    named_pins = _pins_in(text)
+    named_pins = pins_in(text)
     meant_device = device or device_context.meant
     asks = is_question(text)
 
@@ -91,7 +100,7 @@ def _guess(text: str, named_text: str, device_context: DeviceContext, device: Kn
             return False
         if meant_device is None or not meant_device.record.parts:
             return True
-        if any(meant_device.record.on_pin(pin) for pin in _pins_in(sentence) - named_pins):
+        if any(meant_device.record.on_pin(pin) for pin in pins_in(sentence) - named_pins):
             # An example has pins of its own, which the user did not name.
             return False
         pinned, _ = names_to_pins(sentence, device_context, device)
@@ -151,7 +160,3 @@ def _fits_record(sentence: str, device: KnownDevice) -> bool:
     if parse.word("thing") == "load" and not parse.pins:
         return False
     return fits_wiring(parse, device.record)
-
-
-def _pins_in(text: str) -> frozenset[int]:
-    return frozenset(int(digits) for digits in _PIN.findall(normalize_quantities(text)))
