@@ -259,3 +259,14 @@ def test_a_schedule_is_one_call_a_turn_or_refused_when_it_is_made(sentence: str,
             assert code == later
         case None:
             assert later is None
+
+
+@pytest.mark.parametrize("world", ["one board", "no led, MicroPython", "an addressable led, WASM", "an oled", "xiao"])
+async def test_help_lists_only_what_this_board_can_do(world: str) -> None:
+    chat = Chat(WORLDS[world])
+    _, *examples = (await chat.say("what can you do")).reply.text.splitlines()
+    assert len(examples) > 20
+    for example in examples:
+        # The double lists the programs of its world alone, so it has none to stop that the examples installed.
+        allowed = {None, "confirm", "app_not_found"}
+        assert (await chat.say(example.strip())).reply.failed_code in allowed, example

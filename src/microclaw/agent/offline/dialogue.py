@@ -286,6 +286,27 @@ def _decide(context: Context) -> Decision:
     return replace(decision, text=f"{_describe_undos(context)}{decision.text}")
 
 
+def _help(context: Context) -> Say:
+    """List one example of each kind of sentence that the board can do; of several boards, the first one."""
+    device_context = context.device_context
+    meant = context.device
+    for device in device_context.devices:
+        if meant is None and device.board.pins:
+            meant = device
+    device_context = replace(device_context, meant=meant)
+
+    def can_do(example: str) -> bool:
+        if meant is None or english().examples.get(context.parse.kind) == example:
+            return True
+        reading = read(example, device_context, DialogueState())
+        if isinstance(reading, Say):
+            return reading.code is None
+        decision = _decide(with_recorded_pins(reading))
+        return isinstance(decision, Act) or decision.code is None
+
+    return english().help(can_do)
+
+
 def _failure(context: Context) -> Decision | None:
     """Return the answer if the last tool failed, with the pins that were set before, or what takes a part back."""
     if not context.results or context.results[-1].ok:
@@ -402,4 +423,5 @@ _DECIDERS: Final[Mapping[str, Decider]] = {
     **HANDS,
     "schedule": _schedule,
     USE: choose,
+    "help": _help,
 }

@@ -103,7 +103,7 @@ class Sentences:
         self.part_pins: dict[str, Mapping[str, Mapping[str, str]]] = {}
         for kind, intent in {**merged["intents"], **on_display["intents"]}.items():
             self.part_pins[kind] = intent.get("parts", {})
-        self.answers["help"] = self._help(merged["after_an_act"])
+        self._after_help: str = merged["after_an_act"]
         self.near: Mapping[str, Sequence[str]] = merged["near"]
         self.colors: Mapping[str, tuple[int, int, int]] = merged["colors"]
         self._intents = Intents.from_dict(merged)
@@ -129,10 +129,11 @@ class Sentences:
             if "paces_ms" in intent:
                 self.paces[kind] = intent["paces_ms"]
 
-    def _help(self, next_step: str) -> Say:
-        examples = [*self.examples.values(), *self.display_examples]
+    def help(self, can_do: Callable[[str], bool]) -> Say:
+        """Return the examples of which `can_do` is True, one for each kind of sentence."""
+        examples = list(filter(can_do, (*self.examples.values(), *self.display_examples)))
         title = f"Without a model I know {len(examples)} kinds of sentence, in many wordings:"
-        return Say("\n  ".join([title, *examples]), next_step=next_step)
+        return Say("\n  ".join([title, *examples]), next_step=self._after_help)
 
     def _tag_known(self, near: Mapping[str, Sequence[str]]) -> list[tuple[_TaggedText, _TaggedText]]:
         """Return each known wording with the sentence that it means: of `near` and of the examples."""
