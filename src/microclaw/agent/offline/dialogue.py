@@ -78,7 +78,8 @@ def understand(request: ModelRequest) -> ParsedSentence:
     sentence, results, earlier = read_turn(request.messages)
     last_message = earlier[-1] if earlier else None
     state = state_after(last_message)
-    has_question = state.question is not None or bool(state.suggested)
+    is_short = len(sentence) <= MAX_SENTENCE_CHARS
+    has_question = is_short and (state.question is not None or bool(state.suggested))
     if has_question and is_no(sentence):
         return _decline(state)
     choice = _choose_suggestion(sentence, state.suggested)
@@ -142,10 +143,12 @@ def _decline(state: DialogueState) -> ParsedSentence:
 
 def _choose_suggestion(sentence: str, suggested: tuple[str, ...]) -> str | Say | None:
     """Return the suggested sentence that a number or a yes means, or None for any other words."""
+    if not suggested or len(sentence) > MAX_SENTENCE_CHARS:
+        return None
     text = without_commas(sentence)
     if re.fullmatch(r"[1-9]", text) and int(text) <= len(suggested):
         return suggested[int(text) - 1]
-    if not suggested or not is_yes(sentence):
+    if not is_yes(sentence):
         return None
     if len(suggested) == 1:
         return suggested[0]

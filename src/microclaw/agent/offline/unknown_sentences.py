@@ -33,7 +33,7 @@ _QUESTION: Final = re.compile(
 _REQUEST: Final = re.compile(r"(?i)\W*(?:please )?(?:can|could|would|will)\b")
 _ABOUT_PROGRAMS: Final = re.compile(r"(?i)^\W*(?:how|what|which|is there|are there|do you|can)\b")
 _LETTERS: Final = re.compile(r"[^\W\d_]+")
-_LONG_WORD: Final = 4
+_LONG_WORD: Final = 5
 _ASKING: Final = frozenset(
     ("read_pin", "read_adc", "read_sensor", "scan_i2c", "list_devices", "device_info", "device_status", "pin_facts")
     + ("list_apps", "app_status", "list_schedules", "help", "clock", "recall")
