@@ -26,7 +26,7 @@ _OTHER: Final = re.compile(r"(?i)\b(?:the )?other (?:board|device)\b|(?<=use )th
 _HERE: Final = re.compile(r"(?i)(?<=\S )(?:here|on (?:this|that|the same) (?:board|device))(?=[\s.!?,]*$)")
 # These are about all boards, or about none.
 _OF_NO_BOARD: Final = frozenset(
-    {"undo", "list_apps", "list_devices", "clock", "list_schedules", "cancel_schedule", *MEMORY}
+    {"undo", "list_apps", "remove_all", "list_devices", "clock", "list_schedules", "cancel_schedule", *MEMORY}
 )
 _OF_A_PROGRAM: Final = frozenset({"remove_app", "app_status", "switch_app"})
 
