@@ -8,6 +8,7 @@ import { useSound } from "./bench_sound.js";
 import { benches } from "./bench_state.js";
 import { Badge, Link, Problem, boardPath, prose, useFetched, useMedia, useTick } from "./parts.js";
 import { Expected, ProgramActs, useChanges } from "./program.js";
+import { pins as livePins } from "./pins.js";
 import { NARROW, useStage } from "./stage.js";
 import { may, useStore } from "./state.js";
 import { LivePins, everyFrame } from "./timeline.js";
@@ -156,8 +157,9 @@ function ProgramCard({ device, app }) {
 export function MovedParts({ device, children }) {
   const known = useBench(device.name);
   useTick(CHOOSE_AGAIN_MS);
-  const moved = (/** @type {{id: string}} */ one) => known.movedAt.get(one.id) ?? 0;
-  const parts = known.parts().filter((one) => !one.soldered || moved(one) > 0);
+  const edges = livePins.of(device.name);
+  const moved = (/** @type {import("./bench.js").WiredPart} */ one) => Math.max(known.movedAt.get(one.id) ?? -Infinity, ...one.pins.map(({ gpio }) => edges.movedAt(gpio)));
+  const parts = known.parts().filter((one) => !one.soldered || moved(one) > -Infinity);
   if (parts.length === 0) return children;
   const ids = [...parts].sort((a, b) => moved(b) - moved(a)).slice(0, MOVED_COUNT).map((one) => one.id);
   const pins = parts.flatMap((one) => one.pins).map((pin) => ({ pin: pin.gpio }));

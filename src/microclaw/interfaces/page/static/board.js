@@ -4,6 +4,7 @@ import { Absence, Presence, ProgramList, firmwareText, placeText } from "./home.
 import { AddPart } from "./add_part.js";
 import { part } from "./api.js";
 import { BenchView } from "./bench_view.js";
+import { PinSwitch } from "./card_acts.js";
 import { BoardDrawing } from "./drawing.js";
 import { OrderState, Table, useOrders } from "./lists.js";
 import { Logs } from "./logs.js";
@@ -54,14 +55,6 @@ function Pins({ device, apps }) {
   if (!shown?.pins.length) return html`<${Problem} error=${error} />${(shown || error) && seen}`;
   return html`<${BoardDrawing} device=${device.name} shown=${shown} held=${held} isLive=${isLive} Switch=${PinSwitch}>${seen}<//>
     <details><summary>All pins of this board</summary><${PinTable} shown=${shown} held=${held} /></details>`;
-}
-
-/** The button that sets a free pin. @param {{device: string, pin: number, level: number}} given */
-function PinSwitch({ device, pin, level }) {
-  const orders = useOrders();
-  const set = () => orders.order("POST", `/v1/devices/${part(device)}/call`, { method: "gpio.set", arguments: { pin, level } });
-  return html`<p class="buttons"><button disabled=${orders.isBusy} onClick=${set}>Set it ${level ? "high" : "low"}</button></p>
-    <${OrderState} orders=${orders} />`;
 }
 
 /** @param {{shown: any, held: Map<number, string>}} given */

@@ -1,5 +1,6 @@
 // The pins of a board, on the drawing that its bench has: each with its names, its state and its program, and a card of the chosen one.
 
+import { benches } from "./bench_state.js";
 import { Link, boardPath, prose, useMedia, useTick } from "./parts.js";
 import { pins as livePins } from "./pins.js";
 import { NARROW, useStage } from "./stage.js";
@@ -61,10 +62,11 @@ function placeOf(shown, pad, gpio, side) {
   return { pin, label, isOff: holes.length > 0 && !hole, x, y, pad, button, state, names };
 }
 
-/** @param {string} device @param {number} pin @returns {Seen} */
+/** What the board says of a pin; else its last edge. @param {string} device @param {number} pin @returns {Seen} */
 function seenOf(device, pin) {
   const board = livePins.of(device);
-  const level = board.tracks.get(pin)?.level.at(-1);
+  const asked = benches.of(device).pins.get(pin);
+  const level = (asked?.source === "counted" ? asked.level : null) ?? board.tracks.get(pin)?.level.at(-1);
   return level === undefined ? null : { isHigh: level !== 0, count: board.counts.get(pin) ?? 0, unread: unreadText(board) };
 }
 
@@ -111,7 +113,12 @@ export function BoardDrawing({ device, shown, held, isLive, Switch, children }) 
   const label = `the pins of ${device}: the arrow keys go from pin to pin`;
   const [stage, drawing] = useStage({ board: wholeBoard(shown), parts: [], label, side,
     onPad: (pad, gpio) => places.current.set(gpio, placeOf(shown, pad, gpio, side)) }, [shown, side]);
-  useEffect(() => (isLive ? livePins.watch([device]) : undefined), [device, isLive]);
+  useEffect(() => {
+    if (!isLive) return undefined;
+    const ends = [livePins, benches].map((one) => one.watch([device]));
+    benches.ask(device);
+    return () => ends.forEach((end) => end());
+  }, [device, isLive]);
   useTick(isLive ? TEXT_MS : 0);
   const all = [...places.current.values()];
   const first = all.find((one) => held.has(one.pin.pin)) ?? all.find((one) => one.pin.name === "LED") ?? all[0];

@@ -3,6 +3,7 @@
 import { part } from "./api.js";
 import { MAX_BENCHES } from "./bench_state.js";
 import { MovedParts } from "./bench_view.js";
+import { CardActs } from "./card_acts.js";
 import { useReloaded } from "./lists.js";
 import { LiveRow, MAX_LIVE, useLive } from "./live.js";
 import { Badge, Heading, Link, Problem, boardPath, prose, size, useTick } from "./parts.js";
@@ -56,6 +57,7 @@ function BoardCard({ device, isLive, isDense, isAlone, hasBench }) {
     <${Absence} device=${device} />
     ${status?.problem && html`<p class="warning">${prose(status.problem)}</p>`}
     ${apps.length === 0 ? html`<p class="quiet">no program</p>` : html`<${ProgramList} apps=${apps} />`}
+    ${hasBench && may("act") && html`<${CardActs} device=${device.name} apps=${apps} />`}
     ${isAlone && device.link?.online && html`<${Readings} device=${device.name} />`}
     ${device.labels.length > 0 && html`<p class="quiet">${device.labels.join(", ")}</p>`}
   </li>`;

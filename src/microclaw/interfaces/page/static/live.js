@@ -68,7 +68,7 @@ function drawRows() {
 /** @param {HTMLCanvasElement} canvas @param {Shown} shown @param {import("./pins.js").BoardPins} board @param {number} until @param {number} width @param {number} scale @param {string[]} colours */
 function drawRow(canvas, shown, board, until, width, scale, [quiet = "", counted = ""]) {
   const from = until - SECONDS * 1000;
-  const rows = [...board.tracks].sort(([a], [b]) => a - b).slice(0, MAX_PINS);
+  const rows = [...board.tracks].sort(([a], [b]) => board.movedAt(b) - board.movedAt(a)).slice(0, MAX_PINS).sort(([a], [b]) => a - b);
   const high = HEIGHT / rows.length;
   const still = rows.map(([pin, track]) => (indexAt(track.t, from) === indexAt(track.t, until) ? `${pin}=${track.level.at(-1)}` : pin));
   const end = board.knownUntil(until);

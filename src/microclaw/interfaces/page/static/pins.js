@@ -26,6 +26,11 @@ export class BoardPins {
     return this.heardAt === 0 ? 0 : this.nowMs + (performance.now() - this.heardAt);
   }
 
+  /** When a pin moved last, as performance.now(); -Infinity: never. @param {number | null} pin */
+  movedAt(pin) {
+    return performance.now() - this.now() + (this.tracks.get(pin ?? -1)?.t.at(-1) ?? -Infinity);
+  }
+
   /** Whether what the board does now is not known. */
   isOld() {
     return this.isLost || this.problem !== "" || this.heardAt === 0 || performance.now() - this.heardAt > LATE_NEWS_MS;

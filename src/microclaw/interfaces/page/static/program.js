@@ -39,11 +39,16 @@ export function Program({ device, name }) {
   </section>`;
 }
 
-/** The changes of a program, newest first. @param {string} device @param {string} name @returns {[any[], any]} */
+/** The changes of a program or of all of a board, newest first. @param {string} device @param {string} [name] @returns {[any[], any]} */
 export function useChanges(device, name) {
   const { changed } = state;
   const [history, error] = useFetched(may("ask") ? `/v1/changes?device=${part(device)}&limit=200` : "/v1/me", [changed]);
-  return [(history?.changes ?? []).filter((/** @type {any} */ one) => one.summary.split(" ").includes(name)), error];
+  return [(history?.changes ?? []).filter((/** @type {any} */ one) => !name || one.summary.split(" ").includes(name)), error];
+}
+
+/** The newest change that can be undone. @param {any[]} changes */
+export function lastChange(changes) {
+  return changes.find((one) => one.state === "done" && one.undone_by === null && one.undoes === null);
 }
 
 /** Stop, start, remove, undo, and how that goes on. @param {{device: string, name: string, app: any, changes: any[], children?: any}} given */
@@ -52,7 +57,7 @@ export function ProgramActs({ device, name, app, changes, children }) {
   const path = `/v1/devices/${part(device)}/apps/${part(name)}`;
   const isBusy = act !== null && !act.isOver;
   const isOff = app?.condition === "stopped";
-  const last = changes.find((one) => one.state === "done" && one.undone_by === null && one.undoes === null);
+  const last = lastChange(changes);
   return html`<p class="buttons">${may("act") && html`
       ${app && (isOff ? html`<button disabled=${isBusy} onClick=${() => begin("POST", `${path}/start`)}>Start</button>`
         : html`<button disabled=${isBusy} onClick=${() => begin("POST", `${path}/stop`)}>Stop</button>`)}
