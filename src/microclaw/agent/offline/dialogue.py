@@ -47,6 +47,7 @@ from microclaw.agent.offline.programs import PROGRAMS, as_light
 from microclaw.agent.offline.reading import find_device, read
 from microclaw.agent.offline.ready_programs import with_next_pin
 from microclaw.agent.offline.recorded_parts import with_recorded_pins
+from microclaw.agent.offline.rules.deciding import decide_rules
 from microclaw.agent.offline.sentences import MAX_SENTENCE_CHARS, REMINDER, english
 from microclaw.agent.offline.unknown_sentences import ADD_A_MODEL, NOT_UNDERSTOOD
 from microclaw.errors import UndoElsewhere
@@ -424,6 +425,7 @@ _DECIDERS: Final[Mapping[str, Decider]] = {
     **PROGRAMS,
     **MEMORY,
     **HANDS,
+    "rule": decide_rules,
     "schedule": _schedule,
     USE: choose,
     "help": _help,

@@ -175,12 +175,17 @@ def _button(context: Context) -> Filled:
     if button.pin == light.pin:
         question = f"The button and the light cannot both be on pin {light.pin}. Which pin is the light on?"
         raise ask(question, "name it, as in: pin 4", "pin")
-    for part in device_of(context).record.on_pin(button.pin):
-        if part.active == "high" and inputs_on(Wiring((part,)), button.pin):
-            text = f"The {part.label or part.id} makes its pin high when it is pressed, and this program waits for low"
-            raise ask(f"{text}.", f"if it does not: microclaw device wiring NAME --add '{part_line(part)}'")
+    check_pressed_low(context, button.pin)
     values: PatternValues = {"BUTTON_PIN": button.pin, "LED_PIN": light.pin, "ON": light.active_level}
     return "button_led", values, f"turn on {light.words} when the button on pin {button.pin} is pressed"
+
+
+def check_pressed_low(context: Context, pin: int) -> None:
+    """Raise CannotDo if the button that is recorded at a pin makes it high."""
+    for part in device_of(context).record.on_pin(pin):
+        if part.active == "high" and inputs_on(Wiring((part,)), pin):
+            text = f"The {part.label or part.id} makes its pin high when it is pressed, and this program waits for low"
+            raise ask(f"{text}.", f"if it does not: microclaw device wiring NAME --add '{part_line(part)}'")
 
 
 def _traffic_light(context: Context) -> Filled:
@@ -373,7 +378,7 @@ def _decide(context: Context) -> Decision:
 def _answer_installed(context: Context, pattern: str) -> Say:
     """Return the answer after the installation, with what it says of the board's places."""
     result = context.results[-1]
-    answer = _answer_deployment(result, once=pattern in _ENDING)
+    answer = answer_deployment(result, once=pattern in _ENDING)
     note = ""
     if pattern in NOTES:
         note = f" {NOTES[pattern]}"
@@ -414,7 +419,7 @@ def _free_name(context: Context, name: str, pin: Value | None) -> str:
     return name
 
 
-def _answer_deployment(result: ToolFields, *, once: bool) -> Say:
+def answer_deployment(result: ToolFields, *, once: bool) -> Say:
     """Return the answer after the deployment, which claims no more than its evidence.
 
     `once`: the program ends by itself.

@@ -20,6 +20,7 @@ from msgspec.structs import replace
 from microclaw.agent.language.quantities import normalize_quantities
 from microclaw.agent.language.times import split_when
 from microclaw.agent.offline.decision import Parse, Say, Values
+from microclaw.agent.offline.rules.reader import read_rules
 from microclaw.hardware.parts.reader import parts, quantities
 
 if TYPE_CHECKING:
@@ -174,13 +175,13 @@ class Sentences:
             if not is_clear:
                 timed = split_when(normal, bare_hour=True)
             if timed is None:
-                return whole
+                return whole or self.rule(normal)
         what = _POLITE.sub("", timed[0])
         when = timed[1]
         schedule = Parse("schedule", {"what": what}, when=when)
         if REMINDER.match(what):
             return schedule
-        parse = self._recognize(what)
+        parse = self._recognize(what) or self._untriggered_rule(what)
         if parse is None or _may_be_of_a_part(parse, what, normal):
             return None
         if parse.kind in _NEVER_LATER:
@@ -190,6 +191,21 @@ class Sentences:
         if parse.kind in _WITH_ANY_NAME and _NOT.search(what):
             return None
         return schedule
+
+    def rule(self, normal: str) -> Parse | None:
+        """Parse a sentence in its normal form with two clauses (rules/reader.py), or return None."""
+        plain = re.sub(r"\s+", " ", self._filler.sub(" ", normal)).strip()
+        rules = read_rules(plain)
+        if rules is None:
+            return None
+        return Parse("rule", {"rule": plain, "has_trigger": rules[0].trigger is not None})
+
+    def _untriggered_rule(self, normal: str) -> Parse | None:
+        """Parse a rule that is done once: only that may have a time of day. Return None for any other sentence."""
+        rule = self.rule(normal)
+        if rule is None or rule.values["has_trigger"]:
+            return None
+        return rule
 
     def reference(self, normal: str) -> Parse | None:
         """Parse a sentence in its normal form about the last act. Return None if no template fits (references.toml)."""

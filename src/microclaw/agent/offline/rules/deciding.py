@@ -1,0 +1,143 @@
+"""Decides a sentence that is read as rules: which program with which expectation, and what the answer assumes."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from msgspec.structs import replace
+
+from microclaw.agent.language.times import spoken_duration
+from microclaw.agent.offline.board_sensors import sensor_of
+from microclaw.agent.offline.boards import device_of, pin_target
+from microclaw.agent.offline.decision import Act, Context, Decision, Parse, Values, ask
+from microclaw.agent.offline.programs import answer_deployment, check_pressed_low
+from microclaw.agent.offline.rules.c_source import write_c
+from microclaw.agent.offline.rules.expectation import write_expectation
+from microclaw.agent.offline.rules.program import Output, RuleProgram, length_ms, steps_of
+from microclaw.agent.offline.rules.py_source import write_py
+from microclaw.agent.offline.rules.reader import read_rules
+from microclaw.agent.offline.rules.rule import (
+    EveryTrigger,
+    Highest,
+    PinTrigger,
+    Police,
+    Rule,
+    ValueTrigger,
+    Wait,
+    Warn,
+)
+from microclaw.programs.patterns.recorded_ids import with_recorded_ids
+
+_SOAK: Final = "soak 0 s\n"
+_ASSUMED: Final = {
+    "button": "The button is taken to connect its pin to ground.",
+    "door": "The contact is taken to connect its pin to ground while it is closed.",
+    "motion": "The sensor is taken to make its pin high while it sees motion.",
+}
+
+
+def decide_rules(context: Context) -> Decision:
+    """Call the tool that installs the program of the rules, then answer. Raises CannotDo with a question."""
+    rules = read_rules(context.parse.word("rule") or "")
+    if rules is None:
+        raise ask("I did not understand that.")
+    if context.results and context.results[-1].tool == "deploy-wasm-app":
+        is_over = rules[0].trigger is None
+        answer = answer_deployment(context.results[-1], once=is_over)
+        return replace(answer, text=" ".join([answer.text, *_notes(rules, answer.code is None)]))
+    device = device_of(context)
+    program = _fill(context, rules)
+    _check(program)
+    kind = device.kinds[0]
+    source = write_py(program) if kind == "py" else write_c(program)
+    expect = with_recorded_ids(write_expectation(program), device.wiring) + _SOAK
+    arguments = context.on_device(
+        appName=context.parse.replaces or _app_name(program), sourceCode=source, expect=expect
+    )
+    words = " and ".join(rule.words for rule in rules)
+    return Act("deploy-wasm-app", arguments, words, "written from the sentence by a grammar: no model wrote this")
+
+
+def _notes(rules: tuple[Rule, ...], is_done: bool) -> list[str]:
+    """Return what the program takes for granted, and where its lines are."""
+    if not is_done:
+        return []
+    notes = []
+    trigger = rules[0].trigger
+    if isinstance(trigger, PinTrigger) and trigger.part in _ASSUMED:
+        notes.append(_ASSUMED[trigger.part])
+    for act in rules[0].acts:
+        if isinstance(act, Warn):
+            notes.append("The warning is a line in the log of the program (microclaw logs); it is sent nowhere.")
+        if isinstance(act, Highest):
+            notes.append("Its lines are in the log of the program (microclaw logs). A day is 24 hours from its start.")
+    return notes
+
+
+def _fill(context: Context, rules: tuple[Rule, ...]) -> RuleProgram:
+    """Return the program with the board's pins and sensor. Raises CannotDo if the board has no such pin or sensor."""
+    outputs: dict[int | None, Output] = {}
+    for rule in rules:
+        for act in rule.acts:
+            if isinstance(act, Wait | Warn | Highest):
+                continue
+            pins = [act.pin]
+            if isinstance(act, Police):
+                pins.append(act.pin_2)
+            for pin in pins:
+                outputs[pin] = _output(context, pin)
+    first = rules[0]
+    for trigger in (first.trigger, first.only_while):
+        if isinstance(trigger, PinTrigger):
+            _output(context, trigger.pin)
+            if trigger.part == "button":
+                check_pressed_low(context, trigger.pin)
+    quantity = _quantity(first)
+    if quantity is None:
+        return RuleProgram(rules, outputs)
+    sensor = sensor_of(replace(context, parse=Parse("rule", {"quantity": quantity})))
+    return RuleProgram(rules, outputs, sensor.part.name, sensor.address)
+
+
+def _output(context: Context, pin: int | None) -> Output:
+    """Return the pin that is meant with its name in the source. Raises CannotDo if the board has no such pin."""
+    values: Values = {"thing": "led"}
+    if pin is not None:
+        values = {"pin": pin}
+    target = pin_target(replace(context, parse=Parse("rule", values)))
+    name = "led" if pin is None else f"pin_{pin}"
+    return Output(target.pin, name, target.active_level)
+
+
+def _quantity(rule: Rule) -> str | None:
+    act = rule.acts[0]
+    if isinstance(rule.trigger, ValueTrigger):
+        return rule.trigger.quantity
+    if isinstance(act, Highest):
+        return act.quantity
+    return None
+
+
+def _check(program: RuleProgram) -> None:
+    """Raise CannotDo if two parts are on one pin, or if the acts take longer than the time from one to the next."""
+    rule = program.rules[0]
+    pins = [output.pin for output in program.outputs.values()]
+    for trigger in (rule.trigger, rule.only_while):
+        if isinstance(trigger, PinTrigger):
+            pins.append(trigger.pin)
+    for pin in pins:
+        if pins.count(pin) > 1:
+            raise ask(
+                f"Pin {pin} cannot be both. Which pin is what it acts on at?", "say the whole sentence with its pins"
+            )
+    span_ms = length_ms(steps_of(rule.acts, program.outputs))
+    if len(program.rules) == 1 and isinstance(rule.trigger, EveryTrigger) and span_ms > rule.trigger.ms:
+        text = f"That takes {spoken_duration(span_ms)}, longer than {spoken_duration(rule.trigger.ms)}."
+        raise ask(f"{text} How often, then?", "say the whole sentence with another time")
+
+
+def _app_name(program: RuleProgram) -> str:
+    quantity = _quantity(program.rules[0])
+    if program.outputs:
+        return f"rule-{next(iter(program.outputs.values())).pin}"
+    return f"watch-{quantity}".replace("_", "-")

@@ -1,0 +1,102 @@
+"""A rule as a program sees it: outputs with their levels, and the steps that acts become. It writes no source."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Final
+
+from msgspec import Struct
+
+from microclaw.agent.offline.rules.rule import Act, Blink, Morse, Police, Rule, Turn, Wait
+
+LOOK_MS: Final = 20
+"""A pin is looked at this often; two looks must agree."""
+_POLICE_MS: Final = 250
+_DOT_MS: Final = 200
+_SOS: Final = "... --- ..."
+
+
+class Output(Struct, frozen=True):
+    """A pin that a program drives. `name` is its name in the source, `on` the level that switches its load on."""
+
+    pin: int
+    name: str
+    on: int = 1
+
+
+class Step(Struct, frozen=True):
+    """Switch an output to a level, then wait."""
+
+    output: Output
+    level: int
+    wait_ms: int = 0
+
+
+class RuleProgram(Struct, frozen=True):
+    """Rules with the outputs of their pins (None is the board's LED), and the sensor of a value with its address."""
+
+    rules: tuple[Rule, ...]
+    outputs: Mapping[int | None, Output]
+    sensor: str = ""
+    address: int = 0
+
+    @property
+    def title(self) -> str:
+        """What it does, as the first line of its source."""
+        text = " and ".join(rule.words for rule in self.rules)
+        return text[0].upper() + text[1:]
+
+
+def steps_of(acts: Sequence[Act], outputs: Mapping[int | None, Output]) -> list[Step]:
+    """Return the steps of acts that switch pins, in order. A wait belongs to the step before it."""
+    steps = list[Step]()
+    for act in acts:
+        if isinstance(act, Wait):
+            if steps:
+                last = steps[-1]
+                steps[-1] = Step(last.output, last.level, last.wait_ms + act.ms)
+        else:
+            steps += _steps_of_act(act, outputs)
+    return steps
+
+
+def _steps_of_act(act: Act, outputs: Mapping[int | None, Output]) -> list[Step]:
+    if isinstance(act, Turn):
+        output = outputs[act.pin]
+        level = output.on if act.to == "on" else 1 - output.on
+        if act.for_ms:
+            return [Step(output, level, act.for_ms), Step(output, 1 - level)]
+        return [Step(output, level)]
+    if isinstance(act, Blink):
+        output = outputs[act.pin]
+        return [Step(output, output.on, act.half_ms), Step(output, 1 - output.on, act.half_ms)] * act.times
+    if isinstance(act, Morse):
+        return _morse_steps(outputs[act.pin])
+    if isinstance(act, Police):
+        first = outputs[act.pin]
+        second = outputs[act.pin_2]
+        return [
+            Step(second, 1 - second.on),
+            Step(first, first.on, _POLICE_MS),
+            Step(first, 1 - first.on),
+            Step(second, second.on, _POLICE_MS),
+        ]
+    return []
+
+
+def _morse_steps(output: Output) -> list[Step]:
+    """Return SOS: a dash is three dots long, the dark between two signs is a dot, and between two letters three."""
+    steps = list[Step]()
+    for sign in _SOS:
+        if sign == " ":
+            last = steps[-1]
+            steps[-1] = Step(output, last.level, 3 * _DOT_MS)
+            continue
+        lit_ms = 3 * _DOT_MS if sign == "-" else _DOT_MS
+        steps.append(Step(output, output.on, lit_ms))
+        steps.append(Step(output, 1 - output.on, _DOT_MS))
+    return steps
+
+
+def length_ms(steps: Sequence[Step]) -> int:
+    return sum(step.wait_ms for step in steps)

@@ -1,0 +1,371 @@
+"""Reads a sentence with two clauses as rules. Each word must be understood: any other sentence is None.
+
+The sentence is in its normal form (language/quantities.py). Clauses follow each other: a trigger, acts that are joined
+by "and" or "then", and conditions. The trigger stands before the acts or after them.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from functools import lru_cache
+from typing import Final, Literal
+
+from microclaw.agent.offline.rules.rule import (
+    Act,
+    Blink,
+    EveryTrigger,
+    Fade,
+    Highest,
+    Morse,
+    PinTrigger,
+    Police,
+    Rule,
+    Trigger,
+    Turn,
+    ValueTrigger,
+    Wait,
+    Warn,
+)
+from microclaw.hardware.parts.reader import i2c_quantities
+
+MAX_STEPS: Final = 40
+POLICE_MS: Final = 500
+"""A police light's two pins are lit in turn within this time."""
+_LEAST_HALF_MS: Final = 10
+_BLINK_MS: Final = 500
+_BEEP_MS: Final = 200
+_TIMES: Final = {"once": 1, "twice": 2, "thrice": 3}
+_THE: Final = r"(?:(?:the|my|a|an) )?"
+_THING: Final = (
+    r"(?:led|lights?|lamp|relay|pump|fan|heater|valve|motor|siren|buzzer|bulb|output|horn|bell|alarm|sprinkler)"
+)
+_PLACE: Final = (
+    rf"(?:{_THE}(?:(?P<thing>{_THING}) )?(?:(?:on|at|of) )?pin (?P<pin>\d+)|{_THE}(?P<led>(?:onboard )?led))"
+)
+_COUNT: Final = r"(?:(?P<times>[1-9]\d?) times|(?P<times_word>once|twice|thrice))"
+_PERIOD: Final = r"(?:(?:at |with )?(?:a )?period (?:of )?(?P<period>[1-9]\d*) ms)"
+_WHEN: Final = r"(?:when|whenever|if|as soon as|every time|each time|once) "
+_TO_ON: Final = r"(?:(?:turn|switch|power) on|open|start|run|activate|enable|light up|light)"
+_TO_OFF: Final = r"(?:(?:turn|switch|power) off|close|stop|deactivate|disable)"
+_FOR: Final = r"(?: for (?P<for>[1-9]\d*) ms)?"
+_BUTTON: Final = rf"{_THE}(?:button|push button|pushbutton|switch|key)"
+_DOOR: Final = rf"{_THE}(?:(?:door|window|reed)(?: contact| sensor| switch)?|contact)"
+_MOTION: Final = rf"{_THE}(?:motion|movement|pir|presence)(?: sensor| detector)?"
+_AT: Final = r"(?: (?:on|at))? pin (?P<in>\d+)"
+_PRESSED: Final = r"(?: is| gets)?(?: pressed| pushed| clicked)"
+_RELEASED: Final = r"(?: is| gets)? (?:released|let go)"
+_SOMETHING: Final = r"(?: somebody| someone| something| a person| motion| movement)?"
+_WARMER: Final = r"(?:warmer|hotter|colder|cooler)"
+_ABOVE: Final = frozenset(
+    {"above", "over", "warmer than", "hotter than", "more than", "higher than", "warmer", "hotter"}
+)
+_SIDE: Final = rf"(?P<side>above|over|below|under|(?:{_WARMER}|more|less|higher|lower) than)"
+_LIMIT: Final = rf"{_SIDE} (?P<milli>-?\d+) milli(?: (?P<unit>degrees|percent))?"
+
+Groups = dict[str, str | None]
+
+
+def _on(groups: Groups) -> Act:
+    return Turn(_pin(groups), "on", int(groups["for"] or 0))
+
+
+def _off(groups: Groups) -> Act:
+    return Turn(_pin(groups), "off", int(groups["for"] or 0))
+
+
+def _toggle(groups: Groups) -> Act:
+    return Turn(_pin(groups), "toggle")
+
+
+def _pulse(groups: Groups) -> Act:
+    return Turn(_pin(groups), "on", int(groups["ms"] or 0))
+
+
+def _blink(groups: Groups) -> Act:
+    return Blink(_pin(groups), _times(groups), int(groups["period"] or 2 * _BLINK_MS) // 2)
+
+
+def _beep(groups: Groups) -> Act:
+    if not groups["times"] and not groups["times_word"]:
+        return Turn(_pin(groups), "on", _BEEP_MS)
+    return Blink(_pin(groups), _times(groups), _BEEP_MS)
+
+
+def _highest(groups: Groups) -> Act:
+    return Highest(groups["quantity"] or "", groups["most"] in ("highest", "maximum", "max", "warmest"))
+
+
+def _pin(groups: Groups) -> int | None:
+    if groups["pin"] is None:
+        return None
+    return int(groups["pin"])
+
+
+def _times(groups: Groups) -> int:
+    word = groups["times_word"]
+    if word is not None:
+        return _TIMES[word]
+    return int(groups["times"] or 1)
+
+
+_ACTS: Final[tuple[tuple[str, Callable[[Groups], Act]], ...]] = (
+    (rf"{_TO_ON} {_PLACE}{_FOR}", _on),
+    (rf"(?:turn|switch|set|put) {_PLACE} (?:on|high){_FOR}", _on),
+    (rf"set {_PLACE} to (?:on|high|1){_FOR}", _on),
+    (rf"{_TO_OFF} {_PLACE}{_FOR}", _off),
+    (rf"(?:turn|switch|set|put) {_PLACE} (?:off|low){_FOR}", _off),
+    (rf"set {_PLACE} to (?:off|low|0){_FOR}", _off),
+    (rf"(?:toggle|flip) {_PLACE}", _toggle),
+    (rf"(?:pulse|beep|buzz) (?:(?:on|with) )?{_PLACE} for (?P<ms>[1-9]\d*) ms", _pulse),
+    (rf"(?:beep|buzz) (?:(?:on|with) )?{_PLACE}(?: {_COUNT})?", _beep),
+    (rf"(?:beep|buzz) {_COUNT} (?:on|with) {_PLACE}", _beep),
+    (rf"(?:blink|flash) {_PLACE} {_COUNT}(?: {_PERIOD})?", _blink),
+    (rf"(?:blink|flash) {_COUNT} (?:on|with) {_PLACE}", _blink),
+    (rf"(?:blink|flash|send|signal) (?:an )?sos (?:on|with) {_PLACE}", lambda groups: Morse(_pin(groups))),
+    (
+        rf"fade {_PLACE} in (?:over|within|in|for) (?P<ms>[1-9]\d*) ms",
+        lambda groups: Fade(_pin(groups), int(groups["ms"] or 0)),
+    ),
+    (r"wait (?:for )?(?P<ms>[1-9]\d*) ms", lambda groups: Wait(int(groups["ms"] or 0))),
+    (r"(?:warn|alert) me|print (?:a|the) warning", lambda _: Warn()),
+    (
+        r"(?:turn on|light) pin (?P<pin>\d+) (?:and|also) pin (?P<pin_2>\d+) in turn",
+        lambda groups: Police(int(groups["pin"] or 0), int(groups["pin_2"] or 0)),
+    ),
+    (
+        rf"(?:make|run|show|start) {_THE}police lights? (?:with|on) pin (?P<pin>\d+) (?:and|also) pin (?P<pin_2>\d+)",
+        lambda groups: Police(int(groups["pin"] or 0), int(groups["pin_2"] or 0)),
+    ),
+)
+_MEASURED: Final = (
+    r"(?:read|measure|log) (?:the )?(?P<quantity>[a-z]+(?: [a-z]+)?)( every (?P<every>[1-9]\d*) ms)?"
+    r" and print (?:the |its )?(?P<most>highest|maximum|max|warmest|lowest|minimum|min|coldest)"
+    r"(?: value| one)? of the day( every (?P<pace>[1-9]\d*) ms)?"
+)
+_TRIGGERS: Final[tuple[tuple[str, str, int], ...]] = (
+    (rf"{_BUTTON}{_AT}{_PRESSED}", "button", 0),
+    (rf"(?:i|someone|somebody) (?:press|presses|push|pushes) {_BUTTON}{_AT}", "button", 0),
+    (rf"{_BUTTON}{_AT}{_RELEASED}", "button", 1),
+    (rf"{_DOOR}{_AT} (?:opens|is opened|gets opened)", "door", 1),
+    (rf"{_DOOR}{_AT} (?:closes|is closed|gets closed)", "door", 0),
+    (rf"{_MOTION}{_AT}(?: sees| detects| notices){_SOMETHING}", "motion", 1),
+    (r"pin (?P<in>\d+) (?:falls|(?:goes|gets|becomes|turns) low)", "pin", 0),
+    (r"pin (?P<in>\d+) (?:rises|(?:goes|gets|becomes|turns) high)", "pin", 1),
+)
+_VALUE: Final = (
+    r"(?:(?:the )?(?!it )(?P<quantity>[a-z]+(?: [a-z]+)?)"
+    rf" (?:is|gets|goes|rises|climbs|falls|drops)(?: to be)? {_LIMIT}"
+    rf"|(?:it is|it gets|it becomes|it's) {_LIMIT.replace('?P<', '?P<it_')})"
+)
+_WHILE: Final = r"(?:while|as long as) pin (?P<while>\d+) is (?P<level>high|low|on|off)"
+_GAP: Final = (
+    r"(?:but )?(?:at most|no more than|not more than|not more often than|never more than)"
+    r" (?:once )?(?:every|in|period) (?P<gap>[1-9]\d*) ms"
+)
+_JOINT: Final = re.compile(r" (?:and then|then|and|also) | (?=wait )")
+_RATE: Final = rf"(?:blink |flash |toggle )?{_PLACE} (?:period (?P<period>[1-9]\d*) ms|every (?P<half>[1-9]\d*) ms)"
+
+
+@lru_cache(64)
+def read_rules(normal: str) -> tuple[Rule, ...] | None:
+    """Return the rules of a sentence in its normal form, or None if it has a word that is not understood."""
+    text = re.sub(r"[,;]", "", normal).strip().replace("an sos", "sos")
+    if len(text) > 300:
+        return None
+    rules = _read_rates(text) or _read_measured(text)
+    if rules is None:
+        rule = _read_rule(text)
+        if rule is None or not _is_possible(rule):
+            return None
+        rules = (rule,)
+    return rules
+
+
+def _read_rates(text: str) -> tuple[Rule, ...] | None:
+    """Read "blink pin 2 twice a second and pin 4 once a second"."""
+    parts = re.split(r" and (?:also )?", text)
+    if len(parts) < 2 or not text.startswith(("blink ", "flash ", "toggle ")):
+        return None
+    rules = []
+    for part in parts:
+        match = _match(_RATE, part)
+        if match is None:
+            return None
+        half_ms = int(match["half"] or 0)
+        if match["period"] is not None:
+            half_ms = int(match["period"]) // 2
+            if int(match["period"]) % 2:
+                return None
+        if half_ms < _LEAST_HALF_MS:
+            return None
+        rules.append(Rule(EveryTrigger(half_ms), (Turn(_pin(match), "toggle"),)))
+    pins = {rule.acts[0] for rule in rules}
+    if len(pins) < len(rules) or len(rules) > 4:
+        return None
+    return tuple(rules)
+
+
+def _read_measured(text: str) -> tuple[Rule, ...] | None:
+    """Read "read the temperature every 5 minutes and print the highest of the day"."""
+    match = _match(_MEASURED, text)
+    if match is None:
+        return None
+    quantity = (match["quantity"] or "").replace(" ", "_")
+    every = match["every"] or match["pace"]
+    is_twice = match["every"] is not None and match["pace"] is not None
+    if quantity not in i2c_quantities() or every is None or is_twice or int(every) < 100:
+        return None
+    act = Highest(quantity, match["most"] in ("highest", "maximum", "max", "warmest"))
+    return (Rule(EveryTrigger(int(every)), (act,)),)
+
+
+def _read_rule(text: str) -> Rule | None:
+    """Read the sentence with its trigger before the acts, after them, or without one."""
+    text, gap_ms = _cut_gap(text)
+    text, only_while = _cut_while(text)
+    for trigger, rest in _splits(text):
+        acts = _read_acts(rest)
+        if acts is None:
+            continue
+        if trigger is None and only_while is not None:
+            if gap_ms or len(acts) > 1:
+                return None
+            return Rule(only_while, acts, holds=True)
+        if trigger is None and isinstance(acts[0], Police):
+            trigger = EveryTrigger(POLICE_MS)
+        return Rule(trigger, acts, only_while, gap_ms)
+    return None
+
+
+def _cut_gap(text: str) -> tuple[str, int]:
+    match = re.fullmatch(rf"(?P<rest>.+?) {_GAP}", text)
+    if match is None:
+        return text, 0
+    return match["rest"], int(match["gap"])
+
+
+def _cut_while(text: str) -> tuple[str, PinTrigger | None]:
+    match = re.fullmatch(rf"(?P<rest>.+?) (?:but only |only )?{_WHILE}", text)
+    if match is None:
+        match = re.fullmatch(rf"{_WHILE} (?:then )?(?P<rest>.+)", text)
+    if match is None:
+        return text, None
+    return match["rest"], PinTrigger(int(match["while"]), int(match["level"] in ("high", "on")))
+
+
+def _splits(text: str) -> list[tuple[Trigger, str]]:
+    """Return each reading of the sentence as a trigger and the rest of the words."""
+    splits: list[tuple[Trigger, str]] = []
+    every = re.fullmatch(r"(?P<rest>.+) every (?P<ms>[1-9]\d*) ms", text)
+    if every is None:
+        every = re.fullmatch(r"every (?P<ms>[1-9]\d*) ms (?P<rest>.+)", text)
+    if every is not None:
+        splits.append((EveryTrigger(int(every["ms"])), every["rest"]))
+    after = re.fullmatch(rf"(?P<rest>.+?) {_WHEN}(?P<clause>.+)", text)
+    if after is not None:
+        trigger = _read_trigger(after["clause"])
+        if trigger is not None:
+            splits.append((trigger, after["rest"]))
+    before = re.match(_WHEN, text)
+    if before is not None:
+        words = text[before.end() :].split(" ")
+        for count in range(3, len(words)):
+            trigger = _read_trigger(" ".join(words[:count]))
+            if trigger is not None:
+                rest = " ".join(words[count:]).removeprefix("then ")
+                splits.append((trigger, rest))
+    splits.append((None, text))
+    return splits
+
+
+def _read_trigger(clause: str) -> Trigger:
+    for pattern, part, level in _TRIGGERS:
+        match = _match(pattern, clause)
+        if match is not None:
+            return PinTrigger(int(match["in"] or 0), level, part)
+    match = _match(_VALUE, clause)
+    if match is None:
+        return None
+    quantity = (match["quantity"] or "temperature").replace(" ", "_")
+    side = match["side"] or match["it_side"] or ""
+    milli = match["milli"] or match["it_milli"] or "0"
+    unit = match["unit"] or match["it_unit"]
+    is_of_unit = {"temperature": "degrees", "humidity": "percent"}.get(quantity)
+    if quantity not in i2c_quantities() or unit not in (None, is_of_unit):
+        return None
+    if quantity != "temperature" and re.match(_WARMER, side):
+        return None
+    return ValueTrigger(quantity, side in _ABOVE, int(milli))
+
+
+def _read_acts(text: str) -> tuple[Act, ...] | None:
+    """Read acts that are joined by "and" or "then". An act may have an "and" in it, so the longest reading is first."""
+    for pattern, make in _ACTS:
+        match = _match(pattern, text)
+        if match is not None:
+            return (make(match),)
+    for joint in reversed(list(_JOINT.finditer(text))):
+        first = _read_acts(text[: joint.start()])
+        if first is None:
+            continue
+        rest = _read_acts(text[joint.end() :])
+        if rest is not None:
+            return (*first, *rest)
+    return None
+
+
+@lru_cache(256)
+def _compiled(pattern: str) -> re.Pattern[str]:
+    return re.compile(pattern)
+
+
+def _match(pattern: str, text: str) -> Groups | None:
+    match = _compiled(pattern).fullmatch(text)
+    if match is None:
+        return None
+    return dict.fromkeys(("pin", "for", "ms", "period", "half", "times", "times_word")) | match.groupdict()
+
+
+def _is_possible(rule: Rule) -> bool:
+    """Return False for acts that no one program here does together, and for a sentence of one act without a rule."""
+    kinds = {type(act) for act in rule.acts}
+    is_alone = len(rule.acts) == 1
+    if isinstance(rule.acts[0], Wait) or isinstance(rule.acts[-1], Wait):
+        return False
+    if rule.holds:
+        return kinds == {Turn} and rule.acts[0] == Turn(_pin_of(rule.acts[0]), "on")
+    if rule.trigger is None:
+        return Wait in kinds or Morse in kinds
+    if not is_alone and kinds & {Fade, Police, Highest, Warn}:
+        return False
+    if not is_alone and any(_to(act) == "toggle" for act in rule.acts):
+        return False
+    if isinstance(rule.trigger, EveryTrigger):
+        if Police in kinds and rule.trigger.ms != POLICE_MS:
+            return False
+        has_end = kinds <= {Morse, Police} or any(_lasts(act) for act in rule.acts)
+        has_condition = rule.gap_ms > 0 or rule.only_while is not None
+        return has_end and not has_condition and not kinds & {Fade, Highest, Warn}
+    if Warn in kinds:
+        return isinstance(rule.trigger, ValueTrigger)
+    if isinstance(rule.trigger, ValueTrigger):
+        # A pin that only one side of the limit switches has an own sentence (programs.toml).
+        return kinds <= {Blink, Morse} or len(rule.acts) > 1
+    return Highest not in kinds
+
+
+def _lasts(act: Act) -> bool:
+    return isinstance(act, Blink | Wait) or (isinstance(act, Turn) and act.for_ms > 0)
+
+
+def _to(act: Act) -> Literal["on", "off", "toggle"] | None:
+    if isinstance(act, Turn):
+        return act.to
+    return None
+
+
+def _pin_of(act: Act) -> int | None:
+    if isinstance(act, Turn):
+        return act.pin
+    return None
