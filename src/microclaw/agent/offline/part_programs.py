@@ -77,6 +77,11 @@ def _toggle(context: Context) -> Filled:
     return "button_toggle", values, f"toggle {light.words} when the button on pin {button.pin} is pressed"
 
 
+def _count_presses(context: Context) -> Filled:
+    button = pin_target(context, "button_pin")
+    return "button_counter", {"PIN": button.pin}, f"count the presses of the button on pin {button.pin}"
+
+
 def _dimmer(context: Context) -> Filled:
     light = pin_target(context)
     dial = pin_target(context, "dial_pin")
@@ -187,6 +192,7 @@ def _check_apart(load: PinTarget, other: PinTarget) -> None:
 
 PART_FILLERS: Final[Mapping[str, Callable[[Context], Filled]]] = {
     "toggle_button": _toggle,
+    "count_presses": _count_presses,
     "dimmer": _dimmer,
     "servo_dial": _servo_dial,
     "motion_light": _motion_light,

@@ -1,7 +1,7 @@
 """Sentences that ask for a program: which pattern, its values, its name on the device, and the answer after it.
 
-A rule (a sensor's value that switches a pin) is a program too, and so are the colors of an addressable LED. A time that
-no program can keep to within _TOLERANCE is refused. part_programs.py has the programs that join parts.
+The colors of an addressable LED are programs, too. A time that no program can keep to within _TOLERANCE is refused.
+part_programs.py has the programs that join parts, threshold_programs.py those of a sensor's value that switches a pin.
 """
 
 from __future__ import annotations
@@ -15,7 +15,6 @@ from typing import Final
 from msgspec.structs import replace
 
 from microclaw.agent.language.times import spoken_duration
-from microclaw.agent.offline.board_sensors import BoardSensor, sensor_of
 from microclaw.agent.offline.boards import PinTarget, addressable_led, board_of, device_of, pin_target
 from microclaw.agent.offline.decision import (
     PIN_SLOTS,
@@ -35,6 +34,7 @@ from microclaw.agent.offline.part_programs import PART_FILLERS, fill_reading
 from microclaw.agent.offline.pattern_values import Filled, PatternValues, pace_ms
 from microclaw.agent.offline.ready_programs import INSTALL, fill_ready_program
 from microclaw.agent.offline.sentences import english
+from microclaw.agent.offline.threshold_programs import THRESHOLD_FILLERS
 from microclaw.errors import ConfigError
 from microclaw.events import ProgramKind
 from microclaw.hardware.parts.named_parts import inputs_on, part_line
@@ -49,10 +49,7 @@ _TRIED_BEFORE: Final = "soak 0 s\nuptime 1 min\n"
 _ENDING: Final = frozenset({"led_color", "blink_times", "pulse", "melody", "stepper", "show_text", "clear_display"})
 """Patterns whose programs end by themselves."""
 _LOAD_PINS: Final = ("PIN", "LED_PIN", "ALARM_PIN", "SERVO_PIN", "BUZZER_PIN", "PUMP_PIN")
-_SWING_MILLI: Final = 500
 _EACH: Final = re.compile(r"(?i)\b(?:every|each)\b")
-_RAISES: Final = {"heater": "temperature", "humidifier": "humidity"}
-_LOWERS: Final = {"cooler": "temperature", "dehumidifier": "humidity"}
 _TOLERANCE: Final = Fraction(1, 100)
 """The share of the requested time by which a program's time may differ from it."""
 _FASTEST_LOOP_MS: Final = 10
@@ -198,72 +195,6 @@ def _traffic_light(context: Context) -> Filled:
     return "traffic_light", values, f"run a traffic light on pins {red}, {yellow} and {green}"
 
 
-def _rule(context: Context) -> Filled:
-    """Fill a rule: a sensor's value that switches a pin, or that is held at a setpoint."""
-    parse = context.parse
-    sensor = sensor_of(context)
-    name = sensor.name
-    spoken_name = sensor.spoken_name
-    milli = _milli_of(parse, sensor)
-    target = pin_target(context)
-    value = f"{milli / 1000:g} {sensor.quantity.unit}"
-    values: PatternValues = {"PIN": target.pin, "QUANTITY": name, "ADDRESS": sensor.address}
-    if parse.kind == "thermostat":
-        driven = _driven_thing(parse, name, target)
-        swing_milli = int(parse.values.get("swing_milli", _SWING_MILLI))
-        values["SETPOINT_MILLI"] = milli
-        values["HYSTERESIS_MILLI"] = swing_milli
-        values["HEATS"] = int(driven in _RAISES)
-        setpoint = f"{value} +/- {swing_milli / 1000:g}"
-        return (
-            "thermostat",
-            values,
-            f"hold the {spoken_name} at {setpoint} with the {driven} on pin {target.pin}",
-        )
-    side = parse.word("side") or "above"
-    if parse.number("level") == 0:
-        other_side = "below" if side == "above" else "above"
-        text = f"Off when {spoken_name} is {side} {value}. And at any other value: shall pin {target.pin} be on then?"
-        raise ask(text, f"the other way round: turn on pin {target.pin} when the {spoken_name} is {other_side} {value}")
-    values["LIMIT_MILLI"] = milli
-    values["ABOVE"] = int(side == "above")
-    values["ON"] = target.active_level
-    span = ""
-    if parse.kind == "threshold_pulse":
-        for_ms = parse.number("ms") or 0
-        values["FOR_MS"] = for_ms
-        span = f" for {spoken_duration(for_ms)}"
-    return parse.kind, values, f"turn on {target.words}{span} when the {spoken_name} is {side} {value}"
-
-
-def _milli_of(parse: Parse, sensor: BoardSensor) -> int:
-    """Return the number of the rule in thousandths of the shown unit. Raises CannotDo if the sensor has no such value.
-
-    A bare number and amps come in thousandths of the unit that is said; the sensor reports milliamps and milliwatts.
-    """
-    unit = parse.word("unit")
-    milli = parse.number("milli")
-    if milli is not None and unit in ("amps", "watts"):
-        milli *= 1000
-    is_right_unit = unit in (None, sensor.quantity.spoken_unit)
-    least = sensor.range.least
-    most = sensor.range.most
-    if milli is not None and is_right_unit and least <= milli / 1000 <= most:
-        return milli
-    range_text = f"from {least:g} to {most:g} {sensor.quantity.unit}"
-    text = f"At which {sensor.spoken_name}? The {sensor.title} measures {range_text}."
-    raise ask(text, f"say it with its number, as in: when the {sensor.spoken_name} is above 28")
-
-
-def _driven_thing(parse: Parse, name: str, target: PinTarget) -> str:
-    """Return what is on the pin: a heater, a cooler, ... Raises CannotDo if it does not change this quantity."""
-    driven = parse.word("heats") or parse.word("usual") or ""
-    if (_RAISES | _LOWERS).get(driven) == name:
-        return driven
-    step = "hold the temperature at 22 degrees with the heater on pin 17 (or: the fan, the humidifier, ...)"
-    raise ask(f"What is on pin {target.pin}, something that raises the {name} or that lowers it?", step)
-
-
 def as_light(parse: Parse, context: Context) -> Parse:
     """Return a parse about a color if "the LED" of the sentence is addressable; otherwise the parse as it is."""
     is_light = parse.kind in ("set_pin", "blink") and "pin_2" not in parse.values
@@ -331,7 +262,7 @@ _FILLERS: Final[Mapping[str, Callable[[Context], Filled]]] = {
     **DISPLAY_FILLERS,
     INSTALL: fill_ready_program,
     **dict.fromkeys(("fade", "servo_sweep", "pulse", "servo"), _on_pin),
-    **dict.fromkeys(("threshold", "threshold_pulse", "thermostat"), _rule),
+    **THRESHOLD_FILLERS,
     **dict.fromkeys(("led_color", "led_blink", "rainbow"), _led),
 }
 

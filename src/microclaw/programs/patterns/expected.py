@@ -17,7 +17,7 @@ parameters there are:
 - START_MS: how long after its installation a program begins.
 - SIDE, BEYOND, WITHIN, BETWEEN: for a limit in thousandths. -1 if below switches on; a value that switches on, a value
   that switches off, a value in the hysteresis. REACHED: 1 if the sensor measures the first two, and ten readings fit
-  into a trial; HELD: 1 if it also measures the third.
+  into a trial; HELD: 1 if it also measures the third. LONG: 1 if only FOR_MS is too long for that.
 """
 
 from __future__ import annotations
@@ -136,7 +136,7 @@ def _sensor_words(values: _Words) -> dict[str, Value | Fraction]:
         if measured.sample is not None:
             words: dict[str, Value | Fraction] = {"MEASURED": 1, "SENSOR": part.name, "SAMPLE": round(measured.sample)}
             return words | _limit_words(values, measured)
-    return {"MEASURED": 0, "REACHED": 0, "HELD": 0}
+    return {"MEASURED": 0, "REACHED": 0, "HELD": 0, "LONG": 0}
 
 
 def _limit_words(values: _Words, measured: ValueRange) -> dict[str, Value | Fraction]:
@@ -156,15 +156,18 @@ def _limit_words(values: _Words, measured: ValueRange) -> dict[str, Value | Frac
         between = limit - side * swing // 2
     beyond = _in_range(limit + side * (upper_swing + _MARGIN_MILLI), measured)
     within = _in_range(limit - side * (swing + _MARGIN_MILLI), measured)
-    readings_ms = 10 * int(values.get("EVERY_MS", 0)) + 4 * int(values.get("FOR_MS", 0))
-    is_reached = (
-        readings_ms <= MAX_EXPECTED_MS
+    every_ms = int(values.get("EVERY_MS", 0))
+    for_ms = int(values.get("FOR_MS", 0))
+    is_measured = (
+        10 * every_ms <= MAX_EXPECTED_MS
         and side * (beyond - limit) - upper_swing >= _LEAST_MARGIN_MILLI
         and side * (limit - within) - swing >= _LEAST_MARGIN_MILLI
     )
+    is_reached = is_measured and 10 * every_ms + 4 * for_ms <= MAX_EXPECTED_MS
+    is_long = is_measured and not is_reached and for_ms >= 4 * every_ms
     is_held = is_reached and swing >= 2 * _LEAST_MARGIN_MILLI
     words: dict[str, Value | Fraction] = {"SIDE": side, "BEYOND": beyond, "WITHIN": within, "BETWEEN": between}
-    return words | {"REACHED": int(is_reached), "HELD": int(is_held)}
+    return words | {"REACHED": int(is_reached), "HELD": int(is_held), "LONG": int(is_long)}
 
 
 def _in_range(milli: int, measured: ValueRange) -> int:

@@ -213,8 +213,9 @@ def _read_measured(text: str) -> tuple[Rule, ...] | None:
         return None
     quantity = (match["quantity"] or "").replace(" ", "_")
     every = match["every"] or match["pace"]
-    is_twice = match["every"] is not None and match["pace"] is not None
-    if quantity not in i2c_quantities() or every is None or is_twice or int(every) < 100:
+    if every is None or (match["every"] and match["pace"]):
+        return None
+    if quantity not in i2c_quantities() or int(every) < 100:
         return None
     act = Highest(quantity, match["most"] in ("highest", "maximum", "max", "warmest"))
     return (Rule(EveryTrigger(int(every)), (act,)),)
