@@ -40,6 +40,7 @@ _NEVER_SUGGESTED = frozenset({"schedule", "cancel_schedule", "remember", "recall
 # A time in these sentences does not say when to do them.
 _NEVER_LATER = frozenset({"clock", "list_schedules", "cancel_schedule"})
 _POLITE = re.compile(r"^(?:(?:please|can you|could you|would you) )+")
+_TRIGGER = re.compile(r"(?:when|whenever|while|if|as soon as|every time|each time|once) ")
 REMINDER = re.compile(r"^remind (?:me|us)\b")
 # A number with the word before or after it. {units} are the spoken units of what parts measure.
 _NUMBER = (
@@ -333,9 +334,10 @@ def _is_spelt_like(word: str, words: Sequence[str]) -> bool:
 def _may_be_of_a_part(parse: Parse, what: str, normal: str) -> bool:
     """Return True if the time of the sentence may belong to a part of it only, or is in a name.
 
-    As in "turn on pin 4 and pin 5 off in 3 s", and "stop the 7 o'clock alarm".
+    As in "turn on pin 4 and pin 5 off in 3 s", "when it is cold turn on pin 4 in 3 s", "stop the 7 o'clock alarm".
     """
-    if "level_2" in parse.values and normal.split()[0] == what.split()[0]:
+    begins_alike = normal.split()[0] == what.split()[0]
+    if begins_alike and ("level_2" in parse.values or _TRIGGER.match(what)):
         return True
     return parse.kind == "remove_app" and what not in normal
 

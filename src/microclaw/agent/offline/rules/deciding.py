@@ -16,6 +16,7 @@ from microclaw.agent.offline.rules.expectation import write_expectation
 from microclaw.agent.offline.rules.program import Output, RuleProgram, length_ms, steps_of
 from microclaw.agent.offline.rules.py_source import write_py
 from microclaw.agent.offline.rules.reader import read_rules
+from microclaw.agent.offline.rules.rule import Act as RuleAct
 from microclaw.agent.offline.rules.rule import (
     EveryTrigger,
     Highest,
@@ -39,8 +40,11 @@ _ASSUMED: Final = {
 def decide_rules(context: Context) -> Decision:
     """Call the tool that installs the program of the rules, then answer. Raises CannotDo with a question."""
     rules = read_rules(context.parse.word("rule") or "")
-    if rules is None:
-        raise ask("I did not understand that.")
+    if rules is None or not context.parse.values.keys() <= {"rule", "has_trigger"}:
+        # A follow-up ("on pin 5", "faster") changes a value, which a whole sentence can have in several places.
+        raise ask(
+            "Which part of it do you mean? I did nothing.", "say the whole sentence again, with what is different"
+        )
     if context.results and context.results[-1].tool == "deploy-wasm-app":
         is_over = rules[0].trigger is None
         answer = answer_deployment(context.results[-1], once=is_over)
@@ -79,12 +83,7 @@ def _fill(context: Context, rules: tuple[Rule, ...]) -> RuleProgram:
     outputs: dict[int | None, Output] = {}
     for rule in rules:
         for act in rule.acts:
-            if isinstance(act, Wait | Warn | Highest):
-                continue
-            pins = [act.pin]
-            if isinstance(act, Police):
-                pins.append(act.pin_2)
-            for pin in pins:
+            for pin in _pins_of(act):
                 outputs[pin] = _output(context, pin)
     first = rules[0]
     for trigger in (first.trigger, first.only_while):
@@ -97,6 +96,17 @@ def _fill(context: Context, rules: tuple[Rule, ...]) -> RuleProgram:
         return RuleProgram(rules, outputs)
     sensor = sensor_of(replace(context, parse=Parse("rule", {"quantity": quantity})))
     return RuleProgram(rules, outputs, sensor.part.name, sensor.address)
+
+
+def _pins_of(act: RuleAct) -> list[int | None]:
+    """Return the pins that an act switches. Raises CannotDo for a light of two pins that are one."""
+    if isinstance(act, Wait | Warn | Highest):
+        return []
+    if not isinstance(act, Police):
+        return [act.pin]
+    if act.pin == act.pin_2:
+        raise ask("A police light has two pins. Which are they?", "say the whole sentence with its pins")
+    return [act.pin, act.pin_2]
 
 
 def _output(context: Context, pin: int | None) -> Output:

@@ -150,7 +150,7 @@ def _phase_lines(
                     parts.append(f"{_level_word(level)} at {middle_ms} ms")
                 moment_ms += step.wait_ms
         yield f"pin {output.pin}: {', '.join(parts)}"
-        end_ms = max(until_ms, starts_ms[-1] + length_ms(steps) + 1_000)
+        end_ms = until_ms or starts_ms[-1] + length_ms(steps) + 1_000
         if end_ms <= MAX_EXPECTED_MS and output.on:
             yield f"pin {output.pin}: {rises} pulses from {starts_ms[0] // 2} ms until {end_ms} ms"
 

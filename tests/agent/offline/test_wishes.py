@@ -1,0 +1,106 @@
+"""Wishes and what comes of them (tests/vectors/wishes.txt): each program that is written for one is tried."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+from msgspec.structs import replace
+from tests.agent.offline.turns import CHANGING, WORLDS, Chat, Turn, World
+
+from microclaw.agent.language.quantities import normalize_quantities
+from microclaw.agent.models.protocol import DeviceContext
+from microclaw.agent.offline.rules.reader import read_rules
+from microclaw.events import ProgramKind
+from microclaw.hardware.boards.reader import load_board
+from microclaw.programs.building import cached_compiler
+from microclaw.programs.builds.cache import BuildCache
+from microclaw.programs.proof.expectation_text import parse_expectations
+from microclaw.programs.proof.trial import TrialOptions, try_image
+
+WISHES = Path(__file__).parents[2] / "vectors" / "wishes.txt"
+BOARD = load_board("virtual")
+
+
+class Wish(NamedTuple):
+    deserves: str
+    sentence: str
+    outcome: str
+
+
+def wishes(*deserving: str) -> list[Wish]:
+    rows = []
+    for line in WISHES.read_text(encoding="utf-8").splitlines():
+        if line and line[0] not in "#[":
+            deserves, sentence, outcome = (part.strip() for part in line.split(" | "))
+            if deserves in deserving:
+                rows.append(Wish(deserves, sentence, outcome))
+    return rows
+
+
+def world(kind: ProgramKind) -> World:
+    device = replace(WORLDS["one board"].context.devices[0], kinds=(kind,), apps=())
+    return World(DeviceContext((device,), device))
+
+
+async def said(sentence: str, kind: ProgramKind = "wasm") -> Turn:
+    return await Chat(world(kind)).say(sentence)
+
+
+def program(turn: Turn) -> dict[str, Any] | None:
+    """The arguments of the turn's only act if that installs a program."""
+    if [tool for tool, _ in turn.acts] == ["deploy-wasm-app"]:
+        return turn.acts[0][1]
+    return None
+
+
+@pytest.mark.parametrize("kind", ["wasm", "py"])
+async def test_each_wish_is_done_and_its_program_meets_its_expectation(kind: ProgramKind, build_cache: Path) -> None:
+    wrong = []
+    compile_source = cached_compiler(BuildCache(build_cache))
+    for wish in wishes("done", "py"):
+        turn = await said(wish.sentence, kind)
+        if wish.deserves == "py" and kind == "wasm":
+            if turn.acts or turn.reply.failed_code is None:
+                wrong.append((wish, turn.outcome))
+            continue
+        made = program(turn)
+        if (turn.intent if made else turn.outcome) != wish.outcome:
+            wrong.append((wish, turn.outcome))
+        elif made:
+            image = await compile_source(made["sourceCode"], BOARD, "wish", "O3", None, (kind,), ())
+            trial = await try_image(image, BOARD, TrialOptions(expectations=parse_expectations(made["expect"])))
+            if not trial.ok or trial.proof != "met in the trial" or image.warnings or trial.warnings:
+                wrong.append((wish, f"{trial.proof}: {trial.error} {image.warnings} {trial.warnings}"))
+    assert not wrong, "\n".join(map(str, wrong))
+
+
+@pytest.mark.parametrize("wish", wishes("ask", "no", "tell", "never"), ids=lambda wish: wish.sentence)
+async def test_what_is_not_done_is_asked_refused_or_told(wish: Wish) -> None:
+    for kind in ("wasm", "py"):
+        turn = await said(wish.sentence, kind)
+        assert not CHANGING & {tool for tool, _ in turn.calls}, turn.outcome
+        if wish.deserves != "never":
+            assert wish.outcome in turn.reply.text
+            assert (turn.reply.failed_code is None) == (wish.deserves == "tell")
+
+
+@pytest.mark.parametrize("wish", wishes("done"), ids=lambda wish: wish.sentence)
+async def test_the_words_of_a_program_are_read_as_the_same_program(wish: Wish) -> None:
+    made = program(await said(wish.sentence))
+    if made is not None:
+        again = program(await said(wish.outcome))
+        assert again is not None
+        assert again["sourceCode"] == made["sourceCode"]
+
+
+def test_a_rule_with_any_word_more_is_no_rule() -> None:
+    for wish in wishes("done"):
+        words = normalize_quantities(wish.sentence).split(" ")
+        if read_rules(" ".join(words)) is None:
+            continue
+        for strange in ("not", "unless", "garden", "except", "30"):
+            for place in range(len(words) + 1):
+                changed = " ".join([*words[:place], strange, *words[place:]])
+                assert read_rules(changed) is None, changed
