@@ -37,7 +37,6 @@ def test_each_entry_is_found_by_its_own_title_or_has_sentences_of_its_own() -> N
         ("the soil is too dry", "plant_watering"),
         ("tell me when the door opens", "door_sensor"),
         ("a lamp for when it is dark", "day_night_light"),
-        ("count presses", "button_counter"),
         ("sound the alarm if the contact closes", "alarm_buzzer"),
         ("watch for motion", "motion_alarm"),
         ("measure the distance to the wall", "distance_alarm"),

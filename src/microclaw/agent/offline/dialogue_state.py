@@ -24,7 +24,7 @@ _BOARD_TOOLS: Final = {"gpio-set", "pwm-set", "deploy-wasm-app", "uninstall-wasm
 _CHANGING_TOOLS: Final = _BOARD_TOOLS | {"schedule-add", "schedule-remove", "remember", "forget", "press", "set-sensor"}
 _ABOUT_OTHERS: Final = frozenset({"list_apps", "app_status", "pin_facts"})
 _MAX_UNDOABLE: Final = 32
-_FOLLOWED_UP: Final = PINS_ALONE | {*PROGRAMS, "dim_pin", "read_sensor", "remove_app", "schedule"}
+_FOLLOWED_UP: Final = PINS_ALONE | {*PROGRAMS, "rule", "dim_pin", "read_sensor", "remove_app", "schedule"}
 
 
 class Question(Struct, frozen=True):

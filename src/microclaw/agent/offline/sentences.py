@@ -20,7 +20,7 @@ from msgspec.structs import replace
 from microclaw.agent.language.quantities import normalize_quantities
 from microclaw.agent.language.times import split_when
 from microclaw.agent.offline.decision import Parse, Say, Values
-from microclaw.agent.offline.rules.reader import read_rules
+from microclaw.agent.offline.rules.reader import RULE_EXAMPLES, parse_rule
 from microclaw.hardware.parts.reader import parts, quantities
 
 if TYPE_CHECKING:
@@ -133,7 +133,7 @@ class Sentences:
 
     def help(self, can_do: Callable[[str], bool]) -> Say:
         """Return the examples of which `can_do` is True, one for each kind of sentence."""
-        examples = list(filter(can_do, (*self.examples.values(), *self.display_examples)))
+        examples = list(filter(can_do, (*self.examples.values(), *self.display_examples, *RULE_EXAMPLES)))
         title = f"Without a model I know {len(examples)} kinds of sentence, in many wordings:"
         return Say("\n  ".join([title, *examples]), next_step=self._after_help)
 
@@ -182,7 +182,7 @@ class Sentences:
         schedule = Parse("schedule", {"what": what}, when=when)
         if REMINDER.match(what):
             return schedule
-        parse = self._recognize(what) or self._untriggered_rule(what)
+        parse = self._recognize(what) or self.rule(what, may_begin_later=False)
         if parse is None or _may_be_of_a_part(parse, what, normal):
             return None
         if parse.kind in _NEVER_LATER:
@@ -193,20 +193,9 @@ class Sentences:
             return None
         return schedule
 
-    def rule(self, normal: str) -> Parse | None:
-        """Parse a sentence in its normal form with two clauses (rules/reader.py), or return None."""
-        plain = re.sub(r"\s+", " ", self._filler.sub(" ", normal)).strip()
-        rules = read_rules(plain)
-        if rules is None:
-            return None
-        return Parse("rule", {"rule": plain, "has_trigger": rules[0].trigger is not None})
-
-    def _untriggered_rule(self, normal: str) -> Parse | None:
-        """Parse a rule that is done once: only that may have a time of day. Return None for any other sentence."""
-        rule = self.rule(normal)
-        if rule is None or rule.values["has_trigger"]:
-            return None
-        return rule
+    def rule(self, normal: str, *, may_begin_later: bool = True) -> Parse | None:
+        """Parse a sentence with two clauses in its normal form (rules/reader.py), or return None."""
+        return parse_rule(re.sub(r"\s+", " ", self._filler.sub(" ", normal)).strip(), may_begin_later)
 
     def reference(self, normal: str) -> Parse | None:
         """Parse a sentence in its normal form about the last act. Return None if no template fits (references.toml)."""

@@ -40,7 +40,7 @@ _ASSUMED: Final = {
 def decide_rules(context: Context) -> Decision:
     """Call the tool that installs the program of the rules, then answer. Raises CannotDo with a question."""
     rules = read_rules(context.parse.word("rule") or "")
-    if rules is None or not context.parse.values.keys() <= {"rule", "has_trigger"}:
+    if rules is None or not context.parse.values.keys() <= {"rule"}:
         # A follow-up ("on pin 5", "faster") changes a value, which a whole sentence can have in several places.
         raise ask(
             "Which part of it do you mean? I did nothing.", "say the whole sentence again, with what is different"

@@ -25,6 +25,8 @@ _HELD_MS: Final = 300
 _LATE_MS: Final = 80
 """An act begins at most so long after its trigger: two looks, and the bounces before them."""
 _LEAST_PHASE_MS: Final = 150
+_SEEN_MS: Final = 10_000
+"""A longer phase is looked at half of this time after its begin."""
 _MAX_POINTS: Final = 6
 _MARGIN_MILLI: Final = 1_000
 
@@ -144,12 +146,13 @@ def _phase_lines(
                 if step.output == output:
                     rises += step.level > level
                     level = step.level
-                middle_ms = moment_ms + (step.wait_ms or 1_000) // 2 + late_ms // 2
+                middle_ms = moment_ms + min(step.wait_ms or 1_000, _SEEN_MS) // 2 + late_ms // 2
                 is_clear = step.wait_ms >= _LEAST_PHASE_MS + late_ms or step is steps[-1]
                 if is_clear and middle_ms <= MAX_EXPECTED_MS and len(parts) < _MAX_POINTS:
                     parts.append(f"{_level_word(level)} at {middle_ms} ms")
                 moment_ms += step.wait_ms
-        yield f"pin {output.pin}: {', '.join(parts)}"
+        if parts:
+            yield f"pin {output.pin}: {', '.join(parts)}"
         end_ms = until_ms or starts_ms[-1] + length_ms(steps) + 1_000
         if end_ms <= MAX_EXPECTED_MS and output.on:
             yield f"pin {output.pin}: {rises} pulses from {starts_ms[0] // 2} ms until {end_ms} ms"

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from functools import lru_cache
 from typing import Final, Literal
 
+from microclaw.agent.offline.decision import Parse
 from microclaw.agent.offline.rules.rule import (
     Act,
     Blink,
@@ -29,7 +30,16 @@ from microclaw.agent.offline.rules.rule import (
 )
 from microclaw.hardware.parts.reader import i2c_quantities
 
-MAX_STEPS: Final = 40
+RULE_EXAMPLES: Final = (
+    "when the door contact on pin 15 opens blink pin 13 3 times",
+    "when pin 10 goes low turn on pin 9 for 5 s at most every 1 h",
+    "turn on pin 4 then wait 10 s then turn on pin 5",
+    "blink pin 2 twice a second and pin 4 once a second",
+)
+_MAX_TIMES: Final = 20
+_MAX_NUMBER: Final = 604_800_000
+"""A week in milliseconds."""
+_FADES_MS: Final = range(200, 300_001)
 POLICE_MS: Final = 500
 """A police light's two pins are lit in turn within this time."""
 _LEAST_HALF_MS: Final = 10
@@ -167,16 +177,27 @@ _JOINT: Final = re.compile(r" (?:and then|then|and|also) | (?=wait )")
 _RATE: Final = rf"(?:blink |flash |toggle )?{_PLACE} (?:period (?P<period>[1-9]\d*) ms|every (?P<half>[1-9]\d*) ms)"
 
 
+def parse_rule(normal: str, may_begin_later: bool) -> Parse | None:
+    """Return the parse of a sentence in its normal form, or None if it is no rule.
+
+    A rule with a trigger begins by itself, so it has no time of day: with `may_begin_later` False it is None.
+    """
+    rules = read_rules(normal)
+    if rules is None or not (may_begin_later or rules[0].trigger is None):
+        return None
+    return Parse("rule", {"rule": normal})
+
+
 @lru_cache(64)
 def read_rules(normal: str) -> tuple[Rule, ...] | None:
     """Return the rules of a sentence in its normal form, or None if it has a word that is not understood."""
     text = re.sub(r"[,;]", "", normal).strip().replace("an sos", "sos")
-    if len(text) > 300:
+    if len(text) > 300 or any(int(digits) > _MAX_NUMBER for digits in re.findall(r"\d+", text)):
         return None
     rules = _read_rates(text) or _read_measured(text)
     if rules is None:
         rule = _read_rule(text)
-        if rule is None or not _is_possible(rule):
+        if rule is None or not _has_good_acts(rule) or not _is_possible(rule):
             return None
         rules = (rule,)
     return rules
@@ -332,8 +353,6 @@ def _is_possible(rule: Rule) -> bool:
     """Return False for acts that no one program here does together, and for a sentence of one act without a rule."""
     kinds = {type(act) for act in rule.acts}
     is_alone = len(rule.acts) == 1
-    if isinstance(rule.acts[0], Wait) or isinstance(rule.acts[-1], Wait):
-        return False
     if rule.holds:
         return kinds == {Turn} and rule.acts[0] == Turn(_pin_of(rule.acts[0]), "on")
     if rule.trigger is None:
@@ -354,6 +373,19 @@ def _is_possible(rule: Rule) -> bool:
         # A pin that only one side of the limit switches has an own sentence (programs.toml).
         return kinds <= {Blink, Morse} or len(rule.acts) > 1
     return Highest not in kinds
+
+
+def _has_good_acts(rule: Rule) -> bool:
+    """Return False for a wait that no act surrounds, and for an act that takes too long."""
+    if isinstance(rule.acts[0], Wait) or isinstance(rule.acts[-1], Wait):
+        return False
+    return all(_is_short(act) for act in rule.acts)
+
+
+def _is_short(act: Act) -> bool:
+    if isinstance(act, Blink):
+        return act.times <= _MAX_TIMES and act.half_ms >= _LEAST_HALF_MS
+    return not isinstance(act, Fade) or act.ms in _FADES_MS
 
 
 def _lasts(act: Act) -> bool:
