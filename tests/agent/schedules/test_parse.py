@@ -10,6 +10,7 @@ from zoneinfo import ZoneInfo
 import pytest
 from tests.agent.language.phrases import phrases
 
+from microclaw.agent.language.times import When
 from microclaw.agent.schedules.due import to_ms
 from microclaw.agent.schedules.parse import parse_when
 from microclaw.clock import machine_zone
@@ -96,3 +97,11 @@ def test_the_machines_zone_is_what_it_names(tmp_path: Path) -> None:
     assert machine_zone({}, localtime=link, timezone=written) == "Europe/Vienna"
     assert machine_zone({"TZ": "nowhere"}, localtime=nothing, timezone=written) == "Asia/Tokyo"
     assert machine_zone({}, localtime=nothing, timezone=nothing) == "UTC"
+
+
+def test_a_time_after_another_one_is_never_before_it() -> None:
+    noon = to_ms(datetime(2026, 11, 20, 12, 0, tzinfo=BERLIN))
+    off_at_noon = parse_when(When(clock="12:00"), NOW)
+    assert off_at_noon == Once(noon)
+    # It is 11:13, so 9:00 comes tomorrow, and the noon after that as well.
+    assert parse_when(When(clock="12:00", after="09:00"), NOW) == Once(noon + 86_400_000)

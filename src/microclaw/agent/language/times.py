@@ -20,7 +20,7 @@ _PARTS = "morning|afternoon|evening|night"
 _MONTH = "|".join((*MONTHS, *(month[:3] for month in MONTHS), "sept"))
 _REPEATS = dict.fromkeys(("day", *_PARTS.split("|")), "daily") | {"weekday": "weekdays", "weekend": "weekends"}
 _REPEAT_WORDS = {"daily": "every day", "weekdays": "every weekday", "weekends": "on weekends"}
-_CLOCK = re.compile(r"(?<![\w-])(?:at |by |around )?(clock \d{4}|sunrise|sunset|dawn|dusk)(?![\w-])")
+_CLOCK = re.compile(r"(?<![\w-])(?:at |by |around |after )?(clock \d{4}|sunrise|sunset|dawn|dusk)(?![\w-])")
 # "half past 6": the rest of the sentence is parsed, and the user is asked for the time.
 _SPOKEN_HOUR = re.compile(
     r"\b(?:(?:at|by) )?(?:half past|(?:a )?quarter (?:past|to)|\d+(?: ms| milli)? past) "
@@ -30,7 +30,7 @@ _BARE_HOUR = re.compile(r"\bat (\d{1,2})(?:000 milli)?\b(?![/:]| ?/|\.\d| (?:ms|
 _REPEAT = re.compile(
     rf"\b(?:every|each) (?:single )?(day|{_PARTS}|weekday|weekend|week|month|year"
     rf"|(?:{_DAYS})(?:(?: and|,) (?:{_DAYS}))*)\b"
-    rf"|\b(daily|weekly|monthly)\b|\bon (weekdays|weekends|(?:{_DAYS})s(?:(?: and|,) (?:{_DAYS})s)*)\b"
+    rf"|\b(daily|weekly|monthly)\b|\b(?:on|at) (?:the )?(weekdays|weekends|(?:{_DAYS})s(?:(?: and|,) (?:{_DAYS})s)*)\b"
 )
 _DATE = re.compile(
     rf"\b(tomorrow|tonight)(?: (?:{_PARTS}))?\b|\b(?:on |this |on the )?(next (?:{_DAYS}))\b(?: (?:{_PARTS})\b)?"
@@ -53,7 +53,7 @@ class When(Struct, frozen=True):
     """The times in a sentence, each None if the sentence does not name it.
 
     `clock` is "23:30" or "sunset", `repeat` "daily", `date` "tomorrow" or "2026-12-03". `hour` is an hour from 1 to 12,
-    as in "at 7", which may be in the morning or in the evening.
+    as in "at 7", which may be in the morning or in the evening. `after`: it is the first such time after that one.
     """
 
     clock: str | None = None
@@ -61,6 +61,7 @@ class When(Struct, frozen=True):
     date: str | None = None
     delay_ms: int | None = None
     hour: int | None = None
+    after: str | None = None
 
 
 def split_when(said: str, *, bare_hour: bool = False) -> tuple[str, When] | None:

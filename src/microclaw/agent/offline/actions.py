@@ -353,20 +353,24 @@ def _list_or_cancel_schedules(context: Context) -> Decision:
     if context.parse.kind == "list_schedules":
         return _list_schedules(schedules)
     number = context.parse.number("number")
+    numbers = (context.parse.word("numbers") or "").split()
     matches = [row for row in schedules if number in (None, row["schedule"])]
+    if numbers:
+        matches = [row for row in schedules if str(row["schedule"]) in numbers]
+    is_settled = context.parse.confirmed or bool(numbers)
     removed = [result.fields.get("removed") for result in context.results if result.tool == "schedule-remove"]
-    has_more = context.parse.confirmed and len(removed) < len(matches)
+    has_more = is_settled and len(removed) < len(matches)
     if removed and not has_more:
         return _answer_cancelled(context, [row for row in matches if row["schedule"] in removed])
     if not matches:
         return _nothing_to_cancel(schedules)
     lines = "; ".join(map(_schedule_line, matches))
-    is_unclear = number is None or context.parse.when is not None
+    is_unclear = (number is None and not numbers) or context.parse.when is not None
     if is_unclear and not context.parse.values.get("all"):
         return Say(
             f"Which one should be cancelled now: {lines}?", "ambiguous", f"cancel schedule {matches[0]['schedule']}"
         )
-    if number is None and not context.parse.confirmed:
+    if number is None and not is_settled:
         numbers = ", ".join(str(row["schedule"]) for row in matches)
         return Say(f"That cancels now {lines}. Say yes to do it.", "confirm", f"yes, cancel {numbers}", "confirmed")
     number = matches[len(removed)]["schedule"]

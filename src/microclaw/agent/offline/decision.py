@@ -30,7 +30,8 @@ class Parse(Struct, frozen=True):
     """The kind of a sentence, its `values` (whole numbers and words), and `when`, the time of a schedule.
 
     `confirmed`: the user said yes to it. `undoes` are changes to revert first; `replaces` is the program whose name
-    this one takes, and `removes` the one that is stopped to make room.
+    this one takes, and `removes` the one that is stopped to make room. `parts` are the schedules of a sentence with two
+    times.
     """
 
     kind: str
@@ -40,6 +41,7 @@ class Parse(Struct, frozen=True):
     undoes: tuple[int, ...] = ()
     replaces: str | None = None
     removes: str | None = None
+    parts: tuple[Parse, ...] = ()
 
     @property
     def pins(self) -> tuple[int, ...]:

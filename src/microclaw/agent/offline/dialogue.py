@@ -49,6 +49,7 @@ from microclaw.agent.offline.ready_programs import with_next_pin
 from microclaw.agent.offline.recorded_parts import with_recorded_pins
 from microclaw.agent.offline.rules.deciding import decide_rules
 from microclaw.agent.offline.sentences import MAX_SENTENCE_CHARS, REMINDER, english
+from microclaw.agent.offline.timed_sentences import hour_question
 from microclaw.agent.offline.unknown_sentences import ADD_A_MODEL, NOT_UNDERSTOOD
 from microclaw.errors import UndoElsewhere
 
@@ -268,7 +269,7 @@ def _decide(context: Context) -> Decision:
     A failed tool ends the turn with its own message. The answer to a correction begins with what was reverted.
     """
     failure = describe_restored(context) or _failure(context)
-    if failure is not None:
+    if failure is not None and context.parse.kind != "schedules":
         return failure
     question = context.parse.word("asks")
     if question is not None and not context.parse.confirmed:
@@ -362,6 +363,40 @@ def _schedule(context: Context) -> Decision:
     return _add_schedule(context, when, task)
 
 
+def _two_schedules(context: Context) -> Decision:
+    """Add the schedules of a sentence one after the other, if each can be done. If one fails, none stays."""
+    question = hour_question(context.parse)
+    if question is not None:
+        return question
+    acts = list[Act]()
+    for part in context.parse.parts:
+        decision = _schedule(replace(context, parse=part, results=()))
+        if isinstance(decision, Say):
+            return decision
+        acts.append(decision)
+    added = [result for result in context.results if result.tool == "schedule-add" and result.ok]
+    failed = [result for result in context.results if not result.ok]
+    if failed:
+        return _take_back(context, added, failed[0])
+    if len(added) < len(acts):
+        # The user has approved the words of the first call, which stand for both.
+        words = "" if added else " and ".join(act.words for act in acts)
+        return replace(acts[len(added)], words=words)
+    return Say(" ".join(_answer_schedule(result.fields).text for result in added))
+
+
+def _take_back(context: Context, added: list[ToolFields], failed: ToolFields) -> Decision:
+    """Remove the schedules of the sentence again, then tell why the other one could not be added."""
+    removed = [result for result in context.results if result.tool == "schedule-remove"]
+    if len(removed) < len(added) and failed.tool == "schedule-add":
+        number = added[len(removed)].fields["schedule"]
+        return Act("schedule-remove", {"schedule": number}, f"cancel schedule {number}")
+    text = f"{capitalize(str(failed.fields.get('message', 'it failed')))}, so nothing was scheduled."
+    if failed.tool != "schedule-add":
+        text = f"{capitalize(str(failed.fields.get('message', 'it failed')))}. One of two schedules was made."
+    return Say(text, str(failed.fields.get("error", "tool_failed")), failed.fields.get("next"))
+
+
 def _with_capitals(what: str, sentence: str) -> str:
     """Return the task as the user typed its words: a reminder's names keep their capitals."""
     typed = {word.lower(): word for word in sentence.split()}
@@ -429,4 +464,5 @@ _DECIDERS: Final[Mapping[str, Decider]] = {
     "schedule": _schedule,
     USE: choose,
     "help": _help,
+    "schedules": _two_schedules,
 }

@@ -211,9 +211,11 @@ def undoable_after(context: Context | None, results: Sequence[ToolFields], befor
     if changed_tools:
         return _append(before, None)
     fields_by_tool = _successful(results)
-    if "schedule-add" in fields_by_tool:
-        number = fields_by_tool["schedule-add"]["schedule"]
-        return _append(before, Parse("cancel_schedule", {"number": number}))
+    numbers = _added_schedules(results)
+    if len(numbers) == 1:
+        return _append(before, Parse("cancel_schedule", {"number": numbers[0]}))
+    if numbers:
+        return _append(before, Parse("cancel_schedule", {"numbers": " ".join(map(str, numbers))}))
     remembered = fields_by_tool.get("remember", {})
     if remembered.get("new"):
         return _append(before, Parse("forget", {"text": plain_line(remembered.get("line"))}))
@@ -222,6 +224,16 @@ def undoable_after(context: Context | None, results: Sequence[ToolFields], befor
         question = "Undo does not take that back. Undo the last change of a board instead?"
         return _append(before, Parse("undo", {"asks": question}))
     return before
+
+
+def _added_schedules(results: Sequence[ToolFields]) -> list[int]:
+    """Return the numbers of the schedules that these results added and left."""
+    numbers = list[int]()
+    for result in results:
+        if result.ok and result.tool == "schedule-add":
+            numbers.append(result.fields["schedule"])
+    removed = [result.fields.get("removed") for result in results if result.tool == "schedule-remove"]
+    return [number for number in numbers if number not in removed]
 
 
 def _append(undoable: Undoable, reverting: Parse | None) -> Undoable:

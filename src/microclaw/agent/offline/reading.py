@@ -20,6 +20,7 @@ from microclaw.agent.offline.hand_sentences import parse_hand_sentence
 from microclaw.agent.offline.memory import names_to_pins, parse_memory
 from microclaw.agent.offline.ready_programs import parse_installation
 from microclaw.agent.offline.sentences import MAX_SENTENCE_CHARS, english
+from microclaw.agent.offline.timed_sentences import parse_two_times
 from microclaw.agent.offline.unknown_sentences import answer_unknown
 from microclaw.events import NOTHING_WAITS
 
@@ -159,6 +160,11 @@ def _read_template(
     `named_text` still has the names of parts.
     """
     parse = english().parse(text)
+    if parse is None:
+        composition = parse_two_times(text)
+        if isinstance(composition, Say):
+            return composition
+        parse = composition
     if parse is None:
         is_follow_up = (
             state.act is None and state.tried is None and english().reference(without_commas(text)) is not None

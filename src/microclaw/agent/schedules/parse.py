@@ -113,6 +113,9 @@ def _timing(when: When, now: datetime, text: str) -> Timing:
     if when.repeat is not None:
         expression = f"{clock.minute} {clock.hour} * * {_cron_weekdays(when.repeat)}"
         return check_cron(expression, _zone(now).key)
+    if when.after is not None:
+        start = _next_moment(when, time.fromisoformat(when.after), now)
+        return _once(to_ms(_next_moment(When(), clock, start)), now, text)
     return _once(to_ms(_next_moment(when, clock, now)), now, text)
 
 
