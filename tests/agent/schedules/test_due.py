@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from functools import partial
 from pathlib import Path
 from zoneinfo import ZoneInfo
@@ -17,11 +17,13 @@ from tests.conftest import OpenStore
 
 from microclaw.agent.schedules.due import next_due, to_ms
 from microclaw.agent.schedules.runner import run_at
+from microclaw.agent.schedules.sun import sun_time
 from microclaw.errors import StoreError
 from microclaw.host.operations.operation import Permission
 from microclaw.host.store.database import Database
 from microclaw.host.store.schedules import (
     Cron,
+    Days,
     Every,
     Once,
     Schedule,
@@ -162,3 +164,43 @@ async def test_the_hosts_own_work_runs_at_the_start_and_at_its_times_whatever_th
     clock.move(datetime(2026, 11, 22, 4, tzinfo=ZONE))
     with pytest.raises(StoreError):  # for the supervisor, which begins it again
         await running
+
+
+def test_each_second_day_is_counted_from_its_first_and_a_summer_time_moves_no_clock() -> None:
+    days = Days("06:00", "Europe/Berlin", "2026-10-24", every=2)
+    due_ms = to_ms(datetime(2026, 10, 23, 12, tzinfo=ZoneInfo("Europe/Berlin")))
+    times = []
+    for _ in range(3):
+        due_ms = next_due(days, due_ms) or 0
+        times.append(f"{datetime.fromtimestamp(due_ms / 1000, ZoneInfo('Europe/Berlin')):%m-%d %H:%M %Z}")
+    # The 25th is the day on which summer time ends.
+    assert times == ["10-24 06:00 CEST", "10-26 06:00 CET", "10-28 06:00 CET"]
+
+
+@pytest.mark.parametrize(
+    ("event", "day", "place", "utc"),
+    [
+        # Times of published tables, to the minute.
+        ("sunrise", date(2026, 6, 21), (52.52, 13.41), "02:43"),
+        ("sunset", date(2026, 6, 21), (52.52, 13.41), "19:33"),
+        ("sunset", date(2026, 12, 21), (52.52, 13.41), "14:54"),
+        ("sunset", date(2026, 3, 20), (-33.87, 151.21), "08:08"),
+        ("sunset", date(2026, 6, 21), (69.65, 18.96), None),
+    ],
+)
+def test_the_sun_sets_when_tables_say_so(event: str, day: date, place: tuple[float, float], utc: str | None) -> None:
+    moment = sun_time(event, day, *place)
+    if utc is None:
+        assert moment is None
+    else:
+        assert moment is not None
+        hour, minute = map(int, utc.split(":"))
+        expected = datetime(day.year, day.month, day.day, hour, minute, tzinfo=UTC)
+        assert abs((moment - expected).total_seconds()) <= 120
+
+
+def test_where_the_sun_does_not_set_for_weeks_it_is_due_when_it_sets_again() -> None:
+    midsummer = to_ms(datetime(2026, 6, 21, tzinfo=UTC))
+    due_ms = next_due(Days("sunset", "Europe/Oslo", "2026-06-21", place=(69.65, 18.96)), midsummer)
+    assert due_ms is not None
+    assert datetime.fromtimestamp(due_ms / 1000, UTC).month == 7

@@ -15,7 +15,7 @@ from microclaw.agent.schedules.due import to_ms
 from microclaw.agent.schedules.parse import parse_when
 from microclaw.clock import machine_zone
 from microclaw.errors import ScheduleRefused
-from microclaw.host.store.schedules import Cron, Every, Once
+from microclaw.host.store.schedules import Cron, Days, Every, Once
 
 BERLIN = ZoneInfo("Europe/Berlin")
 NOW = datetime(2026, 11, 20, 11, 13, tzinfo=BERLIN)  # a Friday
@@ -103,5 +103,43 @@ def test_a_time_after_another_one_is_never_before_it() -> None:
     noon = to_ms(datetime(2026, 11, 20, 12, 0, tzinfo=BERLIN))
     off_at_noon = parse_when(When(clock="12:00"), NOW)
     assert off_at_noon == Once(noon)
+    # The end of each second day is of the same days as its start.
+    assert parse_when(When(clock="18:00", repeat="2 days", after="08:00"), NOW) == Days(
+        "18:00", "Europe/Berlin", "2026-11-21", every=2
+    )
     # It is 11:13, so 9:00 comes tomorrow, and the noon after that as well.
     assert parse_when(When(clock="12:00", after="09:00"), NOW) == Once(noon + 86_400_000)
+
+
+BERLIN_MITTE = (52.52, 13.41)
+
+
+@pytest.mark.parametrize(
+    ("said", "timing"),
+    [
+        # It is 11:13, so 6:00 comes tomorrow.
+        ("every second day at 6:00", Days("06:00", "Europe/Berlin", "2026-11-21", every=2)),
+        ("every other day at 18:00", Days("18:00", "Europe/Berlin", "2026-11-20", every=2)),
+        ("every 3 days at 6:00", Days("06:00", "Europe/Berlin", "2026-11-21", every=3)),
+        ("every day at sunset", Days("sunset", "Europe/Berlin", "2026-11-20", place=BERLIN_MITTE)),
+        (
+            "every weekday at sunrise",
+            Days("sunrise", "Europe/Berlin", "2026-11-20", weekdays=(0, 1, 2, 3, 4), place=BERLIN_MITTE),
+        ),
+    ],
+)
+def test_days_that_cron_cannot_count(said: str, timing: Days) -> None:
+    assert parse_when(said, NOW, BERLIN_MITTE) == timing
+
+
+@pytest.mark.parametrize(("said", "due"), [("at sunset", "2026-11-20T16:0"), ("at sunrise", "2026-11-21T07:3")])
+def test_the_next_sunset_is_computed_for_the_place(said: str, due: str) -> None:
+    timing = parse_when(said, NOW, BERLIN_MITTE)
+    assert isinstance(timing, Once)
+    assert datetime.fromtimestamp(timing.at_ms / 1000, BERLIN).isoformat().startswith(due)
+
+
+def test_without_a_place_sunset_is_refused_with_the_command_that_sets_it() -> None:
+    with pytest.raises(ScheduleRefused, match="where you are") as refused:
+        parse_when("every day at sunset", NOW)
+    assert "microclaw config set agent.place LATITUDE,LONGITUDE" in (refused.value.next_step or "")

@@ -20,6 +20,10 @@ _PARTS = "morning|afternoon|evening|night"
 _MONTH = "|".join((*MONTHS, *(month[:3] for month in MONTHS), "sept"))
 _REPEATS = dict.fromkeys(("day", *_PARTS.split("|")), "daily") | {"weekday": "weekdays", "weekend": "weekends"}
 _REPEAT_WORDS = {"daily": "every day", "weekdays": "every weekday", "weekends": "on weekends"}
+# "Every second day" has become "every 1000 ms day" by then.
+_ORDINALS = {"other": "2", "1000 ms": "2", "2nd": "2", "third": "3", "3rd": "3", "fourth": "4", "4th": "4"}
+_SOME_DAYS = rf"(?:{'|'.join(_ORDINALS)}|[1-9]\d?)"
+_DAY_COUNT = re.compile(rf"({_SOME_DAYS}) days?")
 _CLOCK = re.compile(r"(?<![\w-])(?:at |by |around |after )?(clock \d{4}|sunrise|sunset|dawn|dusk)(?![\w-])")
 # "half past 6": the rest of the sentence is parsed, and the user is asked for the time.
 _SPOKEN_HOUR = re.compile(
@@ -28,7 +32,7 @@ _SPOKEN_HOUR = re.compile(
 )
 _BARE_HOUR = re.compile(r"\bat (\d{1,2})(?:000 milli)?\b(?![/:]| ?/|\.\d| (?:ms|milli|percent|over|divided)\b)")
 _REPEAT = re.compile(
-    rf"\b(?:every|each) (?:single )?(day|{_PARTS}|weekday|weekend|week|month|year"
+    rf"\b(?:every|each) (?:single )?({_SOME_DAYS} days?|day|{_PARTS}|weekday|weekend|week|month|year"
     rf"|(?:{_DAYS})(?:(?: and|,) (?:{_DAYS}))*)\b"
     rf"|\b(daily|weekly|monthly)\b|\b(?:on|at) (?:the )?(weekdays|weekends|(?:{_DAYS})s(?:(?: and|,) (?:{_DAYS})s)*)\b"
 )
@@ -134,6 +138,10 @@ def _name_days(repeat: str | None) -> str | None:
     """Return "daily", "weekdays", "weekends" or the days ("monday and friday"); other words as they are."""
     if repeat is None:
         return None
+    counted = _DAY_COUNT.fullmatch(repeat)
+    if counted is not None:
+        count = int(_ORDINALS.get(counted[1], counted[1]))
+        return "daily" if count == 1 else f"{count} days"
     return _REPEATS.get(repeat) or " and ".join(re.findall(_DAYS, repeat)) or repeat
 
 
@@ -151,8 +159,6 @@ def _name_date(word: str | None) -> str | None:
 
 def open_question(when: When) -> tuple[str, str] | None:
     """Return the question about an incomplete time and an example of an answer, or None for a complete time."""
-    if when.clock in SUN:
-        return f"I do not know when {when.clock} is where you are: at what time?", "at 20:00"
     if when.hour is not None:
         early = f"{when.hour % 24:02d}:00"
         late = f"{(when.hour + 12) % 24:02d}:00"

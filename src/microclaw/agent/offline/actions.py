@@ -371,8 +371,9 @@ def _list_or_cancel_schedules(context: Context) -> Decision:
             f"Which one should be cancelled now: {lines}?", "ambiguous", f"cancel schedule {matches[0]['schedule']}"
         )
     if number is None and not is_settled:
-        numbers = ", ".join(str(row["schedule"]) for row in matches)
-        return Say(f"That cancels now {lines}. Say yes to do it.", "confirm", f"yes, cancel {numbers}", "confirmed")
+        all_numbers = ", ".join(str(row["schedule"]) for row in matches)
+        step = f"yes, cancel {all_numbers}"
+        return Say(f"That cancels now {lines}. Say yes to do it.", "confirm", step, "confirmed")
     number = matches[len(removed)]["schedule"]
     return Act("schedule-remove", {"schedule": number}, f"cancel schedule {number}")
 

@@ -13,7 +13,7 @@ from msgspec import Struct, field
 from msgspec.structs import asdict, replace
 
 from microclaw.agent.language.quantities import is_no, is_yes, normalize_quantities, without_commas
-from microclaw.agent.language.times import SUN, When, format_when, open_question, spoken_duration
+from microclaw.agent.language.times import When, format_when, open_question, spoken_duration
 from microclaw.agent.models.protocol import DeviceContext, ModelRequest, UserText
 from microclaw.agent.offline import boards
 from microclaw.agent.offline.actions import ACTIONS
@@ -353,8 +353,7 @@ def _schedule(context: Context) -> Decision:
     task = _with_capitals(what, context.sentence)
     question = open_question(when)
     if question is not None:
-        code = "not_possible" if when.clock in SUN else "ambiguous"
-        return Say(question[0], code, f"{task} {question[1]}")
+        return Say(question[0], "ambiguous", f"{task} {question[1]}")
     reminder = REMINDER.match(what)
     if reminder is None:
         return _schedule_act(context, when, what, task)

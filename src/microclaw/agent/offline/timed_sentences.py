@@ -232,7 +232,9 @@ def _in_order(first: Parse, second: Parse) -> Parse | None:
     is_span = _has_same_target(first, second) and first.values != second.values
     if not is_span or start.clock is None or end.clock is None:
         return Parse("schedules", parts=parts)
-    if start.repeat is None and end.repeat is None and start.date == end.date:
+    is_counted = start.repeat == end.repeat and re.fullmatch(r"\d+ days", start.repeat or "") is not None
+    is_once = start.repeat is None and end.repeat is None and start.date == end.date
+    if is_counted or is_once:
         return Parse("schedules", parts=(first, replace(second, when=replace(end, after=start.clock))))
     crosses_midnight = start.clock in SUN or end.clock in SUN or end.clock < start.clock
     is_same_days = start.repeat == end.repeat and start.repeat != "daily"

@@ -12,7 +12,7 @@ from msgspec.structs import replace
 from microclaw.agent.language.times import When
 from microclaw.agent.schedules.devices import with_current_names, with_device_ids
 from microclaw.agent.schedules.due import get_zone, next_due
-from microclaw.agent.schedules.parse import parse_when
+from microclaw.agent.schedules.parse import Coordinates, parse_when
 from microclaw.clock import machine_zone
 from microclaw.devices.registry.registry import Registry
 from microclaw.errors import Overloaded, PermissionRefused, ScheduleRefused, UnknownName
@@ -30,8 +30,8 @@ MAX_OVER: Final = 20  # schedules that are over stay listed, up to this number, 
 class ScheduleBook:
     """The schedules of a host. They are stored with the ids of their devices and returned with their current names.
 
-    `now_ms` returns Unix time. `zone` is an IANA name, or "" for the machine's zone. `changed` is called after each
-    change.
+    `now_ms` returns Unix time. `zone` is an IANA name, or "" for the machine's zone. `place` is where the sun
+    rises and sets. `changed` is called after each change.
     """
 
     table: ScheduleTable
@@ -39,6 +39,7 @@ class ScheduleBook:
     now_ms: Callable[[], int]
     devices: Registry
     zone: str = ""
+    place: Coordinates | None = None
     changed: Callable[[], None] = lambda: None
 
     def __post_init__(self) -> None:
@@ -46,7 +47,7 @@ class ScheduleBook:
 
     def timing(self, when: str | When, zone: str | None = None) -> Timing:
         """Parse a time in words, relative to the current time. Raises ScheduleRefused."""
-        return parse_when(when, self.moment(self.now_ms(), zone))
+        return parse_when(when, self.moment(self.now_ms(), zone), self.place)
 
     def moment(self, at_ms: int, zone: str | None = None) -> datetime:
         """Convert Unix time in ms to a local time, in the host's zone by default."""

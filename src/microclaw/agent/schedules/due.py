@@ -6,18 +6,20 @@ twice because summer time ends is due the first time.
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta, tzinfo
+from datetime import UTC, date, datetime, time, timedelta, tzinfo
 from itertools import islice
 from typing import Final, assert_never
 from zoneinfo import ZoneInfo
 
+from microclaw.agent.schedules.sun import sun_time
 from microclaw.clock import find_zone
 from microclaw.errors import ScheduleRefused
-from microclaw.host.store.schedules import Cron, Every, Once, Timing
+from microclaw.host.store.schedules import Cron, Days, Every, Once, Timing
 
 MIN_EVERY_MS: Final = 60_000
 HOUR_MS: Final = 3_600_000
 _MAX_EQUAL_CRON_TIMES: Final = 400  # times of an expression that the start of summer time moves to the same moment
+_MAX_DAYS_AHEAD: Final = 800
 _CRON_EXAMPLE: Final = 'five fields, as in "30 7 * * 1-5"'
 
 
@@ -31,6 +33,8 @@ def next_due(timing: Timing, after_ms: int) -> int | None:
             return from_ms + (intervals + 1) * every_ms
         case Cron():
             return _next_cron(timing, after_ms)
+        case Days():
+            return _next_of_days(timing, after_ms)
     assert_never(timing)
 
 
@@ -98,3 +102,28 @@ def _next_cron(cron: Cron, after_ms: int) -> int | None:
         text = f"{cron.expression!r} is not a time of cron: {reason}"
         raise ScheduleRefused(text, next_step=_CRON_EXAMPLE) from exc
     return None
+
+
+def _next_of_days(days: Days, after_ms: int) -> int | None:
+    """Return the first due time after `after_ms`, or None if the sun does not rise or set there for two years."""
+    zone = get_zone(days.zone)
+    first = date.fromisoformat(days.first)
+    yesterday = datetime.fromtimestamp(after_ms / 1000, zone).date() - timedelta(days=1)
+    for offset in range(_MAX_DAYS_AHEAD):
+        day = max(first, yesterday) + timedelta(days=offset)
+        is_weekday = not days.weekdays or day.weekday() in days.weekdays
+        if not is_weekday or (day - first).days % days.every:
+            continue
+        moment = moment_on(day, days.clock, zone, days.place)
+        if moment is not None and to_ms(moment) > after_ms:
+            return to_ms(moment)
+    return None
+
+
+def moment_on(day: date, clock: str, zone: tzinfo, place: tuple[float, float] | None) -> datetime | None:
+    """Return the moment of a time of day, or of "sunset" at the place; None if the sun does not set there that day."""
+    if ":" in clock:
+        return at_wall_clock(datetime.combine(day, time.fromisoformat(clock)), zone)
+    if place is None:
+        return None
+    return sun_time(clock, day, *place)

@@ -9,15 +9,18 @@ from __future__ import annotations
 import re
 from calendar import monthrange
 from datetime import date, datetime, time, timedelta
-from typing import Final
+from typing import Final, TypeAlias
 from zoneinfo import ZoneInfo
 
 from microclaw.agent.language.quantities import normalize_quantities
-from microclaw.agent.language.times import DAYS, MONTHS, When, format_when, open_question, split_when
-from microclaw.agent.schedules.due import MIN_EVERY_MS, at_wall_clock, check_cron, to_ms
+from microclaw.agent.language.times import DAYS, MONTHS, SUN, When, format_when, open_question, split_when
+from microclaw.agent.schedules.due import MIN_EVERY_MS, at_wall_clock, check_cron, moment_on, next_due, to_ms
 from microclaw.errors import ScheduleRefused
-from microclaw.host.store.schedules import Cron, Every, Once, Timing
+from microclaw.host.store.schedules import Cron, Days, Every, Once, Timing
 
+Coordinates: TypeAlias = tuple[float, float]
+"""Degrees north and east."""
+PLACE_SETTING: Final = "agent.place"
 MAX_CHARS: Final = 200
 FORMS: Final = (
     'say it as "in 20 minutes", "tomorrow at 8:00", "on 3 December at 14:00", "every weekday at 7:00", '
@@ -27,7 +30,8 @@ _MAX_AHEAD_MS: Final = 10 * 366 * 86_400_000
 _CRON: Final = re.compile(r"(?:cron:? )?((?:[\d*][\d*/,#L-]* ){3}[\dA-Z*][\dA-Z*/,#L-]* [\dA-Z*][\dA-Z*/,#L-]*)", re.I)
 _NICKNAMES: Final = {"@hourly": "0 * * * *", "@daily": "0 0 * * *", "@weekly": "0 0 * * 0", "@monthly": "0 0 1 * *"}
 _EVERY: Final = re.compile(r"(?:every|each) (\d+) ms")
-_SOME_DAYS: Final = re.compile(r"(?:every|each) (?:\d+|other) (?:day|week)s?\b.*")
+_SOME_WEEKS: Final = re.compile(r"(?:every|each) (?:\d+|other) weeks?\b.*")
+_DAY_COUNT: Final = re.compile(r"(\d+) days")
 _CLOCK: Final = r"(\d{1,2}(?::\d\d)?)( ?[ap]\.?m\.?)?"
 _TWO_CLOCKS: Final = re.compile(rf"((?:(?!\bat\b).)+)at {_CLOCK} and (?:at )?{_CLOCK}", re.I)
 _IN_DAYS: Final = re.compile(r"\bin (?:(\d+)|an?) (day|week)s?\b(?: (?:from now|time))?")
@@ -35,24 +39,24 @@ _ON_DAYS: Final = re.compile(rf"(?=(?:weekdays|weekends|(?:{'|'.join(DAYS)})s)\b
 _WEEKDAYS: Final = {"daily": "*", "weekdays": "1-5", "weekends": "0,6"}
 
 
-def parse_when(when: str | When, now: datetime) -> Timing:
+def parse_when(when: str | When, now: datetime, place: Coordinates | None = None) -> Timing:
     """Parse a time in words, or convert the time that a sentence named. Raises ScheduleRefused.
 
-    `now` is the user's local time, with an IANA zone.
+    `now` is the user's local time, with an IANA zone. `place` is where the sun rises and sets, if that is known.
     """
     text = when if isinstance(when, str) else format_when(when)
     if len(text) > MAX_CHARS:
         raise ScheduleRefused(f"a time has at most {MAX_CHARS} characters, this has {len(text)}", next_step=FORMS)
     try:
         if isinstance(when, str):
-            return _parse_text(when, now)
-        return _timing(when, now, text)
+            return _parse_text(when, now, place)
+        return _timing(when, now, text, place)
     except (ValueError, OverflowError) as exc:
         # 25 o'clock, the 30th of February, a day beyond the calendar's end.
         raise ScheduleRefused(f"{text[:60]!r} is not in the calendar", next_step=FORMS) from exc
 
 
-def _parse_text(text: str, now: datetime) -> Timing:
+def _parse_text(text: str, now: datetime, place: Coordinates | None) -> Timing:
     one_line = " ".join(text.split())
     cron = _CRON.fullmatch(_NICKNAMES.get(one_line.lower(), one_line))
     if cron is not None:
@@ -67,15 +71,15 @@ def _parse_text(text: str, now: datetime) -> Timing:
     interval = _EVERY.fullmatch(normalized)
     if interval is not None:
         return _every(int(interval[1]), now)
-    if _SOME_DAYS.fullmatch(normalized):
-        text = f"{text!r}: days and weeks are counted by the calendar"
+    if _SOME_WEEKS.fullmatch(normalized):
+        text = f"{text!r}: weeks are counted by the calendar"
         raise ScheduleRefused(text, next_step='name the days: "every monday at 7:00"')
     if _ON_DAYS.match(normalized):
         normalized = f"on {normalized}"
     split = split_when(_replace_day_count(normalized, now), bare_hour=True)
     if split is None or split[0]:
         raise ScheduleRefused(f"{text[:60]!r} is not a time that I understand", next_step=FORMS)
-    return _timing(split[1], now, text)
+    return _timing(split[1], now, text, place)
 
 
 def _parse_two_clocks(match: re.Match[str], one_line: str, now: datetime) -> Cron:
@@ -85,8 +89,8 @@ def _parse_two_clocks(match: re.Match[str], one_line: str, now: datetime) -> Cro
         # "at 7 and 9 pm" may mean 7 in the morning.
         text = f"{one_line[:60]!r}: one of two clocks says am or pm"
         raise ScheduleRefused(text, next_step='say it of both: "every day at 7 am and 9 pm"')
-    first = _parse_text(f"{days}at {first_clock}{first_half}", now)
-    second = _parse_text(f"{days}at {second_clock}{second_half}", now)
+    first = _parse_text(f"{days}at {first_clock}{first_half}", now, None)
+    second = _parse_text(f"{days}at {second_clock}{second_half}", now, None)
     return _join(first, second)
 
 
@@ -101,7 +105,7 @@ def _join(first: Timing, second: Timing) -> Cron:
     raise ScheduleRefused("these are two times", next_step="make a schedule for each")
 
 
-def _timing(when: When, now: datetime, text: str) -> Timing:
+def _timing(when: When, now: datetime, text: str, place: Coordinates | None) -> Timing:
     question = open_question(when)
     if question is not None:
         words, example = question
@@ -109,6 +113,9 @@ def _timing(when: When, now: datetime, text: str) -> Timing:
         raise ScheduleRefused(f"{text!r}: {words}", next_step=f'say "{example}"')
     if when.delay_ms is not None:
         return _once(to_ms(now) + when.delay_ms, now, text)
+    has_sun = when.clock in SUN or when.after in SUN
+    if has_sun or (when.repeat is not None and _DAY_COUNT.fullmatch(when.repeat)):
+        return _days(when, now, text, place)
     clock = time.fromisoformat(when.clock or "")
     if when.repeat is not None:
         expression = f"{clock.minute} {clock.hour} * * {_cron_weekdays(when.repeat)}"
@@ -117,6 +124,42 @@ def _timing(when: When, now: datetime, text: str) -> Timing:
         start = _next_moment(when, time.fromisoformat(when.after), now)
         return _once(to_ms(_next_moment(When(), clock, start)), now, text)
     return _once(to_ms(_next_moment(when, clock, now)), now, text)
+
+
+def _days(when: When, now: datetime, text: str, place: Coordinates | None) -> Timing:
+    """Return the time of a sunset, or of each second day. Raises ScheduleRefused if the place is not known."""
+    if place is None and (when.clock in SUN or when.after in SUN):
+        step = f"microclaw config set {PLACE_SETTING} LATITUDE,LONGITUDE, as in 52.52,13.40; then start the host again"
+        raise ScheduleRefused("I do not know where you are, so I cannot compute the sun's times", next_step=step)
+    clock = when.clock or ""
+    zone = _zone(now).key
+    if when.date is not None:
+        day = _parse_day(when.date, now.date())
+        moment = moment_on(day, when.after or clock, _zone(now), place)
+        due_ms = to_ms(moment) if moment is not None else None
+    else:
+        due_ms = next_due(Days(when.after or clock, zone, now.date().isoformat(), place=place), to_ms(now))
+    if due_ms is not None and when.after is not None:
+        due_ms = next_due(Days(clock, zone, now.date().isoformat(), place=place), due_ms)
+    if due_ms is None:
+        raise ScheduleRefused(f"{text!r}: the sun has no {clock} there then", next_step='say a time, as in "at 20:00"')
+    if when.repeat is None:
+        return _once(due_ms, now, text)
+    first = datetime.fromtimestamp(due_ms / 1000, now.tzinfo).date().isoformat()
+    count = _DAY_COUNT.fullmatch(when.repeat)
+    sun_place = place if clock in SUN else None
+    if count is not None:
+        return Days(clock, zone, first, every=int(count[1]), place=sun_place)
+    return Days(clock, zone, now.date().isoformat(), weekdays=_weekdays(when.repeat), place=place)
+
+
+def _weekdays(repeat: str) -> tuple[int, ...]:
+    """Return the days of "weekdays" or "monday and friday" as numbers, 0 for Monday; none for every day."""
+    if repeat == "weekdays":
+        return (0, 1, 2, 3, 4)
+    if repeat == "weekends":
+        return (5, 6)
+    return tuple(DAYS.index(day) for day in repeat.split(" and ") if day in DAYS)
 
 
 def _cron_weekdays(repeat: str) -> str:

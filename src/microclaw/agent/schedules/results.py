@@ -22,7 +22,7 @@ class ScheduleFacts(Result, frozen=True, kw_only=True):
     schedule: int
     when: str
     what: str
-    kind: Literal["once", "every", "cron"]
+    kind: Literal["once", "every", "cron", "days"]
     asks_model: bool
     tool: str | None
     device: str | None

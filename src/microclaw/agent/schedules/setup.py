@@ -13,6 +13,7 @@ from microclaw.agent.schedules.scheduling import ScheduleTools, Scheduling
 from microclaw.devices.registry.registry import Registry
 from microclaw.host.builder.builder import HostBuilder
 from microclaw.host.builder.hooks import Row
+from microclaw.host.config.forms import coordinates
 from microclaw.host.store.schedules import Schedule, ScheduleTable
 from microclaw.supervision import SupervisedTasks
 from microclaw.text import moment_text
@@ -34,6 +35,7 @@ def setup(host: HostBuilder) -> None:
         clock.now_ms,
         devices=host.need(Registry),
         zone=settings.agent.timezone or "",
+        place=coordinates(settings.agent.place),
     )
     runner = Runner(
         book=book,

@@ -92,6 +92,14 @@ def _is_timezone(text: str) -> bool:
     return find_zone(text) is not None
 
 
+def coordinates(text: str | None) -> tuple[float, float] | None:
+    """Parse "52.52,13.40": degrees north and east. Return None for any other text."""
+    match = re.fullmatch(r"(-?\d{1,2}(?:\.\d{1,8})?), ?(-?\d{1,3}(?:\.\d{1,8})?)", text or "")
+    if match is None or abs(float(match[1])) > 90 or abs(float(match[2])) > 180:
+        return None
+    return float(match[1]), float(match[2])
+
+
 def _is_cron(text: str) -> bool:
     from datetime import UTC, datetime
 
@@ -149,6 +157,9 @@ WhisperModel: TypeAlias = Annotated[
     Form(f"one of {', '.join(WHISPER_MODELS)} or a folder's whole path", lambda t: t in WHISPER_MODELS or _is_path(t)),
 ]
 TimeZone: TypeAlias = Annotated[str, Form("a time zone of this machine, as in Europe/Berlin", _is_timezone)]
+MapPlace: TypeAlias = Annotated[
+    str, Form("LATITUDE,LONGITUDE in degrees north and east, as in 52.52,13.40", lambda t: coordinates(t) is not None)
+]
 Cron: TypeAlias = Annotated[str, Form("a cron expression of five fields, as in 0 4 * * *", _is_cron)]
 Chat: TypeAlias = Annotated[str, Form("CHANNEL:CHAT, as in tg:12345", re.compile(r"[^:]+:.+").fullmatch)]
 Duration: TypeAlias = Annotated[

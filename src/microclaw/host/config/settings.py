@@ -81,6 +81,7 @@ class AgentSettings:
     approval_s: float = setting(300.0, "an approval's time-out", 1, DAY_S)
     subagents: int = setting(4, "subagents at the same time; 0: no subagents", 0, 64)
     timezone: forms.TimeZone | None = setting(None, "an IANA name; the machine's when left out")
+    place: forms.MapPlace | None = setting(None, "LATITUDE,LONGITUDE in degrees, for schedules at sunrise and sunset")
 
 
 @dataclass(frozen=True, slots=True)

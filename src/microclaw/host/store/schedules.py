@@ -52,7 +52,22 @@ class Cron(_Tagged, frozen=True, tag="cron"):
     zone: str
 
 
-Timing: TypeAlias = Once | Every | Cron
+class Days(_Tagged, frozen=True, tag="days"):
+    """On days that cron cannot count, or at a time that differs by day, in the local time of an IANA zone.
+
+    `clock` is "06:00", or "sunset" at the place. It is each `every`-th day, counted from `first` (an ISO date), and of
+    these the `weekdays` (0 is Monday); all if there are none.
+    """
+
+    clock: str
+    zone: str
+    first: str
+    every: Annotated[int, Meta(ge=1)] = 1
+    weekdays: tuple[int, ...] = ()
+    place: tuple[float, float] | None = None
+
+
+Timing: TypeAlias = Once | Every | Cron | Days
 
 
 class AllowedAction(Struct, frozen=True):
@@ -122,7 +137,7 @@ class Schedule(Struct, frozen=True):
 
     @property
     def zone(self) -> str | None:
-        return self.timing.zone if isinstance(self.timing, Cron) else None
+        return self.timing.zone if isinstance(self.timing, Cron | Days) else None
 
 
 class RunRow(Struct, frozen=True):
