@@ -34,23 +34,34 @@ def kinds(answer: dict[str, Any]) -> list[str]:
 
 
 @pytest.mark.parametrize(
-    ("sentence", "tool", "kind"),
+    ("sentence", "tools", "kind"),
     [
         ("read pin 5", "gpio-get", "counted"),
         ("read adc 1", "adc-read", "reported"),
         ("what is the temperature", "i2c-read", "reported"),
         ("scan the i2c bus", "i2c-scan", "reported"),
         ("what is running", "query-wasm-apps", "reported"),
-        ("which pins are free", "query-wasm-apps", "reported"),
+        ("which pins are free", "query-wasm-apps list-changes schedule-list", "reported"),
         ("device info", "device-info", "reported"),
     ],
 )
-def test_a_question_reads_and_changes_nothing(host: Host, sentence: str, tool: str, kind: str) -> None:
+def test_a_question_reads_and_changes_nothing(host: Host, sentence: str, tools: str, kind: str) -> None:
     before = host.changes()
     answer = said(host, sentence)
-    assert [(action["tool"], action["effect"]) for action in answer["actions"]] == [(tool, "read")]
+    assert [(action["tool"], action["effect"]) for action in answer["actions"]] == [
+        (tool, "read") for tool in tools.split()
+    ]
     assert kinds(answer) == [kind]
     assert host.changes() == before
+
+
+def test_a_span_of_the_day_is_two_schedules_and_one_undo(host: Host) -> None:
+    answer = said(host, "turn pin 4 on at 7:00 and off at 21:00", "span")
+    assert [action["tool"] for action in answer["actions"]] == ["schedule-add", "schedule-add"]
+    assert "turn off pin 4" in said(host, "what is scheduled", "span")["answer"]
+    answer = said(host, "undo", "span")
+    assert "Cancelled" in answer["answer"]
+    assert "Nothing is scheduled" in said(host, "what is scheduled", "span")["answer"]
 
 
 def test_a_pin_is_set_read_back_and_undone(host: Host) -> None:
@@ -135,3 +146,12 @@ def test_what_is_remembered_is_in_a_file_found_and_forgotten(host: Host) -> None
     assert "memory/MEMORY.md" in [one["source"] for one in found]
     said(host, "forget the relay")
     assert "relay" not in (host.home / "memory" / "MEMORY.md").read_text()
+
+
+def test_who_set_a_pin_and_what_is_in_use_is_told_from_the_changes(host: Host) -> None:
+    said(host, "turn on pin 17")
+    assert "set pin 17" in said(host, "why is pin 17 on")["answer"]
+    assert "set pin 17" in said(host, "what did you do today")["answer"]
+    assert "Pin 17 is left on" in said(host, "which pins are free")["answer"]
+    said(host, "undo")
+    assert "Pin 17 is left on" not in said(host, "which pins are free")["answer"]

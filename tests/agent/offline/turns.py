@@ -434,6 +434,10 @@ class Chat:
                 fields["facts"] = {"firmware": "v1", "uptime_s": 5, "free_heap_kb": 200}
             case "time":
                 fields |= {"now": "2026-11-23T07:00:00+01:00", "weekday": "Monday", "zone": "Europe/Berlin"}
+            case "list-changes":
+                fields["changes"] = []
+            case "catalog":
+                fields["entries"] = [["watering", "water a plant when the soil is dry", ["c", "py"]]]
             case "list-devices":
                 fields["devices"] = []
             case "query-wasm-apps":

@@ -23,6 +23,7 @@ from microclaw.agent.offline.decision import (
     ask,
     capitalize,
 )
+from microclaw.agent.offline.questions import next_read, pin_uses
 from microclaw.errors import PinRefused
 from microclaw.hardware.boards.pins import check_pin
 from microclaw.hardware.boards.profile import BoardProfile
@@ -289,9 +290,10 @@ def _pin_facts(context: Context) -> Decision:
         profile = board.pins[pin_target(context).pin]
         if profile.reserved:
             return Say(f"Pin {pin} is reserved: it belongs to {profile.reserved}.")
-    if not context.results:
-        return Act("query-wasm-apps", context.on_device())
-    users = _pin_users(context)
+    call = next_read(context, "query-wasm-apps", "list-changes", "schedule-list")
+    if call is not None:
+        return call
+    users = pin_uses(context) | _pin_users(context)
     if profile is None:
         return _list_free_pins(board, users)
     wired = ""
@@ -319,7 +321,7 @@ def _list_free_pins(board: BoardProfile, users: Mapping[int, str]) -> Say:
 
 def _pin_users(context: Context) -> dict[int, str]:
     """Return what uses each pin: the parts that are wired there, this host's claims, other hosts' running programs."""
-    rows = {str(row.get("name")): row for row in context.results[-1].fields.get("apps", ())}
+    rows = {str(row.get("name")): row for row in context.results[0].fields.get("apps", ())}
     users = _wired_pins(context)
     for name, row in rows.items():
         if row.get("foreign") and row.get("state") == "running":

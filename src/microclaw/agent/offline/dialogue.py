@@ -44,6 +44,7 @@ from microclaw.agent.offline.full_board import after_failure, describe_restored,
 from microclaw.agent.offline.hand_sentences import HANDS
 from microclaw.agent.offline.memory import MEMORY
 from microclaw.agent.offline.programs import PROGRAMS, as_light
+from microclaw.agent.offline.questions import QUESTIONS
 from microclaw.agent.offline.reading import find_device, read
 from microclaw.agent.offline.ready_programs import with_next_pin
 from microclaw.agent.offline.recorded_parts import with_recorded_pins
@@ -460,6 +461,7 @@ _DECIDERS: Final[Mapping[str, Decider]] = {
     **MEMORY,
     **HANDS,
     "rule": decide_rules,
+    **QUESTIONS,
     "schedule": _schedule,
     USE: choose,
     "help": _help,

@@ -29,16 +29,18 @@ if TYPE_CHECKING:
 
 MAX_SENTENCE_CHARS = 300
 
-TEMPLATE_FILES = ("words", "programs", "lights", "parts", "now", "manage", "refused", "near", "unsafe")
+TEMPLATE_FILES = ("words", "programs", "lights", "parts", "now", "questions", "manage", "refused", "near", "unsafe")
 """Files of templates. Help lists the examples in this order, too."""
 _WITH_ANY_NAME = frozenset({"remove_app", "app_status", "switch_app"})
 """Kinds of sentences in which any words at all may be a program's name."""
 # Such words are more likely the rest of a sentence than a program's name.
 _NO_NAME = re.compile(r"\bpin \d|\b(?:and|but)\b|\bon \w|(?:\S+ ){3}")
-# Undo does not bring back all that these remove or add.
-_NEVER_SUGGESTED = frozenset({"schedule", "cancel_schedule", "remember", "recall", "forget"})
 # A time in these sentences does not say when to do them.
 _NEVER_LATER = frozenset({"clock", "list_schedules", "cancel_schedule"})
+# A question about what was done is not asked later.
+_NOW_ONLY = frozenset({"pin_reason", "acts_of", "next_run", "running_since", "past_reading", "programs_for", "ways_of"})
+# Undo does not bring back all that these remove or add; and who asks to act is not answered with a question.
+_NEVER_SUGGESTED = _NOW_ONLY | {"contact", "schedule", "cancel_schedule", "remember", "recall", "forget"}
 _POLITE = re.compile(r"^(?:(?:please|can you|could you|would you) )+")
 _TRIGGER = re.compile(r"(?:when|whenever|while|if|as soon as|every time|each time|once) ")
 REMINDER = re.compile(r"^remind (?:me|us)\b")
@@ -184,6 +186,8 @@ class Sentences:
             return schedule
         parse = self._recognize(what) or self.rule(what, may_begin_later=False)
         if parse is None or _may_be_of_a_part(parse, what, normal):
+            return None
+        if parse.kind in _NOW_ONLY:
             return None
         if parse.kind in _NEVER_LATER:
             if when.hour is not None:

@@ -1,0 +1,298 @@
+"""Questions about what was done, who did it and what comes next, answered from the host's records. None of them acts.
+
+The evidence are the changes, the schedules, the programs and a reading that the tools return. Where these have none,
+the answer says so: a program's own switching, for example, is not in the list of changes.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any, Final
+
+from msgspec.structs import replace
+
+from microclaw.agent.offline.boards import PinTarget, pin_target
+from microclaw.agent.offline.decision import Act, Context, Decider, Decision, Say, capitalize
+from microclaw.agent.offline.sentences import english
+
+_MAX_SHOWN: Final = 8
+_CHANGES: Final = 200
+_SETS_PIN: Final = ("gpio.set", "pwm.set")
+_OPEN_LEVELS: Final = ("closed", "open")
+# From when to when on the day.
+_PARTS: Final = {"this morning": (0, 12), "this afternoon": (12, 18), "this evening": (17, 24)}
+_NOT_RECORDED: Final = "What a program switches by itself is not recorded there"
+
+
+def next_read(context: Context, *tools: str) -> Act | None:
+    """Return the next tool to read, or None after the last one."""
+    if len(context.results) >= len(tools):
+        return None
+    tool = tools[len(context.results)]
+    arguments = {}
+    if tool == "list-changes":
+        arguments = {"limit": _CHANGES}
+    if tool in ("time", "schedule-list"):
+        return Act(tool, arguments)
+    return Act(tool, context.on_device(**arguments))
+
+
+def _fields(context: Context, tool: str) -> Mapping[str, Any]:
+    for result in context.results:
+        if result.tool == tool:
+            return result.fields
+    return {}
+
+
+def _now(context: Context) -> datetime:
+    return datetime.fromisoformat(str(_fields(context, "time").get("now")))
+
+
+def _done_changes(context: Context) -> list[Mapping[str, Any]]:
+    """Return the changes of the board that were done, newest first."""
+    device = None
+    if context.device is not None:
+        device = context.device.name
+    changes = list[Mapping[str, Any]]()
+    for change in _fields(context, "list-changes").get("changes", ()):
+        is_here = device in (None, change.get("device"))
+        if is_here and change.get("state") == "done":
+            changes.append(change)
+    return changes
+
+
+def _of_pin(changes: Sequence[Mapping[str, Any]], pin: int) -> list[Mapping[str, Any]]:
+    """Return the changes that set this pin."""
+    pattern = re.compile(rf"\bpin {pin}\b")
+    matches = list[Mapping[str, Any]]()
+    for change in changes:
+        if change.get("kind") in _SETS_PIN and pattern.search(str(change.get("summary"))):
+            matches.append(change)
+    return matches
+
+
+def _moment(context: Context, change: Mapping[str, Any]) -> datetime:
+    # The tool writes times in the zone of the machine.
+    return datetime.fromisoformat(str(change.get("at_ms"))).astimezone(_now(context).tzinfo)
+
+
+def _told(context: Context, change: Mapping[str, Any]) -> str:
+    """Return a change in words: what, when, who asked for it, and if it was undone."""
+    moment = _moment(context, change)
+    day = f"{moment:%H:%M}"
+    if moment.date() != _now(context).date():
+        day = f"{moment:%Y-%m-%d %H:%M}"
+    text = f"{day} {change.get('summary')} (change {change.get('change_id')}"
+    if change.get("person"):
+        text += f", asked by {change['person']}"
+    if change.get("undone_by"):
+        text += f", undone by {change['undone_by']}"
+    return f"{text})"
+
+
+def _pin_reason(context: Context) -> Decision:
+    """Tell which program drives a pin, and which change set it last."""
+    target = pin_target(context)
+    call = next_read(context, "query-wasm-apps", "list-changes", "time")
+    if call is not None:
+        return call
+    program = _program_on(context, target)
+    changes = _of_pin(_done_changes(context), target.pin)
+    if program is not None:
+        return Say(f"{capitalize(target.words)} is driven by {program}.")
+    if not changes:
+        text = (
+            f"I have no record that {target.words} was set: no program of this host drives it, and no change names it"
+        )
+        return Say(f"{text}. It may have been set elsewhere.", next_step=f"its level now: read pin {target.pin}")
+    return Say(f"The last change of {target.words}: {_told(context, changes[0])}.")
+
+
+def _program_on(context: Context, target: PinTarget) -> str | None:
+    """Return the program that runs on the pin, with when it was installed or started."""
+    for row in _fields(context, "query-wasm-apps").get("apps", ()):
+        if row.get("state") == "running" and target.pin in (row.get("pins") or ()):
+            name = str(row.get("name"))
+            change = _start_of(context, name)
+            if change is None:
+                return name
+            return f"{name}: {_told(context, change)}"
+    return None
+
+
+def _start_of(context: Context, program: str) -> Mapping[str, Any] | None:
+    """Return the newest change that installed or started the program."""
+    for change in _done_changes(context):
+        is_of_program = re.search(rf"(?<![\w-]){re.escape(program)}(?![\w-])", str(change.get("summary"))) is not None
+        if is_of_program and str(change.get("kind")) in ("app.deploy", "app.upgrade", "app.start", "app.restart"):
+            return change
+    return None
+
+
+def _acts_of(context: Context) -> Decision:
+    """List the changes of a day or a part of it, all or those of one pin."""
+    target = None
+    if context.parse.pins or context.parse.word("thing") is not None:
+        target = pin_target(context)
+    call = next_read(context, "time", "list-changes")
+    if call is not None:
+        return call
+    period = context.parse.word("period") or "today"
+    changes = [change for change in _done_changes(context) if _is_in(context, change, period)]
+    subject = "was changed"
+    if target is not None:
+        changes = _of_pin(changes, target.pin)
+        subject = f"set {target.words}"
+    if not changes:
+        text = f"No change of this host {subject} {period}. {_NOT_RECORDED}"
+        if target is None:
+            text = f"Nothing {subject} by this host {period}"
+        return Say(f"{text}.")
+    lines = [f"  {_told(context, change)}" for change in changes[:_MAX_SHOWN]]
+    more_count = len(changes) - len(lines)
+    if more_count:
+        lines.append(f"  and {more_count} more: microclaw app changes")
+    return Say("\n".join([f"{capitalize(period)}, newest first:", *lines]))
+
+
+def _is_in(context: Context, change: Mapping[str, Any], period: str) -> bool:
+    moment = _moment(context, change)
+    days_ago = (_now(context).date() - moment.date()).days
+    if period == "yesterday":
+        return days_ago == 1
+    first, last = _PARTS.get(period, (0, 24))
+    return days_ago == 0 and first <= moment.hour < last
+
+
+def _contact(context: Context) -> Decision:
+    """Read the pin of a door contact. What a level means is known only of a recorded one."""
+    target = pin_target(_with_contact(context))
+    if not context.results:
+        return Act("gpio-get", context.on_device(pin=target.pin))
+    level = int(context.results[-1].fields["level"])
+    device = context.results[-1].device
+    word = ("low", "high")[level]
+    parts = context.device.wiring.on_pin(target.pin) if context.device is not None else ()
+    for part in parts:
+        if part.part == "door_contact":
+            # A contact that is wired as usual connects the pin with ground while the door is shut.
+            is_open = level == part.active_level
+            name = part.label or part.id
+            return Say(f"{capitalize(name)} is {_OPEN_LEVELS[is_open]}: pin {target.pin} of {device} is {word}.")
+    text = (
+        f"Pin {target.pin} of {device} is {word}. No door contact is recorded there, so I do not know if that is open."
+    )
+    return Say(text, next_step=f"with a contact to ground high is open; record it: microclaw device wire {device}")
+
+
+def _with_contact(context: Context) -> Context:
+    """Return the sentence with the pin of the only recorded door contact, if it names none."""
+    if context.device is None or context.parse.pins:
+        return context
+    contacts = context.device.wiring.of_part("door_contact")
+    if len(contacts) != 1:
+        return context
+    pin = next(iter(contacts[0].pins.values()))
+    return replace(context, parse=context.parse.on_pins([pin]))
+
+
+def _next_run(context: Context) -> Decision:
+    """Tell when a schedule that names the pin or the thing is due."""
+    call = next_read(context, "schedule-list")
+    if call is not None:
+        return call
+    pins = context.parse.pins
+    words = [rf"\bpin {pin}\b" for pin in pins]
+    if not words and context.parse.word("thing") == "led":
+        words = [r"\bled\b"]
+    rows = []
+    for row in _fields(context, "schedule-list").get("schedules", ()):
+        is_due = row.get("state") != "over" and row.get("next")
+        if is_due and (not words or any(re.search(word, str(row.get("what")), re.I) for word in words)):
+            rows.append(f"{row['next']}: {row.get('what')} (schedule {row['schedule']})")
+    if not rows:
+        text = "No schedule of this host names it. A program on the board may run it at times of its own"
+        return Say(f"{text}.", next_step="what is scheduled")
+    if not words:
+        return Say(f"No schedule is found by that name. What is due: {'; '.join(rows[:_MAX_SHOWN])}.")
+    return Say(f"Next: {'; '.join(rows[:_MAX_SHOWN])}.")
+
+
+def _running_since(context: Context) -> Decision:
+    """Tell since when the program on a pin runs, from the change that installed or started it."""
+    target = pin_target(context)
+    call = next_read(context, "query-wasm-apps", "list-changes", "time")
+    if call is not None:
+        return call
+    program = _program_on(context, target)
+    if program is None:
+        return Say(f"No program of this host runs on {target.words} now.", next_step="what is running")
+    return Say(f"On {target.words} runs {program}.")
+
+
+def _programs_for(context: Context) -> Decision:
+    """List the ready programs whose words have the topic."""
+    topic = _topic_of(context)
+    if not context.results:
+        return Act("catalog", {"words": topic})
+    rows = context.results[-1].fields.get("entries", ())
+    if not rows:
+        return Say(f"No ready program has the word {topic!r}.", next_step="all: microclaw app search")
+    lines = [f"  {row[0]}: {row[1]}" for row in rows[:_MAX_SHOWN]]
+    return Say("\n".join([f"{len(rows)} ready:", *lines]), next_step="microclaw app install NAME")
+
+
+def _ways_of(context: Context) -> Decision:
+    """List the example sentences with the word of the topic."""
+    word = re.escape(_topic_of(context).split(" ")[-1])
+    examples = [*english().examples.values(), *english().display_examples, *english().recorded]
+    sentences = [re.sub(r"[{}]", "", sentence) for sentence in examples]
+    rows = [sentence for sentence in dict.fromkeys(sentences) if re.search(rf"\b{word}\b", sentence)]
+    if not rows:
+        return Say(f"I know no sentence with {_topic_of(context)!r}.", next_step="what can you do")
+    return Say("\n".join(["As in:", *(f"  {sentence}" for sentence in rows[:_MAX_SHOWN])]))
+
+
+def _topic_of(context: Context) -> str:
+    """Return the topic in the singular."""
+    topic = (context.parse.word("topic") or "").strip(" ?.!")
+    if topic.endswith("s") and len(topic) > 3:
+        return topic[:-1]
+    return topic
+
+
+def pin_uses(context: Context) -> dict[int, str]:
+    """Return what else uses each pin: a remembered name, a schedule, or an act that left it on."""
+    uses = dict[int, str]()
+    device = context.device.name if context.device is not None else None
+    for name in context.device_context.names:
+        if name.device is None or name.device == (device or "").lower():
+            uses[name.pin] = f"remembered as {name.name}"
+    for row in _fields(context, "schedule-list").get("schedules", ()):
+        is_here = row.get("state") != "over" and row.get("device") in (None, device)
+        if is_here:
+            for digits in re.findall(r"\bpin (\d+)\b", str(row.get("what"))):
+                uses[int(digits)] = f"named by schedule {row['schedule']}"
+    settled = set[str]()
+    for change in _done_changes(context):
+        match = re.search(r"\bpin (\d+)\b", str(change.get("summary")))
+        is_set = change.get("kind") in _SETS_PIN and not change.get("undone_by") and not change.get("undoes")
+        if match is None or not is_set or match[1] in settled:
+            continue
+        settled.add(match[1])
+        if not re.search(r" low$|\(duty 0 of", str(change.get("summary"))):
+            uses[int(match[1])] = f"left on: {change['summary']} (change {change['change_id']})"
+    return uses
+
+
+QUESTIONS: Final[Mapping[str, Decider]] = {
+    "pin_reason": _pin_reason,
+    "acts_of": _acts_of,
+    "contact": _contact,
+    "next_run": _next_run,
+    "running_since": _running_since,
+    "programs_for": _programs_for,
+    "ways_of": _ways_of,
+}

@@ -1,0 +1,144 @@
+"""Questions about what was done and what comes next are answered from the host's records, and none of them acts."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+import pytest
+from msgspec.structs import replace
+from tests.agent.offline.turns import CHANGING, WORLDS, Chat, one
+
+from microclaw.agent.offline.decision import Context, ToolFields
+from microclaw.agent.offline.questions import QUESTIONS, pin_uses
+from microclaw.agent.offline.sentences import english
+
+NOW = "2026-11-23T14:00:00+01:00"
+BOARD = one("virtual", name="desk")
+
+
+def _change(number: int, at: str, kind: str, summary: str, **more: Any) -> dict[str, Any]:
+    at_ms = f"{datetime.fromisoformat(at).astimezone():%Y-%m-%d %H:%M:%S}"
+    fields = {"change_id": number, "at_ms": at_ms, "device": "desk", "kind": kind, "summary": summary}
+    return fields | {"state": "done", "person": "ada", "undone_by": None, "undoes": None} | more
+
+
+CHANGES = [
+    _change(9, "2026-11-23T13:00:00+01:00", "gpio.set", "set pin 4 of desk high", state="failed"),
+    _change(8, "2026-11-23T12:30:00+01:00", "gpio.set", "set pin 5 of shelf high", device="shelf"),
+    _change(7, "2026-11-23T09:10:00+01:00", "gpio.set", "set pin 4 of desk high"),
+    _change(6, "2026-11-23T08:00:00+01:00", "app.deploy", "install blink on desk"),
+    _change(5, "2026-11-22T20:00:00+01:00", "gpio.set", "set pin 7 of desk high"),
+    _change(4, "2026-11-22T19:00:00+01:00", "gpio.set", "set pin 14 of desk low"),
+]
+RESULTS = {
+    "time": {"now": NOW},
+    "list-changes": {"changes": CHANGES},
+    "query-wasm-apps": {"apps": [{"name": "blink", "state": "running", "pins": [2]}]},
+    "schedule-list": {
+        "schedules": [
+            {"schedule": 3, "what": "turn on pin 9 for 10 s", "next": "tomorrow, 08:00", "state": "active"},
+            {"schedule": 2, "what": "turn on pin 9", "next": None, "state": "over"},
+        ]
+    },
+    "gpio-get": {"device": "desk", "level": 1},
+    "catalog": {"entries": [["watering", "water a plant", ["c"]]]},
+}
+
+
+def _answer(sentence: str) -> str:
+    parse = english().parse(sentence)
+    assert parse is not None
+    context = Context(parse, sentence, BOARD.context)
+    decide = QUESTIONS[parse.kind]
+    for _ in range(4):
+        decision = decide(context)
+        if hasattr(decision, "text"):
+            return str(decision.text)
+        result = ToolFields(decision.tool, ok=True, fields=RESULTS[decision.tool])
+        context = replace(context, results=(*context.results, result))
+    raise AssertionError("no answer")
+
+
+@pytest.mark.parametrize(
+    ("sentence", "answer"),
+    [
+        ("why is pin 4 on", "09:10 set pin 4 of desk high (change 7, asked by ada)"),
+        ("who switched pin 4 on", "09:10 set pin 4 of desk high (change 7, asked by ada)"),
+        ("who turned on pin 4", "09:10 set pin 4"),
+        ("how long has pin 7 been on", "2026-11-22 20:00 set pin 7"),
+        ("who switched pin 5 on", "no record that pin 5 was set"),
+        ("why is the led on", "driven by blink: 08:00 install blink on desk (change 6, asked by ada)"),
+        ("how long has the led been blinking", "blink: 08:00 install blink"),
+        ("how long has pin 5 been blinking", "No program of this host runs on pin 5"),
+        ("what did you do today", "09:10 set pin 4 of desk high (change 7, asked by ada)\n  08:00 install blink"),
+        ("what did you do yesterday", "2026-11-22 20:00 set pin 7"),
+        ("what happened this evening", "Nothing was changed by this host this evening"),
+        ("did pin 4 open this morning", "09:10 set pin 4"),
+        ("did the valve on pin 7 open this morning", "No change of this host set pin 7 this morning. What a program"),
+        ("is the door on pin 15 open", "Pin 15 of desk is high. No door contact is recorded there"),
+        ("when does the pump on pin 9 run next", "Next: tomorrow, 08:00: turn on pin 9 for 10 s (schedule 3)"),
+        ("when does pin 5 run next", "No schedule of this host names it"),
+        ("which programs are there for plants", "watering: water a plant"),
+        ("what can you do with a button", "button"),
+    ],
+)
+def test_a_question_is_answered_from_the_records(sentence: str, answer: str) -> None:
+    assert answer in _answer(sentence)
+
+
+def test_a_failed_change_and_one_of_another_board_are_no_reason() -> None:
+    text = _answer("what did you do today")
+    assert "change 9" not in text
+    assert "change 8" not in text
+
+
+def test_a_pin_that_was_left_on_or_is_scheduled_is_in_use() -> None:
+    parse = english().parse("which pins are free")
+    assert parse is not None
+    results = tuple(ToolFields(tool, ok=True, fields=fields) for tool, fields in RESULTS.items())
+    uses = pin_uses(Context(parse, "which pins are free", BOARD.context, results=results))
+    assert uses == {
+        4: "left on: set pin 4 of desk high (change 7)",
+        7: "left on: set pin 7 of desk high (change 5)",
+        9: "named by schedule 3",
+    }
+
+
+@pytest.mark.parametrize(
+    "sentence",
+    [
+        "why is pin 4 on",
+        "what did you do today",
+        "is the door on pin 15 open",
+        "which pins are free",
+        "what is wired to pin 8",
+        "when does the pump run next",
+        "how long has the led been blinking",
+        "what was the highest temperature today",
+        "which programs are there for a plant",
+        "what can you do with a button",
+        "did pin 7 open this morning",
+        "who switched pin 5 on",
+    ],
+)
+async def test_a_question_never_acts(sentence: str) -> None:
+    turn = await Chat(WORLDS["40 pins"]).say(sentence)
+    assert not CHANGING & {tool for tool, _ in turn.calls}
+    assert turn.reply.failed_code in (None, "not_possible")
+    assert turn.reply.text
+
+
+@pytest.mark.parametrize(
+    "sentence",
+    [
+        "what did you do tomorrow",
+        "why is pin 4 not on",
+        "tomorrow at 8:00 who switched pin 5 on",
+        "why is the sky blue",
+    ],
+)
+async def test_what_is_no_question_about_the_records_is_not_answered_from_them(sentence: str) -> None:
+    turn = await Chat(WORLDS["40 pins"]).say(sentence)
+    assert not turn.calls
+    assert turn.reply.failed_code is not None
