@@ -31,7 +31,7 @@ CHANGES = [
     _change(5, "2026-11-22T20:00:00+01:00", "gpio.set", "set pin 7 of desk high"),
     _change(4, "2026-11-22T19:00:00+01:00", "gpio.set", "set pin 14 of desk low"),
 ]
-RESULTS = {
+RESULTS: dict[str, dict[str, Any]] = {
     "time": {"now": NOW},
     "list-changes": {"changes": CHANGES},
     "query-wasm-apps": {"apps": [{"name": "blink", "state": "running", "pins": [2]}]},

@@ -140,7 +140,10 @@ def _acts_of(context: Context) -> Decision:
     if call is not None:
         return call
     period = context.parse.word("period") or "today"
-    changes = [change for change in _done_changes(context) if _is_in(context, change, period)]
+    changes = list[Mapping[str, Any]]()
+    for change in _done_changes(context):
+        if _is_in(context, change, period):
+            changes.append(change)
     subject = "was changed"
     if target is not None:
         changes = _of_pin(changes, target.pin)
@@ -204,18 +207,20 @@ def _next_run(context: Context) -> Decision:
     if call is not None:
         return call
     pins = context.parse.pins
-    words = [rf"\bpin {pin}\b" for pin in pins]
-    if not words and context.parse.word("thing") == "led":
-        words = [r"\bled\b"]
+    pattern = ""
+    if pins:
+        pattern = rf"\bpin {pins[0]}\b"
+    elif context.parse.word("thing") == "led":
+        pattern = r"\bled\b"
     rows = []
     for row in _fields(context, "schedule-list").get("schedules", ()):
         is_due = row.get("state") != "over" and row.get("next")
-        if is_due and (not words or any(re.search(word, str(row.get("what")), re.I) for word in words)):
+        if is_due and re.search(pattern, str(row.get("what")), re.I):
             rows.append(f"{row['next']}: {row.get('what')} (schedule {row['schedule']})")
     if not rows:
         text = "No schedule of this host names it. A program on the board may run it at times of its own"
         return Say(f"{text}.", next_step="what is scheduled")
-    if not words:
+    if not pattern:
         return Say(f"No schedule is found by that name. What is due: {'; '.join(rows[:_MAX_SHOWN])}.")
     return Say(f"Next: {'; '.join(rows[:_MAX_SHOWN])}.")
 
@@ -240,19 +245,24 @@ def _programs_for(context: Context) -> Decision:
     rows = context.results[-1].fields.get("entries", ())
     if not rows:
         return Say(f"No ready program has the word {topic!r}.", next_step="all: microclaw app search")
-    lines = [f"  {row[0]}: {row[1]}" for row in rows[:_MAX_SHOWN]]
-    return Say("\n".join([f"{len(rows)} ready:", *lines]), next_step="microclaw app install NAME")
+    text = f"{len(rows)} ready:"
+    for row in rows[:_MAX_SHOWN]:
+        text += f"\n  {row[0]}: {row[1]}"
+    return Say(text, next_step="microclaw app install NAME")
 
 
 def _ways_of(context: Context) -> Decision:
     """List the example sentences with the word of the topic."""
     word = re.escape(_topic_of(context).split(" ")[-1])
     examples = [*english().examples.values(), *english().display_examples, *english().recorded]
-    sentences = [re.sub(r"[{}]", "", sentence) for sentence in examples]
-    rows = [sentence for sentence in dict.fromkeys(sentences) if re.search(rf"\b{word}\b", sentence)]
-    if not rows:
+    sentences = dict[str, None]()
+    for example in examples:
+        sentence = re.sub(r"[{}]", "", example)
+        if re.search(rf"\b{word}\b", sentence):
+            sentences[sentence] = None
+    if not sentences:
         return Say(f"I know no sentence with {_topic_of(context)!r}.", next_step="what can you do")
-    return Say("\n".join(["As in:", *(f"  {sentence}" for sentence in rows[:_MAX_SHOWN])]))
+    return Say("\n  ".join(["As in:", *tuple(sentences)[:_MAX_SHOWN]]))
 
 
 def _topic_of(context: Context) -> str:

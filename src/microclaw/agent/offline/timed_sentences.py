@@ -104,9 +104,9 @@ def _second_what(first_what: str, first: Parse, second_what: str) -> str | None:
     if not second_what:
         return first_what
     words = second_what.split()
-    levels = [word for word in words if word in ("on", "off")]
-    if len(levels) == 1 and set(words) - {levels[0]} <= _SWITCH_WORDS:
-        return _opposite(first, levels[0], first_what)
+    level = "on" if "on" in words else "off"
+    if set(words) - {level} <= _SWITCH_WORDS and words.count(level) == 1:
+        return _opposite(first, level, first_what)
     if _STOP.fullmatch(second_what):
         return _opposite(first, "off", first_what)
     second = english().parse(second_what)
@@ -273,7 +273,7 @@ def _days_of(repeat: str) -> frozenset[str]:
         return frozenset(DAYS[:5])
     if repeat == "weekends":
         return frozenset(DAYS[5:])
-    return frozenset(day for day in DAYS if day in repeat) or frozenset(DAYS)
+    return frozenset(DAYS).intersection(repeat.split(" and ")) or frozenset(DAYS)
 
 
 def _schedule(what: str, when: When) -> Parse:
@@ -315,7 +315,8 @@ def _hour(schedule: Parse) -> int:
 
 def hour_question(parse: Parse) -> Say | None:
     """Ask which of the possible hours are meant, or return None if both are clear."""
-    if all(part.when is None or part.when.hour is None for part in parse.parts):
+    first, second = parse.parts
+    if _hours_of(first.when) == _hours_of(second.when) == (None,):
         return None
     sentences = with_hours(parse)
     text = f"Which do you mean: {number_sentences(sentences)}?"
