@@ -273,6 +273,10 @@ class PinClaimed(PinRefused, code="pin_claimed"):
     """A program or a wired part has the pin; a person may force the act, or replace the part."""
 
 
+class PinCaution(PinRefused, code="pin_caution"):
+    """The pin needs care, and no person has said yes to driving it."""
+
+
 class PermissionRefused(MicroclawError, code="permission_refused"):
     """A rule or a person refused the act."""
 

@@ -57,7 +57,7 @@ class AskedProgram(Struct, frozen=True):
     After a yes exactly the image `sha256` is installed, in place of the image `replaces`. `pins` are those it drives or
     reads, `edges` the first of its trial as (ms, pin, level), which took `trial_ms` of board time. `diff` is the
     unified diff from the source that is there; empty where nothing is replaced, or no source is kept. `network`: the
-    hosts that it talks to, and the ports that it opens.
+    hosts that it talks to, and the ports that it opens. `cautions`: why pins that it drives need care.
     """
 
     device: str
@@ -69,6 +69,7 @@ class AskedProgram(Struct, frozen=True):
     replaces: str | None = None
     diff: tuple[str, ...] = ()
     network: NetworkUse = NO_NETWORK
+    cautions: tuple[str, ...] = ()
 
 
 class Evidence(Struct, frozen=True):

@@ -58,6 +58,7 @@ from microclaw.programs.changes.deferring import Deferrals, Tell
 from microclaw.programs.changes.deployment import ChangeRequest, Deployment, Place
 from microclaw.programs.changes.direct_io import DirectIo, PinChange
 from microclaw.programs.changes.installer import Installer
+from microclaw.programs.changes.pin_cautions import PinCautions
 from microclaw.programs.changes.program_state import Act
 from microclaw.programs.changes.reconciler import Reconciler
 from microclaw.programs.changes.trapped_programs import TrappedPrograms
@@ -263,15 +264,17 @@ class Lab:
         """As after a restart of the host: nothing kept in memory."""
         self.installer = Installer(self.registry, self.change_log)
         self.registry.explain_silence = partial(explain_silence, self.change_log)
+        self.cautions = PinCautions(self.change_log.database, self.change_log.now_ms)
         self.changes = ProgramChanges(
             self.installer,
+            self.cautions,
             compile=self.compile,
             read_module=self.read_module,
             try_image=self.try_image,
             own_ports=self.own_ports,
             sleep=self.sleep,
         )
-        self.direct_io = DirectIo(self.installer)
+        self.direct_io = DirectIo(self.installer, self.cautions)
         self.undo = Undo(self.installer, changes=self.changes, direct_io=self.direct_io, gate=Gate())
         self.deferrals = Deferrals(
             self.installer, changes=self.changes, gate=Gate(), tell=lambda *note: self.tell(*note)

@@ -92,6 +92,16 @@ STEPS: Final[tuple[tuple[str, ...], ...]] = (
     ("ALTER TABLE desired_apps ADD COLUMN wiring TEXT",),
     # A token may be for the page of one program.
     ("ALTER TABLE person_tokens ADD COLUMN page TEXT NOT NULL DEFAULT ''",),
+    # The pins that a person allowed to be driven although they need care.
+    (
+        """CREATE TABLE pin_consents (
+            device_id TEXT NOT NULL REFERENCES devices ON DELETE CASCADE,
+            pin       INTEGER NOT NULL,
+            about     TEXT NOT NULL,
+            at_ms     INTEGER NOT NULL,
+            PRIMARY KEY (device_id, pin)
+        ) STRICT""",
+    ),
 )
 VERSION: Final = BASE + len(STEPS)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 import time
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator
@@ -14,9 +15,10 @@ import click
 from msgspec import Struct
 
 from microclaw.devices.registry.call_text import arguments_from_words, call_from, result_value
-from microclaw.devices.registry.calls import AppList, Call, ConsoleRead, LogsRead
-from microclaw.errors import AppNotFound, ConfigError, DeviceUnreachable
+from microclaw.devices.registry.calls import AppList, Call, ConsoleRead, GpioSet, LogsRead, PwmSet
+from microclaw.errors import AppNotFound, ConfigError, DeviceUnreachable, PinCaution
 from microclaw.hardware.boards import load_board
+from microclaw.host.operations.connection import HostError
 from microclaw.host.operations.operation import Permission
 from microclaw.interfaces.cli.operation_commands import perform, show
 from microclaw.interfaces.cli.options import GlobalOptions, Texts, command
@@ -24,6 +26,7 @@ from microclaw.interfaces.cli.sign_in_commands import MAX_TAIL
 from microclaw.interfaces.cli.targets import confirm_many, is_address
 from microclaw.programs.changes.device_calls import CallAnswer, Logs, call_device, call_permission, read_logs
 from microclaw.programs.changes.operations import list_apps
+from microclaw.programs.changes.pin_cautions import pin_caution, refuse_caution
 from microclaw.text import one_line, since_ms
 
 if TYPE_CHECKING:
@@ -46,7 +49,7 @@ LISTEN_MS: Final = 1_500
 )
 @click.option("--board", default="virtual", help="With an address: the board's profile.")
 @click.option("--wait/--no-wait", default=True, help="For a device that is away, up to 15 s.")
-@click.option("--force", is_flag=True, help="Also on a pin that a program has.")
+@click.option("--force", is_flag=True, help="Also on a pin that a program has, or that needs care.")
 def execute(options: GlobalOptions, words: Texts, board: str, **how: Any) -> None:
     """Call one method of a device, or of several."""
     has_device = options.chooses_many or options.device is not None
@@ -65,18 +68,37 @@ def execute(options: GlobalOptions, words: Texts, board: str, **how: Any) -> Non
         return
     target = options.device or target
     if is_address(target):
-        _call_directly(options, target, board, method, values["arguments"])
+        _call_directly(options, target, board, values)
     else:
-        show(options, call_device, options.host().call(call_device, device=target, **values))
+        show(options, call_device, _call_host(options, target, values))
 
 
-def _call_directly(options: GlobalOptions, target: str, board_id: str, method: str, arguments: dict[str, Any]) -> None:
-    """Call the board at an address, without a host, and show the result."""
+def _call_host(options: GlobalOptions, target: str, values: dict[str, Any]) -> CallAnswer:
+    """Call a device of the host. At a terminal a pin that needs care is asked about; --yes is a yes, too."""
+    host = options.host()
+    try:
+        return host.call(call_device, device=target, **values)
+    except HostError as exc:
+        may_ask = options.yes or sys.stdin.isatty()
+        if exc.code != PinCaution.code or not may_ask:
+            raise
+        if not options.confirm(f"{exc.message}. Drive it?"):
+            raise
+    return host.call(call_device, device=target, **(values | {"force": True}))
+
+
+def _call_directly(options: GlobalOptions, target: str, board_id: str, values: dict[str, Any]) -> None:
+    """Call the board at an address, without a host, and show the result. Raises PinCaution; nothing records a yes."""
     options.only_here(f"a call of {target}")
-    call = call_from(method, arguments)
+    method = values["method"]
+    call = call_from(method, values["arguments"])
 
     async def ask() -> Any:
         async with board_at(target, call, board_id) as device:
+            if isinstance(call, GpioSet | PwmSet) and not (values["force"] or options.yes):
+                caution = pin_caution(device, call.pin)
+                if caution is not None:
+                    refuse_caution(device, call.pin, caution, f"say yes: microclaw exec --force {target} {method} ...")
             return await device.call(call, CALL_TIMEOUT_S, wait=False)
 
     result = result_value(asyncio.run(ask()))

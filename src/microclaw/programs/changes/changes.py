@@ -22,6 +22,7 @@ from microclaw.events import PROGRAM_KINDS, Evidence, Report, Stage, Step
 from microclaw.hardware.boards.pins import check_pin
 from microclaw.hardware.parts.wiring import Wiring
 from microclaw.hardware.parts.wiring_check import check_wiring
+from microclaw.host.operations.operation import Permission
 from microclaw.programs.board_list import removal_text
 from microclaw.programs.building import (
     Compile,
@@ -51,6 +52,7 @@ from microclaw.programs.changes.deployment import (
     with_terms,
 )
 from microclaw.programs.changes.installer import Installation, Installer, check_place
+from microclaw.programs.changes.pin_cautions import PinCautions
 from microclaw.programs.changes.program_state import ProgramState, look_at_program, running_version
 from microclaw.programs.changes.stage_text import (
     accept_text,
@@ -84,6 +86,7 @@ class ProgramChanges:
     def __init__(
         self,
         installer: Installer,
+        cautions: PinCautions,
         *,
         compile: Compile,
         try_image: Try,
@@ -92,6 +95,7 @@ class ProgramChanges:
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
         self._installer = installer
+        self._cautions = cautions
         self._devices = installer.devices
         self._change_log = installer.change_log
         self._compile = compile
@@ -278,15 +282,33 @@ class ProgramChanges:
             version = tried_version(request, image, trial)
             check_free(there, version)
             version = replace(version, claims=with_author(version.claims, request, image))
-            if request.approve is not None:
-                stage = "approve"
-                detail = deployment_detail(there, image, version, trial)
-                program = await asked_program(self._change_log, there, image, trial)
-                needs = network_needs(request, image, there)
-                await request.approve(question_text(there, image), detail, program, needs)
+            stage = "approve"
+            await self._ask(request, there, image, version, trial)
         except MicroclawError as exc:
             fail(report, stage, exc)
         return PreparedChange(request, device, image, trial, version, there.running, board)
+
+    async def _ask(
+        self, request: ChangeRequest, there: ProgramState, image: ProgramImage, version: AppVersion, trial: Trial
+    ) -> None:
+        """Ask for the approval, also for driven pins that need care. A kept version was asked for when it was new.
+
+        Raises PermissionRefused.
+        """
+        if request.approve is None:
+            return
+        needs = network_needs(request, image, there)
+        cautions: dict[int, str] = {}
+        if request.version is None:
+            cautions = await self._cautions.open_cautions(there.device, version.pins)
+        if cautions:
+            needs = Permission.RISKY
+        caution_texts = tuple(cautions.values())
+        warnings = [f"warning: {text}" for text in caution_texts]
+        detail = (*warnings, *deployment_detail(there, image, version, trial))
+        program = await asked_program(self._change_log, there, image, trial, caution_texts)
+        await request.approve(question_text(there, image, caution_texts), detail, program, needs)
+        await self._cautions.keep_yes(there.device, cautions)
 
     async def _try(self, request: ChangeRequest, there: ProgramState, image: ProgramImage, report: Report) -> Trial:
         """Try it on a virtual board of the same kind. Raises TrialFailed, PinRefused."""

@@ -151,7 +151,9 @@ class Deployment(ChangeResult, frozen=True, kw_only=True):
 MAX_ASKED_EDGES: Final = 400
 
 
-async def asked_program(log: ChangeLog, there: ProgramState, image: ProgramImage, trial: Trial) -> AskedProgram:
+async def asked_program(
+    log: ChangeLog, there: ProgramState, image: ProgramImage, trial: Trial, cautions: tuple[str, ...] = ()
+) -> AskedProgram:
     """Return the program as a question shows it, with what changes against the version that it replaces."""
     edges = tuple(_edge_rows(trial.edges[:MAX_ASKED_EDGES]))
     replaces: str | None = None
@@ -170,6 +172,7 @@ async def asked_program(log: ChangeLog, there: ProgramState, image: ProgramImage
         replaces=replaces,
         diff=diff,
         network=image.network,
+        cautions=cautions,
     )
 
 

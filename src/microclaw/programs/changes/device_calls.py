@@ -10,6 +10,7 @@ from msgspec import Meta, Struct, convert
 from microclaw.devices.link.operations import DeviceName
 from microclaw.devices.registry.call_text import call_from, call_words, result_value
 from microclaw.devices.registry.calls import (
+    Call,
     ConsoleRead,
     DeviceRestart,
     EdgeLog,
@@ -18,6 +19,7 @@ from microclaw.devices.registry.calls import (
     LogsRead,
     PwmSet,
 )
+from microclaw.devices.registry.device import Device
 from microclaw.devices.registry.examine import Examination
 from microclaw.host.audit.event import AuditKind
 from microclaw.host.operations.forms import NO_COMMAND, Asks, ManyForm
@@ -28,6 +30,7 @@ from microclaw.programs.changes import wiring_operations as wiring_operations  #
 from microclaw.programs.changes import wiring_places as wiring_places  # the same
 from microclaw.programs.changes.device_forms import CHECK, EDGES
 from microclaw.programs.changes.device_operations import DeviceService
+from microclaw.programs.changes.pin_cautions import refuse_caution
 from microclaw.wire.host_api import EvidenceObject
 
 READING: Final = frozenset(
@@ -109,6 +112,8 @@ async def _needed(
     asked = call_from(method, values["arguments"])
     if force and await service.apps.direct_io.conflict(device, asked) is not None:
         return Permission.RISKY
+    if await service.apps.direct_io.caution(device, asked) is not None:
+        return Permission.RISKY
     return call_permission(method)
 
 
@@ -133,24 +138,23 @@ async def call_device(
     force: bool = False,
     timeout_s: Annotated[float | None, Meta(gt=0, le=50)] = None,
 ) -> CallAnswer:
-    """Call one method at once. `wait`: for a device that is away; `force`: also on a pin that a program has."""
+    """Call one method at once. `wait`: for a device that is away; `force`: also on a pin that a program has.
+
+    A pin that needs care asks once; at the command line `force` is the yes.
+    """
     found = service.registry.get(device)
     asked = call_from(method, arguments)
     permission = call_permission(method)
     action = call_words(asked, found.name)
     service.gate.check(call.person_id, permission, action)
-    insisted: tuple[str, ...] = ()
     # First: nobody is asked for what is refused.
-    conflict = await service.apps.direct_io.conflict(device, asked)
-    if conflict is not None:
-        if not force or conflict.is_final:
-            conflict.raise_refused(f"or insist: microclaw exec --force {found.name} {method} ...")
+    insisted = await _objections(service, call, found, asked, force=force)
+    if insisted:
         permission = Permission.RISKY
-        insisted = (conflict.text,)
     detail = (*insisted, *(f"{key}: {value!r:.200}" for key, value in arguments.items()))
     await call.approve(action, detail, None, permission)
-    if conflict is not None:
-        service.gate.note(AuditKind.FORCED, f"{method}: {conflict.text}", call.person_id, about=found.name)
+    for text in insisted:
+        service.gate.note(AuditKind.FORCED, f"{method}: {text}", call.person_id, about=found.name)
     if not wait:
         found.check_present(asked)
     if isinstance(asked, GpioSet | PwmSet):
@@ -163,6 +167,29 @@ async def call_device(
         text = f"it came back in another boot {answer.seconds:g} s after it was asked"
         evidence = EvidenceObject("reported", text, ())
     return CallAnswer(method=method, result=result_value(answer), evidence=evidence)
+
+
+async def _objections(
+    service: DeviceService, call: OperationCall, device: Device, asked: Call[Any], *, force: bool
+) -> tuple[str, ...]:
+    """Return what a person must overrule: a program that has the pin, and the pin's caution.
+
+    Raises PinClaimed without `force`. Raises PinCaution without `force` for a command of this machine, which nobody is
+    asked about: it says yes itself.
+    """
+    objections = []
+    step = f"microclaw exec --force {device.name} {asked.method} ..."
+    conflict = await service.apps.direct_io.conflict(device.device_id, asked)
+    if conflict is not None:
+        if not force or conflict.is_final:
+            conflict.raise_refused(f"or insist: {step}")
+        objections.append(conflict.text)
+    caution = await service.apps.direct_io.caution(device.device_id, asked)
+    if caution is not None and isinstance(asked, GpioSet | PwmSet):
+        if call.direct and not force:
+            refuse_caution(device, asked.pin, caution, f"say yes: {step}")
+        objections.append(caution)
+    return tuple(objections)
 
 
 async def _set_pin(service: DeviceService, device: str, asked: GpioSet | PwmSet, insisted: Sequence[str]) -> CallAnswer:

@@ -43,6 +43,7 @@ from microclaw.programs.changes.change_log import (
 )
 from microclaw.programs.changes.claims import PinConflict, live_conflict, timers_conflict, wired_input_text
 from microclaw.programs.changes.installer import Installer, check_room
+from microclaw.programs.changes.pin_cautions import PinCautions, refuse_caution
 from microclaw.programs.changes.program_state import ProgramState, look_at_claims, recall_program
 
 CLOCKS_APART: Final = 200e-6  # a board's crystal against the host's clock
@@ -91,8 +92,9 @@ class PinOrder(Struct, frozen=True):
 class DirectIo:
     """A device has one change at a time, live or not."""
 
-    def __init__(self, installer: Installer) -> None:
+    def __init__(self, installer: Installer, cautions: PinCautions) -> None:
         self._installer = installer
+        self._cautions = cautions
         self._devices = installer.devices
         self._change_log = installer.change_log
 
@@ -126,6 +128,13 @@ class DirectIo:
             case _:
                 return None
 
+    async def caution(self, device: str, call: Call[Any]) -> str | None:
+        """Return the caution of the pin that this call drives, unless a person has answered it with yes, or None."""
+        if not isinstance(call, GpioSet | PwmSet):
+            return None
+        open_cautions = await self._cautions.open_cautions(self._devices.get(device), [call.pin])
+        return open_cautions.get(call.pin)
+
     async def _look(self, device: Device, *, asks: bool) -> ProgramState:
         if asks:
             return await look_at_claims(self._change_log, device)
@@ -134,10 +143,10 @@ class DirectIo:
     async def act(
         self, device: str, call: GpioSet | PwmSet, *, undoes: int | None = None, insist: Collection[str] = ()
     ) -> PinChange:
-        """Drive a pin. `insist`: the texts of the conflicts that the person wants it in spite of.
+        """Drive a pin. `insist`: the texts of the conflicts and cautions that the person wants it in spite of.
 
-        Raises PinRefused (by the board profile), PinClaimed, NotSupported, DeviceError. Undo gives a pin without PWM
-        its level back.
+        Raises PinRefused (by the board profile), PinClaimed, PinCaution, NotSupported, DeviceError. Undo gives a pin
+        without PWM its level back, and needs no yes.
         """
         target = self._devices.get(device)
         give_up = time.monotonic() + _BUSY_S
@@ -157,6 +166,11 @@ class DirectIo:
         rival = await self.conflict(target.device_id, call)
         if rival is not None and (rival.is_final or rival.text not in insist):
             rival.raise_refused()
+        caution = None if undoes is not None else await self.caution(target.device_id, call)
+        if caution is not None:
+            if caution not in insist:
+                refuse_caution(target, call.pin, caution, "ask for it again, and say yes")
+            await self._cautions.keep_yes(target, {call.pin: caution})
         try:
             inverse, seen = await self._inverse(target, call)
         except DeviceUnreachable:

@@ -15,8 +15,8 @@ from msgspec import Struct, json, structs
 from microclaw.devices.registry.calls import AppInstall
 from microclaw.devices.registry.device import Device
 from microclaw.errors import ConfigError, DeviceError, DeviceTimeout, DeviceUnreachable, MicroclawError, PinClaimed
-from microclaw.events import Step
-from microclaw.host.operations.operation import OperationCall
+from microclaw.events import AskedProgram, Step
+from microclaw.host.operations.operation import Approve, OperationCall, Permission
 from microclaw.host.operations.result import filled
 from microclaw.network_use import NO_NETWORK, NetworkUse
 from microclaw.programs.building import ProgramImage, fit_claim, fit_limits
@@ -246,7 +246,7 @@ async def _apply_row(apps: AppServices, call: OperationCall, row: FleetRow, resu
     """Do an act, note it in the result, and return it in words."""
     name = row.difference.name
     request = row.request or ChangeRequest(row.device.device_id, name, "uninstall")
-    request = structs.replace(request, begin=call.on_begin)
+    request = structs.replace(request, begin=call.on_begin, approve=_ask_about_cautions(call))
     # The stages of each act are not shown.
     change = await apps.changes.apply(request, lambda _step: None)
     if change.verified is not True and result.verified is not False:
@@ -256,6 +256,18 @@ async def _apply_row(apps: AppServices, call: OperationCall, row: FleetRow, resu
         return f"{name} is off"
     result.installed.append(name)
     return f"{name}: {deployment_view(change).told}"
+
+
+def _ask_about_cautions(call: OperationCall) -> Approve:
+    """Return how one installation is asked for after the fleet was approved: only if it drives pins that need care."""
+
+    async def approve(
+        text: str, detail: Sequence[str], program: AskedProgram | None = None, needs: Permission | None = None
+    ) -> None:
+        if program is not None and program.cautions:
+            await call.approve(text, detail, program, needs)
+
+    return approve
 
 
 def digest_of(rows: Sequence[FleetRow]) -> str:

@@ -95,7 +95,9 @@ def approve_more(approve: Approve, granted: Permission, action: str) -> Approve:
     async def approve_one(
         text: str, detail: Sequence[str], program: AskedProgram | None = None, needs: Permission | None = None
     ) -> None:
-        if program is not None:
+        if program is not None and program.cautions:
+            await approve(text, detail, program, Permission.RISKY)
+        elif program is not None:
             await shared.ask(detail, program)
         elif needs is Permission.RISKY and granted is not Permission.RISKY:
             await approve(text, detail, program, needs)

@@ -20,6 +20,7 @@ from microclaw.programs.changes.changes import ProgramChanges
 from microclaw.programs.changes.deferring import Deferrals, Tell
 from microclaw.programs.changes.direct_io import DirectIo
 from microclaw.programs.changes.installer import Installer
+from microclaw.programs.changes.pin_cautions import PinCautions
 from microclaw.programs.changes.reconciler import Reconciler
 from microclaw.programs.changes.source_log import SourceLog
 from microclaw.programs.changes.trapped_programs import TrappedPrograms
@@ -51,10 +52,15 @@ class AppServices:
         devices.explain_silence = partial(explain_silence, change_log)
         self.compile = cached_compiler(cache)
         self.try_image: Try = partial(try_image, zone=local_zone(settings), cache=cache)
+        cautions = PinCautions(change_log.database, change_log.now_ms)
         self.changes = ProgramChanges(
-            installer, compile=self.compile, try_image=self.try_image, own_ports=settings.own_ports
+            installer,
+            cautions,
+            compile=self.compile,
+            try_image=self.try_image,
+            own_ports=settings.own_ports,
         )
-        self.direct_io = DirectIo(installer)
+        self.direct_io = DirectIo(installer, cautions)
         self.deferrals = Deferrals(installer, changes=self.changes, gate=gate, tell=tell)
         self.reconciler = Reconciler(
             installer,

@@ -127,6 +127,7 @@ class PaperApps:
     asked: list[object] = field(default_factory=list)
     listed: tuple[AppListing, ...] = ()
     conflicts: dict[int, PinConflict] = field(default_factory=dict)
+    cautions: dict[int, str] = field(default_factory=dict)
     held: set[tuple[str, str]] = field(default_factory=set)  # device id and program
 
     async def deploy(self, request: ChangeRequest, report: Report) -> Deployment:
@@ -174,6 +175,9 @@ class PaperApps:
     async def conflict(self, device: str, call: Call[Any], *, asks: bool = True) -> PinConflict | None:
         """With or without `asks` this double asks no device."""
         return self.conflicts.get(getattr(call, "pin", -1))
+
+    async def caution(self, _device: str, call: Call[Any]) -> str | None:
+        return self.cautions.get(getattr(call, "pin", -1))
 
     async def act(self, device: str, call: GpioSet | PwmSet, *, insist: tuple[str, ...] = ()) -> PinChange:
         if isinstance(call, PwmSet):

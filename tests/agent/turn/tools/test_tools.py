@@ -211,6 +211,14 @@ async def test_evidence_is_the_worst_of_all_and_what_must_be_insisted_on_is_part
         await kitchen.tools.prepare("act-on-boards", json.dumps(on(*SET)), ToolContext("owner", kitchen.steps.append))
 
 
+async def test_a_pin_that_needs_care_is_part_of_the_question(bench: Bench) -> None:
+    bench.apps.cautions[45] = "pin 45 needs care (strapping pin)"
+    pending, result = await decided(bench, "gpio-set", {"pin": 45, "level": 1})
+    assert (pending.risky, result.ok) == (True, True)
+    assert pending.action == "although pin 45 needs care (strapping pin), set pin 45 of virtual-1 high"
+    assert bench.apps.asked == [("set", "virtual-1", 45, 1, "pin 45 needs care (strapping pin)")]
+
+
 async def test_a_restart_always_asks_and_says_how_it_knows(bench: Bench) -> None:
     transport = PaperTransport("link://virtual-2", capabilities=frozenset({DeviceRestart.method, GpioSet.method}))
     await bench.add("lamp", transport)

@@ -70,11 +70,18 @@ class _PinCalls(Struct, frozen=True):
     apps: AppServices
 
     async def objections(self, device: Device, call: Call[Any], context: ToolContext) -> tuple[str, ...]:
-        """Return the conflict with the program that has the pin. Raises PinRefused for a pin that the board forbids."""
+        """Return the conflict with the program that has the pin, and the pin's caution.
+
+        Raises PinRefused for a pin that the board forbids.
+        """
+        objections = []
         conflict = await self.apps.direct_io.conflict(device.name, call, asks=not context.is_planned)
-        if conflict is None:
-            return ()
-        return (conflict.offer(),)
+        if conflict is not None:
+            objections.append(conflict.offer())
+        caution = await self.apps.direct_io.caution(device.name, call)
+        if caution is not None:
+            objections.append(caution)
+        return tuple(objections)
 
     async def set_pin(self, device: Device, call: GpioSet | PwmSet, context: ToolContext) -> ToolOutput:
         """Drive the pin; first stop the program that drives it, if the person agreed to that."""

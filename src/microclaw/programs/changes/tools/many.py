@@ -11,8 +11,9 @@ from msgspec.structs import replace
 from microclaw.devices.registry.device import Device
 from microclaw.devices.registry.registry import Registry
 from microclaw.devices.registry.target import device_line
-from microclaw.errors import AppNotFound, MicroclawError
-from microclaw.host.operations.operation import Effect, Permission, approve_all
+from microclaw.errors import AppNotFound, MicroclawError, PinCaution
+from microclaw.events import AskedProgram
+from microclaw.host.operations.operation import Effect, Permission
 from microclaw.host.operations.tool import Tool, ToolContext, ToolOutput
 from microclaw.programs.changes.board_calls import BOARD_TOOLS, ManyParameters, calls_text, choose_calls
 from microclaw.programs.changes.board_outcomes import outcome_step, outcomes_output
@@ -40,6 +41,15 @@ def many_tool(tools: Iterable[Tool[Any]], *, devices: Registry) -> Tool[ManyPara
         asks=many.asks,
         required_permission=many.weigh,
     )
+
+
+async def _approve_without_cautions(
+    _text: str, _detail: Sequence[str], program: AskedProgram | None = None, _needs: Permission | None = None
+) -> None:
+    """Approve what was shown in the question about all boards, which names no pins. Raises PinCaution."""
+    if program is not None and program.cautions:
+        text = "; ".join(program.cautions)
+        raise PinCaution(f"{text}, and nobody was asked about that", next_step="deploy it to this board alone")
 
 
 class _Many(Struct, frozen=True):
@@ -129,7 +139,7 @@ class _Many(Struct, frozen=True):
                     raise
             return outputs
 
-        approved = replace(context, approve=approve_all)
+        approved = replace(context, approve=_approve_without_cautions)
         outcomes = await run_each(list(calls), on_one, approved, lambda outcome: outcome_step(outcome, reads=reads))
         # Of boards that nobody named, those that have the program count.
         if not asked.devices and not asked.each:
