@@ -41,6 +41,19 @@ def client_of(home: Path) -> Client:
     return Client(StdioServerParameters(command=sys.executable, args=MCP, env=environ_of(home)))
 
 
+async def test_the_printed_entry_starts_this_installation_with_its_home(home: Path) -> None:
+    order = [sys.executable, "-m", "microclaw", "--home", str(home), "mcp", "--print-config"]
+    env = environ_of(home) | {"ANTHROPIC_API_KEY": "sk-secret"}
+    printed = await asyncio.to_thread(subprocess.run, order, env=env, capture_output=True, text=True, check=True)
+    assert "sk-secret" not in printed.stdout
+    entry = json.loads(printed.stdout)["mcpServers"]["microclaw"]
+    assert Path(entry["command"]).is_absolute()
+    server = StdioServerParameters(**entry, env={"PATH": os.environ["PATH"]})
+    async with asyncio.timeout(TIMEOUT_S), Client(server) as client:
+        tools = await client.list_tools()
+    assert "list-devices" in {tool.name for tool in tools.tools}
+
+
 async def pid_of_host(home: Path) -> int:
     found: int = (await asyncio.to_thread(HostClient(home / "control.sock").get, "/v1/status"))["pid"]
     return found

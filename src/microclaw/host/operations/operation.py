@@ -12,6 +12,7 @@ types are msgspec's; their `Meta` is the help of the command and the schema of r
 from __future__ import annotations
 
 import inspect
+import re
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass, replace
 from enum import IntEnum, StrEnum
@@ -450,9 +451,13 @@ OPERATIONS: Final[dict[str, Operation[..., Any, Any]]] = {}
 
 
 def fault(error: Exception) -> str:
-    """Return a msgspec error such as "Expected `int` - at `$.number`" as "number: expected int"."""
+    """Return a msgspec error such as "Expected `int` - at `$.number`" as "number: expected int".
+
+    A name that the caller wrote, or has to write, is in quotes.
+    """
     text, _, path = str(error).partition(" - at `$")
-    text = f"{text[:1].lower()}{text[1:]}".replace("`", "")
+    text = f"{text[:1].lower()}{text[1:]}"
+    text = re.sub(r"field `([^`]*)`", r"field '\1'", text).replace("`", "")
     place = path.strip("`").lstrip(".") or "the request"
     return f"{place}: {text}"[:300]
 

@@ -12,6 +12,7 @@ from msgspec.structs import asdict
 
 from microclaw.errors import BuildError, MicroclawError, ToolRetry, UndoElsewhere
 from microclaw.events import Evidence, ResultFile, ScreenPicture
+from microclaw.host.operations.argument_form import fault_path, right_form
 from microclaw.host.operations.forms import ToolForm
 from microclaw.host.operations.operation import (
     Approve,
@@ -178,12 +179,13 @@ def read_arguments(tool: Tool[Any], arguments: str) -> msgspec.Struct:
             return AnyArguments(values)
         parameters: msgspec.Struct = msgspec.convert(values, tool.parameters, strict=False)
     except msgspec.ValidationError as exc:
-        raise ToolRetry(f"wrong arguments for {tool.name}: {fault(exc)}", next_step=_right_form(tool)) from exc
+        step = right_form(tool.parameters, fault_path(exc))
+        raise ToolRetry(f"wrong arguments for {tool.name}: {fault(exc)}", next_step=step) from exc
     except ValueError as exc:
         reason = "they are not JSON" if isinstance(exc, json.JSONDecodeError) else exc
-        raise ToolRetry(f"wrong arguments for {tool.name}: {reason}", next_step=_right_form(tool)) from exc
+        raise ToolRetry(f"wrong arguments for {tool.name}: {reason}", next_step=right_form(tool.parameters)) from exc
     if not _fits(msgspec.to_builtins(parameters)):
-        raise ToolRetry(f"a number for {tool.name} is too large", next_step=_right_form(tool))
+        raise ToolRetry(f"a number for {tool.name} is too large", next_step=right_form(tool.parameters))
     return parameters
 
 
@@ -196,24 +198,6 @@ def _fits(value: object) -> bool:
     if isinstance(value, list | tuple):
         return all(map(_fits, value))
     return True
-
-
-def _right_form(tool: Tool[Any]) -> str:
-    """Return a sentence with the names of the arguments, their choices, and which are optional."""
-    fields = []
-    for field in msgspec.structs.fields(tool.parameters):
-        schema = msgspec.json.schema(field.type)
-        choices = schema.get("enum") or schema.get("anyOf", [{}])[0].get("enum", ())
-        notes = []
-        if choices:
-            notes.append(" or ".join(map(str, choices)))
-        if not field.required:
-            notes.append("optional")
-        text = field.encode_name
-        if notes:
-            text += f" ({'; '.join(notes)})"
-        fields.append(text)
-    return f"give one JSON object with: {', '.join(fields) or 'no fields'}"
 
 
 class ToolResult(Struct, frozen=True):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import json
 import os
 import subprocess
 import sys
@@ -178,16 +179,28 @@ def link_text(address: str | None) -> str:
 
 @command()
 @click.option("--all-tools", is_flag=True, help="Offer the agent's own tools too: web, files, memory.")
-def mcp(options: GlobalOptions, all_tools: bool) -> None:
+@click.option("--print-config", is_flag=True, help="Print the entry for an assistant's settings file, and end.")
+def mcp(options: GlobalOptions, all_tools: bool, print_config: bool) -> None:
     """Drive the boards from an assistant over MCP.
 
     It serves a client on stdin and stdout, and starts the host with a virtual board where none runs. Over HTTP the host
     itself serves them, at /mcp of its API, with a token (microclaw person tokens --add NAME).
     """
     settings = options.settings()
+    if print_config:
+        options.line(json.dumps(_mcp_config(settings.home, all_tools=all_tools), indent=2))
+        return
     from microclaw.interfaces.mcp.server.bridge import serve_stdio
 
     serve_stdio(settings.home, settings.control_socket, every_tool=all_tools)
+
+
+def _mcp_config(home: Path, *, all_tools: bool) -> dict[str, Any]:
+    """Return what an assistant's settings file needs to start this installation with this home."""
+    arguments = ["-m", "microclaw", "--home", str(home), "mcp"]
+    if all_tools:
+        arguments.append("--all-tools")
+    return {"mcpServers": {"microclaw": {"command": sys.executable, "args": arguments}}}
 
 
 def manage_service(options: GlobalOptions, act: ServiceAct) -> None:
