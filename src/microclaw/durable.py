@@ -18,6 +18,10 @@ from typing import BinaryIO, Final
 from microclaw.errors import ConfigError, StoreError, over_limit
 
 MAX_PRIVATE_BYTES: Final = 256 * 1024
+# The folders of the operating system: another mode there can break the machine.
+_SYSTEM_FOLDERS: Final = frozenset(
+    {"bin", "boot", "dev", "etc", "lib", "lib64", "proc", "run", "sbin", "sys", "usr", "var"}
+)
 
 
 def replace_file(
@@ -195,7 +199,7 @@ def make_private_folder(folder: Path) -> None:
     if status.st_uid != os.getuid() or stat.S_IMODE(status.st_mode) & 0o077:
         raise StoreError(
             f"{folder} is open to others (mode {stat.S_IMODE(status.st_mode):o}, owner {status.st_uid})",
-            next_step=f"make it private: chmod 700 {folder}",
+            next_step=mode_step("make it private: ", "700", folder) or "name a folder of your own",
         )
 
 
@@ -216,7 +220,7 @@ def read_private(path: Path) -> bytes | None:
                 raise StoreError(
                     f"{path} is not private (mode {stat.S_IMODE(status.st_mode):o}, owner {status.st_uid}): others may "
                     "know its secret",
-                    next_step=f"if no one else could read it: chmod 600 {path}",
+                    next_step=mode_step("if no one else could read it: ", "600", path) or "name a file of your own",
                 )
             content = file.read(MAX_PRIVATE_BYTES + 1)
     except FileNotFoundError:
@@ -228,13 +232,43 @@ def read_private(path: Path) -> bytes | None:
     return content
 
 
+def mode_step(words: str, mode: str, path: Path) -> str | None:
+    """Return the words with the command that gives a file this mode; None where nobody should be told to do that.
+
+    That is for a file of another user, and for what belongs to the operating system, also if root asks.
+    """
+    try:
+        place = path.resolve()
+        owner_id = place.stat().st_uid
+    except (OSError, RuntimeError):
+        return None
+    is_of_system = len(place.parts) <= 2 or place.parts[1] in _SYSTEM_FOLDERS
+    if owner_id != os.getuid() or is_of_system:
+        return None
+    return f"{words}chmod {mode} {path}"
+
+
+def check_given_path(path: Path) -> bool:
+    """Return True if the path that a person named exists. Raises ConfigError if its folder cannot be entered."""
+    try:
+        path.stat()
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    except OSError as exc:
+        raise ConfigError(f"cannot use {path}: {exc.strerror or exc}", next_step="name another") from exc
+    return True
+
+
 def _not_a_file(path: Path) -> StoreError:
     step = f"move it away: mv {path} {path}.odd"
     return StoreError(f"{path} is not a file, but a link, a pipe, a device or a folder", next_step=step)
 
 
 def _failed(what: str, path: Path, exc: OSError) -> StoreError:
-    return StoreError(
-        f"{what} {path}: {exc.strerror or exc}",
-        next_step="check the folder's owner, permissions and free space, then start the host again",
-    )
+    if isinstance(exc, PermissionError):
+        step = f"use the account that owns {path}, or name another"
+    elif exc.errno in (errno.ENOSPC, errno.EDQUOT):
+        step = f"make room on the disk of {path.parent}"
+    else:
+        step = f"check {path} and its disk"
+    return StoreError(f"{what} {path}: {exc.strerror or exc}", next_step=step)

@@ -122,6 +122,12 @@ def test_a_removed_conversation_leaves_no_word(ask: Run, home: Path) -> None:
     assert ask("memory", "sessions", "terminal").code != 0
 
 
+def test_without_an_editor_and_a_terminal_memory_edit_ends_at_once(ask: Run) -> None:
+    ended = ask("memory", "edit", environ={"EDITOR": "", "VISUAL": ""})
+    assert ended.code == 2
+    assert "set EDITOR to a command" in ended.err
+
+
 def test_an_editor_that_fails_or_is_late_changes_nothing(ask: Run, home: Path, tmp_path: Path) -> None:
     memory = home / "memory" / "MEMORY.md"
     editor = tmp_path / "editor"

@@ -10,7 +10,7 @@ from typing import Final
 
 from cryptography import x509
 
-from microclaw.durable import read_given
+from microclaw.durable import mode_step, read_given
 from microclaw.errors import ConfigError
 from microclaw.host.auth.authority import bare_server_context
 from microclaw.host.auth.certificates import HostNames, from_ms
@@ -53,7 +53,8 @@ class ReloadedCertificate:
         now = from_ms(self._now_ms())
         read_given(key, MAX_PEM_BYTES)
         if key.stat().st_mode & 0o007:
-            raise ConfigError(f"all users may read or change the key {key}", next_step=f"chmod o-rwx {key}")
+            step = mode_step("", "o-rwx", key) or "its owner closes it to other users, or name another key"
+            raise ConfigError(f"all users may read or change the key {key}", next_step=step)
         try:
             leaf = x509.load_pem_x509_certificates(pem)[0]
             names = HostNames.of(leaf)

@@ -7,7 +7,7 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 
-from microclaw.durable import make_private_folder
+from microclaw.durable import make_private_folder, mode_step
 from microclaw.errors import ConfigError, StoreError
 
 # sockaddr_un.sun_path holds 108 bytes on Linux and 104 on macOS and BSD, the final NUL included.
@@ -42,7 +42,10 @@ def make_private(folder: Path) -> None:
             folder.chmod(0o700)
         make_private_folder(folder)
     except (OSError, StoreError) as exc:
-        step = f"give --home or MICROCLAW_HOME a folder of your own, or: chmod 700 {folder}"
+        step = "give --home or MICROCLAW_HOME a folder of your own"
+        close = mode_step(", or: ", "700", folder)
+        if close is not None:
+            step += close
         raise ConfigError(f"cannot use {folder}: {exc}", next_step=step) from exc
 
 

@@ -13,7 +13,7 @@ from urllib.parse import unquote
 
 import msgspec
 
-from microclaw.durable import read_limited
+from microclaw.durable import mode_step, read_limited
 from microclaw.errors import ConfigError, StoreError
 from microclaw.host.config.places import text_of
 from microclaw.host.config.schema import NAME, Node, Path, did_you_mean, dotted, find, root, value_in
@@ -22,6 +22,7 @@ from microclaw.host.config.settings import ConfigFile
 CONFIG: Final = "config.toml"
 SECRETS: Final = "secrets.toml"
 MAX_FILE_BYTES: Final = 262_144
+_CLOSE: Final = "its owner closes it to other users"
 
 PREFIX: Final = "MICROCLAW_"
 KNOWN_VARIABLES: Final[Mapping[str, Path]] = {
@@ -180,7 +181,7 @@ class Sources:
         has_secret = setting.secret and isinstance(value, str) and "${" not in value
         if self._exposed and has_secret:
             text = f"{key} is a secret, and other users can read this file"
-            self._wrong(path, text, f"chmod 600 {self._exposed}")
+            self._wrong(path, text, mode_step("", "600", FilePath(self._exposed)) or _CLOSE)
         try:
             if self._environ is not None:
                 value = self._expanded(setting, value)
@@ -286,7 +287,7 @@ def text_of_file(path: FilePath, *, closed: bool = False) -> tuple[str, bool]:
     except (OSError, StoreError, UnicodeDecodeError) as exc:
         raise ConfigError(f"cannot be read: {exc}", next_step=step) from exc
     if closed and exposed:
-        raise ConfigError("other users can read it: it is not used", next_step=f"chmod 600 {path}")
+        raise ConfigError("other users can read it: it is not used", next_step=mode_step("", "600", path) or _CLOSE)
     if data is None:
         raise ConfigError(f"is longer than {MAX_FILE_BYTES >> 10} KiB", next_step=step)
     return text, exposed

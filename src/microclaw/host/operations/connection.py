@@ -236,12 +236,24 @@ class Endpoint(Struct, frozen=True):
         text = f"the server at {self.address} is not a microclaw host"
         return ProtocolError(text, next_step=f"is the address right? {self.address.said_by} names it")
 
+    def _closed_socket(self) -> NoHost:
+        """Return the error for a socket that may not be opened: of another user, or in a folder that is closed."""
+        assert self.path is not None
+        try:
+            self.path.stat()
+        except PermissionError:
+            text = f"the folder {self.path.parent} cannot be entered, so it is not known if a host runs there"
+            return NoHost(text, next_step="name another --home, or use the account that owns the folder")
+        except OSError:
+            return NoHost("no host is running here", next_step="microclaw up")
+        text = f"{self.path} may not be opened by this user"
+        return NoHost(text, next_step="use the account that ran microclaw up")
+
     def _unreachable(self, error: OSError | UnicodeError) -> MicroclawError:
         """Return the error for a failed connection."""
         if self.address is None:
             if isinstance(error, PermissionError):
-                text = f"{self.path} belongs to another user"
-                return NoHost(text, next_step="use the account that ran microclaw up")
+                return self._closed_socket()
             return NoHost("no host is running here", next_step="microclaw up")
         if isinstance(error, socket.gaierror | UnicodeError):
             step = f"is the name right? {self.address.said_by} names it"

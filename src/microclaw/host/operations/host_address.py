@@ -173,7 +173,7 @@ def _token_of_file(path: Path, address: HostAddress) -> str | None:
     try:
         entries = tomllib.loads((read_private(path.resolve()) or b"").decode("utf-8-sig"))
     except StoreError as exc:
-        raise ConfigError(f"{path} is not used: {exc.message}", next_step=f"chmod 600 {path}") from exc
+        raise ConfigError(f"{path} is not used: {exc.message}", next_step=exc.next_step) from exc
     except ValueError as exc:
         # Not UTF-8, or not TOML; the error names a line and quotes nothing.
         raise ConfigError(f"{path}: {exc}", next_step=_line_of(address)) from exc

@@ -15,7 +15,7 @@ from msgspec.structs import asdict
 from pyrage.x25519 import Identity
 
 from microclaw.clock import now_ms
-from microclaw.durable import new_given, read_given_text, write_given
+from microclaw.durable import check_given_path, new_given, read_given_text, write_given
 from microclaw.errors import ConfigError, StoreError, StoreOwned
 from microclaw.host.audit.event import AuditEvent, AuditKind
 from microclaw.host.audit.log_files import append_events
@@ -99,7 +99,7 @@ def restore(options: GlobalOptions, *, file: Path, identity: Path | None, old: b
         key = read_identity(read_given_text(identity, MAX_KEY_FILE_BYTES))
     path = file.expanduser()
     # A pipe would wait for its other end, and cannot be read twice.
-    if not path.is_file():
+    if not check_given_path(path) or not path.is_file():
         raise ConfigError(f"{file} is not a file that exists", next_step="name a backup's file")
     home = (options.home or home_folder(os.environ)).expanduser().absolute()
     if not show:
@@ -233,9 +233,10 @@ def _make_key(options: GlobalOptions, file: Path) -> None:
 def _check_target(file: Path, *, force: bool) -> Path:
     """Return the path to write. Raises ConfigError if it cannot be written, before its store is read."""
     target = file.expanduser().absolute()
+    is_there = check_given_path(target)
     if not target.parent.is_dir() or target.is_dir():
         raise ConfigError(f"{target} is not a file in an existing folder", next_step="name another FILE")
-    if target.exists() and not force:
+    if is_there and not force:
         raise ConfigError(f"{target} is there already", next_step="name another file, or --force to replace it")
     return target
 

@@ -21,7 +21,7 @@ from microclaw.events import Answer, ApprovalSettled, Delta, Step, ToolRun
 from microclaw.host.operations.client import Client
 from microclaw.host.operations.connection import segment
 from microclaw.interfaces.api.operations import read_status
-from microclaw.interfaces.cli.options import INTERRUPTED, GlobalOptions, command, on_interrupt
+from microclaw.interfaces.cli.options import INTERRUPTED, GlobalOptions, command, needs_terminal, on_interrupt
 from microclaw.interfaces.terminal.page import Terminal
 from microclaw.interfaces.terminal.prompt import line_reader
 from microclaw.text import clean_text
@@ -207,6 +207,9 @@ def edit_memory(options: GlobalOptions, name: str) -> None:
     """Edit MEMORY.md, or the text of that name, with $EDITOR."""
     host = options.host()
     memory = host.call(knowledge.show_memory, name=name)
+    if not (os.environ.get("VISUAL") or os.environ.get("EDITOR")):
+        # The system's usual editor would wait for a terminal forever.
+        needs_terminal(f"edit {name}?", "set EDITOR to a command that edits a file, or run it at a terminal")
     try:
         edited = click.edit(memory.text.encode(), extension=".md", require_save=False) or b""
     except (click.ClickException, ValueError) as exc:

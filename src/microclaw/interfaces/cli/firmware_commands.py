@@ -37,7 +37,7 @@ from microclaw.devices.ota.manifest import (
     write_manifest,
 )
 from microclaw.devices.ota.results import OfferOutcome, OfferResults
-from microclaw.durable import read_given
+from microclaw.durable import check_given_path, read_given
 from microclaw.errors import ConfigError, MicroclawError
 from microclaw.hardware.boards.feature_status import OUR_FIRMWARE
 from microclaw.hardware.boards.firmware import UpdateFacts
@@ -140,7 +140,7 @@ def keygen(options: GlobalOptions, out: Path, password: str | None, name: str | 
     if password is not None:
         secret = secret_value("--password", password, is_new=True).strip()
     public = out.with_suffix(".pub.pem")
-    if public.exists():
+    if check_given_path(public):
         raise ConfigError(f"{public} is there already", next_step="give another --out")
     key = SigningKey.generate()
     key.write(out, secret)

@@ -151,6 +151,9 @@ def status(
     options: GlobalOptions, *, cluster: bool, costs: bool, by: UsageGroup, days: int, link: bool, person: str
 ) -> None:
     """Show the host's state: model, devices, programs."""
+    if options.chooses_many or options.device is not None:
+        text = "status is about the whole host, not about chosen devices"
+        raise ConfigError(text, next_step="microclaw device show NAME, or microclaw device list with -d, -l or --all")
     if link:
         open_page(options, person)
     elif costs:

@@ -11,7 +11,7 @@ from typing import Final
 import click
 from msgspec.structs import replace
 
-from microclaw.errors import MicroclawError
+from microclaw.errors import ConfigError, MicroclawError
 from microclaw.interfaces.cli.options import FAILED, INTERRUPTED, GlobalOptions
 from microclaw.text import clean_text, code_lines
 from microclaw.wire.host_api import StreamFailure, failure_object, failure_of
@@ -51,6 +51,10 @@ def _print_error(error: BaseException, options: GlobalOptions) -> int:
         return USAGE
     if isinstance(error, click.ClickException):
         return _print_failure(options, _usage_failure(error))
+    if isinstance(error, PermissionError) and error.filename is not None:
+        # A path that a person named, in a folder that this user cannot enter.
+        text = f"cannot use {os.fsdecode(error.filename)}: {error.strerror}"
+        error = ConfigError(text, next_step="name another, or use the account that owns it")
     if isinstance(error, MicroclawError):
         failure = getattr(error, "failure", None) or failure_of(error)
     else:
