@@ -25,7 +25,7 @@ from microclaw.virtual.network.board_network import BoardNetwork
 from microclaw.virtual.network.canned import CannedNetwork
 from microclaw.virtual.pin_state import PinJoins, PinState
 from microclaw.virtual.pwm_channels import PwmChannels
-from microclaw.wire.board_replies import ABSENT, GPIO_ERROR, EdgeRow, LedRow, LogRow, PinRow, PwmRow
+from microclaw.wire.board_replies import ABSENT, GPIO_ERROR, WRITTEN_INPUT, EdgeRow, LedRow, LogRow, PinRow, PwmRow
 from microclaw.wire.fair_ring import FairPage, FairRing
 
 EDGE_RING: Final = 65_536
@@ -204,12 +204,11 @@ class Board:
             self._claims.pop(what, None)
 
     def write_pin(self, pin: int, level: int) -> bool:
-        """Set the output latch as gpio_set_level does: the pin shows it while it is an output.
-
-        Returns True if the level is another than before.
-        """
+        """Set the output latch, which an output shows; return True if the level is another than before."""
         with self.lock:
             state = self._pin(pin)
+            if state.is_first_write_to_input():
+                self.print_line(f"{GPIO_ERROR}pin {pin}{WRITTEN_INPUT}")
             before = state.out
             state.out = int(bool(level))
             self._update(state)

@@ -34,10 +34,17 @@ class PinState(Struct):
     mover: str | None = None
     opener: str | None = None
     opened_ms: float = 0.0
+    is_written_input: bool = False
 
     def at_power_on(self) -> PinState:
         """Return the pin as it is after a power cut: what is outside stays."""
         return PinState(self.pin, external=self.external, resistor=self.resistor, level=self.level)
+
+    def is_first_write_to_input(self) -> bool:
+        """Note that a program writes a level, and return True the first time that it does while the pin is an input."""
+        is_first = self.role == "input" and not self.is_written_input
+        self.is_written_input = self.is_written_input or is_first
+        return is_first
 
     def driven_level(self) -> int | None:
         """Return the level that its output or the outside drives it to, or None if it floats or is pulled."""

@@ -26,6 +26,8 @@ PART_NOTE = "note on a part: "
 """How the board's line begins where a program asks more of a part than a real one does."""
 FLOATING_PIN = "nothing holds the level of "
 """How the board's line begins when a program reads a pin that its part lets go of, and that no resistor pulls."""
+WRITTEN_INPUT = " is an input: a level that is written to it moves nothing"
+"""How that line goes on after the pin, where a program writes to a pin that it made an input."""
 GPIO_ERROR = "E gpio: "
 """How the driver's line begins where a pin has not what a program asks of it."""
 

@@ -51,9 +51,10 @@ class Record(Struct, frozen=True, kw_only=True, dict=True):
     (None: not recorded, at the start). `levels` are the pins' levels at the end. `given` are edges from outside on
     pins that the program does not drive, `bursts` for each of them the first and the last moment of each change to
     a level: a bounce is one change. `heap_samples`: (time, most heap in use until then). `probes`: what it did when
-    the pins that it reads, and that had no input, were moved at the end. `overflowed`: the board lost edges, PWM
-    changes or lines, there were too many. `storm`: what it did in a part of a second that took the board minutes.
-    `unfinished`: how far the run came in the time that this machine has for it. `never_ends`: the next run was due,
+    the pins that it reads, and that had no input, were moved at the end, `bounces`: warnings of presses that counted
+    more than once. `overflowed`: the board lost edges, PWM changes or lines, there were too many. `storm`: what it
+    did in a part of a second that took the board minutes. `unfinished`: how far the run came in the time that this
+    machine has for it. `never_ends`: the next run was due,
     and this one still went on. `was_stimulated`: a stimulus after the start reached it.
     """
 
@@ -88,6 +89,7 @@ class Record(Struct, frozen=True, kw_only=True, dict=True):
     refused: str | None = None
     overflowed: bool = False
     probes: tuple[str, ...] = ()
+    bounces: tuple[str, ...] = ()
     is_python: bool = False
 
     @property

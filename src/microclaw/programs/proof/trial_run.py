@@ -18,13 +18,13 @@ from microclaw.errors import CallRejected, DeviceTimeout, DeviceUnreachable
 from microclaw.events import Edge
 from microclaw.hardware.parts.wiring import wiring_tables
 from microclaw.programs.building import ProgramImage
+from microclaw.programs.proof import input_probe
 from microclaw.programs.proof.board_events import BoardEvents, TrialPins, led_changes
 from microclaw.programs.proof.part_stimuli import bounces_ms
 from microclaw.programs.proof.record import Record
 from microclaw.programs.proof.stimuli import AdcStimulus, NetworkStimulus, PartSetting, PinStimulus, Stimulus
 from microclaw.programs.proof.trial_network import give_network, has_received
 from microclaw.programs.proof.trial_plan import Levels, Run, levels_over_time, seen_levels, shifted
-from microclaw.programs.proof.verdict import describe
 from microclaw.programs.run_times import RunTimes
 from microclaw.text import count_text, format_duration
 from microclaw.wire import board_control as wire
@@ -50,8 +50,6 @@ _FIRST_PARTS_MS: Final = (10.0, 40.0, 200.0, 750.0)
 _RING_EVENTS: Final = 4_000  # between two readings: half of the PWM changes that the board keeps, and more of all else
 _HEAP_SAMPLES: Final = 6
 _NEXT_RUN_MS: Final = 250.0  # until the board has begun it: its tick is 100 ms, and drifts
-_PROBE_MS: Final = 300.0
-_PROBE: Final = ((_PROBE_MS, 1), (_PROBE_MS, 0), (5.0, 1), (5.0, 0), (_PROBE_MS, 1), (_PROBE_MS, 0))
 _THICK_LINES: Final = 15
 """In two seconds; a board keeps 20 lines of a program each second and leaves out others (firmware/fw/program.py)."""
 _LOST_LINES_MS: Final = 1_500.0
@@ -83,6 +81,7 @@ class BoardRun:
         self._late: tuple[PinStimulus, ...] = ()
         self._heap_samples: list[tuple[float, int]] = []
         self._probes: list[str] = []
+        self._bounces: list[str] = []
         self._stuck = False
         self._storm: str | None = None
         self._unfinished: str | None = None
@@ -352,11 +351,12 @@ class BoardRun:
         """Move one pin and note the program's answer. Return False if the program got stuck."""
         events = self._events
         await events.read()
+        press_ms = events.now_ms
         edge_count = len(events.edges)
         line_count = len(events.lines)
         pwm_count = len(events.pwm)
         led_count = len(events.leds)
-        for after_ms, flip in _PROBE:
+        for after_ms, flip in input_probe.STEPS:
             await self._control.request(wire.SetInput(pin.pin, pin.level ^ flip))
             if not await self._advance(after_ms):
                 return False
@@ -364,17 +364,14 @@ class BoardRun:
         edges = []
         for edge in events.edges[edge_count:]:
             if edge.pin != pin.pin:
-                edges.append(Edge(edge.t_ms - self._start_ms, edge.pin, edge.level))
+                edges.append(Edge(edge.t_ms - press_ms, edge.pin, edge.level))
         pwm = list(starmap(PwmChange, events.pwm[pwm_count:]))
-        leds = led_changes(events.leds[led_count:], 0.0)
+        leds = led_changes(events.leds[led_count:], press_ms)
         lines = [line for line in events.lines[line_count:] if line.app == self._name]
-        texts = []
-        if edges or pwm or leds:
-            texts.append(describe(edges, pwm, leds))
-        if lines:
-            texts.append(f"{count_text(len(lines), 'line')} printed")
-        answer = "; ".join(texts) or "nothing happened, so what it does with it is untried"
-        self._probes.append(f"pin {pin.pin} pressed, released and bounced: {answer}")
+        self._probes.append(input_probe.probe_text(pin.pin, edges, pwm, leds, len(lines)))
+        warning = input_probe.bounce_warning(pin.pin, edges)
+        if warning is not None:
+            self._bounces.append(warning)
         return True
 
     async def _read_record(self) -> Record:
@@ -409,6 +406,7 @@ class BoardRun:
             unfinished=self._unfinished,
             overflowed=self._events.lost,
             probes=tuple(self._probes),
+            bounces=tuple(self._bounces),
             was_stimulated=self._reaches(pins.own) or has_received(happened["traffic"]),
         )
         if row is None:

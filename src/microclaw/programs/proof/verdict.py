@@ -389,6 +389,7 @@ def _warnings(record: Record, heap_bytes: int) -> Iterator[str]:
         yield f"{no_answer}; {answer_advice(record.traffic)}"
     yield from dict.fromkeys(firmware_texts(record.lines, GPIO_ERROR))
     yield from dict.fromkeys(firmware_texts(record.lines, PART_NOTE))
+    yield from record.bounces
     floating = floating_pins(record)
     if floating is not None:
         yield floating

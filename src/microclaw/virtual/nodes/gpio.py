@@ -9,6 +9,7 @@ from __future__ import annotations
 from microclaw.virtual.board import Board
 from microclaw.virtual.filesystem import Errno, PosixError
 from microclaw.virtual.nodes.node import DeviceFile, DeviceUser, take_data_seq
+from microclaw.wire.board_replies import GPIO_ERROR, WRITTEN_INPUT
 from microclaw.wire.wasmachine.ioctl import GpioFlag, IoctlCommand, OpenFlag
 
 
@@ -22,6 +23,7 @@ class GpioFile(DeviceFile):
         self.pin = pin
         self._board = board
         self._user = user
+        self._is_write_noted = False
         self._reads = bool(flags & OpenFlag.O_RDONLY) or not flags & OpenFlag.O_WRONLY
         self._drives = bool(flags & OpenFlag.O_WRONLY)
         # The driver marks a pin as taken by its flags, which are 0 for a read-only one (newlib's O_RDONLY).
@@ -35,6 +37,9 @@ class GpioFile(DeviceFile):
 
     def write(self, data: bytes) -> int:
         if not self._drives:
+            if not self._is_write_noted:
+                self._is_write_noted = True
+                self._board.print_line(f"{GPIO_ERROR}pin {self.pin}{WRITTEN_INPUT}")
             raise PosixError(Errno.EBADF)
         if not data:
             raise PosixError(Errno.EINVAL)

@@ -1,6 +1,8 @@
 /* Arduino.h's digital pins on those of microclaw.h: opened when they are first named. */
 #include "arduino.h"
+#include "glue.h"
 #include <microclaw.h>
+#include <unistd.h>
 
 #define PINS 64
 
@@ -52,6 +54,9 @@ void digitalWrite(uint8_t pin, uint8_t level) {
         return;
     }
     if (is_open(pin) && pins[pin].input) {
+        /* The firmware refuses it, as the pin drives nothing: a trial warns of it. */
+        uint8_t byte = level != 0;
+        (void)!write(pins[pin].gpio - 1 - FIRST_GPIO, &byte, 1);
         return;
     }
     bool output = is_open(pin) && pins[pin].mode & GPIO_OUT;
