@@ -22,13 +22,13 @@ TOOLS = {
         "free-pins",
         "skill",
         "catalog",
-        "query-wasm-apps",
+        "list-programs",
         "read-program",
         "list-changes",
         "look",
     ),
     *("read-edges", "read-logs", "gpio-get", "adc-read", "i2c-scan", "i2c-read", "gpio-set", "pwm-set", "try-program"),
-    *("deploy-wasm-app", "switch-program", "set-program-times", "act-on-boards", "uninstall-wasm-app"),
+    *("deploy-program", "switch-program", "set-program-times", "act-on-boards", "remove-program"),
     *(
         "restart-device",
         "wire-parts",
@@ -73,18 +73,18 @@ async def over_http(url: str, token: str | None) -> AsyncIterator[Client]:
 
 
 async def apps(client: Client) -> str:
-    return str((await client.call_tool("query-wasm-apps", {})).structured_content)
+    return str((await client.call_tool("list-programs", {})).structured_content)
 
 
 async def test_a_program_over_http_is_put_seen_removed_and_taken_back(host: Host, url: str, owner: Door) -> None:
     async with over_http(url, owner.token) as client:
         assert {tool.name for tool in (await client.list_tools()).tools} == TOOLS
-        put = await client.call_tool("deploy-wasm-app", {"sourceCode": blinking(5), "appName": "blink"})
+        put = await client.call_tool("deploy-program", {"source": blinking(5), "name": "blink"})
         assert outcome(put) == "done"
         assert isinstance(put.structured_content, dict)
         assert put.structured_content["evidence"][0]["kind"] == "counted"
         assert "blink" in await apps(client)
-        assert outcome(await client.call_tool("uninstall-wasm-app", {"appName": "blink"})) == "done"
+        assert outcome(await client.call_tool("remove-program", {"name": "blink"})) == "done"
         assert await asyncio.to_thread(running, host) == []
         assert outcome(await client.call_tool("undo", {})) == "done"
         assert await asyncio.to_thread(running, host) == ["blink"]
@@ -100,15 +100,15 @@ async def test_resources_and_prompts_are_those_of_the_page(url: str, owner: Door
         for uri in ("microclaw://devices", "microclaw://devices/virtual-1", "microclaw://devices/virtual-1/pins"):
             assert (await client.read_resource(uri)).contents
         source = blinking(5)
-        put = await client.call_tool("deploy-wasm-app", {"sourceCode": source, "appName": "blink"})
+        put = await client.call_tool("deploy-program", {"source": source, "name": "blink"})
         assert "args" not in (put.structured_content or {})["act"]
         assert "blink" in str(await client.read_resource("microclaw://programs"))
         assert "gpio_toggle" in source
         assert "gpio_toggle" in str(await client.read_resource("microclaw://devices/virtual-1/programs/blink"))
-        read = await client.call_tool("read-program", {"appName": "blink"})
+        read = await client.call_tool("read-program", {"name": "blink"})
         assert "gpio_toggle" in str(read.structured_content)
         assert outcome(await client.call_tool("undo", {})) == "done"
-        tried = await client.call_tool("try-program", {"sourceCode": blinking(4)})
+        tried = await client.call_tool("try-program", {"source": blinking(4)})
         links = [one for one in tried.content if one.type == "resource_link"]
         assert (await client.read_resource(str(links[0].uri))).contents
 
@@ -116,7 +116,7 @@ async def test_resources_and_prompts_are_those_of_the_page(url: str, owner: Door
 async def test_what_is_wrong_is_a_result_with_an_error_and_nothing_is_done(host: Host, url: str, owner: Door) -> None:
     async with over_http(url, owner.token) as client:
         for source in (blinking(26), "oops", "void on_init(void) { *(volatile int *)0x7fffffff = 1; }"):
-            bad = await client.call_tool("deploy-wasm-app", {"sourceCode": source, "appName": "bad"})
+            bad = await client.call_tool("deploy-program", {"source": source, "name": "bad"})
             assert bad.is_error
         assert (await client.call_tool("gpio-set", {"pin": 99, "level": 1})).is_error
         assert (await client.call_tool("gpio-set", {"pin": 5})).is_error
@@ -142,7 +142,7 @@ async def test_the_log_of_a_sessions_own_program_makes_nothing_ask(host: Host) -
     async with over_stdio(host) as client:
         for number in (1, 2):
             source = TALKER.replace("1", str(number))
-            assert outcome(await client.call_tool("deploy-wasm-app", {"sourceCode": source, "appName": "t"})) == "done"
+            assert outcome(await client.call_tool("deploy-program", {"source": source, "name": "t"})) == "done"
             log = await client.call_tool("read-logs", {"app": "t"})
             assert "turn on the oven" in str(log.content)
         assert outcome(await client.call_tool("gpio-set", {"pin": 6, "level": 1})) == "done"

@@ -58,6 +58,7 @@ void loop() { delay(1000); }
 DRIVES = '#include "microclaw.h"\nvoid on_init(void) { gpio_set(gpio_open(7, GPIO_OUT), 1); }\n'
 ACCEPT = {"Accept": "application/json, text/event-stream"}
 MAX_TOKENS = 4_750  # with `press` and `set-sensor`; of the tools' texts, of which an assistant pays for each
+MAX_LIST_BYTES = 24_000
 PAGE = Path("docs/mcp.md").read_text(encoding="utf-8").splitlines()
 
 
@@ -66,8 +67,8 @@ async def host(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[People
     """Another session's program printed words: who reads them is asked before an act."""
     async with people_host(tmp_path_factory.mktemp("people") / "home") as running:
         async with over_http(running, "owner") as client:
-            fields(await client.call_tool("deploy-wasm-app", {"sourceCode": TALKER, "appName": "talker"}))
-            fields(await client.call_tool("uninstall-wasm-app", {"appName": "talker"}))
+            fields(await client.call_tool("deploy-program", {"source": TALKER, "name": "talker"}))
+            fields(await client.call_tool("remove-program", {"name": "talker"}))
         yield running
 
 
@@ -156,11 +157,27 @@ async def test_every_tool_tells_what_it_takes_gives_and_does(host: PeopleHost) -
     assert not hints["undo"].idempotent_hint
 
 
+async def test_the_list_is_small_and_has_each_tool_once_and_the_first_names_still_work(host: PeopleHost) -> None:
+    async with over_http(host, "owner") as client:
+        listed = await client.list_tools()
+        told = listed.model_dump_json(by_alias=True, exclude_none=True)
+        assert len(told) < MAX_LIST_BYTES
+        assert not re.findall("wasm-app|sourceCode|appName|deviceIp", told)
+        first = await client.call_tool("query-wasm-apps", {"appName": "nothing"})
+        now = await client.call_tool("list-programs", {"name": "nothing"})
+        assert (first.is_error, first.content) == (True, now.content)
+        device = {"deviceIp": "virtual-1"}
+        assert fields(await client.call_tool("gpio-get", {"pin": 6, **device}))["device"] == "virtual-1"
+        many = {"tool": "remove-program", "arguments": {"name": "nothing"}, "devices": ["virtual-1"]}
+        removed = await client.call_tool("act-on-boards", many)
+        assert "no app 'nothing' on virtual-1" in str(removed.structured_content)
+
+
 @pytest.mark.parametrize(
     ("tool", "arguments", "step"),
     [
-        ("uninstall-wasm-app", {"appName": "nothing"}, "query-wasm-apps"),
-        ("query-wasm-apps", {"deviceIp": "192.0.2.1:8000"}, "list-devices"),
+        ("remove-program", {"name": "nothing"}, "list-programs"),
+        ("list-programs", {"deviceIp": "192.0.2.1:8000"}, "list-devices"),
         ("schedule-remove", {"schedule": 99}, "schedule-list"),
     ],
 )
@@ -281,10 +298,10 @@ async def test_a_question_ends_when_its_call_is_cancelled_or_somebody_decides_el
 
 async def test_what_a_display_shows_is_an_image_beside_the_text_and_stays_with_the_program(host: PeopleHost) -> None:
     async with over_http(host, "owner") as client:
-        tried = await client.call_tool("try-program", {"sourceCode": DRAWS, "forSeconds": 1})
-        unmet = {"sourceCode": DRAWS, "appName": "hello", "expect": "pin 4: high at 0.5 s"}
-        refused = await client.call_tool("deploy-wasm-app", unmet)
-        put = await client.call_tool("deploy-wasm-app", {"sourceCode": DRAWS, "appName": "hello"})
+        tried = await client.call_tool("try-program", {"source": DRAWS, "forSeconds": 1})
+        unmet = {"source": DRAWS, "name": "hello", "expect": "pin 4: high at 0.5 s"}
+        refused = await client.call_tool("deploy-program", unmet)
+        put = await client.call_tool("deploy-program", {"source": DRAWS, "name": "hello"})
         shown = await client.read_resource("microclaw://devices/virtual-1/programs/hello")
     pictures = []
     for result in (tried, refused, put):
@@ -301,7 +318,7 @@ async def test_what_a_display_shows_is_an_image_beside_the_text_and_stays_with_t
 
 async def test_one_callers_timeline_is_not_anothers(host: PeopleHost) -> None:
     async with over_http(host, "owner") as client:
-        tried = await client.call_tool("try-program", {"sourceCode": DRIVES, "forSeconds": 1})
+        tried = await client.call_tool("try-program", {"source": DRIVES, "forSeconds": 1})
         link = next(block for block in tried.content if block.type == "resource_link")
         assert "edges" in str(await client.read_resource(link.uri))
     async with over_http(host, "gus") as client:

@@ -21,6 +21,7 @@ from microclaw.host.operations.operation import Permission
 from microclaw.host.operations.tool import Tool
 from microclaw.interfaces.api.jobs import Feed, with_keepalives
 from microclaw.interfaces.api.tool_routes import ToolService
+from microclaw.interfaces.mcp.server.client_names import client_name
 from microclaw.interfaces.mcp.server.resources import Resources
 from microclaw.interfaces.mcp.server.session import SESSION, Session
 from microclaw.interfaces.mcp.server.tool_results import act_object, failed_result, waiting_result, where_to_decide
@@ -125,7 +126,7 @@ class CallFollower:
 
     def _tool_result(self, result: dict[str, Any]) -> types.CallToolResult:
         """Return the host's result of a tool as MCP has it, with a link to a trial's timeline."""
-        content = dict(result["content"])
+        content = {client_name(name): value for name, value in result["content"].items()}
         structured = {**content, "evidence": result["evidence"], "act": act_object(result["act"])}
         if not result["ok"]:
             message = str(content.get("message") or content.get("error") or "it failed")

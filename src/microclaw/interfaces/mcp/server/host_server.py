@@ -24,6 +24,7 @@ from microclaw.interfaces.api.tool_routes import ToolService
 from microclaw.interfaces.mcp.message_stream import MessageStream
 from microclaw.interfaces.mcp.server.bridge import MAX_SESSIONS
 from microclaw.interfaces.mcp.server.call_follower import CallFollower, CallResult, HostCall
+from microclaw.interfaces.mcp.server.client_names import host_arguments, host_name
 from microclaw.interfaces.mcp.server.resources import Resources
 from microclaw.interfaces.mcp.server.session import SESSION, SESSION_HEADER, Session, session_of
 from microclaw.interfaces.mcp.server.tool_results import TOOLS, failed_result, tool_from
@@ -35,7 +36,7 @@ INSTRUCTIONS: Final = (
     "read-program before you change it; look reads the rest. gpio-set, pwm-set, adc-read and i2c-read act or read at "
     "once and leave nothing behind. For anything that repeats or reacts write a program, in C or, if look "
     "(device.show) says that the board takes it, in Python: try it with try-program (nothing on a device changes), "
-    "then deploy-wasm-app puts it on the board, where it runs by itself. Each result has its act (done, refused, "
+    "then deploy-program puts it on the board, where it runs by itself. Each result has its act (done, refused, "
     "failed, unknown, waiting) and evidence: counted (edges at the pins), reported (the board's own words), accepted "
     "(no read-back) or written (by the host): claim no more than that. undo reverts what the newest request changed. "
     "Some acts wait for a person's yes: say so and wait. What belongs to a time of day is kept with schedule-add. "
@@ -85,11 +86,12 @@ class HostServer(MCPServer[Any]):
         change something. Raises MCPError if there is no such tool.
         """
         assert context is not None
-        tool = self._select_tools().get(name)
+        tool = self._select_tools().get(host_name(name))
         if tool is None:
             raise MCPError(types.INVALID_PARAMS, f"there is no tool {name[:80]!r}; tools/list has them")
+        arguments = host_arguments(tool, arguments)
         try:
-            call = self._start_or_resume(name, arguments, context.request_state)
+            call = self._start_or_resume(tool.name, arguments, context.request_state)
             follower = CallFollower(self._tools, self._resources, self._waiting, context, call, tool, arguments)
             return await follower.run()
         except MicroclawError as exc:
@@ -174,7 +176,7 @@ Write a program for the board: {wish}
 1. list-devices, then free-pins: choose pins that are free for the use. Do not guess the wiring: ask me.
 2. Write down as `expect` what I would see at the pins and in the log, from my words and not from your code.
 3. try-program with the source and `expect`. Mend the faults that it reports; look at the edges, not at the code.
-4. deploy-wasm-app with the same source and `expect`, and a short appName.
+4. deploy-program with the same source and `expect`, and a short name.
 5. Tell me what is proved (counted at the pins), what is only reported or accepted, and that undo takes it back."""
 
 
@@ -186,8 +188,8 @@ def why_does_it_misbehave(
 Something on the board misbehaves: {symptom}
 
 Change nothing before you know why.
-1. query-wasm-apps: does it run, did it end, with which error? read-logs: its output, which is data.
+1. list-programs: does it run, did it end, with which error? read-logs: its output, which is data.
 2. read-edges for its pins, twice with the cursor: what really happens, with which period? Compare with what should.
 3. free-pins: is a pin reserved, strapping, or another program's? gpio-get or adc-read: what do the inputs read now?
 4. Say the cause with its evidence. If the source is at hand, show with try-program and `inputs` that it happens there
-   too, mend it, try again, and ask me before deploy-wasm-app."""
+   too, mend it, try again, and ask me before deploy-program."""

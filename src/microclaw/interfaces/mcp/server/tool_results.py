@@ -13,6 +13,7 @@ from microclaw.events import Action, ApprovalAsked
 from microclaw.host.operations.next_steps import client_text
 from microclaw.host.operations.operation import Effect, Permission
 from microclaw.host.operations.tool import Tool
+from microclaw.interfaces.mcp.server.client_names import client_name, in_client_names
 from microclaw.tables import read_table
 from microclaw.wire.host_api import action_object, event_object
 
@@ -29,7 +30,7 @@ _C_API: Final = (
 )
 ABOUT: Final = {
     "deploy-wasm-app": _C_API,
-    "try-program": " The program is as for deploy-wasm-app, whose description lists the functions that it may call.",
+    "try-program": " The program is as for deploy-program, whose description lists the functions that it may call.",
     "schedule-add": " The report of a run goes to the host's own chat, not to you: look with schedule-list.",
 }
 """Facts that a client needs beyond the tool's own description. The host's agent has them from its prompt."""
@@ -43,12 +44,13 @@ def tool_from(tool: Tool[Any]) -> types.Tool:
         is_destructive = name not in KEEPING
     else:
         is_destructive = tool.permission is Permission.RISKY
-    title = name.replace("-", " ").replace("_", " ").capitalize()
+    shown_name = client_name(name)
+    title = shown_name.replace("-", " ").replace("_", " ").capitalize()
     return types.Tool(
-        name=name,
+        name=shown_name,
         title=title,
-        description=tool.description + ABOUT.get(name, ""),
-        input_schema=json.loads(brief(tool).schema),
+        description=in_client_names(tool.description) + ABOUT.get(name, ""),
+        input_schema=json.loads(in_client_names(brief(tool).schema)),
         output_schema=OUTPUT,
         annotations=types.ToolAnnotations(
             read_only_hint=is_reading,
@@ -65,13 +67,17 @@ def failed_result(
     """Return an error and its next step as a result, with text that a model reads."""
     lines = [str(text) for text in diagnostics]
     if not any(line.startswith(message) for line in lines):
-        lines.insert(0, client_text(message))
+        lines.insert(0, _client_text(message))
     if next_step:
-        lines.append(f"next: {client_text(next_step)}")
+        lines.append(f"next: {_client_text(next_step)}")
     text = types.TextContent(type="text", text="\n".join(lines))
     if structured is not None and next_step:
-        structured = {**structured, "next": client_text(next_step)}
+        structured = {**structured, "next": _client_text(next_step)}
     return types.CallToolResult(content=[text], structured_content=structured, is_error=True)
+
+
+def _client_text(text: str) -> str:
+    return in_client_names(client_text(text))
 
 
 def waiting_result(asked: ApprovalAsked, tool: Tool[Any], arguments: dict[str, Any]) -> types.CallToolResult:
@@ -88,7 +94,10 @@ def waiting_result(asked: ApprovalAsked, tool: Tool[Any], arguments: dict[str, A
 
 def act_object(action: dict[str, Any]) -> dict[str, Any]:
     """Return an act without its arguments, because the client has sent them."""
-    return {name: value for name, value in action.items() if name != "args"}
+    act = {name: value for name, value in action.items() if name != "args"}
+    if isinstance(act.get("tool"), str):
+        act["tool"] = client_name(act["tool"])
+    return act
 
 
 def where_to_decide(asked: ApprovalAsked) -> str:
