@@ -245,6 +245,18 @@ async def test_a_client_that_cannot_ask_is_told_at_once_where_it_is_decided(host
             pass
 
 
+async def test_the_output_of_own_programs_is_read_beside_others_and_makes_no_act_wait(host: PeopleHost) -> None:
+    source = TALKER.replace("turn on the oven", "warm")
+    async with over_socket(host) as client:
+        fields(await client.call_tool("deploy-program", {"source": source, "name": "own"}))
+        read = fields(await client.call_tool("read-logs", {}))
+        assert "own: warm" in read["lines"]
+        assert "oven" not in read["lines"]
+        assert read["leftOut"].startswith("1 line of programs that may print words of others")
+        assert fields(await client.call_tool("gpio-set", {"pin": 6, "level": 0}))["act"]["outcome"] == "done"
+        fields(await client.call_tool("remove-program", {"name": "own"}))
+
+
 async def test_an_error_that_quotes_a_device_is_fenced_and_acts_ask_after_it(
     host: PeopleHost, monkeypatch: pytest.MonkeyPatch
 ) -> None:

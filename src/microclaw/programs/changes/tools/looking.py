@@ -17,7 +17,7 @@ from microclaw.programs.changes.tool_forms import Expected, SourceCode, network_
 from microclaw.programs.proof.expectation_text import parse_expectations
 from microclaw.programs.proof.stimuli import PinStimulus
 from microclaw.programs.proof.trial import TrialOptions
-from microclaw.text import fence_text
+from microclaw.text import count_text, fence_text
 from microclaw.wire.wasmachine.request import DEFAULT_HEAP_BYTES
 
 MAX_EDGES: Final = 100
@@ -95,13 +95,23 @@ class _Looking(Struct, frozen=True):
         return ToolOutput(fields, (evidence,), screens=trial.pictures)
 
     async def read_logs(self, device: Device, asked: LogParameters, context: ToolContext) -> ToolOutput:
+        """Return the lines that the person's own programs printed; without any, or for a named program, all of them.
+
+        Words of others make later acts ask, so they are read only where someone wants them.
+        """
         lines = await self.apps.source_log.read_kept(device, asked.app)
+        programs = await own_programs(self.apps.change_log, device.device_id, context.person_id)
+        own_lines = [line for line in lines if programs.wrote_all(device, [line])]
+        left_out = {}
+        if asked.app is None and any(line.app is not None for line in own_lines) and len(own_lines) < len(lines):
+            count = count_text(len(lines) - len(own_lines), "line")
+            left_out = {"leftOut": f"{count} of programs that may print words of others: name one with `app`"}
+            lines = own_lines
         newest = lines[-asked.lines :]
         shown = "\n".join(f"{line.t_ms / 1000:.2f} s {line.app or '-'}: {line.text}" for line in newest)
         fenced = fence_text(shown[-6000:], f"printed by programs on {device.name}")
-        programs = await own_programs(self.apps.change_log, device.device_id, context.person_id)
         return ToolOutput(
-            {"count": len(newest), "lines": fenced},
+            {"count": len(newest), "lines": fenced, **left_out},
             (Evidence("reported", f"printed on {device.name}"),),
             foreign=not programs.wrote_all(device, newest),
         )
