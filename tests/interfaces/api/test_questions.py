@@ -42,6 +42,17 @@ async def set_pin(host: PeopleHost, pin: int) -> None:
     assert (await host.ask("ada", "POST", f"{BOARD}/call", order))[0] == 200
 
 
+async def test_a_pin_that_needs_care_asks_once_with_the_reason(host: PeopleHost, level: Any) -> None:
+    order = {"method": "gpio.set", "arguments": {"pin": 45, "level": 1}}
+    call = asyncio.create_task(host.ask("ada", "POST", f"{BOARD}/call", order), name="drives 45")
+    [question] = await host.waiting()
+    assert "pin 45 needs care (strapping pin" in str(question["detail"])
+    await decide(host, question, approved=True)
+    assert ((await call)[0], await level(45)) == (200, 1)
+    order = {"method": "gpio.set", "arguments": {"pin": 45, "level": 0}}
+    assert (await host.ask("bob", "POST", f"{BOARD}/call", order))[0] == 200
+
+
 def foreign(
     host: PeopleHost, who: str, tool: str, session: str | None = None, /, **arguments: Any
 ) -> asyncio.Task[list[Any]]:
