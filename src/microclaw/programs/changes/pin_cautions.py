@@ -90,7 +90,7 @@ def _cautions(device: Device, pins: Iterable[int]) -> dict[int, str]:
 
 def _bus_of(part: WiredPart, device: Device) -> tuple[int, ...]:
     """Return the pins over which a part is read: of its I2C bus, or the one line of a sensor."""
-    pins = []
+    pins: list[int] = []
     if part.address is not None:
         pins += bus_pins(part, device.board) or ()
     if part.facts.kind == "sensor":
