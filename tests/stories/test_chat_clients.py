@@ -113,10 +113,10 @@ def test_openais_own_package_drives_a_pin_and_is_told_what_was_done(host: Host, 
 
 def test_a_guest_may_ask_and_changes_nothing(host: Host) -> None:
     guest = member_of(host, "gus", "guest")
-    read = guest.post("/v1/chat", {"text": "read pin 8"})
+    read = guest.post("/v1/chat", {"text": "read pin 7"})
     assert read.last["type"] == "answer"
     assert {act["outcome"] for act in read.last["actions"]} == {"done"}
-    acted = guest.post("/v1/chat", {"text": "set pin 8 on"})
+    acted = guest.post("/v1/chat", {"text": "set pin 7 on"})
     assert acted.last["type"] in ("answer", "error")
     assert {act["outcome"] for act in acted.last.get("actions", [])} <= {"refused"}
-    assert level(host, 8) == 0
+    assert level(host, 7) == 0

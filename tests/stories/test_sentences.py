@@ -114,7 +114,7 @@ def test_a_blink_is_counted_made_faster_and_undone(clean: Host) -> None:
     ("sentence", "name", "kind"),
     [
         ("fade pin 7", "fade", "counted"),
-        ("move the servo on pin 8 to 90 degrees", "servo", "counted"),
+        ("move the servo on pin 18 to 90 degrees", "servo", "counted"),
         ("when the button on pin 4 is pressed turn on pin 12", "button", "reported"),
         ("beep pin 5 for 1 second", "pulse", "counted"),
         ("run a traffic light on pins 14, 15 and 16", "traffic-light", "accepted"),

@@ -104,7 +104,7 @@ def test_a_strangers_sentence_does_nothing(host: Host, bot: Bot, ada: int) -> No
 
 def test_a_message_that_comes_twice_acts_once(host: Host, bot: Bot, ada: int) -> None:
     before = len(host.changes(100))
-    update = bot.say("blink pin 9 twice a second")
+    update = bot.say("blink pin 10 twice a second")
     until(lambda: len(running(host)) == 1)
     again = {
         "message": {
@@ -112,11 +112,11 @@ def test_a_message_that_comes_twice_acts_once(host: Host, bot: Bot, ada: int) ->
             "from": {"id": ada, "is_bot": False, "first_name": "Ada"},
             "chat": {"id": ada, "first_name": "Ada", "type": "private"},
             "date": 1_760_000_000,
-            "text": "blink pin 9 twice a second",
+            "text": "blink pin 10 twice a second",
         }
     }
     bot.do(bot.server.put(again, update_id=update))
-    bot.say("read pin 9")
+    bot.say("read pin 10")
     answered = len(bot.answers())
     until(lambda: len(bot.answers()) > answered or bot.confirmed_beyond(update + 1))
     assert len(host.changes(100)) == before + 1

@@ -63,7 +63,7 @@ def test_a_yes_in_a_second_browser_ends_the_question_of_the_first(asking_host: P
 
 
 def test_each_question_has_its_answers_as_buttons_and_does_not_look_like_an_error(page: Page) -> None:
-    asked = send(page, "turn on pin 9")
+    asked = send(page, "turn on pin 12")
     expect(asked.locator(".answer.asks")).to_contain_text("Which device?")
     expect(asked.locator(".answer button")).to_have_text(["virtual-1", "virtual-2"])
     expect(page.locator(".answer.refused")).to_have_count(0)
@@ -71,11 +71,11 @@ def test_each_question_has_its_answers_as_buttons_and_does_not_look_like_an_erro
     page.reload()
     expect(page.locator(".turn").last.locator(".answer.asks")).to_be_visible()
     page.locator(".turn").last.get_by_role("button", name="virtual-2").click()
-    expect(page.locator(".turn").last).to_contain_text("Pin 9 of virtual-2 is on")
+    expect(page.locator(".turn").last).to_contain_text("Pin 12 of virtual-2 is on")
     expect(page.locator(".turn .answer.asks button")).to_have_count(0)
-    guess = say(page, "trun on pin 9 on virtual-1 pls")
+    guess = say(page, "trun on pin 12 on virtual-1 pls")
     guess.locator(".answer.asks button").first.click()
-    expect(page.locator(".turn").last).to_contain_text("Pin 9 of virtual-1 is on")
+    expect(page.locator(".turn").last).to_contain_text("Pin 12 of virtual-1 is on")
 
 
 def test_a_removal_is_asked_with_yes_and_no(page: Page) -> None:
