@@ -56,6 +56,17 @@ def test_a_draft_survives_a_reload_and_is_discarded_when_asked(page: Page) -> No
     expect(page.locator(".cm-content")).to_contain_text("gpio_open(2, GPIO_OUT)")
 
 
+def test_a_fault_of_a_trial_stands_there_once(page: Page) -> None:
+    open_editor(page)
+    write(page, WRONG.replace("gpio_open(26, GPIO_OUT)", "wrong_name"))
+    page.get_by_role("button", name="Try", exact=True).click()
+    trial = page.get_by_role("region", name="trial")
+    expect(trial.get_by_role("alert")).to_contain_text("wrong_name")
+    expect(trial.locator(".step.failed")).to_have_count(1)
+    assert trial.inner_text().count("undeclared") == 1, trial.inner_text()
+    expect(page.get_by_role("list", name="Findings")).to_contain_text("wrong_name")
+
+
 def test_an_installed_program_is_edited_and_replaced(host: PageHost, page: Page) -> None:
     body = {"name": "kept", "source": RIGHT.replace("12", "13"), "expect": "pin 13: period 200 ms"}
     assert isinstance(list(host.client.stream("/v1/devices/virtual-2/apps", body))[-1], StreamResult)

@@ -28,9 +28,16 @@ export class Act {
     else if (line.type === "approval_settled") settle(line.approval_id, { outcome: line.outcome, by: line.by, text: "" });
     else if (line.type === "result") this.result = line.result;
     else if (line.type === "answer") this.answer = line;
-    else if (line.type === "error") this.error = line.error;
+    else if (line.type === "error") this.fail(line.error);
     else if (line.type === "turn") this.turn = line.number;
     else if (line.type === "after") this.after = line.number;
+  }
+
+  /** The end says the fault whole, so the stage that failed only says that it did. @param {any} error */
+  fail(error) {
+    this.error = error;
+    const last = this.steps.at(-1);
+    if (last?.state === "failed") this.steps.splice(-1, 1, { stage: last.stage, state: last.state, text: "" });
   }
 
   /** A stage that went on is one line with its end. @param {api.Line} step */

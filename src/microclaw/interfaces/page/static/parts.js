@@ -35,14 +35,14 @@ export function prose(text) {
   });
 }
 
-/** What went wrong, and what to do next. @param {{error: any}} given */
+/** What went wrong, and what to do next; what the details say is not said twice. @param {{error: any}} given */
 export function Problem({ error }) {
   if (!error) return null;
-  const lines = (error.diagnostics ?? []).map((/** @type {any} */ one) => one.text);
+  const detail = (error.diagnostics ?? []).map((/** @type {any} */ one) => one.text).join("\n");
   return html`<div class="problem" role="alert">
-    <p>${prose(error.message)}</p>
-    ${lines.length > 0 && html`<pre>${lines.join("\n")}</pre>`}
-    ${error.next && html`<p class="next">next: ${prose(error.next)}</p>`}
+    ${!detail.startsWith(error.message) && html`<p>${prose(error.message)}</p>`}
+    ${detail && html`<pre>${detail}</pre>`}
+    ${error.next && !detail.includes(error.next) && html`<p class="next">next: ${prose(error.next)}</p>`}
   </div>`;
 }
 
