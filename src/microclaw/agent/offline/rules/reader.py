@@ -37,6 +37,7 @@ RULE_EXAMPLES: Final = (
     "blink pin 2 twice a second and pin 4 once a second",
 )
 _MAX_TIMES: Final = 20
+_MAX_JOINTS: Final = 12
 _MAX_NUMBER: Final = 604_800_000
 """A week in milliseconds."""
 _FADES_MS: Final = range(200, 300_001)
@@ -321,19 +322,30 @@ def _read_trigger(clause: str) -> Trigger:
     return ValueTrigger(quantity, side in _ABOVE, int(milli))
 
 
+@lru_cache(256)
 def _read_acts(text: str) -> tuple[Act, ...] | None:
     """Read acts that are joined by "and" or "then". An act may have an "and" in it, so the longest reading is first."""
-    for pattern, make in _ACTS:
-        match = _match(pattern, text)
-        if match is not None:
-            return (make(match),)
-    for joint in reversed(list(_JOINT.finditer(text))):
-        first = _read_acts(text[: joint.start()])
-        if first is None:
+    act = _read_act(text)
+    if act is not None:
+        return (act,)
+    joints = list(_JOINT.finditer(text))
+    if len(joints) > _MAX_JOINTS:
+        return None
+    for joint in reversed(joints):
+        act = _read_act(text[: joint.start()])
+        if act is None:
             continue
         rest = _read_acts(text[joint.end() :])
         if rest is not None:
-            return (*first, *rest)
+            return (act, *rest)
+    return None
+
+
+def _read_act(text: str) -> Act | None:
+    for pattern, make in _ACTS:
+        match = _match(pattern, text)
+        if match is not None:
+            return make(match)
     return None
 
 
