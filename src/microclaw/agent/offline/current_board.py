@@ -41,7 +41,10 @@ def current_board(device_context: DeviceContext, chosen: str | None) -> KnownDev
             return device
     if device_context.meant is not None:
         return None
-    present = [device for device in candidates if not device.away]
+    present = []
+    for device in candidates:
+        if not device.away:
+            present.append(device)
     if len(present) == 1:
         return present[0]
     return None

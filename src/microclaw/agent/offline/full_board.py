@@ -60,8 +60,9 @@ def make_room(context: Context, name: str, words: str) -> Act | None:
         return Act(_LIST, context.on_device(), words)
     rows = _rows(listed)
     # The host itself takes off a program that has ended by itself.
-    if any(rows.get(app.name, {}).get("state") == "ended" for app in device.apps):
-        return None
+    for app in device.apps:
+        if rows.get(app.name, {}).get("state") == "ended":
+            return None
     raise CannotDo(ask_what_to_replace(device, rows))
 
 

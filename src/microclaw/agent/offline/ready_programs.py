@@ -289,13 +289,18 @@ def offer(programs: Sequence[ReadyProgram], device: KnownDevice | None) -> tuple
 
 def mention(programs: Sequence[ReadyProgram]) -> str:
     """Return which ready programs there are for a question, without an offer."""
-    rows = [f"{program.spoken_name} ({program.entry.title})" for program in programs]
+    rows = []
+    for program in programs:
+        rows.append(f"{program.spoken_name} ({program.entry.title})")
     return f"There is a ready program: {'; '.join(rows)}. To have it say: {programs[0].example}."
 
 
 def ready_texts() -> list[str]:
     """Return the texts in which the words of ready programs stand, and the usual words of English."""
-    return [*_NOT_TELLING, *(f"{entry.name} {entry.title} {entry.about}" for entry in shipped())]
+    texts = list(_NOT_TELLING)
+    for entry in shipped():
+        texts.append(f"{entry.name} {entry.title} {entry.about}")
+    return texts
 
 
 def _runs_on(program: ReadyProgram, device: KnownDevice) -> bool:

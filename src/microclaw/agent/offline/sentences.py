@@ -21,6 +21,7 @@ from microclaw.agent.language.quantities import normalize_quantities
 from microclaw.agent.language.times import split_when
 from microclaw.agent.offline.decision import Parse, Say, Values
 from microclaw.agent.offline.rules.reader import RULE_EXAMPLES, parse_rule
+from microclaw.agent.offline.spelling import is_spelt_like
 from microclaw.hardware.parts.reader import parts, quantities
 
 if TYPE_CHECKING:
@@ -299,7 +300,7 @@ class Sentences:
     def _is_near(self, row: _Likeness) -> bool:
         """Return True if the text has all words of the known wording, and tells nothing that the wording does not."""
         told = self._telling_words(row.wording) | self._telling_words(row.meaning)
-        is_told = all(_is_spelt_like(word, list(told)) for word in self._telling_words(row.text))
+        is_told = all(is_spelt_like(word, list(told)) for word in self._telling_words(row.text))
         is_whole = not Counter(row.text.units) - Counter(row.meaning.units)
         return self._shared_words(row) == 1 and is_told and is_whole
 
@@ -307,21 +308,11 @@ class Sentences:
         """Return the share of the wording's words that the text has, some with a slip of the keyboard."""
         text_words = _LETTERS.findall(row.text.shape)
         words = _LETTERS.findall(_UNTOLD.sub(" ", self._filler.sub(" ", row.wording.shape)))
-        shared_count = sum(_is_spelt_like(word, text_words) for word in words)
+        shared_count = sum(is_spelt_like(word, text_words) for word in words)
         return shared_count / max(1, len(words))
 
     def _telling_words(self, text: _TaggedText) -> frozenset[str]:
         return frozenset(self._telling.findall(text.shape.replace(" on PIN", " PIN")))
-
-
-def _is_spelt_like(word: str, words: Sequence[str]) -> bool:
-    """Return True if a word is one of these, but for one letter, or two of a long word."""
-    if word in words:
-        return True
-    from rapidfuzz.distance import OSA
-
-    slips = min(2, len(word) // 4 + 1)
-    return len(word) > 2 and any(OSA.distance(word, other, score_cutoff=slips) <= slips for other in words)
 
 
 def _may_be_of_a_part(parse: Parse, what: str, normal: str) -> bool:
