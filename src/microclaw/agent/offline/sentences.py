@@ -38,9 +38,8 @@ _WITH_ANY_NAME = frozenset({"remove_app", "app_status", "switch_app"})
 _NO_NAME = re.compile(r"\bpin \d|\b(?:and|but)\b|\bon \w|(?:\S+ ){3}")
 # A time in these sentences does not say when to do them.
 _NEVER_LATER = frozenset({"clock", "list_schedules", "cancel_schedule"})
-# A question about what was done is not asked later.
 _NOW_ONLY = frozenset({"pin_reason", "acts_of", "next_run", "running_since", "past_reading", "programs_for", "ways_of"})
-# Undo does not bring back all that these remove or add; and who asks to act is not answered with a question.
+# Undo does not bring back all that these do, and an order is not answered with a question.
 _NEVER_SUGGESTED = _NOW_ONLY | {"contact", "schedule", "cancel_schedule", "remember", "recall", "forget"}
 _POLITE = re.compile(r"^(?:(?:please|can you|could you|would you) )+")
 _TRIGGER = re.compile(r"(?:when|whenever|while|if|as soon as|every time|each time|once) ")
@@ -121,7 +120,6 @@ class Sentences:
         # These words matter also inside of another one, as in "turned-off".
         self._telling = re.compile(rf"\b(?:{'|'.join(merged['telling'])})\b")
         self._known_sentences = self._tag_known(merged["near"])
-        # A turn parses its sentence again after each tool.
         self.parse = lru_cache(64)(self.parse_anew)
 
     def _add_intents(self, intents: Mapping[str, Mapping[str, Any]]) -> None:
@@ -158,8 +156,6 @@ class Sentences:
         if len(text) > MAX_SENTENCE_CHARS:
             return None
         normal = normalize_quantities(text)
-        if not normal:
-            return None
         parse = self._parse_timed(normal)
         if parse is not None and parse.kind not in _WITH_ANY_NAME:
             return parse
@@ -186,9 +182,7 @@ class Sentences:
         if REMINDER.match(what):
             return schedule
         parse = self._recognize(what) or self.rule(what, may_begin_later=False)
-        if parse is None or _may_be_of_a_part(parse, what, normal):
-            return None
-        if parse.kind in _NOW_ONLY:
+        if parse is None or parse.kind in _NOW_ONLY or _may_be_of_a_part(parse, what, normal):
             return None
         if parse.kind in _NEVER_LATER:
             if when.hour is not None:
