@@ -7,7 +7,7 @@ part_programs.py has the programs that join parts, threshold_programs.py those o
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from fractions import Fraction
 from math import ceil, floor
 from typing import Final
@@ -274,7 +274,8 @@ def _decide(context: Context) -> Decision:
         return time_call
     pattern, exact_values, words = _FILLERS[context.parse.kind](context)
     if context.results and context.results[-1].tool == "deploy-wasm-app":
-        return _answer_installed(context, pattern)
+        notes = [NOTES[pattern]] if pattern in NOTES else []
+        return answer_installed(context, notes, once=pattern in _ENDING)
     # Raises CannotDo, with the question which device, if there are several.
     board_of(context)
     exact: dict[str, Fraction] = {}
@@ -306,14 +307,17 @@ def _decide(context: Context) -> Decision:
     return Act("deploy-wasm-app", arguments, words, f"{program.origin}   (a pattern: no model wrote this)")
 
 
-def _answer_installed(context: Context, pattern: str) -> Say:
-    """Return the answer after the installation, with what it says of the board's places."""
+def answer_installed(context: Context, notes: Iterable[str], *, once: bool) -> Say:
+    """Return the answer after the installation, with what it says of the board's places.
+
+    `notes` are sentences about the program, said if it runs. `once`: it ends by itself.
+    """
     result = context.results[-1]
-    answer = answer_deployment(result, once=pattern in _ENDING)
-    note = ""
-    if pattern in NOTES:
-        note = f" {NOTES[pattern]}"
-    return replace(answer, text=f"{answer.text}{note}{replaced_text(context)}{last_place(context, result)}")
+    answer = _answer_deployment(result, once=once)
+    text = answer.text
+    if answer.code is None:
+        text = " ".join([text, *notes])
+    return replace(answer, text=f"{text}{replaced_text(context)}{last_place(context, result)}")
 
 
 PROGRAMS: Final = dict.fromkeys(_FILLERS, _decide)
@@ -350,7 +354,7 @@ def _free_name(context: Context, name: str, pin: Value | None) -> str:
     return name
 
 
-def answer_deployment(result: ToolFields, *, once: bool) -> Say:
+def _answer_deployment(result: ToolFields, *, once: bool) -> Say:
     """Return the answer after the deployment, which claims no more than its evidence.
 
     `once`: the program ends by itself.

@@ -10,7 +10,8 @@ from microclaw.agent.language.times import spoken_duration
 from microclaw.agent.offline.board_sensors import sensor_of
 from microclaw.agent.offline.boards import device_of, pin_target
 from microclaw.agent.offline.decision import Act, Context, Decision, Parse, Values, ask
-from microclaw.agent.offline.programs import answer_deployment, check_pressed_low
+from microclaw.agent.offline.full_board import make_room
+from microclaw.agent.offline.programs import answer_installed, check_pressed_low
 from microclaw.agent.offline.rules.c_source import write_c
 from microclaw.agent.offline.rules.expectation import write_expectation
 from microclaw.agent.offline.rules.program import Output, RuleProgram, length_ms, steps_of
@@ -46,26 +47,24 @@ def decide_rules(context: Context) -> Decision:
             "Which part of it do you mean? I did nothing.", "say the whole sentence again, with what is different"
         )
     if context.results and context.results[-1].tool == "deploy-wasm-app":
-        is_over = rules[0].trigger is None
-        answer = answer_deployment(context.results[-1], once=is_over)
-        return replace(answer, text=" ".join([answer.text, *_notes(rules, answer.code is None)]))
+        return answer_installed(context, _notes(rules), once=rules[0].trigger is None)
     device = device_of(context)
     program = _fill(context, rules)
     _check(program)
+    name = context.parse.replaces or _app_name(program)
+    words = " and ".join(rule.words for rule in rules)
+    room_call = make_room(context, name, words)
+    if room_call is not None:
+        return room_call
     kind = device.kinds[0]
     source = write_py(program) if kind == "py" else write_c(program)
     expect = with_recorded_ids(write_expectation(program), device.wiring) + _SOAK
-    arguments = context.on_device(
-        appName=context.parse.replaces or _app_name(program), sourceCode=source, expect=expect
-    )
-    words = " and ".join(rule.words for rule in rules)
+    arguments = context.on_device(appName=name, sourceCode=source, expect=expect)
     return Act("deploy-wasm-app", arguments, words, "written from the sentence by a grammar: no model wrote this")
 
 
-def _notes(rules: tuple[Rule, ...], is_done: bool) -> list[str]:
+def _notes(rules: tuple[Rule, ...]) -> list[str]:
     """Return what the program takes for granted, and where its lines are."""
-    if not is_done:
-        return []
     notes = []
     trigger = rules[0].trigger
     if isinstance(trigger, PinTrigger) and trigger.part in _ASSUMED:
