@@ -48,9 +48,9 @@ def test_home_takes_a_sentence_and_shows_what_the_boards_do(page: Page) -> None:
         expect(page.locator("svg.board [data-pin='16']")).to_have_attribute("data-level", str(level))
         if level:
             go(page, "Activity")
-            change = page.get_by_role("listitem").filter(has_text="set pin 16 of virtual-2 high")
+            change = page.get_by_role("listitem").filter(has_text="set pin 16 high on virtual-2").first
             change.get_by_role("button", name="Undo").click()
-            expect(change.locator(".badge")).to_have_text("undone")
+            expect(change.locator(".badge").first).to_have_text("undone")
 
 
 def test_a_browser_that_is_too_old_is_told(host: PageHost, page: Page) -> None:

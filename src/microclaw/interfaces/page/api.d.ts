@@ -7,6 +7,21 @@ declare namespace api {
   /** A line of a stream. */
   type Line = Record<string, any> & { type: string };
 
+  /** Of GET /v1/changes */
+  type Change = {
+    change_id: number;
+    local_time: string;
+    device: string;
+    did: string;
+    summary: string;
+    state: string;
+    undoes: number | null;
+    undone_by: number | null;
+    undoable: boolean;
+    person: string | null;
+    by: string;
+  };
+
   /** A part that can be wired, of GET /v1/parts. */
   type PartFacts = {
     name: string;

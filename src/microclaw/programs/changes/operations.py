@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -54,10 +55,11 @@ from microclaw.programs.run_times import time_or_off
 from microclaw.wire.wasmachine.request import DEFAULT_HEAP_BYTES, DEFAULT_TIMERS, DEFAULT_WATCHDOG_MS
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Collection, Sequence
 
     from microclaw.host.auth.gate import Gate
     from microclaw.programs.changes.catalogue import AppListing
+    from microclaw.programs.changes.change_log import Change
     from microclaw.programs.changes.deferring import DeferredChange
     from microclaw.programs.changes.deployment import ChangeResult, Deployment
     from microclaw.programs.changes.services import AppServices
@@ -377,16 +379,34 @@ async def changes(
     """List the changes made to devices, newest first: what, when, by whom, and whether undo can revert it."""
     from microclaw.programs.changes.undo import undoable
 
+    zone = programs.apps.zone
     device_id = _device_id(programs, device)
-    names = {device.device_id: device.name for device in programs.apps.registry.list()}
     history = await programs.apps.change_log.changes(device_id, limit)
     undoable_ids = undoable(history)
-    rows = []
-    for change in history:
-        name = names.get(change.device_id, change.device_id)
-        is_undoable = change.change_id in undoable_ids
-        rows.append(filled(ChangeFacts, change, device=name, undoable=is_undoable))
-    return Changes(changes=rows)
+    rows = [_change_facts(programs, change, undoable_ids) for change in history]
+    return Changes(today=datetime.now(zone).date().isoformat(), changes=rows)
+
+
+def _change_facts(programs: ProgramContext, change: Change, undoable_ids: Collection[int]) -> ChangeFacts:
+    from microclaw.programs.changes.change_text import done_text
+
+    device = change.device_id
+    for known in programs.apps.registry.list():
+        if known.device_id == change.device_id:
+            device = known.name
+    by = "the host"
+    if change.by is not None:
+        by = programs.gate.name_of(change.by)
+    moment = datetime.fromtimestamp(change.at_ms / 1000, programs.apps.zone)
+    return filled(
+        ChangeFacts,
+        change,
+        device=device,
+        undoable=change.change_id in undoable_ids,
+        did=done_text(change),
+        local_time=f"{moment:%Y-%m-%d %H:%M}",
+        by=by,
+    )
 
 
 @operation(

@@ -294,19 +294,26 @@ class AppDraft(Result, frozen=True, kw_only=True):
 
 
 class ChangeFacts(Struct, frozen=True, kw_only=True):
-    """A change of a device; `undoes` and `undone_by` are numbers of others. `undoable`: it can be reverted now."""
+    """A change of a device; `undoes` and `undone_by` are numbers of others. `undoable`: it can be reverted now.
+
+    `did` says in plain words what it did, without the device; `local_time` is "2026-12-01 14:02" in the host's time
+    zone; `by` is the name of the person with the id `person`, or "the host".
+    """
 
     change_id: int
     at_ms: int
+    local_time: str
     device: str
     kind: str
     summary: str
+    did: str
     state: Literal["planned", "done", "failed", "unknown"]
     undoes: int | None
     undone_by: int | None
     undoable: bool
     turn: str | None
     person: str | None
+    by: str
 
     @property
     def number(self) -> str:
@@ -322,10 +329,13 @@ class ChangeFacts(Struct, frozen=True, kw_only=True):
 
 
 class Changes(Listing, frozen=True, kw_only=True):
+    """`today`: the date in the host's time zone."""
+
     document: ClassVar = "changes"
     columns: ClassVar = {"NUMBER": "number", "DEVICE": "device", "STATE": "state", "WHAT": "summary", "UNDO": "undo"}
     empty: ClassVar = "nothing was changed yet"
 
+    today: str
     changes: list[ChangeFacts]
 
 

@@ -51,7 +51,8 @@ class AppServices:
         cache = BuildCache(settings.cache)
         devices.explain_silence = partial(explain_silence, change_log)
         self.compile = cached_compiler(cache)
-        self.try_image: Try = partial(try_image, zone=local_zone(settings), cache=cache)
+        self.zone = local_zone(settings)
+        self.try_image: Try = partial(try_image, zone=self.zone, cache=cache)
         cautions = PinCautions(change_log.database, change_log.now_ms)
         self.changes = ProgramChanges(
             installer,

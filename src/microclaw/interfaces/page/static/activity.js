@@ -1,10 +1,10 @@
-// The questions that wait for a decision, how the last ones ended, and what was changed on the boards, newest first.
+// The questions that wait for a decision, how the last ones ended, and what was changed on the boards, by day.
 
 import { ActView, Question, useAct } from "./acts.js";
-import { Moment } from "./lists.js";
-import { Badge, Heading, Problem, prose, useFetched } from "./parts.js";
+import { part } from "./api.js";
+import { Badge, Choice, Heading, Link, Problem, boardPath, useFetched } from "./parts.js";
 import { may, state } from "./state.js";
-import { html, useRef } from "./vendor/htm-preact.module.js";
+import { html, useRef, useState } from "./vendor/htm-preact.module.js";
 
 const MAX_CHANGES = 100;
 
@@ -26,18 +26,44 @@ export function Activity() {
 }
 
 function Changes() {
-  const [history, error] = useFetched(`/v1/changes?limit=${MAX_CHANGES}`, [state.changed]);
-  const [act, undo] = useAct();
-  const changes = /** @type {any[]} */ (history?.changes ?? []);
-  const last = changes.find((one) => one.person === state.me?.name && one.state === "done" && one.undone_by === null && one.undoes === null);
-  return html`<h2>Changes</h2><${Problem} error=${error} /><${ActView} act=${act} />
-    ${history && changes.length === 0 && html`<p class="quiet">Nothing was changed on a board yet.</p>`}
-    <ul class="rows">${changes.map((one) => html`<li key=${one.change_id}><${Change} change=${one} />
-      ${one === last && may("act") && html` <button disabled=${act !== null && !act.isOver} onClick=${() => undo("POST", "/v1/undo", {})}>Undo</button>`}</li>`)}</ul>`;
+  const [board, setBoard] = useState("");
+  const [history, error] = useFetched(`/v1/changes?limit=${MAX_CHANGES}${board && `&device=${part(board)}`}`, [state.changed]);
+  const changes = /** @type {api.Change[]} */ (history?.changes ?? []);
+  const days = [...new Set(changes.map(dayOf))];
+  const boards = state.devices.map((one) => one.name);
+  return html`<h2>Changes</h2><p class="buttons"><${Choice} label="Board" value=${board} choices=${[["", "all boards"], ...boards]} onChoose=${setBoard} /></p>
+    <${Problem} error=${error} />
+    ${history && changes.length === 0 && html`<p class="quiet">Nothing was changed ${board ? `on ${board}` : "on a board"} yet.</p>`}
+    ${days.map((day) => html`<section key=${day} aria-label=${dayText(day, history.today)}><h3>${dayText(day, history.today)}</h3>
+      <ul class="rows">${changes.filter((one) => dayOf(one) === day).map((one) => html`<${UndoableChange} key=${one.change_id} change=${one} />`)}</ul></section>`)}
+    ${changes.length === MAX_CHANGES && html`<p class="quiet">These are the newest ${MAX_CHANGES}.</p>`}`;
 }
 
-/** A line of the list of changes. @param {{change: any}} given */
-export function Change({ change }) {
-  return html`<${Moment} at=${change.at_ms} /> <${Badge} state=${change.undone_by === null ? change.state : "undone"} /> ${prose(change.summary)}${" "}
-    <span class="quiet">${change.person}</span>`;
+/** The day in the host's time zone. @param {api.Change} change */
+function dayOf(change) {
+  return change.local_time.slice(0, 10);
+}
+
+/** @param {string} day @param {string} today */
+function dayText(day, today) {
+  if (day === today) return "Today";
+  return new Date(`${day}T12:00Z`).toLocaleDateString("en-GB", { dateStyle: "full", timeZone: "UTC" });
+}
+
+/** @param {{change: api.Change}} given */
+function UndoableChange({ change }) {
+  const [act, undo] = useAct();
+  const isMine = change.person === state.me?.person_id || state.me?.role === "owner";
+  const button = change.undoes === null ? "Undo" : "Redo";
+  return html`<li><${Change} change=${change} time=${change.local_time.slice(11)} />
+    ${change.undoable && isMine && may("act") && html` <button aria-label=${`${button}: ${change.did} on ${change.device}`} disabled=${act !== null && !act.isOver}
+      onClick=${() => undo("POST", "/v1/undo", { change_id: change.change_id })}>${button}</button>`}
+    <${ActView} act=${act} /></li>`;
+}
+
+/** A line of the list of changes. @param {{change: api.Change, time?: string}} given */
+export function Change({ change, time = change.local_time }) {
+  const end = change.undone_by === null ? change.state : "undone";
+  return html`<span class="quiet">${time}</span> ${end !== "done" && html`<${Badge} state=${end} />`} <b>${change.by}</b> ${change.undoes !== null && "undid:"}${" "}
+    ${change.did} on <${Link} to=${boardPath(change.device)}>${change.device}<//>`;
 }
