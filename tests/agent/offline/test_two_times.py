@@ -78,6 +78,16 @@ async def _outcome(said: str) -> str:
         ("turn on pin 3 at sunset and off at 23:00", "sunset turn on pin 3; 23:00 turn off pin 3"),
         ("every day from sunset to 23:00 turn on pin 3", "daily sunset turn on pin 3; daily 23:00 turn off pin 3"),
         ("dim the led to 20 percent after 10 pm", "22:00 dim the LED to 20%"),
+        # Its end is on the day after.
+        (
+            "every weekday turn on pin 4 from 22:00 to 6:00",
+            "weekdays 22:00 turn on pin 4; "
+            "tuesday and wednesday and thursday and friday and saturday 06:00 turn off pin 4",
+        ),
+        (
+            "every sunday from 23:00 to 1:00 blink pin 5",
+            "sunday 23:00 blink pin 5 every 500 ms; monday 01:00 stop blinking pin 5",
+        ),
         # What may be two things is asked.
         ("turn pin 4 on at 7 and off at 9 pm", "ambiguous"),
         ("from 7 to 9 blink the led", "ambiguous"),
@@ -106,7 +116,8 @@ async def test_two_times_are_two_schedules_or_a_question(said: str, outcome: str
         "every 31 February at 7:00 turn on pin 4 and at 9:00 turn it off",
         "turn on pin 4 at 7:00 and off at 21:00 if the door is open",
         "turn on pin 4 at 7:00 and order a pizza at 21:00",
-        "every weekday turn on pin 4 from 22:00 to 6:00",
+        "every weekday turn on pin 4 at 22:00 and off at 6:00",
+        "every weekday from sunset to 6:00 turn on pin 4",
         "dim pin 4 to 30% from 19:00 to 21:00",
         "turn on pin 4 in 20 minutes and off in 10 minutes",
         "turn on pin 4 in 10 minutes and off at 9 pm",
@@ -157,7 +168,14 @@ async def test_if_one_schedule_is_refused_none_stays() -> None:
     assert len(turn.acts) == 1
 
 
-@pytest.mark.parametrize("said", ["turn pin 4 on at 7:00 and off at 21:00", "blink pin 5 from 19:00 to 21:00"])
+@pytest.mark.parametrize(
+    "said",
+    [
+        "turn pin 4 on at 7:00 and off at 21:00",
+        "blink pin 5 from 19:00 to 21:00",
+        "every weekday turn on pin 4 from 22:00 to 6:00",
+    ],
+)
 def test_the_sentence_of_two_schedules_means_the_same(said: str) -> None:
     parse = parse_two_times(said)
     assert isinstance(parse, Parse)

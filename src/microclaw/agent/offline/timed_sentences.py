@@ -173,7 +173,18 @@ def _read_range(normal: str) -> tuple[Parse, Parse] | None:
     if start is None or end is None:
         return None
     start_when = replace(start, repeat=days.repeat, date=days.date)
-    return _schedule(rest, start_when), _schedule(end_what, replace(end, repeat=days.repeat, date=days.date))
+    end_when = replace(end, repeat=_end_days(days.repeat, start, end), date=days.date)
+    return _schedule(rest, start_when), _schedule(end_what, end_when)
+
+
+def _end_days(repeat: str | None, start: When, end: When) -> str | None:
+    """Return the days on which a range ends that begins on these: the days after, if it is over midnight."""
+    days = _days_of(repeat or "")
+    has_sun = not SUN.isdisjoint((start.clock, end.clock))
+    if len(days) == len(DAYS) or has_sun or (end.clock or "") >= (start.clock or ""):
+        return repeat
+    next_days = [day for number, day in enumerate(DAYS) if DAYS[number - 1] in days]
+    return " and ".join(next_days)
 
 
 def _point(words: list[str | None], shared_part: str | None, *, is_dated: bool) -> When | None:
