@@ -262,10 +262,11 @@ def _read_rule(text: str) -> Rule | None:
 
 
 def _cut_gap(text: str) -> tuple[str, int]:
-    match = re.fullmatch(rf"(?P<rest>.+?) {_GAP}", text)
+    """Cut "at most every 2 h" off: from the end of the sentence, or from between the acts and their trigger."""
+    match = re.fullmatch(rf"(?P<rest>.+?) {_GAP}(?P<clause> {_WHEN}.+)?", text)
     if match is None:
         return text, 0
-    return match["rest"], int(match["gap"])
+    return match["rest"] + (match["clause"] or ""), int(match["gap"])
 
 
 def _cut_while(text: str) -> tuple[str, PinTrigger | None]:
