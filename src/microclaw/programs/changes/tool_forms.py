@@ -43,7 +43,7 @@ if TYPE_CHECKING:
 _log = logging.getLogger(__name__)
 
 EXPECT: Final = (
-    "What the person wants to see, one a line, written before the program: `pin 2: period 1 s, duty 50 %`, "
+    "What must be seen, as lines written before the program: `pin 2: period 1 s, duty 50 %`, "
     "`when pin 4 falls: pin 2 rises within 50 ms`, `pin 3: high for 200 ms, rises at 0 s, 5 s`, "
     '`pwm 5: 0 -> 100 % within 2 s`, `log every 5 s ~ "temp .*"`, `screen: "Hi" within 2 s`, '
     "`pin 7: never high while pin 8 high`; from outside: `set pin 4 = 0 at 2 s`, "
