@@ -19,7 +19,6 @@ SOURCES = {
     "bluetooth.py": "import bluetooth\nprint(1)\n",
     "busy.py": "from machine import Pin\nled = Pin(26, Pin.OUT)\n",
     "trap.c": '#include "microclaw.h"\nvoid on_init(void) { __builtin_trap(); }\n',
-    "fine.py": "print(1)\n",
 }
 
 
@@ -115,7 +114,7 @@ def test_a_board_that_is_away_makes_no_sentence_a_question(busy: Host) -> None:
         ("sketch.ino", "build_error", 2),
         ("class.cpp", "build_error", 2),
         ("trap.c", "trial_failed", None),
-        ("fine.py", "deploy_rejected", None),  # Python, for stock firmware
+        ("busy.py", "build_error", 2),
     ],
 )
 def test_a_program_is_refused(busy: Host, tmp_path: Path, file: str, error: str, line: int | None) -> None:
