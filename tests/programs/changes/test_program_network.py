@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from microclaw.devices.registry.calls import AppInstall
+from microclaw.devices.registry.calls import AppInstall, AppState
 from microclaw.errors import ConfigError, DeployRejected, PermissionRefused
 from microclaw.events import AskedProgram
 from microclaw.host.operations.operation import OperationCall, Permission
@@ -113,6 +113,31 @@ async def test_what_the_owner_named_is_added_and_an_upgrade_keeps_it(lab: Any, a
     await lab.act("upgrade", source="v2", approve=asked.approve)
     assert on_board(lab).network.hosts == ("api.example.org:443", "log.example.org:80", "nas.home:1883")
     assert on_board(lab).network.ports == (80,)
+
+
+async def test_a_second_program_on_a_port_is_refused_before_its_trial_and_may_replace_the_first(lab: Any) -> None:
+    lab.networks.update(v1=WEATHER, v2=OTHER, v3=NetworkUse((), (81,)))
+    await lab.deploy()
+    lab.tried.clear()
+    with pytest.raises(DeployRejected, match="port 80 of paper is opened by blink") as refused:
+        await lab.deploy("page", source="v2", pin=4)
+    assert "microclaw app stop blink" in str(refused.value.next_step)
+    assert lab.tried == []
+    await lab.deploy("other", source="v3", pin=5)
+    await lab.deploy(source="v2")
+    await lab.act("stop")
+    await lab.deploy("page", source="v2", pin=4)
+    with pytest.raises(DeployRejected, match="opened by page"):
+        await lab.act("start")
+    assert sorted(lab.running()) == ["other", "page"]
+
+
+async def test_a_program_that_has_ended_is_taken_off_for_another_on_its_port(lab: Any) -> None:
+    lab.networks.update(v1=WEATHER, v2=WEATHER)
+    await lab.deploy()
+    lab.transport.states["blink"] = AppState("blink", "trapped", "out of memory", 8192, 0, 0, ())
+    await lab.deploy("page", source="v2", pin=4)
+    assert list(lab.running()) == ["page"]
 
 
 async def test_the_hosts_own_ports_are_refused(lab: Any) -> None:

@@ -18,7 +18,7 @@ from msgspec.structs import replace
 
 from microclaw.devices.registry.calls import AppStates, GpioSet
 from microclaw.devices.registry.device import Device
-from microclaw.errors import PinClaimed
+from microclaw.errors import DeployRejected, PinClaimed
 from microclaw.hardware.boards.micropython.stock import PinRole
 from microclaw.hardware.boards.profile import PinUse
 from microclaw.hardware.parts.named_parts import inputs_on
@@ -199,7 +199,8 @@ def _has_pwm(nodes: Sequence[str]) -> bool:
 
 def to_come(there: ProgramState, image: ProgramImage) -> DesiredApp:
     """Return the program as it will be wanted on the device, with the claims that its source names."""
-    claims = Claims(reads=tuple(sorted(set(image.pins) - set(image.driven))), nodes=image.nodes)
+    reads = tuple(sorted(set(image.pins) - set(image.driven)))
+    claims = Claims(reads=reads, nodes=image.nodes, network=image.network)
     return DesiredApp(
         device_id=there.device.device_id,
         name=there.name,
@@ -216,6 +217,7 @@ def to_come(there: ProgramState, image: ProgramImage) -> DesiredApp:
 def check_free(there: ProgramState, version: AppVersion) -> None:
     """Raise PinClaimed when another program has one of these pins, buses or timers. Two may read the same pin.
 
+    Raises DeployRejected if another program opens the same port of the board: the second would get an error there.
     Before the trial a program counts as a reader of the pins that its source names and does not open as outputs.
     """
     device = there.device
@@ -231,6 +233,27 @@ def check_free(there: ProgramState, version: AppVersion) -> None:
             raise _kept_for(device, app, node)
         if node is not None:
             raise _bus_taken(there, app, node)
+        for port in shared_ports(version, app.version):
+            _check_port_free(there, app, port)
+
+
+def shared_ports(version: AppVersion, other: AppVersion) -> list[int]:
+    """Return the network ports that both open."""
+    return sorted(set(version.claims.network.ports) & set(other.claims.network.ports))
+
+
+def _check_port_free(there: ProgramState, app: DesiredApp, port: int) -> None:
+    """Raise DeployRejected unless the program that opens the port has ended, and is taken off by the installation."""
+    device = there.device
+    if app.waits:
+        raise DeployRejected(
+            f"port {port} of {device.name} is kept for {app.name}, which waits until {device.name} is back",
+            next_step=f"choose another port, or drop what waits: microclaw app cancel {app.name} -d {device.name}",
+        )
+    if not there.has_ended(app) or not device.supports(AppStates.method):
+        way = _stop(app.name, device, is_away=there.is_away)
+        step = f"choose another port, or stop {app.name} first: {way}"
+        raise DeployRejected(f"port {port} of {device.name} is opened by {app.name}", next_step=step)
 
 
 def _shared_pins(version: AppVersion, other: AppVersion) -> list[int]:

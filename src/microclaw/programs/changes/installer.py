@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from typing import Final
 
@@ -39,7 +39,7 @@ from microclaw.programs.changes.change_log import (
     current_origin,
     no_answer_tells,
 )
-from microclaw.programs.changes.claims import pin_roles, unknown_pins_text
+from microclaw.programs.changes.claims import pin_roles, shared_ports, unknown_pins_text
 from microclaw.programs.changes.deployment import ChangeRequest
 from microclaw.programs.changes.program_state import ENDED, Act, ProgramState, app_command, name_taken, not_found
 from microclaw.programs.proof.verify import Baseline, take_baseline
@@ -125,7 +125,7 @@ class Installer:
         """
         device = there.device
         name = there.name
-        there = await self._make_room(there, pin_roles(version), report)
+        there = await self._make_room(there, version, report)
         check_place(there, take_over=request.replace)
         before = there.running
         warning = unknown_pins_text(device, there.foreign)
@@ -167,17 +167,17 @@ class Installer:
         summary = f"{kind.removeprefix('app.')} {name} on {device.name}"
         return await self.change_log.plan(device.device_id, kind, summary, forward, inverse, undoes=request.undoes)
 
-    async def _make_room(self, there: ProgramState, pins: Collection[int], report: Report) -> ProgramState:
-        """Take off programs that have ended if this one needs their place or pins. Return the board without them."""
+    async def _make_room(self, there: ProgramState, version: AppVersion, report: Report) -> ProgramState:
+        """Take off programs that have ended if this one needs their place, pins or ports. Return the rest."""
         device = there.device
-        removal = _ended_in_the_way(there, pins)
+        removal = _ended_in_the_way(there, version)
         while removal is not None:
             # One undo reverts both, and starts the other program no second time.
             with change_origin(replace(current_origin(), deferred=None)):
                 await self.take_off(there.about(removal.name), removal)
             report(Step("deploy", f"{removal.name} had ended: taken off {device.name} to make room"))
             there = there.without(removal.name)
-            removal = _ended_in_the_way(there, pins)
+            removal = _ended_in_the_way(there, version)
         return there
 
     async def take_off(self, there: ProgramState, request: ChangeRequest) -> tuple[int, AppVersion | None, bool]:
@@ -285,16 +285,17 @@ def check_place(there: ProgramState, *, take_over: bool) -> None:
         raise name_taken(there.device, there.name)
 
 
-def _ended_in_the_way(there: ProgramState, pins: Collection[int] = ()) -> ChangeRequest | None:
-    """Return how to take off a program of this host that has ended, if the board is full, or it holds one of `pins`.
+def _ended_in_the_way(there: ProgramState, version: AppVersion | None = None) -> ChangeRequest | None:
+    """Return how to take off a program of this host that has ended; None if it is in nobody's way.
 
-    One on these pins may begin again at the board's next start, in whatever way it ended: two would drive a pin. One
-    that is done is removed; one that crashed or was stopped is kept here, stopped.
+    It is in the way if the board is full, or if `version` needs one of its pins or ports: it may begin again at the
+    board's next start, in whatever way it ended, and two would drive a pin. One that is done is removed; one that
+    crashed or was stopped is kept here, stopped.
     """
     device = there.device
     names = there.names
     is_full = not there.is_listed and len(set(names)) >= device.board.firmware.max_apps
-    if not is_full and not pins:
+    if not is_full and version is None:
         return None
     for app in there.wanted:
         state = find_by_name(there.states or (), app.name)
@@ -303,11 +304,17 @@ def _ended_in_the_way(there: ProgramState, pins: Collection[int] = ()) -> Change
         if app.name not in names or app.name == there.name:
             continue
         is_done = state.state in ("returned", "exited") and app.version.times is None
-        has_pin = not set(pins).isdisjoint(pin_roles(app.version))
-        if has_pin or (is_full and is_done):
+        if _is_needed(app.version, version) or (is_full and is_done):
             act: Act = "uninstall" if is_done else "stop"
             return ChangeRequest(device.device_id, app.name, act)
     return None
+
+
+def _is_needed(ended: AppVersion, version: AppVersion | None) -> bool:
+    """Return True if the version uses a pin or port of a program that has ended."""
+    if version is None:
+        return False
+    return bool(pin_roles(ended).keys() & pin_roles(version).keys() or shared_ports(ended, version))
 
 
 def _install_call(name: str, code: bytes, version: AppVersion) -> AppInstall:
