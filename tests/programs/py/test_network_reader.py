@@ -149,6 +149,26 @@ async def test_an_address_of_a_tutorial_must_be_written_out(build_py: Build) -> 
     assert (found.line, found.message) == (2, "'192.168.1.XXX' is no address yet")
 
 
+@pytest.mark.parametrize(
+    "call",
+    [
+        'MQTTClient("a", "pi", ssl=True)',
+        'MQTTClient("a", "pi", 8883, None, None, 60, True)',
+        'MQTTClient("a", "pi", ssl=TLS, ssl_params={})',
+    ],
+)
+@pytest.mark.parametrize("module", ["umqtt.simple", "umqtt.robust"])
+async def test_a_client_of_mqtt_with_ssl_is_refused_before_it_fails_on_the_board(
+    call: str, module: str, build_py: Build
+) -> None:
+    source = f"from {module} import MQTTClient\nTLS = True\nOFF = False\n"
+    with pytest.raises(BuildError) as caught:
+        await build_py(f"{source}{call}.connect()\n")
+    (found,) = caught.value.diagnostics
+    assert (found.line, found.message) == (4, "a client of MQTT cannot have ssl here")
+    await build_py(f'{source}MQTTClient("a", "pi", 1883, ssl=OFF).connect()\n')
+
+
 async def test_more_hosts_than_a_board_holds_are_refused(build_py: Build) -> None:
     hosts = [f"h{number}.example.org" for number in range(17)]
     with pytest.raises(BuildError) as caught:

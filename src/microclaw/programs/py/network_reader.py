@@ -51,7 +51,7 @@ class NetworkReading(Struct):
 
     `client` is the first call that connects to a host which the text does not have, `server` that listens at such a
     port; None if there is none that a run may come to. `placeholder` is an address of a tutorial that is no address,
-    `itself` one of the board itself.
+    `itself` one of the board itself. `tls` is a client of MQTT that asks for it.
     """
 
     use: NetworkUse = NO_NETWORK
@@ -59,6 +59,7 @@ class NetworkReading(Struct):
     placeholder: ast.Constant | None = None
     itself: ast.Constant | None = None
     server: ast.Call | None = None
+    tls: ast.Call | None = None
 
 
 def read_network(graph: PyCallGraph) -> NetworkReading:
@@ -75,6 +76,7 @@ def read_network(graph: PyCallGraph) -> NetworkReading:
         reading.itself = reader.itself
     if not reading.use.ports:
         reading.server = _first_reached(reader.servers, graph)
+    reading.tls = _first_reached(reader.tls_clients, graph)
     return reading
 
 
@@ -87,6 +89,9 @@ def check_network(reading: NetworkReading, hosts: Sequence[str], findings: Findi
         findings.error(reading.itself, ITSELF, NAME_SERVER, _BEFORE)
     elif reading.client is not None and not hosts:
         findings.error(reading.client, COMPUTED_HOSTS, NAME_HOSTS, _BEFORE)
+    if reading.tls is not None:
+        hint = "leave ssl out, and use a broker in your network that takes connections without it"
+        findings.error(reading.tls, "a client of MQTT cannot have ssl here", hint, "a program has no TLS of its own")
     count = len({*reading.use.hosts, *hosts})
     if count > MAX_HOSTS:
         hint = "leave out the texts that are no hosts of this program"
@@ -122,13 +127,17 @@ def _uses_network(graph: PyCallGraph) -> bool:
 
 
 class _Reader:
-    """The hosts and ports of one program; `clients` and `servers` are the calls that connect and listen."""
+    """The hosts and ports of one program; `clients` and `servers` are the calls that connect and listen.
+
+    `tls_clients` are clients of MQTT whose `ssl` is nothing but true.
+    """
 
     def __init__(self, graph: PyCallGraph) -> None:
         self._graph = graph
         self.ports: set[int] = set()
         self.clients: list[ast.Call] = []
         self.servers: list[ast.Call] = []
+        self.tls_clients: list[ast.Call] = []
         self.placeholder: ast.Constant | None = None
         self.itself: ast.Constant | None = None
         # None among the ports of a host: every port.
@@ -242,6 +251,9 @@ class _Reader:
         hosts = [*call.args[1:2], *named_values(call, "server")]
         ports = [*call.args[2:3], *named_values(call, "port")]
         self._read_pair(hosts, ports, DEFAULT_PORTS["mqtt"])
+        ssl_values = self._values([*call.args[6:7], *named_values(call, "ssl")])
+        if ssl_values and all(ssl_values):
+            self.tls_clients.append(call)
 
     def _read_socket(self, call: ast.Call, word: str) -> None:
         pairs: list[ast.Tuple] = []
