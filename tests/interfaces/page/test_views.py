@@ -109,7 +109,7 @@ def views(page: Page) -> Iterator[str]:
     shown = {
         "Activity": "main",
         "Schedules": "main li.card .last",
-        "Memory": "pre.detail",
+        "Memory": "main section.card li",
         "Rollouts": "main li.card",
         "Flash a board": "main section select",
         "People": "main table >> nth=1",

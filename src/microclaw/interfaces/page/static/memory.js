@@ -1,22 +1,54 @@
-// What the host remembers for this person: the text, the latest notes, a search, and a sentence to be remembered.
+// What the host remembers for this person: its texts, which can be corrected, a search, and a sentence to be remembered.
 
 import { Question, useAct } from "./acts.js";
-import { useReloaded } from "./lists.js";
-import { Badge, Evidence, Heading, Problem, onSent, prose, useFetched } from "./parts.js";
+import { part } from "./api.js";
+import { OrderState, SureButton, useOrders, useReloaded } from "./lists.js";
+import { Badge, Choice, Evidence, Heading, Problem, onSent, prose, useFetched } from "./parts.js";
 import { may } from "./state.js";
 import { html, useState } from "./vendor/htm-preact.module.js";
 
+const MEMORY = "MEMORY.md";
+const TITLES = [[MEMORY, "What is remembered"], ["USER.md", "About you"]];
+const OWNERS = [["SOUL.md", "How it speaks"], ["HEARTBEAT.md", "What it does on its own"]];
+
 export function Memory() {
-  const [kept, error, reload] = useReloaded("/v1/memory");
+  const [name, setName] = useState(MEMORY);
+  const [round, setRound] = useState(0);
+  const again = () => setRound((count) => count + 1);
+  const [kept, error] = useFetched("/v1/memory", [round]);
+  const notes = (kept?.notes ?? []).map((/** @type {{day: string}} */ note) => [`${note.day}.md`, `Notes of ${note.day}`]);
   return html`<${Heading}>Memory<//>
-    ${may("act") && html`<${Remember} done=${reload} />`}
+    ${may("act") && html`<${Remember} done=${again} />`}
     <${Search} />
     <${Problem} error=${error} />
-    ${kept && html`<h2>${kept.file}</h2>${kept.text.trim()
-      ? html`<pre tabindex="0" aria-label="What is remembered" class="detail">${kept.text}</pre>`
-      : html`<p class="quiet">Nothing is remembered yet.</p>`}
-      ${kept.notes.map((/** @type {any} */ one) => html`<h2 key=${one.day}>Notes of ${one.day}</h2><pre>${one.text}</pre>`)}
-      <p class="quiet">What you see here is yours alone. To change or remove lines: <code>microclaw memory edit</code>, or say "forget ..." in the chat.</p>`}`;
+    <p class="buttons"><${Choice} label="Text" value=${name} choices=${[...TITLES, ...notes, ...(may("own") ? OWNERS : [])]} onChoose=${setName} /></p>
+    <${Text} key=${`${name} ${round}`} name=${name} />
+    <p class="quiet">What the chat remembers for you is yours alone. You can also say "forget ..." in the chat.</p>`;
+}
+
+/** A text of the memory: read, corrected, and its lines removed. @param {{name: string}} given */
+function Text({ name }) {
+  const [kept, error, reload] = useReloaded(`/v1/memory?name=${part(name)}`);
+  const [draft, setDraft] = useState(/** @type {{text: string, was: string} | null} */ (null));
+  const orders = useOrders(() => {
+    setDraft(null);
+    reload();
+  });
+  /** @param {string} text @param {string} was the digest of what was changed */
+  const keep = (text, was) => orders.order("PUT", "/v1/memory", { name, text, was });
+  if (!kept) return html`<${Problem} error=${error} />`;
+  const lines = /** @type {string[]} */ (kept.text.split("\n"));
+  const without = (/** @type {number} */ i) => keep(lines.filter((_, at) => at !== i).join("\n"), kept.digest);
+  return html`<section class="card" aria-label=${name}><h2>${kept.file}</h2><${Problem} error=${error} />
+    ${draft === null && kept.text.trim() === "" && html`<p class="quiet">Nothing stands here yet.</p>`}
+    ${draft === null && html`<ul class="rows">${lines.map((line, i) => line.trim() && html`<li key=${i}>${line.startsWith("#") ? html`<b>${line.replace(/^#+ ?/, "")}</b>` : line.replace(/^- /, "")}${" "}
+      ${may("act") && !line.startsWith("#") && html`<${SureButton} what="Remove" label=${line.replace(/^- /, "")} disabled=${orders.isBusy} onYes=${() => without(i)} />`}</li>`)}</ul>
+      ${may("act") && html`<p class="buttons"><button onClick=${() => setDraft({ text: kept.text, was: kept.digest })}>Edit</button></p>`}`}
+    ${draft !== null && html`<form onSubmit=${onSent(() => keep(draft.text, draft.was))}>
+      <label class="wide">Text of ${name} <textarea rows="12" value=${draft.text}
+        onInput=${(/** @type {any} */ e) => setDraft({ ...draft, text: e.currentTarget.value })} /></label>
+      <p class="buttons"><button class="main" disabled=${orders.isBusy}>Save</button><button type="button" onClick=${() => setDraft(null)}>Cancel</button></p></form>`}
+    <${OrderState} orders=${orders} /></section>`;
 }
 
 /** @param {{done: () => void}} given */
