@@ -257,6 +257,31 @@ def test_the_bounces_of_a_button_are_one_step_of_the_player(page: Page) -> None:
     assert steps == [2_000, 2_003, 2_004, 2_200]
 
 
+TOGGLE = """from machine import Pin
+from time import sleep_ms
+button = Pin(4, Pin.IN, Pin.PULL_UP)
+lamp = Pin(2, Pin.OUT)
+before = 1
+while True:
+    now = button.value()
+    if before and not now:
+        lamp.toggle()
+    before = now
+    sleep_ms(20)
+"""
+
+
+def test_what_a_trial_pressed_and_what_followed_is_seen_at_once(page: Page) -> None:
+    go(page, "Editor")
+    page.get_by_role("combobox", name="Board").select_option("")
+    page.get_by_role("combobox", name="Language").select_option("python")
+    write(page, TOGGLE)
+    page.get_by_role("button", name="Try", exact=True).click()
+    pressed = page.get_by_role("list", name="pressed").get_by_role("listitem")
+    expect(pressed).to_contain_text(re.compile(r"^pin 4 pressed.* on pin 2"))
+    expect(page.get_by_role("region", name="trial").locator(".step").last).to_contain_text("nothing moved by itself")
+
+
 def test_the_player_goes_by_the_keyboard_alone(page: Page) -> None:
     open_editor(page)
     write(page, RIGHT)

@@ -134,7 +134,10 @@ class Trial(Record, frozen=True, kw_only=True):
         if self.log:
             parts.append(f"{count_text(len(self.log), 'line')} printed")
         if not parts:
-            parts.append("nothing moved")
+            stillness = "nothing moved"
+            if self.probes:
+                stillness = "nothing moved by itself"
+            parts.append(stillness)
             pins = ", ".join(map(str, self.pins))
             if pins:
                 parts.append(f"pins opened: {pins}")

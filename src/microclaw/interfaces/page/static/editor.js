@@ -241,6 +241,7 @@ function Acts({ draft, trial, tryIt, drawn, seek }) {
     ${trial && html`<section aria-label="trial"><h2>Trial</h2>
       <${Older} then=${tried} now=${draft} isOfBoard=${true} next="Try it again." />
       ${trial.result && bench && html`<${Player} board=${triedBoard.current ?? bench.board} play=${trial.result.play} seek=${seek} />`}
+      ${trial.result && html`<${Pressed} result=${trial.result} />`}
       <${ActView} act=${trial} />${trial.result && html`<${TrialWords} edges=${trial.result.edges} />
         ${trial.result.log.length > 0 && html`<pre class="detail" tabindex="0" aria-label="printed">${trial.result.log.join("\n")}</pre>`}`}</section>`}
     ${installing && installed && html`<section aria-label="installation"><h2>Installation</h2>
@@ -253,3 +254,10 @@ function Acts({ draft, trial, tryIt, drawn, seek }) {
     </section>`}`;
 }
 
+
+/** What the trial moved by itself, as no expectation did, with what followed; and its warnings. @param {{result: any}} given */
+function Pressed({ result }) {
+  return html`${result.probes.length > 0 && html`<h3>After its time, the trial pressed</h3>
+      <ul class="rows" aria-label="pressed">${result.probes.map((/** @type {string} */ text) => html`<li key=${text}>${text}</li>`)}</ul>`}
+    ${result.warnings.map((/** @type {string} */ text) => html`<p key=${text} class="warning">${prose(text)}</p>`)}`;
+}
