@@ -76,13 +76,14 @@ class Net:
             host = host.decode()
         is_address = self._is_address(host, port)
         name = self._names.get(host, host)
-        if name.lower() not in self._hosts and "%s:%d" % (name.lower(), port) not in self._hosts:
+        is_written_out = "%s:%d" % (name.lower(), port) in self._hosts
+        if name.lower() not in self._hosts and not is_written_out:
             text = "%s:%d is none of this program's hosts: %s"
             raise OSError(EACCES, text % (name, port, ", ".join(self._hosts) or "it has none"))
         address = host
         if not is_address:
             address = await self._look_up(host)
-        why = self._rules().refusal(address, name, port, self._env._board)
+        why = self._rules().refusal(address, name, port, self._env._board, is_written_out)
         if why is not None:
             raise OSError(EACCES, "%s (%s): %s" % (name, address, why))
         if address != name:

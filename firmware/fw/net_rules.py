@@ -1,7 +1,10 @@
 """Which addresses no program reaches, whatever its hosts are: the board itself, its host's ports, everybody at once.
 
 An address of a private network needs a name of one, or must be written out among the hosts: a name of the internet
-that leads into the house is an attack (DNS rebinding).
+that leads into the house is an attack (DNS rebinding). The host's computer is reached only by its address with a port:
+the host knows its own ports, and takes no program that has one of them among its hosts.
+
+The virtual board reads this file, too (virtual/network/reach.py).
 """
 
 from errors import CallError
@@ -9,10 +12,6 @@ from errors import CallError
 # The ends of names that routers give to devices in the house.
 _HOME = (".local", ".lan", ".home", ".internal", ".home.arpa", ".fritz.box")
 _NAME_CHARS = "abcdefghijklmnopqrstuvwxyz0123456789-_."
-# Of the host: its API and page, its gateway. The link's is among the settings.
-_HOST_PORTS = (8080, 18789)
-
-
 # Of one program; its record must stay small.
 _MOST = 16
 
@@ -43,8 +42,10 @@ def numbers(text):
     if len(parts) != 4:
         return None
     for part in parts:
+        if len(part) > 3 or not part.isdigit():
+            return None
         # With a zero before it a number is octal for some, and another address.
-        if not part.isdigit() or str(int(part)) != part or int(part) > 255:
+        if str(int(part)) != part or int(part) > 255:
             return None
     return [int(part) for part in parts]
 
@@ -57,8 +58,11 @@ def is_name(text):
     return end not in ("", "localhost") and not end.isdigit() and not end.startswith("0x")
 
 
-def refusal(address, name, port, board):
-    """Return why a program must not talk to `address`, which `name` led to; None if it may."""
+def refusal(address, name, port, board, is_written_out):
+    """Return why a program must not talk to `address`, which `name` led to; None if it may.
+
+    `is_written_out` is true if the program's hosts have the name with this port.
+    """
     parts = numbers(address)
     if parts is None:
         return "not an IPv4 address"
@@ -68,7 +72,12 @@ def refusal(address, name, port, board):
         return "broadcast and multicast are not for programs"
     if _is_private(parts) and address != name and not _is_of_house(name):
         return "a name of the internet must not lead to a private address"
-    return _local(address, parts, board) or _host(address, name, port, board.settings)
+    why = _local(address, parts, board)
+    if why is None and board.settings is not None and _is_host_computer(address, name, board.settings):
+        is_own_port = port == board.settings.get("port", 8443)
+        if is_own_port or address != name or not is_written_out:
+            why = "the host's computer: ADDRESS:PORT must be among the hosts, with a port of another server"
+    return why
 
 
 def _is_private(parts):
@@ -111,11 +120,6 @@ def _local(address, parts, board):
     return None
 
 
-def _host(address, name, port, settings):
-    if settings is None:
-        return None
+def _is_host_computer(address, name, settings):
     places = (settings.address, settings.get("host"), settings.get("host_name"))
-    ports = (settings.get("port", 8443),) + _HOST_PORTS
-    if port in ports and (address in places or name.lower() in places):
-        return "this port is the host's own"
-    return None
+    return address in places or name.lower() in places

@@ -30,7 +30,7 @@ from microclaw.virtual.clock import Clock
 from microclaw.virtual.firmware.program_runners import ProgramRunners
 from microclaw.virtual.machine import VirtualMachine
 from microclaw.virtual.network.reach import Reach
-from microclaw.virtual.network.real import HOST_PORTS, RealNetwork
+from microclaw.virtual.network.real import RealNetwork
 from microclaw.virtual.ports.control import ControlServer
 from microclaw.virtual.ports.serial import SerialConsole
 from microclaw.virtual.ports.serial_port import SerialPty, SerialTcp
@@ -106,8 +106,8 @@ class BoardProcess:
             board.parts.wire(_read_wiring_file(options.wiring, profile))
         connect = None
         if options.network:
-            board.network = RealNetwork(board.print_line, options.host_ports)
-            connect = Reach(options.host_ports).connect
+            board.network = RealNetwork(board.print_line, options.local_ports)
+            connect = Reach(options.local_ports).connect
         programs = Programs(board, flash / "py", options.cache)
         self._runners = ProgramRunners(board, programs, connect=connect)
         self.machine = VirtualMachine(self._runners)
@@ -275,8 +275,8 @@ def parse_options(argv: list[str] | None) -> argparse.Namespace:
     add("--update-keys", type=Path, metavar="FILE", help=trusted)
     add("--update-channel", default="stable", metavar="NAME", help="of these updates")
     add("--network", action="store_true", help="programs' MQTT and HTTP clients reach real servers (real clock only)")
-    own = "ports of this computer that no program reaches, with --network (default: those of a microclaw host)"
-    add("--host-ports", type=_ports, default=HOST_PORTS, metavar="PORT,...", help=own)
+    local = "ports of this computer that programs reach, with --network (default: none)"
+    add("--local-ports", type=_ports, default=frozenset(), metavar="PORT,...", help=local)
     add("--die-with-parent", action="store_true", help="end when the starting process ends (Linux)")
     return parser.parse_args(argv)
 

@@ -409,7 +409,7 @@ class Board:
     def wlan(self):
         return Wlan()
 async def main():
-    return [net_rules.refusal(address, name, port, Board()) is None for address, name, port in ROWS]
+    return [net_rules.refusal(address, name, port, Board(), WRITTEN) is None for address, name, port in ROWS]
 run(main)
 """
 ALLOWED = [
@@ -420,9 +420,12 @@ ALLOWED = [
     ("192.168.178.3", "Lamp.fritz.box", 80),
     ("172.15.0.1", "api.example.org", 80),
     ("172.32.0.1", "api.example.org", 80),
-    # A broker on the host's computer.
-    ("192.168.1.20", "192.168.1.20", 1883),
 ]
+OF_THE_HOST = [
+    ("192.168.1.20", "192.168.1.20", 1883),
+    ("192.168.1.21", "192.168.1.21", 1883),
+]
+"""A broker on the host's computer: reached only if the program's hosts have its address and port."""
 REFUSED = [
     *((address, "api.example.org", 80) for address in ("10.0.0.2", "192.168.1.7", "172.16.0.1", "172.31.255.9")),
     *((address, "api.example.org", 80) for address in ("169.254.169.254", "100.64.0.1", "100.127.0.1")),
@@ -435,10 +438,9 @@ REFUSED = [
     # The page by which a person gives the board its network.
     ("192.168.4.1", "192.168.4.1", 80),
     ("192.168.1.20", "192.168.1.20", 9443),
-    ("192.168.1.20", "192.168.1.20", 8080),
-    ("192.168.1.20", "other.local", 18789),
+    ("192.168.1.20", "other.local", 9000),
     ("192.168.1.20", "claw.local", 9443),
-    ("192.168.1.21", "192.168.1.21", 8080),
+    ("192.168.1.20", "claw.local", 1883),
     ("192.168.1.20", "CLAW.local", 9443),
     ("::1", "::1", 80),
     ("127.1", "127.1", 80),
@@ -447,8 +449,47 @@ REFUSED = [
 
 
 def test_addresses_that_no_program_reaches(micropython: MicroPython) -> None:
-    assert micropython.run(RULES.replace("ROWS", repr(ALLOWED))) == [True] * len(ALLOWED)
-    assert micropython.run(RULES.replace("ROWS", repr(REFUSED))) == [False] * len(REFUSED)
+    rows = ALLOWED + REFUSED + OF_THE_HOST
+    for is_written_out in (False, True):
+        wanted = [True] * len(ALLOWED) + [False] * len(REFUSED) + [is_written_out] * len(OF_THE_HOST)
+        program = RULES.replace("ROWS", repr(rows)).replace("WRITTEN", repr(is_written_out))
+        assert micropython.run(program) == wanted
+
+
+@pytest.mark.parametrize(
+    ("ending", "step"),
+    [("raise SystemExit", ""), ("raise ValueError", ""), ("await E.sleep_ms(60000)", 'await runner.stop("p")')],
+)
+def test_sockets_that_a_program_forgot_are_closed_at_its_end(micropython: MicroPython, ending: str, step: str) -> None:
+    def note_end(connection: socket.socket) -> None:
+        number = connection.recv(1).decode()
+        if connection.recv(1) == b"":
+            (micropython.folder / f"closed{number}").touch()
+
+    body = """
+    for number in range(3):
+        connection = await connect(PORT)
+        await E.aw(connection.send(str(number)))
+    connection = None
+    E.print("opened")
+"""
+    with serving(note_end) as port:
+        micropython.compile("p", f"async def main(E):{CONNECT}{body.replace('PORT', str(port))}    {ending}\n")
+        count = micropython.run(f"""
+import lan
+import os
+def closed():
+    return len([name for name in os.listdir(FOLDER) if name.startswith("closed")])
+async def main():
+    runner = new_runner()
+    await install(runner, "p", hosts=["server.example"], heap=16384)
+    await until(lambda: lines())
+    {step}
+    await until(lambda: closed() == 3)
+    return closed()
+run(main)
+""")
+    assert count == 3
 
 
 def test_many_clients_half_requests_and_resets_are_borne_and_a_blink_goes_on(micropython: MicroPython) -> None:

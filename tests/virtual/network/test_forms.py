@@ -6,7 +6,7 @@ import socket
 from collections.abc import Iterator
 
 import pytest
-from tests.network_forms import EVERYBODY, LOOPBACK, own_address
+from tests.network_forms import EVERYBODY, FORMS, LOOPBACK, own_address
 from tests.virtual.network import test_http, test_mqtt
 from tests.virtual.network.conftest import MakeBench, to_this_computer
 
@@ -51,7 +51,7 @@ def listener() -> Iterator[socket.socket]:
 
 
 async def test_no_form_of_a_host_leads_to_this_computer(make_bench: MakeBench, listener: socket.socket) -> None:
-    bench = make_bench(connect=Reach(()).connect)
+    bench = make_bench(connect=Reach().connect)
     await bench.run(program(listener.getsockname()[1]))
     bench.wait_line("over")
     assert bench.lines() == ["over"]
@@ -59,9 +59,9 @@ async def test_no_form_of_a_host_leads_to_this_computer(make_bench: MakeBench, l
 
 
 async def test_no_broker_is_on_this_computer(make_bench: MakeBench, listener: socket.socket) -> None:
-    bench = make_bench(connect=Reach(()).connect)
+    bench = make_bench(connect=Reach().connect)
     await bench.run(test_mqtt.program(listener.getsockname()[1]))
-    bench.wait_line("it is the board itself; attempt 1")
+    bench.wait_line("the board itself; attempt 1")
     bench.wait_line("attempt 2")
 
 
@@ -71,7 +71,7 @@ async def test_no_redirection_leads_to_this_computer(make_bench: MakeBench, list
     def connect(host: str, port: int, timeout_s: float) -> socket.socket:
         if port == web_port:
             return to_this_computer(host, port, timeout_s)
-        return Reach(()).connect(host, port, timeout_s)
+        return Reach().connect(host, port, timeout_s)
 
     bench = make_bench(connect=connect)
     await bench.run(test_http.program(f"{web}/to/127.0.0.1:{listener.getsockname()[1]}"))
@@ -79,15 +79,31 @@ async def test_no_redirection_leads_to_this_computer(make_bench: MakeBench, list
     assert "7002 0 0" in bench.lines()
 
 
-def test_the_ports_of_the_host_on_this_computer_are_refused() -> None:
+def test_this_computer_is_reached_only_at_ports_that_are_named() -> None:
     own = own_address()
     if own is None:
         pytest.skip("this computer has no address but its loopback")
-    with socket.create_server((own, 0)) as host, socket.create_server((own, 0)) as other:
-        reach = Reach([host.getsockname()[1]])
-        with pytest.raises(OSError, match="the host's own"):
-            reach.connect(own, host.getsockname()[1], 1)
-        reach.connect(own, other.getsockname()[1], 1).close()
+    with socket.create_server((own, 0)) as listener, socket.create_server((own, 0)) as named:
+        listener.settimeout(0)
+        reach = Reach({named.getsockname()[1]})
+        port = listener.getsockname()[1]
+        with pytest.raises(OSError, match=f"--local-ports {port}"):
+            reach.connect(own, port, 1)
+        reach.connect(own, named.getsockname()[1], 1).close()
+        with pytest.raises(BlockingIOError):
+            listener.accept()
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_no_form_of_a_host_passes_the_rules(form: str) -> None:
+    with pytest.raises(OSError, match=r"board itself|broadcast|neither|no name"):
+        Reach().connect(form, 80, 1)
+
+
+@pytest.mark.parametrize("form", ["²7.0.0.1", "1" * 5000, "1" * 5000 + ".0.0.1", ".".join(["a" * 64, "com"])])
+def test_what_only_this_computers_python_reads_as_a_number_or_a_name_is_refused(form: str) -> None:
+    with pytest.raises(OSError, match=r"neither|no name"):
+        Reach().connect(form, 80, 1)
 
 
 async def test_no_form_of_a_host_leads_to_a_line_that_a_record_has(make_bench: MakeBench) -> None:

@@ -8,7 +8,7 @@ from tests.virtual.py.conftest import PyBench
 
 from microclaw.virtual.clock import Clock
 from microclaw.virtual.network.canned import CannedNetwork
-from microclaw.virtual.network.real import HOST_PORTS, RealNetwork
+from microclaw.virtual.network.real import RealNetwork
 from microclaw.wire.canned_lines import HttpAnswer
 
 ASK = """
@@ -71,7 +71,7 @@ def test_only_https_addresses_of_the_programs_hosts_are_asked(bench: PyBench) ->
 def test_with_a_real_network_and_no_host_nobody_is_asked(tmp_path: Path, cache: Path) -> None:
     bench = PyBench(tmp_path, Clock(), cache=cache)
     try:
-        bench.board.network = RealNetwork(bench.board.print_line, HOST_PORTS)
+        bench.board.network = RealNetwork(bench.board.print_line)
         source = ASK.format(urls=("https://api.example.org/",))
         bench.install("weather", source, heap=16_384, hosts=("api.example.org",))
         assert bench.wait_for(lambda: "over" in bench.lines("weather"))

@@ -11,13 +11,10 @@ import pytest
 from tests.network_forms import FORMS, own_address
 from tests.virtual.py.conftest import PyBench
 
-from microclaw.host.config.settings import GatewaySettings, HostSettings, Settings
-from microclaw.interfaces.cli.virtual_command import _network_words
-from microclaw.virtual.__main__ import parse_options
 from microclaw.virtual.clock import Clock
 from microclaw.virtual.network.board_network import BoardNetwork
 from microclaw.virtual.network.canned import CannedNetwork
-from microclaw.virtual.network.real import HOST_PORTS, RealNetwork
+from microclaw.virtual.network.real import RealNetwork
 from microclaw.wire.canned_lines import HttpAnswer
 
 MOST_HOSTS = 16
@@ -50,7 +47,7 @@ def canned(bench: PyBench) -> BoardNetwork:
 
 
 def real(bench: PyBench) -> BoardNetwork:
-    return RealNetwork(bench.board.print_line, HOST_PORTS)
+    return RealNetwork(bench.board.print_line)
 
 
 @pytest.mark.parametrize("network", [canned, real])
@@ -82,22 +79,16 @@ def _is_done(bench: PyBench, name: str) -> bool:
     return "done" in bench.lines(name)
 
 
-def test_a_board_is_given_the_ports_of_its_host_as_they_are_configured(tmp_path: Path) -> None:
-    host = HostSettings(http_port=8090, link="127.0.0.1:8453")
-    gateway = GatewaySettings(port=18_790)
-    settings = Settings(home=tmp_path, cache=tmp_path, control_socket=tmp_path / "c", host=host, gateway=gateway)
-    ports = parse_options(_network_words(settings)).host_ports
-    assert {8090, 8453, 18_790} <= ports
-    assert not ports & HOST_PORTS
-    assert parse_options(["--network"]).host_ports == HOST_PORTS
-
-
-def test_the_ports_of_the_host_on_this_computer_are_refused_before_anything_can_be_sent(bench: PyBench) -> None:
+def test_this_computer_is_reached_only_at_ports_that_are_named(bench: PyBench) -> None:
     own = own_address()
     if own is None:
         pytest.skip("this computer has no address but its loopback")
-    with socket.create_server((own, 0)) as listener, socket.create_server((own, 0)) as other:
-        network = RealNetwork(bench.board.print_line, [listener.getsockname()[1]])
-        with pytest.raises(OSError, match="the host's own"):
-            network.connect(*listener.getsockname())
-        network.close(network.connect(*other.getsockname()))
+    with socket.create_server((own, 0)) as listener, socket.create_server((own, 0)) as named:
+        listener.settimeout(0)
+        network = RealNetwork(bench.board.print_line, {named.getsockname()[1]})
+        port = listener.getsockname()[1]
+        with pytest.raises(OSError, match=f"--local-ports {port}"):
+            network.connect(own, port)
+        network.close(network.connect(*named.getsockname()))
+        with pytest.raises(BlockingIOError):
+            listener.accept()

@@ -10,7 +10,6 @@ import sys
 import time
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -26,8 +25,6 @@ from microclaw.devices.registry.device_entry import check_name
 from microclaw.devices.registry.transport import LINK_SCHEME
 from microclaw.durable import make_folders, replace_file
 from microclaw.errors import ConfigError
-from microclaw.host.config.load import read_link
-from microclaw.host.config.settings import Settings
 from microclaw.host.operations.client import Client
 from microclaw.interfaces.cli.child import BoardControl
 from microclaw.interfaces.cli.options import GlobalOptions, command
@@ -49,6 +46,7 @@ LOOK_EVERY_S: Final = 0.1
 @click.option("--serial", default="pty", metavar="PORT|pty|none", help="JSON line console.")
 @click.option("--clock", default="real", metavar="real|virtual", help="virtual: it jumps to the next timer.")
 @click.option("--network", is_flag=True, help="Let programs' MQTT and HTTP clients reach real servers (--clock real).")
+@click.option("--local-ports", metavar="PORT,...", help="Ports of this computer that programs reach, with --network.")
 @click.option("--flash", type=Path, help="Folder that keeps its flash between runs.")
 @firmware_option
 def virtual(options: GlobalOptions, name: str | None, join: bool, flash: Path | None, **passed: Any) -> None:
@@ -66,23 +64,14 @@ def virtual(options: GlobalOptions, name: str | None, join: bool, flash: Path | 
     if passed["wasmachine"] is not None or join:
         words += ["--wasmachine", str(passed["wasmachine"] or 0)]
     if passed["network"]:
-        words += _network_words(options.settings())
+        words.append("--network")
+    if passed["local_ports"]:
+        words.append(f"--local-ports={passed['local_ports']}")
     if flash is not None:
         words += ["--flash", str(flash.absolute())]
     code = _run_board(options, ["--name", name, *words], joined)
     if code:
         raise Exit(code)
-
-
-def _network_words(settings: Settings) -> list[str]:
-    """Return the options of a board that reaches real servers, but not the ports of this host."""
-    link = read_link(settings.host.link, http_port=settings.host.http_port)
-    configured = replace(settings, http_port=settings.host.http_port, link=link)
-    ports = sorted(configured.own_ports)
-    words = ["--network"]
-    if ports:
-        words.append(f"--host-ports={','.join(map(str, ports))}")
-    return words
 
 
 class _JoinedBoard(Struct, frozen=True):

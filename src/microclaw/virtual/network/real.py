@@ -12,17 +12,16 @@ import itertools
 import selectors
 import socket
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection
 from typing import Final
 
 from microclaw.addresses import is_ipv4
 from microclaw.virtual.network.board_network import READABLE, WRITABLE
+from microclaw.virtual.network.reach import local_refusal
 
 ITSELF: Final = "127.0.0.1"
 """The board, for its own firmware."""
 BACKLOG: Final = 64
-HOST_PORTS: Final = frozenset({8080, 8443, 18789})
-"""Of a host with the usual settings: its page, link and gateway. No program reaches them on this computer."""
 _UNKNOWN_NAME: Final = -2
 _EBADF: Final = 9
 _EACCES: Final = 13
@@ -42,14 +41,14 @@ _BUSY: Final = (errno.EAGAIN, errno.EINPROGRESS, errno.EINTR)
 
 
 class RealNetwork:
-    """`say` prints a line on the board's console; `host_ports` are refused on this computer."""
+    """`say` prints a line on the board's console; of this computer, programs reach only `local_ports`."""
 
-    def __init__(self, say: Callable[[str], None], host_ports: Iterable[int]) -> None:
+    def __init__(self, say: Callable[[str], None], local_ports: Collection[int] = ()) -> None:
         self.on_change: Callable[[int], None] = lambda _handle: None
         self.ports: dict[int, int] = {}
         """The port of this computer by each open port of the board."""
         self._say = say
-        self._host_ports = frozenset(host_ports)
+        self._local_ports = local_ports
         self._lock = threading.Lock()
         self._numbers = itertools.count(1)
         self._sockets: dict[int, socket.socket] = {}
@@ -76,6 +75,10 @@ class RealNetwork:
     def connect(self, host: str, port: int) -> int:
         """Begin to connect to an address; 127.0.0.1 is the board's own listener."""
         if host != ITSELF:
+            why = local_refusal(host, port, self._local_ports)
+            if why is not None:
+                self._say(why)
+                raise OSError(_EACCES, why)
             return self._begin((host, port))
         if port not in self.ports:
             raise OSError(_OF_CHIPS[errno.ECONNREFUSED], "refused")
@@ -88,11 +91,6 @@ class RealNetwork:
         if code and code not in _BUSY:
             connection.close()
             raise _chip_error(code)
-        # It has its own address already. A program may send without asking whether it is open.
-        is_this_computer = place[0] != ITSELF and place[0] == connection.getsockname()[0]
-        if is_this_computer and place[1] in self._host_ports:
-            connection.close()
-            raise OSError(_EACCES, "this port is the host's own")
         return self._keep(connection)
 
     def is_open(self, handle: int) -> bool:
