@@ -84,7 +84,7 @@ class Runner:
         module = "changes"
         if name in ("boot", "mark", "settle"):
             module = "boot_programs"
-        elif name in ("commit", "start", "undo"):
+        elif name in ("commit", "start", "undo", "hold"):
             module = "settling"
         elif name in ("stop", "remove", "list", "pause", "close", "restart"):
             module = "endings"
@@ -249,6 +249,7 @@ class Runner:
             if program.times is not None:
                 program.times.began_ms = self.board.now_ms()
             self._begin(program)
+        await self.hold(program)
 
     async def end(self, name):
         """Stop it, without what that call reads in."""

@@ -43,6 +43,22 @@ async def undo(runner, name=None):
         await _settle(runner, name)
 
 
+async def hold(runner, program):
+    """End a program that started again by itself if calls have no room beside it: it waits for room."""
+    main = program.main
+    if not runner.board.is_small or main is None:
+        return
+    runner.make_room()
+    await asyncio.sleep_ms(_SETTLE_MS)
+    if program.main is main and not _has_room(runner):
+        program.error = "calls had no room beside it"
+        await runner._ended(program, "squeezed")
+
+
+def _has_room(runner):
+    return runner.has_room(runner.board.reserve - _OWN_BYTES)
+
+
 async def _settle(runner, name):
     """Wait for what the program reads in. CallError if calls have no room beside it: then it is ended."""
     if not runner.board.is_small:
@@ -51,7 +67,7 @@ async def _settle(runner, name):
     await asyncio.sleep_ms(_SETTLE_MS)
     program = runner._programs.get(name)
     was_squeezed = program is not None and program.squeezes and program.restart is not None
-    if runner.has_room(runner.board.reserve - _OWN_BYTES) and not was_squeezed:
+    if _has_room(runner) and not was_squeezed:
         return
     text = "the board's memory was short as %s began, and it was taken off: stop another program first" % name
     if not was_squeezed:

@@ -50,6 +50,27 @@ def test_a_program_that_leaves_calls_no_room_is_taken_off_again_and_the_one_befo
     assert (code, state, size, crashes) == ("too_large", "running", True, [])
 
 
+def test_a_program_that_starts_again_after_a_crash_and_leaves_calls_no_room_waits_for_room(
+    micropython: MicroPython,
+) -> None:
+    micropython.compile("big", HOLDING)
+    state, error, ends = micropython.act(
+        """
+        await install(runner, "big", heap=60_000)
+        runner.make_room()
+        runner.board.reserve = runner.board.own_free() + 20_000
+        runner.board.is_small = True
+        await runner._ended(runner._programs["big"], "trapped")
+        await until(lambda: events("app.exit"))
+        runner.board.is_small = False
+        return [row(runner, "big")["state"], row(runner, "big")["error"], [e["data"]["kind"] for e in events("app.exit")]]
+    """,
+        heap=100_000,
+    )
+    assert (state, ends) == ("waiting", ["memory"])
+    assert "calls had no room beside it" in error
+
+
 def test_a_program_that_ended_for_the_boards_memory_is_no_crash_and_runs_again_when_there_is_room(
     micropython: MicroPython,
 ) -> None:
