@@ -113,8 +113,10 @@ def _check_whole(path):
 def load(runner, folder, slot, claim):
     """Return the module's names, and set the runner's `heap` to the bytes that they take.
 
-    Raises CallError if they take more than the claim.
+    Raises CallError if they take more than the claim, or have no room: then nothing was read in.
     """
+    if not runner.has_room(loading.room_for("%s/%s.mpy" % (folder, slot))):
+        raise CallError("failed", "no memory to load the program: stop another program first")
     before = runner.board.mem_alloc()
     space = loading.load(folder, slot)
     runner.heap = max(0, runner.board.mem_alloc() - before)

@@ -1,12 +1,15 @@
 """A program in memory: its module's names, its state, and what its exceptions come to as text."""
 
 import io
+import os
 import sys
 
 from errors import CallError
 from micropython import const
 
 _MAX_REASON = const(600)
+# What must be left once a module is read in: the link goes on beside it, and small holes are free memory, too.
+LEFT_BYTES = const(3_072)
 
 
 class Program:
@@ -37,6 +40,16 @@ class Program:
         self.is_ending = False
         # app.crash is reported once a run.
         self.is_told = False
+
+
+def room_for(path):
+    """Return the bytes that must be free before the .mpy at `path` is read in: else the heap grows meanwhile."""
+    try:
+        size = os.stat(path)[6]
+    except OSError:
+        # In the image it has no file, and takes little.
+        size = 0
+    return LEFT_BYTES + size + size // 4
 
 
 def load(folder, slot):

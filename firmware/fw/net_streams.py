@@ -1,9 +1,9 @@
 """`open_connection` and `start_server` of asyncio for one program, over its own sockets (net.py)."""
 
+import sys
 from errno import EOPNOTSUPP
 
 from micropython import const
-from net import ENFILE
 
 # A client of the program's own server that says nothing for this long counts as gone.
 _IDLE_MS = const(60_000)
@@ -58,7 +58,7 @@ class Server:
                 try:
                     stream = Stream(await self._accept())
                 except OSError as exc:
-                    if exc.errno != ENFILE:
+                    if exc.errno != sys.modules["net"].ENFILE:
                         raise
                     await self._listener._net._wait_for_room()
                     continue

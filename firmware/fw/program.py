@@ -9,6 +9,7 @@ import gc
 import sys
 from time import sleep_us, ticks_add, ticks_diff, ticks_ms
 
+import loading
 from errors import CallError, Squeezed
 from micropython import const
 from peripherals import Machine, OutputPin
@@ -22,8 +23,8 @@ _MAX_LINE = const(240)
 _LINES_PER_S = const(20)
 # The link keeps 32 lines that wait for the host.
 LINES_AT_ONCE = 30
-# The most memory that most modules take while they are loaded.
-_MODULE_BYTES = const(3_072)
+# The folder of our modules.
+_FOLDER = __file__[: __file__.rfind("/") + 1]
 # Awaiting it takes no memory and does not yield.
 _READY = ()
 
@@ -291,11 +292,11 @@ class Environment:
         at = is_new and self._memory is not None and self._board.mem_alloc()
         module = None
         try:
-            if not is_new or self._runner.has_room(_MODULE_BYTES):
+            if not is_new or self._runner.has_room(loading.room_for(_FOLDER + name + ".mpy")):
                 module = __import__(name)
         except MemoryError:
             pass
-        if module is None or (is_new and not self._runner.has_room(_MODULE_BYTES)):
+        if module is None or (is_new and not self._runner.has_room(loading.LEFT_BYTES)):
             # Stop before the heap grows for it, or for what the link does next, which would cost the link.
             sys.modules.pop(name, None)
             raise Squeezed("no room to read in " + name)

@@ -62,6 +62,40 @@ async def main():
 asyncio.run(main())
 """
 
+READING_IN = """
+import gc, json, os
+sys.path.insert(0, WORDS[0])
+from board import Board
+from loading import room_for
+from runner import Runner
+
+runner = Runner(Board(), WORDS[1])
+SLACK = 256  # a block
+faults = []
+
+def fill(free):
+    # Many small blocks: the free memory is one piece.
+    runner.make_room()
+    blocks = [None] * (runner.board.own_free() // 64)
+    at = 0
+    while runner.board.own_free() > free + SLACK:
+        blocks[at] = bytearray(48)
+        at += 1
+    return blocks
+
+names = [name for name in runner.OF_PROGRAMS.split() if name + ".mpy" in os.listdir(WORDS[0])]
+names += ["modules", "standstill"]
+for is_full in (False, True):  # names stay from the first time; as flashed, ours are in flash
+    for name in names:
+        blocks = fill(room_for(WORDS[0] + "/" + name + ".mpy")) if is_full else []
+        try:
+            __import__(name)
+        except MemoryError as exc:
+            faults.append([name, str(exc)])
+        blocks.clear()
+print(json.dumps([len(names), faults]))
+"""
+
 
 def test_each_call_goes_with_the_memory_that_is_asked_for_before_it(tmp_path: Path) -> None:
     data = image(tmp_path, "program", BLINK)
@@ -69,3 +103,11 @@ def test_each_call_goes_with_the_memory_that_is_asked_for_before_it(tmp_path: Pa
     words.append(hashlib.sha256(data).hexdigest())
     answers = micropython(SCRIPT, *words, program=SMALL, options=("-X", "heapsize=160K"))
     assert json.loads(answers.splitlines()[-1]) == []
+
+
+def test_each_module_of_programs_is_read_in_with_the_memory_that_is_asked_for_before_it(tmp_path: Path) -> None:
+    words = [str(compiled(tmp_path / "fw")), str(tmp_path / "apps")]
+    answers = micropython(READING_IN, *words, program=SMALL, options=("-X", "heapsize=160K"))
+    count, faults = json.loads(answers.splitlines()[-1])
+    assert count > 10
+    assert faults == [], faults

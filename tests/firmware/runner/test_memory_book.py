@@ -71,6 +71,20 @@ def test_a_program_that_starts_again_after_a_crash_and_leaves_calls_no_room_wait
     assert "calls had no room beside it" in error
 
 
+@pytest.mark.parametrize(("missing", "code"), [(64, "failed"), (-64, "invalid_module")])
+def test_a_program_without_room_is_refused_before_it_is_read_in(
+    micropython: MicroPython, missing: int, code: str
+) -> None:
+    size = micropython.compile("raising", "raise ValueError('it is read in')\n" + IDLE).stat().st_size
+    answer = micropython.act(f"""
+        from loading import LEFT_BYTES
+        # As on a chip whose heap would grow for more.
+        runner.board.own_free = lambda: LEFT_BYTES + {size} + {size} // 4 - {missing}
+        return [await refused_async(install(runner, "raising")), runner.slots.names()]
+    """)
+    assert answer == [code, []]
+
+
 def test_a_program_that_ended_for_the_boards_memory_is_no_crash_and_runs_again_when_there_is_room(
     micropython: MicroPython,
 ) -> None:
