@@ -183,6 +183,8 @@ _OF_NEWER_FIRMWARE: Final = {
     "gives programs no network yet": ("hosts", "ports"),
 }
 CHUNK_BYTES: Final = 4096
+# A board without PSRAM holds each piece three times, and its heap must not grow for that.
+_PY_CHUNK_BYTES: Final = 1024
 MAX_RESUMES: Final = 4
 _PIECE_S: Final = 5.0
 _LEAST_S: Final = 1.0
@@ -399,8 +401,12 @@ async def _upload(link: DeviceLink, call: AppInstall, deadline: float) -> None:
     answer = await ask(link, "apps.begin", begin, idempotent=True, timeout_s=left_s)
     _check_accepted(link, begin, answer)
     offset = _offset(link, answer, 0, len(code))
+    if call.kind == "py":
+        chunk_bytes = _PY_CHUNK_BYTES
+    else:
+        chunk_bytes = CHUNK_BYTES
     while offset < len(code):
-        piece: dict[str, Value] = {"offset": offset, "data": code[offset : offset + CHUNK_BYTES]}
+        piece: dict[str, Value] = {"offset": offset, "data": code[offset : offset + chunk_bytes]}
         limit_s = min(_left_s(deadline), _PIECE_S)
         answer = await ask(link, "apps.write", piece, idempotent=True, timeout_s=limit_s)
         offset = _offset(link, answer, offset + 1, len(code))
