@@ -9,7 +9,6 @@ import gc
 import sys
 from time import sleep_us, ticks_add, ticks_diff, ticks_ms
 
-import loading
 from errors import CallError, Squeezed
 from micropython import const
 from peripherals import Machine, OutputPin
@@ -23,8 +22,8 @@ _MAX_LINE = const(240)
 _LINES_PER_S = const(20)
 # The link keeps 32 lines that wait for the host.
 LINES_AT_ONCE = 30
-# The folder of our modules.
-_FOLDER = __file__[: __file__.rfind("/") + 1]
+# What must be left once a module is read in.
+_LEFT_BYTES = const(3_072)
 # Awaiting it takes no memory and does not yield.
 _READY = ()
 
@@ -292,11 +291,11 @@ class Environment:
         at = is_new and self._memory is not None and self._board.mem_alloc()
         module = None
         try:
-            if not is_new or self._runner.has_room(loading.room_for(_FOLDER + name + ".mpy")):
+            if not is_new or self._runner.can_load(name):
                 module = __import__(name)
         except MemoryError:
             pass
-        if module is None or (is_new and not self._runner.has_room(loading.LEFT_BYTES)):
+        if module is None or (is_new and not self._runner.has_room(_LEFT_BYTES)):
             # Stop before the heap grows for it, or for what the link does next, which would cost the link.
             sys.modules.pop(name, None)
             raise Squeezed("no room to read in " + name)

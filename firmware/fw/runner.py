@@ -7,7 +7,7 @@ from time import ticks_add, ticks_diff, ticks_ms
 
 from binding import bound
 from errors import CallError, Squeezed
-from loading import reason
+from loading import reason, room_for
 from micropython import const
 from program import Environment
 from quota import Quota
@@ -27,6 +27,8 @@ _TICK_MS = const(100)
 _DOOMED_MS = const(500)
 # A program that ended for the board's memory waits this long for room; twice as long each time in a row.
 ROOM_S = 10
+# The folder of our modules.
+_FOLDER = __file__[: __file__.rfind("/") + 1]
 # The memory that the code of boot_programs.mark takes.
 _MARK_BYTES = const(5_120)
 
@@ -105,6 +107,10 @@ class Runner:
         if self.board.own_free() < size:
             self.make_room()
         return self.board.own_free() >= size
+
+    def can_load(self, name):
+        """Return True if a module of ours can be read in beside what is there."""
+        return self.has_room(room_for(_FOLDER + name + ".mpy"))
 
     def make_room(self):
         for name in self.NOT_KEPT:
