@@ -12,12 +12,15 @@ import secrets
 import stat
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from difflib import get_close_matches
 from pathlib import Path
 from typing import BinaryIO, Final
 
 from microclaw.errors import ConfigError, StoreError, over_limit
 
 MAX_PRIVATE_BYTES: Final = 256 * 1024
+# Of the names in a folder, in an answer about a file that is not there.
+_MAX_SHOWN: Final = 6
 # The folders of the operating system: another mode there can break the machine.
 _SYSTEM_FOLDERS: Final = frozenset(
     {"bin", "boot", "dev", "etc", "lib", "lib64", "proc", "run", "sbin", "sys", "usr", "var"}
@@ -150,12 +153,32 @@ def read_given(path: Path, limit_bytes: int) -> bytes:
         with path.expanduser().open("rb") as opened:
             content = opened.read(limit_bytes + 1)
     except OSError as exc:
-        raise ConfigError(f"cannot read {path}: {exc.strerror or exc}", next_step="check the path") from exc
+        raise ConfigError(f"cannot read {path}: {exc.strerror or exc}", next_step=_step_for_unread(path, exc)) from exc
     if len(content) > limit_bytes:
         size_bytes = path.stat().st_size if path.is_file() else None
         text = over_limit(str(path), limit_bytes, "byte", size_bytes)
         raise ConfigError(text, next_step="check that it is the right file")
     return content
+
+
+def _step_for_unread(path: Path, error: OSError) -> str:
+    """Return what a person can do about a file that could not be opened."""
+    if isinstance(error, PermissionError):
+        return "name another, or use the account that owns it"
+    if not isinstance(error, FileNotFoundError):
+        return "check the path"
+    folder = path.expanduser().parent
+    try:
+        names = sorted(entry.name for entry in folder.iterdir())
+    except OSError:
+        return f"check the path: the folder {folder} cannot be listed"
+    near = get_close_matches(path.name, names, 1)
+    if near:
+        return f"did you mean {folder / near[0]}?"
+    alike = [name for name in names if Path(name).suffix == path.suffix]
+    if alike:
+        return f"name one that is in {folder}: {', '.join(alike[:_MAX_SHOWN])}"
+    return f"check the path: {folder} has no file with this ending"
 
 
 def read_given_text(path: Path, limit_bytes: int) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import shlex
 from collections.abc import Callable
 from pathlib import Path
 from typing import Final
@@ -93,7 +94,11 @@ class SigningKey:
         """Write a new file with mode 0600; ConfigError if it exists, or cannot be written completely."""
         lock = BestAvailableEncryption(password.encode()) if password else NoEncryption()
         pem = self._key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, lock)
-        write_given(path, [pem], next_step="a key is never overwritten: give another --out")
+        if path.exists():
+            text = f"{path} exists already, and a key is never overwritten"
+            step = f"use it: microclaw firmware publish --key {shlex.quote(str(path))}; or name a new file: --out FILE"
+            raise ConfigError(text, next_step=step)
+        write_given(path, [pem], next_step="name a file in a folder of your own: --out FILE")
 
 
 def public_key(data: bytes) -> SigningPublicKey:

@@ -49,7 +49,8 @@ def read_identity(text: str) -> Identity:
         return Identity.from_str(line)
     # The error quotes nothing of the key.
     except (ValueError, pyrage.IdentityError) as exc:
-        raise ConfigError("the file of the key is not one line AGE-SECRET-KEY-1...") from exc
+        step = "name the KEYFILE that --new-key wrote when the backup's key was made"
+        raise ConfigError("the file of the key is not one line AGE-SECRET-KEY-1...", next_step=step) from exc
 
 
 def identity_text(identity: Identity) -> str:

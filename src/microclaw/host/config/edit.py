@@ -84,9 +84,26 @@ def read_key(text: str) -> tuple[Path, Node]:
     else:
         setting = None
     if setting is None or (setting.inside and not setting.about):
-        hint = did_you_mean(text, (dotted(path) for path, _ in all_settings()))
-        raise ConfigError(f"{text} is not a setting{hint}", next_step="microclaw config get --all")
+        raise _unknown_setting(text)
     return path, setting
+
+
+def _unknown_setting(text: str) -> ConfigError:
+    """Return the error of a text that names no setting, with the nearest setting or where the value is given.
+
+    A setting of the same name in quite another section is another thing: it is not suggested.
+    """
+    section, _, name = text.rpartition(".")
+    candidates = []
+    for path, _ in all_settings():
+        *_, other_name = path
+        if other_name != name or did_you_mean(section, [dotted(path[:-1])]):
+            candidates.append(dotted(path))
+    hint = did_you_mean(text, candidates)
+    step = "microclaw config get --all"
+    if name == "port" and not hint:
+        step = "the port of the page and the API is given at the start: microclaw up --port PORT"
+    return ConfigError(f"{text} is not a setting{hint}", next_step=step)
 
 
 def _document(path: FilePath) -> TOMLDocument:

@@ -193,7 +193,7 @@ def main(
         # Imported here, because only a command line that fails needs it.
         from microclaw.interfaces.cli.reporting import exit_code_for
 
-        return exit_code_for(exc, _options_for_errors(words))
+        return exit_code_for(exc, _options_for_errors(words), words)
 
 
 def _options_for_errors(words: list[str]) -> GlobalOptions:

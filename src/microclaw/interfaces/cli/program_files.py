@@ -22,6 +22,7 @@ from microclaw.hardware.parts.diagram_nets import MAX_DIAGRAM_BYTES
 from microclaw.hardware.parts.wiring import Wiring
 from microclaw.hardware.parts.wiring_file import find_wiring_file, places_beside, read_wiring_text
 from microclaw.interfaces.cli.main_file import MAIN_STEMS, program_file
+from microclaw.interfaces.cli.no_program import refuse_other_files
 from microclaw.interfaces.cli.sketch_files import MAX_FILE_BYTES, SKETCH_SUFFIXES, find_source_files, project_folder
 from microclaw.programs.building import program_language
 from microclaw.programs.named_hosts import read_hosts, split_hosts
@@ -93,6 +94,7 @@ def program_values(file: Path, expect: Path | None = None, app: str | None = Non
     BuildError.
     """
     content = read_given(file, MAX_FILE_BYTES)
+    refuse_other_files(file)
     values = dict[str, Any]()
     if not content:
         raise ConfigError(f"{file} is empty", next_step="give the path of a .c, .cpp, .ino, .py or .wasm file")

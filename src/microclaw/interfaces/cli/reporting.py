@@ -6,6 +6,7 @@ import errno
 import os
 import sys
 import traceback
+from collections.abc import Sequence
 from typing import Final
 
 import click
@@ -20,19 +21,19 @@ USAGE: Final = 2
 _WRITE_ERRORS: Final = frozenset((errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.ENXIO))
 
 
-def exit_code_for(error: BaseException, options: GlobalOptions) -> int:
-    """Print the error as the options say, and return the exit code."""
+def exit_code_for(error: BaseException, options: GlobalOptions, words: Sequence[str] = ()) -> int:
+    """Print the error of a command line as the options say, and return the exit code."""
     try:
         if isinstance(error, OSError | SystemExit):
             raise error
-        return _print_error(error, options)
+        return _print_error(error, options, words)
     # The reader of our output (`| head`) ended because it has enough: that is not an error.
     except BrokenPipeError:
         _drop_output()
         return 0
     except OSError as exc:
         if not _is_output_refused(exc):
-            return _print_error(exc, options)
+            return _print_error(exc, options, words)
         # Even the error's JSON document cannot be printed.
         _drop_output()
         sys.stderr.write(f"error: the output cannot be written: {exc.strerror or exc}\n")
@@ -40,7 +41,7 @@ def exit_code_for(error: BaseException, options: GlobalOptions) -> int:
         return FAILED
 
 
-def _print_error(error: BaseException, options: GlobalOptions) -> int:
+def _print_error(error: BaseException, options: GlobalOptions, words: Sequence[str]) -> int:
     """Print any error that is not about our output. Return its exit code."""
     if isinstance(error, click.Abort | KeyboardInterrupt):
         sys.stderr.write("interrupted\n")
@@ -50,7 +51,7 @@ def _print_error(error: BaseException, options: GlobalOptions) -> int:
         sys.stderr.write(error.format_message() + "\n")
         return USAGE
     if isinstance(error, click.ClickException):
-        return _print_failure(options, _usage_failure(error))
+        return _print_failure(options, _usage_failure(error, words))
     if isinstance(error, PermissionError) and error.filename is not None:
         # A path that a person named, in a folder that this user cannot enter.
         text = f"cannot use {os.fsdecode(error.filename)}: {error.strerror}"
@@ -66,10 +67,15 @@ def _print_error(error: BaseException, options: GlobalOptions) -> int:
     return code
 
 
-def _usage_failure(error: click.ClickException) -> StreamFailure:
-    command = getattr(getattr(error, "ctx", None), "command_path", "microclaw")
-    message = " ".join(error.format_message().split())
-    return StreamFailure("usage", message, f"{command} --help", exit_code=USAGE)
+def _usage_failure(error: click.ClickException, words: Sequence[str]) -> StreamFailure:
+    # Imported here, because it imports commands, and most errors are not of usage.
+    from microclaw.interfaces.cli.usage_advice import usage_step
+
+    message = error.format_message()
+    # What click guesses does not know the words of other tools; the next step does.
+    if isinstance(error, click.exceptions.NoSuchCommand | click.NoSuchOption):
+        message = error.message
+    return StreamFailure("usage", " ".join(message.split()), usage_step(error, words), exit_code=USAGE)
 
 
 def _print_failure(options: GlobalOptions, failure: StreamFailure) -> int:
