@@ -96,7 +96,7 @@ class DeviceStatus(Struct, frozen=True, kw_only=True):
             away = "never reached"
         elif self.reachable is False:
             away = "does not answer"
-        apps = ", ".join(self.apps) or "no programs"
+        apps = ", ".join(self.apps) or "no program set to run"
         text = f"{self.name} ({self.board}): {apps}"
         if away:
             text += f", {away}"

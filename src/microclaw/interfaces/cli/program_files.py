@@ -153,7 +153,8 @@ def find_expect_file(program: Path) -> Path | None:
         return None
     for place in places_beside(program):
         file = place / f"{program.stem}.expect"
-        if file.is_file():
+        # Expectations that were given as the program have none of their own.
+        if file.is_file() and file != program:
             return file
     return None
 

@@ -41,8 +41,16 @@ def usage_step(error: click.ClickException, words: Sequence[str]) -> str:
     if lines:
         return f"did you mean: {'; or: '.join(lines)}"
     if isinstance(context.command, click.Group):
-        return f"{context.command_path} --help"
+        return _group_step(context)
     return _form_step(error, context, words)
+
+
+def _group_step(context: click.Context) -> str:
+    """Return the commands of a group; those of microclaw itself are too many for a line."""
+    if context.parent is None:
+        return "microclaw --help"
+    names = ", ".join(sorted(_command_names(context.command)))
+    return f"{context.command_path} has: {names}; {context.command_path} --help"
 
 
 def meant_lines(path: str, typed: str, rest: Sequence[str]) -> list[str]:
@@ -244,6 +252,10 @@ def _form_step(error: click.UsageError, context: click.Context, words: Sequence[
             steps.append(f"what there is: {start} {listing}")
     elif isinstance(error, click.BadParameter) and isinstance(error.param, click.Option):
         steps.append(_option_form(error.param, context))
+    elif isinstance(error, click.BadParameter) and isinstance(error.param, click.Argument):
+        steps.append(f"write {_form(context)}")
+    elif isinstance(error, click.NoSuchOption):
+        steps.append(f"its options: {', '.join(_option_words(context.command))}")
     elif "extra argument" in error.message:
         steps.append(f"write {_with_one_text(context, words)}")
     example = _example(path, error)
@@ -272,13 +284,22 @@ def _option_form(option: click.Option, context: click.Context) -> str:
 
 def _with_one_text(context: click.Context, words: Sequence[str]) -> str:
     """Return the line in quotes, if its last argument is a text; else the form of the line."""
-    arguments = [param for param in context.command.params if isinstance(param, click.Argument)]
-    forms = [argument.make_metavar(context) for argument in arguments]
+    forms = _argument_forms(context)
     path = context.command_path.split()[1:]
     if not forms or forms[-1].strip("[]") not in ONE_TEXT or _has_option(words):
-        return " ".join(["microclaw", *path, *forms])
+        return _form(context)
     before = len(path) + len(forms) - 1
     return _line([*words[:before], " ".join(words[before:])])
+
+
+def _form(context: click.Context) -> str:
+    """Return how a command is written with its arguments."""
+    return " ".join([context.command_path, *_argument_forms(context)])
+
+
+def _argument_forms(context: click.Context) -> list[str]:
+    arguments = [param for param in context.command.params if isinstance(param, click.Argument)]
+    return [argument.make_metavar(context) for argument in arguments]
 
 
 def _example(path: str, error: click.UsageError) -> str:
