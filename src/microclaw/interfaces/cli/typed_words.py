@@ -83,7 +83,7 @@ TYPED_COMMANDS: Final[dict[str, tuple[str, ...]]] = {
     "memory rm": ('chat "forget ..."', "memory edit"),
 }
 # Words that people use for each other in a group. The first of a row that the group has is the one that is meant.
-SAME_COMMANDS: Final = (
+SAME_COMMANDS: Final[tuple[tuple[str, ...], ...]] = (
     ("uninstall", "remove", "rm", "revoke", "delete", "del", "erase", "drop", "forget"),
     ("list", "ls", "all"),
     ("show", "get", "info", "cat", "view", "describe", "status", "print", "read"),
@@ -104,7 +104,7 @@ SAME_COMMANDS: Final = (
     ("tokens", "token"),
 )
 # Words that people use for each other as options, of one kind of value each.
-SAME_OPTIONS: Final = (
+SAME_OPTIONS: Final[tuple[tuple[str, ...], ...]] = (
     ("--tail", "--limit", "-n", "--newest", "--lines", "--line", "--last", "--count", "--number", "--max"),
     ("--for", "--seconds", "--duration", "--time", "--timeout", "--wait"),
     ("--since", "--from", "--after", "--start"),

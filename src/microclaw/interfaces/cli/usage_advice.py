@@ -136,12 +136,6 @@ def _lines_of_groups(typed: str, rest: Sequence[str]) -> list[str]:
     return lines[:_MAX_GUESSES]
 
 
-def _command_names(command: click.Command) -> list[str]:
-    if isinstance(command, click.Group):
-        return list(command.commands)
-    return []
-
-
 def _meant_options(context: click.Context, typed: str, words: Sequence[str]) -> list[str]:
     """Return the line with the option that a person may have meant by one that the command does not have."""
     if context.parent is None:
