@@ -1,4 +1,4 @@
-"""Wishes and what comes of them (tests/vectors/wishes.txt): each program that is written for one is tried."""
+"""Wishes and what comes of them (tests/vectors/wishes.txt): each program that is written from its words is tried."""
 
 from __future__ import annotations
 
@@ -21,6 +21,8 @@ from microclaw.programs.proof.trial import TrialOptions, try_image
 
 WISHES = Path(__file__).parents[2] / "vectors" / "wishes.txt"
 BOARD = load_board("virtual")
+PATTERN = "\nuptime 1 min\n"
+"""Ends the expectation of a pattern's program: tests/programs/patterns tries each of them."""
 
 
 class Wish(NamedTuple):
@@ -68,7 +70,7 @@ async def test_each_wish_is_done_and_its_program_meets_its_expectation(kind: Pro
         made = program(turn)
         if (turn.intent if made else turn.outcome) != wish.outcome:
             wrong.append((wish, turn.outcome))
-        elif made:
+        elif made and PATTERN not in made["expect"]:
             image = await compile_source(made["sourceCode"], BOARD, "wish", "O3", None, (kind,), ())
             trial = await try_image(image, BOARD, TrialOptions(expectations=parse_expectations(made["expect"])))
             if not trial.ok or trial.proof != "met in the trial" or image.warnings or trial.warnings:
