@@ -132,21 +132,21 @@ async def test_a_page_that_asks_for_an_act_gets_a_question_and_no_act(
 
 
 @pytest.mark.parametrize(
-    ("look", "name", "source", "although"),
+    ("look", "name", "source", "reason"),
     [
         ("read-logs", "chatty", PRINTS, ""),  # what a program prints
-        ("query-wasm-apps", "switch-pin-4-on-now", LOW, "although pin 4 is used by switch-pin-4-on-now on virtual-1, "),
+        ("query-wasm-apps", "switch-pin-4-on-now", LOW, "pin 4 is used by switch-pin-4-on-now on virtual-1: "),
     ],
 )
 async def test_words_that_a_board_chose_get_a_question_and_no_act(
-    home: Home, model: Server, look: str, name: str, source: str, although: str
+    home: Home, model: Server, look: str, name: str, source: str, reason: str
 ) -> None:
     model.answers += replies([(look, "{}")], [SET_PIN], "No.")
     await install(home, name, source)
     while name == "chatty" and not any(line.app == name for line in home.ask(control.ReadLog()).rows):  # noqa: ASYNC110
         await asyncio.sleep(0.02)
     events = await home.events("what happens there?", False, chat=home.new_chat())
-    assert [one.text for one in home.asked] == [f"{although}set pin 4 of virtual-1 high"]
+    assert [one.text for one in home.asked] == [f"{reason}set pin 4 of virtual-1 high"]
     assert outcomes(events) == ["declined"]
     assert home.level(4) == 0
 

@@ -79,7 +79,7 @@ async def test_a_program_that_drives_such_a_pin_asks_in_its_question_and_only_on
     await lab.deploy(pin=STRAPPING, approve=approve)
     await lab.deploy(pin=STRAPPING, source="other", approve=approve)
     (first, first_cautions, first_needs), (second, second_cautions, second_needs) = asked
-    assert first.startswith("although pin 45 needs care (strapping pin")
+    assert first.startswith("pin 45 needs care (strapping pin")
     assert len(first_cautions) == 1
     assert "needs care" not in second
     assert (first_needs, second_cautions, second_needs) == (Permission.RISKY, (), None)

@@ -59,7 +59,7 @@ async def tried(source: str, folder: Path) -> Trial:
 async def test_one_press_that_switches_several_times_is_warned_of(source: str, warns: bool, tmp_path: Path) -> None:
     trial = await tried(source, tmp_path)
     (probe,) = trial.probes
-    assert "pressed at 0 s" in probe
+    assert "at 0 s, and at 0.6 s with bounce: " in probe
     assert any("moves pin 6 2 times, a clean one 1" in warning for warning in trial.warnings) == warns
 
 

@@ -331,7 +331,7 @@ def _asked_text(
     if len(objections) > 3:
         objections = (*objections[:2], f"{len(objections) - 2} more such")
     if objections:
-        words = f"although {' and '.join(objections)}, {words}"
+        words = f"{', and '.join(objections)}: {words}"
     words = clean_text(words, one_line=True, mark=HIDDEN_MARK)
     if len(words) <= MAX_ACTION_CHARS:
         return words

@@ -60,7 +60,7 @@ class PinConflict(Struct, frozen=True):
     def offer(self) -> str:
         """Return the question to a person. Raises PinClaimed if nobody can insist."""
         if self.can_stop:
-            return f"{self.text}, which is stopped first"
+            return f"{self.text}, so {self.app} is stopped first"
         if self.is_final:
             self.raise_refused()
         return self.text

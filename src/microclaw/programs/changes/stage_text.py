@@ -191,9 +191,9 @@ def question_text(there: ProgramState, image: ProgramImage, cautions: Sequence[s
     """Return the installation that a person approves, in words, with its pins that need care and its network."""
     text = f"put {there.name} on {there.device.name}"
     if len(cautions) == 1:
-        text = f"although {cautions[0]}, {text}"
+        text = f"{cautions[0]}: {text}"
     elif cautions:
-        text = f"although it drives {len(cautions)} pins that need care, {text}"
+        text = f"it drives {len(cautions)} pins that need care: {text}"
     if there.is_foreign or there.running is not None:
         text += f", in place of the {there.name} that is there"
     # A device that was not asked does not answer.

@@ -167,9 +167,8 @@ def _verification(
         return counted(f"{text} (pins are {seconds(apart_ms)} off against each other)", edges, agrees=False)
     is_sure = bool(edges) and not is_start and _are_sure(agreements, edges)
     if agrees and not is_sure:
-        return Verification(
-            Evidence("accepted", f"accepted only: {text}; that is the start alone", tuple(edges)), agrees=True
-        )
+        text = f"accepted only: {text}; only the start was seen, so the rest is not checked"
+        return Verification(Evidence("accepted", text, tuple(edges)), agrees=True)
     answer = counted(text, edges, agrees=agrees, pins=agreeing)
     if INVERTED in text:
         return structs.replace(answer, next_step=_SET_FIRST)
@@ -260,7 +259,7 @@ def _pin_text(expected: Sequence[Edge], seen: Sequence[Edge], difference: str | 
     if len(seen) > 1:
         text += f", next {seconds(seen[1].t_ms - seen[0].t_ms)} later"
     elif len(expected) > 1:
-        text += f", the next is due {seconds(expected[1].t_ms - expected[0].t_ms)} later"
+        text += f", and the next is due {seconds(expected[1].t_ms - expected[0].t_ms)} later"
     if difference:
         return f"{text} ({difference})"
     return text

@@ -30,7 +30,7 @@ def probe_text(
     if line_count:
         texts.append(f"{count_text(line_count, 'line')} printed")
     answer = "; ".join(texts) or "nothing happened, so what it does with it is untried"
-    return f"pin {pin} pressed at 0 s, released and bounced: {answer}"
+    return f"the trial pressed pin {pin} at 0 s, and at {_CLEAN_MS / 1000:g} s with bounce: {answer}"
 
 
 def bounce_warning(pin: int, edges: Sequence[Edge]) -> str | None:

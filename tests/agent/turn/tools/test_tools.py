@@ -204,7 +204,7 @@ async def test_evidence_is_the_worst_of_all_and_what_must_be_insisted_on_is_part
     kitchen.apps.conflicts[4] = PinConflict(4, "blink", "drives", "pin 4 is driven by blink", "stop it")
     pending, result = await decided(kitchen, "act-on-boards", on(*SET))
     assert (pending.risky, result.ok) == (True, True)
-    assert pending.action.startswith("although pin 4 is driven by blink")
+    assert pending.action.startswith("pin 4 is driven by blink")
     assert pending.action.endswith("set pin 4 high on lamp, fan")
     assert all("pin 4 is driven by blink" in one for one in kitchen.apps.asked)  # type: ignore[operator]
     with pytest.raises(ToolRetry):  # what asks each time is not planned for later
@@ -215,7 +215,7 @@ async def test_a_pin_that_needs_care_is_part_of_the_question(bench: Bench) -> No
     bench.apps.cautions[45] = "pin 45 needs care (strapping pin)"
     pending, result = await decided(bench, "gpio-set", {"pin": 45, "level": 1})
     assert (pending.risky, result.ok) == (True, True)
-    assert pending.action == "although pin 45 needs care (strapping pin), set pin 45 of virtual-1 high"
+    assert pending.action == "pin 45 needs care (strapping pin): set pin 45 of virtual-1 high"
     assert bench.apps.asked == [("set", "virtual-1", 45, 1, "pin 45 needs care (strapping pin)")]
 
 

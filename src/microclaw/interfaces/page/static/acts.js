@@ -161,9 +161,10 @@ export function ActView({ act, isFolded = false }) {
 
 /** The act as the words of a button. @param {string} text */
 function named(text) {
-  const stops = /^although pin \d+ is driven by (\S+) on \S+, which is stopped first, (.+)$/.exec(text);
+  const stops = /^pin \d+ is driven by \S+ on \S+, so (\S+) is stopped first: (.+)$/.exec(text);
   const first = stops ? `stop ${stops[1]} and ${stops[2]}` : (text.split(/[;:,]/, 1)[0] ?? "");
-  return first.length <= MAX_NAMED && !first.startsWith("although ") ? first.charAt(0).toUpperCase() + first.slice(1) : "Yes, do it";
+  const isReason = !stops && /^(pin|it) /.test(first);
+  return first.length <= MAX_NAMED && !isReason ? first.charAt(0).toUpperCase() + first.slice(1) : "Yes, do it";
 }
 
 /** Whether this page's person may decide a question; one that comes with an act says it. @param {any} approval */
