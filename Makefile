@@ -13,7 +13,7 @@ TESTS := $(DEV)/python -m pytest -q -n 6 --dist loadfile --no-loadscope-reorder
 # Without the compiled files that Python keeps beside the modules, each of the many processes here starts half a second later.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: release voice postgres demo test stories golden test-slow check quick slow unit coverage fuzz fuzz-minute kills wheel-check page-check bench chip docs sbom setup setup-dev setup-system system-packages lock clean help
+.PHONY: release voice postgres demo test stories golden test-slow check quick slow unit coverage fuzz fuzz-minute kills wheel-check page-check bench chip docs pictures sbom setup setup-dev setup-system system-packages lock clean help
 
 help:            ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 14
@@ -109,6 +109,9 @@ docs: setup-dev  ## write the pages and tables of docs/ that are made from the c
 	$(DEV)/python scripts/core_page.py
 	$(DEV)/python scripts/cli_page.py
 	$(DEV)/python scripts/examples.py
+
+pictures: system-packages setup-dev ## make the pictures of README and docs/page.md anew, from hosts with virtual boards in Chromium
+	MICROCLAW_PICTURES=1 $(DEV)/python -m pytest -q $(addprefix tests/interfaces/page/test_,lively_bench.py drawing.py approvals.py add_part.py)
 
 lock:            ## make the lock files anew (needs uv); they carry hashes and no addresses
 	uv pip compile -q --universal --generate-hashes --no-emit-index-url --no-emit-find-links --no-annotate --no-header --extra c \

@@ -11,7 +11,7 @@ import pytest
 from playwright.sync_api import Page, expect
 from tests.interfaces.page.conftest import OpenPage, PageHost, go
 from tests.interfaces.page.test_bench import drawn, open_bench
-from tests.interfaces.page.test_views import check_and_picture
+from tests.interfaces.page.test_views import check_and_picture, take_picture
 from tests.stories.conftest import until
 
 from microclaw.programs.bench.hand_operations import set_part
@@ -19,6 +19,7 @@ from microclaw.programs.changes.wiring_operations import wire
 from microclaw.wire.host_api import StreamResult
 
 BOARD = "virtual-1"
+PROVED = "virtual-2"
 PRESSES = 3
 PARTS = [
     "oled1=ssd1306 sda=8 scl=9",
@@ -67,17 +68,36 @@ screen oled1: "1" within 4 s
 screen digits1: "47" within 4 s
 when btn1 is pressed: pin 42 rises within 200 ms
 """
+BEATS = """#include "microclaw.h"
+
+static int beat, slow;
+
+static void fall(void) { gpio_set(beat, 0); }
+static void rise(void) { gpio_set(beat, 1); after(100, fall); }
+static void change(void) { gpio_toggle(slow); }
+
+void on_init(void) {
+    beat = gpio_open(4, GPIO_OUT);
+    slow = gpio_open(6, GPIO_OUT);
+    every(500, rise);
+    every(1000, change);
+}
+"""
+BEATS_EXPECTED = """pin 4: high for 100 ms, low for 400 ms
+pin 6: period 2 s, duty 50 %
+"""
+PHONE = {"viewport": {"width": 390, "height": 844}}
 
 
 @pytest.fixture(scope="module")
 def lively(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PageHost]:
     """A host whose board has six parts and the program that moves them; its button is held down."""
-    host = PageHost(tmp_path_factory.mktemp("lively") / "home")
+    host = PageHost(tmp_path_factory.mktemp("lively") / "home", boards=2)
     with host.running():
         host.client.call(wire, device=BOARD, add=PARTS)
         body = {"name": "machine", "source": MACHINE, "language": "sketch", "expect": EXPECTED}
-        *_, end = host.client.stream(f"/v1/devices/{BOARD}/apps", body)
-        assert isinstance(end, StreamResult), end
+        install(host, BOARD, body)
+        install(host, PROVED, {"name": "beats", "source": BEATS, "expect": BEATS_EXPECTED})
         for count in range(1, PRESSES + 1):
             set_button(host, is_pressed=True)
             until(partial(has_counted, host, count))
@@ -85,6 +105,11 @@ def lively(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PageHost]:
                 set_button(host, is_pressed=False)
                 until(lambda: state_of(host, "led1")["brightness"] == 0)
         yield host
+
+
+def install(host: PageHost, board: str, body: dict[str, str]) -> None:
+    *_, end = host.client.stream(f"/v1/devices/{board}/apps", body)
+    assert isinstance(end, StreamResult), end
 
 
 def set_button(host: PageHost, *, is_pressed: bool) -> None:
@@ -125,5 +150,30 @@ def test_every_part_shows_what_the_program_does(lively: PageHost, open_page: Ope
 def test_home_shows_the_parts_that_moved_last(lively: PageHost, open_page: OpenPage) -> None:
     page = open_page(lively.link())
     go(page, "Home")
-    expect(page.locator("svg.bench.squeezed g.part")).to_have_count(4)
+    expect(page.locator("svg.bench.squeezed g.part")).to_have_count(6)  # four of virtual-1, two pins of virtual-2
     check_and_picture(page, "home")
+
+
+def test_a_phone_shows_the_parts_on_both_sides(lively: PageHost, open_page: OpenPage) -> None:
+    page = open_bench(lively, open_page, has_touch=True, **PHONE)
+    expect_words(page, "btn1", "pressed")
+    expect(page.get_by_role("region", name="program machine")).to_contain_text("3 of 3 met")
+    page.mouse.move(0, 0)  # off the part that is below it
+    take_picture(page, "phone", {"x": 0, "y": 0, "width": 390, "height": 844})
+
+
+def test_a_proof_has_the_expected_beside_the_seen(lively: PageHost, open_page: OpenPage) -> None:
+    page = open_bench(lively, open_page, PROVED, viewport={"width": 900, "height": 900})
+    page.get_by_role("link", name="programs", exact=True).click()
+    page.get_by_role("link", name="beats", exact=True).first.click()
+    expect(page.locator("svg.trial")).to_be_visible()
+    expect(page.get_by_text("seen on the board")).to_have_count(2)
+    top = heading_y(page, "Expected and seen")
+    height = heading_y(page, "Source") - top
+    take_picture(page, "proof", {"x": 0, "y": top - 10, "width": 900, "height": height})
+
+
+def heading_y(page: Page, name: str) -> float:
+    box = page.get_by_role("heading", name=name, exact=True).bounding_box()
+    assert box is not None
+    return box["y"]

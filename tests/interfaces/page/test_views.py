@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import FloatRect, Page, expect
 from tests.interfaces.page.conftest import OpenPage, PageHost, go, open_board, program_of, say
 from tests.interfaces.page.test_editor import RIGHT, WRONG, open_editor, write
 from tests.interfaces.page.test_lists import Rollout, measured
@@ -161,12 +161,19 @@ def check_and_picture(page: Page, name: str = "") -> None:
         assert page.evaluate(GLUED) == []
         assert page.evaluate(MARKS) == []
         assert page.evaluate("document.documentElement.scrollWidth - innerWidth") <= 0, "wider than the window"
-        if name and not is_narrow and os.environ.get("MICROCLAW_PICTURES"):
-            PICTURES.mkdir(exist_ok=True)
-            path = PICTURES / f"page-{name}.png"
+        if name and not is_narrow:
             y, height = PICTURE_PARTS.get(name, (0, 620))
-            page.screenshot(path=path, clip={"x": 0, "y": y, "width": 900, "height": height})
-            assert path.stat().st_size < MAX_PICTURE_BYTES, path
+            take_picture(page, name, {"x": 0, "y": y, "width": 900, "height": height})
+
+
+def take_picture(page: Page, name: str, clip: FloatRect) -> None:
+    """Write a picture of the docs if they are to be written (`make pictures`)."""
+    if not os.environ.get("MICROCLAW_PICTURES"):
+        return
+    PICTURES.mkdir(exist_ok=True)
+    path = PICTURES / f"page-{name}.png"
+    page.screenshot(path=path, clip=clip, animations="disabled")
+    assert path.stat().st_size < MAX_PICTURE_BYTES, path
 
 
 def test_each_view_is_readable_for_everybody(seen: PageHost, open_page: OpenPage) -> None:
