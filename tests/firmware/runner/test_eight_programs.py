@@ -11,8 +11,8 @@ from pathlib import Path
 
 from tests.firmware.conftest import PATIENCE_S
 from tests.firmware.runner.conftest import MicroPython
-from tests.firmware.runner.test_net import serving
-from tests.mosquitto import Broker, Listener, free_port, wait_for
+from tests.firmware.runner.test_net import free_port, serving
+from tests.mosquitto import Broker, Listener, wait_for
 from tests.mosquitto import broker as broker  # a fixture
 
 from microclaw.hardware.boards.reader import load_board
