@@ -155,7 +155,7 @@ def test_home_shows_the_parts_that_moved_last(lively: PageHost, open_page: OpenP
 
 
 def test_a_phone_shows_the_parts_on_both_sides(lively: PageHost, open_page: OpenPage) -> None:
-    page = open_bench(lively, open_page, has_touch=True, **PHONE)
+    page = open_bench(lively, open_page, BOARD, has_touch=True, **PHONE)
     expect_words(page, "btn1", "pressed")
     expect(page.get_by_role("region", name="program machine")).to_contain_text("3 of 3 met")
     page.mouse.move(0, 0)  # off the part that is below it
