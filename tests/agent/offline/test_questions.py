@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 from datetime import datetime
+from pathlib import Path
 from typing import Any
 
 import pytest
 from msgspec.structs import replace
 from tests.agent.offline.turns import CHANGING, WORLDS, Chat, one
+from tests.agent.turn.real_host import real_host
 
 from microclaw.agent.offline.decision import Context, ToolFields
 from microclaw.agent.offline.questions import QUESTIONS, pin_uses
@@ -142,3 +145,23 @@ async def test_what_is_no_question_about_the_records_is_not_answered_from_them(s
     turn = await Chat(WORLDS["40 pins"]).say(sentence)
     assert not turn.calls
     assert turn.reply.failed_code is not None
+
+
+async def test_a_question_is_answered_from_a_list_that_is_too_long_for_a_model(tmp_path: Path) -> None:
+    async with real_host(tmp_path / "home") as home:
+        await asyncio.to_thread(home.client.use_tool, "gpio-set", {"pin": 7, "level": 1})
+        for number in range(60):
+            await asyncio.to_thread(home.client.use_tool, "gpio-set", {"pin": 4, "level": number % 2})
+        listed = await asyncio.to_thread(home.client.use_tool, "list-changes", {"limit": 200})
+        oldest = await home.say("why is pin 7 on")
+        today = await home.say("what did you do today")
+    assert listed["content"]["cut"]
+    assert "set pin 7 of virtual-1 high" in oldest.text
+    assert "and 53 more" in today.text
+
+
+def test_a_list_that_is_not_whole_is_no_proof_that_nothing_was_done(monkeypatch: pytest.MonkeyPatch) -> None:
+    cut = {"changes": CHANGES, "cut": "result was longer"}
+    monkeypatch.setitem(RESULTS, "list-changes", cut)
+    assert "none of the newest 6 changes names it" in _answer("who switched pin 5 on")
+    assert "None of the newest 6 changes is of this evening" in _answer("what happened this evening")

@@ -199,9 +199,19 @@ def _decode(content: str) -> dict[str, Any]:
     try:
         if "<untrusted-" in text:
             text = _STRING.sub(lambda string: json.dumps(without_fences(json.loads(string[0]))), text)
-        return convert(json.loads(text), dict[str, Any])
+        return _without_marks(convert(json.loads(text), dict[str, Any]))
     except (ValueError, RecursionError):
         return {"message": without_fences(content)}
+
+
+def _without_marks(fields: dict[str, Any]) -> dict[str, Any]:
+    """Return the fields of a cut result without the text at the end of a cut list of objects ("... 9 more")."""
+    if "cut" not in fields:
+        return fields
+    for name, value in fields.items():
+        if isinstance(value, list) and value and isinstance(value[0], dict):
+            fields[name] = [row for row in value if isinstance(row, dict)]
+    return fields
 
 
 def capitalize(text: str) -> str:

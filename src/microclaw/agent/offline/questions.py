@@ -18,6 +18,7 @@ from microclaw.agent.offline.decision import Act, Context, Decider, Decision, Sa
 from microclaw.agent.offline.sentences import english
 
 _MAX_SHOWN: Final = 8
+# As many changes as one call lists. What was done before them is not known here.
 _CHANGES: Final = 200
 _SETS_PIN: Final = ("gpio.set", "pwm.set")
 _OPEN_LEVELS: Final = ("closed", "open")
@@ -63,6 +64,19 @@ def _done_changes(context: Context) -> list[Mapping[str, Any]]:
     return changes
 
 
+def _is_whole(context: Context) -> bool:
+    """Return False if there may be changes that the list does not have, older than all in it."""
+    fields = _fields(context, "list-changes")
+    return "cut" not in fields and len(fields.get("changes", ())) < _CHANGES
+
+
+def _none_of(context: Context) -> str:
+    """Return the words for the changes that were searched without success."""
+    if _is_whole(context):
+        return "no change"
+    return f"none of the newest {len(_fields(context, 'list-changes').get('changes', ()))} changes"
+
+
 def _of_pin(changes: Sequence[Mapping[str, Any]], pin: int) -> list[Mapping[str, Any]]:
     """Return the changes that set this pin."""
     pattern = re.compile(rf"\bpin {pin}\b")
@@ -104,7 +118,8 @@ def _pin_reason(context: Context) -> Decision:
         return Say(f"{capitalize(target.words)} is driven by {program}.")
     if not changes:
         text = (
-            f"I have no record that {target.words} was set: no program of this host drives it, and no change names it"
+            f"I have no record that {target.words} was set: no program of this host drives it, and "
+            f"{_none_of(context)} names it"
         )
         return Say(f"{text}. It may have been set elsewhere.", next_step=f"its level now: read pin {target.pin}")
     return Say(f"The last change of {target.words}: {_told(context, changes[0])}.")
@@ -149,14 +164,17 @@ def _acts_of(context: Context) -> Decision:
         changes = _of_pin(changes, target.pin)
         subject = f"set {target.words}"
     if not changes:
-        text = f"No change of this host {subject} {period}. {_NOT_RECORDED}"
-        if target is None:
+        text = f"{capitalize(_none_of(context))} of this host {subject} {period}. {_NOT_RECORDED}"
+        if target is None and _is_whole(context):
             text = f"Nothing {subject} by this host {period}"
+        elif target is None:
+            text = f"{capitalize(_none_of(context))} is of {period}"
         return Say(f"{text}.")
     lines = [f"  {_told(context, change)}" for change in changes[:_MAX_SHOWN]]
     more_count = len(changes) - len(lines)
     if more_count:
-        lines.append(f"  and {more_count} more: microclaw app changes")
+        at_least = "" if _is_whole(context) else "at least "
+        lines.append(f"  and {at_least}{more_count} more: microclaw app changes")
     return Say("\n".join([f"{capitalize(period)}, newest first:", *lines]))
 
 

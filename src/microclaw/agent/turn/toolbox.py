@@ -27,6 +27,8 @@ from microclaw.host.auth.approved_act import FAULT, approved_act
 from microclaw.host.auth.gate import Gate
 from microclaw.host.operations.operation import Effect, Permission
 from microclaw.host.operations.tool import (
+    MAX_READ_BYTES,
+    MAX_RESULT_BYTES,
     AnyArguments,
     PlannedCall,
     Tool,
@@ -140,15 +142,23 @@ class Toolbox:
         return untried_part
 
     async def call(
-        self, name: str, arguments: str, context: ToolContext, *, approved: Permission | None = None
+        self,
+        name: str,
+        arguments: str,
+        context: ToolContext,
+        *,
+        approved: Permission | None = None,
+        by_rule: bool = False,
     ) -> ToolResult:
         """Run a tool with arguments as JSON text. A failure is a result too: `ok` is False and the content says why.
 
         A call that needs an approval waits for it here, or in a tool with a preview. `approved` is the permission that
-        the call was approved for earlier: a schedule's, when it was made.
+        the call was approved for earlier: a schedule's, when it was made. `by_rule`: rules read the
+        result, and no language model, so it may be long.
         """
         may_quote = False
         has_begun = False
+        max_bytes = MAX_READ_BYTES if by_rule else MAX_RESULT_BYTES
         note_begin = context.begin
 
         async def begin() -> None:
@@ -162,7 +172,8 @@ class Toolbox:
                 tool, parameters = await self._read(name, arguments, context)
                 context = await self._approved_context(tool, parameters, context, approved)
                 may_quote = tool.foreign
-                result = result_of(await tool.run(parameters, context), device_texts, may_quote=may_quote)
+                output = await tool.run(parameters, context)
+                result = result_of(output, device_texts, may_quote=may_quote, max_bytes=max_bytes)
             except MicroclawError as exc:
                 act.failed(exc.message, exc.code, exc.next_step)
                 result = result_of_error(exc, device_texts, may_quote=may_quote)

@@ -410,7 +410,7 @@ class Turn:
             context = self._call_context(reply, begin)
             origin = request.change_origin(context, ahead=self.journal.take_waiting_rows)
             with change_origin(origin):
-                return await self.tools.call(call.name, call.arguments, context)
+                return await self.tools.call(call.name, call.arguments, context, by_rule=reply.literal)
 
         return await self.journal.call(key, call, effect, run)
 

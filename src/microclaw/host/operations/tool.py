@@ -33,6 +33,8 @@ MAX_ARGUMENT_BYTES = 512 * 1024
 MAX_NUMBER = 2**63 - 1
 # The part of a result that is sent to the model.
 MAX_RESULT_BYTES = 8 * 1024
+# The part that is read by rules, which count and search in it.
+MAX_READ_BYTES = 256 * 1024
 # In 2001: a smaller number is a length of time.
 _FIRST_MOMENT_MS = 10**12
 _MAX_DIAGNOSTICS = 20
@@ -223,7 +225,9 @@ class ToolResult(Struct, frozen=True):
         return self.next_step
 
 
-def result_of(output: ToolOutput, device_texts: Sequence[str] = (), *, may_quote: bool = False) -> ToolResult:
+def result_of(
+    output: ToolOutput, device_texts: Sequence[str] = (), *, may_quote: bool = False, max_bytes: int = MAX_RESULT_BYTES
+) -> ToolResult:
     """Return a tool's output for the model, with its evidence. The text of a device is fenced.
 
     `may_quote`: the tool's results quote untrusted text, unless the output says that it does not.
@@ -239,7 +243,7 @@ def result_of(output: ToolOutput, device_texts: Sequence[str] = (), *, may_quote
     if foreign is None:
         foreign = may_quote or bool(device_texts)
     return ToolResult(
-        bounded_json(fields),
+        bounded_json(fields, max_bytes),
         ok=True,
         evidence=output.evidence,
         foreign=foreign,
@@ -293,13 +297,13 @@ def _screen_fields(picture: ScreenPicture) -> dict[str, Any]:
     return fields
 
 
-def bounded_json(fields: Mapping[str, Any]) -> str:
-    """Return valid JSON text of at most MAX_RESULT_BYTES. Long texts and lists are cut, with a mark."""
-    room = MAX_RESULT_BYTES
+def bounded_json(fields: Mapping[str, Any], max_bytes: int = MAX_RESULT_BYTES) -> str:
+    """Return valid JSON text of at most `max_bytes`. Long texts and lists are cut, with a mark."""
+    room = max_bytes
     shown = fields
     while True:
         text = escape_hidden(json.dumps(shown, ensure_ascii=False, separators=(",", ":")))
-        if len(text.encode()) <= MAX_RESULT_BYTES or room <= 32:
+        if len(text.encode()) <= max_bytes or room <= 32:
             return text
         room //= 2
         shown = {**{key: _cut(value, room) for key, value in fields.items()}, "cut": "result was longer"}
