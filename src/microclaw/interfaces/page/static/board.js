@@ -6,6 +6,7 @@ import { part } from "./api.js";
 import { BenchView } from "./bench_view.js";
 import { PinSwitch } from "./card_acts.js";
 import { BoardDrawing } from "./drawing.js";
+import { Labels } from "./labels.js";
 import { OrderState, Table, useOrders } from "./lists.js";
 import { Logs } from "./logs.js";
 import { Badge, Heading, Link, Problem, boardPath, prose, useFetched } from "./parts.js";
@@ -78,13 +79,14 @@ function Facts({ device }) {
   };
   const rows = [
     ["board", device.title], ["chip", device.chip], ["firmware", firmwareText(device)],
-    ["ways in", device.transports.join(", ")], ["labels", device.labels.join(", ")], ["at a power cut", device.power_cut],
+    ["ways in", device.transports.join(", ")], ["at a power cut", device.power_cut],
     ...Object.entries(status?.values ?? status ?? {}).map(([key, value]) => [key, String(value)]),
   ];
   return html`<${Problem} error=${error} />
     <dl class="facts">${rows.filter(([, value]) => value).map(([key, value]) => html`<div key=${key}><dt>${key}</dt><dd>${value}</dd></div>`)}</dl>
     ${may("ask") && html`<p><button onClick=${ask}>Ask the board for its memory and state</button></p>`}
     <${OrderState} orders=${orders} />
+    <${Labels} device=${device.name} />
     ${shown?.today && html`<h2>What works on such boards today</h2>
       <ul class="rows">${shown.today.findings.map((/** @type {any} */ one) => html`<li key=${one.feature}>
         <${Badge} state=${one.state} text=${one.text} /> ${prose(one.feature)}</li>`)}</ul>`}`;

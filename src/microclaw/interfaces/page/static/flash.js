@@ -82,11 +82,14 @@ export function Flash() {
   const [refused, setRefused] = useState(/** @type {any} */ (null));
   const open = () => send("POST", "/v1/firmware/install/link").then(() => setOpened(true), setRefused);
   return html`<${Heading}>Flash a board<//>
-    <p>Sets up a new board that is plugged into this computer. One that runs microclaw already: <code>microclaw flash</code>, which erases nothing.</p>
+    <p>Sets up a new board on a USB port of this computer, the one with this browser. A board that runs microclaw already would be erased:
+      plug it into the host's machine, and there <code>microclaw flash</code> keeps what it has.</p>
     <${Problem} error=${why} /><${Problem} error=${error} />
-    ${choices?.problem && !isOpened && html`<${Problem} error=${{ message: choices.problem, next: choices.next }} />`}
-    ${choices?.can_open && !isOpened && html`<p><${SureButton} what="Open the link to your network" label="port 8443, TLS, paired boards alone" onYes=${open} /></p>`}
-    ${isOpened && html`<p role="status">Written. Start the host again now, then load this page again: <code>microclaw up</code></p>`}
+    ${choices?.problem && !choices.can_open && html`<${Problem} error=${{ message: choices.problem, next: choices.next }} />`}
+    ${choices?.can_open && !isOpened && html`<section class="card" aria-label="The way to this host"><h2>First: the way to this host</h2>
+      <p>Now, ${choices.problem}. Once it is open, its port 8443 speaks TLS and takes paired boards alone.</p>
+      <p><${SureButton} what="Open the link to your network" label="port 8443, TLS, paired boards alone" onYes=${open} /></p></section>`}
+    ${isOpened && html`<p role="status">It is open from the host's next start on. Start the host again where it runs, with <code>microclaw up</code>; then load this page again.</p>`}
     <${Problem} error=${refused} />
     ${!why && choices && html`<${Write} chips=${choices.chips} /><${BoardConsole} />`}`;
 }
@@ -150,7 +153,7 @@ function BoardConsole() {
       <label>Password <input name="password" type="password" maxlength="63" autocomplete="off" /></label><button class="main">Give it to the board</button></form>
       <p class="quiet">2.4 GHz alone. It goes over the cable, and rests in the board's flash as plain text.</p>
       <pre aria-label="What the board says">${lines.join("\n")}</pre>`}
-    ${code && html`<p role="status">The board shows the code ${code}. On the host's machine: <code>microclaw device pair ${code} --name NAME</code>; then it is among the <${Link} to="/">boards<//>.</p>`}
+    ${code && html`<p role="status">The board shows the code ${code}. No session lets a board in, so that a stolen one cannot. On the host's machine: <code>microclaw device pair ${code} --name NAME</code>; then it is among the <${Link} to="/">boards<//>.</p>`}
     <${Problem} error=${listening.error ?? joining.error} /></section>`;
 }
 

@@ -1,7 +1,8 @@
-// Rollouts of firmware: how far each is, its boards by state; pause, resume, stop and revert.
+// Rollouts of firmware: a new one; how far each is, its boards by state; pause, resume, stop and revert.
 
 import { Moment, OrderState, SureButton, Table, useOrders, useReloaded } from "./lists.js";
-import { Badge, Heading, Problem, prose } from "./parts.js";
+import { Badge, Choice, Heading, Problem, prose, useFetched } from "./parts.js";
+import { state } from "./state.js";
 import { html, useState } from "./vendor/htm-preact.module.js";
 
 /** What each state lets a person do, as the API has it. @type {Record<string, ("pause" | "resume" | "stop" | "undo")[]>} */
@@ -11,9 +12,31 @@ const NAMES = { pause: "Pause", resume: "Resume", stop: "Stop for good", undo: "
 export function Rollouts() {
   const [found, error, reload] = useReloaded("/v1/rollouts", 5_000);
   return html`<${Heading}>Rollouts<//><${Problem} error=${error} />
-    ${found && found.rollouts.length === 0 && html`<p class="quiet">No update was rolled out yet. On the host's machine:${" "}
-      <code>microclaw firmware rollout VERSION --all</code></p>`}
+    <${NewRollout} begun=${reload} />
+    ${found && found.rollouts.length === 0 && html`<p class="quiet">No update was rolled out yet.</p>`}
     <ul class="rows">${(found?.rollouts ?? []).map((/** @type {any} */ one) => html`<${Rollout} key=${one.rollout} rollout=${one} changed=${reload} />`)}</ul>`;
+}
+
+/** Begins one, of a release that is published here. @param {{begun: () => void}} given */
+function NewRollout({ begun }) {
+  const [found, error] = useFetched("/v1/firmware/releases");
+  const [chosen, setChosen] = useState("");
+  const [whom, setWhom] = useState("all boards");
+  const orders = useOrders(begun);
+  const releases = /** @type {any[]} */ (found?.releases ?? []);
+  const versions = [...new Set(releases.filter((one) => one.withdrawn_ms === null).map((one) => one.version))];
+  if (versions.length === 0) return html`<${Problem} error=${error} />${found && html`<p class="quiet">No release is published here. A release is signed with a
+    private key, which never comes to this page: publish it where the key is, with <code>microclaw firmware publish</code>.</p>`}`;
+  const version = chosen || versions[0];
+  const labels = [...new Set(state.devices.flatMap((one) => one.labels))];
+  const targets = [["all boards", { all: true }], ...labels.map((label) => [`boards with the label ${label}`, { labels: [label] }]), ...state.devices.map((one) => [one.name, { devices: [one.name] }])];
+  const begin = () => orders.order("POST", "/v1/rollouts", { version, ...Object.fromEntries(targets)[whom] });
+  return html`<section class="card" aria-label="A new rollout"><p class="buttons">
+      <${Choice} label="Release" value=${version} choices=${versions} onChoose=${setChosen} />
+      <${Choice} label="For" value=${whom} choices=${targets.map(([title]) => title)} onChoose=${setWhom} />
+      <${SureButton} what="Roll out" label=${`${version} to ${whom}`} disabled=${orders.isBusy} onYes=${begin} /></p>
+    <p class="quiet">It goes in stages, and stops by itself if boards do not become healthy.</p>
+    <${OrderState} orders=${orders} /></section>`;
 }
 
 /** @param {{rollout: any, changed: () => void}} given */
