@@ -25,7 +25,7 @@ def test_a_rollout_begins_in_the_page_and_is_reverted_there(fleet: Fleet, open_p
     form.get_by_role("combobox", name="For").select_option("lamp")
     form.get_by_role("button", name="Roll out 1.4.0 to lamp").click()
     assert fleet.host.client.get("/v1/rollouts")["rollouts"] == [], "it asks first"
-    form.get_by_role("button", name="Yes").click()
+    form.locator(".question button.main").click()
     row = page.get_by_role("listitem", name=re.compile("^rollout "))
     expect(row).to_contain_text("1 healthy")
     assert fleet.version == "1.4.0"

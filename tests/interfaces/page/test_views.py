@@ -128,7 +128,7 @@ def views(page: Page) -> Iterator[str]:
     expect(page.locator(".cm-lintRange-error")).to_be_visible()
     page.get_by_role("button", name="Try").click()
     trial = page.get_by_role("region", name="trial")
-    expect(trial.locator(".step.failed")).to_contain_text("GPIO 26")
+    expect(trial.locator(".step.failed")).to_be_visible()
     expect(trial.get_by_role("alert")).to_contain_text("GPIO 26")  # the last line: nothing changes any more
     expect(page.get_by_role("button", name="Try")).to_be_enabled()
     yield "editor"

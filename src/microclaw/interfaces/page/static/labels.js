@@ -30,6 +30,6 @@ export function Labels({ device }) {
         <label>Pin <input name="pin" type="number" min="0" required /></label> <label>is called <input name="name" required maxlength="40" /></label>
         <button disabled=${isOff}>Name the pin</button></form>
       <p class="quiet">A pin's name is the name of the part at it: it counts in the chat, for MQTT and on the <${Link} to=${boardPath(device, "bench")}>bench<//>, where it is changed.</p>`}
-    <ul class="rows" role="status">${changes.map((text) => html`<li key=${text}>${text}</li>`)}</ul>
+    <div role="status"><ul class="rows">${changes.map((text) => html`<li key=${text}>${text}</li>`)}</ul></div>
     <${OrderState} orders=${orders} /></section>`;
 }

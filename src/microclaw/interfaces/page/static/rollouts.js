@@ -34,7 +34,7 @@ function NewRollout({ begun }) {
   return html`<section class="card" aria-label="A new rollout"><p class="buttons">
       <${Choice} label="Release" value=${version} choices=${versions} onChoose=${setChosen} />
       <${Choice} label="For" value=${whom} choices=${targets.map(([title]) => title)} onChoose=${setWhom} />
-      <${SureButton} what="Roll out" label=${`${version} to ${whom}`} disabled=${orders.isBusy} onYes=${begin} /></p>
+      <button class="main" disabled=${orders.isBusy} onClick=${begin}>Roll out ${version} to ${whom}</button></p>
     <p class="quiet">It goes in stages, and stops by itself if boards do not become healthy.</p>
     <${OrderState} orders=${orders} /></section>`;
 }
