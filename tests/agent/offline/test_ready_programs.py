@@ -66,6 +66,6 @@ async def test_how_to_add_a_model_is_said_once_in_a_conversation() -> None:
 
 
 async def test_an_entry_for_other_boards_is_named_with_the_reason_and_not_offered() -> None:
-    turn = await converse(WORLDS["one board"], "water the plants every morning")
+    turn = await converse(WORLDS["one board"], "water my flowers and plants every evening")
     assert "no analog input" in turn.reply.text
-    assert (await converse(WORLDS["one board"], "water the plants every morning | yes")).calls == []
+    assert (await converse(WORLDS["one board"], "water my flowers and plants every evening | yes")).calls == []

@@ -20,7 +20,7 @@ from microclaw.text import without_fences
 Values: TypeAlias = dict[str, int | str | bool]
 PinSlot: TypeAlias = Literal["pin", "pin_2", "pin_3", "pin_4", "pin_5", "pin_6", "pin_7", "pin_8"]
 _OtherPinSlot: TypeAlias = Literal["pins", "button_pin", "dial_pin", "sensor_pin", "entry_pin"]
-Slot: TypeAlias = PinSlot | _OtherPinSlot | Literal["room", "milli", "device", "confirmed"]
+Slot: TypeAlias = PinSlot | _OtherPinSlot | Literal["room", "milli", "device", "confirmed", "words"]
 PIN_SLOTS: Final[tuple[PinSlot, ...]] = get_args(PinSlot)
 
 _STRING: Final = re.compile(r'"(?:[^"\\]|\\.)*"', re.S)
@@ -89,6 +89,7 @@ class Say(Struct, frozen=True):
     """The end of the turn with a text. `code` is set if the request was not done; `asks` names a missing slot.
 
     `suggested` are sentences of which a yes or a number chooses one. `refers`: it is about the last act, or nothing.
+    `template` is the sentence with a hole for the answer (unfinished.py), if `asks` is "words".
     """
 
     text: str
@@ -97,6 +98,7 @@ class Say(Struct, frozen=True):
     asks: Slot | None = None
     suggested: tuple[str, ...] = ()
     refers: bool = False
+    template: str = ""
 
 
 Decision: TypeAlias = Act | Say

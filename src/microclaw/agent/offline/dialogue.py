@@ -7,13 +7,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Final
 
 from msgspec import Struct, field
-from msgspec.structs import asdict, replace
+from msgspec.structs import replace
 
 from microclaw.agent.language.quantities import is_no, is_yes, normalize_quantities, without_commas
-from microclaw.agent.language.times import When, format_when, open_question, spoken_duration
+from microclaw.agent.language.times import When, open_question, spoken_duration
 from microclaw.agent.models.protocol import DeviceContext, ModelRequest, UserText
 from microclaw.agent.offline import boards
 from microclaw.agent.offline.actions import ACTIONS
@@ -49,8 +49,10 @@ from microclaw.agent.offline.reading import find_device, read
 from microclaw.agent.offline.ready_programs import with_next_pin
 from microclaw.agent.offline.recorded_parts import with_recorded_pins
 from microclaw.agent.offline.rules.deciding import decide_rules
+from microclaw.agent.offline.schedule_answers import add_schedule, answer_schedule, take_back, with_capitals
 from microclaw.agent.offline.sentences import MAX_SENTENCE_CHARS, REMINDER, english
 from microclaw.agent.offline.timed_sentences import hour_question
+from microclaw.agent.offline.unfinished import UNFINISHED, ask_open_value, ask_time, complete_words
 from microclaw.agent.offline.unknown_sentences import ADD_A_MODEL, NOT_UNDERSTOOD
 from microclaw.errors import UndoElsewhere
 
@@ -94,7 +96,8 @@ def understand(request: ModelRequest) -> ParsedSentence:
     if current is not None:
         device_context = replace(asked_context, meant=current)
     completed = _complete_question(choice or sentence, state.question, device_context)
-    reading = completed or read(choice or sentence, device_context, state)
+    whole = complete_words(sentence, state.question)
+    reading = completed or read(choice or whole or sentence, device_context, state)
     context = None
     decision: Decision
     if isinstance(reading, Say):
@@ -160,7 +163,7 @@ def _choose_suggestion(sentence: str, suggested: tuple[str, ...]) -> str | Say |
 
 def _complete_question(sentence: str, question: Question | None, device_context: DeviceContext) -> Context | None:
     """Return the sentence of the open question with the value that it asked for, or None if this is not an answer."""
-    if question is None or len(sentence) > MAX_SENTENCE_CHARS:
+    if question is None or question.slot == "words" or len(sentence) > MAX_SENTENCE_CHARS:
         return None
     if question.slot == "device":
         device = boards.read_device(sentence, device_context)
@@ -261,7 +264,10 @@ def _question(context: Context | None, answer: Say) -> Question | None:
         return None
     device = context.named_device.name if context.named_device else None
     reading = (answer.next_step or "").removeprefix("yes, ")
-    return Question(answer.asks, context.parse, context.sentence, device, reading)
+    parse = context.parse
+    if answer.asks == "words":
+        parse = Parse(UNFINISHED, {"template": answer.template})
+    return Question(answer.asks, parse, context.sentence, device, reading)
 
 
 def _decide(context: Context) -> Decision:
@@ -345,13 +351,16 @@ def _describe_undos(context: Context) -> str:
 def _schedule(context: Context) -> Decision:
     """Add the schedule, if its sentence can be done."""
     if context.results and context.results[-1].tool == "schedule-add":
-        return _answer_schedule(context.results[-1].fields)
+        return answer_schedule(context.results[-1].fields)
     when = context.parse.when or When()
     what = context.parse.word("what") or ""
     if when.delay_ms is not None and when.delay_ms <= 0:
         step = f"leave the time out to do it now, or say: {what} in 10 seconds"
         return Say("That time is not in the future, so I did nothing.", "ambiguous", step)
-    task = _with_capitals(what, context.sentence)
+    task = with_capitals(what, context.sentence)
+    time_question = ask_time(when, task, context.sentence)
+    if time_question is not None:
+        return time_question
     question = open_question(when)
     if question is not None:
         return Say(question[0], "ambiguous", f"{task} {question[1]}")
@@ -360,7 +369,7 @@ def _schedule(context: Context) -> Decision:
         return _schedule_act(context, when, what, task)
     if what == reminder[0]:
         task = "remind me: it is time"
-    return _add_schedule(context, when, task)
+    return add_schedule(context, when, task)
 
 
 def _two_schedules(context: Context) -> Decision:
@@ -377,30 +386,12 @@ def _two_schedules(context: Context) -> Decision:
     added = [result for result in context.results if result.tool == "schedule-add" and result.ok]
     failed = [result for result in context.results if not result.ok]
     if failed:
-        return _take_back(context, added, failed[0])
+        return take_back(context, added, failed[0])
     if len(added) < len(acts):
         # The user has approved the words of the first call, which stand for both.
         words = "" if added else " and ".join(act.words for act in acts)
         return replace(acts[len(added)], words=words)
-    return Say(" ".join(_answer_schedule(result.fields).text for result in added))
-
-
-def _take_back(context: Context, added: list[ToolFields], failed: ToolFields) -> Decision:
-    """Remove the schedules of the sentence again, then tell why the other one could not be added."""
-    removed = [result for result in context.results if result.tool == "schedule-remove"]
-    if len(removed) < len(added) and failed.tool == "schedule-add":
-        number = added[len(removed)].fields["schedule"]
-        return Act("schedule-remove", {"schedule": number}, f"cancel schedule {number}")
-    text = f"{capitalize(str(failed.fields.get('message', 'it failed')))}, so nothing was scheduled."
-    if failed.tool != "schedule-add":
-        text = f"{capitalize(str(failed.fields.get('message', 'it failed')))}. One of two schedules was made."
-    return Say(text, str(failed.fields.get("error", "tool_failed")), failed.fields.get("next"))
-
-
-def _with_capitals(what: str, sentence: str) -> str:
-    """Return the task as the user typed its words: a reminder's names keep their capitals."""
-    typed = {word.lower(): word for word in sentence.split()}
-    return " ".join(typed.get(word, word) for word in what.split())
+    return Say(" ".join(answer_schedule(result.fields).text for result in added))
 
 
 def _schedule_act(context: Context, when: When, what: str, task: str) -> Decision:
@@ -420,14 +411,14 @@ def _schedule_act(context: Context, when: When, what: str, task: str) -> Decisio
     if isinstance(decision, Say):
         if decision.code is not None:
             return decision
-        return _add_schedule(context, when, task)
+        return add_schedule(context, when, task)
     # "Stop it" means the program of now, not the one of the time when the schedule is due.
     is_it = parse.kind == "remove_app" and parse.word("app") in IT
     if is_it and not decision.words:
         return decision
     if decision.words and parse.kind != "remove_on_pin":
         task = decision.words
-    return _add_schedule(context, when, task)
+    return add_schedule(context, when, task)
 
 
 def _has_duration(parse: Parse) -> bool:
@@ -435,23 +426,6 @@ def _has_duration(parse: Parse) -> bool:
     if parse.kind == "pulse":
         return True
     return parse.kind in english().paces and parse.kind != "read_sensor_every"
-
-
-def _add_schedule(context: Context, when: When, task: str) -> Act:
-    values = {name: value for name, value in asdict(when).items() if value}
-    time = format_when(when)
-    words = f"{task} {time}"
-    if when.delay_ms is not None:
-        # "Fade in 3 s" has two readings, so the delay stands before the task.
-        words = f"{time} {task}"
-    return Act("schedule-add", context.on_device(when=values, do=task), words)
-
-
-def _answer_schedule(fields: Mapping[str, Any]) -> Say:
-    text = f"Schedule {fields.get('schedule')}: {fields.get('what')}; next {fields.get('next')}."
-    if fields.get("warning"):
-        text += f" Careful: {fields['warning']}."
-    return Say(text)
 
 
 _DECIDERS: Final[Mapping[str, Decider]] = {
@@ -466,4 +440,5 @@ _DECIDERS: Final[Mapping[str, Decider]] = {
     USE: choose,
     "help": _help,
     "schedules": _two_schedules,
+    UNFINISHED: ask_open_value,
 }

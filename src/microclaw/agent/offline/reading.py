@@ -21,6 +21,7 @@ from microclaw.agent.offline.memory import names_to_pins, parse_memory
 from microclaw.agent.offline.ready_programs import parse_installation
 from microclaw.agent.offline.sentences import MAX_SENTENCE_CHARS, english
 from microclaw.agent.offline.timed_sentences import parse_two_times
+from microclaw.agent.offline.unfinished import parse_unfinished
 from microclaw.agent.offline.unknown_sentences import answer_unknown
 from microclaw.events import NOTHING_WAITS
 
@@ -174,6 +175,11 @@ def _read_template(
         installation = parse_installation(text)
         if installation is not None:
             return Context(installation, text, device_context, device)
+        unfinished = parse_unfinished(text)
+        if isinstance(unfinished, Say):
+            return unfinished
+        if unfinished is not None:
+            return Context(unfinished, text, device_context, device)
         return boards.unknown_device(text, device_context) or answer_unknown(text, named_text, device_context, device)
     if parse.kind == "undo" and state.undoable and device is None:
         newest = state.undoable[-1]

@@ -43,6 +43,7 @@ _NOW_ONLY = frozenset({"pin_reason", "acts_of", "next_run", "running_since", "pa
 _NEVER_SUGGESTED = _NOW_ONLY | {"contact", "schedule", "cancel_schedule", "remember", "recall", "forget"}
 _POLITE = re.compile(r"^(?:(?:please|can you|could you|would you) )+")
 _TRIGGER = re.compile(r"(?:when|whenever|while|if|as soon as|every time|each time|once) ")
+_COUNTS_AND_TELLS = re.compile(r"\bcount\b.* and (?:tell|send|show|report|text|message|mail)\b")
 REMINDER = re.compile(r"^remind (?:me|us)\b")
 # A number with the word before or after it. {units} are the spoken units of what parts measure.
 _NUMBER = (
@@ -181,6 +182,9 @@ class Sentences:
         schedule = Parse("schedule", {"what": what}, when=when)
         if REMINDER.match(what):
             return schedule
+        if _COUNTS_AND_TELLS.search(normal):
+            # The time is that of the telling, and not that of the counting.
+            return None
         parse = self._recognize(what) or self.rule(what, may_begin_later=False)
         if parse is None or parse.kind in _NOW_ONLY or _may_be_of_a_part(parse, what, normal):
             return None

@@ -1,0 +1,46 @@
+"""The last steps of a sentence with a time: the call that adds its schedule, and the answer. It schedules nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from msgspec.structs import asdict
+
+from microclaw.agent.language.times import When, format_when
+from microclaw.agent.offline.decision import Act, Context, Decision, Say, ToolFields, capitalize
+
+
+def take_back(context: Context, added: list[ToolFields], failed: ToolFields) -> Decision:
+    """Remove the schedules of the sentence again, then tell why the other one could not be added."""
+    removed = [result for result in context.results if result.tool == "schedule-remove"]
+    if len(removed) < len(added) and failed.tool == "schedule-add":
+        number = added[len(removed)].fields["schedule"]
+        return Act("schedule-remove", {"schedule": number}, f"cancel schedule {number}")
+    text = f"{capitalize(str(failed.fields.get('message', 'it failed')))}, so nothing was scheduled."
+    if failed.tool != "schedule-add":
+        text = f"{capitalize(str(failed.fields.get('message', 'it failed')))}. One of two schedules was made."
+    return Say(text, str(failed.fields.get("error", "tool_failed")), failed.fields.get("next"))
+
+
+def with_capitals(what: str, sentence: str) -> str:
+    """Return the task as the user typed its words: a reminder's names keep their capitals."""
+    typed = {word.lower(): word for word in sentence.split()}
+    return " ".join(typed.get(word, word) for word in what.split())
+
+
+def add_schedule(context: Context, when: When, task: str) -> Act:
+    values = {name: value for name, value in asdict(when).items() if value}
+    time = format_when(when)
+    words = f"{task} {time}"
+    if when.delay_ms is not None:
+        # "Fade in 3 s" has two readings, so the delay stands before the task.
+        words = f"{time} {task}"
+    return Act("schedule-add", context.on_device(when=values, do=task), words)
+
+
+def answer_schedule(fields: Mapping[str, Any]) -> Say:
+    text = f"Schedule {fields.get('schedule')}: {fields.get('what')}; next {fields.get('next')}."
+    if fields.get("warning"):
+        text += f" Careful: {fields['warning']}."
+    return Say(text)

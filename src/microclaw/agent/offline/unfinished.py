@@ -1,0 +1,323 @@
+"""Sentences that leave a value open ("when it is too warm", "for a while"): the question, and the sentence with it.
+
+A template is the sentence with a hole for each open value, as {pin:button} or {duration}. The first hole is asked
+for, the answer fills it, and the whole sentence is read again. Only a sentence that is understood with every hole
+filled is asked about. This module acts on nothing.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from fractions import Fraction
+from typing import Final
+
+from microclaw.agent.language.quantities import normalize_quantities, without_commas
+from microclaw.agent.language.times import When, format_when, split_when, spoken_duration
+from microclaw.agent.offline.decision import Context, Parse, Say
+from microclaw.agent.offline.dialogue_state import Question
+from microclaw.agent.offline.sentences import MAX_SENTENCE_CHARS, english
+from microclaw.agent.offline.timed_sentences import parse_two_times
+
+UNFINISHED: Final = "unfinished"
+_HOLE: Final = re.compile(r"\{([a-z]+)(?::([^{}]*))?\}")
+_SIDES: Final = {"warm": "above", "hot": "above", "cold": "below", "cool": "below", "humid": "above", "damp": "above"}
+_LEVELS: Final = {"high": "above", "low": "below"}
+_UNIT_OF: Final = {"temperature": "degrees", "humidity": "percent"}
+_QUANTITY_OF: Final = dict.fromkeys(("warm", "hot", "cold", "cool"), "temperature")
+_WHEN: Final = r"\b(?P<when>when|whenever|if|once|as soon as|every time|each time) "
+_TOO: Final = re.compile(
+    rf"{_WHEN}(?P<what>it|the (?:room|air|temperature|humidity))(?:'s| is| gets| becomes| goes| rises| falls| drops) "
+    r"(?:too |very )?(?P<word>warm|hot|cold|cool|humid|damp|high|low)(?= |$)(?! (?:than|above|below|over|under))"
+)
+_A_WHILE: Final = re.compile(
+    r"\b(?:for (?:(?:a|some) (?:short |little )?(?:while|bit|moment|time)|a (?:few|couple of) (?:seconds|minutes))"
+    r"|briefly)(?= |$)"
+)
+_HALF: Final = re.compile(r"\bat (half past|(?:a )?quarter past|(?:a )?quarter to)(?=$| (?!\d))")
+_FROM: Final = re.compile(r"\bfrom (\d{1,2}:\d\d|\d{1,2} ?[ap]\.?m\.?)(?=$| (?!to |until |till |- ))")
+_INPUT: Final = re.compile(
+    rf"{_WHEN}(?:the|a|my) (?P<part>button|door|window|motion sensor) "
+    r"(?P<act>(?:is|gets) (?:pressed|pushed|released|opened|closed)|opens|closes|sees motion|detects motion)(?= |$)"
+)
+_OUTPUT: Final = re.compile(
+    r"\b(?:turn|switch) (?:on|off) (?:the|a|my) (?P<part>light|lamp|fan|pump|heater|valve|relay|buzzer|siren)(?= |$)"
+    r"(?! (?:on|at|to|of) pin)"
+)
+_WATER: Final = re.compile(r"(?:please )?water (?:the|my|our) (?!pump|valve|heater)[a-z]+(?P<rest>(?: .*)?)")
+_AT_PIN: Final = re.compile(r"(?: with| using| through)?(?: the| a| my)?(?: pump| valve)?(?: on| at)? pin (\d{1,3})\b")
+_FOR: Final = re.compile(r"\bfor (\d+ ms)\b")
+_TELL_LATER: Final = re.compile(
+    r"(?P<what>count .+?),? and (?:tell|send|show|report|text|message|mail) (?:(?:it|that) to )?me(?: it| that)? "
+    r"(?P<time>.+)"
+)
+_SAMPLES: Final = {"degrees": "25", "percent": "50", "duration": "20 s", "clock": "21:40", "half": "7:30"}
+_NUMBER: Final = re.compile(
+    r"(?:at |from |over |under |(above|below) )?(-?\d+(?:\.\d+)?)(?: (milli)(?: (degrees|percent))?)?"
+)
+_PIN: Final = re.compile(r"(?:(?:on|at|it is|it's|the [a-z]+ is) )*(?:pin )?(\d{1,3})")
+_NOT_IN_TIME: Final = re.compile(r"^(?:from|to|until|till|by) ")
+
+
+def parse_unfinished(text: str) -> Parse | Say | None:
+    """Return the sentence with a hole for each value that it leaves open, or None if it leaves none open.
+
+    A sentence that would not be understood with all values is None, too.
+    """
+    sentence = re.sub(r"\s+", " ", text).strip(" .!?,").lower()
+    report = _TELL_LATER.fullmatch(sentence)
+    if report is not None:
+        return _answer_report(report)
+    template = sentence
+    for fill in (_open_limits, _open_words, _open_watering):
+        template = fill(template)
+    if _HOLE.search(template) is None or not _is_readable(template):
+        return None
+    return Parse(UNFINISHED, {"template": template})
+
+
+def ask_open_value(context: Context) -> Say:
+    """Ask for the first open value of the sentence."""
+    return question_of(context.parse.word("template") or "")
+
+
+def question_of(template: str) -> Say:
+    """Return the question about the first hole."""
+    hole = _HOLE.search(template)
+    assert hole is not None
+    kind = hole[1]
+    hint = hole[2] or ""
+    example = _SAMPLES.get(kind, "pin 4")
+    if kind in ("degrees", "percent"):
+        question = f"{hint.capitalize()} how many {kind}?"
+        example = f"{example} {kind}"
+    elif kind == "duration":
+        question = "For how long?"
+    elif kind == "pin":
+        question = f"Which pin is the {hint} on?"
+    elif kind == "half":
+        question = f"At {hint} which hour?"
+    elif hint == "until":
+        question = "Until when?"
+    elif hint:
+        question = f"Is that {hint}?"
+        example = hint.partition(" ")[0]
+    else:
+        question = "At what time?"
+    return Say(question, "ambiguous", f"say only that, as in: {example}", "words", template=template)
+
+
+def ask_time(when: When, task: str, sentence: str) -> Say | None:
+    """Ask for the time of a schedule, or which half of the day its hour is in. Return None if it is clear."""
+    if when.hour is not None:
+        early = when.hour % 24
+        days = format_when(_days_alone(when))
+        template = f"{task} {days} at {{clock:{early:02d}:00 or {(early + 12) % 24:02d}:00}}"
+        return question_of(re.sub(r"\s+", " ", template))
+    if when.clock is None and when.delay_ms is None:
+        said = sentence.strip(" .!?,")
+        return question_of(f"{said} at {{clock}}")
+    return None
+
+
+def _days_alone(when: When) -> When:
+    """Return the time with its days alone."""
+    return When(repeat=when.repeat, date=when.date)
+
+
+def complete_words(sentence: str, question: Question | None) -> str | None:
+    """Return the sentence of the open question with the value of the answer, or None if this is not an answer."""
+    if question is None or question.slot != "words" or len(sentence) > MAX_SENTENCE_CHARS:
+        return None
+    whole = sentence_with(question.parse.word("template") or "", sentence)
+    if whole is None or question.device is None:
+        return whole
+    return f"{whole} on {question.device}"
+
+
+def sentence_with(template: str, answer: str) -> str | None:
+    """Return the sentence with its first hole filled by an answer, or None if this is no such value."""
+    hole = _HOLE.search(template)
+    if hole is None:
+        return None
+    value = _READERS[hole[1]](answer, template, hole[2] or "")
+    if value is None:
+        return None
+    return f"{template[: hole.start()]}{value}{template[hole.end() :]}"
+
+
+def _open_limits(sentence: str) -> str:
+    """Write "when it is too warm" as "when the temperature is above {degrees}"."""
+    match = _TOO.search(sentence)
+    if match is None:
+        return sentence
+    word = match["word"]
+    named = match["what"].removeprefix("the ")
+    quantity = _QUANTITY_OF.get(word, "humidity")
+    side = _SIDES.get(word)
+    if word in _LEVELS:
+        quantity = named
+        side = _LEVELS[word]
+    is_other = named in _UNIT_OF and named != quantity
+    if quantity not in _UNIT_OF or side is None or is_other:
+        return sentence
+    unit = _UNIT_OF[quantity]
+    clause = f"{match['when']} the {quantity} is {side} {{{unit}:{side}}} {unit}"
+    return f"{sentence[: match.start()]}{clause}{sentence[match.end() :]}"
+
+
+def _open_words(sentence: str) -> str:
+    sentence = _A_WHILE.sub("for {duration}", sentence, count=1)
+    sentence = _HALF.sub(r"at {half:\1}", sentence, count=1)
+    sentence = _FROM.sub(r"from \1 to {clock:until}", sentence, count=1)
+    sentence = _INPUT.sub(
+        lambda match: f"{match['when']} the {match['part']} on pin {{pin:{match['part']}}} {match['act']}",
+        sentence,
+        count=1,
+    )
+    return _OUTPUT.sub(lambda match: f"{match[0]} on pin {{pin:{match['part']}}}", sentence, count=1)
+
+
+def _open_watering(sentence: str) -> str:
+    """Write "water the plants every morning" as a pump that runs for a time."""
+    match = _WATER.fullmatch(sentence)
+    if match is None:
+        return sentence
+    rest = normalize_quantities(match["rest"])
+    pin = _AT_PIN.search(f" {rest}")
+    rest = _AT_PIN.sub("", f" {rest}", count=1)
+    duration = _FOR.search(rest)
+    rest = _FOR.sub("", rest, count=1).strip()
+    when = When()
+    if rest:
+        timed = split_when(rest, bare_hour=True)
+        if timed is None or timed[0]:
+            return sentence
+        when = timed[1]
+    place = f"pin {pin[1]}" if pin else "pin {pin:pump}"
+    length = spoken_duration(int(duration[1].removesuffix(" ms"))) if duration else "{duration}"
+    days = re.sub(r"clock (\d\d)(\d\d)", r"\1:\2", rest)
+    template = f"turn on {place} for {length} {days}".strip()
+    if days and not _has_time(when):
+        template += " at {clock}"
+    return template
+
+
+def _answer_report(report: re.Match[str]) -> Say | None:
+    """Answer a wish to count and to tell at a time. The counting is offered, and the telling is not taken for it."""
+    what = report["what"].strip(" ,")
+    timed = split_when(normalize_quantities(report["time"]), bare_hour=True)
+    if timed is None or timed[0] or english().parse(what) is None:
+        return None
+    text = (
+        f"A program counts on the board and writes into its log; it tells nothing at a time. Shall I do this: {what}?"
+    )
+    return Say(text, "ambiguous", f"yes, or say: {what}", suggested=(what,))
+
+
+def _is_readable(template: str) -> bool:
+    """Return True if the sentence is understood with all its holes filled."""
+    pins = iter(("4", "5", "6", "7"))
+    named_pins = re.findall(r"\bpin (\d+)", template)
+    free_pins = [pin for pin in pins if pin not in named_pins]
+
+    def sample(hole: re.Match[str]) -> str:
+        if hole[1] == "pin":
+            return free_pins.pop()
+        return _SAMPLES[hole[1]]
+
+    sentence = _HOLE.sub(sample, template)
+    parse = english().parse(sentence)
+    if parse is None:
+        return isinstance(parse_two_times(sentence), Parse)
+    return parse.kind != "unsafe" and parse.kind not in english().answers
+
+
+def _read_amount(answer: str, template: str, side: str) -> str | None:
+    match = _NUMBER.fullmatch(without_commas(answer))
+    if match is None or match[1] not in (None, side):
+        return None
+    unit = match[4]
+    is_other_unit = unit is not None and f"}} {unit}" not in template
+    if is_other_unit:
+        return None
+    number = Fraction(match[2])
+    if match[3]:
+        number /= 1000
+    return f"{float(number):g}"
+
+
+def _read_duration(answer: str, _template: str, _hint: str) -> str | None:
+    match = re.fullmatch(r"(?:for )?(\d+) ms", without_commas(answer))
+    if match is None or int(match[1]) == 0:
+        return None
+    return spoken_duration(int(match[1]))
+
+
+def _read_pin(answer: str, template: str, _hint: str) -> str | None:
+    match = _PIN.fullmatch(without_commas(answer))
+    if match is None or re.search(rf"\bpin {int(match[1])}\b", template):
+        return None
+    return str(int(match[1]))
+
+
+def _read_clock(answer: str, template: str, hint: str) -> str | None:
+    """Read a time of day: "8 pm", "20:00", "at 8", "in the evening at 8"."""
+    time = _time_of(answer)
+    if time is None:
+        return None
+    is_morning = re.search(r"\d ?a\.?m\b", answer.lower()) is not None
+    if is_morning and re.search(r"\b(?:evening|afternoon|night|tonight)\b", template):
+        return None
+    if time.clock is not None:
+        return time.clock
+    if hint:
+        # The hour alone was the question.
+        return None
+    return str(time.hour)
+
+
+def _read_half(answer: str, _template: str, words: str) -> str | None:
+    """Read the hour of "half past": "7 pm", "19", or the whole time, "19:30"."""
+    minute = {"half": 30, "past": 15, "to": 45}[words.split()[0] if words.startswith("half") else words.split()[-1]]
+    time = _time_of(answer)
+    if time is None:
+        return None
+    if time.clock is None:
+        hour = (time.hour or 0) - (minute == 45)
+        return f"{{clock:{hour % 12:02d}:{minute} or {hour % 12 + 12:02d}:{minute}}}"
+    if time.clock.endswith(f":{minute}"):
+        return time.clock
+    if not time.clock.endswith(":00"):
+        return None
+    hour = (int(time.clock[:2]) - (minute == 45)) % 24
+    return f"{hour:02d}:{minute}"
+
+
+def _time_of(answer: str) -> When | None:
+    """Return the time of day that an answer names alone, or None."""
+    normal = _NOT_IN_TIME.sub("at ", without_commas(answer))
+    if re.match(r"\d{1,2}(?= |$)", normal):
+        normal = f"at {normal}"
+    timed = split_when(normal, bare_hour=True)
+    if timed is None or timed[0]:
+        return None
+    when = timed[1]
+    is_more = when.repeat or when.date or when.delay_ms is not None
+    if is_more or not _has_time(when):
+        return None
+    return when
+
+
+def _has_time(when: When) -> bool:
+    return when.clock is not None or when.hour is not None or when.delay_ms is not None
+
+
+_READERS: Final[dict[str, Callable[[str, str, str], str | None]]] = {
+    "degrees": _read_amount,
+    "percent": _read_amount,
+    "duration": _read_duration,
+    "pin": _read_pin,
+    "clock": _read_clock,
+    "half": _read_half,
+}

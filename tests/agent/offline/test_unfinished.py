@@ -1,0 +1,107 @@
+"""Sentences that leave a value open get one question after the other, and the answers complete them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from tests.agent.offline.turns import CHANGING, WORLDS, Chat
+
+SCHEDULED = "schedule-add"
+
+
+async def _said(*sentences: str) -> tuple[list[str], list[tuple[str, Any]]]:
+    """Return the questions, and what the last sentence did."""
+    chat = Chat(WORLDS["one board"])
+    questions = list[str]()
+    acts = list[tuple[str, Any]]()
+    for sentence in sentences:
+        turn = await chat.say(sentence)
+        acts = [(tool, arguments) for tool, arguments in turn.calls if tool in CHANGING]
+        if not acts:
+            questions.append(turn.reply.text)
+    return questions, acts
+
+
+@pytest.mark.parametrize(
+    ("answer", "clock"),
+    [("9 pm", "21:00"), ("21:00", "21:00"), ("at 9", "21:00"), ("in the evening at 9", "21:00"), ("9", "21:00")],
+)
+async def test_a_time_answers_at_what_time(answer: str, clock: str) -> None:
+    questions, acts = await _said("turn on pin 7 every evening", answer)
+    assert questions == ["At what time?"]
+    assert [(tool, arguments["when"]["clock"]) for tool, arguments in acts] == [(SCHEDULED, clock)]
+
+
+@pytest.mark.parametrize(("answer", "clock"), [("9 pm", "21:00"), ("09:00", "09:00")])
+async def test_an_hour_of_two_halves_of_the_day_is_asked(answer: str, clock: str) -> None:
+    questions, acts = await _said("switch off pin 7 at 9", answer)
+    assert questions == ["Is that 09:00 or 21:00?"]
+    assert acts[0][1]["when"] == {"clock": clock}
+
+
+@pytest.mark.parametrize("answer", ["9 am tomorrow", "every day", "in 5 minutes", "soon", "9 am"])
+async def test_what_is_no_such_time_schedules_nothing(answer: str) -> None:
+    _, acts = await _said("turn on pin 7 every evening", answer)
+    assert acts == []
+
+
+@pytest.mark.parametrize(
+    ("sentences", "questions", "words"),
+    [
+        (("open the valve on pin 7 for a bit", "90 seconds"), ["For how long?"], "falls at 90000 ms"),
+        (("turn on pin 7 if the room gets too hot", "31"), ["Above how many degrees?"], "31"),
+        (("alert me when the humidity is too low", "below 35%"), ["Below how many percent?"], "35"),
+        (("turn on pin 7 when the door opens", "pin 15"), ["Which pin is the door on?"], "15"),
+        (
+            ("turn on the fan if the window opens", "7", "15"),
+            ["Which pin is the fan on?", "Which pin is the window on?"],
+            "15",
+        ),
+        (("turn on pin 7 from 17:30", "22:00"), ["Until when?"], "22:00"),
+        (("turn pin 7 on at half past", "19"), ["At half past which hour?"], "19:30"),
+        (
+            ("turn pin 7 off at quarter to", "8", "19:45"),
+            ["At quarter to which hour?", "Is that 07:45 or 19:45?"],
+            "19:45",
+        ),
+        (
+            ("water the roses every evening", "pin 7", "30 s", "8:15 pm"),
+            ["Which pin is the pump on?", "For how long?", "At what time?"],
+            "20:15",
+        ),
+        (("water the lawn at 6:15 with the pump on pin 7", "3 minutes"), ["For how long?"], "3 min"),
+    ],
+)
+async def test_each_open_value_is_asked_and_the_answer_completes_the_sentence(
+    sentences: tuple[str, ...], questions: list[str], words: str
+) -> None:
+    asked, acts = await _said(*sentences)
+    assert asked == questions
+    assert words in str(acts)
+
+
+@pytest.mark.parametrize(
+    "sentences",
+    [
+        ("is it too hot in here",),
+        ("do not turn on pin 7 when it is too hot", "31"),
+        ("turn on pin 7 when it is too hot", "below 20"),
+        ("turn on pin 7 when it is too hot", "31%"),
+        ("turn on pin 7 when the door opens", "pin 7"),
+        ("open the valve on pin 7 for a bit", "0 seconds"),
+        ("open the valve on pin 7 for a bit", "until I say so"),
+        ("water the plants every morning unless it rains", "pin 7"),
+        ("water the pump on pin 7", "5 s"),
+        ("count the presses of the button on pin 0 and send me a letter every week", "8 pm"),
+    ],
+)
+async def test_what_is_no_open_value_or_no_answer_does_nothing(sentences: tuple[str, ...]) -> None:
+    _, acts = await _said(*sentences)
+    assert acts == []
+
+
+async def test_the_time_of_the_telling_is_not_that_of_the_counting() -> None:
+    questions, acts = await _said("count the presses of the button on pin 0 and text me every night at 9", "yes")
+    assert "tells nothing at a time" in questions[0]
+    assert [tool for tool, _ in acts] == ["deploy-wasm-app"]
