@@ -9,9 +9,11 @@ import pytest
 from msgspec.structs import replace
 from tests.agent.offline.turns import CHANGING, WORLDS, Chat, Turn, World
 
+from microclaw.agent.language.plain_wording import plain_wording
 from microclaw.agent.language.quantities import normalize_quantities
 from microclaw.agent.models.protocol import DeviceContext
 from microclaw.agent.offline.rules.reader import read_rules
+from microclaw.agent.offline.sentences import english
 from microclaw.events import ProgramKind
 from microclaw.hardware.boards.reader import load_board
 from microclaw.programs.building import cached_compiler
@@ -106,3 +108,16 @@ def test_a_rule_with_any_word_more_is_no_rule() -> None:
             for place in range(len(words) + 1):
                 changed = " ".join([*words[:place], strange, *words[place:]])
                 assert read_rules(changed) is None, changed
+
+
+def test_a_word_between_names_and_acts_is_never_dropped() -> None:
+    for wish in wishes("done"):
+        normal = normalize_quantities(wish.sentence)
+        if english().parse(normal) is not None or english().parse(plain_wording(normal)) is None:
+            continue
+        words = normal.split(" ")
+        for strange in ("not", "unless", "except", "30"):
+            for place in range(len(words)):
+                changed = " ".join([*words[:place], strange, *words[place:]])
+                parse = english().parse(plain_wording(changed))
+                assert parse is None or parse.kind == "unsafe", changed

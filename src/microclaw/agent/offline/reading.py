@@ -9,11 +9,12 @@ from typing import Final
 
 from msgspec.structs import replace
 
-from microclaw.agent.language.quantities import is_no, is_yes, without_commas
+from microclaw.agent.language.plain_wording import plain_wording
+from microclaw.agent.language.quantities import is_no, is_yes, normalize_quantities, without_commas
 from microclaw.agent.models.protocol import DeviceContext, KnownDevice
 from microclaw.agent.offline import boards, follow_ups
 from microclaw.agent.offline.current_board import read_choice, write_other_board
-from microclaw.agent.offline.decision import CannotDo, Context, Say
+from microclaw.agent.offline.decision import CannotDo, Context, Parse, Say
 from microclaw.agent.offline.dialogue_state import DialogueState, LastAct
 from microclaw.agent.offline.display_sentences import parse_display_sentence
 from microclaw.agent.offline.hand_sentences import parse_hand_sentence
@@ -153,6 +154,10 @@ def _answer_without_question(word: str) -> Say:
     return Say(f"Nothing waits for a {word} in this chat.", NOTHING_WAITS, refers=True)
 
 
+def _parse(text: str) -> Parse | Say | None:
+    return english().parse(text) or parse_two_times(text)
+
+
 def _read_template(
     text: str, named_text: str, device_context: DeviceContext, device: KnownDevice | None, state: DialogueState
 ) -> Context | Say:
@@ -160,12 +165,14 @@ def _read_template(
 
     `named_text` still has the names of parts.
     """
-    parse = english().parse(text)
+    parse = _parse(text)
     if parse is None:
-        composition = parse_two_times(text)
-        if isinstance(composition, Say):
-            return composition
-        parse = composition
+        plain_text = plain_wording(normalize_quantities(text))
+        parse = _parse(plain_text)
+        if parse is not None:
+            text = plain_text
+    if isinstance(parse, Say):
+        return parse
     if parse is None:
         is_follow_up = (
             state.act is None and state.tried is None and english().reference(without_commas(text)) is not None

@@ -1,0 +1,162 @@
+"""Writes a sentence in the plain words of the grammar: what a person calls a thing on a pin, and other word orders.
+
+It is for sentences that no template fits as they stand. Only names are dropped; every other word stays, or becomes a
+word of the grammar that means the same. It understands nothing: a word that is left over makes no sentence.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import Final
+
+_DETERMINER: Final = r"(?:the|my|our|your|this|a|an)"
+# A word that says what is done, when, how much or what not: it is never a part of a name.
+_NO_NAME: Final = frozenset(
+    re.findall(
+        r"\w+",
+        "no not never cannot dont without except unless until till but only instead rather if when whenever while once "
+        "as soon than then and or nor also both all any each every either neither other others same opposite rest "
+        "on off at of to in from for by with before after between since during above below over under than past again "
+        "is are was were be been has have had do does did should shall must will would can could may might it its that "
+        "which who what there here pin pins not turn turns turned switched set sets put puts make makes let lets run "
+        "runs start starts stop stops open opens close closes toggle toggles flip flips blink blinks flash flashes "
+        "pulse pulses beep beeps buzz buzzes fade fades dim dims wait waits read reads measure log print write tell "
+        "warn alert show count keep keeps hold holds play plays sound sounds ring rings heat heats water waters press "
+        "presses pressed push pushes pushed released goes gets falls rises drops sees detects notices says detect "
+        "second seconds minute minutes hour hours day days week month year morning evening night noon midnight today "
+        "tomorrow sunrise sunset clock ms milli period times time twice thrice degrees percent temperature humidity "
+        "pressure angle frequency volume speed brightness duty voltage level value state color colour tone pitch "
+        "current power width delay timer program count number song melody whole half first last next second third "
+        "servo stepper display screen oled lcd strip neopixel matrix rgb potentiometer knob joystick encoder i2c spi "
+        "high low inverted active pwm adc analog digital direction signal wave noise data counter schedule rule app "
+        "task job code script effect pattern animation rainbow message name use the my our your this a an blinking "
+        "flashing fading like near beside behind opposite via against along about me us him her them",
+    )
+)
+_VERB_IN_NAME: Final = r"(?:(?:water|stop|start|open|reset|ring|night|morning|evening|power) )?"
+_OUTPUTS: Final = frozenset(
+    re.findall(
+        r"\w+",
+        "led light lamp relay pump fan heater valve motor siren buzzer bulb output horn bell alarm sprinkler",
+    )
+)
+_INPUTS: Final = {
+    "button": "the button", "pushbutton": "the button", "key": "the button", "switch": "the switch",
+    "door": "the door contact", "window": "the door contact", "gate": "the door contact",
+    "contact": "the door contact", "lid": "the door contact", "hatch": "the door contact",
+}  # fmt: skip
+_SENSORS: Final = (
+    (frozenset({"motion", "movement", "pir", "presence"}), "the motion sensor"),
+    (frozenset({"soil", "moisture"}), "the soil sensor"),
+)
+_NAMED: Final = re.compile(
+    rf"\b{_DETERMINER} (?P<name>{_VERB_IN_NAME}(?:(?!(?:{'|'.join(sorted(_NO_NAME))})\b)[a-z][a-z'-]* ){{1,4}})"
+    r"(?:(?:connected|wired|attached) )?(?:(?:on|at|of|to) )?(?P<pins>pin \d+(?: also pin \d+)*)"
+)
+_IN_BRACKETS: Final = re.compile(r"\((?P<inner>[^()]{0,30}pin \d+)\),?")
+_QUESTION: Final = re.compile(rf"(?:could|can|would|should|is|are|was|does|do|did|has|have|will) {_DETERMINER} ")
+_PLACE: Final = r"(?:the [a-z]+(?: contact| sensor)? on )?pin \d+"
+_OUT: Final = rf"(?P<out>{_PLACE})"
+_ACTING: Final = {
+    "turns": "turn", "switches": "switch", "toggles": "toggle", "starts": "start", "runs": "run", "opens": "open",
+    "stops": "stop", "closes": "close", "blinks": "blink", "flashes": "flash", "lights": "light", "flips": "flip",
+    "beeps": "beep", "pulses": "pulse",
+}  # fmt: skip
+_ACTS_OF_THING: Final = "|".join([*_ACTING, *(f"(?:should|shall|must|will) {verb}" for verb in _ACTING.values())])
+_WHEN: Final = r"(?:when|whenever|if|as soon as|every time|each time|once)"
+_SOMEBODY: Final = r"(?:i|you|we|they|somebody|someone|anybody|anyone)"
+_TO_PURPOSE: Final = r"(?:water|irrigate|sprinkle|feed|heat|warm|cool|light|light up|ventilate|air)"
+_SIDE: Final = r"\b(?:above|below|over|under|than|to|at (?=-?\d+ milli))\b"
+_OBJECT: Final = rf"{_DETERMINER} (?:(?!(?:{'|'.join(sorted(_NO_NAME))})\b)[a-z][a-z'-]* ){{1,3}}"
+
+
+def _as_order(match: re.Match[str]) -> str:
+    """Write "the button on pin 4 toggles" as "when the button on pin 4 is pressed toggle"."""
+    verb = match["verb"].split(" ")[-1]
+    return f"when {_begun(match['what'])} {_ACTING.get(verb, verb)} "
+
+
+def _begun(what: str) -> str:
+    """Return what happens at a sensor or a button in the words of the grammar."""
+    place = re.sub(
+        r"^(?:pressing|pushing|a press (?:of|on)|(?:opening|closing)|(?:motion|movement) (?:on|at)) ", "", what
+    )
+    if what.startswith(("opening", "closing")):
+        return f"{place} {'opens' if what.startswith('opening') else 'closes'}"
+    if what.startswith(("motion ", "movement ")) or "motion sensor" in place:
+        return f"the motion sensor on {place[place.index('pin') :]} sees motion"
+    if place.startswith("pin"):
+        place = f"the button on {place}"
+    return f"{place} is pressed"
+
+
+_HAPPENING: Final = re.compile(
+    r"^(?:pressing|pushing|a press (?:of|on)|opening|closing|(?:motion|movement) (?:on|at)) "
+)
+_FORMS: Final[tuple[tuple[str, str | Callable[[re.Match[str]], str]], ...]] = (
+    # What begins it.
+    (
+        r"^(?P<what>(?:pressing|pushing|a press (?:of|on)) (?:the button on )?pin \d+"
+        r"|(?:opening|closing) the door contact on pin \d+|(?:motion|movement) (?:on|at) pin \d+"
+        rf"|the (?:motion sensor|button) on pin \d+) (?P<verb>{_ACTS_OF_THING}) ",
+        _as_order,
+    ),
+    (rf"^({_WHEN}) {_SOMEBODY} (opens|closes) (the door contact on pin \d+)", r"\1 \3 \2"),
+    (rf"^({_WHEN}) there is (?:motion|movement) (?:on|at) (pin \d+)", r"\1 the motion sensor on \2 sees motion"),
+    (r"\bthe switch on (pin \d+) (opens|closes)\b", r"the contact on \1 \2"),
+    (r"\bthe soil sensor on (pin \d+) (?:says|reports|shows) (?:it is )?dry\b", r"the soil sensor on \1 is dry"),
+    (rf"\b({_WHEN}) (humidity|temperature)\b", r"\1 the \2"),
+    # Light until the motion is over.
+    (
+        r"^when (the motion sensor on pin \d+) sees motion (?:turn|switch) "
+        rf"(?:on {_OUT}|{_OUT.replace('out', 'out_2')} on)"
+        r" (?:and )?(?:turn |switch )?(?:it )?off (?:again )?(\d+ ms) after the last (?:motion|movement)$",
+        lambda match: f"turn on {match['out'] or match['out_2']} for {match[4]} when {match[1]} sees motion",
+    ),
+    # What is done.
+    (
+        rf"\b(?:let|make|have) {_OUT} (?:sound|run|shine|glow|ring|beep|buzz|light up|work|go on|be on)\b",
+        r"turn on \g<out>",
+    ),
+    (rf"\b{_TO_PURPOSE} {_OBJECT}(?:with|using|by|through) {_OUT}(?!.*{_SIDE})", r"turn on \g<out>"),
+    (rf"\b(?:sound|ring) {_OUT}", r"turn on \g<out>"),
+    (rf"\b{_OUT} (?:should|shall|must|has to|is to|needs to) (?:be|go|stay) (on|off)\b", r"turn \2 \g<out>"),
+    (r"^(?:the )?(?:light|lamp|pump|fan|heater) on (pin \d+) (?=(?:from|between) )", r"turn on \1 "),
+    # What is told.
+    (rf"\b(?:let me know|notify me|inform me|ping me) (?={_WHEN} )", "warn me "),
+    (r"\btell me (?=(?:when|whenever|as soon as) )", "warn me "),
+    (r"^(?:write down|note down|jot down|keep a record of|record) (?=(?:the )?[a-z]+(?: [a-z]+)? every )", "log "),
+)  # fmt: skip
+_REWRITES: Final = tuple((re.compile(pattern), replacement) for pattern, replacement in _FORMS)
+
+
+def plain_wording(normal: str) -> str:
+    """Return a sentence in its normal form (quantities.py) with plain names, and in the word order of the grammar."""
+    if _QUESTION.match(normal):
+        return normal
+    text = _IN_BRACKETS.sub(r"\g<inner>", normal)
+    text = re.sub(r"[,;:](?= |$)", "", text)
+    text = _NAMED.sub(_plain_name, text)
+    for pattern, replacement in _REWRITES:
+        text = pattern.sub(replacement, text)
+    return text
+
+
+def _plain_name(match: re.Match[str]) -> str:
+    """Return the kind of the thing that is named, or the pin alone if the name is of no kind."""
+    words = match["name"].split()
+    head = words[-1]
+    pins = match["pins"]
+    if " also " in pins:
+        return pins if head.removesuffix("s") in _OUTPUTS else match[0]
+    for names, kind in _SENSORS:
+        if not names.isdisjoint(words) and head not in _OUTPUTS:
+            return f"{kind} on {pins}"
+    if head in _INPUTS:
+        return f"{_INPUTS[head]} on {pins}"
+    if head in _OUTPUTS:
+        return f"the {head} on {pins}"
+    if head.endswith(("sensor", "detector", "meter", "probe", "sensors", "ing")):
+        return match[0]
+    return pins
