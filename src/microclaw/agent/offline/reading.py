@@ -158,6 +158,31 @@ def _parse(text: str) -> Parse | Say | None:
     return english().parse(text) or parse_two_times(text)
 
 
+def _parse_plainly(text: str) -> tuple[Parse | Say | None, str]:
+    """Parse a sentence as it stands, else in its plain wording. Return the wording that was understood, too."""
+    parse = _parse(text)
+    if parse is not None:
+        return parse, text
+    plain_text = plain_wording(normalize_quantities(text))
+    parse = _parse(plain_text)
+    if parse is None:
+        return None, text
+    return parse, plain_text
+
+
+def _read_unfinished(
+    text: str, device_context: DeviceContext, device: KnownDevice | None, state: DialogueState
+) -> Context | Say | None:
+    """Read a sentence that fits no template: about an act that is not there, an installation, one with an open value."""
+    has_no_act = state.act is None and state.tried is None
+    if has_no_act and english().reference(without_commas(text)) is not None:
+        return Say(_NOTHING, "ambiguous", "say the whole sentence, as in: blink pin 2 every 200 ms")
+    reading = parse_installation(text) or parse_unfinished(text)
+    if reading is None or isinstance(reading, Say):
+        return reading
+    return Context(reading, text, device_context, device)
+
+
 def _read_template(
     text: str, named_text: str, device_context: DeviceContext, device: KnownDevice | None, state: DialogueState
 ) -> Context | Say:
@@ -165,28 +190,13 @@ def _read_template(
 
     `named_text` still has the names of parts.
     """
-    parse = _parse(text)
-    if parse is None:
-        plain_text = plain_wording(normalize_quantities(text))
-        parse = _parse(plain_text)
-        if parse is not None:
-            text = plain_text
+    parse, text = _parse_plainly(text)
     if isinstance(parse, Say):
         return parse
     if parse is None:
-        is_follow_up = (
-            state.act is None and state.tried is None and english().reference(without_commas(text)) is not None
-        )
-        if is_follow_up:
-            return Say(_NOTHING, "ambiguous", "say the whole sentence, as in: blink pin 2 every 200 ms")
-        installation = parse_installation(text)
-        if installation is not None:
-            return Context(installation, text, device_context, device)
-        unfinished = parse_unfinished(text)
-        if isinstance(unfinished, Say):
-            return unfinished
-        if unfinished is not None:
-            return Context(unfinished, text, device_context, device)
+        reading = _read_unfinished(text, device_context, device, state)
+        if reading is not None:
+            return reading
         return boards.unknown_device(text, device_context) or answer_unknown(text, named_text, device_context, device)
     if parse.kind == "undo" and state.undoable and device is None:
         newest = state.undoable[-1]
