@@ -173,7 +173,7 @@ def _parse_plainly(text: str) -> tuple[Parse | Say | None, str]:
 def _read_unfinished(
     text: str, device_context: DeviceContext, device: KnownDevice | None, state: DialogueState
 ) -> Context | Say | None:
-    """Read a sentence that fits no template: about an act that is not there, an installation, one with an open value."""
+    """Read a sentence that fits no template: about no act, an installation, or with an open value."""
     has_no_act = state.act is None and state.tried is None
     if has_no_act and english().reference(without_commas(text)) is not None:
         return Say(_NOTHING, "ambiguous", "say the whole sentence, as in: blink pin 2 every 200 ms")
