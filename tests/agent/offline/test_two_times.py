@@ -37,6 +37,17 @@ async def _outcome(said: str) -> str:
         ("turn on pin 4 between 7 am and 9 pm", ON_OFF),
         ("turn pin 4 on at 7:00 till 21:00", ON_OFF),
         ("turn pin 4 on at 07:00 and turn off pin 4 at 21:00", ON_OFF),
+        ("at 7 am and 9 pm turn on pin 4", "07:00 turn on pin 4; 21:00 turn on pin 4"),
+        (
+            "every weekday at 8:10 and 16:40 run the pump on pin 4 for 25 seconds",
+            "weekdays 08:10 turn on pin 4 for 25 s; weekdays 16:40 turn on pin 4 for 25 s",
+        ),
+        ("the lamp on pin 4 must be on between 7:00 and 21:00", ON_OFF),
+        ("from 7:00 to 21:00 pin 4 should be on", ON_OFF),
+        ("fan on pin 4 from 7:00 to 21:00", ON_OFF),
+        ("the lamp on pin 4 should not be on from 7:00 to 21:00", "not_understood"),
+        ("pin 4 should stay off between 7:00 and 21:00", "not_understood"),
+        ("at 7:00 and 21:00 on pin 4", "not_understood"),
         ("turn on pin 4 from 22:00 to 6:00", "22:00 turn on pin 4; 06:00 turn off pin 4"),
         (
             "from 7 to 9 in the morning blink the led",

@@ -15,30 +15,48 @@ from microclaw.agent.offline.sentences import any_of, read_templates
 from microclaw.errors import PinRefused
 from microclaw.hardware.boards.pins import check_pin
 
+_LIMIT: Final = r"(above|over|below|under) (-?\d{1,7}) milli"
+_TWO_LIMITS: Final = re.compile(rf"\bon\b[^,;]{{0,60}}?\b{_LIMIT}.{{0,20}}\boff\b.{{0,60}}?\b{_LIMIT}")
+_ABOVE: Final = frozenset({"above", "over"})
 _PIN: Final = re.compile(r"\bpin (\d{1,3})\b")
 
 
 class Reason(NamedTuple):
-    """What stands in the way of a wish with these words; `asks`: a part of it is missing."""
+    """What stands in the way of a wish with these words.
+
+    `asks`: a part of it is missing. `is_alone`: no ready program comes near.
+    """
 
     words: re.Pattern[str]
     text: str
     next_step: str
     asks: bool
+    is_alone: bool
 
 
 def find_obstacle(text: str, device: KnownDevice | None, programs: Sequence[ReadyProgram]) -> Say | None:
     """Return the reason why the wish cannot be done as it is, with the nearest that can; None if none is known."""
+    for reason in _reasons():
+        if reason.words.search(text):
+            return _refusal(reason, programs)
+    return _crossed_limits(text) or _unusable_pin(text, device, programs)
+
+
+def _refusal(reason: Reason, programs: Sequence[ReadyProgram]) -> Say:
+    if reason.asks:
+        return Say(reason.text, "ambiguous", reason.next_step)
+    if reason.is_alone or not programs:
+        return Say(reason.text, "not_possible", reason.next_step)
+    return Say(f"{reason.text} {mention(programs[:1])}", "not_possible", programs[0].example)
+
+
+def _unusable_pin(text: str, device: KnownDevice | None, programs: Sequence[ReadyProgram]) -> Say | None:
+    """Refuse a pin that the board does not have, or that is not free for programs."""
+    if device is None:
+        return None
     nearest = ""
     if programs:
         nearest = f" {mention(programs[:1])}"
-    for reason in _reasons():
-        if reason.words.search(text):
-            if reason.asks:
-                return Say(reason.text, "ambiguous", reason.next_step)
-            return Say(f"{reason.text}{nearest}", "not_possible", programs[0].example if programs else reason.next_step)
-    if device is None:
-        return None
     for pin in sorted(pins_in(text)):
         profile = device.board.pins.get(pin)
         if profile is None or profile.reserved:
@@ -47,6 +65,29 @@ def find_obstacle(text: str, device: KnownDevice | None, programs: Sequence[Read
             except PinRefused as exc:
                 return Say(f"{capitalize(exc.message)}.{nearest}", "not_possible", exc.next_step)
     return None
+
+
+def _crossed_limits(said: str) -> Say | None:
+    """Refuse "on above 20 and off below 25": between the two it would be on and off."""
+    match = _TWO_LIMITS.search(normalize_quantities(said))
+    if match is None:
+        return None
+    is_on_above = match[1] in _ABOVE
+    on_limit = int(match[2]) / 1000
+    off_limit = int(match[4]) / 1000
+    if is_on_above == (match[3] in _ABOVE):
+        return None
+    is_crossed = off_limit > on_limit if is_on_above else off_limit < on_limit
+    if not is_crossed:
+        return None
+    low = min(on_limit, off_limit)
+    high = max(on_limit, off_limit)
+    text = f"Between {low:g} and {high:g} that says on and off at once, so I did nothing."
+    pin = min(pins_in(said), default=4)
+    limits = f"below {low:g} and off again when it is above {high:g}"
+    if is_on_above:
+        limits = f"above {high:g} and off again when it is below {low:g}"
+    return Say(text, "not_possible", f"as in: turn on pin {pin} when the temperature is {limits}")
 
 
 def pins_in(text: str) -> frozenset[int]:
@@ -59,5 +100,5 @@ def _reasons() -> list[Reason]:
     reasons = []
     for row in read_templates(("words", "references", "impossible"))["reasons"].values():
         words = re.compile(any_of(row["words"]).pattern, re.IGNORECASE)
-        reasons.append(Reason(words, row["text"], row["next_step"], row.get("asks", False)))
+        reasons.append(Reason(words, row["text"], row["next_step"], row.get("asks", False), row.get("alone", False)))
     return reasons

@@ -20,6 +20,16 @@ _JOINT: Final = re.compile(r",? (?:and then|and|then|but) ")
 _DOUBT: Final = re.compile(
     r"\b(?:not?|never|cannot|dont|unless|except|without|only|or|either|instead|maybe|perhaps|if|\w+n['’]t)\b"
 )
+_DAYS_IN_FRONT: Final = r"(?P<days>(?:(?:every|each) [a-z]+|daily|on [a-z]+s) )?"
+_TIMES_IN_FRONT: Final = re.compile(
+    rf"{_DAYS_IN_FRONT}(?P<times>at clock \d{{4}} and (?:at )?clock \d{{4}}) "
+    r"(?P<rest>(?!at |on [a-z]|every |each )[a-z].*)"
+)
+_NAMED_PIN: Final = r"(?:(?:the|my|our) )?(?:[a-z]{3,} )?(?:on |at )?(pin \d+)"
+_SHOULD_BE: Final = re.compile(rf"\b{_NAMED_PIN} (?:should|shall|must|has to|is to) (?:be|stay) on(?= |$)")
+_LIGHT_FROM: Final = re.compile(
+    r"^(?:(?:the|my|our) )?(?:light|lamp|led|fan|pump|heater|relay) (?:on |at )?(pin \d+)(?: on)?(?= (?:from|between) )"
+)
 _PART: Final = r"(?: in the (morning|afternoon|evening)| at (night))?"
 _POINT: Final = rf"(?:clock (\d{{4}})|(\d{{1,2}})(?:000 milli)?|({'|'.join(sorted(SUN))})){_PART}"
 _RANGE: Final = re.compile(
@@ -37,7 +47,7 @@ def parse_two_times(text: str) -> Parse | Say | None:
 
     Return Say for a sentence that contradicts itself.
     """
-    normal = normalize_quantities(text)
+    normal = _in_usual_order(normalize_quantities(text))
     if _DOUBT.search(normal):
         return None
     readings = list[tuple[Parse, Parse]]()
@@ -55,6 +65,16 @@ def parse_two_times(text: str) -> Parse | Say | None:
         text = f"Both are {format_when(_complete(first.when))}, so I did nothing: the one undoes the other."
         return Say(text, "refused", "name two times, as in: turn pin 4 on at 7:00 and off at 21:00")
     return _in_order(first, second)
+
+
+def _in_usual_order(normal: str) -> str:
+    """Write the times behind what they are for, and "the lamp on pin 4 should be on" as "turn on pin 4"."""
+    front = _TIMES_IN_FRONT.fullmatch(normal)
+    if front is not None:
+        days = front["days"] or ""
+        normal = f"{front['rest']} {front['times']} {days}".strip()
+    normal = _SHOULD_BE.sub(r"turn on \1", normal)
+    return _LIGHT_FROM.sub(r"turn on \1", normal)
 
 
 def with_hours(parse: Parse) -> tuple[str, ...]:
