@@ -13,6 +13,7 @@ from tests.agent.offline.turns import CHANGING, WORLDS, Chat, one
 from tests.agent.turn.real_host import real_host
 
 from microclaw.agent.offline.decision import Context, ToolFields
+from microclaw.agent.offline.more_questions import MORE_QUESTIONS
 from microclaw.agent.offline.questions import QUESTIONS, pin_uses
 from microclaw.agent.offline.sentences import english
 
@@ -41,6 +42,13 @@ RESULTS: dict[str, dict[str, Any]] = {
     "schedule-list": {
         "schedules": [
             {"schedule": 3, "what": "turn on pin 9 for 10 s", "next": "tomorrow, 08:00", "state": "active"},
+            {
+                "schedule": 4,
+                "when": "every day at 06:45",
+                "what": "turn on pin 10",
+                "next": "today, 06:45",
+                "next_ms": 1,
+            },
             {"schedule": 2, "what": "turn on pin 9", "next": None, "state": "over"},
         ]
     },
@@ -53,7 +61,7 @@ def _answer(sentence: str) -> str:
     parse = english().parse(sentence)
     assert parse is not None
     context = Context(parse, sentence, BOARD.context)
-    decide = QUESTIONS[parse.kind]
+    decide = {**QUESTIONS, **MORE_QUESTIONS}[parse.kind]
     for _ in range(4):
         decision = decide(context)
         if hasattr(decision, "text"):
@@ -79,6 +87,12 @@ def _answer(sentence: str) -> str:
         ("what happened this evening", "Nothing was changed by this host this evening"),
         ("did pin 4 open this morning", "09:10 set pin 4"),
         ("did the valve on pin 7 open this morning", "No change of this host set pin 7 this morning. What a program"),
+        ("what did you do in the last 6 hours", "09:10 set pin 4 of desk high (change 7, asked by ada)"),
+        ("what happened in the last hour", "Nothing was changed by this host in the last 1 h"),
+        ("what happens at 6:45", "At 06:45: turn on pin 10 (schedule 4, every day at 06:45; next today, 06:45)"),
+        ("what will happen at 7 pm", "No schedule names 19:00"),
+        ("which program drives the led", "blink: 08:00 install blink"),
+        ("which program uses pin 5", "No program of this host runs on pin 5"),
         ("is the door on pin 15 open", "Pin 15 of desk is high. No door contact is recorded there"),
         ("when does the pump on pin 9 run next", "Next: tomorrow, 08:00: turn on pin 9 for 10 s (schedule 3)"),
         ("when does pin 5 run next", "No schedule of this host names it"),
@@ -105,6 +119,7 @@ def test_a_pin_that_was_left_on_or_is_scheduled_is_in_use() -> None:
         4: "left on: set pin 4 of desk high (change 7)",
         7: "left on: set pin 7 of desk high (change 5)",
         9: "named by schedule 3",
+        10: "named by schedule 4",
     }
 
 
@@ -122,6 +137,9 @@ def test_a_pin_that_was_left_on_or_is_scheduled_is_in_use() -> None:
         "which programs are there for a plant",
         "what can you do with a button",
         "did pin 7 open this morning",
+        "what happens at 6:45",
+        "what did you do in the last 20 minutes",
+        "how cold is it and how damp",
         "who switched pin 5 on",
     ],
 )
@@ -165,3 +183,21 @@ def test_a_list_that_is_not_whole_is_no_proof_that_nothing_was_done(monkeypatch:
     monkeypatch.setitem(RESULTS, "list-changes", cut)
     assert "none of the newest 6 changes names it" in _answer("who switched pin 5 on")
     assert "None of the newest 6 changes is of this evening" in _answer("what happened this evening")
+
+
+async def test_two_readings_and_a_time_in_words() -> None:
+    both = await Chat(WORLDS["one board"]).say("how cold is it and how humid")
+    assert [tool for tool, _ in both.calls] == ["i2c-read", "i2c-read"]
+    assert "Temperature: " in both.reply.text
+    assert "Humidity: " in both.reply.text
+    uptime = await Chat(WORLDS["one board"]).say("how long has the device been up")
+    assert "has been running for" in uptime.reply.text
+    assert "uptime_s" not in uptime.reply.text
+
+
+async def test_a_schedule_says_if_it_is_once_and_that_the_host_must_run() -> None:
+    once = await Chat(WORLDS["one board"]).say("turn on pin 7 at 7:15 pm")
+    assert once.reply.text == "Schedule 1: turn on pin 7, once; next Monday, 7:00. This host must run then."
+    span = await Chat(WORLDS["one board"]).say("every day turn on pin 7 from 17:00 to 18:30")
+    assert span.reply.text.count("This host must run then.") == 1
+    assert "once" not in span.reply.text

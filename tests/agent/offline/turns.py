@@ -451,6 +451,7 @@ class Chat:
             case "schedule-add":
                 number = len(self._schedules) + 1
                 made = {"schedule": number, "when": "then", "what": arguments["do"], "next": "Monday, 7:00"}
+                made["kind"] = "cron" if "repeat" in arguments["when"] else "once"
                 self._schedules[number] = made
                 fields |= made
             case "schedule-list":

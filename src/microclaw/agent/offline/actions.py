@@ -27,7 +27,7 @@ from microclaw.agent.offline.questions import next_read, pin_uses
 from microclaw.errors import PinRefused
 from microclaw.hardware.boards.pins import check_pin
 from microclaw.hardware.boards.profile import BoardProfile
-from microclaw.text import count_text
+from microclaw.text import count_text, format_duration
 
 _ON: Final = ("off", "on")
 _LEVELS: Final = ("low", "high")
@@ -240,12 +240,24 @@ def _device_fact(context: Context) -> Decision:
     if not names:
         return _list_facts(result)
     facts: Mapping[str, Any] = result.fields.get("facts") or {}
+    uptime_s = _uptime_s(names, facts)
+    if uptime_s is not None:
+        return Say(f"{result.device} has been running for {format_duration(uptime_s * 1000)}.")
     values = ", ".join(f"{name} {facts[name]}" for name in names if name in facts)
     if values:
         return Say(f"{result.device} reports {values}.")
     if len(context.results) == 1:
         return Act(tools[1], context.on_device())
     return Say(f"{result.device} reports no {names[0]}.", next_step="device info")
+
+
+def _uptime_s(names: Sequence[str], facts: Mapping[str, Any]) -> float | None:
+    """Return since how many seconds a board runs, if that was the question and it reports it."""
+    if "uptime_s" in names and "uptime_s" in facts:
+        return float(facts["uptime_s"])
+    if "uptime_ms" in names and "uptime_ms" in facts:
+        return float(facts["uptime_ms"]) / 1000
+    return None
 
 
 def _list_facts(result: ToolFields) -> Say:
@@ -391,7 +403,8 @@ def _answer_cancelled(context: Context, schedules: Sequence[Mapping[str, Any]]) 
 def _list_schedules(schedules: Sequence[Mapping[str, Any]]) -> Say:
     if not schedules:
         return Say("Nothing is scheduled.", next_step="as in: every weekday at 7 turn on pin 4")
-    lines = [f"  {_schedule_line(row)}" for row in schedules]
+    in_order = sorted(schedules, key=lambda schedule: int(schedule.get("next_ms") or 0))
+    lines = [f"  {_schedule_line(row)}" for row in in_order]
     return Say("\n".join([f"{len(schedules)} scheduled:", *lines]))
 
 

@@ -43,13 +43,21 @@ from microclaw.agent.offline.dialogue_state import (
 from microclaw.agent.offline.full_board import after_failure, describe_restored, with_replaced
 from microclaw.agent.offline.hand_sentences import HANDS
 from microclaw.agent.offline.memory import MEMORY
+from microclaw.agent.offline.more_questions import MORE_QUESTIONS
 from microclaw.agent.offline.programs import PROGRAMS, as_light
 from microclaw.agent.offline.questions import QUESTIONS
 from microclaw.agent.offline.reading import find_device, read
 from microclaw.agent.offline.ready_programs import with_next_pin
 from microclaw.agent.offline.recorded_parts import with_recorded_pins
 from microclaw.agent.offline.rules.deciding import decide_rules
-from microclaw.agent.offline.schedule_answers import add_schedule, answer_schedule, take_back, with_capitals
+from microclaw.agent.offline.schedule_answers import (
+    HOST_MUST_RUN,
+    add_schedule,
+    answer_schedule,
+    describe_schedule,
+    take_back,
+    with_capitals,
+)
 from microclaw.agent.offline.sentences import MAX_SENTENCE_CHARS, REMINDER, english
 from microclaw.agent.offline.timed_sentences import hour_question
 from microclaw.agent.offline.unfinished import UNFINISHED, ask_open_value, ask_time, complete_words
@@ -391,7 +399,8 @@ def _two_schedules(context: Context) -> Decision:
         # The user has approved the words of the first call, which stand for both.
         words = "" if added else " and ".join(act.words for act in acts)
         return replace(acts[len(added)], words=words)
-    return Say(" ".join(answer_schedule(result.fields).text for result in added))
+    texts = [describe_schedule(result.fields) for result in added]
+    return Say(" ".join([*texts, HOST_MUST_RUN]))
 
 
 def _schedule_act(context: Context, when: When, what: str, task: str) -> Decision:
@@ -436,6 +445,7 @@ _DECIDERS: Final[Mapping[str, Decider]] = {
     **HANDS,
     "rule": decide_rules,
     **QUESTIONS,
+    **MORE_QUESTIONS,
     "schedule": _schedule,
     USE: choose,
     "help": _help,

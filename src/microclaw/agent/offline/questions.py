@@ -13,6 +13,7 @@ from typing import Any, Final
 
 from msgspec.structs import replace
 
+from microclaw.agent.language.times import spoken_duration
 from microclaw.agent.offline.boards import PinTarget, pin_target
 from microclaw.agent.offline.decision import Act, Context, Decider, Decision, Say, capitalize
 from microclaw.agent.offline.sentences import english
@@ -154,7 +155,7 @@ def _acts_of(context: Context) -> Decision:
     call = next_read(context, "time", "list-changes")
     if call is not None:
         return call
-    period = context.parse.word("period") or "today"
+    period = _period_of(context)
     changes = list[Mapping[str, Any]]()
     for change in _done_changes(context):
         if _is_in(context, change, period):
@@ -178,8 +179,18 @@ def _acts_of(context: Context) -> Decision:
     return Say("\n".join([f"{capitalize(period)}, newest first:", *lines]))
 
 
+def _period_of(context: Context) -> str:
+    last_ms = context.parse.number("last_ms")
+    if last_ms is None:
+        return context.parse.word("period") or "today"
+    return f"in the last {spoken_duration(last_ms)}"
+
+
 def _is_in(context: Context, change: Mapping[str, Any], period: str) -> bool:
     moment = _moment(context, change)
+    last_ms = context.parse.number("last_ms")
+    if last_ms is not None:
+        return (_now(context) - moment).total_seconds() * 1000 <= last_ms
     days_ago = (_now(context).date() - moment.date()).days
     if period == "yesterday":
         return days_ago == 1
@@ -231,7 +242,8 @@ def _next_run(context: Context) -> Decision:
     elif context.parse.word("thing") == "led":
         pattern = r"\bled\b"
     rows = []
-    for row in _fields(context, "schedule-list").get("schedules", ()):
+    schedules = _fields(context, "schedule-list").get("schedules", ())
+    for row in sorted(schedules, key=lambda schedule: int(schedule.get("next_ms") or 0)):
         is_due = row.get("state") != "over" and row.get("next")
         if is_due and re.search(pattern, str(row.get("what")), re.I):
             rows.append(f"{row['next']}: {row.get('what')} (schedule {row['schedule']})")

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final
 
 from msgspec.structs import asdict
 
 from microclaw.agent.language.times import When, format_when
 from microclaw.agent.offline.decision import Act, Context, Decision, Say, ToolFields, capitalize
+
+HOST_MUST_RUN: Final = "This host must run then."
 
 
 def take_back(context: Context, added: list[ToolFields], failed: ToolFields) -> Decision:
@@ -40,7 +42,16 @@ def add_schedule(context: Context, when: When, task: str) -> Act:
 
 
 def answer_schedule(fields: Mapping[str, Any]) -> Say:
-    text = f"Schedule {fields.get('schedule')}: {fields.get('what')}; next {fields.get('next')}."
+    """Answer with what is done, if it is done once or again and again, when next, and that the host must run then."""
+    return Say(f"{describe_schedule(fields)} {HOST_MUST_RUN}")
+
+
+def describe_schedule(fields: Mapping[str, Any]) -> str:
+    """Return what a schedule does and when, with its warning."""
+    repetition = "once"
+    if fields.get("kind") != "once":
+        repetition = str(fields.get("when"))
+    text = f"Schedule {fields.get('schedule')}: {fields.get('what')}, {repetition}; next {fields.get('next')}."
     if fields.get("warning"):
         text += f" Careful: {fields['warning']}."
-    return Say(text)
+    return text

@@ -37,10 +37,12 @@ _WITH_ANY_NAME = frozenset({"remove_app", "app_status", "switch_app"})
 # Such words are more likely the rest of a sentence than a program's name.
 _NO_NAME = re.compile(r"\bpin \d|\b(?:and|but)\b|\bon \w|(?:\S+ ){3}")
 # A time in these sentences does not say when to do them.
-_NEVER_LATER = frozenset({"clock", "list_schedules", "cancel_schedule"})
-_NOW_ONLY = frozenset({"pin_reason", "acts_of", "next_run", "running_since", "past_reading", "programs_for", "ways_of"})
+_NEVER_LATER = frozenset({"clock", "list_schedules", "cancel_schedule", "happens_at"})
+_NOW_ONLY = frozenset(
+    {"pin_reason", "acts_of", "next_run", "running_since", "past_reading", "programs_for", "ways_of", "two_readings"}
+)
 # Undo does not bring back all that these do, and an order is not answered with a question.
-_NEVER_SUGGESTED = _NOW_ONLY | {"contact", "schedule", "cancel_schedule", "remember", "recall", "forget"}
+_NEVER_SUGGESTED = _NOW_ONLY | {"contact", "happens_at", "schedule", "cancel_schedule", "remember", "recall", "forget"}
 _POLITE = re.compile(r"^(?:(?:please|can you|could you|would you) )+")
 _TRIGGER = re.compile(r"(?:when|whenever|while|if|as soon as|every time|each time|once) ")
 _COUNTS_AND_TELLS = re.compile(r"\bcount\b.* and (?:tell|send|show|report|text|message|mail)\b")

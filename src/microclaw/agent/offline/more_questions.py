@@ -1,0 +1,54 @@
+"""Questions about two readings at once, and about what is scheduled for a time of day. None of them acts."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+from msgspec.structs import replace
+
+from microclaw.agent.language.times import When, open_question
+from microclaw.agent.offline.actions import ACTIONS
+from microclaw.agent.offline.decision import Act, Context, Decider, Decision, Parse, Say
+from microclaw.agent.offline.questions import next_read
+
+_BOTH: Final = ("temperature", "humidity")
+
+
+def _two_readings(context: Context) -> Decision:
+    """Read the temperature, then the humidity, and tell both."""
+    texts = list[str]()
+    for number, quantity in enumerate(_BOTH):
+        results = context.results[number : number + 1]
+        parse = Parse("read_sensor", {"quantity": quantity})
+        decision = ACTIONS["read_sensor"](replace(context, parse=parse, results=results))
+        if isinstance(decision, Act) or decision.code is not None:
+            return decision
+        texts.append(decision.text)
+    return Say(" ".join(texts))
+
+
+def _happens_at(context: Context) -> Decision:
+    """List what is scheduled for a time of day, with the day on which it is due next."""
+    when = context.parse.when or When()
+    question = open_question(when)
+    if question is not None or when.clock is None:
+        return Say("At what time?", "ambiguous", "what happens at 6:30")
+    call = next_read(context, "schedule-list")
+    if call is not None:
+        return call
+    rows = list[str]()
+    for row in sorted(context.results[-1].fields.get("schedules", ()), key=_due_ms):
+        times = f"{row.get('when')} {row.get('next')}"
+        if row.get("state") != "over" and when.clock in times:
+            rows.append(f"{row.get('what')} (schedule {row['schedule']}, {row.get('when')}; next {row.get('next')})")
+    if not rows:
+        return Say(f"No schedule names {when.clock}.", next_step="what is scheduled")
+    return Say(f"At {when.clock}: {'; '.join(rows)}.")
+
+
+def _due_ms(row: Mapping[str, Any]) -> int:
+    return int(row.get("next_ms") or 0)
+
+
+MORE_QUESTIONS: Final[Mapping[str, Decider]] = {"two_readings": _two_readings, "happens_at": _happens_at}
