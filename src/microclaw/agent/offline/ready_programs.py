@@ -35,6 +35,15 @@ _INSTALL: Final = re.compile(
     r"(?:please )?(?:install|set up|setup|deploy) (?:(?:the|a|an|my) )?(?:(?:ready )?(?:program|entry) )?(?P<rest>\w.*)"
 )
 _PIN: Final = re.compile(r"(?P<words>\b[a-z0-9 ]{0,60}?)\b(?:is )?(?:on|at|to|=) (?:the )?pin (?P<pin>\d{1,3})\b")
+_ANY_PIN: Final = re.compile(r"\bpin (\d{1,3})\b")
+# What a sentence wants, and the words by which an entry says that it does it.
+_ACTS: Final = (
+    (re.compile(r"\bcount\b"), re.compile(r"\bcount")),
+    (
+        re.compile(r"\b(?:warn|alert|notify|tell) me\b|\blet me know\b"),
+        re.compile(r"\b(?:warn|alert|alarm|notif|tell|print|report|log|say|send|message)"),
+    ),
+)
 _JOINING: Final = frozenset({"with", "and", "also", "the", "its", "a", "an", "my", "program", "please", "wired"})
 _WORD: Final = re.compile(r"[a-z][a-z0-9]*")
 _NOT_TELLING: Final = frozenset(
@@ -61,12 +70,14 @@ _MOST_OFFERED: Final = 3
 class ReadyProgram(Struct, frozen=True):
     """An entry of the catalogue, and how much each of its words tells, by the stem of the word.
 
-    `names` are the stems of its name, its parts and its pins: one of them is enough.
+    `names` are the stems of its name, its parts and its pins: one of them is enough. `said` are the pins that a
+    sentence has named, by their parameters.
     """
 
     entry: Entry
     weights: Mapping[str, float]
     names: frozenset[str]
+    said: Mapping[str, int] = {}
 
     @property
     def spoken_name(self) -> str:
@@ -80,31 +91,36 @@ class ReadyProgram(Struct, frozen=True):
 
     @property
     def sentence(self) -> str:
-        """The sentence that installs it, without pins."""
-        return f"install {self.spoken_name}"
+        """The sentence that installs it, with the pins that were said."""
+        return self.sentence_on(self.said)
 
     @property
     def example(self) -> str:
-        """The sentence that installs it with its usual pins."""
-        pins = {pin.name: int(pin.default) for pin in self.pins}
+        """The sentence that installs it with the pins that were said, and the usual ones for the others."""
+        pins = dict(self.said)
+        for pin in self.pins:
+            if int(pin.default) not in pins.values():
+                pins.setdefault(pin.name, int(pin.default))
         return self.sentence_on(pins)
 
     def sentence_on(self, pins: Mapping[str, int]) -> str:
         """Return the sentence that installs it on these pins."""
+        installation = f"install {self.spoken_name}"
         if not pins:
-            return self.sentence
+            return installation
         if len(self.pins) == 1:
-            return f"{self.sentence} on pin {next(iter(pins.values()))}"
+            return f"{installation} on pin {next(iter(pins.values()))}"
         places = []
         for name, pin in pins.items():
             places.append(f"the {self.part_on(name)} on pin {pin}")
-        return f"{self.sentence} with {_join(places)}"
+        return f"{installation} with {_join(places)}"
 
     def needs(self) -> str:
         """Return what a person has to name: "the pins of sensor and pump"; empty if there is nothing."""
         names = []
         for pin in self.pins:
-            names.append(self.part_on(pin.name))
+            if pin.name not in self.said:
+                names.append(self.part_on(pin.name))
         if len(names) == 1:
             return f"It needs the pin of the {names[0]}."
         if names:
@@ -264,6 +280,43 @@ def find_ready_programs(text: str) -> list[ReadyProgram]:
         if score >= _NEAR_BEST * scores[0][0]:
             best.append(program)
     return best
+
+
+def fit_programs(programs: Sequence[ReadyProgram], text: str) -> list[ReadyProgram]:
+    """Return the entries that can use all pins of the sentence, with these pins, and that do what it wants."""
+    normal = normalize_quantities(text)
+    fitting = []
+    for program in programs:
+        pins = _pins_said(program, normal)
+        if pins is not None and not _lacks_act(program.entry, normal):
+            fitting.append(replace(program, said=pins))
+    return fitting
+
+
+def _pins_said(program: ReadyProgram, normal: str) -> dict[str, int] | None:
+    """Return the pins of a sentence by the parameters of an entry. Return None if one of them has no clear place."""
+    values: Values = {}
+    pins: dict[str, int] = {}
+    for match in _PIN.finditer(normal):
+        near_words = match["words"].split()[-3:]
+        usable = set[str]()
+        for parameter in program.pins:
+            words = _pin_words(program.entry, parameter.name)
+            usable |= {word for word in near_words if _stem(word) in words}
+        name = _pin_of_words(program, usable, values)
+        if name is None:
+            return None
+        values[name] = int(match["pin"])
+        pins[name] = int(match["pin"])
+    if len(set(_ANY_PIN.findall(normal))) > len(pins):
+        return None
+    return pins
+
+
+def _lacks_act(entry: Entry, normal: str) -> bool:
+    """Return True if the sentence wants to be told or to have something counted, and the entry does not do that."""
+    about = f"{entry.name} {entry.title} {entry.about}".lower()
+    return any(wish.search(normal) and not does.search(about) for wish, does in _ACTS)
 
 
 def offer(programs: Sequence[ReadyProgram], device: KnownDevice | None) -> tuple[str, tuple[str, ...]]:

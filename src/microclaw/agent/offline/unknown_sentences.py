@@ -15,7 +15,7 @@ from microclaw.agent.offline.decision import Say, capitalize, number_sentences
 from microclaw.agent.offline.impossible_wishes import find_obstacle, pins_in
 from microclaw.agent.offline.memory import names_to_pins
 from microclaw.agent.offline.order_words import is_misspelt, known_words
-from microclaw.agent.offline.ready_programs import find_ready_programs, mention, offer, ready_texts
+from microclaw.agent.offline.ready_programs import find_ready_programs, fit_programs, mention, offer, ready_texts
 from microclaw.agent.offline.recorded_parts import fits_wiring, recorded_sentences
 from microclaw.agent.offline.sentences import MAX_SENTENCE_CHARS, english
 
@@ -56,7 +56,7 @@ def answer_unknown(text: str, named_text: str, device_context: DeviceContext, de
         apology = f"{apology} I know English words only."
         if guess is None or len(guess.suggested) != 1:
             return Say(f"{apology} Ask: {_HELP}.", NOT_UNDERSTOOD, f"say it in English, or: {_HELP}")
-    programs = find_ready_programs(text)
+    programs = fit_programs(find_ready_programs(text), named_text or text)
     obstacle = find_obstacle(text, meant_device, programs)
     if obstacle is not None:
         return obstacle
