@@ -201,3 +201,9 @@ async def test_a_schedule_says_if_it_is_once_and_that_the_host_must_run() -> Non
     span = await Chat(WORLDS["one board"]).say("every day turn on pin 7 from 17:00 to 18:30")
     assert span.reply.text.count("This host must run then.") == 1
     assert "once" not in span.reply.text
+
+
+async def test_a_pulse_that_is_scheduled_says_what_a_later_restart_does() -> None:
+    pulses = await Chat(WORLDS["one board"]).say("at 7:20 and 19:20 turn on pin 7 for 25 seconds")
+    assert pulses.reply.text.count("If the board restarts after that, its program runs once more") == 1
+    assert "stop everything on pin 7" in pulses.reply.text

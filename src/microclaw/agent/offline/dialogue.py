@@ -51,10 +51,9 @@ from microclaw.agent.offline.ready_programs import with_next_pin
 from microclaw.agent.offline.recorded_parts import with_recorded_pins
 from microclaw.agent.offline.rules.deciding import decide_rules
 from microclaw.agent.offline.schedule_answers import (
-    HOST_MUST_RUN,
     add_schedule,
     answer_schedule,
-    describe_schedule,
+    answer_schedules,
     take_back,
     with_capitals,
 )
@@ -399,8 +398,7 @@ def _two_schedules(context: Context) -> Decision:
         # The user has approved the words of the first call, which stand for both.
         words = "" if added else " and ".join(act.words for act in acts)
         return replace(acts[len(added)], words=words)
-    texts = [describe_schedule(result.fields) for result in added]
-    return Say(" ".join([*texts, HOST_MUST_RUN]))
+    return answer_schedules([result.fields for result in added])
 
 
 def _schedule_act(context: Context, when: When, what: str, task: str) -> Decision:

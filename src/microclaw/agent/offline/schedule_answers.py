@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from msgspec.structs import asdict
@@ -11,6 +12,9 @@ from microclaw.agent.language.times import When, format_when
 from microclaw.agent.offline.decision import Act, Context, Decision, Say, ToolFields, capitalize
 
 HOST_MUST_RUN: Final = "This host must run then."
+# A program that ends by itself stays on the board.
+_END: Final = "to prevent it, say afterwards: stop everything on {}"
+_PULSE: Final = re.compile(r"turn on (pin \d+) for \d.*")
 
 
 def take_back(context: Context, added: list[ToolFields], failed: ToolFields) -> Decision:
@@ -43,7 +47,19 @@ def add_schedule(context: Context, when: When, task: str) -> Act:
 
 def answer_schedule(fields: Mapping[str, Any]) -> Say:
     """Answer with what is done, if it is done once or again and again, when next, and that the host must run then."""
-    return Say(f"{describe_schedule(fields)} {HOST_MUST_RUN}")
+    return answer_schedules([fields])
+
+
+def answer_schedules(schedules: Sequence[Mapping[str, Any]]) -> Say:
+    """Answer about the schedules of one sentence."""
+    texts = [describe_schedule(fields) for fields in schedules]
+    texts.append(HOST_MUST_RUN)
+    for fields in schedules:
+        pulse = _PULSE.fullmatch(str(fields.get("what")))
+        if pulse is not None:
+            texts.append(f"If the board restarts after that, its program runs once more; {_END.format(pulse[1])}.")
+            break
+    return Say(" ".join(texts))
 
 
 def describe_schedule(fields: Mapping[str, Any]) -> str:
