@@ -10,6 +10,8 @@ import re
 from collections.abc import Callable
 from typing import Final
 
+from microclaw.agent.language.several_pins import one_by_one
+
 _DETERMINER: Final = r"(?:the|my|our|your|this|a|an)"
 # A word that says what is done, when, how much or what not: it is never a part of a name.
 _NO_NAME: Final = frozenset(
@@ -31,7 +33,8 @@ _NO_NAME: Final = frozenset(
         "servo stepper display screen oled lcd strip neopixel matrix rgb potentiometer knob joystick encoder i2c spi "
         "high low inverted active pwm adc analog digital direction signal wave noise data counter schedule rule app "
         "task job code script effect pattern animation rainbow message name use the my our your this a an blinking "
-        "flashing fading like near beside behind opposite via against along about me us him her them",
+        "flashing fading like near beside behind opposite via against along about me us him her them "
+        "traffic police",
     )
 )
 _VERB_IN_NAME: Final = r"(?:(?:water|stop|start|open|reset|ring|night|morning|evening|power) )?"
@@ -71,6 +74,40 @@ _SIDE: Final = r"\b(?:above|below|over|under|than|to|at (?=-?\d+ milli))\b"
 _OBJECT: Final = rf"{_DETERMINER} (?:(?!(?:{'|'.join(sorted(_NO_NAME))})\b)[a-z][a-z'-]* ){{1,3}}"
 
 
+_ABOVE: Final = frozenset({"above", "over"})
+_VALUE: Final = r"(?P<value>it|(?:the )?(?:temperature|humidity))"
+_IT: Final = r"(?:it|(?:the )?(?P<value_2>temperature|humidity))"
+_UNITS: Final = {"temperature": "degrees", "humidity": "percent"}
+_GETS: Final = r"(?:'s|(?: is| gets| goes| rises| climbs| falls| drops)(?: back)?(?: to be)?)"
+_LIMIT: Final = r" (?P<side1>above|over|below|under) (?P<milli1>-?\d+ milli)(?: (?P<unit1>degrees|percent))?"
+_SWITCHED_ON: Final = rf"(?:turn|switch|run|start|open)(?: on)? {_OUT}(?: on)?"
+_OFF_AGAIN: Final = r"(?:(?:and|then|and then|but) )?(?:stop it|(?:turn |switch )?(?:it )?off)(?: again)?"
+
+
+def _as_two_limits(match: re.Match[str]) -> str:
+    """Write "when it is above 28 run pin 5, stop it once it is below 25" with the act first."""
+    return _two_limits(match, match["side"], match["milli"], match["side_2"], match["milli_2"])
+
+
+def _as_kept(match: re.Match[str]) -> str:
+    """Write "keep pin 6 on until it reaches 22, start again under 20" with the limit first at which it is on."""
+    end = "below" if match["side_2"] in _ABOVE else "above"
+    if match["side"] not in (None, "to", "at") and (match["side"] in _ABOVE) != (end == "above"):
+        return match[0]
+    return _two_limits(match, match["side_2"], match["milli_2"], end, match["milli"])
+
+
+def _two_limits(match: re.Match[str], side: str, limit: str, back: str, back_limit: str) -> str:
+    """Return the order with both limits; the sentence as it is if they are of two quantities or of none."""
+    units = {match["unit"], match["unit_2"]} - {None}
+    quantity = match["value"].removeprefix("the ")
+    if quantity == "it":
+        quantity = "temperature"
+    if not units <= {_UNITS[quantity]} or match.groupdict().get("value_2") not in (None, quantity):
+        return match[0]
+    return f"turn on {match['out']} when the {quantity} is {side} {limit} and off again when it is {back} {back_limit}"
+
+
 def _as_order(match: re.Match[str]) -> str:
     """Write "the button on pin 4 toggles" as "when the button on pin 4 is pressed toggle"."""
     verb = match["verb"].split(" ")[-1]
@@ -82,8 +119,10 @@ def _begun(what: str) -> str:
     place = re.sub(
         r"^(?:pressing|pushing|a press (?:of|on)|(?:opening|closing)|(?:motion|movement) (?:on|at)) ", "", what
     )
-    if what.startswith(("opening", "closing")):
-        return f"{place} {'opens' if what.startswith('opening') else 'closes'}"
+    if what.startswith("opening"):
+        return f"{place} opens"
+    if what.startswith("closing"):
+        return f"{place} closes"
     if what.startswith(("motion ", "movement ")) or "motion sensor" in place:
         return f"the motion sensor on {place[place.index('pin') :]} sees motion"
     if place.startswith("pin"):
@@ -123,6 +162,19 @@ _FORMS: Final[tuple[tuple[str, str | Callable[[re.Match[str]], str]], ...]] = (
     (rf"\b(?:sound|ring) {_OUT}", r"turn on \g<out>"),
     (rf"\b{_OUT} (?:should|shall|must|has to|is to|needs to) (?:be|go|stay) (on|off)\b", r"turn \2 \g<out>"),
     (r"^(?:the )?(?:light|lamp|pump|fan|heater) on (pin \d+) (?=(?:from|between) )", r"turn on \1 "),
+    # Two limits.
+    (
+        rf"^{_WHEN} {_VALUE}{_GETS}{_LIMIT.replace('1', '')} {_SWITCHED_ON} {_OFF_AGAIN}"
+        rf" {_WHEN} {_IT}{_GETS}{_LIMIT.replace('1', '_2')}$",
+        _as_two_limits,
+    ),
+    (
+        rf"^keep {_OUT} on until {_VALUE} (?:reaches|gets to|is|gets|rises|climbs|falls|drops)(?: (?P<side>above|over|"
+        rf"below|under|to|at))? (?P<milli>-?\d+ milli)(?: (?P<unit>degrees|percent))? (?:and|then|and then) "
+        rf"(?:start(?: heating| cooling)?|(?:turn|switch) it on|heat|cool) again"
+        rf"(?: {_WHEN} {_IT}{_GETS})?{_LIMIT.replace('1', '_2')}$",
+        _as_kept,
+    ),
     # What is told.
     (rf"\b(?:let me know|notify me|inform me|ping me) (?={_WHEN} )", "warn me "),
     (r"\btell me (?=(?:when|whenever|as soon as) )", "warn me "),
@@ -140,7 +192,7 @@ def plain_wording(normal: str) -> str:
     text = _NAMED.sub(_plain_name, text)
     for pattern, replacement in _REWRITES:
         text = pattern.sub(replacement, text)
-    return text
+    return one_by_one(text)
 
 
 def _plain_name(match: re.Match[str]) -> str:
@@ -148,8 +200,10 @@ def _plain_name(match: re.Match[str]) -> str:
     words = match["name"].split()
     head = words[-1]
     pins = match["pins"]
+    if " also " in pins and head.removesuffix("s") in _OUTPUTS:
+        return pins
     if " also " in pins:
-        return pins if head.removesuffix("s") in _OUTPUTS else match[0]
+        return match[0]
     for names, kind in _SENSORS:
         if not names.isdisjoint(words) and head not in _OUTPUTS:
             return f"{kind} on {pins}"

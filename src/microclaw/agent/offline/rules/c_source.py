@@ -5,7 +5,7 @@ from __future__ import annotations
 import textwrap
 from collections.abc import Mapping
 
-from microclaw.agent.offline.rules.program import LOOK_MS, Output, RuleProgram, Step, steps_of
+from microclaw.agent.offline.rules.program import LOOK_MS, Output, RuleProgram, Step, length_ms, steps_of
 from microclaw.agent.offline.rules.rule import (
     EveryTrigger,
     Fade,
@@ -196,12 +196,24 @@ def _one_rule(program: RuleProgram, rule: Rule) -> str:
         functions += "\n" + _measure(program, rule, trigger, begin)
         start = f"look();\nevery({MEASURE_MS}, look);"
     elif isinstance(trigger, EveryTrigger):
+        if length_ms(steps) == trigger.ms:
+            begin = _last_steps(steps) + begin
         functions += f"\nstatic void begin(void) {{\n{_indent(begin, 1)}\n}}\n"
         start = f"begin();\nevery({trigger.ms}u, begin);"
     else:
         start = begin
     opened = _indent("\n".join([*_opened(program, rule), start]), 1)
     return f"\nstatic int {', '.join(_names(program, rule))};\n{functions}\nvoid on_init(void) {{\n{opened}\n}}\n"
+
+
+def _last_steps(steps: list[Step]) -> str:
+    """Return the statements of the last steps, which are at one time with the next begin: that cancels their timer."""
+    lines = ""
+    for step in reversed(steps):
+        if step.wait_ms:
+            break
+        lines = f"gpio_set({step.output.name}, {step.level});\n{lines}"
+    return lines
 
 
 def _names(program: RuleProgram, rule: Rule) -> list[str]:

@@ -25,6 +25,7 @@ _HELD_MS: Final = 300
 _LATE_MS: Final = 80
 """An act begins at most so long after its trigger: two looks, and the bounces before them."""
 _LEAST_PHASE_MS: Final = 150
+_LOOKED_AT_END_MS: Final = 1_000
 _SEEN_MS: Final = 10_000
 """A longer phase is looked at half of this time after its begin."""
 _MAX_POINTS: Final = 6
@@ -131,9 +132,18 @@ def _level_word(level: int) -> str:
 
 
 def _phase_lines(
-    program: RuleProgram, steps: Sequence[Step], starts_ms: Sequence[int], late_ms: int = _LATE_MS, until_ms: int = 0
+    program: RuleProgram,
+    steps: Sequence[Step],
+    starts_ms: Sequence[int],
+    late_ms: int = _LATE_MS,
+    until_ms: int = 0,
+    *,
+    is_at_rest: bool = True,
 ) -> Iterator[str]:
-    """Yield for each output its levels between the steps, and how often it rises in all."""
+    """Yield for each output its levels between the steps, and how often it rises in all.
+
+    `is_at_rest`: nothing changes for a while after the last step.
+    """
     for output in program.outputs.values():
         level = 1 - output.on
         rises = 0
@@ -147,7 +157,7 @@ def _phase_lines(
                     rises += step.level > level
                     level = step.level
                 middle_ms = moment_ms + min(step.wait_ms or 1_000, _SEEN_MS) // 2 + late_ms // 2
-                is_clear = step.wait_ms >= _LEAST_PHASE_MS + late_ms or step is steps[-1]
+                is_clear = step.wait_ms >= _LEAST_PHASE_MS + late_ms or (is_at_rest and step is steps[-1])
                 if is_clear and middle_ms <= MAX_EXPECTED_MS and len(parts) < _MAX_POINTS:
                     parts.append(f"{_level_word(level)} at {middle_ms} ms")
                 moment_ms += step.wait_ms
@@ -168,8 +178,12 @@ def _every_lines(program: RuleProgram, rule: Rule, trigger: EveryTrigger) -> Ite
     if 2 * trigger.ms <= MAX_EXPECTED_MS:
         starts_ms.append(trigger.ms)
     rest_ms = trigger.ms - length_ms(steps)
-    end_ms = starts_ms[-1] + length_ms(steps) + rest_ms // 2
-    yield from _phase_lines(program, steps, starts_ms, late_ms=20, until_ms=end_ms)
+    end_ms = starts_ms[-1] + trigger.ms - max(rest_ms // 2, 20)
+    is_at_rest = rest_ms >= _LOOKED_AT_END_MS
+    if not is_at_rest:
+        last = steps[-1]
+        steps[-1] = Step(last.output, last.level, last.wait_ms + rest_ms)
+    yield from _phase_lines(program, steps, starts_ms, late_ms=20, until_ms=end_ms, is_at_rest=is_at_rest)
 
 
 def _highest_lines(program: RuleProgram, act: Highest, every_ms: int) -> Iterator[str]:

@@ -245,6 +245,9 @@ def _read_measured(text: str) -> tuple[Rule, ...] | None:
 
 def _read_rule(text: str) -> Rule | None:
     """Read the sentence with its trigger before the acts, after them, or without one."""
+    loop = text.removesuffix(" over and over")
+    if loop != text:
+        return _read_loop(loop)
     text, gap_ms = _cut_gap(text)
     text, only_while = _cut_while(text)
     for trigger, rest in _splits(text):
@@ -259,6 +262,30 @@ def _read_rule(text: str) -> Rule | None:
             trigger = EveryTrigger(POLICE_MS)
         return Rule(trigger, acts, only_while, gap_ms)
     return None
+
+
+def _read_loop(text: str) -> Rule | None:
+    """Read acts that are done again and again: each time when the last one has ended."""
+    acts = _read_acts(text)
+    if acts is None or not all(isinstance(act, Turn | Blink | Wait) for act in acts):
+        return None
+    period_ms = sum(_length_ms(act) for act in acts)
+    if isinstance(acts[-1], Wait):
+        acts = acts[:-1]
+    is_one_turn = len(acts) == 1 and isinstance(acts[0], Turn)
+    if not acts or (is_one_turn and _length_ms(acts[0]) == period_ms):
+        return None
+    return Rule(EveryTrigger(period_ms), acts)
+
+
+def _length_ms(act: Act) -> int:
+    if isinstance(act, Blink):
+        return act.times * 2 * act.half_ms
+    if isinstance(act, Wait):
+        return act.ms
+    if isinstance(act, Turn):
+        return act.for_ms
+    return 0
 
 
 def _cut_gap(text: str) -> tuple[str, int]:
