@@ -45,7 +45,8 @@ _OUTPUTS: Final = frozenset(
     )
 )
 _INPUTS: Final = {
-    "button": "the button", "pushbutton": "the button", "key": "the button", "switch": "the switch",
+    "button": "the button", "pushbutton": "the button", "doorbell": "the button", "key": "the button",
+    "switch": "the switch",
     "door": "the door contact", "window": "the door contact", "gate": "the door contact",
     "contact": "the door contact", "lid": "the door contact", "hatch": "the door contact",
 }  # fmt: skip
@@ -74,12 +75,15 @@ _SIDE: Final = r"\b(?:above|below|over|under|than|to|at (?=-?\d+ milli))\b"
 _OBJECT: Final = rf"{_DETERMINER} (?:(?!(?:{'|'.join(sorted(_NO_NAME))})\b)[a-z][a-z'-]* ){{1,3}}"
 
 
-_ABOVE: Final = frozenset({"above", "over"})
+_ABOVE: Final = frozenset({"above", "over", "warmer than", "hotter than"})
 _VALUE: Final = r"(?P<value>it|(?:the )?(?:temperature|humidity))"
 _IT: Final = r"(?:it|(?:the )?(?P<value_2>temperature|humidity))"
 _UNITS: Final = {"temperature": "degrees", "humidity": "percent"}
 _GETS: Final = r"(?:'s|(?: is| gets| goes| rises| climbs| falls| drops)(?: back)?(?: to be)?)"
-_LIMIT: Final = r" (?P<side1>above|over|below|under) (?P<milli1>-?\d+ milli)(?: (?P<unit1>degrees|percent))?"
+_LIMIT: Final = (
+    r" (?P<side1>above|over|below|under|(?:warmer|hotter|colder|cooler) than)"
+    r" (?P<milli1>-?\d+ milli)(?: (?P<unit1>degrees|percent))?"
+)
 _SWITCHED_ON: Final = rf"(?:turn|switch|run|start|open)(?: on)? {_OUT}(?: on)?"
 _OFF_AGAIN: Final = r"(?:(?:and|then|and then|but) )?(?:stop it|(?:turn |switch )?(?:it )?off)(?: again)?"
 
@@ -105,7 +109,16 @@ def _two_limits(match: re.Match[str], side: str, limit: str, back: str, back_lim
         quantity = "temperature"
     if not units <= {_UNITS[quantity]} or match.groupdict().get("value_2") not in (None, quantity):
         return match[0]
-    return f"turn on {match['out']} when the {quantity} is {side} {limit} and off again when it is {back} {back_limit}"
+    if quantity == "humidity" and " than" in side + back:
+        return match[0]
+    on = f"turn on {match['out']} when the {quantity} is {_plain_side(side)} {limit}"
+    return f"{on} and off again when it is {_plain_side(back)} {back_limit}"
+
+
+def _plain_side(side: str) -> str:
+    if side in _ABOVE:
+        return "above"
+    return "below"
 
 
 def _as_order(match: re.Match[str]) -> str:
@@ -142,6 +155,7 @@ _FORMS: Final[tuple[tuple[str, str | Callable[[re.Match[str]], str]], ...]] = (
         _as_order,
     ),
     (rf"^({_WHEN}) {_SOMEBODY} (opens|closes) (the door contact on pin \d+)", r"\1 \3 \2"),
+    (rf"^({_WHEN}) {_SOMEBODY} (?:press|presses|push|pushes) (the button on pin \d+)", r"\1 \2 is pressed"),
     (rf"^({_WHEN}) there is (?:motion|movement) (?:on|at) (pin \d+)", r"\1 the motion sensor on \2 sees motion"),
     (r"\bthe switch on (pin \d+) (opens|closes)\b", r"the contact on \1 \2"),
     (r"\bthe soil sensor on (pin \d+) (?:says|reports|shows) (?:it is )?dry\b", r"the soil sensor on \1 is dry"),
@@ -160,6 +174,9 @@ _FORMS: Final[tuple[tuple[str, str | Callable[[re.Match[str]], str]], ...]] = (
     ),
     (rf"\b{_TO_PURPOSE} {_OBJECT}(?:with|using|by|through) {_OUT}(?!.*{_SIDE})", r"turn on \g<out>"),
     (rf"\b(?:sound|ring) {_OUT}", r"turn on \g<out>"),
+    (r"^(?:run|start) (?P<out>the [a-z]+ on pin \d+|pin \d+(?= for ))", r"turn on \g<out>"),
+    (rf"^stop (?P<out>the (?:{'|'.join(sorted(_OUTPUTS))}) on pin \d+)", r"turn off \g<out>"),
+    (rf"\b{_OUT} (?:should|shall|must) (?:run|start|sound|ring|shine|open)\b", r"turn on \g<out>"),
     (rf"\b{_OUT} (?:should|shall|must|has to|is to|needs to) (?:be|go|stay) (on|off)\b", r"turn \2 \g<out>"),
     (r"^(?:the )?(?:light|lamp|pump|fan|heater) on (pin \d+) (?=(?:from|between) )", r"turn on \1 "),
     # Two limits.
@@ -169,9 +186,14 @@ _FORMS: Final[tuple[tuple[str, str | Callable[[re.Match[str]], str]], ...]] = (
         _as_two_limits,
     ),
     (
+        rf"^{_SWITCHED_ON} {_WHEN} {_VALUE}{_GETS}{_LIMIT.replace('1', '')} {_OFF_AGAIN}"
+        rf"(?: {_WHEN} {_IT}{_GETS})?{_LIMIT.replace('1', '_2')}$",
+        _as_two_limits,
+    ),
+    (
         rf"^keep {_OUT} on until {_VALUE} (?:reaches|gets to|is|gets|rises|climbs|falls|drops)(?: (?P<side>above|over|"
         rf"below|under|to|at))? (?P<milli>-?\d+ milli)(?: (?P<unit>degrees|percent))? (?:and|then|and then) "
-        rf"(?:start(?: heating| cooling)?|(?:turn|switch) it on|heat|cool) again"
+        rf"(?:start(?: it| heating| cooling)?|(?:turn|switch) it on|heat|cool) again"
         rf"(?: {_WHEN} {_IT}{_GETS})?{_LIMIT.replace('1', '_2')}$",
         _as_kept,
     ),
