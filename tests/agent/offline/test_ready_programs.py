@@ -69,3 +69,17 @@ async def test_an_entry_for_other_boards_is_named_with_the_reason_and_not_offere
     turn = await converse(WORLDS["one board"], "water my flowers and plants every evening")
     assert "no analog input" in turn.reply.text
     assert (await converse(WORLDS["one board"], "water my flowers and plants every evening | yes")).calls == []
+
+
+@pytest.mark.parametrize(
+    ("wish", "offered", "missing"),
+    [
+        ("somebody has opened the door on pin 13 again", "install door sensor on pin 13", "on pin 4"),
+        ("gently flicker the led on pin 15 at each press of a button", "", "install button counter"),
+        ("the tank switch on pin 11 shall halt the pump on pin 12", "", "install water level"),
+    ],
+)
+async def test_an_entry_is_offered_only_with_the_pins_that_were_said(wish: str, offered: str, missing: str) -> None:
+    turn = await converse(WORLDS["one board"], wish)
+    assert offered in turn.reply.text
+    assert missing not in turn.reply.text

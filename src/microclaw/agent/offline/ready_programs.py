@@ -303,8 +303,9 @@ def _pins_said(program: ReadyProgram, normal: str) -> dict[str, int] | None:
         for parameter in program.pins:
             words = _pin_words(program.entry, parameter.name)
             usable |= {word for word in near_words if _stem(word) in words}
+        is_of_program = bool(usable) or any(_stem(word) in program.names for word in near_words)
         name = _pin_of_words(program, usable, values)
-        if name is None:
+        if name is None or not is_of_program:
             return None
         values[name] = int(match["pin"])
         pins[name] = int(match["pin"])
