@@ -16,7 +16,7 @@ METHODS = (
 )
 # Bytes that must be free: what a call takes at most (tests/firmware/test_call_room.py), an install with its program.
 NEEDS = {
-    "device.restart": 0, "apps.begin": 16_384, "apps.commit": 16_384, "apps.start": 10_240, "apps.remove": 12_288,
+    "device.restart": 0, "apps.begin": 16_384, "apps.commit": 16_384, "apps.start": 11_264, "apps.remove": 12_288,
     "apps.undo": 14_336,
 }  # fmt: skip
 USUAL_NEED = 8_192

@@ -122,7 +122,7 @@ async def test_a_board_on_a_port_is_called_by_its_host_alone(east: WholeHost, we
         await west.host.devices.add("desk", "virtual", board.ready.transports)
         await until(lambda: "desk" in [one.name for one in east.host.devices.list()])
         device = east.device("desk")
-        assert (device.host, device.kinds) == ("west", ("wasm",))
+        assert (device.host, device.kinds) == ("west", ("wasm", "py"))
         assert await device.call(GpioGet(4)) == PinLevel(4, 0)
         with pytest.raises(ConfigError):  # one board has one cable
             await east.host.devices.set_transports("desk", [*device.endpoints, CONSOLE])

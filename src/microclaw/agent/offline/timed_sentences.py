@@ -177,12 +177,10 @@ def _read_range(normal: str) -> tuple[Parse, Parse] | None:
     parse = english().parse(rest)
     if parse is None or parse.kind == "schedule":
         return None
-    level = "off"
-    if parse.kind == "set_pin":
-        if "level_2" in parse.values:
-            return None
-        level = "off" if parse.number("level") else "on"
-    end_what = _opposite(parse, level, rest)
+    # That a pin stays off for a time does not say that it goes on after it.
+    if parse.kind == "set_pin" and ("level_2" in parse.values or not parse.number("level")):
+        return None
+    end_what = _opposite(parse, "off", rest)
     shared_part = end_words[3] or end_words[4]
     is_dated = days.repeat is not None or days.date is not None
     start = _point(start_words, shared_part, is_dated=is_dated)
