@@ -52,7 +52,7 @@ def test_changes_stand_by_the_hosts_day_and_by_board_and_each_is_undone_in_its_r
     assert newest["local_time"] == f"{at:%Y-%m-%d %H:%M}"
     day = main.get_by_role("region").first
     expect(day.get_by_role("listitem")).to_have_text(f"{at:%H:%M} owner set pin 5 high on virtual-2 Undo")
-    page.get_by_label("Board").select_option("virtual-2")
+    main.locator("label", has_text="all boards").locator("select").select_option("virtual-2")
     expect(main.get_by_role("listitem")).to_have_count(1)
     row = main.get_by_role("listitem").filter(has_text="set pin 5 high")
     row.get_by_role("button", name="Undo").click()

@@ -22,6 +22,8 @@ _MAX_SHOWN: Final = 8
 # As many changes as one call lists. What was done before them is not known here.
 _CHANGES: Final = 200
 _SETS_PIN: Final = ("gpio.set", "pwm.set")
+_OPEN: Final = "open"
+"""What a part knows that is on a door, a window or a lid."""
 _OPEN_LEVELS: Final = ("closed", "open")
 # From when to when on the day.
 _PARTS: Final = {"this morning": (0, 12), "this afternoon": (12, 18), "this evening": (17, 24)}
@@ -208,7 +210,7 @@ def _contact(context: Context) -> Decision:
     word = ("low", "high")[level]
     parts = context.device.wiring.on_pin(target.pin) if context.device is not None else ()
     for part in parts:
-        if part.part == "door_contact":
+        if _OPEN in part.facts.known:
             # A contact that is wired as usual connects the pin with ground while the door is shut.
             is_open = level == part.active_level
             name = part.label or part.id
@@ -223,7 +225,7 @@ def _with_contact(context: Context) -> Context:
     """Return the sentence with the pin of the only recorded door contact, if it names none."""
     if context.device is None or context.parse.pins:
         return context
-    contacts = context.device.wiring.of_part("door_contact")
+    contacts = [part for part in context.device.wiring.parts if _OPEN in part.facts.known]
     if len(contacts) != 1:
         return context
     pin = next(iter(contacts[0].pins.values()))
