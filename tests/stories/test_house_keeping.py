@@ -82,4 +82,4 @@ def test_words_of_other_tools_lead_to_the_command_that_does_it(tmp_path: Path) -
     for word in ("ls", "install", "login", "monitor", "compile"):
         ran = microclaw(tmp_path / "home", word)
         assert (ran.code, ran.out) == (2, "")
-        assert "next: microclaw" in ran.err
+        assert "microclaw" in ran.err.partition("next: ")[2]

@@ -132,14 +132,14 @@ async def test_undo_leaves_what_another_client_of_the_person_did(host: PeopleHos
 
 
 async def test_each_tool_call_of_a_program_is_undone_alone(host: PeopleHost) -> None:
-    for pin in (8, 9):
+    for pin in (10, 11):
         await called(host, "ada", "gpio-set", "one", pin=pin, level=1)
     newest, before = (await host.socket("GET", "/v1/changes?limit=2"))["changes"]
     assert newest["turn"] != before["turn"]
     end = (await host.stream("ada", "/v1/undo", {}))[-1]
     assert isinstance(end, StreamResult)
     assert [taken["undone"] for taken in end.value["taken"]] == [newest["change_id"]]
-    assert await levels(host, 8, 9) == [1, 0]
+    assert await levels(host, 10, 11) == [1, 0]
     end = (await host.stream("ada", "/v1/undo", {"change_id": 999_999}))[-1]  # fails in the one form
     assert isinstance(end, StreamFailure)
     assert end.code == "unknown_name"

@@ -226,6 +226,9 @@ class PythonChip:
         self._triggers[pin] = trigger
 
     def call_pin_write(self, pin: int, level: int) -> None:
+        if level:
+            # The firmware itself writes 0 to the pins of a program that ended.
+            self._board.note_written_input(pin)
         if self._board.write_pin(pin, level):
             self._time.note_act()
 
