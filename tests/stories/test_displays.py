@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.stories.conftest import Host, joined_board, running_host, until
+from tests.stories.conftest import Host, running_host, until
 
 from microclaw.hardware.screens.screen import unpack_screen
 from microclaw.hardware.screens.text_reading import ScreenReader
@@ -105,16 +105,8 @@ def test_a_text_that_may_be_an_order_leaves_the_program_that_draws(home: Display
     assert home.shown_texts() == ["hello"]
 
 
-def test_a_display_that_only_python_draws_on_is_drawn_on_by_the_board_that_the_refusal_names(home: DisplayHome) -> None:
-    tft = "tft1=st7789 sck=12 mosi=11 dc=14 cs=10 rst=13"
-    wired = home.host.run("device", "wiring", home.name, "--add", tft)
+def test_a_display_that_only_python_draws_on_is_drawn_on_by_a_python_program(home: DisplayHome) -> None:
+    wired = home.host.run("device", "wiring", home.name, "--add", "tft1=st7789 sck=12 mosi=11 dc=14 cs=10 rst=13")
     assert wired.code == 0, wired.err
-    refused = home.say("show hello on tft1")
-    assert refused["actions"] == []
-    assert "microclaw virtual --join" in refused["next"]
-    with joined_board(home.host, "board-1") as name:
-        wired = home.host.run("device", "wiring", name, "--add", tft)
-        assert wired.code == 0, wired.err
-        answer = home.say(f"show hello on the display on {name}")
-        assert (answer["error"], answer["actions"][0]["outcome"]) == (None, "done"), answer
-        assert list(home.host.conditions(name)) == ["display"]
+    answer = home.say("show hello on tft1")
+    assert (answer["error"], answer["actions"][0]["outcome"]) == (None, "done"), answer

@@ -203,20 +203,16 @@ class Board:
         with self.lock:
             self._claims.pop(what, None)
 
-    def write_pin(self, pin: int, level: int) -> bool:
-        """Set the output latch, which an output shows; return True if the level is another than before."""
+    def write_pin(self, pin: int, level: int, *, warns: bool = False) -> bool:
+        """Set the output latch, which an output shows; True if it is another than before. Of an input it `warns`."""
         with self.lock:
             state = self._pin(pin)
+            if warns and state.is_first_write_to_input():
+                self.print_line(f"{GPIO_ERROR}pin {pin}{WRITTEN_INPUT}")
             before = state.out
             state.out = int(bool(level))
             self._update(state)
             return state.out != before
-
-    def note_written_input(self, pin: int) -> None:
-        """Print that a program writes a level to an input, the first time that it does."""
-        with self.lock:
-            if self._pin(pin).is_first_write_to_input():
-                self.print_line(f"{GPIO_ERROR}pin {pin}{WRITTEN_INPUT}")
 
     def read_pin(self, pin: int) -> int:
         """Read a pin as gpio_get_level does: 0 while its input is off, as on the chip."""

@@ -19,6 +19,7 @@ from microclaw.devices.registry.calls import (
     MAX_DUTY,
     AdcRead,
     AppInstall,
+    AppList,
     AppPage,
     Call,
     ConsoleLines,
@@ -36,6 +37,7 @@ from microclaw.devices.registry.calls import (
 )
 from microclaw.devices.registry.device_entry import read_record
 from microclaw.devices.registry.device_text import note_answer, note_error
+from microclaw.devices.registry.program_lists import join_lists
 from microclaw.devices.registry.request_queue import RequestQueue
 from microclaw.devices.registry.transport import LINK_SCHEME, HeldAs, Transport
 from microclaw.errors import CallRejected, DeviceMoved, DeviceTimeout, DeviceUnreachable, MicroclawError, NotSupported
@@ -337,6 +339,8 @@ class Device:
             return await transports[0].call(call, deadline - asyncio.get_running_loop().time())
         if isinstance(call, DeviceInfo | DeviceStatusRead):
             return await self._facts(call, transports, deadline)
+        if isinstance(call, AppList):
+            return await join_lists(transports, lambda way: self._first_answer(call, (way,), deadline))
         return await self._first_answer(call, transports, deadline)
 
     async def close(self) -> None:

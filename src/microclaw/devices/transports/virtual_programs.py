@@ -21,18 +21,22 @@ AskBoard: TypeAlias = Callable[[wire.Request[Any], float], Awaitable[Any]]
 
 
 class VirtualPrograms:
-    """Calls for the Python programs of one board, and the list of all its programs."""
+    """Calls for the Python programs of one board."""
 
     def __init__(self, ask: AskBoard, endpoint: str) -> None:
         self._ask = ask
         self._endpoint = endpoint
 
     async def list(self, timeout_s: float) -> tuple[AppEntry, ...]:
-        """Return the programs of both kinds. Raises DeviceUnreachable without power: what is installed is not known."""
+        """Return the Python programs. Raises DeviceUnreachable without power: what is installed is not known."""
         info: replies.BoardInfo = await self._ask(wire.Info(), timeout_s)
         if not info.powered:
             raise DeviceUnreachable(f"{self._endpoint} has no power", next_step="switch its power on")
-        return tuple(AppEntry(row.name, row.heap_bytes) for row in await self._rows(timeout_s))
+        entries = []
+        for row in await self._rows(timeout_s):
+            if row.kind == "py":
+                entries.append(AppEntry(row.name, row.heap_bytes))
+        return tuple(entries)
 
     async def has(self, name: str, timeout_s: float) -> bool:
         """Return True if this is the name of a Python program there."""

@@ -226,10 +226,8 @@ class PythonChip:
         self._triggers[pin] = trigger
 
     def call_pin_write(self, pin: int, level: int) -> None:
-        if level:
-            # The firmware itself writes 0 to the pins of a program that ended.
-            self._board.note_written_input(pin)
-        if self._board.write_pin(pin, level):
+        # The firmware itself writes 0 to the pins of a program that ended.
+        if self._board.write_pin(pin, level, warns=bool(level)):
             self._time.note_act()
 
     def call_pulse_us(self, pin: int, level: int, timeout_us: int) -> Json:
