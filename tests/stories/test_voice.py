@@ -68,7 +68,7 @@ async def test_a_spoken_sentence_is_done_on_the_board_that_heard_it(ear: Board, 
     async with ear.greeted("gpio.set", "gpio.get", audio=AUDIO) as link:
         await say(link, 1, spoken("turn on pin four", tmp_path / "a.wav"))
         told, audio = await heard(link, until="tts_end")
-        await say(link, 3, spoken("pin five should be on", tmp_path / "b.wav"))
+        await say(link, 3, spoken("give me pin five on", tmp_path / "b.wav"))
         asked, _ = await heard(link, until="tts_end")
         await say(link, 5, spoken("yes", tmp_path / "c.wav"))
         done, _ = await heard(link, until="tts_end")

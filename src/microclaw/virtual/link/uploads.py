@@ -143,9 +143,9 @@ class LinkApps:
     def _commit(self) -> Value:
         upload = self._present_upload()
         if upload.get("kind") == PY:
-            py_name = self._call_py("commit", {})
+            answer = self._call_py("commit", {})
             self._flash.commit({"upload": None})
-            return {"name": py_name}
+            return answer
         if self._upload.exists():
             wasm = self._upload.read_bytes()
         else:

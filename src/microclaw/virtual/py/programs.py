@@ -135,7 +135,7 @@ class Programs:
         if method == "begin":
             self._begun = {"heap": 0, **params, "state": "running", "pins": []}
         elif method in ("commit", "remove"):  # the interpreter may be busy from now on
-            name = params.get("name", answer)
+            name = params.get("name") or cast("dict[str, Json]", answer)["name"]
             self._rows = [row for row in self._rows if row["name"] != name]
             self._rows += [self._begun] if method == "commit" and self._begun.get("name") == name else []
         return answer
