@@ -29,7 +29,7 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 PINS = range(4, 19)
 SECRET = "blue-heron"
 FINE = "Well."
-PINS = (*range(4, 8), *range(10, 19))
+FREE_PINS = (*range(4, 8), *range(10, 19))
 """Pins that need no care."""
 QUIET = """#include "microclaw.h"
 static void tick(void) {}
@@ -157,11 +157,11 @@ ROWS = {
         ((5, 1), (6, 1)),
     ),
     "the same call twice": Row((sets(5, 5), said(FINE)), (None,), ON_5),
-    "13 calls": Row((sets(*PINS), said(FINE)), (None, *REFUSED), None),
-    "200 calls": Row((sets(*(PINS[number % 13] for number in range(200))), said(FINE)), (None, *REFUSED), None),
+    "13 calls": Row((sets(*FREE_PINS), said(FINE)), (None, *REFUSED), None),
+    "200 calls": Row((sets(*(FREE_PINS[number % 13] for number in range(200))), said(FINE)), (None, *REFUSED), None),
     "the same call for ever": Row((sets(5),), ("turn_limit", None), ON_5),
     "the same look for ever": Row((calls(call("gpio-get", {"pin": 5})),), ("turn_limit", None)),
-    "other calls for ever": Row((counting(lambda turn: sets(PINS[turn % 13])),), ("turn_limit", None), None),
+    "other calls for ever": Row((counting(lambda turn: sets(FREE_PINS[turn % 13])),), ("turn_limit", None), None),
     # Words without an act.
     "nothing": Row((said(),), ENDED),
     "blanks": Row((said(" \n "),), ENDED),
