@@ -59,6 +59,8 @@ def test_a_span_of_the_day_is_two_schedules_and_one_undo(host: Host) -> None:
     answer = said(host, "turn pin 4 on at 7:00 and off at 21:00", "span")
     assert [action["tool"] for action in answer["actions"]] == ["schedule-add", "schedule-add"]
     assert "turn off pin 4" in said(host, "what is scheduled", "span")["answer"]
+    for question in ("what happens at 7:00", "when does pin 4 run next"):
+        assert "turn o" in said(host, question, "span")["answer"]
     answer = said(host, "undo", "span")
     assert "Cancelled" in answer["answer"]
     assert "Nothing is scheduled" in said(host, "what is scheduled", "span")["answer"]

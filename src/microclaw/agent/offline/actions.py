@@ -403,7 +403,7 @@ def _answer_cancelled(context: Context, schedules: Sequence[Mapping[str, Any]]) 
 def _list_schedules(schedules: Sequence[Mapping[str, Any]]) -> Say:
     if not schedules:
         return Say("Nothing is scheduled.", next_step="as in: every weekday at 7 turn on pin 4")
-    in_order = sorted(schedules, key=lambda schedule: int(schedule.get("next_ms") or 0))
+    in_order = sorted(schedules, key=lambda schedule: str(schedule.get("next_ms")))
     lines = [f"  {_schedule_line(row)}" for row in in_order]
     return Say("\n".join([f"{len(schedules)} scheduled:", *lines]))
 

@@ -38,7 +38,7 @@ def _happens_at(context: Context) -> Decision:
     if call is not None:
         return call
     rows = list[str]()
-    for row in sorted(context.results[-1].fields.get("schedules", ()), key=_due_ms):
+    for row in sorted(context.results[-1].fields.get("schedules", ()), key=_due):
         times = f"{row.get('when')} {row.get('next')}"
         if row.get("state") != "over" and when.clock in times:
             rows.append(f"{row.get('what')} (schedule {row['schedule']}, {row.get('when')}; next {row.get('next')})")
@@ -47,8 +47,9 @@ def _happens_at(context: Context) -> Decision:
     return Say(f"At {when.clock}: {'; '.join(rows)}.")
 
 
-def _due_ms(row: Mapping[str, Any]) -> int:
-    return int(row.get("next_ms") or 0)
+def _due(row: Mapping[str, Any]) -> str:
+    # A tool writes times as ISO 8601, all in one zone.
+    return str(row.get("next_ms"))
 
 
 MORE_QUESTIONS: Final[Mapping[str, Decider]] = {"two_readings": _two_readings, "happens_at": _happens_at}

@@ -245,7 +245,7 @@ def _next_run(context: Context) -> Decision:
         pattern = r"\bled\b"
     rows = []
     schedules = _fields(context, "schedule-list").get("schedules", ())
-    for row in sorted(schedules, key=lambda schedule: int(schedule.get("next_ms") or 0)):
+    for row in sorted(schedules, key=lambda schedule: str(schedule.get("next_ms"))):
         is_due = row.get("state") != "over" and row.get("next")
         if is_due and re.search(pattern, str(row.get("what")), re.I):
             rows.append(f"{row['next']}: {row.get('what')} (schedule {row['schedule']})")
