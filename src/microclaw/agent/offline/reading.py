@@ -5,6 +5,7 @@ If no template fits, it asks about the nearest known sentences.
 
 from __future__ import annotations
 
+import re
 from typing import Final
 
 from msgspec.structs import replace
@@ -28,6 +29,7 @@ from microclaw.events import NOTHING_WAITS
 
 # Kinds of follow-ups that are about an act that was tried.
 _OF_TRIED: Final = frozenset({"no", "correct", "same", "again", "also"})
+_NEGATION: Final = re.compile(r"\b(?:not?|nor|never|cannot|dont|unless|except|without|\w+n['’]t)\b")
 _NOTHING: Final = "Nothing was done in this chat just now that this can be about, so I did nothing."
 # A sentence of these kinds that names a pin is never a fact to remember.
 _OF_PINS: Final = frozenset({"set_pin", "toggle_pin", "dim_pin", "read_pin", "read_adc"})
@@ -161,7 +163,8 @@ def _parse(text: str) -> Parse | Say | None:
 def _parse_plainly(text: str) -> tuple[Parse | Say | None, str]:
     """Parse a sentence as it stands, else in its plain wording. Return the wording that was understood, too."""
     parse = _parse(text)
-    if parse is not None:
+    # A "not" must not be taken for a part of a thing's name.
+    if parse is not None or _NEGATION.search(text.lower()):
         return parse, text
     plain_text = plain_wording(normalize_quantities(text))
     parse = _parse(plain_text)
