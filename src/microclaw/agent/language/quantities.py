@@ -23,6 +23,8 @@ _TIME_MS: dict[str, int] = _TABLE["time_ms"]
 _UNITS: dict[str, Any] = _TABLE["units"]
 YES = frozenset(_TABLE["yes"])
 NO = frozenset(_TABLE["no"])
+NEGATIONS = r"not?|never|cannot|dont|unless|\w+n['’]t"
+"""A pattern for the words that make a sentence mean its opposite, or something that no template says."""
 
 
 def _any_of(units: Iterable[str]) -> str:

@@ -11,7 +11,7 @@ from typing import Final
 from msgspec.structs import replace
 
 from microclaw.agent.language.plain_wording import plain_wording
-from microclaw.agent.language.quantities import is_no, is_yes, normalize_quantities, without_commas
+from microclaw.agent.language.quantities import NEGATIONS, is_no, is_yes, normalize_quantities, without_commas
 from microclaw.agent.models.protocol import DeviceContext, KnownDevice
 from microclaw.agent.offline import boards, follow_ups
 from microclaw.agent.offline.current_board import read_choice, write_other_board
@@ -29,7 +29,7 @@ from microclaw.events import NOTHING_WAITS
 
 # Kinds of follow-ups that are about an act that was tried.
 _OF_TRIED: Final = frozenset({"no", "correct", "same", "again", "also"})
-_NEGATION: Final = re.compile(r"\b(?:not?|nor|never|cannot|dont|unless|except|without|\w+n['’]t)\b")
+_NEGATION: Final = re.compile(rf"\b(?!not more than once\b)(?:{NEGATIONS}|nor|except|without)\b")
 _NOTHING: Final = "Nothing was done in this chat just now that this can be about, so I did nothing."
 # A sentence of these kinds that names a pin is never a fact to remember.
 _OF_PINS: Final = frozenset({"set_pin", "toggle_pin", "dim_pin", "read_pin", "read_adc"})

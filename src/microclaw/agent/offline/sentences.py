@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from msgspec import Struct
 from msgspec.structs import replace
 
-from microclaw.agent.language.quantities import normalize_quantities
+from microclaw.agent.language.quantities import NEGATIONS, normalize_quantities
 from microclaw.agent.language.times import split_when
 from microclaw.agent.offline.decision import Parse, Say, Values
 from microclaw.agent.offline.rules.reader import RULE_EXAMPLES, parse_rule
@@ -56,7 +56,7 @@ _NUMBER = (
 _NAMES = r"i2c|esp32[\w-]*|co2|3v3|mp3"
 # Stands in a template for the words of all quantities that parts measure.
 _QUANTITY_WORDS = "{quantity}"
-_NOT = re.compile(r"\b(?:not?|never|cannot|dont|unless|\w+n['’]t)\b")
+_NOT = re.compile(rf"\b(?:{NEGATIONS})\b")
 _UNITS = {"each": "every", "time": "times"}
 """Units of numbers that are the same as another one."""
 # Likeness in percent from which a known sentence may be meant, and may be suggested.

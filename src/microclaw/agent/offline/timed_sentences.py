@@ -10,16 +10,14 @@ from typing import Final
 
 from msgspec.structs import replace
 
-from microclaw.agent.language.quantities import normalize_quantities
+from microclaw.agent.language.quantities import NEGATIONS, normalize_quantities
 from microclaw.agent.language.times import DAYS, SUN, When, format_when, split_when
 from microclaw.agent.offline.decision import Parse, Say, number_sentences
 from microclaw.agent.offline.sentences import english
 
 _JOINT: Final = re.compile(r",? (?:and then|and|then|but) ")
 # Words that limit or deny a time. A sentence with one of them is not taken.
-_DOUBT: Final = re.compile(
-    r"\b(?:not?|never|cannot|dont|unless|except|without|only|or|either|instead|maybe|perhaps|if|\w+n['’]t)\b"
-)
+_DOUBT: Final = re.compile(rf"\b(?:{NEGATIONS}|except|without|only|or|either|instead|maybe|perhaps|if)\b")
 _DAYS_IN_FRONT: Final = r"(?P<days>(?:(?:every|each) [a-z]+|daily|on [a-z]+s) )?"
 _TIMES_IN_FRONT: Final = re.compile(
     rf"{_DAYS_IN_FRONT}(?P<times>at clock \d{{4}} and (?:at )?clock \d{{4}}) "

@@ -7,6 +7,8 @@ from collections.abc import Mapping
 
 from microclaw.agent.offline.rules.program import LOOK_MS, Output, RuleProgram, Step, length_ms, steps_of
 from microclaw.agent.offline.rules.rule import (
+    HYSTERESIS_MILLI,
+    MEASURE_MS,
     EveryTrigger,
     Fade,
     Highest,
@@ -120,8 +122,6 @@ static void may_begin(void) {
     has_to_wait = 0;
 }
 """
-HYSTERESIS_MILLI = 500
-MEASURE_MS = 1000
 
 
 def write_c(program: RuleProgram) -> str:
@@ -150,8 +150,8 @@ def _highest(program: RuleProgram, act: Highest, trigger: object) -> str:
         day=_DAY_MS,
         address=program.address,
         quantity=act.quantity,
-        sign=">" if act.is_high else "<",
-        word="highest" if act.is_high else "lowest",
+        sign=act.sign,
+        word=act.most_word,
         ms=ms,
     )
 
@@ -272,14 +272,13 @@ def _conditions(rule: Rule) -> str:
 
 
 def _measure(program: RuleProgram, rule: Rule, trigger: ValueTrigger, begin: str) -> str:
-    back_milli = -HYSTERESIS_MILLI if trigger.is_above else HYSTERESIS_MILLI
     return _MEASURE.format(
         address=program.address,
         quantity=trigger.quantity,
         back=HYSTERESIS_MILLI / 1000,
-        sign=">" if trigger.is_above else "<",
+        sign=trigger.sign,
         limit=trigger.milli / 1000,
-        back_limit=(trigger.milli + back_milli) / 1000,
+        back_limit=trigger.back_milli / 1000,
         condition=f"is_beyond && !was_beyond{_conditions(rule)}",
         begin=_indent(begin, 2),
     )

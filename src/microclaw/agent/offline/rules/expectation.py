@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Final
 
-from microclaw.agent.offline.rules.c_source import HYSTERESIS_MILLI, MEASURE_MS
 from microclaw.agent.offline.rules.program import Output, RuleProgram, Step, length_ms, steps_of
 from microclaw.agent.offline.rules.rule import (
+    HYSTERESIS_MILLI,
+    MEASURE_MS,
     EveryTrigger,
     Fade,
     Highest,
@@ -192,7 +193,7 @@ def _highest_lines(program: RuleProgram, act: Highest, every_ms: int) -> Iterato
     more = first + 3
     if not act.is_high:
         more = first - 3
-    word = "highest" if act.is_high else "lowest"
+    word = act.most_word
     stimulus = f"i2c.{program.sensor}.{act.quantity} ="
     if 3 * every_ms > MAX_EXPECTED_MS:
         yield f"{stimulus} {first}.5 at 0 s"

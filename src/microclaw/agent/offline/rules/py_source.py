@@ -5,9 +5,10 @@ from __future__ import annotations
 import textwrap
 from collections.abc import Sequence
 
-from microclaw.agent.offline.rules.c_source import HYSTERESIS_MILLI, MEASURE_MS
 from microclaw.agent.offline.rules.program import LOOK_MS, RuleProgram, Step, steps_of
 from microclaw.agent.offline.rules.rule import (
+    HYSTERESIS_MILLI,
+    MEASURE_MS,
     Blink,
     EveryTrigger,
     Fade,
@@ -94,8 +95,8 @@ def _highest(program: RuleProgram, act: Highest, rule: Rule) -> str:
         ms=ms,
         quantity=act.quantity,
         address=program.address,
-        sign=">" if act.is_high else "<",
-        word="highest" if act.is_high else "lowest",
+        sign=act.sign,
+        word=act.most_word,
     )
 
 
@@ -164,14 +165,13 @@ def _tasks(program: RuleProgram, rule: Rule) -> str:
 def _watch(program: RuleProgram, rule: Rule, begin: str, wait: str) -> str:
     trigger = rule.trigger
     if isinstance(trigger, ValueTrigger):
-        back_milli = -HYSTERESIS_MILLI if trigger.is_above else HYSTERESIS_MILLI
         return _MEASURE.format(
             quantity=trigger.quantity,
             address=program.address,
             back=HYSTERESIS_MILLI / 1000,
             limit=trigger.milli / 1000,
-            back_limit=(trigger.milli + back_milli) / 1000,
-            sign=">" if trigger.is_above else "<",
+            back_limit=trigger.back_milli / 1000,
+            sign=trigger.sign,
             condition=f"is_beyond and not was_beyond{_conditions(rule)}",
             begin=_indent(begin, 3),
             wait=wait,

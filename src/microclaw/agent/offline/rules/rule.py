@@ -39,12 +39,31 @@ class PinTrigger(Struct, frozen=True):
         return f"{NOUNS[self.part]}pin {self.pin} {verbs[self.part]}"
 
 
+HYSTERESIS_MILLI: Final = 500
+MEASURE_MS: Final = 1000
+"""A measured quantity is read so often."""
+
+
 class ValueTrigger(Struct, frozen=True):
     """A measured quantity that comes to be above or below a limit, in thousandths of its unit."""
 
     quantity: str
     is_above: bool
     milli: int
+
+    @property
+    def sign(self) -> str:
+        """The comparison with the limit, in C and in Python."""
+        if self.is_above:
+            return ">"
+        return "<"
+
+    @property
+    def back_milli(self) -> int:
+        """The limit at which it counts again."""
+        if self.is_above:
+            return self.milli - HYSTERESIS_MILLI
+        return self.milli + HYSTERESIS_MILLI
 
     @property
     def limit_words(self) -> str:
@@ -149,9 +168,21 @@ class Highest(Struct, frozen=True):
     is_high: bool
 
     @property
+    def sign(self) -> str:
+        """The comparison of a value with the highest or lowest one until then, in C and in Python."""
+        if self.is_high:
+            return ">"
+        return "<"
+
+    @property
+    def most_word(self) -> str:
+        if self.is_high:
+            return "highest"
+        return "lowest"
+
+    @property
     def words(self) -> str:
-        most = "highest" if self.is_high else "lowest"
-        return f"read the {self.quantity.replace('_', ' ')} and print the {most} of the day"
+        return f"read the {self.quantity.replace('_', ' ')} and print the {self.most_word} of the day"
 
 
 Act: TypeAlias = Turn | Blink | Morse | Police | Fade | Wait | Warn | Highest
