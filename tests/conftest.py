@@ -18,6 +18,7 @@ from typing import TypeAlias
 import pytest
 from hypothesis import HealthCheck, settings
 from tests.postgres import PostgresServer, running_server
+from tests.scheduling import pytest_xdist_make_scheduler as pytest_xdist_make_scheduler
 from tests.stores import new_store
 
 from microclaw.host.store.database import Database

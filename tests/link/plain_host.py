@@ -26,30 +26,26 @@ class PlainHost:
     """`ready()` is its next connection, after the greeting."""
 
     def __init__(self) -> None:
-        self.arrived: asyncio.Queue[tuple[ServerConnection, asyncio.Event]] = asyncio.Queue()
+        self.arrived: asyncio.Queue[ServerConnection] = asyncio.Queue()
         self.numbers = Numbers()
         self.heartbeat_s = 15
         self.hello: dict[str, Any] = {}
 
     async def take(self, socket: ServerConnection) -> None:
-        """One connection."""
-        over = asyncio.Event()
-        self.arrived.put_nowait((socket, over))
-        await over.wait()
+        """One connection, until it is closed: also one that no test asks for ends with the server."""
+        self.arrived.put_nowait(socket)
+        await socket.wait_closed()
 
     @asynccontextmanager
     async def ready(self, *, rx_seq: int | None = None, back_in_s: int | None = 0) -> AsyncIterator[End]:
         """With `back_in_s` it ends with a `bye`, if it has not ended before."""
         async with asyncio.timeout(PATIENCE_S):
-            socket, over = await self.arrived.get()
-        try:
-            async with closing(End(socket, self.numbers)) as end:
-                await self.greet(end, rx_seq)
-                yield end
-                if back_in_s is not None and socket.state.name == "OPEN":
-                    await end.say("bye", {"reason": "next", "retry_after_s": back_in_s})
-        finally:
-            over.set()
+            socket = await self.arrived.get()
+        async with closing(End(socket, self.numbers)) as end:
+            await self.greet(end, rx_seq)
+            yield end
+            if back_in_s is not None and socket.state.name == "OPEN":
+                await end.say("bye", {"reason": "next", "retry_after_s": back_in_s})
 
     async def greet(self, end: End, rx_seq: int | None = None) -> None:
         """Both ends' numbers go on from the board's `hello`."""
