@@ -53,16 +53,18 @@ def test_changes_stand_by_the_hosts_day_and_by_board_and_each_is_undone_in_its_r
     day = main.get_by_role("region").first
     expect(day.get_by_role("listitem")).to_have_text(f"{at:%H:%M} owner set pin 5 high on virtual-2 Undo")
     main.locator("label", has_text="all boards").locator("select").select_option("virtual-2")
-    expect(main.get_by_role("listitem")).to_have_count(1)
-    row = main.get_by_role("listitem").filter(has_text="set pin 5 high")
+    # The steps of an undo are list items, too.
+    rows = main.locator("section > .rows > li")
+    expect(rows).to_have_count(1)
+    row = rows.filter(has_text="set pin 5 high")
     row.get_by_role("button", name="Undo").click()
     expect(row).to_contain_text("undone owner set pin 5 high")
     expect(row.get_by_role("button")).to_have_count(0)
-    undo = main.get_by_role("listitem").filter(has_text="undid: set pin 5 low on virtual-2")
+    undo = rows.filter(has_text="undid: set pin 5 low on virtual-2")
     undo.get_by_role("button", name="Redo").click()
-    expect(main.get_by_role("listitem")).to_have_count(3)
-    redo = main.get_by_role("listitem").first
-    expect(redo).to_contain_text("undid: set pin 5 high")
+    expect(undo.locator(".step")).to_have_count(1)
+    expect(rows).to_have_count(3)
+    expect(rows.first).to_contain_text("undid: set pin 5 high")
     read = {"method": "gpio.get", "arguments": {"pin": 5}}
     assert far_host.client.post("/v1/devices/virtual-2/call", read)["result"]["level"] == 1
 

@@ -3,7 +3,7 @@
 import { HostAway, hostError, lines, part, send } from "./api.js";
 import { AskedProgram } from "./asked.js";
 import { Badge, Evidence, Link, Problem, prose, useAttempt } from "./parts.js";
-import { settle, state, update } from "./state.js";
+import { boardsSoon, settle, state, update } from "./state.js";
 import { html, useEffect, useRef, useState } from "./vendor/htm-preact.module.js";
 
 /** What a stream told so far. */
@@ -61,6 +61,7 @@ export async function run(act, method, path, body) {
   }
   act.isOver = true;
   update();
+  boardsSoon(); // a change of a pin is told by no event
 }
 
 /** An act that this component begins. @returns {[Act | null, (method: string, path: string, body?: unknown) => Promise<void>]} */

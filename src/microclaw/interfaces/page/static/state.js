@@ -152,7 +152,8 @@ function tell(error) {
   else throw error;
 }
 
-const boardsSoon = soon(async () => {
+/** Ask soon for the boards, and have the views ask again for what was changed on them. */
+export const boardsSoon = soon(async () => {
   await refreshBoards();
   update({ changed: state.changed + 1 });
 });
