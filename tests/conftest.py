@@ -17,6 +17,9 @@ from typing import TypeAlias
 
 import pytest
 from hypothesis import HealthCheck, settings
+from tests.bounds import pytest_runtest_call as pytest_runtest_call
+from tests.bounds import pytest_runtest_setup as pytest_runtest_setup
+from tests.bounds import pytest_runtest_teardown as pytest_runtest_teardown
 from tests.postgres import PostgresServer, running_server
 from tests.scheduling import pytest_xdist_make_scheduler as pytest_xdist_make_scheduler
 from tests.stores import new_store
