@@ -74,21 +74,23 @@ unit: system-packages setup-dev ## all tests, quick and slow
 coverage: system-packages setup-dev ## all tests, and what of the host's own process they reach (a third slower)
 	$(DEV)/python -m pytest -q -n 2 --cov --cov-report=term:skip-covered --cov-fail-under=80 $(ARGS)
 
+# What is asked to run for long may do so.
+PATIENT := -o faulthandler_timeout=86400
 FUZZ_S ?= 60
 ifeq ($(origin FUZZ_SEED),undefined)
 FUZZ_SEED := $(shell od -An -N8 -tx8 /dev/urandom | tr -d ' ')
 endif
 fuzz: setup-dev  ## properties and decoders with new random examples, each fuzz target for FUZZ_S seconds
 	@echo "fuzz targets with the seed $(FUZZ_SEED); once more: make fuzz FUZZ_SEED=$(FUZZ_SEED)"
-	@MICROCLAW_FUZZ=1 MICROCLAW_FUZZ_S=$(FUZZ_S) MICROCLAW_FUZZ_SEED=$(FUZZ_SEED) \
-	  $(DEV)/python -m pytest -q -n 2 tests/fuzz tests/wire tests/programs/wasm/libc $(ARGS)
+	@MICROCLAW_LONGEST_S=86400 MICROCLAW_FUZZ=1 MICROCLAW_FUZZ_S=$(FUZZ_S) MICROCLAW_FUZZ_SEED=$(FUZZ_SEED) \
+	  $(DEV)/python -m pytest -q -n 2 $(PATIENT) tests/fuzz tests/wire tests/programs/wasm/libc $(ARGS)
 
 fuzz-minute: setup-dev ## all fuzz targets together a minute, from the saved corpus, with a new seed; CI does it
 	@echo "fuzz targets with the seed $(FUZZ_SEED); once more: make fuzz-minute FUZZ_SEED=$(FUZZ_SEED)"
 	@MICROCLAW_FUZZ_ALL_S=60 MICROCLAW_FUZZ_SEED=$(FUZZ_SEED) $(DEV)/python -m pytest -q -n 2 tests/fuzz $(ARGS)
 
 kills: system-packages setup-dev ## kill -9 of host, virtual board and firmware at 200 random moments each, under load, ten minutes of a cluster's hosts; ARGS are pytest's
-	MICROCLAW_KILLS=200 MICROCLAW_CHAOS_S=600 $(DEV)/python -m pytest -q tests/host/cluster/test_chaos.py tests/devices/link/test_kill.py tests/virtual/link/test_kills.py tests/firmware/test_kill.py $(ARGS)
+	MICROCLAW_LONGEST_S=86400 MICROCLAW_KILLS=200 MICROCLAW_CHAOS_S=600 $(DEV)/python -m pytest -q $(PATIENT) tests/host/cluster/test_chaos.py tests/devices/link/test_kill.py tests/virtual/link/test_kills.py tests/firmware/test_kill.py $(ARGS)
 
 wheel-check: setup-dev ## build sdist and wheel, install them by pip, pipx and uvx into empty environments, run them there
 	$(DEV)/python scripts/wheel_check.py
