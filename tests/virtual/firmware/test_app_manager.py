@@ -26,7 +26,7 @@ def test_random_and_mutated_streams_are_no_fault_of_ours(bench: Bench, caplog: p
     frames = [case.to_device for case in CASES if case.to_device is not None]
     for _ in range(100):
         manager = AppManager(bench.board, lambda _type, _payload: None)
-        serving = threading.Thread(target=manager.serve)
+        serving = threading.Thread(target=manager.serve, daemon=True)
         serving.start()
         for _ in range(20):
             data = bytearray(rng.choice(frames) if rng.random() < 0.7 else rng.randbytes(rng.randrange(60)))

@@ -211,7 +211,7 @@ async def test_a_message_that_a_connection_did_not_end_holds_up_no_other(make_be
 async def test_a_broker_that_takes_the_connection_and_says_nothing_has_its_own_state(make_bench: MakeBench) -> None:
     bench = make_bench()
     with socket.create_server(("127.0.0.1", 0)) as server:
-        thread = threading.Thread(target=lambda: server.accept()[0].close())
+        thread = threading.Thread(target=lambda: server.accept()[0].close(), daemon=True)
         thread.start()
         source = MQTT.replace("PORT", str(server.getsockname()[1]))
         await bench.run(source, language="sketch", heap_bytes=HEAP_BYTES)
