@@ -378,6 +378,7 @@ class Chat:
         self._model = OfflineModel()
         self._installed: set[str] = set()
         self._schedules: dict[int, dict[str, Any]] = {}
+        self._pin_changes: list[dict[str, Any]] = []
         self._number = 0
 
     async def say(self, sentence: str, *, late: bool = False) -> Turn:
@@ -423,6 +424,7 @@ class Chat:
                 fields["pins"] = [{"device": device.name, "change": 100 + n, **one} for n, one in enumerate(pins)]
             case "gpio-set":
                 fields["level"] = arguments["level"]
+                self._pin_changes.insert(0, self._pin_change(device.name, arguments))
             case "adc-read":
                 fields |= {"volts": 1.65, "raw": 2048}
             case "i2c-read":
@@ -435,7 +437,7 @@ class Chat:
             case "time":
                 fields |= {"now": "2026-11-23T07:00:00+01:00", "weekday": "Monday", "zone": "Europe/Berlin"}
             case "list-changes":
-                fields["changes"] = []
+                fields["changes"] = self._pin_changes
             case "catalog":
                 fields["entries"] = [["watering", "water a plant when the soil is dry", ["c", "py"]]]
             case "list-devices":
@@ -464,6 +466,13 @@ class Chat:
             case "forget":
                 fields["removed"] = [{"line": f"- {arguments['text']}"}]
         return fields
+
+    def _pin_change(self, device: str, arguments: dict[str, Any]) -> dict[str, Any]:
+        level = ("low", "high")[arguments["level"]]
+        text = f"set pin {arguments['pin']} of {device} {level}"
+        at = "2026-11-23T06:59:00+01:00"
+        change = {"change_id": self._number, "kind": "gpio.set", "state": "done", "at_ms": at}
+        return {**change, "summary": text, "device": device}
 
 
 async def converse(world: World, said: str) -> Turn:

@@ -24,7 +24,7 @@ from microclaw.hardware.parts.named_parts import switched_pins
 
 _ADD_DEVICE = "start a virtual one: microclaw up --virtual 1, or add yours: microclaw device add"
 NO_DEVICE = Say("There is no device yet.", "ambiguous", _ADD_DEVICE)
-_OF_ALL: Final = frozenset({"all_pins", "list_apps", "list_devices"})
+_OF_ALL: Final = frozenset({"all_pins", "all_off", "list_apps", "list_devices"})
 _MAX_SHOWN: Final = 8
 _PIN_QUESTIONS: Final[Mapping[Slot, str]] = {
     "button_pin": "Which pin is the button on?",

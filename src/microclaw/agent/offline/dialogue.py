@@ -40,6 +40,7 @@ from microclaw.agent.offline.dialogue_state import (
     state_after,
     undoable_after,
 )
+from microclaw.agent.offline.everything_off import ALL_OFF, EVERYTHING_OFF, ask_all_off
 from microclaw.agent.offline.full_board import after_failure, describe_restored, with_replaced
 from microclaw.agent.offline.hand_sentences import HANDS
 from microclaw.agent.offline.memory import MEMORY
@@ -140,6 +141,8 @@ def one_call(text: str, device_context: DeviceContext) -> Decision | None:
     decision = parsed.decision
     if isinstance(decision, Say):
         return decision
+    if parse is not None and parse.kind == ALL_OFF:
+        return Say("Nobody could answer then which pins that is.", "ambiguous", "name them: turn off pin 4 and pin 6")
     if parse is None or parse.kind not in _ONE_CALL:
         return None
     if decision.tool == "deploy-wasm-app" or "pin_2" in parse.values:
@@ -389,6 +392,8 @@ def _two_schedules(context: Context) -> Decision:
         decision = _schedule(replace(context, parse=part, results=()))
         if isinstance(decision, Say):
             return decision
+        if decision.tool != "schedule-add":
+            return Say("Which pins is that?", "ambiguous", "name them, as in: turn off pin 4 and pin 6")
         acts.append(decision)
     added = [result for result in context.results if result.tool == "schedule-add" and result.ok]
     failed = [result for result in context.results if not result.ok]
@@ -406,6 +411,8 @@ def _schedule_act(context: Context, when: When, what: str, task: str) -> Decisio
     parse = english().parse(what)
     if parse is None:
         return Say("I do not understand what to do at that time.", "not_understood", "turn on pin 4 at 22:00")
+    if parse.kind == ALL_OFF:
+        return ask_all_off(replace(context, parse=parse), when)
     pin = context.parse.values.get("pin")
     if pin is not None:
         parse = replace(parse, values=parse.values | {"pin": pin})
@@ -444,6 +451,7 @@ _DECIDERS: Final[Mapping[str, Decider]] = {
     "rule": decide_rules,
     **QUESTIONS,
     **MORE_QUESTIONS,
+    **EVERYTHING_OFF,
     "schedule": _schedule,
     USE: choose,
     "help": _help,

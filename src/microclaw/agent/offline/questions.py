@@ -317,16 +317,24 @@ def pin_uses(context: Context) -> dict[int, str]:
         if is_here:
             for digits in re.findall(r"\bpin (\d+)\b", str(row.get("what"))):
                 uses[int(digits)] = f"named by schedule {row['schedule']}"
-    settled = set[str]()
+    for pin, change in pins_left_on(context).items():
+        uses[pin] = f"left on: {change['summary']} (change {change['change_id']})"
+    return uses
+
+
+def pins_left_on(context: Context) -> dict[int, Mapping[str, Any]]:
+    """Return the pins that a change left high or with a duty, each with that change."""
+    newest = dict[int, Mapping[str, Any]]()
     for change in _done_changes(context):
         match = re.search(r"\bpin (\d+)\b", str(change.get("summary")))
         is_set = change.get("kind") in _SETS_PIN and not change.get("undone_by") and not change.get("undoes")
-        if match is None or not is_set or match[1] in settled:
-            continue
-        settled.add(match[1])
+        if match is not None and is_set:
+            newest.setdefault(int(match[1]), change)
+    pins = dict[int, Mapping[str, Any]]()
+    for pin, change in newest.items():
         if not re.search(r" low$|\(duty 0 of", str(change.get("summary"))):
-            uses[int(match[1])] = f"left on: {change['summary']} (change {change['change_id']})"
-    return uses
+            pins[pin] = change
+    return pins
 
 
 QUESTIONS: Final[Mapping[str, Decider]] = {
