@@ -14,6 +14,7 @@ from microclaw.errors import ConfigError
 from microclaw.interfaces.cli.main import app, hoist_globals, load_command
 from microclaw.interfaces.cli.no_program import refuse_other_files
 from microclaw.interfaces.cli.typed_words import LISTS, TYPED_COMMANDS
+from microclaw.interfaces.cli.usage_advice import meant_lines
 
 VECTORS = Path(__file__).parents[2] / "vectors/wrong_usages.txt"
 
@@ -62,10 +63,18 @@ def test_a_wrong_usage_names_the_line_that_was_meant(run: Run, tmp_path: Path, u
 def test_each_line_of_the_table_is_a_command_that_exists() -> None:
     for templates in (*TYPED_COMMANDS.values(), LISTS.values()):
         for template in templates:
-            names = template.split()
+            names = template.removeprefix("... ").split()
             command = load_command(names[0]) if not names[0].startswith("-") else app
             if isinstance(command, click.Group) and command is not app:
                 assert names[1] in command.commands, template
+
+
+def test_each_guess_of_the_table_keeps_the_name_that_was_typed() -> None:
+    for typed in TYPED_COMMANDS:
+        path, _, word = typed.rpartition(" ")
+        assert meant_lines(path, word, [])
+        for line in meant_lines(path, word, ["kitchen", "--tail", "5"]):
+            assert "kitchen --tail 5" in line
 
 
 def test_a_guess_keeps_json(run: Run) -> None:

@@ -24,6 +24,9 @@ from microclaw.interfaces.cli.typed_words import (
 )
 
 _REST: Final = "..."
+_DEVICE: Final = "DEVICE"
+# "statsu" is alike "status"; "open" is not alike "person".
+_ALIKE: Final = 0.7
 _MAX_GUESSES: Final = 3
 _MIN_SENTENCE_WORDS: Final = 2
 
@@ -55,10 +58,14 @@ def _group_step(context: click.Context) -> str:
 
 def meant_lines(path: str, typed: str, rest: Sequence[str]) -> list[str]:
     """Return the lines that a table has for a word at the place of a command; `path` is its group, or ""."""
-    lines = []
-    for template in TYPED_COMMANDS.get(f"{path} {typed}".strip(), ()):
-        lines.append(_filled(template, rest))
-    return lines
+    templates = TYPED_COMMANDS.get(f"{path} {typed}".strip(), ())
+    with_rest = [template for template in templates if _REST in template]
+    alone = [template for template in templates if _REST not in template]
+    if rest and not rest[0].startswith("-"):
+        return [_filled(template, rest) for template in with_rest]
+    if alone:
+        return [_line([*template.split(), *rest]) for template in alone]
+    return [_filled(template, rest) for template in with_rest]
 
 
 def _meant_commands(context: click.Context, typed: str, words: Sequence[str]) -> list[str]:
@@ -70,7 +77,11 @@ def _meant_commands(context: click.Context, typed: str, words: Sequence[str]) ->
     if not path:
         lines = lines or _lines_of_groups(typed, rest) or _sentence_lines([typed, *rest])
     start = _line(words[:front_length])
-    return [line.replace("microclaw", start, 1) for line in lines]
+    lines = [line.replace("microclaw", start, 1) for line in lines]
+    devices = context.find_root().params.get("devices", ())
+    if len(devices) == 1:
+        lines = [line.replace(_DEVICE, shlex.quote(devices[0]), 1) for line in lines]
+    return lines
 
 
 def _near_lines(command: click.Command, path: str, typed: str, rest: Sequence[str]) -> list[str]:
@@ -78,7 +89,7 @@ def _near_lines(command: click.Command, path: str, typed: str, rest: Sequence[st
     if not path and PurePath(typed).suffix in PROGRAM_SUFFIXES:
         return [_line(["run", typed, *rest])]
     known = _command_names(command)
-    names = _same_names(typed, known) or get_close_matches(typed, known, 1)
+    names = _same_names(typed, known) or get_close_matches(typed, known, 1, _ALIKE)
     if names:
         return [_filled(f"{path} {names[0]} ...".strip(), rest)]
     if path and typed in COMMANDS:
@@ -315,8 +326,9 @@ def _filled(template: str, rest: Sequence[str]) -> str:
         text = text.rstrip('"').replace(_REST, " ".join(rest) or _REST)
         return f"microclaw {before}{shlex.quote(text)}"
     words = template.split()
-    if _REST not in words:
-        return f"microclaw {template}"
+    if words[-1] != _REST and words[-1].endswith(_REST):
+        # A name that needs another in front of it: "DEVICE/blink".
+        return _line([*words[:-1], words[-1].replace(_REST, rest[0]), *rest[1:]])
     place = words.index(_REST)
     behind = words[place + 1 :]
     if rest:
