@@ -301,6 +301,9 @@ class Environment:
             raise Squeezed("no room to read in " + name)
         if at:
             self._memory += max(0, self._board.mem_alloc() - at)
+        if is_new:
+            # Reading in takes long on a slow chip: the stretch without a wait begins again.
+            self._since = ticks_ms()
         return module
 
     def input(self, real, number):

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from pathlib import Path
+
 from tests.firmware.runner.conftest import MicroPython
 
 CALM = """
@@ -33,6 +36,26 @@ TROUBLE = [
     ("async def f(): 1 / 0\n    E.spawn(f())\n    await E.sleep(99)", "ZeroDivisionError"),
     (f"async def f(t): 1 / 0\n    {TIMER}period=50, callback=f)\n    await E.sleep(99)", "ZeroDivisionError"),
 ]
+
+
+READING_IN = """
+from time import ticks_add, ticks_diff, ticks_ms
+until = ticks_add(ticks_ms(), 1_600)
+while ticks_diff(until, ticks_ms()) > 0:
+    pass
+"""
+
+
+def test_the_time_of_reading_in_is_not_the_programs(micropython: MicroPython, tmp_path: Path) -> None:
+    (tmp_path / "parts").mkdir()
+    (tmp_path / "parts/part_slow.py").write_text(READING_IN)
+    micropython.compile("reading", "async def main(E):\n    E.ours('part_slow')\n    E.g()\n    E.print('read in')\n")
+    lines, crashes = replace(micropython, parts=tmp_path / "parts").act("""
+        await install(runner, "reading")
+        await until(lambda: lines() or events("app.crash"))
+        return [lines(), events("app.crash")]
+    """)
+    assert (lines, crashes) == (["read in"], [])
 
 
 def test_trouble_is_told_and_others_go_on(micropython: MicroPython) -> None:

@@ -21,6 +21,23 @@ async def main(E):
         await E.y()
         await E.sleep_ms(20)
 """
+# It reads in `modules`, computes for longer than a start is watched, and reads in more.
+SLOW = """
+async def main(E):
+    global kept
+    time = E.module("time")
+    E.module("random")
+    until = time.ticks_add(time.ticks_ms(), 1_000)
+    while time.ticks_diff(until, time.ticks_ms()) > 0:
+        pass
+    await E.y()
+    E.input(E.module("machine").Pin(4), 4)
+    await E.sleep_ms(50)
+    kept = [bytearray(1000) for _ in range(40)]
+    while True:
+        await E.y()
+        await E.sleep_ms(20)
+"""
 COUNTING = """
 async def main(E):
     E.print("begins")
@@ -30,11 +47,12 @@ async def main(E):
 """
 
 
+@pytest.mark.parametrize("source", [HOLDING, SLOW])
 def test_a_program_that_leaves_calls_no_room_is_taken_off_again_and_the_one_before_runs(
-    micropython: MicroPython,
+    micropython: MicroPython, source: str
 ) -> None:
     micropython.compile("idle", IDLE)
-    micropython.compile("big", HOLDING)
+    micropython.compile("big", source)
     code, state, size, crashes = micropython.act(
         """
         await install(runner, "idle", heap=40_960)
