@@ -18,7 +18,16 @@ from microclaw.devices.registry.registry import Registry
 from microclaw.errors import Overloaded, PermissionRefused, ScheduleRefused, UnknownName
 from microclaw.host.auth.people import PERMISSIONS_BY_ROLE, Roles, may_see
 from microclaw.host.operations.operation import Permission
-from microclaw.host.store.schedules import MAX_WHY_CHARS, Schedule, SchedulePrompt, ScheduleTable, Timing
+from microclaw.host.store.schedules import (
+    MAX_WHY_CHARS,
+    Action,
+    Days,
+    Every,
+    Schedule,
+    SchedulePrompt,
+    ScheduleTable,
+    Timing,
+)
 from microclaw.text import role_words
 
 MAX_SCHEDULES: Final = 200
@@ -59,6 +68,16 @@ class ScheduleBook:
         count = sum(schedule.state != "over" for schedule in schedules)
         if count >= MAX_SCHEDULES:
             raise Overloaded(f"there are {count} schedules already", next_step="remove one: microclaw schedule list")
+
+    async def check_new(self, new: Schedule) -> None:
+        """Raise ScheduleRefused if the person has an equal schedule, which would only do the same once more."""
+        for schedule in await self.all():
+            if schedule.state != "over" and _is_equal(schedule, new):
+                step = f"see it: microclaw schedule list {schedule.schedule_id}"
+                if schedule.state == "paused":
+                    step = f"it is paused: microclaw schedule resume {schedule.schedule_id}"
+                text = f"schedule {schedule.schedule_id} does that already: {schedule.said}: {schedule.what}"
+                raise ScheduleRefused(text, next_step=step)
 
     async def add(self, new: Schedule) -> Schedule:
         """Store a schedule and return it with its number and next time.
@@ -170,6 +189,28 @@ def _check_text(schedule: Schedule) -> None:
     if is_too_long or not schedule.what.strip():
         text = f"a schedule does something, in at most {MAX_PROMPT_CHARS} characters"
         raise ScheduleRefused(text, next_step='microclaw schedule add "every weekday at 7" "turn on pin 4"')
+
+
+def _is_equal(schedule: Schedule, new: Schedule) -> bool:
+    """Return True if both do the same for the same person at the same times; `said` may differ."""
+    if schedule.person_id != new.person_id or schedule.device != new.device:
+        return False
+    return _is_same_act(schedule.deed, new.deed) and _is_same_timing(schedule.timing, new.timing)
+
+
+def _is_same_act(action: Action, other: Action) -> bool:
+    if isinstance(action, SchedulePrompt) and isinstance(other, SchedulePrompt):
+        return action.text == other.text
+    return action == other
+
+
+def _is_same_timing(timing: Timing, other: Timing) -> bool:
+    # An interval counts from the moment at which it was said, which is another one each time.
+    if isinstance(timing, Every) and isinstance(other, Every):
+        return timing.every_ms == other.every_ms
+    if isinstance(timing, Days) and isinstance(other, Days) and timing.every == other.every == 1:
+        return replace(timing, first=other.first) == other
+    return timing == other
 
 
 def _unknown(schedule_id: int) -> UnknownName:

@@ -157,3 +157,19 @@ async def test_what_is_wrong_is_refused_when_it_is_made(desk: Desk, asked: dict[
     assert result.error_code == code
     assert result.next_step
     assert await desk.book.all() == ()
+
+
+async def test_an_equal_schedule_is_not_added_a_second_time(desk: Desk) -> None:
+    daily = {"when": "every day at 7:00", "do": "turn on pin 4"}
+    for arguments in (daily, {"when": "every 2 hours", "do": "turn on pin 4"}, {"when": "at 7:00", "do": "turn on pin 5"}):
+        _, first = await desk.call("schedule-add", arguments)
+        result, fields = await desk.call("schedule-add", arguments)
+        assert not result.ok
+        assert f"schedule {first['schedule']} does that already" in fields["message"]
+    for other in ({"do": "turn off pin 4"}, {"when": "every day at 7:01"}, {"device": "lamp"}):
+        result, _ = await desk.call("schedule-add", daily | other)
+        assert result.ok
+    assert len(await desk.book.all()) == 6
+    await desk.call("schedule-pause", {"schedule": 1})
+    _, paused = await desk.call("schedule-add", {"when": "daily at 07:00", "do": "turn on pin 4"})
+    assert "schedule resume 1" in paused["next"]
