@@ -14,7 +14,6 @@ from functools import cache, lru_cache
 from importlib import resources
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from msgspec import Struct
 from msgspec.structs import replace
 
 from microclaw.agent.language.quantities import NEGATIONS, normalize_quantities
@@ -22,6 +21,7 @@ from microclaw.agent.language.times import split_when
 from microclaw.agent.offline.decision import Parse, Say, Values
 from microclaw.agent.offline.rules.reader import RULE_EXAMPLES, parse_rule
 from microclaw.agent.offline.spelling import is_spelt_like
+from microclaw.agent.offline.tagged_text import TaggedText, readable, tag_numbers
 from microclaw.hardware.parts.reader import parts, quantities
 
 if TYPE_CHECKING:
@@ -47,18 +47,11 @@ _POLITE = re.compile(r"^(?:(?:please|can you|could you|would you) )+")
 _TRIGGER = re.compile(r"(?:when|whenever|while|if|as soon as|every time|each time|once) ")
 _COUNTS_AND_TELLS = re.compile(r"\bcount\b.* and (?:tell|send|show|report|text|message|mail)\b")
 REMINDER = re.compile(r"^remind (?:me|us)\b")
-# A number with the word before or after it. {units} are the spoken units of what parts measure.
-_NUMBER = (
-    r"\b(?:once|twice|thrice)\b|(?:\b(?P<before>pin|clock|plusminus|period|every|each) (?!-))?(?<![\w.])-?\d+(?:\.\d+)?"
-    r"(?: (?P<after>ms|ns|milli(?: (?:{units}))?|times?|quarters?)\b)?(?!\w|\.\d)"
-)
 # Names with digits that are not numbers of the sentence; the names of parts are such names, too.
 _NAMES = r"i2c|esp32[\w-]*|co2|3v3|mp3"
 # Stands in a template for the words of all quantities that parts measure.
 _QUANTITY_WORDS = "{quantity}"
 _NOT = re.compile(rf"\b(?:{NEGATIONS})\b")
-_UNITS = {"each": "every", "time": "times"}
-"""Units of numbers that are the same as another one."""
 # Likeness in percent from which a known sentence may be meant, and may be suggested.
 _SURE = 70
 _ALIKE = 55
@@ -141,7 +134,7 @@ class Sentences:
         title = f"Without a model I know {len(examples)} kinds of sentence, in many wordings:"
         return Say("\n  ".join([title, *examples]), next_step=self._after_help)
 
-    def _tag_known(self, near: Mapping[str, Sequence[str]]) -> list[tuple[_TaggedText, _TaggedText]]:
+    def _tag_known(self, near: Mapping[str, Sequence[str]]) -> list[tuple[TaggedText, TaggedText]]:
         """Return each known wording with the sentence that it means: of `near` and of the examples."""
         sentences: dict[str, str] = {}
         for sentence, variants in near.items():
@@ -149,7 +142,7 @@ class Sentences:
         for kind, example in self.examples.items():
             if kind not in _NEVER_SUGGESTED:
                 sentences[example] = example
-        return [(_tag_numbers(wording), _tag_numbers(sentence)) for wording, sentence in sentences.items()]
+        return [(tag_numbers(wording), tag_numbers(sentence)) for wording, sentence in sentences.items()]
 
     def parse_anew(self, text: str) -> Parse | None:
         """Parse a sentence. Return None if a part that matters is not understood.
@@ -258,7 +251,7 @@ class Sentences:
         """
         tagged = self._tag_text(text)
         alike = self._alike(tagged, self._known_sentences)
-        tagged_sentences = [_tag_numbers(sentence) for sentence in recorded]
+        tagged_sentences = [tag_numbers(sentence) for sentence in recorded]
         alike += self._alike(self._tag_text(named_text), [(sentence, sentence) for sentence in tagged_sentences])
         alike.sort(key=lambda row: -row.score)
         # Digits that are not a number by themselves, as in "4x4".
@@ -280,10 +273,10 @@ class Sentences:
                 sentences[row.sentence] = None
         return Nearest(tuple(sentences)[:_MAX_SUGGESTED])
 
-    def _tag_text(self, text: str) -> _TaggedText:
-        return _tag_numbers(self._filler.sub(" ", text.lower()[:MAX_SENTENCE_CHARS]))
+    def _tag_text(self, text: str) -> TaggedText:
+        return tag_numbers(self._filler.sub(" ", text.lower()[:MAX_SENTENCE_CHARS]))
 
-    def _alike(self, text: _TaggedText, known: Sequence[tuple[_TaggedText, _TaggedText]]) -> list[_Likeness]:
+    def _alike(self, text: TaggedText, known: Sequence[tuple[TaggedText, TaggedText]]) -> list[_Likeness]:
         """Return the known wordings that are like the text, with their meanings."""
         # It takes 3.5 MB, which a host saves that understands all its sentences.
         from rapidfuzz import fuzz, process
@@ -293,16 +286,18 @@ class Sentences:
         matches = process.extract(text.shape, shapes, scorer=scorer, score_cutoff=_ALIKE, limit=_MAX_COMPARED)
         return [_Likeness(score, text, *known[index]) for _, score, index in matches]
 
-    def _is_same(self, wording: _TaggedText, tagged: _TaggedText) -> bool:
-        """Return True if the texts have the same words that matter, and numbers of the same units."""
-        return wording.units == tagged.units and self._telling_words(wording) == self._telling_words(tagged)
+    def _is_same(self, wording: TaggedText, tagged: TaggedText) -> bool:
+        """Return True if the texts have the same words that matter, and numbers of the same units and things."""
+        has_numbers = wording.units == tagged.units and wording.has_pins_of(tagged)
+        return has_numbers and self._telling_words(wording) == self._telling_words(tagged)
 
     def _is_near(self, row: _Likeness) -> bool:
         """Return True if the text has all words of the known wording, and tells nothing that the wording does not."""
         told = self._telling_words(row.wording) | self._telling_words(row.meaning)
         is_told = all(is_spelt_like(word, list(told)) for word in self._telling_words(row.text))
         is_whole = not Counter(row.text.units) - Counter(row.meaning.units)
-        return self._shared_words(row) == 1 and is_told and is_whole
+        has_pins = row.meaning.has_pins_of(row.text)
+        return self._shared_words(row) == 1 and is_told and is_whole and has_pins
 
     def _shared_words(self, row: _Likeness) -> float:
         """Return the share of the wording's words that the text has, some with a slip of the keyboard."""
@@ -311,7 +306,7 @@ class Sentences:
         shared_count = sum(is_spelt_like(word, text_words) for word in words)
         return shared_count / max(1, len(words))
 
-    def _telling_words(self, text: _TaggedText) -> frozenset[str]:
+    def _telling_words(self, text: TaggedText) -> frozenset[str]:
         return frozenset(self._telling.findall(text.shape.replace(" on PIN", " PIN")))
 
 
@@ -326,88 +321,18 @@ def _may_be_of_a_part(parse: Parse, what: str, normal: str) -> bool:
     return parse.kind == "remove_app" and what not in normal
 
 
-class _TaggedText(Struct, frozen=True):
-    """A sentence in its normal form with each number's unit in capitals in its place, and the numbers in order.
-
-    A unit is the word before or after the number: PIN, EVERY, MS, DEGREES; NUMBER if there is none.
-    """
-
-    shape: str
-    numbers: tuple[tuple[str, str], ...]
-
-    @property
-    def units(self) -> list[str]:
-        return sorted(unit for unit, _ in self.numbers)
-
-    def with_numbers(self, other: _TaggedText) -> str:
-        """Return the sentence with the numbers of another, and with its own if the other has none of the unit."""
-        unused = list(other.numbers)
-        own_numbers = iter(self.numbers)
-
-        def next_number(_: re.Match[str]) -> str:
-            unit, digits = next(own_numbers)
-            for number in unused:
-                if number[0] == unit:
-                    unused.remove(number)
-                    return number[1]
-            return digits
-
-        return re.sub("[A-Z]+", next_number, self.shape)
-
-
 class _Likeness(NamedTuple):
     """How much a text is like a known wording, in percent, and the sentence that the wording means."""
 
     score: float
-    text: _TaggedText
-    wording: _TaggedText
-    meaning: _TaggedText
+    text: TaggedText
+    wording: TaggedText
+    meaning: TaggedText
 
     @property
     def sentence(self) -> str:
         """The meaning with the numbers of the text."""
-        return _readable(self.meaning.with_numbers(self.text))
-
-
-def _tag_numbers(text: str) -> _TaggedText:
-    """Return the normal form of a typed sentence, with its numbers."""
-    numbers: list[tuple[str, str]] = []
-
-    def tag(match: re.Match[str]) -> str:
-        unit = _unit_of(match)
-        numbers.append((unit, match[0]))
-        return unit
-
-    shape = _number_pattern().sub(tag, normalize_quantities(text))
-    return _TaggedText(shape, tuple(numbers))
-
-
-@cache
-def _number_pattern() -> re.Pattern[str]:
-    units = {quantity.spoken_unit for quantity in quantities().values() if quantity.spoken_unit}
-    return re.compile(_NUMBER.replace("{units}", "|".join(sorted(units))))
-
-
-def _unit_of(match: re.Match[str]) -> str:
-    """Return the unit of a number in capitals. "Twice" and "once" count times."""
-    word = match["before"] or match["after"]
-    if word is None:
-        word = "number" if match[0][-1].isdigit() else "times"
-    unit = word.split()[-1]
-    return _UNITS.get(unit, unit).upper()
-
-
-def _readable(normal: str) -> str:
-    """Write thousandths, periods and lists of pins of a normal form as people write them."""
-    text = re.sub(r"(-?\d+) milli\b", lambda match: f"{int(match[1]) / 1000:g}", normal)
-    text = text.replace(" also pin ", " and ")
-    text = re.sub(r"period ([1-9]\d*) ([mn])s", _readable_rate, text)
-    return text.replace(" percent", "%")
-
-
-def _readable_rate(match: re.Match[str]) -> str:
-    units_per_second = 1000 if match[2] == "m" else 1e9
-    return f"{units_per_second / int(match[1]):g} Hz"
+        return readable(self.meaning.with_numbers(self.text))
 
 
 @cache
