@@ -25,6 +25,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import IO, Any, Final
 
+from microclaw.agent.offline.model import load_dialogue
 from microclaw.interfaces.cli import child
 
 LOADED: Final = ("microclaw.interfaces.cli", "microclaw.app", "microclaw.interfaces.api", "microclaw.virtual")
@@ -175,6 +176,7 @@ def _load() -> None:
         for module in pkgutil.walk_packages(import_module(name).__path__, f"{name}."):
             if not module.name.endswith(".__main__") and ".guest" not in module.name and ".modules" not in module.name:
                 import_module(module.name)
+    load_dialogue()
     gc.collect()
     gc.freeze()
 

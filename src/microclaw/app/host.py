@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
 from importlib import import_module
+from pathlib import Path
 
 from microclaw.agent.turn.background.subagents import Subagents
 from microclaw.agent.turn.conversation import Conversations
@@ -175,9 +176,15 @@ def _start_own_tasks(opened: OpenHost, tasks: SupervisedTasks, conversations: Co
     if opened.cluster is not None:
         opened.cluster.start_work(tasks, host.left_work, after=recovered)
     if has_compiler():
-        tasks.start("build the C library", lambda: build_glue(find_toolchain(), settings.cache))
+        tasks.start("build the C library", partial(_prepare_c, settings.cache))
     if settings.backup is not None:
         tasks.start("backup", host.need(ScheduledBackups).run_due, every_s=CHECK_S, after=recovered)
+
+
+async def _prepare_c(cache: Path) -> None:
+    """Load the compiling of C, and build the C library unless the cache has it: the first program waits for neither."""
+    await asyncio.to_thread(import_module, "microclaw.programs.wasm.compile")
+    await build_glue(find_toolchain(), cache)
 
 
 async def _recover(conversations: Conversations, recovered: asyncio.Event) -> None:

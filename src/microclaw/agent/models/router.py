@@ -93,7 +93,9 @@ class Router:
         return tuple(outages.values())
 
     async def warm_up(self) -> None:
-        """Load the libraries of the first model for chats; most providers share them."""
+        """Load what the first model for chats needs (most providers share it), and the one for certain sentences."""
+        if self._offline is not None:
+            await self._offline.warm_up()
         await self._chain("chat")[0][0].warm_up()
 
     async def aclose(self) -> None:

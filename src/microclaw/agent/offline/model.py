@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import re
 import time
@@ -24,13 +25,13 @@ _CALL = "offline-"
 
 
 class OfflineModel:
-    """Answers sentences; the first one loads the dialogue and its templates."""
+    """Answers sentences of fixed kinds."""
 
     name = "offline"
 
     async def warm_up(self) -> None:
-        # The first sentence or status loads the dialogue in 0.3 s. Until then the host saves its 8 MB.
-        pass
+        """Load the dialogue and its templates, so that the first sentence does not wait for them."""
+        await asyncio.to_thread(load_dialogue)
 
     async def aclose(self) -> None:
         pass
@@ -97,6 +98,14 @@ class OfflineModel:
             choices=choices_of(decision, request.device_context),
             from_results=True,
         )
+
+
+def load_dialogue() -> None:
+    """Load what the first sentence needs: 0.25 s of CPU time and 6 MB."""
+    from microclaw.agent.offline import choices, dialogue  # noqa: F401 - after the host's start
+    from microclaw.agent.offline.sentences import english
+
+    english()
 
 
 def _is_complete(parse: Parse, decision: Decision) -> bool:
