@@ -149,6 +149,37 @@ def test_a_knob_is_turned_by_arrow_keys(bench_host: PageHost, open_page: OpenPag
     expect(drawn(page, "pot1").locator(".words")).to_have_text("80 %")
 
 
+def test_a_knob_stays_where_it_was_turned_until_newer_news_come(
+    bench_host: PageHost, open_page: OpenPage, chromium: Browser
+) -> None:
+    with chromium.new_context() as context:
+        context.clock.install()
+        page = open_bench(bench_host, open_page, context=context)
+        words = drawn(page, "pot1").locator(".words")
+        hand = drawn(page, "pot1").get_by_role("slider")
+        hand.focus()
+        page.keyboard.press("End")
+        expect(words).to_have_text("100 %")
+        page.route("**/v1/events?*", lambda route: route.abort())
+        page.reload()
+        expect(page.locator(".connection")).to_have_attribute("data-live", "polling")
+        expect(words).to_have_text("100 %")
+        older = page.request.get(f"{bench_host.url}/v1/devices/{BOARD}/bench").text()
+        page.route("**/bench", lambda route: route.fulfill(body=older, content_type="application/json"))
+        hand.focus()
+        with page.expect_response("**/parts/pot1"):
+            page.keyboard.press("Home")
+        with page.expect_response("**/bench"):
+            page.clock.fast_forward(3_000)
+        page.clock.run_for(500)
+        expect(words).to_have_text("0 %", timeout=1)
+        page.unroute("**/bench")
+        with page.expect_response("**/bench"):
+            page.clock.fast_forward(3_000)
+        page.clock.run_for(500)
+        expect(words).to_have_text("0 %", timeout=1)
+
+
 def test_a_pin_that_direct_io_set_is_a_lamp_also_after_a_reload(bench_host: PageHost, open_page: OpenPage) -> None:
     page = open_bench(bench_host, open_page)
     call = {"method": "gpio.set", "arguments": {"pin": 17, "level": 1}}

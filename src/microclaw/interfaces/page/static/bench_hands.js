@@ -3,7 +3,7 @@
 import { hostError, part, send } from "./api.js";
 
 const PAUSE_MS = 50; // between two orders: 20 a second
-const NEWS_MS = 2_000; // after an order is done, the host's news have its values
+const LONGEST_HOLD_MS = 6_000; // a board that began again counts its time from 0: its news are never newer than an order
 
 /** @typedef {{id: string, values: Record<string, number>}} Move */
 
@@ -19,7 +19,10 @@ export class BoardHands {
   /** No maximum: it grows by a person's presses alone, as values of knobs and turns of encoders that wait become one. @type {Move[]} */
   queue = [];
   isSending = false;
-  /** What was set and is not in the host's news yet, by part. @type {Map<string, {values: Record<string, number>, until: number}>} */
+  /**
+   * What was set and is not in the host's news yet, by part: `doneMs` is the board's time of it, Infinity while it is not done.
+   * @type {Map<string, {values: Record<string, number>, doneMs: number, until: number}>}
+   */
   latest = new Map();
 
   /** @param {string} device @param {(error: any) => void} onError null: the last one was done */
@@ -31,7 +34,7 @@ export class BoardHands {
   /** @param {string} id @param {Record<string, number>} values @param {boolean} isQuantity only the newest counts */
   set(id, values, isQuantity) {
     const before = this.latest.get(id)?.values;
-    this.latest.set(id, { values: { ...before, ...values }, until: Infinity });
+    this.latest.set(id, { values: { ...before, ...values }, doneMs: Infinity, until: Infinity });
     const last = this.queue.at(-1);
     if (last?.id === id && isQuantity) last.values = { ...last.values, ...values };
     else if (last?.id === id && isTurned(last.values, values)) last.values = { turn: (last.values.turn ?? 0) + (values.turn ?? 0) };
@@ -43,11 +46,11 @@ export class BoardHands {
     this.isSending = true;
     for (let move = this.queue.shift(); move !== undefined; move = this.queue.shift()) {
       try {
-        await send("PATCH", `/v1/devices/${part(this.device)}/parts/${part(move.id)}`, { values: move.values }, undefined, true);
+        const moved = await send("PATCH", `/v1/devices/${part(this.device)}/parts/${part(move.id)}`, { values: move.values }, undefined, true);
         if (move.values.pressed !== 0) this.onError(null); // letting go says nothing of the press before
         const latest = this.latest.get(move.id);
         const isLast = !this.queue.some((next) => next.id === move.id);
-        if (latest && isLast) latest.until = performance.now() + NEWS_MS;
+        if (latest && isLast) Object.assign(latest, { doneMs: moved.now_ms, until: performance.now() + LONGEST_HOLD_MS });
       } catch (error) {
         this.onError(hostError(error));
         // What is let go is let go on the board, too, though a press before was refused.
@@ -59,19 +62,20 @@ export class BoardHands {
     this.isSending = false;
   }
 
-  /** Put what the hands hold over what the host told. What the host never tells, as the turns of an encoder, stays. @param {Record<string, import("./bench.js").PartState>} states */
-  putOver(states) {
-    const now = performance.now();
-    for (const [id, { values, until }] of this.latest) {
-      const known = states[id];
-      const newer = Object.entries(values).filter(([name, value]) => typeof known?.state[name] === "number" && known.state[name] !== value);
-      if (known === undefined || newer.length === 0) {
-        if (until < Infinity) this.latest.delete(id);
-      } else if (now > until) {
+  /**
+   * Put what the hands hold over what the host told until `nowMs`, the board's time. What the host never tells, as the turns of
+   * an encoder, stays. @param {Record<string, import("./bench.js").PartState>} states @param {number | null} nowMs
+   */
+  putOver(states, nowMs) {
+    for (const [id, { values, doneMs, until }] of this.latest) {
+      if ((nowMs ?? 0) > doneMs || performance.now() > until) {
         this.latest.delete(id);
-      } else {
-        states[id] = { ...known, state: { ...known.state, ...Object.fromEntries(newer) } };
+        continue;
       }
+      const known = states[id];
+      if (known === undefined) continue;
+      const newer = Object.entries(values).filter(([name, value]) => typeof known.state[name] === "number" && known.state[name] !== value);
+      if (newer.length > 0) states[id] = { ...known, state: { ...known.state, ...Object.fromEntries(newer) } };
     }
   }
 }

@@ -65,7 +65,7 @@ export function LiveBench({ known, board, label, isStrip, ids = null, choice = n
         return;
       }
       const { states, levels } = known.shown(known.unreadText());
-      hands?.putOver(states);
+      hands?.putOver(states, known.nowMs);
       if (choice && known.answer?.virtual) states[choice.part.id] = NEW;
       drawing.update(states, levels);
       show.current?.(states);
