@@ -151,6 +151,18 @@ def without_marks(text: str) -> str:
     return "".join(char for char in text if unicodedata.category(char) not in ("Mn", "Mc"))
 
 
+def cut_at_word(text: str, limit: int) -> str:
+    """Return the text with up to `limit` characters; what is cut ends behind a word, with "..."."""
+    if len(text) <= limit:
+        return text
+    end = " ..."
+    front = text[: limit - len(end) + 1]
+    words, space, _ = front.rpartition(" ")
+    if not space:
+        words = front[:-1]
+    return words.rstrip() + end
+
+
 def person_name(name: str) -> str | None:
     """Return a person's name in its stored form, or None if it is not a valid name."""
     tidy = unicodedata.normalize("NFC", " ".join(name.split()))

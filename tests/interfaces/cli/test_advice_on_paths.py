@@ -60,6 +60,16 @@ def test_of_a_closed_home_nothing_is_said_that_nobody_saw(tmp_path: Path, closed
     assert "belongs to another user" not in text
 
 
+@pytest.mark.parametrize("place", ["file", "file/home"])
+@pytest.mark.parametrize("command", ["status", "up"])
+def test_a_home_that_is_a_file_is_named(tmp_path: Path, command: str, place: str) -> None:
+    (tmp_path / "file").touch()
+    text = microclaw(tmp_path, "--home", str(tmp_path / place), command)
+    assert f"{place} is no folder" in text
+    assert "microclaw up" not in text
+    assert "chmod" not in text
+
+
 @pytest.mark.parametrize(
     "words",
     [

@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
+from microclaw.devices.registry.call_acts import act_words
 from microclaw.devices.registry.calls import GpioSet, PwmSet
 from microclaw.errors import CallRejected, DeviceLied, DeviceUnreachable, PinClaimed, PinRefused, TooManyApps
 from microclaw.hardware.parts.named_parts import parse_part_line, with_part
@@ -36,8 +37,8 @@ async def test_an_order_for_an_absent_board_names_the_order_and_no_question_befo
     lab.transport.up_ms = 1.0
     await lab.direct_io.act("paper", call)
     lab.transport.online = False
-    lab.transport.away = DeviceUnreachable("paper was not connected; gpio.get was not sent")
-    with pytest.raises(DeviceUnreachable, match=f"{call.method} was not sent"):
+    lab.transport.away = DeviceUnreachable("paper was not connected")
+    with pytest.raises(DeviceUnreachable, match=f"was not asked to {act_words(call.method)}"):
         await lab.direct_io.act("paper", call)
 
 

@@ -9,6 +9,7 @@ from typing import Final
 from msgspec.structs import replace
 
 from microclaw.devices.link.linked_device import LinkedDevice
+from microclaw.devices.registry.call_acts import act_words
 from microclaw.devices.registry.device import revoked_error
 from microclaw.errors import (
     DeviceMoved,
@@ -88,7 +89,7 @@ class LinkCalls:
             if waiting.may_repeat:
                 waiting.fail(error(method))
             else:
-                text = f"{self._device.name} had {method} from this host when it {event}"
+                text = f"{self._device.name} was asked to {act_words(method)} when it {event}"
                 waiting.fail(self._unknown_error(text))
 
     def moved(self, host: str) -> None:
@@ -142,20 +143,19 @@ class LinkCalls:
         connection.pump()
 
     def _moved_error(self, host: str, method: str) -> DeviceMoved:
-        return DeviceMoved(
-            f"{self._device.name} is connected to the host {host_called(host)}; {method} was not answered here",
-            next_step=f"try again (microclaw device show {self._device.name})",
-        )
+        name = self._device.name
+        text = f"{name} is connected to the host {host_called(host)}; it did not {act_words(method)} for this one"
+        return DeviceMoved(text, next_step=f"try again (microclaw device show {name})")
 
     def _timeout_error(self, waiting: _WaitingCall, timeout_s: float) -> Exception:
         name = self._device.name
         call = waiting.call
         if waiting.sent_in_boot is None:
             return DeviceUnreachable(
-                f"{name} was not connected within {timeout_s:g} s; {call.method} was not sent",
+                f"{name} was not connected within {timeout_s:g} s; it was not asked to {act_words(call.method)}",
                 next_step=f"switch it on, then try again (microclaw device show {name})",
             )
-        text = f"{name} did not answer {call.method} within {timeout_s:g} s"
+        text = f"{name} did not answer within {timeout_s:g} s when asked to {act_words(call.method)}"
         if call.idempotent:
             return DeviceTimeout(text, next_step="try again; it may be restarting")
         return self._unknown_error(text)

@@ -6,7 +6,9 @@ from typing import Final
 
 from microclaw import errors
 from microclaw.devices.link.device_link import DeviceLink
+from microclaw.devices.registry.call_acts import act_words
 from microclaw.errors import CallRejected, DeviceTimeout, MicroclawError, NotSupported
+from microclaw.text import cut_at_word
 from microclaw.wire.link.values import Value, ValueMap
 from microclaw.wire.program_errors import PROGRAM_ERRORS
 
@@ -30,13 +32,16 @@ async def ask(link: DeviceLink, method: str, params: ValueMap, *, idempotent: bo
     if result.ok:
         return result.value
     if result.error is None:
-        raise CallRejected(f"{method}: no reason given", next_step=_next_step("failed", method))
+        raise CallRejected(
+            f"{link.name} did not {act_words(method)}, and gave no reason", next_step=_next_step("failed", method)
+        )
     code = result.error.code
     if code not in _CODES:
         code = "failed"
-    reason = result.error.message[:_MAX_REASON_CHARS]
+    reason = cut_at_word(result.error.message, _MAX_REASON_CHARS)
     error_class = _ERRORS.get(code, CallRejected)
-    raise error_class(f"{method}: {reason or code}", next_step=_next_step(code, method), foreign=bool(reason))
+    text = f"{link.name} did not {act_words(method)}: {reason or code}"
+    raise error_class(text, next_step=_next_step(code, method), foreign=bool(reason))
 
 
 def _next_step(code: str, method: str) -> str | None:

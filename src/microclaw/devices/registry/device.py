@@ -14,6 +14,7 @@ from typing import Any, TypeAlias, TypeVar, cast
 from msgspec.structs import replace
 
 from microclaw.devices.registry.answer_check import check_answer
+from microclaw.devices.registry.call_acts import act_words
 from microclaw.devices.registry.call_text import required_transport
 from microclaw.devices.registry.calls import (
     MAX_DUTY,
@@ -330,7 +331,7 @@ class Device:
         if here:
             transports = [transport.here for transport in transports]
             if not transports[0].online:
-                text = f"{self.name} is not connected to this host; {call.method} was not sent"
+                text = f"{self.name} is not connected to this host; it was not asked to {act_words(call.method)}"
                 raise DeviceMoved(text, next_step=f"see where it is: microclaw device show {self.name}")
         if not wait:
             self.check_present(call, transports)
@@ -376,7 +377,7 @@ class Device:
         for position, transport in enumerate(transports):
             remaining_s = deadline - asyncio.get_running_loop().time()
             if remaining_s <= 0:
-                text = f"{call.method} waited too long behind other calls to {self.name}; it was not sent"
+                text = f"{self.name} was busy with other calls; it was not asked to {act_words(call.method)}"
                 raise DeviceTimeout(text, next_step="try again when the device is less busy")
             is_last = position == len(transports) - 1
             try:
@@ -417,7 +418,8 @@ class Device:
         if transports[0].revoked:
             raise revoked_error(self.name)
         step = f"switch it on, or see when it was last here: microclaw device show {self.name}"
-        raise DeviceUnreachable(f"{self.name} is not connected; {call.method} was not sent", next_step=step)
+        text = f"{self.name} is not connected; it was not asked to {act_words(call.method)}"
+        raise DeviceUnreachable(text, next_step=step)
 
     def _not_supported(self, method: str) -> NotSupported:
         family = method.partition(".")[0]

@@ -14,6 +14,7 @@ from typing import Any, Final, TypeAlias
 
 from msgspec import Struct
 
+from microclaw.devices.registry.call_acts import act_words
 from microclaw.devices.registry.calls import (
     AppInstall,
     Call,
@@ -112,7 +113,7 @@ def pin_result(call: Call[Any], answer: PinAnswer) -> Any:
     """Return the result of the call. Raises CallRejected for a refusal, ProtocolError if the numbers do not fit."""
     if answer.word != "ok":
         reason, step = _REASONS[answer.word]
-        raise CallRejected(f"{call.method}: {reason}", next_step=step)
+        raise CallRejected(f"the board did not {act_words(call.method)}: {reason}", next_step=step)
     match call, answer.numbers:
         case (GpioSet(pin=pin) | GpioGet(pin=pin), (level,)):
             return PinLevel(pin, level)

@@ -16,6 +16,7 @@ from msgspec import Struct
 from msgspec.structs import asdict
 
 from microclaw.devices.registry.answer_check import check_answer
+from microclaw.devices.registry.call_acts import act_words
 from microclaw.devices.registry.calls import (
     AdcRead,
     AdcReading,
@@ -250,7 +251,7 @@ class SerialTransport(Transport):
 
     def _timed_out(self, method: str, timeout_s: float) -> DeviceTimeout:
         self._in_step = False
-        text = f"{self._opener.where} did not answer {method} within {timeout_s:g} s"
+        text = f"{self._opener.where} did not answer within {timeout_s:g} s when asked to {act_words(method)}"
         if self._boot.in_download_mode:
             text += ": it is in download mode and runs no firmware"
             return DeviceTimeout(text, next_step="press its reset button (RST or EN) without the BOOT button")

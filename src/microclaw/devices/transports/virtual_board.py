@@ -13,6 +13,7 @@ from typing import Any, Final, TypeVar, cast
 
 from msgspec.structs import replace
 
+from microclaw.devices.registry.call_acts import act_words
 from microclaw.devices.registry.calls import (
     AppInstall,
     AppList,
@@ -90,7 +91,7 @@ class VirtualBoardTransport(Transport):
                     return cast("R", await self._do_with_programs(call, timeout_s))
                 return cast("R", await self._do(call))
         except TimeoutError as exc:
-            text = f"{self.endpoint} did not answer {call.method} within {timeout_s:g} s"
+            text = f"{self.endpoint} did not answer within {timeout_s:g} s when asked to {act_words(call.method)}"
             raise DeviceTimeout(text, next_step=_GONE) from exc
 
     async def request(self, request: wire.Request[T], timeout_s: float = _ANSWER_S) -> T:

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any, Final, TypeVar, cast
 
 from microclaw.clock import find_zone, machine_zone
+from microclaw.devices.registry.call_acts import act_words
 from microclaw.devices.registry.calls import (
     AppEntry,
     AppInstall,
@@ -162,7 +163,7 @@ class WasmachineTransport(Transport):
                 next_step="see whether it is there: microclaw app list",
             )
         unknown = "" if call.idempotent else "; outcome unknown"
-        text = f"{self._connection.address} did not answer {call.method} within {timeout_s:g} s{unknown}"
+        text = f"{self._connection.address} did not {act_words(call.method)} within {timeout_s:g} s{unknown}"
         if self._is_silent and not isinstance(call, AppPage | AppRequest):
             return DeviceSilent(text, next_step=_SILENT)
         return DeviceTimeout(text, next_step=self._next_step())

@@ -43,6 +43,8 @@ def make_private(folder: Path) -> None:
         make_private_folder(folder)
     except (OSError, StoreError) as exc:
         step = "give --home or MICROCLAW_HOME a folder of your own"
+        if any(place.is_file() for place in (folder, *folder.parents)):
+            raise ConfigError(f"{folder} is no folder", next_step=step) from exc
         close = mode_step(", or: ", "700", folder)
         if close is not None:
             step += close

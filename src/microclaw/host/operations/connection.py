@@ -254,6 +254,9 @@ class Endpoint(Struct, frozen=True):
         if self.address is None:
             if isinstance(error, PermissionError):
                 return self._closed_socket()
+            if isinstance(error, NotADirectoryError) and self.path is not None:
+                step = "give --home or MICROCLAW_HOME a folder of your own"
+                return NoHost(f"{self.path.parent} is no folder", next_step=step)
             return NoHost("no host is running here", next_step="microclaw up")
         if isinstance(error, socket.gaierror | UnicodeError):
             step = f"is the name right? {self.address.said_by} names it"

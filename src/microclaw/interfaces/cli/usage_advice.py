@@ -59,13 +59,17 @@ def _group_step(context: click.Context) -> str:
 def meant_lines(path: str, typed: str, rest: Sequence[str]) -> list[str]:
     """Return the lines that a table has for a word at the place of a command; `path` is its group, or ""."""
     templates = TYPED_COMMANDS.get(f"{path} {typed}".strip(), ())
-    with_rest = [template for template in templates if _REST in template]
-    alone = [template for template in templates if _REST not in template]
-    if rest and not rest[0].startswith("-"):
-        return [_filled(template, rest) for template in with_rest]
-    if alone:
-        return [_line([*template.split(), *rest]) for template in alone]
-    return [_filled(template, rest) for template in with_rest]
+    with_rest = []
+    alone = []
+    for template in templates:
+        if _REST in template:
+            with_rest.append(_filled(template, rest))
+        else:
+            alone.append(_line([*template.split(), *rest]))
+    is_named = bool(rest) and not rest[0].startswith("-")
+    if is_named or not alone:
+        return with_rest
+    return alone
 
 
 def _meant_commands(context: click.Context, typed: str, words: Sequence[str]) -> list[str]:
@@ -328,7 +332,8 @@ def _filled(template: str, rest: Sequence[str]) -> str:
     words = template.split()
     if words[-1] != _REST and words[-1].endswith(_REST):
         # A name that needs another in front of it: "DEVICE/blink".
-        return _line([*words[:-1], words[-1].replace(_REST, rest[0]), *rest[1:]])
+        name, *others = rest or ["NAME"]
+        return _line([*words[:-1], words[-1].replace(_REST, name), *others])
     place = words.index(_REST)
     behind = words[place + 1 :]
     if rest:

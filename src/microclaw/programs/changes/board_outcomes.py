@@ -18,7 +18,7 @@ from microclaw.errors import (
 from microclaw.events import Evidence, EvidenceKind, Step
 from microclaw.host.operations.tool import ToolOutput
 from microclaw.programs.changes.many_boards import BoardOutcome
-from microclaw.text import count_text
+from microclaw.text import count_text, cut_at_word
 
 ToolOutcome: TypeAlias = BoardOutcome[list[ToolOutput]]
 _DONE: Final[Mapping[EvidenceKind, str]] = {
@@ -98,9 +98,7 @@ def _outcome_text(outcome: ToolOutcome, *, reads: bool) -> tuple[str, EvidenceKi
         message = "it failed"
         if outcome.error is not None:
             message = outcome.error.message
-        if len(message) > _MAX_ERROR_CHARS:
-            message = f"{message[:_MAX_ERROR_CHARS]}..."
-        return message.rstrip("."), None
+        return cut_at_word(message.rstrip("."), _MAX_ERROR_CHARS), None
     proofs: list[Evidence] = []
     words: list[str] = []
     for output in outcome.value:
