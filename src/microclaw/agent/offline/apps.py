@@ -144,7 +144,9 @@ def _remove_named(context: Context, overview: AppOverview) -> Decision:
             return Say(f"{stopped[0]} is stopped already on {overview.device}.", next_step=step)
         reason = f"There is no program {name!r}"
     if len(names) > 1:
-        return Say(f"Which one: {', '.join(names)}?", "ambiguous", f"stop {names[0]}")
+        verb = "remove" if _takes_off(context) else "stop"
+        sentences = tuple(f"{verb} {name} on {overview.device}" for name in names)
+        return Say(f"Which one: {', '.join(names)}?", "ambiguous", f"{verb} {names[0]}", suggested=sentences)
     if names:
         return _remove_each(context, overview, names)
     step = "make one, as in: blink pin 2"

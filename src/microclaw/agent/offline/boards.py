@@ -145,7 +145,8 @@ def _chosen_restart(sentence: str, device_context: DeviceContext) -> tuple[str, 
         return None
     if not restart["kind"] and _is_program(name, device_context):
         text = f"{name} is a device, and a program is called so, too. Which do you mean? Nothing was done."
-        return Say(text, "ambiguous", f"restart the program {name}; or: restart the board {name}")
+        sentences = (f"restart the program {name}", f"restart the board {name}")
+        return Say(text, "ambiguous", "; or: ".join(sentences), suggested=sentences)
     return "restart the board", devices[name]
 
 

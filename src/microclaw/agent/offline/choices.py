@@ -6,6 +6,7 @@ from typing import Final
 
 from microclaw.agent.models.protocol import DeviceContext
 from microclaw.agent.offline.decision import Say
+from microclaw.agent.offline.unfinished import answers_to
 from microclaw.events import Choice
 
 YES_OR_NO: Final = (Choice("Yes", "yes"), Choice("No", "no"))
@@ -17,6 +18,8 @@ def choices_of(question: Say, device_context: DeviceContext | None) -> tuple[Cho
         return YES_OR_NO
     if question.asks == "device" and device_context is not None:
         answers = [device.name for device in device_context.devices if device.board.pins]
+    elif question.template:
+        answers = list(answers_to(question.template))
     else:
         answers = list(question.suggested)
     return tuple(Choice(answer, answer) for answer in answers)

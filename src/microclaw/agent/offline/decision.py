@@ -157,9 +157,19 @@ class CannotDo(Exception):
     args: tuple[Say]
 
 
-def ask(text: str, next_step: str | None = None, slot: Slot | None = None, *, code: str = "ambiguous") -> CannotDo:
-    """Build a question to the user instead of a guess. `slot`: the value that a short answer fills."""
-    return CannotDo(Say(text, code, next_step, slot))
+def ask(
+    text: str,
+    next_step: str | None = None,
+    slot: Slot | None = None,
+    *,
+    code: str = "ambiguous",
+    suggested: tuple[str, ...] = (),
+) -> CannotDo:
+    """Build a question to the user instead of a guess.
+
+    `slot`: the value that a short answer fills. `suggested`: all sentences that answer it.
+    """
+    return CannotDo(Say(text, code, next_step, slot, suggested))
 
 
 def read_turn(messages: Sequence[Message]) -> tuple[str, tuple[ToolFields, ...], tuple[Message, ...]]:

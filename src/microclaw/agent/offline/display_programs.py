@@ -44,7 +44,11 @@ def _display_of(context: Context) -> WiredPart:
         raise ask(f"{device.name} has no {words} that is recorded; it has {all_ids}.", f"end with: on {all_ids}")
     if len(displays) > 1:
         ids = [part.id for part in displays]
-        raise ask(f"Which display: {' or '.join(ids)}?", f"say it, as in: on {ids[0]}")
+        text = context.parse.word("text")
+        sentences = tuple(f"show '{text}' on {display_id}" for display_id in ids)
+        if text is None:
+            sentences = ()
+        raise ask(f"Which display: {' or '.join(ids)}?", f"say it, as in: on {ids[0]}", suggested=sentences)
     part = displays[0]
     bus = bus_pins(part, board_of(context))
     if part.address is not None and bus is not None:
@@ -90,6 +94,7 @@ def _checked_text(context: Context, display: WiredPart) -> str:
         raise ask(
             "That may be an order or a question, so I did nothing. Is it the text to show?",
             f"put it in quotes: {step}",
+            suggested=(step,),
         )
     text = (context.parse.word("text") or "").strip()
     if shows_only_numbers(display) and not _NUMBER.fullmatch(text):

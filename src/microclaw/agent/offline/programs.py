@@ -94,8 +94,8 @@ def _ask_about_end(target: PinTarget, times: int, each_ms: int) -> CannotDo:
     """Ask what "3 times every second" means: three flashes each second without an end, or only three flashes."""
     endless = f"blink {target.words} at {1000 * times / each_ms:.4g} Hz"
     counted = f"blink {target.words} {times} times at {1000 / each_ms:.4g} Hz"
-    question = f"{times} times every {spoken_duration(each_ms)}: without an end, or only once?"
-    return ask(question, f"say: {endless} (or: {counted})")
+    question = f"{times} times every {spoken_duration(each_ms)}: only once, or without an end?"
+    return ask(question, f"say: {endless} (or: {counted})", suggested=(counted, endless))
 
 
 def _square_wave(context: Context, *, pwm: bool = True) -> tuple[Fraction, bool]:

@@ -77,7 +77,8 @@ def _ask_when_on(target: PinTarget, sensor: BoardSensor, side: str, value: str) 
     name = sensor.spoken_name
     other_side = "below" if side == "above" else "above"
     text = f"Off when {name} is {side} {value}. And at any other value: shall pin {target.pin} be on then?"
-    return ask(text, f"the other way round: turn on pin {target.pin} when the {name} is {other_side} {value}")
+    other_way = f"turn on pin {target.pin} when the {name} is {other_side} {value}"
+    return ask(text, f"the other way round: {other_way}", suggested=(other_way,))
 
 
 def _back_milli(parse: Parse, sensor: BoardSensor, milli: int) -> int:

@@ -107,6 +107,17 @@ def question_of(template: str) -> Say:
     return Say(question, "ambiguous", f"say only that, as in: {example}", "words", template=template)
 
 
+def answers_to(template: str) -> tuple[str, ...]:
+    """Return all answers to the question about the first hole, or nothing if it may be any value."""
+    hole = _HOLE.search(template)
+    if hole is None or hole[1] != "clock" or not hole[2]:
+        return ()
+    hours = hole[2].split(" or ")
+    if len(hours) == 1:
+        return ()
+    return tuple(hours)
+
+
 def ask_time(when: When, task: str, sentence: str) -> Say | None:
     """Ask for the time of a schedule, or which half of the day its hour is in. Return None if it is clear."""
     if when.hour is not None:
