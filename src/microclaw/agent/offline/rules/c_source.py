@@ -5,15 +5,18 @@ from __future__ import annotations
 import textwrap
 from collections.abc import Mapping
 
-from microclaw.agent.offline.rules.program import LOOK_MS, Output, RuleProgram, Step, length_ms, steps_of
+from microclaw.agent.offline.rules.program import Output, RuleProgram, Step, length_ms, steps_of
 from microclaw.agent.offline.rules.rule import (
     HYSTERESIS_MILLI,
+    LOOK_MS,
     MEASURE_MS,
+    Condition,
     EveryTrigger,
     Fade,
     Highest,
     PinTrigger,
     Rule,
+    Together,
     Turn,
     ValueTrigger,
     Warn,
@@ -26,64 +29,80 @@ static const struct {{
     int *pin;
     int level;
     unsigned wait_ms;
-}} STEPS[] = {{
+}} STEPS{n}[] = {{
 {rows}
 }};
-#define STEP_COUNT (sizeof STEPS / sizeof STEPS[0])
+#define STEP_COUNT{n} (sizeof STEPS{n} / sizeof STEPS{n}[0])
 
-static unsigned step;
-static int timer = -1;
+static unsigned step{n};
+static int timer{n} = -1;
 
-static void next_step(void) {{
-    while (step < STEP_COUNT) {{
-        gpio_set(*STEPS[step].pin, STEPS[step].level);
-        unsigned wait_ms = STEPS[step++].wait_ms;
+static void next_step{n}(void) {{
+    while (step{n} < STEP_COUNT{n}) {{
+        gpio_set(*STEPS{n}[step{n}].pin, STEPS{n}[step{n}].level);
+        unsigned wait_ms = STEPS{n}[step{n}++].wait_ms;
         if (wait_ms > 0) {{
-            timer = after(wait_ms, next_step);
+            timer{n} = after(wait_ms, next_step{n});
             return;
         }}
     }}
 }}
 """
 _FADE = """\
-#define FADE_MS {ms}
-#define STEP_MS 20
+#define FADE_MS{n} {ms}
+#define STEP_MS{n} 20
 
-static int position_ms, timer = -1;
+static int position_ms{n}, timer{n} = -1;
 
-static void brighten(void) {{
-    position_ms += STEP_MS;
-    if (position_ms >= FADE_MS) {{
-        position_ms = FADE_MS;
-        cancel(timer);
+static void brighten{n}(void) {{
+    position_ms{n} += STEP_MS{n};
+    if (position_ms{n} >= FADE_MS{n}) {{
+        position_ms{n} = FADE_MS{n};
+        cancel(timer{n});
     }}
     pwm_set({name}, {duty});
 }}
 """
 _LOOK = """\
-static void look(void) {{
-    int level = gpio_get({pin});
+static void look{n}(void) {{
+    int is_true = {condition};
     /* Contacts bounce, so two looks must agree. */
-    if (level == last && level != state) {{
-        state = level;
+    if (is_true == last{n} && is_true != state{n}) {{
+        state{n} = is_true;
 {changed}
     }}
-    last = level;
-}}
+    last{n} = is_true;
+{held}}}
 """
 _MEASURE = """\
-static void look(void) {{
-    float value;
-    if (sensor_read(i2c, {address:#04x}, "{quantity}", &value) < 0) {{
-        printf("the sensor for {quantity} does not answer\\n");
-        return;
-    }}
+static void look{n}(void) {{
+{reads}
     /* It counts again after it went back by {back:g}. */
-    int is_beyond = value {sign} (was_beyond ? {back_limit:g} : {limit:g});
-    if ({condition}) {{
-{begin}
+    int is_true = {condition};
+    if (is_true != state{n}) {{
+        state{n} = is_true;
+{changed}
     }}
-    was_beyond = is_beyond;
+{held}}}
+"""
+_READ = """\
+    float {quantity};
+    if (sensor_read(i2c, {address:#04x}, "{quantity}", &{quantity}) < 0) {{
+        printf("the sensor for {quantity} does not answer\\n");
+        return{nothing};
+    }}"""
+_HELD = """\
+    if (state{n} && held_ms{n} < {held_ms}u) {{
+        held_ms{n} += {look_ms};
+        if (held_ms{n} >= {held_ms}u{conditions}) {{
+{begin}
+        }}
+    }}
+"""
+_MAY_ACT = """
+static int may_act{n}(void) {{
+{reads}
+    return {condition};
 }}
 """
 _HIGHEST = """\
@@ -118,9 +137,11 @@ void on_init(void) {{
 }}
 """
 _MAY_BEGIN = """
-static void may_begin(void) {
-    has_to_wait = 0;
-}
+#define GAP_MS{n} {gap_ms}u
+
+static void may_begin{n}(void) {{
+    has_to_wait{n} = 0;
+}}
 """
 
 
@@ -130,9 +151,9 @@ def write_c(program: RuleProgram) -> str:
     first = program.rules[0]
     if isinstance(first.acts[0], Highest):
         return f"{head}\n{_highest(program, first.acts[0], first.trigger)}"
-    if len(program.rules) > 1:
+    if len(program.rules) > 1 and isinstance(first.trigger, EveryTrigger):
         return head + _rates(program)
-    return head + _one_rule(program, first)
+    return head + _ruled(program)
 
 
 def _wrapped(title: str) -> str:
@@ -148,7 +169,7 @@ def _highest(program: RuleProgram, act: Highest, trigger: object) -> str:
     ms = trigger.ms if isinstance(trigger, EveryTrigger) else 0
     return _HIGHEST.format(
         day=_DAY_MS,
-        address=program.address,
+        address=program.sensors[act.quantity].address,
         quantity=act.quantity,
         sign=act.sign,
         word=act.most_word,
@@ -182,28 +203,69 @@ def _output(rule: Rule, outputs: Mapping[int | None, Output]) -> Output:
     return outputs[act.pin]
 
 
-def _one_rule(program: RuleProgram, rule: Rule) -> str:
-    steps = steps_of(rule.acts, program.outputs)
-    begin, functions = _begin(program, rule, steps)
+def _ruled(program: RuleProgram) -> str:
+    """Write rules that each begin by themselves. The names of a rule after the first have its number."""
+    functions = ""
+    names = [output.name for output in program.outputs.values()]
+    names += [f"pin_{condition.pin}" for condition in program.inputs]
+    lines = _opened(program)
+    if program.sensors:
+        names.append("i2c")
+    for number, rule in enumerate(program.rules, 1):
+        n = f"_{number}" if number > 1 else ""
+        functions += _functions(program, rule, n)
+        names += _names(rule, n)
+        lines.append(_start(program, rule, n))
+    opened = _indent("\n".join(lines), 1)
+    return f"\nstatic int {', '.join(names)};\n{functions}\nvoid on_init(void) {{\n{opened}\n}}\n"
+
+
+def _names(rule: Rule, n: str) -> list[str]:
+    names = []
+    if rule.conditions:
+        names.append(f"state{n}")
+        if not rule.measures:
+            names.append(f"last{n}")
+    if rule.held_ms:
+        names.append(f"held_ms{n}")
+    if rule.nth > 1:
+        names.append(f"count{n}")
     if rule.gap_ms:
-        functions += f"\n#define GAP_MS {rule.gap_ms}u\n{_MAY_BEGIN}"
-        begin = f"has_to_wait = 1;\nafter(GAP_MS, may_begin);\n{begin}"
-    trigger = rule.trigger
-    if isinstance(trigger, PinTrigger):
-        functions += "\n" + _LOOK.format(pin=f"pin_{trigger.pin}", changed=_indent(_changed(rule, trigger, begin), 2))
-        start = f"every({LOOK_MS}, look);"
-    elif isinstance(trigger, ValueTrigger):
-        functions += "\n" + _measure(program, rule, trigger, begin)
-        start = f"look();\nevery({MEASURE_MS}, look);"
-    elif isinstance(trigger, EveryTrigger):
-        if length_ms(steps) == trigger.ms:
+        names.append(f"has_to_wait{n}")
+    return names
+
+
+def _functions(program: RuleProgram, rule: Rule, n: str) -> str:
+    steps = steps_of(rule.acts, program.outputs)
+    begin, functions = _begin(program, rule, steps, n)
+    if isinstance(rule.only_while, ValueTrigger):
+        functions += _MAY_ACT.format(
+            n=n,
+            reads=_reads(program, [rule.only_while.quantity], " 0"),
+            condition=_condition(rule.only_while, n, is_gate=True),
+        )
+    if rule.gap_ms:
+        functions += _MAY_BEGIN.format(n=n, gap_ms=rule.gap_ms)
+        begin = f"has_to_wait{n} = 1;\nafter(GAP_MS{n}, may_begin{n});\n{begin}"
+    if isinstance(rule.trigger, EveryTrigger):
+        if length_ms(steps) == rule.trigger.ms:
             begin = _last_steps(steps) + begin
         functions += f"\nstatic void begin(void) {{\n{_indent(begin, 1)}\n}}\n"
-        start = f"begin();\nevery({trigger.ms}u, begin);"
-    else:
-        start = begin
-    opened = _indent("\n".join([*_opened(program, rule), start]), 1)
-    return f"\nstatic int {', '.join(_names(program, rule))};\n{functions}\nvoid on_init(void) {{\n{opened}\n}}\n"
+    elif rule.trigger is not None:
+        functions += f"\n{_look(program, rule, begin, n)}"
+    return functions
+
+
+def _start(program: RuleProgram, rule: Rule, n: str) -> str:
+    """Return the statements that begin a rule."""
+    if isinstance(rule.trigger, EveryTrigger):
+        return f"begin();\nevery({rule.trigger.ms}u, begin);"
+    if rule.trigger is None:
+        return _begin(program, rule, steps_of(rule.acts, program.outputs), n)[0]
+    if rule.measures:
+        return f"look{n}();\nevery({MEASURE_MS}, look{n});"
+    state = "0" if rule.holds else _joined(rule, n)
+    return f"last{n} = state{n} = {state};\nevery({LOOK_MS}, look{n});"
 
 
 def _last_steps(steps: list[Step]) -> str:
@@ -216,103 +278,118 @@ def _last_steps(steps: list[Step]) -> str:
     return lines
 
 
-def _names(program: RuleProgram, rule: Rule) -> list[str]:
-    names = [output.name for output in program.outputs.values()]
-    trigger = rule.trigger
-    if isinstance(trigger, PinTrigger):
-        names += [f"pin_{trigger.pin}", "last", "state"]
-    if isinstance(trigger, ValueTrigger):
-        names += ["i2c", "was_beyond"]
-    if rule.only_while is not None:
-        names.append(f"pin_{rule.only_while.pin}")
-    if rule.gap_ms:
-        names.append("has_to_wait")
-    return names
-
-
-def _begin(program: RuleProgram, rule: Rule, steps: list[Step]) -> tuple[str, str]:
+def _begin(program: RuleProgram, rule: Rule, steps: list[Step], n: str) -> tuple[str, str]:
     """Return the statements that begin the acts, and the functions before them."""
     act = rule.acts[0]
     if isinstance(act, Fade):
         output = program.outputs[act.pin]
-        duty = "position_ms * 255 / FADE_MS"
+        duty = f"position_ms{n} * 255 / FADE_MS{n}"
         if not output.on:
             duty = f"255 - {duty}"
-        functions = "\n" + _FADE.format(ms=act.ms, name=output.name, duty=duty)
-        return "cancel(timer);\nposition_ms = 0;\ntimer = every(STEP_MS, brighten);", functions
-    if isinstance(act, Warn) and isinstance(rule.trigger, ValueTrigger):
-        quantity = rule.trigger.quantity.replace("_", " ")
-        return f'printf("alert: the {quantity} is {rule.trigger.limit_words}: %.2f\\n", value);', ""
+        functions = "\n" + _FADE.format(n=n, ms=act.ms, name=output.name, duty=duty)
+        return f"cancel(timer{n});\nposition_ms{n} = 0;\ntimer{n} = every(STEP_MS{n}, brighten{n});", functions
+    if isinstance(act, Warn):
+        values = "".join(f", {quantity}" for quantity in rule.measured)
+        return f'printf("{rule.alert}\\n"{values});', ""
     if isinstance(act, Turn) and act.to == "toggle":
         return f"gpio_toggle({program.outputs[act.pin].name});", ""
     if any(step.wait_ms for step in steps[:-1]):
         rows = "\n".join(f"    {{&{step.output.name}, {step.level}, {step.wait_ms}}}," for step in steps)
-        return "cancel(timer);\nstep = 0;\nnext_step();", "\n" + _STEPS.format(rows=rows)
+        return f"cancel(timer{n});\nstep{n} = 0;\nnext_step{n}();", "\n" + _STEPS.format(n=n, rows=rows)
     return "\n".join(f"gpio_set({step.output.name}, {step.level});" for step in steps), ""
 
 
-def _changed(rule: Rule, trigger: PinTrigger, begin: str) -> str:
-    """Return the statements for a new level of the trigger's pin."""
+def _look(program: RuleProgram, rule: Rule, begin: str, n: str) -> str:
+    """Return the function that looks whether the conditions hold, and begins the acts."""
+    changed = f"if (state{n}{_gates(rule, n)}) {{\n{_indent(_counted(rule, begin, n), 1)}\n}}"
+    held = ""
     if rule.holds:
-        name, _, level = begin.removeprefix("gpio_set(").removesuffix(");").partition(", ")
-        sign = "" if int(level) == trigger.level else "!"
-        return f"gpio_set({name}, {sign}state);"
-    condition = "state" if trigger.level else "!state"
-    return f"if ({condition}{_conditions(rule)}) {{\n{_indent(begin, 1)}\n}}"
-
-
-def _conditions(rule: Rule) -> str:
-    text = ""
-    if rule.only_while is not None:
-        sign = "" if rule.only_while.level else "!"
-        text += f" && {sign}gpio_get(pin_{rule.only_while.pin})"
-    if rule.gap_ms:
-        text += " && !has_to_wait"
-    return text
-
-
-def _measure(program: RuleProgram, rule: Rule, trigger: ValueTrigger, begin: str) -> str:
+        output = program.outputs[rule.turned_pin]
+        sign = "" if output.on else "!"
+        changed = f"gpio_set({output.name}, {sign}state{n});"
+    if rule.held_ms:
+        changed = f"held_ms{n} = 0;"
+        held = _HELD.format(
+            n=n,
+            held_ms=rule.held_ms,
+            look_ms=rule.look_ms,
+            conditions=_gates(rule, n),
+            begin=_indent(begin, 3),
+        )
+    changed = _indent(changed, 2)
+    if not rule.measures:
+        return _LOOK.format(n=n, condition=_joined(rule, n), changed=changed, held=held)
     return _MEASURE.format(
-        address=program.address,
-        quantity=trigger.quantity,
+        n=n,
+        reads=_reads(program, rule.measured),
         back=HYSTERESIS_MILLI / 1000,
-        sign=trigger.sign,
-        limit=trigger.milli / 1000,
-        back_limit=trigger.back_milli / 1000,
-        condition=f"is_beyond && !was_beyond{_conditions(rule)}",
-        begin=_indent(begin, 2),
+        condition=_joined(rule, n),
+        changed=changed,
+        held=held,
     )
 
 
-def _opened(program: RuleProgram, rule: Rule) -> list[str]:
-    """Return the statements that open what the rule uses."""
+def _reads(program: RuleProgram, quantities: list[str], nothing: str = "") -> str:
+    reads = []
+    for quantity in quantities:
+        reads.append(_READ.format(quantity=quantity, address=program.sensors[quantity].address, nothing=nothing))
+    return "\n".join(reads)
+
+
+def _joined(rule: Rule, n: str) -> str:
+    """Return the expression of all conditions of the trigger."""
+    is_any = isinstance(rule.trigger, Together) and rule.trigger.is_any
+    return (" || " if is_any else " && ").join(_condition(condition, n) for condition in rule.conditions)
+
+
+def _condition(condition: Condition, n: str, *, is_gate: bool = False) -> str:
+    if isinstance(condition, PinTrigger):
+        sign = "" if condition.level else "!"
+        return f"{sign}gpio_get(pin_{condition.pin})"
+    limit = f"{condition.milli / 1000:g}"
+    if not is_gate:
+        limit = f"(state{n} ? {condition.back_milli / 1000:g} : {limit})"
+    return f"{condition.quantity} {condition.sign} {limit}"
+
+
+def _gates(rule: Rule, n: str) -> str:
+    """Return what must hold besides the conditions of the trigger."""
+    text = ""
+    if isinstance(rule.only_while, PinTrigger):
+        text += f" && {_condition(rule.only_while, n)}"
+    elif rule.only_while is not None:
+        text += f" && may_act{n}()"
+    if rule.gap_ms:
+        text += f" && !has_to_wait{n}"
+    if rule.nth > 1:
+        text += f" && ++count{n} == {rule.nth}"
+    return text
+
+
+def _counted(rule: Rule, begin: str, n: str) -> str:
+    if rule.nth > 1:
+        return f"count{n} = 0;\n{begin}"
+    return begin
+
+
+def _opened(program: RuleProgram) -> list[str]:
+    """Return the statements that open what the rules use."""
     lines = []
-    for act in program.outputs.values():
-        if isinstance(rule.acts[0], Fade):
-            lines.append(f"{act.name} = pwm_open({act.pin}, 1000);")
-            if not act.on:
-                lines.append(f"pwm_set({act.name}, 255);")
+    for pin, output in program.outputs.items():
+        if pin in program.faded_pins:
+            lines.append(f"{output.name} = pwm_open({output.pin}, 1000);")
+            if not output.on:
+                lines.append(f"pwm_set({output.name}, 255);")
             continue
-        lines.append(f"{act.name} = gpio_open({act.pin}, GPIO_OUT);")
-        if not act.on:
-            lines.append(f"gpio_set({act.name}, 1); /* low would light it */")
-    trigger = rule.trigger
-    if isinstance(trigger, PinTrigger):
-        lines.append(_open_input(trigger))
-        if rule.holds:
-            lines.append(f"last = state = {1 - trigger.level};")
-        else:
-            lines.append(f"last = state = gpio_get(pin_{trigger.pin});")
-    if isinstance(trigger, ValueTrigger):
+        lines.append(f"{output.name} = gpio_open({output.pin}, GPIO_OUT);")
+        if not output.on:
+            lines.append(f"gpio_set({output.name}, 1); /* low would light it */")
+    for condition in program.inputs:
+        pull = "PULLUP" if condition.pulls_up else "PULLDOWN"
+        lines.append(f"pin_{condition.pin} = gpio_open({condition.pin}, GPIO_IN | GPIO_{pull});")
+    if program.sensors:
         lines.append("i2c = i2c_open(BOARD_I2C_SDA, BOARD_I2C_SCL);")
-    if rule.only_while is not None:
-        lines.append(_open_input(rule.only_while))
     return lines
-
-
-def _open_input(trigger: PinTrigger) -> str:
-    pull = "PULLUP" if trigger.pulls_up else "PULLDOWN"
-    return f"pin_{trigger.pin} = gpio_open({trigger.pin}, GPIO_IN | GPIO_{pull});"
 
 
 def _indent(text: str, depth: int) -> str:

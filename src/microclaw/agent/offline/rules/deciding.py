@@ -14,17 +14,15 @@ from microclaw.agent.offline.full_board import make_room
 from microclaw.agent.offline.programs import answer_installed, check_pressed_low
 from microclaw.agent.offline.rules.c_source import write_c
 from microclaw.agent.offline.rules.expectation import write_expectation
-from microclaw.agent.offline.rules.program import Output, RuleProgram, length_ms, steps_of
+from microclaw.agent.offline.rules.program import Output, RuleProgram, Sensor, length_ms, steps_of
 from microclaw.agent.offline.rules.py_source import write_py
 from microclaw.agent.offline.rules.reader import read_rules
 from microclaw.agent.offline.rules.rule import Act as RuleAct
 from microclaw.agent.offline.rules.rule import (
     EveryTrigger,
     Highest,
-    PinTrigger,
     Police,
     Rule,
-    ValueTrigger,
     Wait,
     Warn,
 )
@@ -66,15 +64,18 @@ def decide_rules(context: Context) -> Decision:
 def _notes(rules: tuple[Rule, ...]) -> list[str]:
     """Return what the program takes for granted, and where its lines are."""
     notes = []
-    trigger = rules[0].trigger
-    if isinstance(trigger, PinTrigger) and trigger.part in _ASSUMED:
-        notes.append(_ASSUMED[trigger.part])
-    for act in rules[0].acts:
-        if isinstance(act, Warn):
-            notes.append("The warning is a line in the log of the program (microclaw logs); it is sent nowhere.")
-        if isinstance(act, Highest):
-            notes.append("Its lines are in the log of the program (microclaw logs). A day is 24 hours from its start.")
-    return notes
+    for rule in rules:
+        for condition in rule.inputs:
+            if condition.part in _ASSUMED:
+                notes.append(_ASSUMED[condition.part])
+        for act in rule.acts:
+            if isinstance(act, Warn):
+                notes.append("The warning is a line in the log of the program (microclaw logs); it is sent nowhere.")
+            if isinstance(act, Highest):
+                notes.append(
+                    "Its lines are in the log of the program (microclaw logs). A day is 24 hours from its start."
+                )
+    return list(dict.fromkeys(notes))
 
 
 def _fill(context: Context, rules: tuple[Rule, ...]) -> RuleProgram:
@@ -84,17 +85,16 @@ def _fill(context: Context, rules: tuple[Rule, ...]) -> RuleProgram:
         for act in rule.acts:
             for pin in _pins_of(act):
                 outputs[pin] = _output(context, pin)
-    first = rules[0]
-    for trigger in (first.trigger, first.only_while):
-        if isinstance(trigger, PinTrigger):
-            _output(context, trigger.pin)
-            if trigger.part == "button":
-                check_pressed_low(context, trigger.pin)
-    quantity = _quantity(first)
-    if quantity is None:
-        return RuleProgram(rules, outputs)
-    sensor = sensor_of(replace(context, parse=Parse("rule", {"quantity": quantity})))
-    return RuleProgram(rules, outputs, sensor.part.name, sensor.address)
+    sensors: dict[str, Sensor] = {}
+    for rule in rules:
+        for condition in rule.inputs:
+            _output(context, condition.pin)
+            if condition.part == "button":
+                check_pressed_low(context, condition.pin)
+        for quantity in rule.quantities:
+            sensor = sensor_of(replace(context, parse=Parse("rule", {"quantity": quantity})))
+            sensors[quantity] = Sensor(sensor.part.name, sensor.address)
+    return RuleProgram(rules, outputs, sensors)
 
 
 def _pins_of(act: RuleAct) -> list[int | None]:
@@ -118,22 +118,11 @@ def _output(context: Context, pin: int | None) -> Output:
     return Output(target.pin, name, target.active_level)
 
 
-def _quantity(rule: Rule) -> str | None:
-    act = rule.acts[0]
-    if isinstance(rule.trigger, ValueTrigger):
-        return rule.trigger.quantity
-    if isinstance(act, Highest):
-        return act.quantity
-    return None
-
-
 def _check(program: RuleProgram) -> None:
     """Raise CannotDo if two parts are on one pin, or if the acts take longer than the time from one to the next."""
     rule = program.rules[0]
     pins = [output.pin for output in program.outputs.values()]
-    for trigger in (rule.trigger, rule.only_while):
-        if isinstance(trigger, PinTrigger):
-            pins.append(trigger.pin)
+    pins += [condition.pin for condition in program.inputs]
     for pin in pins:
         if pins.count(pin) > 1:
             raise ask(
@@ -146,7 +135,7 @@ def _check(program: RuleProgram) -> None:
 
 
 def _app_name(program: RuleProgram) -> str:
-    quantity = _quantity(program.rules[0])
     if program.outputs:
         return f"rule-{next(iter(program.outputs.values())).pin}"
-    return f"watch-{quantity}".replace("_", "-")
+    watched = [*program.sensors, *(f"pin-{condition.pin}" for condition in program.inputs)]
+    return f"watch-{watched[0]}".replace("_", "-")

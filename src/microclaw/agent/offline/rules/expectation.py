@@ -14,10 +14,12 @@ from microclaw.agent.offline.rules.rule import (
     Highest,
     PinTrigger,
     Rule,
+    Together,
     Turn,
     ValueTrigger,
     Warn,
 )
+from microclaw.agent.offline.rules.scene import scene_lines
 from microclaw.hardware.parts.reader import ValueRange, find_part
 
 MAX_EXPECTED_MS: Final = 600_000
@@ -36,7 +38,9 @@ _MARGIN_MILLI: Final = 1_000
 def write_expectation(program: RuleProgram) -> str:
     """Return the lines of the expectation."""
     rule = program.rules[0]
-    if len(program.rules) > 1:
+    if _is_scene(program):
+        lines = list(scene_lines(program))
+    elif len(program.rules) > 1:
         lines = [_rate_line(program, rate) for rate in program.rules]
     elif isinstance(rule.trigger, PinTrigger):
         lines = list(_pin_lines(program, rule, rule.trigger))
@@ -47,6 +51,17 @@ def write_expectation(program: RuleProgram) -> str:
     else:
         lines = list(_phase_lines(program, steps_of(rule.acts, program.outputs), [0], late_ms=20))
     return "".join(f"{line}\n" for line in lines)
+
+
+def _is_scene(program: RuleProgram) -> bool:
+    """Return True for rules whose conditions must be played one after the other."""
+    rule = program.rules[0]
+    if len(program.rules) > 1:
+        return not isinstance(rule.trigger, EveryTrigger)
+    if isinstance(rule.trigger, Together) or isinstance(rule.only_while, ValueTrigger):
+        return True
+    is_followed = rule.holds and rule.measures
+    return is_followed or rule.held_ms > 0 or rule.nth > 1
 
 
 def _rate_line(program: RuleProgram, rule: Rule) -> str:
@@ -63,10 +78,10 @@ def _pin_lines(program: RuleProgram, rule: Rule, trigger: PinTrigger) -> Iterato
     steps = steps_of(rule.acts, program.outputs)
     if rule.holds:
         yield from _level_stimuli(trigger, [_FIRST_MS], 2_000)
-        yield from _levels(program.outputs[_turned(rule).pin], [(1_500, 0), (3_000, 1), (5_000, 0)])
+        yield from _levels(program.outputs[rule.turned_pin], [(1_500, 0), (3_000, 1), (5_000, 0)])
         return
     gate = rule.only_while
-    if gate is not None:
+    if isinstance(gate, PinTrigger):
         yield f"set pin {gate.pin} = {1 - gate.level} at 0 s"
         yield f"set pin {gate.pin} = {gate.level} at {_FIRST_MS + 1_000} ms"
     first_ms = _FIRST_MS
@@ -94,12 +109,6 @@ def _pin_lines(program: RuleProgram, rule: Rule, trigger: PinTrigger) -> Iterato
             yield from _levels(output, [(again_ms + 500, 0)])
         return
     yield from _phase_lines(program, steps, starts_ms, until_ms=moments_ms[-1] + span_ms + 1_000)
-
-
-def _turned(rule: Rule) -> Turn:
-    act = rule.acts[0]
-    assert isinstance(act, Turn)
-    return act
 
 
 def _level_stimuli(trigger: PinTrigger, moments_ms: Sequence[int], held_ms: int) -> Iterator[str]:
@@ -188,13 +197,13 @@ def _every_lines(program: RuleProgram, rule: Rule, trigger: EveryTrigger) -> Ite
 
 
 def _highest_lines(program: RuleProgram, act: Highest, every_ms: int) -> Iterator[str]:
-    measured = find_part(program.sensor).measures[act.quantity]
+    measured = find_part(program.sensors[act.quantity].part).measures[act.quantity]
     first = round(measured.sample or 0)
     more = first + 3
     if not act.is_high:
         more = first - 3
     word = act.most_word
-    stimulus = f"i2c.{program.sensor}.{act.quantity} ="
+    stimulus = f"i2c.{program.sensors[act.quantity].part}.{act.quantity} ="
     if 3 * every_ms > MAX_EXPECTED_MS:
         yield f"{stimulus} {first}.5 at 0 s"
         yield f'log 1 times ~ "{act.quantity} {first}\\.[45]\\d, {word} of the day {first}\\.[45]\\d"'
@@ -219,14 +228,15 @@ def _fade_lines(program: RuleProgram, act: Fade, start_ms: int) -> Iterator[str]
 def _value_lines(program: RuleProgram, rule: Rule, trigger: ValueTrigger) -> Iterator[str]:
     """Yield a value that is not beyond the limit, one that is, and both again."""
     side = 1 if trigger.is_above else -1
-    measured = find_part(program.sensor).measures[trigger.quantity]
+    part = program.sensors[trigger.quantity].part
+    measured = find_part(part).measures[trigger.quantity]
     beyond = _in_range(trigger.milli + side * _MARGIN_MILLI, measured)
     within = _in_range(trigger.milli - side * (HYSTERESIS_MILLI + _MARGIN_MILLI), measured)
     steps = steps_of(rule.acts, program.outputs)
     first_ms = 2 * MEASURE_MS + MEASURE_MS // 2
     back_ms = first_ms + 2 * MEASURE_MS
     again_ms = first_ms + length_ms(steps) + 4 * MEASURE_MS
-    stimulus = f"i2c.{program.sensor}.{trigger.quantity} ="
+    stimulus = f"i2c.{part}.{trigger.quantity} ="
     is_again = again_ms + length_ms(steps) <= MAX_EXPECTED_MS
     moments_ms = [first_ms]
     if is_again:

@@ -7,10 +7,8 @@ from typing import Final
 
 from msgspec import Struct
 
-from microclaw.agent.offline.rules.rule import Act, Blink, Morse, Police, Rule, Turn, Wait
+from microclaw.agent.offline.rules.rule import Act, Blink, Fade, Morse, PinTrigger, Police, Rule, Turn, Wait
 
-LOOK_MS: Final = 20
-"""A pin is looked at this often; two looks must agree."""
 _POLICE_MS: Final = 250
 _DOT_MS: Final = 200
 _SOS: Final = "... --- ..."
@@ -32,13 +30,35 @@ class Step(Struct, frozen=True):
     wait_ms: int = 0
 
 
+class Sensor(Struct, frozen=True):
+    """The part that measures a quantity, and its address on the board's I2C bus."""
+
+    part: str
+    address: int
+
+
 class RuleProgram(Struct, frozen=True):
-    """Rules with the outputs of their pins (None is the board's LED), and the sensor of a value with its address."""
+    """Rules with the outputs of their pins (None is the board's LED), and the sensor of each quantity."""
 
     rules: tuple[Rule, ...]
     outputs: Mapping[int | None, Output]
-    sensor: str = ""
-    address: int = 0
+    sensors: Mapping[str, Sensor]
+
+    @property
+    def inputs(self) -> list[PinTrigger]:
+        """The pins that it reads, each once."""
+        inputs = dict[int, PinTrigger]()
+        for rule in self.rules:
+            for condition in rule.inputs:
+                inputs.setdefault(condition.pin, condition)
+        return list(inputs.values())
+
+    @property
+    def faded_pins(self) -> list[int | None]:
+        pins = []
+        for rule in self.rules:
+            pins += [act.pin for act in rule.acts if isinstance(act, Fade)]
+        return pins
 
     @property
     def title(self) -> str:

@@ -5,16 +5,19 @@ from __future__ import annotations
 import textwrap
 from collections.abc import Sequence
 
-from microclaw.agent.offline.rules.program import LOOK_MS, RuleProgram, Step, steps_of
+from microclaw.agent.offline.rules.program import RuleProgram, Step, steps_of
 from microclaw.agent.offline.rules.rule import (
     HYSTERESIS_MILLI,
+    LOOK_MS,
     MEASURE_MS,
     Blink,
+    Condition,
     EveryTrigger,
     Fade,
     Highest,
     PinTrigger,
     Rule,
+    Together,
     Turn,
     ValueTrigger,
     Warn,
@@ -23,28 +26,38 @@ from microclaw.agent.offline.rules.rule import (
 _WATCH = """\
 while True:
     {wait}({look_ms})
-    level = {pin}.value()
+    is_true = {condition}
     # Contacts bounce, so two looks must agree.
-    if level == last and level != state:
-        state = level
+    if is_true == last and is_true != state:
+        state = is_true
 {changed}
-    last = level"""
+    last = is_true
+"""
 _MEASURE = """\
-was_beyond = False
 while True:
-    value = sensor("{quantity}", {address:#04x})
-    if value is None:
-        print("the sensor for {quantity} does not answer")
+{reads}
+    if {missing}:
+        print("the sensor for {names} does not answer")
     else:
         # It counts again after it went back by {back:g}.
-        limit = {limit:g}
-        if was_beyond:
-            limit = {back_limit:g}
-        is_beyond = value {sign} limit
-        if {condition}:
+        is_true = {condition}
+        if is_true != state:
+            state = is_true
+{changed}
+{held}    {wait}({look_ms})
+"""
+_HELD = """\
+if state and held_ms < {held_ms}:
+    held_ms += {look_ms}
+    if held_ms >= {held_ms}{conditions}:
 {begin}
-        was_beyond = is_beyond
-    {wait}({look_ms})"""
+"""
+_MAY_ACT = """
+
+def may_act{n}():
+    {quantity} = sensor("{quantity}", {address:#04x})
+    return {quantity} is not None and {condition}
+"""
 _HIGHEST = """\
 from microclaw import sensor
 from time import sleep_ms
@@ -82,11 +95,11 @@ def write_py(program: RuleProgram) -> str:
     act = rule.acts[0]
     if isinstance(act, Highest):
         return head + _highest(program, act, rule)
-    if len(program.rules) > 1:
+    if len(program.rules) > 1 and isinstance(rule.trigger, EveryTrigger):
         return head + _rates(program)
     if rule.trigger is None or isinstance(rule.trigger, EveryTrigger):
         return head + _loop(program, rule)
-    return head + _tasks(program, rule)
+    return head + _ruled(program)
 
 
 def _highest(program: RuleProgram, act: Highest, rule: Rule) -> str:
@@ -94,7 +107,7 @@ def _highest(program: RuleProgram, act: Highest, rule: Rule) -> str:
     return _HIGHEST.format(
         ms=ms,
         quantity=act.quantity,
-        address=program.address,
+        address=program.sensors[act.quantity].address,
         sign=act.sign,
         word=act.most_word,
     )
@@ -126,73 +139,141 @@ def _loop(program: RuleProgram, rule: Rule) -> str:
     return f"from machine import Pin\nfrom time import sleep_ms\n\n{_opened_outputs(program)}\n{lines.rstrip()}\n"
 
 
-def _tasks(program: RuleProgram, rule: Rule) -> str:
-    """Write a rule that watches a pin or a sensor while its acts go on."""
-    is_waiting = any(step.wait_ms for step in steps_of(rule.acts, program.outputs)[:-1])
-    is_waiting = is_waiting or isinstance(rule.acts[0], Fade)
-    needs_task = is_waiting or rule.gap_ms > 0
-    trigger = rule.trigger
-    machine = "PWM, Pin" if isinstance(rule.acts[0], Fade) else "Pin"
-    imports = f"from machine import {machine}\n"
-    if not program.outputs:
-        imports = ""
-    if isinstance(trigger, ValueTrigger):
-        imports += "from microclaw import sensor\n"
-    wait = "sleep_ms"
+def _ruled(program: RuleProgram) -> str:
+    """Write rules that watch pins or sensors, each in a task if there are several or if its acts go on beside it."""
+    is_async = len(program.rules) > 1 or any(_needs_task(program, rule) for rule in program.rules)
+    wait = _ASYNC_WAIT if is_async else "sleep_ms"
     functions = ""
-    begin = _acts(program, rule, wait)
-    if needs_task:
-        wait = _ASYNC_WAIT
-        imports = f"import asyncio\n{imports}"
-    else:
-        imports += "from time import sleep_ms\n"
-    before = ""
-    if is_waiting:
-        functions += f"\n\nasync def act():\n{_indent(_acts(program, rule, wait), 1)}\n"
-        begin = "if task is not None:\n    task.cancel()\ntask = asyncio.create_task(act())"
-        before = "task = None\n"
-    if rule.gap_ms:
-        functions += f"\n\nasync def pause():\n    {wait}({rule.gap_ms})\n"
-        begin = f"pause_task = asyncio.create_task(pause())\n{begin}"
-        before += "pause_task = None\n"
-    loop = before + _watch(program, rule, begin, wait)
-    opened = _opened_outputs(program) + _opened_inputs(rule)
-    if needs_task:
-        loop = f"\nasync def main():\n{_indent(loop, 1)}\n\n\nasyncio.run(main())"
-    return f"{imports}\n{opened}{functions}\n{loop}\n"
+    watches = []
+    for number, rule in enumerate(program.rules, 1):
+        n = f"_{number}" if number > 1 else ""
+        functions += _functions(program, rule, wait, n)
+        watches.append(_watch(program, rule, wait, n))
+    opened = _imports(program, is_async=is_async) + _opened_outputs(program) + _opened_inputs(program) + functions
+    if not is_async:
+        return f"{opened}\n{watches[0]}"
+    tasks = ""
+    for number, watch in enumerate(watches[1:], 2):
+        opened += f"\n\nasync def watch_{number}():\n{_indent(watch, 1)}"
+        tasks += f"asyncio.create_task(watch_{number}())\n"
+    main = _indent(tasks + watches[0], 1)
+    return f"{opened}\n\nasync def main():\n{main}\n\nasyncio.run(main())\n"
 
 
-def _watch(program: RuleProgram, rule: Rule, begin: str, wait: str) -> str:
-    trigger = rule.trigger
-    if isinstance(trigger, ValueTrigger):
-        return _MEASURE.format(
-            quantity=trigger.quantity,
-            address=program.address,
-            back=HYSTERESIS_MILLI / 1000,
-            limit=trigger.milli / 1000,
-            back_limit=trigger.back_milli / 1000,
-            sign=trigger.sign,
-            condition=f"is_beyond and not was_beyond{_conditions(rule)}",
-            begin=_indent(begin, 3),
-            wait=wait,
-            look_ms=MEASURE_MS,
-        )
-    assert isinstance(trigger, PinTrigger)
-    pin = f"pin_{trigger.pin}"
-    before = f"last = state = {pin}.value()\n"
-    changed = f"if state == {trigger.level}{_conditions(rule)}:\n{_indent(begin, 1)}"
-    if rule.holds:
-        before = f"last = state = {1 - trigger.level}\n"
-        output = next(iter(program.outputs.values()))
-        level = "state" if output.on == trigger.level else "1 - state"
-        changed = f"{output.name}.value({level})"
-    return before + _WATCH.format(wait=wait, look_ms=LOOK_MS, pin=pin, changed=_indent(changed, 2))
+def _is_waiting(program: RuleProgram, rule: Rule) -> bool:
+    steps = steps_of(rule.acts, program.outputs)
+    return any(step.wait_ms for step in steps[:-1]) or isinstance(rule.acts[0], Fade)
 
 
-def _conditions(rule: Rule) -> str:
+def _needs_task(program: RuleProgram, rule: Rule) -> bool:
+    return _is_waiting(program, rule) or rule.gap_ms > 0
+
+
+def _imports(program: RuleProgram, *, is_async: bool) -> str:
+    text = "import asyncio\n" if is_async else ""
+    names = []
+    if program.faded_pins:
+        names.append("PWM")
+    if program.outputs or program.inputs:
+        names.append("Pin")
+    if names:
+        text += f"from machine import {', '.join(names)}\n"
+    if program.sensors:
+        text += "from microclaw import sensor\n"
+    if not is_async:
+        text += "from time import sleep_ms\n"
+    return f"{text}\n"
+
+
+def _functions(program: RuleProgram, rule: Rule, wait: str, n: str) -> str:
     text = ""
-    if rule.only_while is not None:
-        text += f" and pin_{rule.only_while.pin}.value() == {rule.only_while.level}"
+    if _is_waiting(program, rule):
+        text += f"\n\nasync def act{n}():\n{_indent(_acts(program, rule, wait), 1)}\n"
+    if rule.gap_ms:
+        text += f"\n\nasync def pause{n}():\n    {wait}({rule.gap_ms})\n"
+    if isinstance(rule.only_while, ValueTrigger):
+        quantity = rule.only_while.quantity
+        text += _MAY_ACT.format(
+            n=n,
+            quantity=quantity,
+            address=program.sensors[quantity].address,
+            condition=_condition(rule.only_while, is_gate=True),
+        )
+    return text
+
+
+def _watch(program: RuleProgram, rule: Rule, wait: str, n: str) -> str:
+    """Return the statements that begin the acts whenever the conditions hold."""
+    begin = _acts(program, rule, wait)
+    before = ""
+    if _is_waiting(program, rule):
+        begin = f"if task is not None:\n    task.cancel()\ntask = asyncio.create_task(act{n}())"
+        before += "task = None\n"
+    if rule.gap_ms:
+        begin = f"pause_task = asyncio.create_task(pause{n}())\n{begin}"
+        before += "pause_task = None\n"
+    gates = _gates(rule, n)
+    changed = f"if state{gates}:\n{_indent(begin, 1)}"
+    held = ""
+    if rule.nth > 1:
+        before += "count = 0\n"
+        counted = f"count += 1\nif count == {rule.nth}:\n    count = 0\n{_indent(begin, 1)}"
+        changed = f"if state{gates}:\n{_indent(counted, 1)}"
+    if rule.holds:
+        output = program.outputs[rule.turned_pin]
+        changed = f"{output.name}.value({'state' if output.on else 'not state'})"
+    if rule.held_ms:
+        before += "held_ms = 0\n"
+        changed = "held_ms = 0"
+        held = _HELD.format(held_ms=rule.held_ms, look_ms=rule.look_ms, conditions=gates, begin=_indent(begin, 2))
+    return before + _look(program, rule, changed, held, wait)
+
+
+def _look(program: RuleProgram, rule: Rule, changed: str, held: str, wait: str) -> str:
+    condition = _joined(rule)
+    if not rule.measures:
+        state = "False" if rule.holds else condition
+        watch = _WATCH.format(wait=wait, look_ms=LOOK_MS, condition=condition, changed=_indent(changed, 2))
+        return f"last = state = {state}\n{watch}{_indent(held, 1)}"
+    reads = ""
+    for quantity in rule.measured:
+        reads += f'{quantity} = sensor("{quantity}", {program.sensors[quantity].address:#04x})\n'
+    watch = _MEASURE.format(
+        reads=_indent(reads.rstrip(), 1),
+        missing=" or ".join(f"{quantity} is None" for quantity in rule.measured),
+        names=" or ".join(rule.measured),
+        back=HYSTERESIS_MILLI / 1000,
+        condition=condition,
+        changed=_indent(changed, 3),
+        held=_indent(held, 2),
+        wait=wait,
+        look_ms=MEASURE_MS,
+    )
+    return f"state = False\n{watch}"
+
+
+def _joined(rule: Rule) -> str:
+    """Return the expression of all conditions of the trigger."""
+    is_any = isinstance(rule.trigger, Together) and rule.trigger.is_any
+    return (" or " if is_any else " and ").join(_condition(condition) for condition in rule.conditions)
+
+
+def _condition(condition: Condition, *, is_gate: bool = False) -> str:
+    if isinstance(condition, PinTrigger):
+        return f"pin_{condition.pin}.value() == {condition.level}"
+    limit = f"{condition.milli / 1000:g}"
+    if not is_gate:
+        limit = f"({condition.back_milli / 1000:g} if state else {limit})"
+    return f"{condition.quantity} {condition.sign} {limit}"
+
+
+def _gates(rule: Rule, n: str) -> str:
+    """Return what must hold besides the conditions of the trigger."""
+    text = ""
+    if isinstance(rule.only_while, PinTrigger):
+        text += f" and {_condition(rule.only_while)}"
+    elif rule.only_while is not None:
+        text += f" and may_act{n}()"
     if rule.gap_ms:
         text += " and (pause_task is None or pause_task.done())"
     return text
@@ -207,9 +288,9 @@ def _acts(program: RuleProgram, rule: Rule, wait: str) -> str:
         if not output.on:
             duty = f"65535 - {duty}"
         return _FADE.format(wait=wait, step_ms=act.ms // 100, name=output.name, duty=duty)
-    if isinstance(act, Warn) and isinstance(rule.trigger, ValueTrigger):
-        quantity = rule.trigger.quantity.replace("_", " ")
-        return f'print("alert: the {quantity} is {rule.trigger.limit_words}: %.2f" % value)'
+    if isinstance(act, Warn):
+        values = f" % ({', '.join(rule.measured)},)" if rule.measured else ""
+        return f'print("{rule.alert}"{values})'
     if isinstance(act, Turn) and act.to == "toggle":
         name = program.outputs[act.pin].name
         return f"{name}.value(1 - {name}.value())"
@@ -230,21 +311,20 @@ def _lines_of(steps: Sequence[Step], wait: str) -> str:
 
 def _opened_outputs(program: RuleProgram, *, start_on: bool = False) -> str:
     text = ""
-    for output in program.outputs.values():
+    for pin, output in program.outputs.items():
         level = output.on if start_on else 1 - output.on
-        if isinstance(program.rules[0].acts[0], Fade):
+        if pin in program.faded_pins:
             text += f"{output.name} = PWM(Pin({output.pin}), freq=1000, duty_u16={65535 * level})\n"
         else:
             text += f"{output.name} = Pin({output.pin}, Pin.OUT, value={level})\n"
     return text
 
 
-def _opened_inputs(rule: Rule) -> str:
+def _opened_inputs(program: RuleProgram) -> str:
     text = ""
-    for trigger in (rule.trigger, rule.only_while):
-        if isinstance(trigger, PinTrigger):
-            pull = "PULL_UP" if trigger.pulls_up else "PULL_DOWN"
-            text += f"pin_{trigger.pin} = Pin({trigger.pin}, Pin.IN, Pin.{pull})\n"
+    for condition in program.inputs:
+        pull = "PULL_UP" if condition.pulls_up else "PULL_DOWN"
+        text += f"pin_{condition.pin} = Pin({condition.pin}, Pin.IN, Pin.{pull})\n"
     return text
 
 

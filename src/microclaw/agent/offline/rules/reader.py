@@ -11,23 +11,27 @@ from collections.abc import Callable
 from functools import lru_cache
 from typing import Final, Literal
 
+from msgspec.structs import replace
+
 from microclaw.agent.offline.decision import Parse
 from microclaw.agent.offline.rules.rule import (
     Act,
     Blink,
+    Condition,
     EveryTrigger,
     Fade,
     Highest,
     Morse,
-    PinTrigger,
     Police,
     Rule,
+    Together,
     Trigger,
     Turn,
     ValueTrigger,
     Wait,
     Warn,
 )
+from microclaw.agent.offline.rules.trigger_reader import THE, Groups, match_all, read_states, read_trigger
 from microclaw.hardware.parts.reader import i2c_quantities
 
 RULE_EXAMPLES: Final = (
@@ -47,34 +51,16 @@ _LEAST_HALF_MS: Final = 10
 _BLINK_MS: Final = 500
 _BEEP_MS: Final = 200
 _TIMES: Final = {"once": 1, "twice": 2, "thrice": 3}
-_THE: Final = r"(?:(?:the|my|a|an) )?"
 _THING: Final = (
     r"(?:led|lights?|lamp|relay|pump|fan|heater|valve|motor|siren|buzzer|bulb|output|horn|bell|alarm|sprinkler)"
 )
-_PLACE: Final = (
-    rf"(?:{_THE}(?:(?P<thing>{_THING}) )?(?:(?:on|at|of) )?pin (?P<pin>\d+)|{_THE}(?P<led>(?:onboard )?led))"
-)
+_PLACE: Final = rf"(?:{THE}(?:(?P<thing>{_THING}) )?(?:(?:on|at|of) )?pin (?P<pin>\d+)|{THE}(?P<led>(?:onboard )?led))"
 _COUNT: Final = r"(?:(?P<times>[1-9]\d?) times|(?P<times_word>once|twice|thrice))"
 _PERIOD: Final = r"(?:(?:at |with )?(?:a )?period (?:of )?(?P<period>[1-9]\d*) ms)"
 _WHEN: Final = r"(?:when|whenever|if|as soon as|every time|each time|once) "
 _TO_ON: Final = r"(?:(?:turn|switch|power) on|open|start|run|activate|enable|light up|light)"
 _TO_OFF: Final = r"(?:(?:turn|switch|power) off|close|stop|deactivate|disable)"
 _FOR: Final = r"(?: for (?P<for>[1-9]\d*) ms)?"
-_BUTTON: Final = rf"{_THE}(?:button|push button|pushbutton|switch|key)"
-_DOOR: Final = rf"{_THE}(?:(?:door|window|reed)(?: contact| sensor| switch)?|contact)"
-_MOTION: Final = rf"{_THE}(?:motion|movement|pir|presence)(?: sensor| detector)?"
-_AT: Final = r"(?: (?:on|at))? pin (?P<in>\d+)"
-_PRESSED: Final = r"(?: is| gets)?(?: pressed| pushed| clicked)"
-_RELEASED: Final = r"(?: is| gets)? (?:released|let go)"
-_SOMETHING: Final = r"(?: somebody| someone| something| a person| motion| movement)?"
-_WARMER: Final = r"(?:warmer|hotter|colder|cooler)"
-_ABOVE: Final = frozenset(
-    {"above", "over", "warmer than", "hotter than", "more than", "higher than", "warmer", "hotter"}
-)
-_SIDE: Final = rf"(?P<side>above|over|below|under|(?:{_WARMER}|more|less|higher|lower) than)"
-_LIMIT: Final = rf"{_SIDE} (?P<milli>-?\d+) milli(?: (?P<unit>degrees|percent))?"
-
-Groups = dict[str, str | None]
 
 
 def _on(groups: Groups) -> Act:
@@ -145,7 +131,7 @@ _ACTS: Final[tuple[tuple[str, Callable[[Groups], Act]], ...]] = (
         lambda groups: Police(int(groups["pin"] or 0), int(groups["pin_2"] or 0)),
     ),
     (
-        rf"(?:make|run|show|start) {_THE}police lights? (?:with|on) pin (?P<pin>\d+) (?:and|also) pin (?P<pin_2>\d+)",
+        rf"(?:make|run|show|start) {THE}police lights? (?:with|on) pin (?P<pin>\d+) (?:and|also) pin (?P<pin_2>\d+)",
         lambda groups: Police(int(groups["pin"] or 0), int(groups["pin_2"] or 0)),
     ),
 )
@@ -154,22 +140,7 @@ _MEASURED: Final = (
     r" and print (?:the |its )?(?P<most>highest|maximum|max|warmest|lowest|minimum|min|coldest)"
     r"(?: value| one)? of the day( every (?P<pace>[1-9]\d*) ms)?"
 )
-_TRIGGERS: Final[tuple[tuple[str, str, int], ...]] = (
-    (rf"{_BUTTON}{_AT}{_PRESSED}", "button", 0),
-    (rf"(?:i|someone|somebody) (?:press|presses|push|pushes) {_BUTTON}{_AT}", "button", 0),
-    (rf"{_BUTTON}{_AT}{_RELEASED}", "button", 1),
-    (rf"{_DOOR}{_AT} (?:opens|is opened|gets opened)", "door", 1),
-    (rf"{_DOOR}{_AT} (?:closes|is closed|gets closed)", "door", 0),
-    (rf"{_MOTION}{_AT}(?: sees| detects| notices){_SOMETHING}", "motion", 1),
-    (r"pin (?P<in>\d+) (?:falls|(?:goes|gets|becomes|turns) low)", "pin", 0),
-    (r"pin (?P<in>\d+) (?:rises|(?:goes|gets|becomes|turns) high)", "pin", 1),
-)
-_VALUE: Final = (
-    r"(?:(?:the )?(?!it )(?P<quantity>[a-z]+(?: [a-z]+)?)"
-    rf" (?:is|gets|goes|rises|climbs|falls|drops)(?: to be)? {_LIMIT}"
-    rf"|(?:it is|it gets|it becomes|it's) {_LIMIT.replace('?P<', '?P<it_')})"
-)
-_WHILE: Final = r"(?:while|as long as) pin (?P<while>\d+) is (?P<level>high|low|on|off)"
+_WHILE: Final = r"(?:while|as long as) (?P<while>.+)"
 _GAP: Final = (
     r"(?:but )?(?:at most|no more than|not more than|not more often than|never more than)"
     r" (?:once )?(?:every|in|period) (?P<gap>[1-9]\d*) ms"
@@ -211,7 +182,7 @@ def _read_rates(text: str) -> tuple[Rule, ...] | None:
         return None
     rules = []
     for part in parts:
-        match = _match(_RATE, part)
+        match = match_all(_RATE, part)
         if match is None:
             return None
         half_ms = int(match["half"] or 0)
@@ -230,7 +201,7 @@ def _read_rates(text: str) -> tuple[Rule, ...] | None:
 
 def _read_measured(text: str) -> tuple[Rule, ...] | None:
     """Read "read the temperature every 5 minutes and print the highest of the day"."""
-    match = _match(_MEASURED, text)
+    match = match_all(_MEASURED, text)
     if match is None:
         return None
     quantity = (match["quantity"] or "").replace(" ", "_")
@@ -260,8 +231,17 @@ def _read_rule(text: str) -> Rule | None:
             return Rule(only_while, acts, holds=True)
         if trigger is None and isinstance(acts[0], Police):
             trigger = EveryTrigger(POLICE_MS)
-        return Rule(trigger, acts, only_while, gap_ms)
+        if isinstance(only_while, Together):
+            return None
+        return _follow_states(Rule(trigger, acts, only_while, gap_ms))
     return None
+
+
+def _follow_states(rule: Rule) -> Rule:
+    """Return the rule as one whose pin is on while its states last, if its only act is to turn on a pin."""
+    if rule == Rule(rule.trigger, (Turn(rule.turned_pin, "on"),)) and isinstance(rule.trigger, Together):
+        return replace(rule, holds=True)
+    return rule
 
 
 def _read_loop(text: str) -> Rule | None:
@@ -296,13 +276,20 @@ def _cut_gap(text: str) -> tuple[str, int]:
     return match["rest"] + (match["clause"] or ""), int(match["gap"])
 
 
-def _cut_while(text: str) -> tuple[str, PinTrigger | None]:
+def _cut_while(text: str) -> tuple[str, Condition | Together | None]:
+    """Cut "while pin 8 is high" off: from the end of the sentence, or from its begin."""
     match = re.fullmatch(rf"(?P<rest>.+?) (?:but only |only )?{_WHILE}", text)
-    if match is None:
-        match = re.fullmatch(rf"{_WHILE} (?:then )?(?P<rest>.+)", text)
-    if match is None:
-        return text, None
-    return match["rest"], PinTrigger(int(match["while"]), int(match["level"] in ("high", "on")))
+    states = read_states(match["while"]) if match is not None else None
+    if match is not None and states is not None:
+        return match["rest"], states
+    begin = re.match(r"(?:while|as long as) ", text)
+    if begin is not None:
+        words = text[begin.end() :].split(" ")
+        for count in range(len(words) - 1, 2, -1):
+            states = read_states(" ".join(words[:count]))
+            if states is not None:
+                return " ".join(words[count:]).removeprefix("then "), states
+    return text, None
 
 
 def _splits(text: str) -> list[tuple[Trigger, str]]:
@@ -315,39 +302,19 @@ def _splits(text: str) -> list[tuple[Trigger, str]]:
         splits.append((EveryTrigger(int(every["ms"])), every["rest"]))
     after = re.fullmatch(rf"(?P<rest>.+?) {_WHEN}(?P<clause>.+)", text)
     if after is not None:
-        trigger = _read_trigger(after["clause"])
+        trigger = read_trigger(after["clause"])
         if trigger is not None:
             splits.append((trigger, after["rest"]))
     before = re.match(_WHEN, text)
     if before is not None:
         words = text[before.end() :].split(" ")
         for count in range(3, len(words)):
-            trigger = _read_trigger(" ".join(words[:count]))
+            trigger = read_trigger(" ".join(words[:count]))
             if trigger is not None:
                 rest = " ".join(words[count:]).removeprefix("then ")
                 splits.append((trigger, rest))
     splits.append((None, text))
     return splits
-
-
-def _read_trigger(clause: str) -> Trigger:
-    for pattern, part, level in _TRIGGERS:
-        match = _match(pattern, clause)
-        if match is not None:
-            return PinTrigger(int(match["in"] or 0), level, part)
-    match = _match(_VALUE, clause)
-    if match is None:
-        return None
-    quantity = (match["quantity"] or "temperature").replace(" ", "_")
-    side = match["side"] or match["it_side"] or ""
-    milli = match["milli"] or match["it_milli"] or "0"
-    unit = match["unit"] or match["it_unit"]
-    is_of_unit = {"temperature": "degrees", "humidity": "percent"}.get(quantity)
-    if quantity not in i2c_quantities() or unit not in (None, is_of_unit):
-        return None
-    if quantity != "temperature" and re.match(_WARMER, side):
-        return None
-    return ValueTrigger(quantity, side in _ABOVE, int(milli))
 
 
 @lru_cache(256)
@@ -371,22 +338,10 @@ def _read_acts(text: str) -> tuple[Act, ...] | None:
 
 def _read_act(text: str) -> Act | None:
     for pattern, make in _ACTS:
-        match = _match(pattern, text)
+        match = match_all(pattern, text)
         if match is not None:
             return make(match)
     return None
-
-
-@lru_cache(256)
-def _compiled(pattern: str) -> re.Pattern[str]:
-    return re.compile(pattern)
-
-
-def _match(pattern: str, text: str) -> Groups | None:
-    match = _compiled(pattern).fullmatch(text)
-    if match is None:
-        return None
-    return dict.fromkeys(("pin", "for", "ms", "period", "half", "times", "times_word")) | match.groupdict()
 
 
 def _is_possible(rule: Rule) -> bool:
@@ -394,7 +349,7 @@ def _is_possible(rule: Rule) -> bool:
     kinds = {type(act) for act in rule.acts}
     is_alone = len(rule.acts) == 1
     if rule.holds:
-        return kinds == {Turn} and rule.acts[0] == Turn(_pin_of(rule.acts[0]), "on")
+        return rule.acts == (Turn(rule.turned_pin, "on"),)
     if rule.trigger is None:
         return Wait in kinds or Morse in kinds
     if not is_alone and kinds & {Fade, Police, Highest, Warn}:
@@ -408,8 +363,8 @@ def _is_possible(rule: Rule) -> bool:
         has_condition = rule.gap_ms > 0 or rule.only_while is not None
         return has_end and not has_condition and not kinds & {Fade, Highest, Warn}
     if Warn in kinds:
-        return isinstance(rule.trigger, ValueTrigger)
-    if isinstance(rule.trigger, ValueTrigger):
+        return rule.measures
+    if isinstance(rule.trigger, ValueTrigger) and rule.only_while is None:
         # A pin that only one side of the limit switches has an own sentence (programs.toml).
         return kinds <= {Blink, Morse} or len(rule.acts) > 1
     return Highest not in kinds
@@ -435,10 +390,4 @@ def _lasts(act: Act) -> bool:
 def _to(act: Act) -> Literal["on", "off", "toggle"] | None:
     if isinstance(act, Turn):
         return act.to
-    return None
-
-
-def _pin_of(act: Act) -> int | None:
-    if isinstance(act, Turn):
-        return act.pin
     return None

@@ -19,6 +19,8 @@ NOUNS: Final = {
 }
 _HIGH: Final = {"button": "is released", "door": "opens", "motion": "sees motion", "pin": "goes high"}
 _LOW: Final = {"button": "is pressed", "door": "closes", "motion": "sees no motion", "pin": "goes low"}
+_IS_HIGH: Final = {"button": "is up", "door": "is open", "motion": "sees motion", "pin": "is high"}
+_IS_LOW: Final = {"button": "is down", "door": "is closed", "motion": "sees no motion", "pin": "is low"}
 
 
 class PinTrigger(Struct, frozen=True):
@@ -38,10 +40,17 @@ class PinTrigger(Struct, frozen=True):
         verbs = _HIGH if self.level else _LOW
         return f"{NOUNS[self.part]}pin {self.pin} {verbs[self.part]}"
 
+    @property
+    def state_words(self) -> str:
+        verbs = _IS_HIGH if self.level else _IS_LOW
+        return f"{NOUNS[self.part]}pin {self.pin} {verbs[self.part]}"
+
 
 HYSTERESIS_MILLI: Final = 500
 MEASURE_MS: Final = 1000
 """A measured quantity is read so often."""
+LOOK_MS: Final = 20
+"""A pin is looked at this often; two looks must agree."""
 
 
 class ValueTrigger(Struct, frozen=True):
@@ -74,6 +83,29 @@ class ValueTrigger(Struct, frozen=True):
     def words(self) -> str:
         return f"the {self.quantity.replace('_', ' ')} is {self.limit_words}"
 
+    @property
+    def state_words(self) -> str:
+        return self.words
+
+
+Condition: TypeAlias = PinTrigger | ValueTrigger
+
+
+class Together(Struct, frozen=True):
+    """Several conditions, of which all come to hold, or any one of them."""
+
+    conditions: tuple[Condition, ...]
+    is_any: bool = False
+
+    @property
+    def words(self) -> str:
+        joint = " or " if self.is_any else " and "
+        return joint.join(condition.state_words for condition in self.conditions)
+
+    @property
+    def state_words(self) -> str:
+        return self.words
+
 
 class EveryTrigger(Struct, frozen=True):
     """The start of the program, and each `ms` after it."""
@@ -81,7 +113,7 @@ class EveryTrigger(Struct, frozen=True):
     ms: int
 
 
-Trigger: TypeAlias = PinTrigger | ValueTrigger | EveryTrigger | None
+Trigger: TypeAlias = PinTrigger | ValueTrigger | Together | EveryTrigger | None
 """None is the start of the program."""
 
 
@@ -189,16 +221,77 @@ Act: TypeAlias = Turn | Blink | Morse | Police | Fade | Wait | Warn | Highest
 
 
 class Rule(Struct, frozen=True):
-    """What to do at the trigger, at most once in `gap_ms` if that is not 0, and only while a pin has a level.
+    """What to do at the trigger, at most once in `gap_ms` if that is not 0, and only while a condition holds.
 
-    `holds`: the pin of the only act is on while the trigger's level lasts.
+    `holds`: the pin of the only act is on while the trigger's conditions last.
+    `held_ms`: its conditions must last so long before the acts begin. `nth`: only every nth time begins them.
     """
 
     trigger: Trigger
     acts: tuple[Act, ...]
-    only_while: PinTrigger | None = None
+    only_while: Condition | None = None
     gap_ms: int = 0
     holds: bool = False
+    held_ms: int = 0
+    nth: int = 1
+
+    @property
+    def conditions(self) -> tuple[Condition, ...]:
+        """The conditions of its trigger."""
+        if isinstance(self.trigger, Together):
+            return self.trigger.conditions
+        if isinstance(self.trigger, Condition):
+            return (self.trigger,)
+        return ()
+
+    @property
+    def turned_pin(self) -> int | None:
+        """The pin of its only act, if that switches one."""
+        act = self.acts[0]
+        if isinstance(act, Turn):
+            return act.pin
+        return None
+
+    @property
+    def look_ms(self) -> int:
+        """Its conditions are looked at this often."""
+        if self.measures:
+            return MEASURE_MS
+        return LOOK_MS
+
+    @property
+    def measures(self) -> bool:
+        """True if its trigger has a measured quantity, which is read less often than a pin."""
+        return bool(self.measured)
+
+    @property
+    def measured(self) -> list[str]:
+        """The quantities of its trigger, each once."""
+        names = [condition.quantity for condition in self.conditions if isinstance(condition, ValueTrigger)]
+        return list(dict.fromkeys(names))
+
+    @property
+    def alert(self) -> str:
+        """The line that a warning prints, with the form of each measured value."""
+        text = f"alert: {self.trigger_words}"
+        if self.measured:
+            text += ": " + ", ".join(["%.2f"] * len(self.measured))
+        return text
+
+    @property
+    def inputs(self) -> list[PinTrigger]:
+        """The pins that it reads."""
+        conditions = [*self.conditions, self.only_while]
+        return [condition for condition in conditions if isinstance(condition, PinTrigger)]
+
+    @property
+    def quantities(self) -> list[str]:
+        """The quantities that it measures, each once."""
+        names = self.measured
+        for thing in (self.only_while, *self.acts):
+            if isinstance(thing, ValueTrigger | Highest):
+                names.append(thing.quantity)
+        return list(dict.fromkeys(names))
 
     @property
     def words(self) -> str:
@@ -206,17 +299,30 @@ class Rule(Struct, frozen=True):
         trigger = self.trigger
         if isinstance(trigger, EveryTrigger):
             text = f"{text} every {spoken_duration(trigger.ms)}"
-        elif self.holds and isinstance(trigger, PinTrigger):
-            level = "high" if trigger.level else "low"
-            text = f"{text} while pin {trigger.pin} is {level}"
+        elif self.holds and trigger is not None:
+            text = f"{text} while {trigger.state_words}"
         elif trigger is not None:
-            text = f"when {trigger.words} {text}"
+            text = f"{self._begin_words} {text}"
         if self.only_while is not None:
-            level = "high" if self.only_while.level else "low"
-            text += f" but only while pin {self.only_while.pin} is {level}"
+            text += f" but only while {self.only_while.state_words}"
         if self.gap_ms:
             text += f" at most every {spoken_duration(self.gap_ms)}"
         return text
+
+    @property
+    def trigger_words(self) -> str:
+        """What begins it, as a statement."""
+        if self.trigger is None or isinstance(self.trigger, EveryTrigger):
+            return ""
+        if self.held_ms:
+            return f"{self.trigger.state_words} for {spoken_duration(self.held_ms)}"
+        return self.trigger.words
+
+    @property
+    def _begin_words(self) -> str:
+        if self.nth > 1:
+            return f"every {self.nth}th time {self.trigger_words}"
+        return f"when {self.trigger_words}"
 
 
 def place_words(pin: int | None) -> str:

@@ -1,0 +1,215 @@
+"""Plays rules through: what comes to their pins and sensors, and what their outputs must then do.
+
+Each rule's conditions come to hold one after the other, last, and go back to rest. The outputs follow from the rules
+alone, and not from their source.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Final, TypeAlias
+
+from msgspec import Struct
+
+from microclaw.agent.offline.rules.program import Output, RuleProgram, length_ms, steps_of
+from microclaw.agent.offline.rules.rule import (
+    HYSTERESIS_MILLI,
+    MEASURE_MS,
+    Condition,
+    PinTrigger,
+    Rule,
+    Together,
+    Turn,
+    Warn,
+)
+from microclaw.hardware.parts.reader import find_part
+
+_MARGIN_MILLI: Final = 1_000
+_STEP_MS: Final = 3_000
+_CLEAR_MS: Final = 600
+"""No output changes so long before and after a moment at which it is looked at."""
+_MAX_POINTS: Final = 6
+Signal: TypeAlias = int | str
+"""A pin, or a quantity."""
+
+
+class _Change(Struct, frozen=True):
+    """Signals at a moment: levels of pins, and thousandths of quantities."""
+
+    ms: int
+    values: dict[Signal, int]
+
+
+class _Event(Struct, frozen=True):
+    """An output that changes, or None for a warning."""
+
+    ms: int
+    output: Output | None = None
+    level: int = 0
+
+
+def scene_lines(program: RuleProgram) -> Iterator[str]:
+    """Yield the stimuli, and what each output must do."""
+    changes = _changes(program)
+    end_ms = changes[-1].ms + _STEP_MS
+    events = list[_Event]()
+    for rule in program.rules:
+        events += _events(program, rule, changes)
+    events = [event for event in sorted(events, key=lambda event: event.ms) if event.ms < end_ms]
+    yield from _stimuli(program, changes)
+    if any(isinstance(rule.acts[0], Warn) for rule in program.rules):
+        count = sum(event.output is None for event in events)
+        yield f'log {count} times ~ "alert: .*" until {end_ms - _CLEAR_MS} ms'
+    for output in program.outputs.values():
+        yield from _output_lines(output, _levels(output, events), end_ms)
+
+
+def _signal(condition: Condition) -> Signal:
+    if isinstance(condition, PinTrigger):
+        return condition.pin
+    return condition.quantity
+
+
+def _value(condition: Condition, *, holds: bool) -> int:
+    """Return a value of the condition's signal at which it holds, or does not."""
+    if isinstance(condition, PinTrigger):
+        return condition.level if holds else 1 - condition.level
+    side = 1 if condition.is_above else -1
+    if holds:
+        return condition.milli + side * _MARGIN_MILLI
+    return condition.milli - side * (HYSTERESIS_MILLI + _MARGIN_MILLI)
+
+
+def _changes(program: RuleProgram) -> list[_Change]:
+    rest = dict[Signal, int]()
+    for rule in program.rules:
+        for condition in _all_conditions(rule):
+            rest.setdefault(_signal(condition), _value(condition, holds=False))
+    changes = [_Change(0, rest)]
+    for rule in program.rules:
+        for _ in range(rule.nth):
+            _add_changes(program, rule, changes)
+    return changes
+
+
+def _all_conditions(rule: Rule) -> list[Condition]:
+    """Return the conditions of a rule; the one that must hold meanwhile is first."""
+    conditions = list(rule.conditions)
+    if rule.only_while is not None:
+        conditions.insert(0, rule.only_while)
+    return conditions
+
+
+def _add_changes(program: RuleProgram, rule: Rule, changes: list[_Change]) -> None:
+    """Let each condition come to hold, and after the acts all go back to rest; with "or" after each one."""
+    is_any = isinstance(rule.trigger, Together) and rule.trigger.is_any
+    span_ms = length_ms(steps_of(rule.acts, program.outputs)) + rule.held_ms
+    rest = changes[0].values
+    conditions = _all_conditions(rule)
+    for condition in conditions:
+        last = changes[-1]
+        changes.append(_Change(last.ms + _STEP_MS, last.values | {_signal(condition): _value(condition, holds=True)}))
+        if is_any or condition is conditions[-1]:
+            changes.append(_Change(changes[-1].ms + span_ms + _STEP_MS, rest))
+
+
+def _is_true(rule: Rule, values: dict[Signal, int], *, was_true: bool) -> bool:
+    truths = [_holds(condition, values, was_true=was_true) for condition in rule.conditions]
+    if isinstance(rule.trigger, Together) and rule.trigger.is_any:
+        return any(truths)
+    return all(truths)
+
+
+def _holds(condition: Condition, values: dict[Signal, int], *, was_true: bool) -> bool:
+    value = values[_signal(condition)]
+    if isinstance(condition, PinTrigger):
+        return value == condition.level
+    limit = condition.back_milli if was_true else condition.milli
+    return value > limit if condition.is_above else value < limit
+
+
+def _events(program: RuleProgram, rule: Rule, changes: Sequence[_Change]) -> list[_Event]:
+    """Return what a rule does while the signals change."""
+    events = list[_Event]()
+    is_true = not rule.measures and not rule.holds and _is_true(rule, changes[0].values, was_true=False)
+    late_ms = MEASURE_MS // 2 if rule.measures else 0
+    free_ms = 0
+    count = 0
+    for index, change in enumerate(changes):
+        was_true = is_true
+        is_true = _is_true(rule, change.values, was_true=was_true)
+        ms = change.ms + late_ms
+        if rule.holds and is_true != was_true:
+            output = program.outputs[rule.turned_pin]
+            events.append(_Event(ms, output, output.on if is_true else 1 - output.on))
+        if rule.holds or was_true or not is_true:
+            continue
+        lasts = index + 1 == len(changes) or change.ms + rule.held_ms < changes[index + 1].ms
+        gate = rule.only_while
+        is_open = gate is None or _holds(gate, change.values, was_true=False)
+        if not (lasts and is_open) or ms < free_ms:
+            continue
+        count += 1
+        if count % rule.nth == 0:
+            free_ms = ms + rule.gap_ms
+            events += _act_events(program, rule, ms + rule.held_ms)
+    return events
+
+
+def _act_events(program: RuleProgram, rule: Rule, ms: int) -> list[_Event]:
+    act = rule.acts[0]
+    if isinstance(act, Warn):
+        return [_Event(ms)]
+    if isinstance(act, Turn) and act.to == "toggle":
+        return [_Event(ms, program.outputs[act.pin], -1)]
+    events = []
+    for step in steps_of(rule.acts, program.outputs):
+        events.append(_Event(ms, step.output, step.level))
+        ms += step.wait_ms
+    return events
+
+
+def _levels(output: Output, events: Sequence[_Event]) -> list[tuple[int, int]]:
+    """Return the output's levels with the moment at which each begins."""
+    levels = [(0, 1 - output.on)]
+    for event in events:
+        if event.output == output:
+            level = event.level if event.level >= 0 else 1 - levels[-1][1]
+            levels.append((event.ms, level))
+    return levels
+
+
+def _output_lines(output: Output, levels: Sequence[tuple[int, int]], end_ms: int) -> Iterator[str]:
+    parts = list[str]()
+    rises = 0
+    for index, (ms, level) in enumerate(levels):
+        next_ms = levels[index + 1][0] if index + 1 < len(levels) else end_ms
+        rises += index > 0 and level > levels[index - 1][1]
+        if next_ms - ms >= 2 * _CLEAR_MS and len(parts) < _MAX_POINTS:
+            parts.append(f"{'high' if level else 'low'} at {next_ms - _CLEAR_MS} ms")
+    if parts:
+        yield f"pin {output.pin}: {', '.join(parts)}"
+    if output.on:
+        yield f"pin {output.pin}: {rises} pulses from 0 ms until {end_ms - _CLEAR_MS} ms"
+
+
+def _stimuli(program: RuleProgram, changes: Sequence[_Change]) -> Iterator[str]:
+    for signal in changes[0].values:
+        moments = dict[int, list[int]]()
+        value = None
+        for change in changes:
+            if change.values[signal] != value:
+                value = change.values[signal]
+                moments.setdefault(value, []).append(change.ms)
+        for level, times_ms in moments.items():
+            times = ", ".join(f"{ms} ms" for ms in times_ms)
+            yield f"{_stimulus(program, signal, level)} at {times}"
+
+
+def _stimulus(program: RuleProgram, signal: Signal, value: int) -> str:
+    if isinstance(signal, int):
+        return f"set pin {signal} = {value}"
+    part = program.sensors[signal].part
+    measured = find_part(part).measures[signal]
+    amount = min(max(value / 1000, measured.least), measured.most)
+    return f"i2c.{part}.{signal} = {amount:g}"
