@@ -31,6 +31,7 @@ from microclaw.agent.offline.rules.rule import (
     Wait,
     Warn,
 )
+from microclaw.agent.offline.rules.several_rules import read_several
 from microclaw.agent.offline.rules.trigger_reader import THE, Groups, match_all, read_states, read_trigger
 from microclaw.hardware.parts.reader import i2c_quantities
 
@@ -170,9 +171,20 @@ def read_rules(normal: str) -> tuple[Rule, ...] | None:
     if rules is None:
         rule = _read_rule(text)
         if rule is None or not _has_good_acts(rule) or not _is_possible(rule):
-            return None
+            return read_several(text, _read_good)
         rules = (rule,)
     return rules
+
+
+def _read_good(text: str) -> Rule | None:
+    """Read one rule of several."""
+    rule = _read_rule(text)
+    if rule is None or not _has_good_acts(rule):
+        return None
+    is_turned = len(rule.acts) == 1 and isinstance(rule.acts[0], Turn) and rule.measures
+    if not is_turned and not _is_possible(rule):
+        return None
+    return rule
 
 
 def _read_rates(text: str) -> tuple[Rule, ...] | None:
