@@ -92,7 +92,8 @@ async def test_a_schedule_is_kept_without_asking_its_board(host: Host, hall: Boa
         assert "call" not in {message["type"] for message in link.got}
     assert (made.code, told.code, made.json["warning"]) == (0, 0, None)
     await asyncio.to_thread(until, lambda: not connected(host, "hall"))
-    assert (await asyncio.to_thread(host.run, *adding)).json["warning"] == "hall is away now"
+    later = ("--json", "schedule", "add", "every day at 9", "turn on pin 4 on hall")
+    assert (await asyncio.to_thread(host.run, *later)).json["warning"] == "hall is away now"
     for one in host.client.call(schedules.list_schedules).schedules:
         if one.device == "hall":
             host.client.call(schedules.remove, schedule=one.schedule)

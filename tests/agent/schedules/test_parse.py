@@ -123,6 +123,10 @@ BERLIN_MITTE = (52.52, 13.41)
         ("every 3 days at 6:00", Days("06:00", "Europe/Berlin", "2026-11-21", every=3)),
         ("every day at sunset", Days("sunset", "Europe/Berlin", "2026-11-20", place=BERLIN_MITTE)),
         (
+            "every day 30 minutes before sunset",
+            Days("30 min before sunset", "Europe/Berlin", "2026-11-20", place=BERLIN_MITTE),
+        ),
+        (
             "every weekday at sunrise",
             Days("sunrise", "Europe/Berlin", "2026-11-20", weekdays=(0, 1, 2, 3, 4), place=BERLIN_MITTE),
         ),
@@ -132,7 +136,15 @@ def test_days_that_cron_cannot_count(said: str, timing: Days) -> None:
     assert parse_when(said, NOW, BERLIN_MITTE) == timing
 
 
-@pytest.mark.parametrize(("said", "due"), [("at sunset", "2026-11-20T16:0"), ("at sunrise", "2026-11-21T07:3")])
+@pytest.mark.parametrize(
+    ("said", "due"),
+    [
+        ("at sunset", "2026-11-20T16:0"),
+        ("at sunrise", "2026-11-21T07:3"),
+        ("20 minutes after sunset", "2026-11-20T16:2"),
+        ("an hour before sunrise", "2026-11-21T06:3"),
+    ],
+)
 def test_the_next_sunset_is_computed_for_the_place(said: str, due: str) -> None:
     timing = parse_when(said, NOW, BERLIN_MITTE)
     assert isinstance(timing, Once)

@@ -24,7 +24,12 @@ _REPEAT_WORDS = {"daily": "every day", "weekdays": "every weekday", "weekends": 
 _ORDINALS = {"other": "2", "1000 ms": "2", "2nd": "2", "third": "3", "3rd": "3", "fourth": "4", "4th": "4"}
 _SOME_DAYS = rf"(?:{'|'.join(_ORDINALS)}|[1-9]\d?)"
 _DAY_COUNT = re.compile(rf"({_SOME_DAYS}) days?")
-_CLOCK = re.compile(r"(?<![\w-])(?:at |by |around |after )?(clock \d{4}|sunrise|sunset|dawn|dusk)(?![\w-])")
+_EVENT = rf"(?:the )?(?:{'|'.join(sorted(SUN))})"
+# A time before these words is a length or a period, and not how long before or after the sun's event.
+_OFFSET = rf"(?<!for )(?<!every )(?<!each )(?<!in )(?<!within )\d+ ms (?:before|after) {_EVENT}"
+_CLOCK = re.compile(rf"(?<![\w-])(?:at |by |around |after )?(clock \d{{4}}|{_OFFSET}|{_EVENT})(?![\w-])")
+_MAX_OFFSET_MIN: Final = 720
+_OFFSET_WORDS: Final = re.compile(r"(\d+) min (before|after) (\w+)")
 # "half past 6": the rest of the sentence is parsed, and the user is asked for the time.
 _SPOKEN_HOUR = re.compile(
     r"\b(?:(?:at|by) )?(?:half past|(?:a )?quarter (?:past|to)|\d+(?: ms| milli)? past) "
@@ -56,8 +61,9 @@ _NOTIFY = re.compile(r"\b(?:and )?(?:send|tell|mail|text|message) (?:it |that )?
 class When(Struct, frozen=True):
     """The times in a sentence, each None if the sentence does not name it.
 
-    `clock` is "23:30" or "sunset", `repeat` "daily", `date` "tomorrow" or "2026-12-03". `hour` is an hour from 1 to 12,
-    as in "at 7", which may be in the morning or in the evening. `after`: it is the first such time after that one.
+    `clock` is "23:30", "sunset" or "30 min after sunset", `repeat` "daily", `date` "tomorrow" or "2026-12-03". `hour`
+    is an hour from 1 to 12, as in "at 7", which may be in the morning or in the evening. `after`: it is the first such
+    time after that one.
     """
 
     clock: str | None = None
@@ -77,7 +83,9 @@ def split_when(said: str, *, bare_hour: bool = False) -> tuple[str, When] | None
     rest, spoken_count = _SPOKEN_HOUR.subn(" ", said)
     rest, clock = _cut(_CLOCK, rest)
     if clock:
-        clock = re.sub(r"clock (\d\d)", r"\1:", clock)
+        clock = _name_clock(clock)
+        if clock is None:
+            return None
     rest, repeat = _cut(_REPEAT, rest)
     rest, date = _cut(_DATE, rest)
     rest, delay = _cut(_DELAY, rest)
@@ -105,6 +113,37 @@ def split_when(said: str, *, bare_hour: bool = False) -> tuple[str, When] | None
     if not spoken_count and when == When():
         return None
     return _tidy(rest), when
+
+
+def _name_clock(words: str) -> str | None:
+    """Write "clock 2330" as "23:30" and "1800000 ms after the sunset" as "30 min after sunset".
+
+    Return None for an offset that is not of whole minutes, or longer than half a day.
+    """
+    clock = re.sub(r"clock (\d\d)", r"\1:", words).replace("the ", "")
+    offset = re.match(r"(\d+) ms", clock)
+    if offset is None:
+        return clock
+    minutes = int(offset[1]) / 60_000
+    if not minutes.is_integer() or not 0 < minutes <= _MAX_OFFSET_MIN:
+        return None
+    return f"{int(minutes)} min{clock[offset.end() :]}"
+
+
+def is_sun_time(clock: str | None) -> bool:
+    """Return True for "sunset" and "30 min after sunset"."""
+    return clock is not None and ":" not in clock
+
+
+def split_sun_time(clock: str) -> tuple[str, int]:
+    """Return the sun's event of a clock, and how many minutes after it the clock is; negative before it."""
+    offset = _OFFSET_WORDS.fullmatch(clock)
+    if offset is None:
+        return clock, 0
+    minutes = int(offset[1])
+    if offset[2] == "before":
+        minutes = -minutes
+    return offset[3], minutes
 
 
 def _cut(pattern: re.Pattern[str], text: str) -> tuple[str, str | None]:
@@ -181,7 +220,8 @@ def format_when(when: When) -> str:
         needs_on = when.date not in _NO_ON and not when.date.startswith("next ")
         words.append(f"on {when.date}" if needs_on else when.date)
     if when.clock is not None:
-        words.append(f"at {when.clock}")
+        has_offset = _OFFSET_WORDS.fullmatch(when.clock) is not None
+        words.append(when.clock if has_offset else f"at {when.clock}")
     return " ".join(words)
 
 

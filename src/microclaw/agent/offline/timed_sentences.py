@@ -11,7 +11,7 @@ from typing import Final
 from msgspec.structs import replace
 
 from microclaw.agent.language.quantities import NEGATIONS, normalize_quantities
-from microclaw.agent.language.times import DAYS, SUN, When, format_when, split_when
+from microclaw.agent.language.times import DAYS, SUN, When, format_when, is_sun_time, split_when
 from microclaw.agent.offline.decision import Parse, Say, number_sentences
 from microclaw.agent.offline.sentences import english
 
@@ -196,7 +196,7 @@ def _read_range(normal: str) -> tuple[Parse, Parse] | None:
 def _end_days(repeat: str | None, start: When, end: When) -> str | None:
     """Return the days on which a range ends that begins on these: the days after, if it is over midnight."""
     days = _days_of(repeat or "")
-    has_sun = not SUN.isdisjoint((start.clock, end.clock))
+    has_sun = is_sun_time(start.clock) or is_sun_time(end.clock)
     if len(days) == len(DAYS) or has_sun or (end.clock or "") >= (start.clock or ""):
         return repeat
     next_days = [day for number, day in enumerate(DAYS) if DAYS[number - 1] in days]
@@ -263,7 +263,8 @@ def _in_order(first: Parse, second: Parse) -> Parse | None:
     is_once = start.repeat is None and end.repeat is None and start.date == end.date
     if is_counted or is_once:
         return Parse("schedules", parts=(first, replace(second, when=replace(end, after=start.clock))))
-    crosses_midnight = start.clock in SUN or end.clock in SUN or end.clock < start.clock
+    has_sun = is_sun_time(start.clock) or is_sun_time(end.clock)
+    crosses_midnight = has_sun or end.clock < start.clock
     is_same_days = start.repeat == end.repeat and start.repeat != "daily"
     if is_same_days and crosses_midnight:
         # The end is on the day after, which these days may not have.

@@ -11,6 +11,7 @@ from itertools import islice
 from typing import Final, assert_never
 from zoneinfo import ZoneInfo
 
+from microclaw.agent.language.times import split_sun_time
 from microclaw.agent.schedules.sun import sun_time
 from microclaw.clock import find_zone
 from microclaw.errors import ScheduleRefused
@@ -121,9 +122,13 @@ def _next_of_days(days: Days, after_ms: int) -> int | None:
 
 
 def moment_on(day: date, clock: str, zone: tzinfo, place: tuple[float, float] | None) -> datetime | None:
-    """Return the moment of a time of day, or of "sunset" at the place; None if the sun does not set there that day."""
+    """Return the moment of a time of day, or of a sun's time at the place; None if the sun has none there that day."""
     if ":" in clock:
         return at_wall_clock(datetime.combine(day, time.fromisoformat(clock)), zone)
     if place is None:
         return None
-    return sun_time(clock, day, *place)
+    event, minutes = split_sun_time(clock)
+    moment = sun_time(event, day, *place)
+    if moment is None:
+        return None
+    return moment + timedelta(minutes=minutes)

@@ -115,6 +115,7 @@ async def add(  # noqa: PLR0913, RUF100 - one parameter for each field of the re
         timezone=timezone,
         missed=missed,
     )
+    await scheduling.book.check_new(plan.schedule)
     plan = await scheduling.try_call(call, plan)
     await call.approve(plan.action, plan.detail, None, plan.schedule.approved)
     schedule = await scheduling.book.add(plan.schedule)

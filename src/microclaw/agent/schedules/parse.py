@@ -13,7 +13,7 @@ from typing import Final, TypeAlias
 from zoneinfo import ZoneInfo
 
 from microclaw.agent.language.quantities import normalize_quantities
-from microclaw.agent.language.times import DAYS, MONTHS, SUN, When, format_when, open_question, split_when
+from microclaw.agent.language.times import DAYS, MONTHS, When, format_when, is_sun_time, open_question, split_when
 from microclaw.agent.schedules.due import MIN_EVERY_MS, at_wall_clock, check_cron, moment_on, next_due, to_ms
 from microclaw.errors import ScheduleRefused
 from microclaw.host.store.schedules import Cron, Days, Every, Once, Timing
@@ -113,7 +113,7 @@ def _timing(when: When, now: datetime, text: str, place: Coordinates | None) -> 
         raise ScheduleRefused(f"{text!r}: {words}", next_step=f'say "{example}"')
     if when.delay_ms is not None:
         return _once(to_ms(now) + when.delay_ms, now, text)
-    has_sun = when.clock in SUN or when.after in SUN
+    has_sun = is_sun_time(when.clock) or is_sun_time(when.after)
     if has_sun or (when.repeat is not None and _DAY_COUNT.fullmatch(when.repeat)):
         return _days(when, now, text, place)
     clock = time.fromisoformat(when.clock or "")
@@ -128,7 +128,7 @@ def _timing(when: When, now: datetime, text: str, place: Coordinates | None) -> 
 
 def _days(when: When, now: datetime, text: str, place: Coordinates | None) -> Timing:
     """Return the time of a sunset, or of each second day. Raises ScheduleRefused if the place is not known."""
-    if place is None and (when.clock in SUN or when.after in SUN):
+    if place is None and (is_sun_time(when.clock) or is_sun_time(when.after)):
         step = f"microclaw config set {PLACE_SETTING} LATITUDE,LONGITUDE, as in 52.52,13.40; then start the host again"
         raise ScheduleRefused("I do not know where you are, so I cannot compute the sun's times", next_step=step)
     clock = when.clock or ""
@@ -147,7 +147,7 @@ def _days(when: When, now: datetime, text: str, place: Coordinates | None) -> Ti
         return _once(due_ms, now, text)
     first = datetime.fromtimestamp(due_ms / 1000, now.tzinfo).date().isoformat()
     count = _DAY_COUNT.fullmatch(when.repeat)
-    sun_place = place if clock in SUN else None
+    sun_place = place if is_sun_time(clock) else None
     if count is not None:
         return Days(clock, zone, first, every=int(count[1]), place=sun_place)
     return Days(clock, zone, now.date().isoformat(), weekdays=_weekdays(when.repeat), place=place)

@@ -105,7 +105,7 @@ class Scheduling(Struct, frozen=True):
     ) -> SchedulePlan:
         """Plan a schedule for words (`do`) or for a `tool` with its `arguments`. Stores nothing.
 
-        Raises ScheduleRefused (also for an equal schedule), ToolRetry for wrong arguments, PermissionRefused.
+        Raises ScheduleRefused, ToolRetry for wrong arguments, PermissionRefused.
         """
         said = when if isinstance(when, str) else format_when(when)
         timing = self.book.timing(when, timezone)
@@ -133,7 +133,6 @@ class Scheduling(Struct, frozen=True):
             approved=review.permission,
             next_ms=due_ms,
         )
-        await self.book.check_new(schedule)
         warning = _join_warnings(review.warning, self._away_warning(device_of(schedule)))
         return SchedulePlan(schedule, f"schedule {said}: {title}", tuple(lines), warning)
 

@@ -161,7 +161,11 @@ async def test_what_is_wrong_is_refused_when_it_is_made(desk: Desk, asked: dict[
 
 async def test_an_equal_schedule_is_not_added_a_second_time(desk: Desk) -> None:
     daily = {"when": "every day at 7:00", "do": "turn on pin 4"}
-    for arguments in (daily, {"when": "every 2 hours", "do": "turn on pin 4"}, {"when": "at 7:00", "do": "turn on pin 5"}):
+    for arguments in (
+        daily,
+        {"when": "every 2 hours", "do": "turn on pin 4"},
+        {"when": "at 7:00", "do": "turn on pin 5"},
+    ):
         _, first = await desk.call("schedule-add", arguments)
         result, fields = await desk.call("schedule-add", arguments)
         assert not result.ok
