@@ -11,6 +11,7 @@ from tests.agent.offline.turns import CHANGING, WORLDS, Chat, Turn, World
 
 from microclaw.agent.language.plain_wording import plain_wording
 from microclaw.agent.language.quantities import normalize_quantities
+from microclaw.agent.language.wired_things import with_wired_things
 from microclaw.agent.models.protocol import DeviceContext
 from microclaw.agent.offline.rules.reader import read_rules
 from microclaw.agent.offline.sentences import english
@@ -120,4 +121,17 @@ def test_a_word_between_names_and_acts_is_never_dropped() -> None:
             for place in range(len(words)):
                 changed = " ".join([*words[:place], strange, *words[place:]])
                 parse = english().parse(plain_wording(changed))
+                assert parse is None or parse.kind == "unsafe", changed
+
+
+def test_a_word_beside_what_is_wired_is_never_dropped() -> None:
+    for wish in wishes("done"):
+        if with_wired_things(wish.sentence) is None:
+            continue
+        words = wish.sentence.split(" ")
+        for strange in ("unless", "except", "only"):
+            for place in range(len(words) + 1):
+                changed = " ".join([*words[:place], strange, *words[place:]])
+                pinned = with_wired_things(changed) or changed
+                parse = english().parse(plain_wording(normalize_quantities(pinned)))
                 assert parse is None or parse.kind == "unsafe", changed

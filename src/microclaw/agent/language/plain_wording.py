@@ -14,7 +14,7 @@ from microclaw.agent.language.several_pins import one_by_one
 
 _DETERMINER: Final = r"(?:the|my|our|your|this|a|an)"
 # A word that says what is done, when, how much or what not: it is never a part of a name.
-_NO_NAME: Final = frozenset(
+NO_NAME: Final = frozenset(
     re.findall(
         r"\w+",
         "no not never cannot dont without except unless until till but only instead rather if when whenever while once "
@@ -38,7 +38,7 @@ _NO_NAME: Final = frozenset(
     )
 )
 _VERB_IN_NAME: Final = r"(?:(?:water|stop|start|open|reset|ring|night|morning|evening|power) )?"
-_OUTPUTS: Final = frozenset(
+OUTPUTS: Final = frozenset(
     re.findall(
         r"\w+",
         "led light lamp relay pump fan heater valve motor siren buzzer bulb output horn bell alarm sprinkler",
@@ -55,8 +55,14 @@ _SENSORS: Final = (
     (frozenset({"soil", "moisture"}), "the soil sensor"),
 )
 _NAMED: Final = re.compile(
-    rf"\b{_DETERMINER} (?P<name>{_VERB_IN_NAME}(?:(?!(?:{'|'.join(sorted(_NO_NAME))})\b)[a-z][a-z'-]* ){{1,4}})"
+    rf"\b{_DETERMINER} (?P<name>{_VERB_IN_NAME}(?:(?!(?:{'|'.join(sorted(NO_NAME))})\b)[a-z][a-z'-]* ){{1,4}})"
     r"(?:(?:connected|wired|attached) )?(?:(?:on|at|of|to) )?(?P<pins>pin \d+(?: also pin \d+)*)"
+)
+_ALSO_VERBS: Final = frozenset({"switch", "light", "key", "lid"})
+# "Button on pin 4 toggles ...": a thing that begins the sentence needs no article.
+_FIRST: Final = re.compile(
+    rf"^(?:[a-z]+ )?(?:{'|'.join(sorted({*OUTPUTS, *_INPUTS, 'pir', 'sensor'} - _ALSO_VERBS))})"
+    r"(?: contact| sensor| detector)? (?:(?:connected|wired|attached) )?(?:on|at|to) pin \d+(?= )"
 )
 _IN_BRACKETS: Final = re.compile(r"\((?P<inner>[^()]{0,30}pin \d+)\),?")
 _QUESTION: Final = re.compile(rf"(?:could|can|would|should|is|are|was|does|do|did|has|have|will) {_DETERMINER} ")
@@ -72,7 +78,7 @@ _WHEN: Final = r"(?:when|whenever|if|as soon as|every time|each time|once)"
 _SOMEBODY: Final = r"(?:i|you|we|they|somebody|someone|anybody|anyone)"
 _TO_PURPOSE: Final = r"(?:water|irrigate|sprinkle|feed|heat|warm|cool|light|light up|ventilate|air)"
 _SIDE: Final = r"\b(?:above|below|over|under|than|to|at (?=-?\d+ milli))\b"
-_OBJECT: Final = rf"{_DETERMINER} (?:(?!(?:{'|'.join(sorted(_NO_NAME))})\b)[a-z][a-z'-]* ){{1,3}}"
+_OBJECT: Final = rf"{_DETERMINER} (?:(?!(?:{'|'.join(sorted(NO_NAME))})\b)[a-z][a-z'-]* ){{1,3}}"
 
 
 _ABOVE: Final = frozenset({"above", "over", "warmer than", "hotter than"})
@@ -167,6 +173,13 @@ _FORMS: Final[tuple[tuple[str, str | Callable[[re.Match[str]], str]], ...]] = (
         r" (?:and )?(?:turn |switch )?(?:it )?off (?:again )?(\d+ ms) after the last (?:motion|movement)$",
         lambda match: f"turn on {match['out'] or match['out_2']} for {match[4]} when {match[1]} sees motion",
     ),
+    # On for a time that is said after it.
+    (
+        rf"^(?:turn|switch) (?:on {_OUT}|{_OUT.replace('out', 'out_2')} on) (?P<when>(?:when|whenever|if|as soon as|"
+        r"every time|each time|once) .{5,80}?) (?:and|then|and then) (?:keep|leave|let|have) it (?:stay )?(?:on )?"
+        r"for (?P<ms>\d+ ms)(?: (?:after|afterwards|after that|longer)(?: (?:the )?last (?:motion|movement))?)?$",
+        lambda match: f"turn on {match['out'] or match['out_2']} for {match['ms']} {match['when']}",
+    ),
     # What is done.
     (
         rf"\b(?:let|make|have) {_OUT} (?:sound|run|shine|glow|ring|beep|buzz|light up|work|go on|be on)\b",
@@ -175,7 +188,7 @@ _FORMS: Final[tuple[tuple[str, str | Callable[[re.Match[str]], str]], ...]] = (
     (rf"\b{_TO_PURPOSE} {_OBJECT}(?:with|using|by|through) {_OUT}(?!.*{_SIDE})", r"turn on \g<out>"),
     (rf"\b(?:sound|ring) {_OUT}", r"turn on \g<out>"),
     (r"^(?:run|start) (?P<out>the [a-z]+ on pin \d+|pin \d+(?= for ))", r"turn on \g<out>"),
-    (rf"^stop (?P<out>the (?:{'|'.join(sorted(_OUTPUTS))}) on pin \d+)", r"turn off \g<out>"),
+    (rf"^stop (?P<out>the (?:{'|'.join(sorted(OUTPUTS))}) on pin \d+)", r"turn off \g<out>"),
     (rf"\b{_OUT} (?:should|shall|must) (?:run|start|sound|ring|shine|open)\b", r"turn on \g<out>"),
     (rf"\b{_OUT} (?:should|shall|must|has to|is to|needs to) (?:be|go|stay) (on|off)\b", r"turn \2 \g<out>"),
     (r"^(?:the )?(?:light|lamp|pump|fan|heater) on (pin \d+) (?=(?:from|between) )", r"turn on \1 "),
@@ -211,6 +224,7 @@ def plain_wording(normal: str) -> str:
         return normal
     text = _IN_BRACKETS.sub(r"\g<inner>", normal)
     text = re.sub(r"[,;:](?= |$)", "", text)
+    text = _FIRST.sub(r"the \g<0>", text)
     text = _NAMED.sub(_plain_name, text)
     for pattern, replacement in _REWRITES:
         text = pattern.sub(replacement, text)
@@ -222,16 +236,16 @@ def _plain_name(match: re.Match[str]) -> str:
     words = match["name"].split()
     head = words[-1]
     pins = match["pins"]
-    if " also " in pins and head.removesuffix("s") in _OUTPUTS:
+    if " also " in pins and head.removesuffix("s") in OUTPUTS:
         return pins
     if " also " in pins:
         return match[0]
     for names, kind in _SENSORS:
-        if not names.isdisjoint(words) and head not in _OUTPUTS:
+        if not names.isdisjoint(words) and head not in OUTPUTS:
             return f"{kind} on {pins}"
     if head in _INPUTS:
         return f"{_INPUTS[head]} on {pins}"
-    if head in _OUTPUTS:
+    if head in OUTPUTS:
         return f"the {head} on {pins}"
     if head.endswith(("sensor", "detector", "meter", "probe", "sensors", "ing")):
         return match[0]

@@ -30,9 +30,12 @@ _ALL_OFF: Final = re.compile(
 _WAITED: Final = re.compile(r"\b(wait (?:for )?[1-9]\d* ms),? (?!and |then |over )")
 _TURNED_ON: Final = re.compile(r"\bpin \d+")
 _COLOR: Final = r"(?:red|yellow|amber|orange|green)"
-_LIGHT: Final = rf"(?:the )?{_COLOR}(?: light| led)? (?:on )?(pin \d+) for ([1-9]\d*)( ms)?"
+_LIGHT: Final = (
+    rf"(?:the )?(?:{_COLOR}|{_COLOR} (?:light|led|lamp)|led|lamp|light) (?:on )?(pin \d+)(?: for)? ([1-9]\d*)( ms)?"
+)
+_THEN: Final = r"(?: and)?(?: then)?"
 _TRAFFIC: Final = re.compile(
-    rf"(?:make |run |show )?(?:a |the )?traffic lights? (?:with )?{_LIGHT}(?: then)? {_LIGHT}(?: and)?(?: then)? "
+    rf"(?:make |run |show |build |be )?(?:a |the )?traffic lights? (?:with )?{_LIGHT}{_THEN} {_LIGHT}{_THEN} "
     rf"{_LIGHT}(?: over and over)?"
 )
 _AGAIN: Final = re.compile(

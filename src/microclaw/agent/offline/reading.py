@@ -12,6 +12,7 @@ from msgspec.structs import replace
 
 from microclaw.agent.language.plain_wording import plain_wording
 from microclaw.agent.language.quantities import NEGATIONS, is_no, is_yes, normalize_quantities, without_commas
+from microclaw.agent.language.wired_things import with_wired_things
 from microclaw.agent.models.protocol import DeviceContext, KnownDevice
 from microclaw.agent.offline import boards, follow_ups
 from microclaw.agent.offline.current_board import read_choice, write_other_board
@@ -166,7 +167,8 @@ def _parse_plainly(text: str) -> tuple[Parse | Say | None, str]:
     # A "not" must not be taken for a part of a thing's name.
     if parse is not None or _NEGATION.search(text.lower()):
         return parse, text
-    plain_text = plain_wording(normalize_quantities(text))
+    wish = with_wired_things(text) or text
+    plain_text = plain_wording(normalize_quantities(wish))
     parse = _parse(plain_text)
     if parse is None:
         return None, text
