@@ -38,7 +38,7 @@ async def test_what_is_missing_is_asked_for(wish: str, question: str) -> None:
         ("switch on the dishwasher at my neighbour's", "wired to a pin", "turn on pin 4"),
         ("stream songs to pin 6", "no music", "tone on pin 5"),
         ("mail me whenever the door opens", "no mails", "install door sensor"),
-        ("email me the motion of today", "no mails", "install motion alarm"),
+        ("email me the motion of today", "no mails", "log the temperature"),
         ("make the breakfast for me", "switches pins and reads sensors", "turn on pin 4"),
         ("provide 24 volts on pin 7", "3.3 V", "relay"),
         ("switch pin 7 off and on simultaneously", "not both", "blink"),

@@ -83,3 +83,41 @@ async def test_an_entry_is_offered_only_with_the_pins_that_were_said(wish: str, 
     turn = await converse(WORLDS["one board"], wish)
     assert offered in turn.reply.text
     assert missing not in turn.reply.text
+
+
+@pytest.mark.parametrize(
+    ("wish", "entry", "left_out"),
+    [
+        ("when the door opens, light the LED", "door sensor", ["light the LED"]),
+        ("sound the buzzer on pin 5 if the contact on pin 4 closes, but not at night", "alarm buzzer", ["but not at"]),
+        (
+            "alarm: if anything moves at the PIR on pin 6 between 10pm and 6am, sound the siren on pin 5",
+            "motion alarm",
+            ["between 10pm and 6am"],
+        ),
+    ],
+)
+async def test_an_offer_names_what_it_does_not_do(wish: str, entry: str, left_out: list[str]) -> None:
+    text = (await converse(BOTH_KINDS, wish)).reply.text
+    assert f"The nearest ready program is {entry}" in text
+    assert "for this" not in text
+    assert [words for words in left_out if f'"{words}' not in text] == []
+
+
+@pytest.mark.parametrize(
+    "wish",
+    [
+        "porch light on pin 5 from sunset until 11 at night",
+        "if the window contact on pin 4 is open and it's colder than 16 degrees, beep the buzzer on pin 5 every second",
+        "play a little two-tone doorbell on the buzzer on pin 5 when the button gets pressed",
+    ],
+)
+async def test_an_entry_that_leaves_out_most_of_a_wish_is_not_offered(wish: str) -> None:
+    assert "install" not in (await converse(BOTH_KINDS, wish)).reply.text
+
+
+async def test_a_time_that_the_entry_can_use_is_installed() -> None:
+    turn = await converse(BOTH_KINDS, "every ten minutes write down temperature and humidity | yes")
+    assert "EVERY_MS=600000" in turn.outcome
+    offered = (await converse(BOTH_KINDS, "an alarm for 30 seconds if the PIR on pin 6 sees motion")).reply.text
+    assert "30 s as HOLD_MS" in offered

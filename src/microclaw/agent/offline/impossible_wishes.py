@@ -10,7 +10,8 @@ from typing import Final, NamedTuple
 from microclaw.agent.language.quantities import normalize_quantities
 from microclaw.agent.models.protocol import KnownDevice
 from microclaw.agent.offline.decision import Say, capitalize
-from microclaw.agent.offline.ready_programs import ReadyProgram, mention
+from microclaw.agent.offline.offered_programs import mention
+from microclaw.agent.offline.ready_programs import ReadyProgram
 from microclaw.agent.offline.sentences import any_of, read_templates
 from microclaw.errors import PinRefused
 from microclaw.hardware.boards.pins import check_pin

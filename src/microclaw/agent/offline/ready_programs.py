@@ -17,7 +17,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from microclaw.agent.language.quantities import normalize_quantities
-from microclaw.agent.models.protocol import KnownDevice
+from microclaw.agent.language.times import spoken_duration
 from microclaw.agent.offline.boards import device_of
 from microclaw.agent.offline.decision import Context, Parse, Values, ask, capitalize
 from microclaw.agent.offline.pattern_values import Filled, PatternValues
@@ -25,7 +25,6 @@ from microclaw.agent.offline.sentences import english
 from microclaw.errors import PinRefused
 from microclaw.hardware.boards.pins import check_pin
 from microclaw.programs.patterns.catalog import Entry, shipped
-from microclaw.programs.patterns.displays import PYTHON_BOARDS
 from microclaw.programs.patterns.library import PatternParameter
 
 INSTALL: Final = "install_program"
@@ -34,18 +33,12 @@ ENTRY: Final = "entry"
 _INSTALL: Final = re.compile(
     r"(?:please )?(?:install|set up|setup|deploy) (?:(?:the|a|an|my) )?(?:(?:ready )?(?:program|entry) )?(?P<rest>\w.*)"
 )
-_PIN: Final = re.compile(r"(?P<words>\b[a-z0-9 ]{0,60}?)\b(?:is )?(?:on|at|to|=) (?:the )?pin (?P<pin>\d{1,3})\b")
-_ANY_PIN: Final = re.compile(r"\bpin (\d{1,3})\b")
-# What a sentence wants, and the words by which an entry says that it does it.
-_ACTS: Final = (
-    (re.compile(r"\bcount\b"), re.compile(r"\bcount")),
-    (
-        re.compile(r"\b(?:warn|alert|notify|tell) me\b|\blet me know\b"),
-        re.compile(r"\b(?:warn|alert|alarm|notif|tell|print|report|log|say|send|message)"),
-    ),
-)
+PIN_PLACE: Final = re.compile(r"(?P<words>\b[a-z0-9 ]{0,60}?)\b(?:is )?(?:on|at|to|=) (?:the )?pin (?P<pin>\d{1,3})\b")
+# A time that a description names: "each EVERY_MS", "until HOLD_MS after". What "has to last for" a time is fixed.
+_SETTING: Final = re.compile(r"(?<!last )(?<!hold )\b(?P<word>each|for|until) (?P<name>[A-Z_]+_MS)\b")
+_SAID_TIME: Final = re.compile(r"\b(?P<word>every|for) (?P<ms>\d{1,9}) ms\b")
 _JOINING: Final = frozenset({"with", "and", "also", "the", "its", "a", "an", "my", "program", "please", "wired"})
-_WORD: Final = re.compile(r"[a-z][a-z0-9]*")
+WORD: Final = re.compile(r"[a-z][a-z0-9]*")
 _NOT_TELLING: Final = frozenset(
     re.findall(
         r"\w+",
@@ -71,13 +64,15 @@ class ReadyProgram(Struct, frozen=True):
     """An entry of the catalogue, and how much each of its words tells, by the stem of the word.
 
     `names` are the stems of its name, its parts and its pins: one of them is enough. `said` are the pins that a
-    sentence has named, by their parameters.
+    sentence has named, by their parameters, and `settings` its times. `left_out` is what the sentence says more.
     """
 
     entry: Entry
     weights: Mapping[str, float]
     names: frozenset[str]
     said: Mapping[str, int] = {}
+    settings: Mapping[str, int] = {}
+    left_out: tuple[str, ...] = ()
 
     @property
     def spoken_name(self) -> str:
@@ -106,14 +101,23 @@ class ReadyProgram(Struct, frozen=True):
     def sentence_on(self, pins: Mapping[str, int]) -> str:
         """Return the sentence that installs it on these pins."""
         installation = f"install {self.spoken_name}"
-        if not pins:
-            return installation
-        if len(self.pins) == 1:
-            return f"{installation} on pin {next(iter(pins.values()))}"
-        places = []
-        for name, pin in pins.items():
-            places.append(f"the {self.part_on(name)} on pin {pin}")
-        return f"{installation} with {_join(places)}"
+        if len(self.pins) == 1 and pins:
+            installation += f" on pin {next(iter(pins.values()))}"
+        elif pins:
+            places = [f"the {self.part_on(name)} on pin {pin}" for name, pin in pins.items()]
+            installation += f" with {join_words(places)}"
+        words = setting_words(self.entry)
+        for name, time_ms in self.settings.items():
+            installation += f" {words[name]} {spoken_duration(time_ms)}"
+        return installation
+
+    def takes(self) -> str:
+        """Return what is taken from the sentence: "pin 6 as the PIR sensor and 30 s as HOLD_MS"."""
+        rows = [f"pin {pin} as the {self.part_on(name)}" for name, pin in self.said.items()]
+        rows += [f"{spoken_duration(time_ms)} as {name}" for name, time_ms in self.settings.items()]
+        if not rows:
+            return ""
+        return f"It takes {join_words(rows)}."
 
     def needs(self) -> str:
         """Return what a person has to name: "the pins of sensor and pump"; empty if there is nothing."""
@@ -124,7 +128,7 @@ class ReadyProgram(Struct, frozen=True):
         if len(names) == 1:
             return f"It needs the pin of the {names[0]}."
         if names:
-            return f"It needs the pins of the {_join(names)}."
+            return f"It needs the pins of the {join_words(names)}."
         return ""
 
     def part_on(self, parameter: str) -> str:
@@ -157,6 +161,35 @@ def parse_installation(text: str) -> Parse | None:
     return None
 
 
+def setting_words(entry: Entry) -> dict[str, str]:
+    """Return the word before each time that a sentence may set, by its parameter: {"EVERY_MS": "every"}."""
+    words = {}
+    for match in _SETTING.finditer(entry.about):
+        if match["name"] in entry.parameters:
+            words[match["name"]] = "every" if match["word"] == "each" else "for"
+    return words
+
+
+def take_settings(entry: Entry, normal: str) -> tuple[dict[str, int], str]:
+    """Return the times of a text that the entry can use, by their parameters, and the text without them."""
+    settings: dict[str, int] = {}
+    names = {word: name for name, word in setting_words(entry).items()}
+
+    def take(match: re.Match[str]) -> str:
+        name = names.get(match["word"])
+        if name is None or name in settings:
+            return match[0]
+        parameter = entry.parameters[name]
+        time_ms = int(match["ms"])
+        is_possible = (parameter.min or 0) <= time_ms <= (parameter.max or time_ms)
+        if not is_possible:
+            return match[0]
+        settings[name] = time_ms
+        return ""
+
+    return settings, _SAID_TIME.sub(take, normal)
+
+
 def _spelling(name: str) -> str:
     return r"[ _-]?".join(map(re.escape, name.split()))
 
@@ -164,11 +197,13 @@ def _spelling(name: str) -> str:
 def _with_pins(program: ReadyProgram, text: str) -> Parse | None:
     """Return the parse with the pins of a text. Return None if a word of it is not understood."""
     values: Values = {ENTRY: program.entry.name}
+    settings, text = take_settings(program.entry, text)
+    values |= settings
     end = 0
-    for match in _PIN.finditer(text):
-        words = set(_WORD.findall(f"{text[end : match.start()]} {match['words']}")) - _JOINING
+    for match in PIN_PLACE.finditer(text):
+        words = set(WORD.findall(f"{text[end : match.start()]} {match['words']}")) - _JOINING
         end = match.end()
-        name = _pin_of_words(program, words, values)
+        name = pin_of_words(program, words, values)
         if name is None:
             return None
         values[name] = int(match["pin"])
@@ -177,21 +212,21 @@ def _with_pins(program: ReadyProgram, text: str) -> Parse | None:
     return Parse(INSTALL, values)
 
 
-def _pin_of_words(program: ReadyProgram, words: set[str], values: Values) -> str | None:
+def pin_of_words(program: ReadyProgram, words: set[str], values: Values) -> str | None:
     """Return the parameter that these words name. Without words it is the only pin. Return None if it is not clear."""
     free = [pin.name for pin in program.pins if pin.name not in values]
     if not words:
         if len(program.pins) == 1 and free:
             return free[0]
         return None
-    spoken = set(map(_stem, words))
+    spoken = set(map(stem, words))
     names = []
     exact = []
     for name in free:
-        if not spoken <= _pin_words(program.entry, name):
+        if not spoken <= pin_words(program.entry, name):
             continue
         names.append(name)
-        if spoken & set(map(_stem, spoken_pin(name).split())):
+        if spoken & set(map(stem, spoken_pin(name).split())):
             exact.append(name)
     if len(exact) == 1:
         return exact[0]
@@ -200,13 +235,13 @@ def _pin_of_words(program: ReadyProgram, words: set[str], values: Values) -> str
     return None
 
 
-def _pin_words(entry: Entry, parameter: str) -> set[str]:
+def pin_words(entry: Entry, parameter: str) -> set[str]:
     """Return the words for a pin: of its parameter, and of the part that the drawing has there."""
     words = spoken_pin(parameter).split()
     for part in entry.wiring:
         if any(wire.pin == parameter for wire in part.wires):
             words += part.name.lower().split()
-    return set(map(_stem, words))
+    return set(map(stem, words))
 
 
 def next_pin(parse: Parse) -> str | None:
@@ -236,9 +271,13 @@ def fill_ready_program(context: Context) -> Filled:
     if missing is not None and not set(device.kinds).isdisjoint(program.entry.kinds):
         question = f"For {program.spoken_name}: which pin is the {program.part_on(missing)} on?"
         raise ask(question, "name it, as in: pin 4", "entry_pin")
-    values: PatternValues = {}
-    values |= pins
-    return program.entry.name, values, program.sentence_on(pins)
+    settings = {}
+    for name in setting_words(program.entry):
+        time_ms = parse.number(name)
+        if time_ms is not None:
+            settings[name] = time_ms
+    values: PatternValues = {**pins, **settings}
+    return program.entry.name, values, replace(program, settings=settings).sentence_on(pins)
 
 
 def _checked_pins(context: Context, program: ReadyProgram) -> dict[str, int]:
@@ -266,7 +305,7 @@ def _check(context: Context, parameter: PatternParameter, pin: int) -> None:
 
 def find_ready_programs(text: str) -> list[ReadyProgram]:
     """Return the entries that a text may be about, best first, by the words that few entries have. Often none."""
-    words = set(map(_stem, set(_WORD.findall(text.lower())) - _NOT_TELLING))
+    words = set(map(stem, set(WORD.findall(text.lower())) - _NOT_TELLING))
     scores = []
     for program in ready_programs():
         score = sum(program.weights.get(word, 0.0) for word in words)
@@ -282,83 +321,12 @@ def find_ready_programs(text: str) -> list[ReadyProgram]:
     return best
 
 
-def fit_programs(programs: Sequence[ReadyProgram], text: str) -> list[ReadyProgram]:
-    """Return the entries that can use all pins of the sentence, with these pins, and that do what it wants."""
-    normal = normalize_quantities(text)
-    fitting = []
-    for program in programs:
-        pins = _pins_said(program, normal)
-        if pins is not None and not _lacks_act(program.entry, normal):
-            fitting.append(replace(program, said=pins))
-    return fitting
-
-
-def _pins_said(program: ReadyProgram, normal: str) -> dict[str, int] | None:
-    """Return the pins of a sentence by the parameters of an entry. Return None if one of them has no clear place."""
-    values: Values = {}
-    pins: dict[str, int] = {}
-    for match in _PIN.finditer(normal):
-        near_words = match["words"].split()[-3:]
-        usable = set[str]()
-        for parameter in program.pins:
-            words = _pin_words(program.entry, parameter.name)
-            usable |= {word for word in near_words if _stem(word) in words}
-        is_of_program = bool(usable) or any(_stem(word) in program.names for word in near_words)
-        name = _pin_of_words(program, usable, values)
-        if name is None or not is_of_program:
-            return None
-        values[name] = int(match["pin"])
-        pins[name] = int(match["pin"])
-    if len(set(_ANY_PIN.findall(normal))) > len(pins):
-        return None
-    return pins
-
-
-def _lacks_act(entry: Entry, normal: str) -> bool:
-    """Return True if the sentence wants to be told or to have something counted, and the entry does not do that."""
-    about = f"{entry.name} {entry.title} {entry.about}".lower()
-    return any(wish.search(normal) and not does.search(about) for wish, does in _ACTS)
-
-
-def offer(programs: Sequence[ReadyProgram], device: KnownDevice | None) -> tuple[str, tuple[str, ...]]:
-    """Return what is said about entries that may be meant, and the sentences that install them.
-
-    What the device cannot run is named with the reason, and not offered.
-    """
-    possible = [program for program in programs if device is None or _runs_on(program, device)]
-    if not possible:
-        program = programs[0]
-        text = f"There is a ready program, {program.spoken_name} ({program.entry.title}), but not for this board: "
-        return f"{text}{program.entry.missing}. Boards that can run it: {PYTHON_BOARDS}.", ()
-    sentences = tuple(program.sentence for program in possible)
-    if len(possible) == 1:
-        program = possible[0]
-        text = f"There is a ready program for this: {program.spoken_name} ({program.entry.title}). {program.needs()}"
-        return f"{text} Say yes, or: {program.example}.", sentences
-    rows = []
-    for number, program in enumerate(possible, start=1):
-        rows.append(f"{number}: {program.sentence} ({program.entry.title})")
-    return f"There are ready programs that may be meant: {'; '.join(rows)}. Say a number, or none of them.", sentences
-
-
-def mention(programs: Sequence[ReadyProgram]) -> str:
-    """Return which ready programs there are for a question, without an offer."""
-    rows = []
-    for program in programs:
-        rows.append(f"{program.spoken_name} ({program.entry.title})")
-    return f"There is a ready program: {'; '.join(rows)}. To have it say: {programs[0].example}."
-
-
 def ready_texts() -> list[str]:
     """Return the texts in which the words of ready programs stand, and the usual words of English."""
     texts = list(_NOT_TELLING)
     for entry in shipped():
         texts.append(f"{entry.name} {entry.title} {entry.about}")
     return texts
-
-
-def _runs_on(program: ReadyProgram, device: KnownDevice) -> bool:
-    return not set(device.kinds).isdisjoint(program.entry.kinds)
 
 
 def _find(name: str) -> ReadyProgram:
@@ -384,7 +352,7 @@ def weigh(entries: Iterable[Entry]) -> tuple[ReadyProgram, ...]:
         weights: dict[str, float] = {}
         for word, place in places.items():
             weights[word] = place * log(1 + len(words_by_entry) / counts[word])
-        programs.append(ReadyProgram(entry, weights, frozenset(map(_stem, _WORD.findall(_names_in(entry))))))
+        programs.append(ReadyProgram(entry, weights, frozenset(map(stem, WORD.findall(_names_in(entry))))))
     return tuple(programs)
 
 
@@ -400,16 +368,16 @@ def _place_weights(entry: Entry) -> dict[str, float]:
     }
     weights: dict[str, float] = {}
     for place, text in texts.items():
-        for word in _WORD.findall(text.lower()):
-            if word not in _NOT_TELLING and _stem(word) not in _verbs():
-                weights[_stem(word)] = _PLACES[place]
+        for word in WORD.findall(text.lower()):
+            if word not in _NOT_TELLING and stem(word) not in _verbs():
+                weights[stem(word)] = _PLACES[place]
     return weights
 
 
 @cache
 def _verbs() -> frozenset[str]:
     """Return the stems of the words that begin a known sentence: they say what to do, and not with which parts."""
-    return frozenset(_stem(example.split()[0]) for example in english().examples.values())
+    return frozenset(stem(example.split()[0]) for example in english().examples.values())
 
 
 def _names_in(entry: Entry) -> str:
@@ -421,7 +389,7 @@ def _names_in(entry: Entry) -> str:
     return " ".join(names).lower()
 
 
-def _stem(word: str) -> str:
+def stem(word: str) -> str:
     """Return a word without its ending: "watering" and "waters" are "water", "closes" is "clos" as "close" is."""
     for ending in ("ing", "ed", "es", "s"):
         stem = word.removesuffix(ending)
@@ -431,7 +399,7 @@ def _stem(word: str) -> str:
     return word.removesuffix("e")
 
 
-def _join(words: Sequence[str]) -> str:
+def join_words(words: Sequence[str]) -> str:
     if len(words) < 2:
         return "".join(words)
     return f"{', '.join(words[:-1])} and {words[-1]}"

@@ -14,8 +14,9 @@ from microclaw.agent.models.protocol import DeviceContext, KnownDevice
 from microclaw.agent.offline.decision import Say, capitalize, number_sentences
 from microclaw.agent.offline.impossible_wishes import find_obstacle, pins_in
 from microclaw.agent.offline.memory import names_to_pins
+from microclaw.agent.offline.offered_programs import fit_programs, mention, offer
 from microclaw.agent.offline.order_words import is_misspelt, known_words
-from microclaw.agent.offline.ready_programs import find_ready_programs, fit_programs, mention, offer, ready_texts
+from microclaw.agent.offline.ready_programs import find_ready_programs, ready_texts
 from microclaw.agent.offline.recorded_parts import fits_wiring, recorded_sentences
 from microclaw.agent.offline.sentences import MAX_SENTENCE_CHARS, english
 
