@@ -105,3 +105,18 @@ async def test_the_time_of_the_telling_is_not_that_of_the_counting() -> None:
     questions, acts = await _said("count the presses of the button on pin 0 and text me every night at 9", "yes")
     assert "tells nothing at a time" in questions[0]
     assert [tool for tool, _ in acts] == ["deploy-wasm-app"]
+
+
+async def test_an_answer_that_does_not_fit_is_asked_again_with_what_is_expected() -> None:
+    chat = Chat(WORLDS["one board"])
+    texts = []
+    for said in ("water my tomatoes every day at 7:00", "pin 13", "7 in the morning", "red"):
+        texts.append((await chat.say(said)).reply.text)
+    assert "as a duration. For how long?" in texts[2]
+    assert "as a duration. For how long?" in texts[3]
+    assert "turn on pin 13 for 20 s" in (await chat.say("20 seconds")).outcome
+
+
+async def test_a_guess_lacks_no_number_condition_or_off_of_the_sentence() -> None:
+    for said in ("read tempature unless 25 people are in", "could the led go blinky 3 of 7 times if dark"):
+        assert "Did you mean" not in (await Chat(WORLDS["one board"]).say(said)).reply.text

@@ -321,6 +321,8 @@ def _pin_facts(context: Context) -> Decision:
 def _list_free_pins(board: BoardProfile, users: Mapping[int, str]) -> Say:
     """List the free pins that need no care, then the pins in use."""
     free_pins = list[int]()
+    if board.led is not None:
+        users = {board.led.pin: "the LED of the board"} | dict(users)
     for pin in board.pins.values():
         is_usable = not pin.reserved and not pin.caution
         if is_usable and pin.number not in users:

@@ -60,7 +60,7 @@ from microclaw.agent.offline.schedule_answers import (
 )
 from microclaw.agent.offline.sentences import MAX_SENTENCE_CHARS, REMINDER, english
 from microclaw.agent.offline.timed_sentences import hour_question
-from microclaw.agent.offline.unfinished import UNFINISHED, ask_open_value, ask_time, complete_words
+from microclaw.agent.offline.unfinished import UNFINISHED, ask_again, ask_open_value, ask_time, complete_words
 from microclaw.agent.offline.unknown_sentences import ADD_A_MODEL, NOT_UNDERSTOOD
 from microclaw.errors import UndoElsewhere
 
@@ -110,6 +110,10 @@ def understand(request: ModelRequest) -> ParsedSentence:
     decision: Decision
     if isinstance(reading, Say):
         decision = reading
+        again = ask_again(sentence, state.question)
+        if again is not None and reading.code == NOT_UNDERSTOOD:
+            decision = again
+            context = _context_of(state.question, device_context)
     else:
         context = replace(reading, results=results)
         if current is not None:
@@ -188,6 +192,14 @@ def _complete_question(sentence: str, question: Question | None, device_context:
     if parse is None:
         return None
     return Context(parse, question.said, device_context, device)
+
+
+def _context_of(question: Question | None, device_context: DeviceContext) -> Context | None:
+    """Return the sentence of the open question, to ask it again."""
+    if question is None:
+        return None
+    device = find_device(device_context, question.device)
+    return Context(question.parse, question.said, device_context, device)
 
 
 def _fill_slot(sentence: str, question: Question) -> Parse | None:

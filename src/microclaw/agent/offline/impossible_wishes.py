@@ -17,8 +17,10 @@ from microclaw.errors import PinRefused
 from microclaw.hardware.boards.pins import check_pin
 
 _LIMIT: Final = r"(above|over|below|under) (-?\d{1,7}) milli"
-_TWO_LIMITS: Final = re.compile(rf"\bon\b[^,;]{{0,60}}?\b{_LIMIT}.{{0,20}}\boff\b.{{0,60}}?\b{_LIMIT}")
+_TWO_LIMITS: Final = re.compile(rf"\bon\b[^,;]{{0,60}}?\b{_LIMIT}.{{0,30}}\boff\b.{{0,60}}?\b{_LIMIT}")
 _ABOVE: Final = frozenset({"above", "over"})
+# A time with a colon, or with "am" and "pm".
+_CLOCK: Final = re.compile(r"(?i)(?<![\d:.])(?P<hour>\d{1,2})(?::(?P<minute>\d\d)(?![\d:]))?(?P<half> ?[ap]m\b)?")
 _PIN: Final = re.compile(r"\bpin (\d{1,3})\b")
 
 
@@ -40,7 +42,7 @@ def find_obstacle(text: str, device: KnownDevice | None, programs: Sequence[Read
     for reason in _reasons():
         if reason.words.search(text):
             return _refusal(reason, programs)
-    return _crossed_limits(text) or _unusable_pin(text, device, programs)
+    return _crossed_limits(text) or _no_such_time(text) or _unusable_pin(text, device, programs)
 
 
 def _refusal(reason: Reason, programs: Sequence[ReadyProgram]) -> Say:
@@ -69,7 +71,7 @@ def _unusable_pin(text: str, device: KnownDevice | None, programs: Sequence[Read
 
 
 def _crossed_limits(said: str) -> Say | None:
-    """Refuse "on above 20 and off below 25": between the two it would be on and off."""
+    """Refuse "on above 20 and off below 25", and "on above 25 and off above 20": somewhere it would be on and off."""
     match = _TWO_LIMITS.search(normalize_quantities(said))
     if match is None:
         return None
@@ -77,7 +79,7 @@ def _crossed_limits(said: str) -> Say | None:
     on_limit = int(match[2]) / 1000
     off_limit = int(match[4]) / 1000
     if is_on_above == (match[3] in _ABOVE):
-        return None
+        return _same_side(match[1], on_limit, off_limit)
     is_crossed = off_limit > on_limit if is_on_above else off_limit < on_limit
     if not is_crossed:
         return None
@@ -89,6 +91,31 @@ def _crossed_limits(said: str) -> Say | None:
     if is_on_above:
         limits = f"above {high:g} and off again when it is below {low:g}"
     return Say(text, "not_possible", f"as in: turn on pin {pin} when the temperature is {limits}")
+
+
+def _same_side(side: str, on_limit: float, off_limit: float) -> Say | None:
+    """Refuse "on above 25 and off above 20": where it would go on, it is off already."""
+    is_range = on_limit < off_limit if side in _ABOVE else on_limit > off_limit
+    if is_range:
+        return None
+    other_side = "below" if side in _ABOVE else "above"
+    text = f"{capitalize(side)} {on_limit:g} that says on and off at once, so I did nothing."
+    limits = f"{side} {on_limit:g} and off again when it is {other_side} {off_limit:g}"
+    return Say(text, "not_possible", f"as in: turn on pin 4 when the temperature is {limits}")
+
+
+def _no_such_time(said: str) -> Say | None:
+    """Refuse a time of day that no clock shows: 25:70, 14 pm."""
+    for match in _CLOCK.finditer(said):
+        if not match["minute"] and not match["half"]:
+            continue
+        hour = int(match["hour"])
+        limit = 12 if match["half"] else 24
+        if hour > limit or int(match["minute"] or 0) > 59:
+            return Say(
+                f"There is no time {match[0]}, so I did nothing.", "not_possible", "a time is like 22:30 or 8 pm"
+            )
+    return None
 
 
 def pins_in(text: str) -> frozenset[int]:

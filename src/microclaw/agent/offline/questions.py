@@ -181,6 +181,17 @@ def _acts_of(context: Context) -> Decision:
     return Say("\n".join([f"{capitalize(period)}, newest first:", *lines]))
 
 
+def _last_act(context: Context) -> Decision:
+    """Tell the newest change of this host."""
+    call = next_read(context, "time", "list-changes")
+    if call is not None:
+        return call
+    changes = _done_changes(context)
+    if not changes:
+        return Say(f"I have no record of an act: {_none_of(context)} was done. {_NOT_RECORDED}.")
+    return Say(f"The last act: {_told(context, changes[0])}.")
+
+
 def _period_of(context: Context) -> str:
     last_ms = context.parse.number("last_ms")
     if last_ms is None:
@@ -340,6 +351,7 @@ def pins_left_on(context: Context) -> dict[int, Mapping[str, Any]]:
 QUESTIONS: Final[Mapping[str, Decider]] = {
     "pin_reason": _pin_reason,
     "acts_of": _acts_of,
+    "last_act": _last_act,
     "contact": _contact,
     "next_run": _next_run,
     "running_since": _running_since,

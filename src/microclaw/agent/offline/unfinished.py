@@ -12,6 +12,8 @@ from collections.abc import Callable
 from fractions import Fraction
 from typing import Final
 
+from msgspec.structs import replace
+
 from microclaw.agent.language.quantities import normalize_quantities, without_commas
 from microclaw.agent.language.times import When, format_when, split_when, spoken_duration
 from microclaw.agent.offline.decision import Context, Parse, Say
@@ -44,6 +46,8 @@ _OUTPUT: Final = re.compile(
     r"\b(?:turn|switch) (?:on|off) (?:the|a|my) (?P<part>light|lamp|fan|pump|heater|valve|relay|buzzer|siren)(?= |$)"
     r"(?! (?:on|at|to|of) pin)"
 )
+_OTHER_ONE: Final = re.compile(r"\bthe other (?P<part>one|led|light|lamp|pin)(?= |$)(?! (?:on|at|to|of) pin)")
+_A_BIT: Final = re.compile(r"\b(?:dim|brighten) (?:the|my) (?P<part>light|lamp|led) (?:a )?(?:little )?(?:bit|little)$")
 _WATER: Final = re.compile(r"(?:please )?water (?:the|my|our) (?!pump|valve|heater)[a-z]+(?P<rest>(?: .*)?)")
 _AT_PIN: Final = re.compile(r"(?: with| using| through)?(?: the| a| my)?(?: pump| valve)?(?: on| at)? pin (\d{1,3})\b")
 _FOR: Final = re.compile(r"\bfor (\d+ ms)\b")
@@ -53,8 +57,17 @@ _TELL_LATER: Final = re.compile(
 )
 _SAMPLES: Final = {"degrees": "25", "percent": "50", "duration": "20 s", "clock": "21:40", "half": "7:30"}
 _NUMBER: Final = re.compile(
-    r"(?:at |from |over |under |(above|below) )?(-?\d+(?:\.\d+)?)(?: (milli)(?: (degrees|percent))?)?"
+    r"(?:at |to |from |over |under |(above|below) )?(-?\d+(?:\.\d+)?)(?: (milli)(?: (degrees|percent))?)?"
 )
+_MOST_ANSWER_WORDS: Final = 5
+_VALUE_NAMES: Final = {
+    "degrees": "degrees",
+    "percent": "percent",
+    "duration": "a duration",
+    "clock": "a time of day",
+    "half": "an hour",
+    "pin": "another pin",
+}
 _PIN: Final = re.compile(r"(?:(?:on|at|it is|it's|the [a-z]+ is) )*(?:pin )?(\d{1,3})")
 _NOT_IN_TIME: Final = re.compile(r"^(?:from|to|until|till|by) ")
 
@@ -146,6 +159,20 @@ def complete_words(sentence: str, question: Question | None) -> str | None:
     return f"{whole} on {question.device}"
 
 
+def ask_again(sentence: str, question: Question | None) -> Say | None:
+    """Ask for the open value again after a few words that are no such value. Return None if none is asked for."""
+    if question is None or question.slot != "words" or len(sentence.split()) > _MOST_ANSWER_WORDS:
+        return None
+    template = question.parse.word("template") or ""
+    hole = _HOLE.search(template)
+    if hole is None:
+        return None
+    answer = sentence.strip(" .!?,")
+    again = question_of(template)
+    text = f"I cannot take {answer!r} as {_VALUE_NAMES[hole[1]]}. {again.text}"
+    return replace(again, text=text, next_step=f"{again.next_step}; or no, to leave it")
+
+
 def sentence_with(template: str, answer: str) -> str | None:
     """Return the sentence with its first hole filled by an answer, or None if this is no such value."""
     hole = _HOLE.search(template)
@@ -186,6 +213,8 @@ def _open_words(sentence: str) -> str:
         sentence,
         count=1,
     )
+    sentence = _OTHER_ONE.sub(lambda match: f"pin {{pin:other {match['part']}}}", sentence, count=1)
+    sentence = _A_BIT.sub(lambda match: f"dim pin {{pin:{match['part']}}} to {{percent:to}} percent", sentence, count=1)
     return _OUTPUT.sub(lambda match: f"{match[0]} on pin {{pin:{match['part']}}}", sentence, count=1)
 
 

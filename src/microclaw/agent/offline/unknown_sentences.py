@@ -7,9 +7,11 @@ than a bad one.
 from __future__ import annotations
 
 import re
+from collections import Counter
 from functools import cache
 from typing import Final
 
+from microclaw.agent.language.quantities import NEGATIONS, normalize_quantities
 from microclaw.agent.models.protocol import DeviceContext, KnownDevice
 from microclaw.agent.offline.decision import Say, capitalize, number_sentences
 from microclaw.agent.offline.impossible_wishes import find_obstacle, pins_in
@@ -31,8 +33,10 @@ _QUESTION: Final = re.compile(
     r"|when (?:is|are|was|were|do|does|did|will)|have (?:i|you|we|they)|should|shall|may|might|i wonder"
     r"|tell me (?:if|whether|why|what|which|who|how))\b"
 )
-_REQUEST: Final = re.compile(r"(?i)\W*(?:please )?(?:can|could|would|will)\b")
+_REQUEST: Final = re.compile(r"(?i)\W*(?:please )?(?:can|could|would|will)\b(?! (?:i|we)\b)")
 _ABOUT_PROGRAMS: Final = re.compile(r"(?i)^\W*(?:how|what|which|is there|are there|do you|can)\b")
+# What a guess must have, too: without it another thing would be done.
+_DECISIVE: Final = re.compile(rf"\d+|\b(?:when|if|while|until|off|only|except|without|{NEGATIONS})\b")
 _LETTERS: Final = re.compile(r"[^\W\d_]+")
 _LONG_WORD: Final = 5
 _ASKING: Final = frozenset(
@@ -108,7 +112,10 @@ def _guess(text: str, named_text: str, device_context: DeviceContext, device: Kn
         return _fits_record(pinned, meant_device)
 
     nearest = english().nearest(text, named_text, recorded_sentences(meant_device), may_suggest)
-    examples = _on_device(nearest.sentences, device)
+    sentences = nearest.sentences
+    if not nearest.is_same:
+        sentences = tuple(sentence for sentence in sentences if not _drops_words(named_text or text, sentence))
+    examples = _on_device(sentences, device)
     if nearest.is_same:
         question = f"{capitalize(nearest.sentences[0])}?"
         if meant_device is not None:
@@ -120,6 +127,12 @@ def _guess(text: str, named_text: str, device_context: DeviceContext, device: Kn
     if len(examples) == 1:
         question = f"Did you mean: {examples[0]}?"
     return Say(question, NOT_UNDERSTOOD, suggested=examples)
+
+
+def _drops_words(text: str, sentence: str) -> bool:
+    """Return True if a guess lacks a number, a condition, a limit or an "off" of the sentence."""
+    wanted = _DECISIVE.findall(normalize_quantities(text))
+    return bool(Counter(wanted) - Counter(_DECISIVE.findall(normalize_quantities(sentence))))
 
 
 def _on_device(sentences: tuple[str, ...], device: KnownDevice | None) -> tuple[str, ...]:
