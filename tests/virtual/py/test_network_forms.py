@@ -15,6 +15,8 @@ from microclaw.virtual.clock import Clock
 from microclaw.virtual.network.board_network import BoardNetwork
 from microclaw.virtual.network.canned import CannedNetwork
 from microclaw.virtual.network.real import RealNetwork
+from microclaw.virtual.py.chip import DriverError
+from microclaw.virtual.py.sockets import Sockets
 from microclaw.wire.canned_lines import HttpAnswer
 
 MOST_HOSTS = 16
@@ -89,6 +91,10 @@ def test_this_computer_is_reached_only_at_ports_that_are_named(bench: PyBench) -
         port = listener.getsockname()[1]
         with pytest.raises(OSError, match=f"--local-ports {port}"):
             network.connect(own, port)
+        # The program has the reason, too: its console is not the board's.
+        connect = Sockets(network, lambda _: None).drivers()["net_connect"]
+        with pytest.raises(DriverError, match=f"--local-ports {port}"):
+            connect(own, port)
         network.close(network.connect(*named.getsockname()))
         with pytest.raises(BlockingIOError):
             listener.accept()

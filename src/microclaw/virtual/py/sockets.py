@@ -14,6 +14,8 @@ from typing import Final
 from microclaw.virtual.network.board_network import MAX_SOCKETS, BoardNetwork
 from microclaw.virtual.py.chip import Driver, DriverError, Json
 
+EIO: Final = 5
+EACCES: Final = 13
 ENFILE: Final = 23
 LOOK_UPS: Final = 0
 """In place of a handle: a name's address is known."""
@@ -102,4 +104,7 @@ def _raising(call: Driver, *arguments: Json | bytes) -> Json:
     try:
         return call(*arguments)
     except OSError as exc:
-        raise DriverError("OSError", exc.errno or 5) from exc
+        if exc.errno == EACCES:
+            # A rule of this computer's: nothing but its text says what to do.
+            raise DriverError("OSError", EACCES, str(exc.strerror)) from exc
+        raise DriverError("OSError", exc.errno or EIO) from exc
