@@ -79,6 +79,19 @@ def test_a_recording_ends_with_ctrl_c_and_prints_its_lines(bench: Run, home: Pat
     assert (ran.code, ran.json["lines"]) == (0, [])
 
 
+def test_what_a_killed_command_recorded_is_not_lost(bench: Run, home: Path) -> None:
+    words = [sys.executable, "-m", "microclaw", "--home", str(home), "device", "record", "virtual-1"]
+    with subprocess.Popen(words, stderr=subprocess.PIPE, text=True, env=clean_environ(home)) as process:
+        assert process.stderr is not None
+        assert "recording virtual-1" in process.stderr.readline()
+        assert bench("press", "btn1", "--for", "50ms").code == 0
+        process.kill()
+    ran = bench("device", "record", "virtual-1")
+    assert (ran.code, "microclaw device record virtual-1 --end" in ran.err) == (1, True)
+    ended = bench("device", "record", "virtual-1", "--end")
+    assert (ended.code, ended.out.startswith("press btn1 at ")) == (0, True)
+
+
 class HostWithAFault:
     """A host whose answers about a running recording fail; it counts these looks, and gives the lines at the end."""
 

@@ -22,7 +22,7 @@ from microclaw.durable import read_given_text, write_given, write_private
 from microclaw.errors import NoHost
 from microclaw.hardware.parts.diagram_nets import MAX_DIAGRAM_BYTES
 from microclaw.host.config.places import cache_folder
-from microclaw.interfaces.cli.hand_commands import record
+from microclaw.interfaces.cli.hand_commands import end_recording, record
 from microclaw.interfaces.cli.operation_commands import perform, run_act, show
 from microclaw.interfaces.cli.options import GlobalOptions, command, secret_value
 from microclaw.interfaces.cli.program_files import firmware_option, firmware_words
@@ -195,8 +195,12 @@ def _write_diagram(options: GlobalOptions, name: str, path: Path) -> None:
 @command(device_group, "record")
 @click.argument("name", help="A virtual board.")
 @click.option("--for", "for_ms", type=parse_time_ms, metavar="TIME", help="For how long; none: until Ctrl-C.")
-def record_hands(options: GlobalOptions, name: str, for_ms: float | None) -> None:
+@click.option("--end", "ends", is_flag=True, help="End the recording that runs already, and print its lines.")
+def record_hands(options: GlobalOptions, name: str, for_ms: float | None, *, ends: bool) -> None:
     """Record what hands do on a virtual board and what follows, and print it as lines for --expect."""
+    if ends:
+        end_recording(options, name)
+        return
     record(options, name, for_ms)
 
 

@@ -96,6 +96,11 @@ def record(options: GlobalOptions, name: str, for_ms: float | None) -> None:
     show(options, recordings.end, recording)
 
 
+def end_recording(options: GlobalOptions, name: str) -> None:
+    """End a recording whose own command is gone, and print its lines."""
+    show(options, recordings.end, options.host().call(recordings.end, device=name))
+
+
 def _look(host: Client, name: str) -> DeviceRecording | None:
     """Return what was recorded until now, or None if the host does not say."""
     with suppress(MicroclawError):

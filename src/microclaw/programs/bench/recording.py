@@ -72,7 +72,8 @@ class Recordings:
         async with self._beginning:
             before = self._recordings.get(device.device_id)
             if before is not None and before.is_running:
-                raise CallRejected(f"{device.name} is recorded already", next_step="end that recording first")
+                step = f"end that, and see its lines: microclaw device record {device.name} --end"
+                raise CallRejected(f"{device.name} is recorded already", next_step=step)
             recording = BoardRecording(device)
             await recording.begin()
             if before is not None:
