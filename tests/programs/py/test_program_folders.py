@@ -257,10 +257,16 @@ async def test_an_import_in_an_if_is_warned_of_if_the_module_acts(module: str, a
     assert [(found.file, found.line) for found in image.warnings] == [("main.py", 3)] * acts
 
 
-async def test_names_of_all_that_are_not_written_out_are_refused(build_py: Build) -> None:
-    files = {"lamp.py": "__all__ = ['a']\n__all__ += [name for name in ['b']]\na = b = 1\n"}
+@pytest.mark.parametrize("change", ["+= [name for name in ['b']]", ".remove('a')", ".append(b)", ".sort() or 1"])
+async def test_names_of_all_that_are_not_written_out_are_refused(change: str, build_py: Build) -> None:
+    files = {"lamp.py": f"__all__ = ['a']\n__all__{change}\na = b = 1\n"}
     found = (await refusals(build_py, join_files("main.py", "from lamp import *\nprint(a, b)\n", files)))[0]
     assert (found.file, found.line) == ("lamp.py", 2)
+
+
+async def test_a_star_that_brings_nothing_is_built(build_py: Build) -> None:
+    text = join_files("main.py", "from lamp import *\nprint(1)\n", {"lamp.py": "__all__ = []\na = 1\n"})
+    assert (await build_py(text)).warnings == ()
 
 
 async def test_what_looks_like_a_mark_in_a_program_of_one_file_is_a_comment(build_py: Build) -> None:

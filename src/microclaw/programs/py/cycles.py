@@ -135,4 +135,4 @@ def _names_by_statement(unit: Unit) -> dict[ast.AST, list[str]]:
 
 def _was_star(node: ast.ImportFrom) -> bool:
     """Return True for what was `import *`, which brings only what is there: bundle.py gave its names its own place."""
-    return node.names[0].col_offset == node.col_offset
+    return not node.names or node.names[0].col_offset == node.col_offset

@@ -109,11 +109,22 @@ class Unit(Struct, eq=False):
         for binding in self.bindings["__all__"]:
             listed = _listed_names(getattr(binding.node, "value", None))
             if listed is None:
-                hint = "write the names into one list: __all__ = [...]"
-                findings.error(binding.node, f"cannot tell which names __all__ of {self.title} has", hint)
-                return []
+                return self._refuse_all(binding.node, findings)
             names += listed
+        added = {call.func: call for call in map(_call_of, self.tree.body) if call is not None}
+        for node in ast.walk(self.tree):
+            match node:
+                case ast.Attribute(value=ast.Name(id="__all__")):
+                    listed = _added_names(added.get(node))
+                    if listed is None:
+                        return self._refuse_all(node, findings)
+                    names += listed
         return names
+
+    def _refuse_all(self, node: ast.AST, findings: Findings) -> list[str]:
+        hint = "write the names into one list: __all__ = [...]"
+        findings.error(node, f"cannot tell which names __all__ of {self.title} has", hint)
+        return []
 
     def is_own(self, node: ast.AST, name: str) -> bool:
         """Return True if a name at a node is one of the text itself, not one of a function or class in it."""
@@ -201,6 +212,24 @@ class FileModules:
             return Unit(key, tree, Scopes(tree), word, package=key)
         tree = self._trees[file.name]
         return Unit(key, tree, Scopes(tree), word, file.name, file.package)
+
+
+def _call_of(statement: ast.stmt) -> ast.Call | None:
+    """Return the call that a statement is, or None."""
+    if isinstance(statement, ast.Expr) and isinstance(statement.value, ast.Call):
+        return statement.value
+    return None
+
+
+def _added_names(call: ast.Call | None) -> list[str] | None:
+    """Return the names that `__all__.append("x")` or `.extend(["x"])` adds; None for any other call."""
+    match call:
+        case ast.Call(func=ast.Attribute(attr="append"), args=[ast.Constant(value=str(name))], keywords=[]):
+            return [name]
+        case ast.Call(func=ast.Attribute(attr="extend"), args=[names], keywords=[]):
+            return _listed_names(names)
+        case _:
+            return None
 
 
 def _listed_names(value: ast.AST | None) -> list[str] | None:

@@ -1,6 +1,6 @@
 from words import *
 
-print(hello())
+print(hello(), bye(), thanks())
 try:
     print(secret())
 except NameError:

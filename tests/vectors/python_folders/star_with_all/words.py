@@ -7,3 +7,15 @@ def hello():
 
 def secret():
     return 'secret'
+
+
+def bye():
+    return 'bye'
+
+
+def thanks():
+    return 'thanks'
+
+
+__all__.append('bye')
+__all__.extend(['thanks'])
