@@ -338,6 +338,14 @@ def test_the_bench_is_readable_for_everybody_and_a_strip_on_a_phone(bench_host: 
     for part in ("btn1", "led1", "pot1"):
         expect(drawn(page, part)).to_have_attribute("aria-label", re.compile(rf"^{part}, .* on pin \d+: ."))
     assert page.locator("svg.bench [style]").count() == 0
+    assert page.locator("svg.bench.squeezed").evaluate(CUT_LABELS) == []
+
+
+CUT_LABELS = """(bench) => {
+    const { x, width } = bench.viewBox.baseVal;
+    const isCut = (box) => box.x < x || box.x + box.width > x + width;
+    return [...bench.querySelectorAll("text.below")].filter((label) => isCut(label.getBBox())).map((label) => label.textContent);
+}"""
 
 
 def test_a_still_bench_asks_for_no_frames_and_its_timeline_is_drawn_only_in_sight(

@@ -220,7 +220,7 @@ function drawPad({ x, y, isLeft, label, gpio, isReserved, kind }) {
 
 /** @param {Place} place @param {BenchOptions["hands"]} hands @param {boolean} isStrip @returns {DrawnPart} */
 function drawPart(place, hands, isStrip) {
-  const { wired, x, y, wide, high, body, terminals } = place;
+  const { wired, room, x, y, wide, high, body, terminals } = place;
   const isLeft = place.side === "left";
   const drawing = drawingOf(wired);
   const inside = s("g", { transform: `translate(${x} ${y + (high - body) / 2})` });
@@ -237,7 +237,6 @@ function drawPart(place, hands, isStrip) {
   const draw = drawing.draw(inside, attributesOf(wired), mayMove ? (values) => hands(wired.id, values) : null);
   const gpios = terminals.map((terminal) => terminal.gpio);
   const where = gpios.length > 0 ? `on pin ${gpios.join(" and ")}` : "not wired";
-  const room = Math.max(14, Math.floor((wide + 6) / 6.4) - wired.id.length);
   return { wired, drawing, draw, words, frame, group, where, room, last: null, saidAt: -Infinity, isNew: true };
 }
 

@@ -1,9 +1,9 @@
 // What a person's hands do to a board's parts, on its way to the host: presses in their order, sliders by their newest value.
 
 import { hostError, part, send } from "./api.js";
+import { LATE_NEWS_MS } from "./pins.js";
 
 const PAUSE_MS = 50; // between two orders: 20 a second
-const LONGEST_HOLD_MS = 6_000; // a board that began again counts its time from 0: its news are never newer than an order
 
 /** @typedef {{id: string, values: Record<string, number>}} Move */
 
@@ -20,8 +20,8 @@ export class BoardHands {
   queue = [];
   isSending = false;
   /**
-   * What was set and is not in the host's news yet, by part: `doneMs` is the board's time of it, Infinity while it is not done.
-   * @type {Map<string, {values: Record<string, number>, doneMs: number, until: number}>}
+   * What was set and is not in the host's news yet. `doneMs`: the board's time of it, Infinity before it is done. `until`: the news
+   * of a board that began again, which counts from 0, are never newer. @type {Map<string, {values: Record<string, number>, doneMs: number, until: number}>}
    */
   latest = new Map();
 
@@ -50,7 +50,7 @@ export class BoardHands {
         if (move.values.pressed !== 0) this.onError(null); // letting go says nothing of the press before
         const latest = this.latest.get(move.id);
         const isLast = !this.queue.some((next) => next.id === move.id);
-        if (latest && isLast) Object.assign(latest, { doneMs: moved.now_ms, until: performance.now() + LONGEST_HOLD_MS });
+        if (latest && isLast) Object.assign(latest, { doneMs: moved.now_ms, until: performance.now() + LATE_NEWS_MS });
       } catch (error) {
         this.onError(hostError(error));
         // What is let go is let go on the board, too, though a press before was refused.

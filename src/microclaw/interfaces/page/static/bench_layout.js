@@ -4,7 +4,7 @@
 /** A part of GET /v1/devices/{device}/bench, as the bench needs it; `side` is chosen if it is not given. @typedef {{id: string, part: string, title: string, label?: string | null, attributes: Record<string, any>, values: Record<string, any>, soldered?: boolean, pins: {role: string, use: string, gpio: number | null}[], side?: Side}} WiredPart */
 /** A hole of a header. @typedef {{side: Side, row: number, label: string, gpio: number | null, isReserved: boolean}} Pad */
 /** @typedef {{role: string, use: string, gpio: number, pad: Pad, x: number, y: number, padY: number}} Terminal */
-/** `high` has room for the terminals, `body` is the drawing's own height. @typedef {{wired: WiredPart, wide: number, high: number, body: number, terminals: Terminal[], row: number, side: Side, x: number, y: number}} Place */
+/** `high` has room for the terminals, `body` is the drawing's own height, `room` how many letters fit beside its name. @typedef {{wired: WiredPart, room: number, wide: number, high: number, body: number, terminals: Terminal[], row: number, side: Side, x: number, y: number}} Place */
 /** @typedef {{terminal: Terminal, place: Place, isLeft: boolean, edge: number, lane: number}} Wire */
 /** @typedef {{pads: Pad[], places: Place[], wires: Wire[], isStrip: boolean, x: number, wide: number, top: number, high: number, width: number, height: number}} Plan */
 /** @typedef {Record<Side, Place[]>} Columns */
@@ -103,7 +103,7 @@ function placeOf(wired, pads, [wide, body]) {
   terminals.sort((a, b) => a.pad.row - b.pad.row);
   const rowSum = terminals.reduce((sum, terminal) => sum + terminal.pad.row, 0);
   const row = terminals.length > 0 ? rowSum / terminals.length : MIDDLE_ROW;
-  return { wired, wide, high: Math.max(body, terminals.length * GAP), body, terminals, row, side: "left", x: 0, y: 0 };
+  return { wired, room: 0, wide, high: Math.max(body, terminals.length * GAP), body, terminals, row, side: "left", x: 0, y: 0 };
 }
 
 /** The side of most of its pins, else the emptier one. @param {Place} place @param {Columns} columns @returns {Side} */
@@ -182,8 +182,9 @@ function setColumns({ left, right }, isStrip) {
   const lead = isStrip ? 8 : 12; // from a part's body to its terminal
   const margin = isStrip ? 6 : 10;
   const wide = isStrip ? STRIP : BOARD;
+  const [letter, wordLetters] = isStrip ? [7.6, 9] : [7, 15];
   const columnWide = (/** @type {Place[]} */ column) => {
-    const labels = column.map((place) => (place.wired.id.length + 9) * (isStrip ? 7.6 : 7)); // a name and a word
+    const labels = column.map((place) => (place.wired.id.length + wordLetters) * letter); // a name and a word
     return Math.max(0, ...labels, ...column.map((place) => place.wide));
   };
   const channel = (/** @type {Place[]} */ column) => {
@@ -193,16 +194,18 @@ function setColumns({ left, right }, isStrip) {
   };
   const leftWide = columnWide(left);
   const x = margin + leftWide + (left.length > 0 ? lead : 0) + channel(left);
+  const rightWide = columnWide(right);
   const rightX = x + wide + channel(right) + (right.length > 0 ? lead : 0);
   for (const place of [...left, ...right]) {
     const isLeft = place.side === "left";
+    place.room = Math.floor((isLeft ? leftWide : rightWide) / letter) - place.wired.id.length - 1;
     place.x = isLeft ? margin + leftWide - place.wide : rightX;
     place.terminals.forEach((terminal, i) => {
       terminal.x = isLeft ? place.x + place.wide + lead : place.x - lead;
       terminal.y = terminalY(place, i);
     });
   }
-  return { x, wide, width: rightX + columnWide(right) + margin };
+  return { x, wide, width: rightX + rightWide + margin };
 }
 
 /** The wires of a column, each with a lane of its own where it turns. @param {Place[]} column @param {Side} side @param {{x: number, wide: number, top: number, isStrip: boolean}} board @returns {Wire[]} */

@@ -1,7 +1,7 @@
 // What is known of boards' parts, as the event stream brings it; asked for where the stream is blocked. It draws nothing.
 
 import { ApiError, HostAway, get, part } from "./api.js";
-import { Watched } from "./pins.js";
+import { LATE_NEWS_MS, Watched } from "./pins.js";
 
 /** @typedef {import("./bench.js").PartState} PartState */
 /** @typedef {import("./bench.js").WiredPart} WiredPart */
@@ -9,7 +9,6 @@ import { Watched } from "./pins.js";
 /** @typedef {{device: string, wiring: string, fault: string | null, now_ms: number | null, parts: Record<string, PartState>, pins: PinState[], begins?: boolean}} News */
 
 export const MAX_BENCHES = 8; // the host takes no more of one page
-const LATE_NEWS_MS = 6_000; // the host tells of each board every second, polling takes 2
 /** @type {PartState} */
 const NOT_READ = { state: {}, source: "not read" };
 

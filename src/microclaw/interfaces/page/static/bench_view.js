@@ -10,7 +10,7 @@ import { Badge, Link, Problem, boardPath, prose, useFetched, useMedia, useTick }
 import { Expected, ProgramActs, useChanges } from "./program.js";
 import { pins as livePins } from "./pins.js";
 import { NARROW, useStage } from "./stage.js";
-import { may, useStore } from "./state.js";
+import { may, state } from "./state.js";
 import { LivePins, everyFrame } from "./timeline.js";
 import { WiringCard } from "./wiring_files.js";
 import { html, useEffect, useLayoutEffect, useRef, useState } from "./vendor/htm-preact.module.js";
@@ -140,8 +140,7 @@ function StateLine({ known, isNarrow, mayMove, children }) {
 
 /** @param {{device: string, app: any}} given */
 function ProgramCard({ device, app }) {
-  const store = useStore();
-  const [shown] = useFetched(may("ask") ? `/v1/devices/${part(device)}/apps/${part(app.name)}` : "/v1/me", [store.changed]);
+  const [shown] = useFetched(may("ask") ? `/v1/devices/${part(device)}/apps/${part(app.name)}` : "/v1/me", [state.changed]);
   const [changes] = useChanges(device, app.name);
   const expected = shown?.proof?.expected ?? [];
   const met = expected.filter((/** @type {any} */ one) => !/^(not met|untried)/.test(one.answer)).length;

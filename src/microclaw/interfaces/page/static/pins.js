@@ -7,7 +7,7 @@ import { ApiError, get, part } from "./api.js";
 const MAX_EDGES = 20_000; // a board; older ones go
 const FROM_THE_END = 2 ** 52;
 const AT_FIRST = 400;
-const LATE_NEWS_MS = 6_000; // the host tells of each board every second, polling takes 2
+export const LATE_NEWS_MS = 6_000; // the host tells of each board every second, polling takes 2
 
 export class BoardPins {
   tracks = /** @type {Map<number, {t: number[], level: number[]}>} */ (new Map());

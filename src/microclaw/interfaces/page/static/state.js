@@ -45,11 +45,6 @@ export function update(news = {}) {
   setTimeout(draw, 250); // a page in the background has no frames
 }
 
-/** The state, for a component: all of them are drawn again with each change. */
-export function useStore() {
-  return state;
-}
-
 /** Whether the board answers: true, false, or null when nobody has asked yet or its pins cannot be read. @param {string} name @returns {boolean | null} */
 export function isOnline(name) {
   if (state.live === "away") return null;

@@ -3,7 +3,7 @@
 import { get, part } from "./api.js";
 import { Choice, Problem, useTick } from "./parts.js";
 import { pins } from "./pins.js";
-import { may, useStore } from "./state.js";
+import { may, state } from "./state.js";
 import { expectedFrom, indexAt, pathOf, points, rhythm, rhythmText, tracksOf } from "./tracks.js";
 import { html, useEffect, useRef, useState } from "./vendor/htm-preact.module.js";
 
@@ -33,11 +33,10 @@ export function TrialWords({ edges }) {
 
 /** @param {{device: string, names: Map<number, string>, used: Map<number, string>}} given */
 export function LivePins({ device, names, used }) {
-  const store = useStore();
   const [seconds, setSeconds] = useState(10);
   const [frozenAt, setFrozenAt] = useState(/** @type {number | null} */ (null));
   const canvas = useRef(/** @type {HTMLCanvasElement | null} */ (null));
-  const trials = useTrials(device, used, store.changed);
+  const trials = useTrials(device, used, state.changed);
   const board = pins.of(device);
   const rows = [...new Set([...used.keys(), ...board.tracks.keys()])].sort((a, b) => a - b);
   const view = useRef({ seconds, frozenAt, rows, trials, names });
