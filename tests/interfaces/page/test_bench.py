@@ -344,7 +344,8 @@ def test_the_bench_is_readable_for_everybody_and_a_strip_on_a_phone(bench_host: 
 CUT_LABELS = """(bench) => {
     const { x, width } = bench.viewBox.baseVal;
     const isCut = (box) => box.x < x || box.x + box.width > x + width;
-    return [...bench.querySelectorAll("text.below")].filter((label) => isCut(label.getBBox())).map((label) => label.textContent);
+    const labels = [...bench.querySelectorAll("text.below")];
+    return labels.filter((label) => isCut(label.getBBox())).map((label) => label.textContent);
 }"""
 
 
