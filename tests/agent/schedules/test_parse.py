@@ -155,3 +155,9 @@ def test_without_a_place_sunset_is_refused_with_the_command_that_sets_it() -> No
     with pytest.raises(ScheduleRefused, match="where you are") as refused:
         parse_when("every day at sunset", NOW)
     assert "microclaw config set agent.place LATITUDE,LONGITUDE" in (refused.value.next_step or "")
+
+
+@pytest.mark.parametrize("said", ["every evening at 9 am", "tomorrow morning at 8 pm"])
+def test_a_half_of_the_day_that_is_said_twice_and_differently_is_refused(said: str) -> None:
+    with pytest.raises(ScheduleRefused, match="contradict each other"):
+        parse_when(said, NOW)

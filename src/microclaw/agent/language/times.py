@@ -55,6 +55,9 @@ _TODAY = re.compile(r"\btoday\b")
 _PART = re.compile(rf"\b(?:every|each|tomorrow|this|in the|(?:{_DAYS})) ({_PARTS})\b|\bat (night)\b|\bto(night)\b")
 _PART_WORD = re.compile(r"\b(?:in the (?:morning|afternoon|evening)|at night|this (?:morning|afternoon|evening))\b")
 _LATE_HOURS = {"evening": range(1, 12), "afternoon": range(1, 12), "night": range(6, 13)}
+_HALF: Final = re.compile(r"\d ?([ap])\.?m\b")
+_EARLY: Final = re.compile(r"\bmornings?\b")
+_LATE: Final = re.compile(r"\b(?:afternoon|evening|tonight)s?\b")
 _NOTIFY = re.compile(r"\b(?:and )?(?:send|tell|mail|text|message) (?:it |that )?(?:to )?me\b")
 
 
@@ -153,6 +156,19 @@ def _cut(pattern: re.Pattern[str], text: str) -> tuple[str, str | None]:
         return text, None
     word = next(group for group in match.groups() if group is not None)
     return f"{text[: match.start()]} {text[match.end() :]}".strip(), word
+
+
+def contradiction(text: str) -> str | None:
+    """Return what a typed sentence says twice and differently ("evening", "am"), or None; two times may differ."""
+    typed = text.lower()
+    early_words = set(_EARLY.findall(typed))
+    late_words = set(_LATE.findall(typed))
+    halves = set(_HALF.findall(typed))
+    if late_words and not early_words and halves == {"a"}:
+        return f'"{min(late_words)}" and "am" contradict each other'
+    if early_words and not late_words and halves == {"p"}:
+        return f'"{min(early_words)}" and "pm" contradict each other'
+    return None
 
 
 def _tidy(rest: str) -> str:

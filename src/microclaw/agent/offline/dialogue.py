@@ -60,7 +60,14 @@ from microclaw.agent.offline.schedule_answers import (
 )
 from microclaw.agent.offline.sentences import MAX_SENTENCE_CHARS, REMINDER, english
 from microclaw.agent.offline.timed_sentences import hour_question
-from microclaw.agent.offline.unfinished import UNFINISHED, ask_again, ask_open_value, ask_time, complete_words
+from microclaw.agent.offline.unfinished import (
+    UNFINISHED,
+    ask_again,
+    ask_open_value,
+    ask_time,
+    complete_words,
+    read_contradiction,
+)
 from microclaw.agent.offline.unknown_sentences import ADD_A_MODEL, NOT_UNDERSTOOD
 from microclaw.errors import UndoElsewhere
 
@@ -177,8 +184,10 @@ def _choose_suggestion(sentence: str, suggested: tuple[str, ...]) -> str | Say |
 
 def _complete_question(sentence: str, question: Question | None, device_context: DeviceContext) -> Context | None:
     """Return the sentence of the open question with the value that it asked for, or None if this is not an answer."""
-    if question is None or question.slot == "words" or len(sentence) > MAX_SENTENCE_CHARS:
+    if question is None or len(sentence) > MAX_SENTENCE_CHARS:
         return None
+    if question.slot == "words":
+        return _ask_time_again(sentence, question, device_context)
     if question.slot == "device":
         device = boards.read_device(sentence, device_context)
         if device is None:
@@ -200,6 +209,14 @@ def _context_of(question: Question | None, device_context: DeviceContext) -> Con
         return None
     device = find_device(device_context, question.device)
     return Context(question.parse, question.said, device_context, device)
+
+
+def _ask_time_again(sentence: str, question: Question, device_context: DeviceContext) -> Context | None:
+    """Return the open question to be asked again, if the answer contradicts its sentence; else None."""
+    parse = read_contradiction(sentence, question)
+    if parse is None:
+        return None
+    return Context(parse, question.said, device_context, find_device(device_context, question.device))
 
 
 def _fill_slot(sentence: str, question: Question) -> Parse | None:

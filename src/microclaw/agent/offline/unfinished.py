@@ -15,8 +15,8 @@ from typing import Final
 from msgspec.structs import replace
 
 from microclaw.agent.language.quantities import normalize_quantities, without_commas
-from microclaw.agent.language.times import When, format_when, split_when, spoken_duration
-from microclaw.agent.offline.decision import Context, Parse, Say
+from microclaw.agent.language.times import When, contradiction, format_when, split_when, spoken_duration
+from microclaw.agent.offline.decision import Context, Parse, Say, capitalize
 from microclaw.agent.offline.dialogue_state import Question
 from microclaw.agent.offline.sentences import MAX_SENTENCE_CHARS, english
 from microclaw.agent.offline.timed_sentences import parse_two_times
@@ -90,8 +90,12 @@ def parse_unfinished(text: str) -> Parse | Say | None:
 
 
 def ask_open_value(context: Context) -> Say:
-    """Ask for the first open value of the sentence."""
-    return question_of(context.parse.word("template") or "")
+    """Ask for the first open value of the sentence, again after an answer that contradicts it."""
+    question = question_of(context.parse.word("template") or "")
+    reason = context.parse.word("contradiction")
+    if reason is None:
+        return question
+    return replace(question, text=f"{capitalize(reason)}, so I did nothing. {question.text}")
 
 
 def question_of(template: str) -> Say:
@@ -132,7 +136,13 @@ def answers_to(template: str) -> tuple[str, ...]:
 
 
 def ask_time(when: When, task: str, sentence: str) -> Say | None:
-    """Ask for the time of a schedule, or which half of the day its hour is in. Return None if it is clear."""
+    """Ask for the time of a schedule, or which half of the day its hour is in. Return None if it is clear.
+
+    Return the reason if the sentence says two halves.
+    """
+    reason = contradiction(sentence)
+    if reason is not None:
+        return Say(f"{capitalize(reason)}, so I did nothing.", "ambiguous", "say the time as in: at 21:00")
     if when.hour is not None:
         early = when.hour % 24
         days = format_when(_days_alone(when))
@@ -171,6 +181,15 @@ def ask_again(sentence: str, question: Question | None) -> Say | None:
     again = question_of(template)
     text = f"I cannot take {answer!r} as {_VALUE_NAMES[hole[1]]}. {again.text}"
     return replace(again, text=text, next_step=f"{again.next_step}; or no, to leave it")
+
+
+def read_contradiction(answer: str, question: Question) -> Parse | None:
+    """Return the question once more for a time that contradicts its sentence ("every evening": "9 am"), else None."""
+    template = question.parse.word("template") or ""
+    reason = contradiction(f"{template} {answer}")
+    if reason is None or "{clock" not in template or _time_of(answer) is None:
+        return None
+    return Parse(UNFINISHED, {"template": template, "contradiction": reason})
 
 
 def sentence_with(template: str, answer: str) -> str | None:
@@ -306,8 +325,7 @@ def _read_clock(answer: str, template: str, hint: str) -> str | None:
     time = _time_of(answer)
     if time is None:
         return None
-    is_morning = re.search(r"\d ?a\.?m\b", answer.lower()) is not None
-    if is_morning and re.search(r"\b(?:evening|afternoon|night|tonight)\b", template):
+    if contradiction(f"{template} {answer}") is not None:
         return None
     if time.clock is not None:
         return time.clock

@@ -13,7 +13,16 @@ from typing import Final, TypeAlias
 from zoneinfo import ZoneInfo
 
 from microclaw.agent.language.quantities import normalize_quantities
-from microclaw.agent.language.times import DAYS, MONTHS, When, format_when, is_sun_time, open_question, split_when
+from microclaw.agent.language.times import (
+    DAYS,
+    MONTHS,
+    When,
+    contradiction,
+    format_when,
+    is_sun_time,
+    open_question,
+    split_when,
+)
 from microclaw.agent.schedules.due import MIN_EVERY_MS, at_wall_clock, check_cron, moment_on, next_due, to_ms
 from microclaw.errors import ScheduleRefused
 from microclaw.host.store.schedules import Cron, Days, Every, Once, Timing
@@ -65,6 +74,9 @@ def _parse_text(text: str, now: datetime, place: Coordinates | None) -> Timing:
     if two_clocks is not None:
         return _parse_two_clocks(two_clocks, one_line, now)
 
+    reason = contradiction(text)
+    if reason is not None:
+        raise ScheduleRefused(f"{text[:60]!r}: {reason}", next_step='say the time as in "every day at 21:00"')
     normalized = normalize_quantities(text)
     if normalized == "hourly":
         normalized = "every 3600000 ms"
