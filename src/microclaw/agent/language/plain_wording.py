@@ -37,6 +37,13 @@ NO_NAME: Final = frozenset(
         "traffic police",
     )
 )
+PLACES: Final = "door|window|gate|lid|hatch|fridge|drawer|box|cupboard|garage|mailbox|letterbox"
+COLORS: Final = "red|green|blue|yellow|orange|amber|white"
+# A name without an article has only such words before its noun: "activate pump on pin 5" is no thing.
+PLAIN_WORDS: Final = frozenset(
+    f"{PLACES}|{COLORS}|soil|moisture|motion|movement|presence|pir|front|tank|float|push|reed|magnetic"
+    "|garden|desk|room|kitchen|porch|hall|bedroom|cellar|shed|gate|plant|limit|garage|roof|touch|bell".split("|")
+)
 _VERB_IN_NAME: Final = r"(?:(?:water|stop|start|open|reset|ring|night|morning|evening|power) )?"
 OUTPUTS: Final = frozenset(
     re.findall(
@@ -60,14 +67,21 @@ _NAMED: Final = re.compile(
 )
 _ALSO_VERBS: Final = frozenset({"switch", "light", "key", "lid"})
 # "Button on pin 4 toggles ...": a thing that begins the sentence needs no article.
+_NOUNS: Final = sorted({*OUTPUTS, *_INPUTS, "pir", "sensor"} - _ALSO_VERBS)
 _FIRST: Final = re.compile(
-    rf"^(?:[a-z]+ )?(?:{'|'.join(sorted({*OUTPUTS, *_INPUTS, 'pir', 'sensor'} - _ALSO_VERBS))})"
+    rf"^(?:(?:{'|'.join(sorted(PLAIN_WORDS))}) )?(?:{'|'.join(_NOUNS)})"
     r"(?: contact| sensor| detector)? (?:(?:connected|wired|attached) )?(?:on|at|to) pin \d+(?= )"
 )
 _IN_BRACKETS: Final = re.compile(r"\((?P<inner>[^()]{0,30}pin \d+)\),?")
 _QUESTION: Final = re.compile(rf"(?:could|can|would|should|is|are|was|does|do|did|has|have|will) {_DETERMINER} ")
 _PLACE: Final = r"(?:the [a-z]+(?: contact| sensor)? on )?pin \d+"
 _OUT: Final = rf"(?P<out>{_PLACE})"
+_LIT: Final = rf"(?P<out>{_PLACE}|the (?:onboard )?led)"
+_SOS_MS: Final = 7000
+"""SOS takes 5.6 s, and the dark between two words is seven dots long."""
+_ENDLESS: Final = r"(?:over and over(?: again)?|again and again|continuously|forever|all the time|repeatedly|in a loop)"
+_WARMER: Final = r"(?:above|over|(?:hotter|warmer) than)"
+_COLDER: Final = r"(?:below|under|(?:colder|cooler) than)"
 _ACTING: Final = {
     "turns": "turn", "switches": "switch", "toggles": "toggle", "starts": "start", "runs": "run", "opens": "open",
     "stops": "stop", "closes": "close", "blinks": "blink", "flashes": "flash", "lights": "light", "flips": "flip",
@@ -153,6 +167,32 @@ _HAPPENING: Final = re.compile(
     r"^(?:pressing|pushing|a press (?:of|on)|opening|closing|(?:motion|movement) (?:on|at)) "
 )
 _FORMS: Final[tuple[tuple[str, str | Callable[[re.Match[str]], str]], ...]] = (
+    # Words that change nothing.
+    (r"\bonly (?=(?:when|whenever|if|while|as long as) )", ""),
+    (r"(?<= in and out) (?:like|as if)(?: it (?:is|was|were))? breathing\b", ""),
+    (r"\bsos in morse(?: code)?\b", "sos"),
+    # How a light goes on and off.
+    (r"^(slowly|gently|softly|quickly) ((?:fade|breathe|dim|blink|flash) .+)$", r"\2 \1"),
+    (
+        rf"^(?:blink|flash) {_LIT}(?: slowly| quickly| on and off)? (?:with |for )?(?P<on>[1-9]\d* ms) on"
+        r"(?: and| then)? (?P<off>[1-9]\d* ms) off$",
+        r"turn on \g<out> for \g<on> then wait \g<off> over and over",
+    ),
+    (rf"^(?:make|let|have) {_LIT} (?:blink|flash|send|signal) (?:an )?sos\b", r"blink sos on \g<out>"),
+    (
+        rf"^(?:keep|start) (?:blinking|flashing|sending|signalling) (?:an )?sos (?:on|with) {_LIT}$",
+        rf"blink sos on \g<out> every {_SOS_MS} ms",
+    ),
+    (
+        rf"^(?:blink|flash|send|signal) (?:an )?sos (?:on|with) {_LIT} {_ENDLESS}$",
+        rf"blink sos on \g<out> every {_SOS_MS} ms",
+    ),
+    # What is measured after its limit.
+    (
+        rf"\b(?:{_WHEN} (?:it(?:'s| is| gets| goes)|there is) )?(?P<side>above|over|below|under)"
+        r" (?P<milli>\d+ milli)(?: percent)? humidity\b",
+        r"when the humidity is \g<side> \g<milli> percent",
+    ),
     # What begins it.
     (
         r"^(?P<what>(?:pressing|pushing|a press (?:of|on)) (?:the button on )?pin \d+"
@@ -165,6 +205,12 @@ _FORMS: Final[tuple[tuple[str, str | Callable[[re.Match[str]], str]], ...]] = (
     (rf"^({_WHEN}) there is (?:motion|movement) (?:on|at) (pin \d+)", r"\1 the motion sensor on \2 sees motion"),
     (r"\bthe switch on (pin \d+) (opens|closes)\b", r"the contact on \1 \2"),
     (r"\bthe soil sensor on (pin \d+) (?:says|reports|shows) (?:it is )?dry\b", r"the soil sensor on \1 is dry"),
+    (
+        rf"^({_WHEN}) (?:{_SOMEBODY}|something|anything) (?:moves|walks|comes|goes|runs|passes)"
+        r"(?: past| by| near| at| in front of| close to)? (the motion sensor on pin \d+)",
+        r"\1 \2 sees motion",
+    ),
+    (r"\b(holds?) down (the button on pin \d+)", r"\1 \2 down"),
     (rf"\b({_WHEN}) (humidity|temperature)\b", r"\1 the \2"),
     # Light until the motion is over.
     (
@@ -187,11 +233,39 @@ _FORMS: Final[tuple[tuple[str, str | Callable[[re.Match[str]], str]], ...]] = (
     ),
     (rf"\b{_TO_PURPOSE} {_OBJECT}(?:with|using|by|through) {_OUT}(?!.*{_SIDE})", r"turn on \g<out>"),
     (rf"\b(?:sound|ring) {_OUT}", r"turn on \g<out>"),
+    (
+        rf"^(?:i want|i'd like|i would like) {_OUT} to (?:go|be|come|turn|switch|be turned|be switched) on\b",
+        r"turn on \g<out>",
+    ),
+    (rf"^(?:i want|i'd like|i would like) {_OUT} to (blink|flash|run|toggle|fade)\b", r"\2 \g<out>"),
+    (
+        rf"^cool {_OBJECT}(?:with|using) {_OUT} {_WHEN} (?:it|the temperature)(?:'s| is| gets) {_WARMER}"
+        r" (?P<milli>-?\d+ milli)(?: degrees)?$",
+        r"turn on \g<out> when the temperature is above \g<milli>",
+    ),
+    (
+        rf"^(?:heat|warm) {_OBJECT}(?:with|using) {_OUT} {_WHEN} (?:it|the temperature)(?:'s| is| gets) {_COLDER}"
+        r" (?P<milli>-?\d+ milli)(?: degrees)?$",
+        r"turn on \g<out> when the temperature is below \g<milli>",
+    ),
     (r"^(?:run|start) (?P<out>the [a-z]+ on pin \d+|pin \d+(?= for ))", r"turn on \g<out>"),
     (rf"^stop (?P<out>the (?:{'|'.join(sorted(OUTPUTS))}) on pin \d+)", r"turn off \g<out>"),
     (rf"\b{_OUT} (?:should|shall|must) (?:run|start|sound|ring|shine|open)\b", r"turn on \g<out>"),
     (rf"\b{_OUT} (?:should|shall|must|has to|is to|needs to) (?:be|go|stay) (on|off)\b", r"turn \2 \g<out>"),
     (r"^(?:the )?(?:light|lamp|pump|fan|heater) on (pin \d+) (?=(?:from|between) )", r"turn on \1 "),
+    (
+        rf"^(?:(?:turn|switch) on {_OUT}|(?:run|start) {_OUT.replace('out', 'out_2')}"
+        rf"|(?:(?:turn|switch) )?{_OUT.replace('out', 'out_3')} on)"
+        r" (?P<side>above|over|below|under) (?P<milli>-?\d+ milli) degrees$",
+        lambda match: (
+            f"turn on {match['out'] or match['out_2'] or match['out_3']} when the temperature is"
+            f" {_plain_side(match['side'])} {match['milli']}"
+        ),
+    ),
+    (
+        rf"\b({_WHEN}) it(?:'s| is| gets| goes) (above|over|below|under) (-?\d+ milli degrees)$",
+        r"\1 the temperature is \2 \3",
+    ),
     # Two limits.
     (
         rf"^{_WHEN} {_VALUE}{_GETS}{_LIMIT.replace('1', '')} {_SWITCHED_ON} {_OFF_AGAIN}"
@@ -213,6 +287,7 @@ _FORMS: Final[tuple[tuple[str, str | Callable[[re.Match[str]], str]], ...]] = (
     # What is told.
     (rf"\b(?:let me know|notify me|inform me|ping me) (?={_WHEN} )", "warn me "),
     (r"\btell me (?=(?:when|whenever|as soon as) )", "warn me "),
+    (r"^(?:write|put) (the [a-z]+) (?:in|into|to) the log (?=every )", r"log \1 "),
     (r"^(?:write down|note down|jot down|keep a record of|record) (?=(?:the )?[a-z]+(?: [a-z]+)? every )", "log "),
 )  # fmt: skip
 _REWRITES: Final = tuple((re.compile(pattern), replacement) for pattern, replacement in _FORMS)

@@ -13,16 +13,13 @@ from typing import Final
 
 from msgspec import Struct
 
-from microclaw.agent.language.plain_wording import NO_NAME, OUTPUTS
+from microclaw.agent.language.plain_wording import COLORS, NO_NAME, OUTPUTS, PLACES, PLAIN_WORDS
 from microclaw.agent.language.quantities import normalize_quantities
 
-_PLACES: Final = "door|window|gate|lid|hatch|fridge|drawer|box|cupboard|garage|mailbox|letterbox"
-_COLORS: Final = "red|green|blue|yellow|orange|amber|white"
-# A name without an article has only such words before its noun: "activate pump on pin 5" is no thing.
-_PLAIN_WORDS: Final = frozenset(
-    f"{_PLACES}|{_COLORS}|soil|moisture|motion|movement|presence|pir|light|front|back|tank|float|push|reed|magnetic"
-    "|garden|desk|room|kitchen|porch|hall|bedroom|cellar|shed|gate|water|plant|limit|garage|roof|touch|bell".split("|")
-)
+_MORE_OUTPUTS: Final = frozenset({"chime", "gong", "ventilator", "radiator", "humidifier", "dehumidifier", "beeper"})
+# An order of the grammar has these words, and they are things, too.
+_THINGS: Final = PLAIN_WORDS | {"light", "water", "back", "servo", "potentiometer", "knob", "display"}
+_BARE: Final = OUTPUTS | _MORE_OUTPUTS | {"servo"}
 _WORD: Final = r"[a-z][a-z'-]*"
 _NAME: Final = rf"(?P<name>{_WORD}(?: {_WORD}){{0,4}}?)"
 _WIRED: Final = r"(?: (?:connected|wired|attached|hooked up|plugged in|sitting|hanging))?"
@@ -30,8 +27,8 @@ _AT: Final = rf"{_WIRED}(?: (?:on|at|to|in|into|using))? (?:the )?pin (?P<pin>\d
 _WHERE: Final = rf"(?: (?:on|at|in|for|of|by) (?:the|my|our) (?P<where>{_WORD}(?: {_WORD}){{0,2}}))?"
 _THE: Final = r"(?:the|my|our|a|an|this|that|one)"
 _OWNED: Final = (
-    r"(?:i have|i've got|i have got|we have|we've got|there is|there's|here is|i (?:have )?(?:wired|connected|put)"
-    r"|assume|given|with)"
+    r"(?:i have|i've got|i have got|we have|we've got|there is|there's|here is"
+    r"|(?:i|we)(?: have|'ve)? (?:wired|connected|put)|assume|given|with)"
 )
 _TOLD: Final = tuple(
     re.compile(pattern)
@@ -68,7 +65,7 @@ _EVENTS: Final = {
         r"|it (?:triggers|is triggered|gets triggered|goes off|fires)\b"
     ),
     "the soil sensor": r"(?:it|(?:the )?(?:soil|earth|ground)) (?=(?:is|gets|becomes) (?:too )?dry\b)",
-    "the door contact": rf"(?:it|(?:the|my|our) (?:front |back )?(?P<place>{_PLACES})) "
+    "the door contact": rf"(?:it|(?:the|my|our) (?:front |back )?(?P<place>{PLACES})) "
     r"(?=(?:is |gets )?(?:opens|closes|opened|closed)\b)",
     "the button": r"(?P<who>(?:i|somebody|someone) (?:press|presses|push|pushes) )it\b",
 }
@@ -100,7 +97,7 @@ class _Thing(Struct, frozen=True):
         for names, kind in _KINDS:
             if words & names:
                 return kind
-        if self.head == "sensor" and words & set(_PLACES.split("|")):
+        if self.head == "sensor" and words & set(PLACES.split("|")):
             return "the door contact"
         return ""
 
@@ -110,13 +107,13 @@ class _Thing(Struct, frozen=True):
 
     @property
     def color(self) -> str:
-        match = re.match(rf"(?:{_COLORS})\b", self.name)
+        match = re.match(rf"(?:{COLORS})\b", self.name)
         return match[0] if match else ""
 
     @property
     def place(self) -> str:
         """The door, window, ... that the name or what follows it says; empty if it says none."""
-        match = re.search(rf"\b(?:{_PLACES})\b", f"{self.where} {self.name}")
+        match = re.search(rf"\b(?:{PLACES})\b", f"{self.where} {self.name}")
         return match[0] if match else ""
 
     @property
@@ -181,13 +178,13 @@ def _read_thing(clause: str, before: Sequence[_Thing]) -> _Thing | None:
     thing = _match_thing((_LISTED,), normal)
     if thing is None:
         return None
-    if re.fullmatch(_COLORS, thing.name):
+    if re.fullmatch(COLORS, thing.name):
         head = "led"
         if before:
             head = before[0].head
         return _Thing(f"{thing.name} {head}", thing.pin, thing.where)
     words = thing.name.split()
-    is_plain = _PLAIN_WORDS.issuperset(words[:-1]) and (thing.kind or words[-1] in OUTPUTS)
+    is_plain = PLAIN_WORDS.issuperset(words[:-1]) and (thing.kind or words[-1] in _BARE)
     if not is_plain and re.match(_THE + " ", normal) is None:
         return None
     return thing
@@ -207,7 +204,7 @@ def _match_thing(patterns: Sequence[re.Pattern[str]], normal: str) -> _Thing | N
 def _is_name(name: str) -> bool:
     words = name.split()
     # "A water pump", "the light sensor": such a word is an order only where it begins one.
-    return NO_NAME.isdisjoint(words[-1:]) and (NO_NAME - _PLAIN_WORDS).isdisjoint(words)
+    return (NO_NAME - _THINGS).isdisjoint(words)
 
 
 def _write_thing(wish: str, thing: _Thing, others: Sequence[_Thing]) -> str | None:

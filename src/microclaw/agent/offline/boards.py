@@ -59,6 +59,10 @@ _AT_NAME: Final = re.compile(
 )
 # A level that is said as one, and not as what it does.
 _LEVEL_WORD: Final = re.compile(r"(?i)\b(?:high|low)\b|(?:\bto|=) ?[01]\W*$|\bwrite [01]\b")
+_BOOT_BUTTON: Final = re.compile(
+    r"(?i)\b(?:the|my) (?:boot button|(?:board's (?:own )?|onboard |on-board |built-in )(?:boot )?button)\b"
+    r"(?! (?:on|at|is) )"
+)
 _PAD = re.compile(r"(?i)(?<![\w.])(?:pins? )?d(\d{1,2})(?![\w.%])")
 
 
@@ -231,6 +235,15 @@ def pads_to_pins(sentence: str, board: BoardProfile | None) -> str:
         return f"pin {pin}"
 
     return _PAD.sub(replace_pad, sentence)
+
+
+def boot_button_to_pin(sentence: str, board: BoardProfile | None) -> str:
+    """Write "the boot button" with its pin, if the board has one."""
+    pins = board.pins if board else {}
+    for number, pin in pins.items():
+        if "BOOT button" in (pin.caution or ""):
+            return _BOOT_BUTTON.sub(f"the button on pin {number}", sentence)
+    return sentence
 
 
 def board_of(context: Context) -> BoardProfile:

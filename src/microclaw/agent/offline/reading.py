@@ -72,7 +72,7 @@ def _read_on_board(
     part_parse = parse_display_sentence(text, meant_device) or parse_hand_sentence(text, device_context, meant_device)
     if part_parse is not None:
         return Context(part_parse, text, device_context, device)
-    text = boards.pads_to_pins(text, board)
+    text = boards.boot_button_to_pin(boards.pads_to_pins(text, board), board)
     named_text = text
     text, device = names_to_pins(text, device_context, device)
     state = _without_removed_device(state, device_context)
