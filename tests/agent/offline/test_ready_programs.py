@@ -35,7 +35,7 @@ def test_each_entry_is_found_by_its_own_title_or_has_sentences_of_its_own() -> N
     [
         ("my plant needs care", "plant_watering"),
         ("the soil is too dry", "plant_watering"),
-        ("tell me when the door opens", "door_sensor"),
+        ("let me know when the door opens", "door_sensor"),
         ("a lamp for when it is dark", "day_night_light"),
         ("sound the alarm if the contact closes", "alarm_buzzer"),
         ("watch for motion", "motion_alarm"),

@@ -70,9 +70,9 @@ static void look{n}(void) {{
     if (is_true == last{n} && is_true != state{n}) {{
         state{n} = is_true;
 {changed}
-    }}
+    }}{held}
     last{n} = is_true;
-{held}}}
+}}
 """
 _MEASURE = """\
 static void look{n}(void) {{
@@ -82,8 +82,8 @@ static void look{n}(void) {{
     if (is_true != state{n}) {{
         state{n} = is_true;
 {changed}
-    }}
-{held}}}
+    }}{held}
+}}
 """
 _READ = """\
     float {quantity};
@@ -92,13 +92,12 @@ _READ = """\
         return{nothing};
     }}"""
 _HELD = """\
-    if (state{n} && held_ms{n} < {held_ms}u) {{
+ else if (state{n} && held_ms{n} < {held_ms}u) {{
         held_ms{n} += {look_ms};
         if (held_ms{n} >= {held_ms}u{conditions}) {{
 {begin}
         }}
-    }}
-"""
+    }}"""
 _MAY_ACT = """
 static int may_act{n}(void) {{
 {reads}

@@ -19,10 +19,9 @@ from microclaw.agent.offline.rules.rule import (
     ValueTrigger,
     Warn,
 )
-from microclaw.agent.offline.rules.scene import scene_lines
+from microclaw.agent.offline.rules.scene import MAX_EXPECTED_MS, scene_lines
 from microclaw.hardware.parts.reader import ValueRange, find_part
 
-MAX_EXPECTED_MS: Final = 600_000
 _FIRST_MS: Final = 2_000
 _HELD_MS: Final = 300
 _LATE_MS: Final = 80
@@ -61,6 +60,8 @@ def _is_scene(program: RuleProgram) -> bool:
     if isinstance(rule.trigger, Together) or isinstance(rule.only_while, ValueTrigger):
         return True
     is_followed = rule.holds and rule.measures
+    if isinstance(rule.trigger, PinTrigger) and isinstance(rule.acts[0], Warn):
+        return True
     return is_followed or rule.held_ms > 0 or rule.nth > 1
 
 

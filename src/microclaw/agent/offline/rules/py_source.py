@@ -31,7 +31,7 @@ while True:
     if is_true == last and is_true != state:
         state = is_true
 {changed}
-    last = is_true
+{held}    last = is_true
 """
 _MEASURE = """\
 while True:
@@ -47,7 +47,7 @@ while True:
 {held}    {wait}({look_ms})
 """
 _HELD = """\
-if state and held_ms < {held_ms}:
+elif state and held_ms < {held_ms}:
     held_ms += {look_ms}
     if held_ms >= {held_ms}{conditions}:
 {begin}
@@ -233,8 +233,10 @@ def _look(program: RuleProgram, rule: Rule, changed: str, held: str, wait: str) 
     condition = _joined(rule)
     if not rule.measures:
         state = "False" if rule.holds else condition
-        watch = _WATCH.format(wait=wait, look_ms=LOOK_MS, condition=condition, changed=_indent(changed, 2))
-        return f"last = state = {state}\n{watch}{_indent(held, 1)}"
+        watch = _WATCH.format(
+            wait=wait, look_ms=LOOK_MS, condition=condition, changed=_indent(changed, 2), held=_indent(held, 1)
+        )
+        return f"last = state = {state}\n{watch}"
     reads = ""
     for quantity in rule.measured:
         reads += f'{quantity} = sensor("{quantity}", {program.sensors[quantity].address:#04x})\n'

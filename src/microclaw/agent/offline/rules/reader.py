@@ -32,7 +32,15 @@ from microclaw.agent.offline.rules.rule import (
     Warn,
 )
 from microclaw.agent.offline.rules.several_rules import read_several
-from microclaw.agent.offline.rules.trigger_reader import THE, Groups, match_all, read_states, read_trigger
+from microclaw.agent.offline.rules.trigger_reader import (
+    THE,
+    Groups,
+    cut_held,
+    cut_nth,
+    match_all,
+    read_states,
+    read_trigger,
+)
 from microclaw.hardware.parts.reader import i2c_quantities
 
 RULE_EXAMPLES: Final = (
@@ -126,7 +134,7 @@ _ACTS: Final[tuple[tuple[str, Callable[[Groups], Act]], ...]] = (
         lambda groups: Fade(_pin(groups), int(groups["ms"] or 0)),
     ),
     (r"wait (?:for )?(?P<ms>[1-9]\d*) ms", lambda groups: Wait(int(groups["ms"] or 0))),
-    (r"(?:warn|alert) me|print (?:a|the) warning", lambda _: Warn()),
+    (r"(?:warn|alert|tell) me|print (?:a|the) warning", lambda _: Warn()),
     (
         r"(?:turn on|light) pin (?P<pin>\d+) (?:and|also) pin (?P<pin_2>\d+) in turn",
         lambda groups: Police(int(groups["pin"] or 0), int(groups["pin_2"] or 0)),
@@ -165,6 +173,9 @@ def parse_rule(normal: str, may_begin_later: bool) -> Parse | None:
 def read_rules(normal: str) -> tuple[Rule, ...] | None:
     """Return the rules of a sentence in its normal form, or None if it has a word that is not understood."""
     text = re.sub(r"[,;]", "", normal).strip().replace("an sos", "sos")
+    # "Tell me if it is warm" is a question.
+    if "tell me if " in text:
+        return None
     if len(text) > 300 or any(int(digits) > _MAX_NUMBER for digits in re.findall(r"\d+", text)):
         return None
     rules = _read_rates(text) or _read_measured(text)
@@ -233,10 +244,15 @@ def _read_rule(text: str) -> Rule | None:
         return _read_loop(loop)
     text, gap_ms = _cut_gap(text)
     text, only_while = _cut_while(text)
-    for trigger, rest in _splits(text):
+    text, held_ms = cut_held(text)
+    text, nth = cut_nth(text)
+    for trigger, rest in _splits(text, is_state=held_ms > 0):
         acts = _read_acts(rest)
         if acts is None:
             continue
+        is_counted = held_ms > 0 or nth > 1
+        if is_counted and not isinstance(trigger, Condition):
+            return None
         if trigger is None and only_while is not None:
             if gap_ms or len(acts) > 1:
                 return None
@@ -245,7 +261,8 @@ def _read_rule(text: str) -> Rule | None:
             trigger = EveryTrigger(POLICE_MS)
         if isinstance(only_while, Together):
             return None
-        return _follow_states(Rule(trigger, acts, only_while, gap_ms))
+        rule = Rule(trigger, acts, only_while, gap_ms, held_ms=held_ms, nth=nth)
+        return _follow_states(rule)
     return None
 
 
@@ -304,7 +321,7 @@ def _cut_while(text: str) -> tuple[str, Condition | Together | None]:
     return text, None
 
 
-def _splits(text: str) -> list[tuple[Trigger, str]]:
+def _splits(text: str, *, is_state: bool) -> list[tuple[Trigger, str]]:
     """Return each reading of the sentence as a trigger and the rest of the words."""
     splits: list[tuple[Trigger, str]] = []
     every = re.fullmatch(r"(?P<rest>.+) every (?P<ms>[1-9]\d*) ms", text)
@@ -314,14 +331,14 @@ def _splits(text: str) -> list[tuple[Trigger, str]]:
         splits.append((EveryTrigger(int(every["ms"])), every["rest"]))
     after = re.fullmatch(rf"(?P<rest>.+?) {_WHEN}(?P<clause>.+)", text)
     if after is not None:
-        trigger = read_trigger(after["clause"])
+        trigger = read_trigger(after["clause"], is_state=is_state)
         if trigger is not None:
             splits.append((trigger, after["rest"]))
     before = re.match(_WHEN, text)
     if before is not None:
         words = text[before.end() :].split(" ")
         for count in range(3, len(words)):
-            trigger = read_trigger(" ".join(words[:count]))
+            trigger = read_trigger(" ".join(words[:count]), is_state=is_state)
             if trigger is not None:
                 rest = " ".join(words[count:]).removeprefix("then ")
                 splits.append((trigger, rest))
@@ -375,8 +392,8 @@ def _is_possible(rule: Rule) -> bool:
         has_condition = rule.gap_ms > 0 or rule.only_while is not None
         return has_end and not has_condition and not kinds & {Fade, Highest, Warn}
     if Warn in kinds:
-        return rule.measures
-    if isinstance(rule.trigger, ValueTrigger) and rule.only_while is None:
+        return bool(rule.conditions)
+    if isinstance(rule.trigger, ValueTrigger) and rule.only_while is None and not rule.held_ms:
         # A pin that only one side of the limit switches has an own sentence (programs.toml).
         return kinds <= {Blink, Morse} or len(rule.acts) > 1
     return Highest not in kinds

@@ -315,13 +315,15 @@ class Rule(Struct, frozen=True):
         if self.trigger is None or isinstance(self.trigger, EveryTrigger):
             return ""
         if self.held_ms:
-            return f"{self.trigger.state_words} for {spoken_duration(self.held_ms)}"
+            state = self.trigger.state_words.replace(" is ", " stays ")
+            return f"{state} for {spoken_duration(self.held_ms)}"
         return self.trigger.words
 
     @property
     def _begin_words(self) -> str:
         if self.nth > 1:
-            return f"every {self.nth}th time {self.trigger_words}"
+            ordinal = {2: "2nd", 3: "3rd"}.get(self.nth, f"{self.nth}th")
+            return f"every {ordinal} time {self.trigger_words}"
         return f"when {self.trigger_words}"
 
 

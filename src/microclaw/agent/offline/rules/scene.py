@@ -24,6 +24,7 @@ from microclaw.agent.offline.rules.rule import (
 )
 from microclaw.hardware.parts.reader import find_part
 
+MAX_EXPECTED_MS: Final = 600_000
 _MARGIN_MILLI: Final = 1_000
 _STEP_MS: Final = 3_000
 _CLEAR_MS: Final = 600
@@ -51,12 +52,12 @@ class _Event(Struct, frozen=True):
 def scene_lines(program: RuleProgram) -> Iterator[str]:
     """Yield the stimuli, and what each output must do."""
     changes = _changes(program)
-    end_ms = changes[-1].ms + _STEP_MS
+    end_ms = min(changes[-1].ms + _STEP_MS, MAX_EXPECTED_MS)
     events = list[_Event]()
     for rule in program.rules:
         events += _events(program, rule, changes)
     events = [event for event in sorted(events, key=lambda event: event.ms) if event.ms < end_ms]
-    yield from _stimuli(program, changes)
+    yield from _stimuli(program, [change for change in changes if change.ms < end_ms])
     if any(isinstance(rule.acts[0], Warn) for rule in program.rules):
         count = sum(event.output is None for event in events)
         yield f'log {count} times ~ "alert: .*" until {end_ms - _CLEAR_MS} ms'

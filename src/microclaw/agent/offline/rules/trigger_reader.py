@@ -50,13 +50,52 @@ _VALUE: Final = (
     rf"(?: {_GETS}(?: to be)?)? {_LIMIT}"
     rf"|(?:it is|it gets|it becomes|it's) {_LIMIT.replace('?P<', '?P<it_')})"
 )
+_STAYS: Final = re.compile(
+    r"\b(?:(?:stays|remains|has been) (?P<state>[a-z]+(?: than)?(?: -?\d+ milli(?: [a-z]+)?)?)"
+    r"|(?P<quiet>sees no motion))"
+    r" for (?:longer than |more than |at least |over )?(?P<held>[1-9]\d*) ms\b"
+)
+_ORDINALS: Final = {"third": 3, "fourth": 4, "fifth": 5, "sixth": 6, "seventh": 7, "eighth": 8, "ninth": 9, "tenth": 10}
+_NTH: Final = re.compile(
+    rf"\b(?:(?:on|at|with) )?(?:every|each) (?:(?P<number>\d{{1,2}})(?:nd|rd|th)|(?P<word>{'|'.join(_ORDINALS)})) "
+    rf"(?:time|press of (?P<button>{_BUTTON}(?: (?:on|at))? pin \d+)) "
+)
+_MAX_NTH: Final = 20
 _JOINED: Final = re.compile(r" (and|or)(?: (?:if|when))? ")
 _MAX_CONDITIONS: Final = 3
 Groups = dict[str, str | None]
 
 
-def read_trigger(clause: str) -> Condition | Together | None:
-    """Read what begins a rule: a pin that comes to a level, a value, or several states."""
+def cut_held(text: str) -> tuple[str, int]:
+    """Write "stays low for 5 s" as "is low", and return how long that is."""
+    match = _STAYS.search(text)
+    if match is None:
+        return text, 0
+    state = match["quiet"] or f"is {match['state']}"
+    return f"{text[: match.start()]}{state}{text[match.end() :]}", int(match["held"])
+
+
+def cut_nth(text: str) -> tuple[str, int]:
+    """Write "every 5th time" as "when", and return the 5."""
+    match = _NTH.search(f"{text} ")
+    if match is None:
+        return text, 1
+    clause = "when "
+    if match["button"] is not None:
+        clause = f"when {match['button']} is pressed "
+    number = int(match["number"] or _ORDINALS.get(match["word"], 0))
+    if not 2 <= number <= _MAX_NTH:
+        return text, 1
+    return f"{text[: match.start()]}{clause}{text[match.end() :]}".strip(), number
+
+
+def read_trigger(clause: str, *, is_state: bool) -> Condition | Together | None:
+    """Read what begins a rule: a pin that comes to a level, a value, or several states.
+
+    With `is_state` it is one state.
+    """
+    if is_state:
+        return _read_pin(clause, _STATES) or _read_value(clause)
     trigger = _read_pin(clause, _TRIGGERS) or _read_value(clause)
     if trigger is not None:
         return trigger
