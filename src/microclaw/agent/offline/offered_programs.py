@@ -41,6 +41,7 @@ _CLAUSE_ENDS: Final = re.compile(
     r"[,;:] |\. |\band (?!\d)|\b(?=(?:but|then|when|whenever|if|while|until|till|unless|only|as soon as|every time"
     r"|each time|(?:every|each) (?!time)|for \d|between|from|after|before|without|except|at \d)\b)"
 )
+_MARKS: Final = " .!?,;:"
 _LIMITING: Final = re.compile(rf"\b(?:{NEGATIONS}|only|except|without|most|least|more|less|instead)\b")
 _ALIKE: Final = (
     "lamp light led bulb",
@@ -145,21 +146,25 @@ def _left_out(program: ReadyProgram, text: str) -> tuple[str, ...] | None:
         alike = set(map(stem, row.split()))
         if alike & words:
             words |= alike
-    clauses = [clause.strip(" .!?,;:") for clause in _CLAUSE_ENDS.split(text)]
-    clauses = [clause for clause in clauses if clause]
-    left_out = []
+    clauses = [clause for clause in _CLAUSE_ENDS.split(text) if clause.strip(_MARKS)]
+    left_out = [""]
+    clause_count = 0
     word_count = 0
     lost_count = 0
     for clause in clauses:
         lost, count = _lost_words(program, clause, words)
         word_count += count
         lost_count += lost
+        clause_count += bool(lost)
         if lost:
-            left_out.append(clause)
-    is_mostly_lost = len(left_out) > 1 and 2 * len(left_out) > len(clauses)
+            # What is lost in a row is named as one.
+            left_out[-1] = f"{left_out[-1].rstrip(_MARKS)} {clause.strip(_MARKS)}"
+        elif left_out[-1]:
+            left_out.append("")
+    is_mostly_lost = clause_count > 1 and 2 * clause_count > len(clauses)
     if is_mostly_lost or 2 * lost_count > word_count:
         return None
-    return tuple(left_out)
+    return tuple(part.strip() for part in left_out if part)
 
 
 def _lost_words(program: ReadyProgram, clause: str, words: set[str]) -> tuple[int, int]:

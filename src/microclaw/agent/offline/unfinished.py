@@ -46,7 +46,9 @@ _OUTPUT: Final = re.compile(
     r"\b(?:turn|switch) (?:on|off) (?:the|a|my) (?P<part>light|lamp|fan|pump|heater|valve|relay|buzzer|siren)(?= |$)"
     r"(?! (?:on|at|to|of) pin)"
 )
-_OTHER_ONE: Final = re.compile(r"\bthe other (?P<part>one|led|light|lamp|pin)(?= |$)(?! (?:on|at|to|of) pin)")
+_OTHER_ONE: Final = re.compile(
+    r"\bthe (?P<part>(?:other|first|second|third|left|right) (?:one|led|light|lamp|pin))(?= |$)(?! (?:on|at|to|of) pin)"
+)
 _A_BIT: Final = re.compile(r"\b(?:dim|brighten) (?:the|my) (?P<part>light|lamp|led) (?:a )?(?:little )?(?:bit|little)$")
 _WATER: Final = re.compile(r"(?:please )?water (?:the|my|our) (?!pump|valve|heater)[a-z]+(?P<rest>(?: .*)?)")
 _AT_PIN: Final = re.compile(r"(?: with| using| through)?(?: the| a| my)?(?: pump| valve)?(?: on| at)? pin (\d{1,3})\b")
@@ -232,7 +234,7 @@ def _open_words(sentence: str) -> str:
         sentence,
         count=1,
     )
-    sentence = _OTHER_ONE.sub(lambda match: f"pin {{pin:other {match['part']}}}", sentence, count=1)
+    sentence = _OTHER_ONE.sub(lambda match: f"pin {{pin:{match['part']}}}", sentence, count=1)
     sentence = _A_BIT.sub(lambda match: f"dim pin {{pin:{match['part']}}} to {{percent:to}} percent", sentence, count=1)
     return _OUTPUT.sub(lambda match: f"{match[0]} on pin {{pin:{match['part']}}}", sentence, count=1)
 

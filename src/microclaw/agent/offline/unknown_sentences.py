@@ -33,10 +33,12 @@ _QUESTION: Final = re.compile(
     r"|when (?:is|are|was|were|do|does|did|will)|have (?:i|you|we|they)|should|shall|may|might|i wonder"
     r"|tell me (?:if|whether|why|what|which|who|how))\b"
 )
-_REQUEST: Final = re.compile(r"(?i)\W*(?:please )?(?:can|could|would|will)\b(?! (?:i|we)\b)")
+_REQUEST: Final = re.compile(r"(?i)\W*(?:please )?(?:can|could|would|will)\b(?! (?:i|we|an?|one)\b)")
 _ABOUT_PROGRAMS: Final = re.compile(r"(?i)^\W*(?:how|what|which|is there|are there|do you|can)\b")
 # What a guess must have, too: without it another thing would be done.
-_DECISIVE: Final = re.compile(rf"\d+|\b(?:when|if|while|until|off|only|except|without|{NEGATIONS})\b")
+_DECISIVE: Final = re.compile(
+    rf"\d+|\b(?:when|if|while|until|off|only|except|without|yesterday|tomorrow|tonight|ago|{NEGATIONS})\b"
+)
 _LETTERS: Final = re.compile(r"[^\W\d_]+")
 _LONG_WORD: Final = 5
 _ASKING: Final = frozenset(
