@@ -235,6 +235,7 @@ _FORMS: tuple[tuple[str, str | Callable[[re.Match[str]], str]], ...] = (
         r"\b(?:a )?(half|quarter)(?:[ -](?:of )?(?:a|an))?[ -](?=second|sec|minute|min|hour|s\b|hertz|hz)",
         lambda m: _PARTS[m[1]],
     ),
+    (r"\b3 quarters of an? (?=hour|minute|min\b)", "0.75 "),
     (r"\b(?:an? |((?:each|every|per) ))(second|sec|minute|min|hour|millisecond|ms)\b", r"\g<1>1 \2"),
     (
         rf"(?<!/)(?<!/ )({_NUMBER}){_OF} ?(?:(k?)(?:hz|hertz|herz)|(?:/ ?|per |a )(?:s|sec|second))\b",
