@@ -406,8 +406,10 @@ def _list_schedules(schedules: Sequence[Mapping[str, Any]]) -> Say:
     if not schedules:
         return Say("Nothing is scheduled.", next_step="as in: every weekday at 7 turn on pin 4")
     in_order = sorted(schedules, key=lambda schedule: str(schedule.get("next_ms")))
-    lines = [f"  {_schedule_line(row)}" for row in in_order]
-    return Say("\n".join([f"{len(schedules)} scheduled:", *lines]))
+    lines = [f"{len(schedules)} scheduled:"]
+    for row in in_order:
+        lines.append(f"  {_schedule_line(row)}")
+    return Say("\n".join(lines))
 
 
 def _nothing_to_cancel(schedules: Sequence[Mapping[str, Any]]) -> Say:

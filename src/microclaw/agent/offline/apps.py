@@ -11,7 +11,7 @@ from msgspec.structs import replace
 
 from microclaw.agent.language.quantities import normalize_quantities
 from microclaw.agent.models.protocol import KnownDevice
-from microclaw.agent.offline.boards import board_of, pin_target
+from microclaw.agent.offline.boards import board_of, pin_target, with_pins
 from microclaw.agent.offline.decision import Act, Context, Decider, Decision, Say, ToolFields
 
 App: TypeAlias = Mapping[str, Any]
@@ -217,7 +217,7 @@ _KINDS: Mapping[str, Callable[[Context, AppOverview], Decision]] = {
 def _decide(context: Context) -> Decision:
     """Ask the device for its list first, then decide."""
     kind = context.parse.kind
-    boards = [device for device in context.device_context.devices if device.board.pins]
+    boards = with_pins(context.device_context.devices)
     if context.device is None and kind == "list_apps" and len(boards) > 1:
         return _list_all(boards)
     if context.device is not None:

@@ -116,8 +116,7 @@ def choose_board(sentence: str, device_context: DeviceContext) -> tuple[str, Kno
         parse = english().parse(sentence)
         if parse and parse.kind in _OF_ALL:
             return None
-        boards = [device for device in device_context.devices if device.board.pins]
-        return _choose_one(_remove_match(sentence, every), boards)
+        return _choose_one(_remove_match(sentence, every), with_pins(device_context.devices))
     restart = _chosen_restart(sentence, device_context)
     if restart is not None:
         return restart
@@ -136,6 +135,11 @@ def choose_board(sentence: str, device_context: DeviceContext) -> tuple[str, Kno
         device_names |= names[name.lower()]
     devices = [device for device in device_context.devices if device.name in device_names]
     return _choose_one(_remove_match(sentence, matches[0]), devices)
+
+
+def with_pins(devices: Sequence[KnownDevice]) -> list[KnownDevice]:
+    """Return the devices whose board has pins: a speaker has none."""
+    return [device for device in devices if device.board.pins]
 
 
 def _chosen_restart(sentence: str, device_context: DeviceContext) -> tuple[str, KnownDevice] | Say | None:
@@ -256,8 +260,8 @@ def device_of(context: Context) -> KnownDevice:
     devices = list(context.device_context.devices)
     if context.device is not None:
         devices = [context.device]
-    elif any(device.board.pins for device in devices):
-        devices = [device for device in devices if device.board.pins]
+    else:
+        devices = with_pins(devices) or devices
     if not devices:
         raise CannotDo(NO_DEVICE)
     name = devices[0].name

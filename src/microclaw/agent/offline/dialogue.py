@@ -12,10 +12,9 @@ from typing import Final
 from msgspec import Struct, field
 from msgspec.structs import replace
 
-from microclaw.agent.language.quantities import is_no, is_yes, normalize_quantities, without_commas
+from microclaw.agent.language.quantities import is_no, normalize_quantities
 from microclaw.agent.language.times import When, open_question, spoken_duration
-from microclaw.agent.models.protocol import DeviceContext, ModelRequest, UserText
-from microclaw.agent.offline import boards
+from microclaw.agent.models.protocol import DeviceContext, KnownDevice, ModelRequest, UserText
 from microclaw.agent.offline.actions import ACTIONS
 from microclaw.agent.offline.apps import APPS, IT
 from microclaw.agent.offline.current_board import USE, choose, current_board, on_current_board
@@ -29,7 +28,6 @@ from microclaw.agent.offline.decision import (
     Say,
     ToolFields,
     capitalize,
-    number_sentences,
     read_turn,
 )
 from microclaw.agent.offline.dialogue_state import (
@@ -41,14 +39,14 @@ from microclaw.agent.offline.dialogue_state import (
     undoable_after,
 )
 from microclaw.agent.offline.everything_off import ALL_OFF, EVERYTHING_OFF, ask_all_off
-from microclaw.agent.offline.full_board import after_failure, describe_restored, with_replaced
+from microclaw.agent.offline.full_board import after_failure, describe_restored
 from microclaw.agent.offline.hand_sentences import HANDS
 from microclaw.agent.offline.memory import MEMORY
 from microclaw.agent.offline.more_questions import MORE_QUESTIONS
+from microclaw.agent.offline.open_question import choose_suggestion, complete_question, context_of
 from microclaw.agent.offline.programs import PROGRAMS, as_light
 from microclaw.agent.offline.questions import QUESTIONS
-from microclaw.agent.offline.reading import find_device, read
-from microclaw.agent.offline.ready_programs import with_next_pin
+from microclaw.agent.offline.reading import read
 from microclaw.agent.offline.recorded_parts import with_recorded_pins
 from microclaw.agent.offline.rules.deciding import decide_rules
 from microclaw.agent.offline.schedule_answers import (
@@ -66,15 +64,12 @@ from microclaw.agent.offline.unfinished import (
     ask_open_value,
     ask_time,
     complete_words,
-    read_contradiction,
 )
 from microclaw.agent.offline.unknown_sentences import ADD_A_MODEL, NOT_UNDERSTOOD
 from microclaw.errors import UndoElsewhere
 
 _ONE_CALL: Final = frozenset({"set_pin", "dim_pin", "read_pin", "read_adc", "read_sensor", "scan_i2c", "list_devices"})
 _CORRECTIONS: Final = ("set_pin", "toggle_pin", "dim_pin")
-_PINS: Final = re.compile(r"(?:(?:on|at|the|its?|it is|it's) )*(?:pin )?\d{1,3}(?: also pin \d{1,3})*")
-_PERCENT: Final = re.compile(r"(?:(?:at|to|make it) )*(-?\d+) milli percent")
 _AT_THE_END: Final = re.compile(r"\S in \d+ ms\b(?! from)")
 _REMIND: Final = re.compile(r"(?is)(?:please )?(?:remind|tell|alert|notify|warn) me(?: to| that| about|:)? (.+)")
 
@@ -102,7 +97,7 @@ def understand(request: ModelRequest) -> ParsedSentence:
     has_question = is_short and (state.question is not None or bool(state.suggested))
     if has_question and is_no(sentence):
         return _decline(state)
-    choice = _choose_suggestion(sentence, state.suggested)
+    choice = choose_suggestion(sentence, state.suggested)
     if isinstance(choice, Say):
         return ParsedSentence(None, choice, state=state)
     asked_context = request.device_context or DeviceContext()
@@ -110,7 +105,7 @@ def understand(request: ModelRequest) -> ParsedSentence:
     device_context = asked_context
     if current is not None:
         device_context = replace(asked_context, meant=current)
-    completed = _complete_question(choice or sentence, state.question, device_context)
+    completed = complete_question(choice or sentence, state.question, device_context)
     whole = complete_words(sentence, state.question)
     reading = completed or read(choice or whole or sentence, device_context, state)
     context = None
@@ -120,12 +115,9 @@ def understand(request: ModelRequest) -> ParsedSentence:
         again = ask_again(sentence, state.question)
         if again is not None and reading.code == NOT_UNDERSTOOD:
             decision = again
-            context = _context_of(state.question, device_context)
+            context = context_of(state.question, device_context)
     else:
-        context = replace(reading, results=results)
-        if current is not None:
-            context = on_current_board(context, asked_context, current)
-        context = with_recorded_pins(_ask_about_undo(context))
+        context = _with_board(replace(reading, results=results), asked_context, current)
         decision = _decide(context)
     next_state = DialogueState()
     if isinstance(decision, Say):
@@ -137,6 +129,13 @@ def understand(request: ModelRequest) -> ParsedSentence:
     has_confirmed = completed is not None and completed.parse.confirmed
     confirms = choice is not None or has_confirmed
     return ParsedSentence(parse, decision, confirms=confirms, refers=reading.refers, state=next_state)
+
+
+def _with_board(context: Context, asked: DeviceContext, current: KnownDevice | None) -> Context:
+    """Return the sentence on the chat's board, with the pins that are recorded there."""
+    if current is not None:
+        context = on_current_board(context, asked, current)
+    return with_recorded_pins(_ask_about_undo(context))
 
 
 def one_call(text: str, device_context: DeviceContext) -> Decision | None:
@@ -166,82 +165,6 @@ def _decline(state: DialogueState) -> ParsedSentence:
     # An act that was done can still be corrected.
     next_state = replace(state, question=None, tried=None, suggested=())
     return ParsedSentence(None, Say("Then it stays as it is."), state=next_state)
-
-
-def _choose_suggestion(sentence: str, suggested: tuple[str, ...]) -> str | Say | None:
-    """Return the suggested sentence that a number or a yes means, or None for any other words."""
-    if not suggested or len(sentence) > MAX_SENTENCE_CHARS:
-        return None
-    text = without_commas(sentence)
-    if re.fullmatch(r"[1-9]", text) and int(text) <= len(suggested):
-        return suggested[int(text) - 1]
-    if not is_yes(sentence):
-        return None
-    if len(suggested) == 1:
-        return suggested[0]
-    return Say(f"Which one: {number_sentences(suggested)}?", "ambiguous", "its number")
-
-
-def _complete_question(sentence: str, question: Question | None, device_context: DeviceContext) -> Context | None:
-    """Return the sentence of the open question with the value that it asked for, or None if this is not an answer."""
-    if question is None or len(sentence) > MAX_SENTENCE_CHARS:
-        return None
-    if question.slot == "words":
-        return _ask_time_again(sentence, question, device_context)
-    if question.slot == "device":
-        device = boards.read_device(sentence, device_context)
-        if device is None:
-            return None
-        return Context(question.parse, question.said, device_context, device)
-    device = find_device(device_context, question.device)
-    if question.slot == "room":
-        parse = with_replaced(sentence, question.parse, device or device_context.meant)
-    else:
-        parse = _fill_slot(sentence, question)
-    if parse is None:
-        return None
-    return Context(parse, question.said, device_context, device)
-
-
-def _context_of(question: Question | None, device_context: DeviceContext) -> Context | None:
-    """Return the sentence of the open question, to ask it again."""
-    if question is None:
-        return None
-    device = find_device(device_context, question.device)
-    return Context(question.parse, question.said, device_context, device)
-
-
-def _ask_time_again(sentence: str, question: Question, device_context: DeviceContext) -> Context | None:
-    """Return the open question to be asked again, if the answer contradicts its sentence; else None."""
-    parse = read_contradiction(sentence, question)
-    if parse is None:
-        return None
-    return Context(parse, question.said, device_context, find_device(device_context, question.device))
-
-
-def _fill_slot(sentence: str, question: Question) -> Parse | None:
-    """Return the parse of the question with the value of the answer, or None if this is not an answer."""
-    parse = question.parse
-    text = without_commas(sentence)
-    if question.slot == "confirmed":
-        if is_yes(sentence) or text == without_commas(f"yes {question.reading}"):
-            return replace(parse, confirmed=True)
-        return None
-    if question.slot == "milli":
-        percent = _PERCENT.fullmatch(text)
-        if percent is None:
-            return None
-        return replace(parse, values=parse.values | {"milli": int(percent[1])})
-    if not _PINS.fullmatch(text):
-        return None
-    pins = [int(digits) for digits in re.findall(r"\d+", text)]
-    if question.slot == "pins":
-        return parse.on_pins(pins)
-    if len(pins) > 1:
-        return None
-    if question.slot == "entry_pin":
-        return with_next_pin(parse, pins[0])
-    return replace(parse, values=parse.values | {question.slot: pins[0]})
 
 
 def _ask_about_undo(context: Context) -> Context:

@@ -125,9 +125,8 @@ def _offer_one(program: ReadyProgram) -> str:
     does = f"{program.spoken_name} ({program.entry.title}). {about}."
     texts = [f"There is a ready program for this: {does}"]
     if program.left_out:
-        lost = join_words([f'"{words}"' for words in program.left_out])
         texts = [f"I cannot do exactly this without a model. The nearest ready program is {does}"]
-        texts.append(f"It does not do: {lost}.")
+        texts.append(f"It does not do: {_quoted(program.left_out)}.")
     texts += [program.takes(), program.needs(), f"Say yes, or: {program.example}."]
     return " ".join(filter(None, texts))
 
@@ -135,7 +134,11 @@ def _offer_one(program: ReadyProgram) -> str:
 def _without(program: ReadyProgram) -> str:
     if not program.left_out:
         return ""
-    return " without " + join_words([f'"{words}"' for words in program.left_out])
+    return f" without {_quoted(program.left_out)}"
+
+
+def _quoted(parts: Sequence[str]) -> str:
+    return join_words([f'"{words}"' for words in parts])
 
 
 def _left_out(program: ReadyProgram, text: str) -> tuple[str, ...] | None:
@@ -172,11 +175,15 @@ def _lost_words(program: ReadyProgram, clause: str, words: set[str]) -> tuple[in
     _, normal = take_settings(program.entry, normalize_quantities(clause))
     for pin in program.said.values():
         normal = re.sub(rf"\bpin {pin}\b", "", normal)
-    telling = [word for word in WORD.findall(normal) if word not in _FILLER]
-    lost = [word for word in telling if stem(word) not in words]
-    numbers = re.findall(r"\d+", normal)
-    limits = _LIMITING.findall(normal)
-    return len(lost) + len(numbers) + len(limits), len(telling) + len(numbers) + len(limits)
+    telling_count = len(re.findall(r"\d+", normal)) + len(_LIMITING.findall(normal))
+    lost_count = telling_count
+    for word in WORD.findall(normal):
+        if word in _FILLER:
+            continue
+        telling_count += 1
+        if stem(word) not in words:
+            lost_count += 1
+    return lost_count, telling_count
 
 
 def _pins_said(program: ReadyProgram, normal: str) -> dict[str, int] | None:
@@ -203,7 +210,10 @@ def _pins_said(program: ReadyProgram, normal: str) -> dict[str, int] | None:
 def _lacks_act(entry: Entry, normal: str) -> bool:
     """Return True if the sentence wants to be told or to have something counted, and the entry does not do that."""
     about = f"{entry.name} {entry.title} {entry.about}".lower()
-    return any(wish.search(normal) and not does.search(about) for wish, does in _ACTS)
+    for wish, does in _ACTS:
+        if wish.search(normal) and not does.search(about):
+            return True
+    return False
 
 
 def _runs_on(program: ReadyProgram, device: KnownDevice) -> bool:

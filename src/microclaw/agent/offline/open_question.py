@@ -1,0 +1,98 @@
+"""Reads an answer to the question that the chat asked last: a value, a pin, a board, a yes, a number of a list."""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+from msgspec.structs import replace
+
+from microclaw.agent.language.quantities import is_yes, without_commas
+from microclaw.agent.models.protocol import DeviceContext
+from microclaw.agent.offline import boards
+from microclaw.agent.offline.decision import Context, Parse, Say, number_sentences
+from microclaw.agent.offline.dialogue_state import Question
+from microclaw.agent.offline.full_board import with_replaced
+from microclaw.agent.offline.reading import find_device
+from microclaw.agent.offline.ready_programs import with_next_pin
+from microclaw.agent.offline.sentences import MAX_SENTENCE_CHARS
+from microclaw.agent.offline.unfinished import read_contradiction
+
+_PERCENT: Final = re.compile(r"(?:(?:at|to|make it) )*(-?\d+) milli percent")
+_PINS: Final = re.compile(r"(?:(?:on|at|the|its?|it is|it's) )*(?:pin )?\d{1,3}(?: also pin \d{1,3})*")
+
+
+def choose_suggestion(sentence: str, suggested: tuple[str, ...]) -> str | Say | None:
+    """Return the suggested sentence that a number or a yes means, or None for any other words."""
+    if not suggested or len(sentence) > MAX_SENTENCE_CHARS:
+        return None
+    text = without_commas(sentence)
+    if re.fullmatch(r"[1-9]", text) and int(text) <= len(suggested):
+        return suggested[int(text) - 1]
+    if not is_yes(sentence):
+        return None
+    if len(suggested) == 1:
+        return suggested[0]
+    return Say(f"Which one: {number_sentences(suggested)}?", "ambiguous", "its number")
+
+
+def complete_question(sentence: str, question: Question | None, device_context: DeviceContext) -> Context | None:
+    """Return the sentence of the open question with the value that it asked for, or None if this is not an answer."""
+    if question is None or len(sentence) > MAX_SENTENCE_CHARS:
+        return None
+    if question.slot == "words":
+        return _ask_time_again(sentence, question, device_context)
+    if question.slot == "device":
+        device = boards.read_device(sentence, device_context)
+        if device is None:
+            return None
+        return Context(question.parse, question.said, device_context, device)
+    device = find_device(device_context, question.device)
+    if question.slot == "room":
+        parse = with_replaced(sentence, question.parse, device or device_context.meant)
+    else:
+        parse = _fill_slot(sentence, question)
+    if parse is None:
+        return None
+    return Context(parse, question.said, device_context, device)
+
+
+def context_of(question: Question | None, device_context: DeviceContext) -> Context | None:
+    """Return the sentence of the open question, to ask it again."""
+    if question is None:
+        return None
+    device = find_device(device_context, question.device)
+    return Context(question.parse, question.said, device_context, device)
+
+
+def _ask_time_again(sentence: str, question: Question, device_context: DeviceContext) -> Context | None:
+    """Return the open question to be asked again, if the answer contradicts its sentence; else None."""
+    parse = read_contradiction(sentence, question)
+    if parse is None:
+        return None
+    return Context(parse, question.said, device_context, find_device(device_context, question.device))
+
+
+def _fill_slot(sentence: str, question: Question) -> Parse | None:
+    """Return the parse of the question with the value of the answer, or None if this is not an answer."""
+    parse = question.parse
+    text = without_commas(sentence)
+    if question.slot == "confirmed":
+        if is_yes(sentence) or text == without_commas(f"yes {question.reading}"):
+            return replace(parse, confirmed=True)
+        return None
+    if question.slot == "milli":
+        percent = _PERCENT.fullmatch(text)
+        if percent is None:
+            return None
+        return replace(parse, values=parse.values | {"milli": int(percent[1])})
+    if not _PINS.fullmatch(text):
+        return None
+    pins = [int(digits) for digits in re.findall(r"\d+", text)]
+    if question.slot == "pins":
+        return parse.on_pins(pins)
+    if len(pins) > 1:
+        return None
+    if question.slot == "entry_pin":
+        return with_next_pin(parse, pins[0])
+    return replace(parse, values=parse.values | {question.slot: pins[0]})
