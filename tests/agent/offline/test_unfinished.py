@@ -112,8 +112,8 @@ async def test_an_answer_that_does_not_fit_is_asked_again_with_what_is_expected(
     texts = []
     for said in ("water my tomatoes every day at 7:00", "pin 13", "7 in the morning", "red"):
         texts.append((await chat.say(said)).reply.text)
-    assert "as a duration. For how long?" in texts[2]
-    assert "as a duration. For how long?" in texts[3]
+    assert "is not a duration, so I did nothing. For how long?" in texts[2]
+    assert "is not a duration, so I did nothing. For how long?" in texts[3]
     assert "turn on pin 13 for 20 s" in (await chat.say("20 seconds")).outcome
 
 

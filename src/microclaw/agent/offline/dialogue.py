@@ -43,7 +43,8 @@ from microclaw.agent.offline.full_board import after_failure, describe_restored
 from microclaw.agent.offline.hand_sentences import HANDS
 from microclaw.agent.offline.memory import MEMORY
 from microclaw.agent.offline.more_questions import MORE_QUESTIONS
-from microclaw.agent.offline.open_question import choose_suggestion, complete_question, context_of
+from microclaw.agent.offline.open_question import ask_again, choose_suggestion, complete_question
+from microclaw.agent.offline.pattern_values import may_last
 from microclaw.agent.offline.programs import PROGRAMS, as_light
 from microclaw.agent.offline.questions import QUESTIONS
 from microclaw.agent.offline.reading import read
@@ -60,10 +61,10 @@ from microclaw.agent.offline.sentences import MAX_SENTENCE_CHARS, REMINDER, engl
 from microclaw.agent.offline.timed_sentences import hour_question
 from microclaw.agent.offline.unfinished import (
     UNFINISHED,
-    ask_again,
     ask_open_value,
     ask_time,
     complete_words,
+    refuse_answer,
 )
 from microclaw.agent.offline.unknown_sentences import ADD_A_MODEL, NOT_UNDERSTOOD
 from microclaw.errors import UndoElsewhere
@@ -108,14 +109,12 @@ def understand(request: ModelRequest) -> ParsedSentence:
     completed = complete_question(choice or sentence, state.question, device_context)
     whole = complete_words(sentence, state.question)
     reading = completed or read(choice or whole or sentence, device_context, state)
+    if isinstance(reading, Say) and reading.code == NOT_UNDERSTOOD:
+        reading = ask_again(refuse_answer(sentence, state.question), state.question, device_context) or reading
     context = None
     decision: Decision
     if isinstance(reading, Say):
         decision = reading
-        again = ask_again(sentence, state.question)
-        if again is not None and reading.code == NOT_UNDERSTOOD:
-            decision = again
-            context = context_of(state.question, device_context)
     else:
         context = _with_board(replace(reading, results=results), asked_context, current)
         decision = _decide(context)
@@ -368,7 +367,7 @@ def _schedule_act(context: Context, when: When, what: str, task: str) -> Decisio
     pin = context.parse.values.get("pin")
     if pin is not None:
         parse = replace(parse, values=parse.values | {"pin": pin})
-    has_duration = what.startswith("fade ") or _has_duration(parse)
+    has_duration = what.startswith("fade ") or may_last(parse)
     if when.delay_ms and has_duration and _AT_THE_END.search(normalize_quantities(context.sentence)):
         time = spoken_duration(when.delay_ms)
         text = f'"In {time}" can be how long it takes, or a wait before it begins, so I did nothing.'
@@ -385,13 +384,6 @@ def _schedule_act(context: Context, when: When, what: str, task: str) -> Decisio
     if decision.words and parse.kind != "remove_on_pin":
         task = decision.words
     return add_schedule(context, when, task)
-
-
-def _has_duration(parse: Parse) -> bool:
-    """Return True if "in 5 seconds" in such a sentence can be the act's pace or duration."""
-    if parse.kind == "pulse":
-        return True
-    return parse.kind in english().paces and parse.kind != "read_sensor_every"
 
 
 _DECIDERS: Final[Mapping[str, Decider]] = {

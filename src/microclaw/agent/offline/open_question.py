@@ -41,7 +41,7 @@ def complete_question(sentence: str, question: Question | None, device_context: 
     if question is None or len(sentence) > MAX_SENTENCE_CHARS:
         return None
     if question.slot == "words":
-        return _ask_time_again(sentence, question, device_context)
+        return ask_again(read_contradiction(sentence, question), question, device_context)
     if question.slot == "device":
         device = boards.read_device(sentence, device_context)
         if device is None:
@@ -57,18 +57,9 @@ def complete_question(sentence: str, question: Question | None, device_context: 
     return Context(parse, question.said, device_context, device)
 
 
-def context_of(question: Question | None, device_context: DeviceContext) -> Context | None:
-    """Return the sentence of the open question, to ask it again."""
-    if question is None:
-        return None
-    device = find_device(device_context, question.device)
-    return Context(question.parse, question.said, device_context, device)
-
-
-def _ask_time_again(sentence: str, question: Question, device_context: DeviceContext) -> Context | None:
-    """Return the open question to be asked again, if the answer contradicts its sentence; else None."""
-    parse = read_contradiction(sentence, question)
-    if parse is None:
+def ask_again(parse: Parse | None, question: Question | None, device_context: DeviceContext) -> Context | None:
+    """Return the open question to be asked again with the reason in its parse. Return None if there is no reason."""
+    if question is None or parse is None:
         return None
     return Context(parse, question.said, device_context, find_device(device_context, question.device))
 

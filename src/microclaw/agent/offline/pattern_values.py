@@ -50,6 +50,13 @@ def pace_ms(parse: Parse) -> Fraction:
     return Fraction(paces_ms[_SPEEDS.index(speed)])
 
 
+def may_last(parse: Parse) -> bool:
+    """Return True if "in 5 seconds" in such a sentence can be the act's pace or duration."""
+    if parse.kind == "pulse":
+        return True
+    return parse.kind in english().paces and parse.kind != "read_sensor_every"
+
+
 def _exact_ms(parse: Parse, slot: str) -> Fraction | None:
     """Return the time in a slot, or None. The sentence has it in nanoseconds if it is not a whole millisecond."""
     exact_ns = parse.number(f"{slot}_ns")

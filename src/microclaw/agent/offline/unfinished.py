@@ -171,18 +171,16 @@ def complete_words(sentence: str, question: Question | None) -> str | None:
     return f"{whole} on {question.device}"
 
 
-def ask_again(sentence: str, question: Question | None) -> Say | None:
-    """Ask for the open value again after a few words that are no such value. Return None if none is asked for."""
-    if question is None or question.slot != "words" or len(sentence.split()) > _MOST_ANSWER_WORDS:
+def refuse_answer(answer: str, question: Question | None) -> Parse | None:
+    """Return the question once more for a few words that are no such value. Return None if no value is asked for."""
+    if question is None or question.slot != "words" or len(answer.split()) > _MOST_ANSWER_WORDS:
         return None
     template = question.parse.word("template") or ""
     hole = _HOLE.search(template)
     if hole is None:
         return None
-    answer = sentence.strip(" .!?,")
-    again = question_of(template)
-    text = f"I cannot take {answer!r} as {_VALUE_NAMES[hole[1]]}. {again.text}"
-    return replace(again, text=text, next_step=f"{again.next_step}; or no, to leave it")
+    words = answer.strip(" .!?,")
+    return Parse(UNFINISHED, {"template": template, "contradiction": f"{words!r} is not {_VALUE_NAMES[hole[1]]}"})
 
 
 def read_contradiction(answer: str, question: Question) -> Parse | None:
