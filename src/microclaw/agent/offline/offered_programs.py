@@ -86,7 +86,11 @@ def fit_programs(programs: Sequence[ReadyProgram], text: str) -> list[ReadyProgr
         if left_out is not None:
             fitting.append(replace(fitted, left_out=left_out))
     fewest = min((len(program.left_out) for program in fitting), default=0)
-    return [program for program in fitting if len(program.left_out) == fewest]
+    best = []
+    for program in fitting:
+        if len(program.left_out) == fewest:
+            best.append(program)
+    return best
 
 
 def offer(programs: Sequence[ReadyProgram], device: KnownDevice | None) -> tuple[str, tuple[str, ...]]:
@@ -94,7 +98,10 @@ def offer(programs: Sequence[ReadyProgram], device: KnownDevice | None) -> tuple
 
     What the device cannot run is named with the reason, and not offered.
     """
-    possible = [program for program in programs if device is None or _runs_on(program, device)]
+    possible = []
+    for program in programs:
+        if device is None or _runs_on(program, device):
+            possible.append(program)
     if not possible:
         program = programs[0]
         text = f"There is a ready program, {program.spoken_name} ({program.entry.title}), but not for this board: "
