@@ -53,7 +53,7 @@ async def test_a_device_of_another_host_is_called(east: WholeHost, west: WholeHo
         assert (await first, await second) == (PinLevel(4, 1), PinLevel(4, 0))
         await device.call(AppInstall("blink", wasm), timeout_s=60)
         assert bytes(flash) == wasm
-        with pytest.raises(AppNotFound, match=r"apps\.remove: no app x") as caught:
+        with pytest.raises(AppNotFound, match=r"did not remove the program: no app x") as caught:
             await device.call(AppUninstall("x"), timeout_s=60)
         assert caught.value.foreign
     await until(lambda: not west.online())
