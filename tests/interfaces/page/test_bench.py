@@ -171,7 +171,7 @@ def test_a_knob_stays_where_it_was_turned_until_newer_news_come(
         lamp_state.update({name: 1 - value for name, value in lamp_state.items() if value in (0, 1)})
         light_before = glow(page).get_attribute("opacity")
         page.route("**/bench", lambda route: route.fulfill(json=older))
-        # The time of the page stands still, but for what the test lets pass: after some seconds no news counts as newer.
+        # The page has only the time that the test lets pass: after some seconds no news would count as newer.
         page.clock.pause_at(datetime.fromtimestamp(page.evaluate("Date.now()") / 1000 + 1, UTC))
         hand.focus()
         with page.expect_response("**/parts/pot1"):

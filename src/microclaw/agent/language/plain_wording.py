@@ -89,6 +89,7 @@ _ACTING: Final = {
 }  # fmt: skip
 _ACTS_OF_THING: Final = "|".join([*_ACTING, *(f"(?:should|shall|must|will) {verb}" for verb in _ACTING.values())])
 _WHEN: Final = r"(?:when|whenever|if|as soon as|every time|each time|once)"
+_A_PRESS: Final = r"(?:a|each|every) press (?:of|on)"
 _SOMEBODY: Final = r"(?:i|you|we|they|somebody|someone|anybody|anyone)"
 _TO_PURPOSE: Final = r"(?:water|irrigate|sprinkle|feed|heat|warm|cool|light|light up|ventilate|air)"
 _SIDE: Final = r"\b(?:above|below|over|under|than|to|at (?=-?\d+ milli))\b"
@@ -141,6 +142,13 @@ def _plain_side(side: str) -> str:
     return "below"
 
 
+def _without_otherwise(match: re.Match[str]) -> str:
+    """Return the wish without "otherwise leave it off", which the limit says; as it is if it is on for a time."""
+    if " for " in match["rest"]:
+        return match[0]
+    return match["rest"]
+
+
 def _as_order(match: re.Match[str]) -> str:
     """Write "the button on pin 4 toggles" as "when the button on pin 4 is pressed toggle"."""
     verb = match["verb"].split(" ")[-1]
@@ -149,9 +157,7 @@ def _as_order(match: re.Match[str]) -> str:
 
 def _begun(what: str) -> str:
     """Return what happens at a sensor or a button in the words of the grammar."""
-    place = re.sub(
-        r"^(?:pressing|pushing|a press (?:of|on)|(?:opening|closing)|(?:motion|movement) (?:on|at)) ", "", what
-    )
+    place = re.sub(rf"^(?:pressing|pushing|{_A_PRESS}|(?:opening|closing)|(?:motion|movement) (?:on|at)) ", "", what)
     if what.startswith("opening"):
         return f"{place} opens"
     if what.startswith("closing"):
@@ -163,11 +169,13 @@ def _begun(what: str) -> str:
     return f"{place} is pressed"
 
 
-_HAPPENING: Final = re.compile(
-    r"^(?:pressing|pushing|a press (?:of|on)|opening|closing|(?:motion|movement) (?:on|at)) "
-)
 _FORMS: Final[tuple[tuple[str, str | Callable[[re.Match[str]], str]], ...]] = (
     # Words that change nothing.
+    (r"^(?:and|so) (?=(?:what|what's|how|which|who|why|when) )", ""),
+    (r"^only (?=(?:on|at) [a-z]+days?\b|at weekends\b)", ""),
+    (r"\b(and repeat(?: that| it| this)?) (?:forever|endlessly|again and again)\b", r"\1"),
+    # A limit holds both ways: what is on above it is off below.
+    (r"^(?P<rest>.*\d milli.*) (?:and |or )?(?:otherwise|else) (?:leave|keep|turn|switch) it off$", _without_otherwise),
     (r"\bonly (?=(?:when|whenever|if|while|as long as) )", ""),
     (r"(?<= in and out) (?:like|as if)(?: it (?:is|was|were))? breathing\b", ""),
     (r"\bsos in morse(?: code)?\b", "sos"),
@@ -187,7 +195,10 @@ _FORMS: Final[tuple[tuple[str, str | Callable[[re.Match[str]], str]], ...]] = (
         rf"^(?:blink|flash|send|signal) (?:an )?sos (?:on|with) {_LIT} {_ENDLESS}$",
         rf"blink sos on \g<out> every {_SOS_MS} ms",
     ),
-    # What is measured after its limit.
+    # What is measured after its limit, and other words for it.
+    (r"\b(?:climbs|rises|goes|gets) past (?=-?\d+ milli)", "rises above "),
+    (r"\b(?:falls|drops|sinks) past (?=-?\d+ milli)", "falls below "),
+    (r"\b(?:we're|we are) (?:back )?(?=(?:above|below|over|under) -?\d+ milli)", "it is "),
     (
         rf"\b(?:{_WHEN} (?:it(?:'s| is| gets| goes)|there is) )?(?P<side>above|over|below|under)"
         r" (?P<milli>\d+ milli)(?: percent)? humidity\b",
@@ -195,7 +206,7 @@ _FORMS: Final[tuple[tuple[str, str | Callable[[re.Match[str]], str]], ...]] = (
     ),
     # What begins it.
     (
-        r"^(?P<what>(?:pressing|pushing|a press (?:of|on)) (?:the button on )?pin \d+"
+        rf"^(?P<what>(?:pressing|pushing|{_A_PRESS}) (?:the button on )?pin \d+"
         r"|(?:opening|closing) the door contact on pin \d+|(?:motion|movement) (?:on|at) pin \d+"
         rf"|the (?:motion sensor|button) on pin \d+) (?P<verb>{_ACTS_OF_THING}) ",
         _as_order,
@@ -211,6 +222,9 @@ _FORMS: Final[tuple[tuple[str, str | Callable[[re.Match[str]], str]], ...]] = (
         r"\1 \2 sees motion",
     ),
     (r"\b(holds?) down (the button on pin \d+)", r"\1 \2 down"),
+    (r"\b(?:keep|keeps) (the button on pin \d+) (?:down|pressed)\b", r"hold \1 down"),
+    (rf"\b(?:with|on|at|by|upon) {_A_PRESS} (the button on pin \d+)$", r"when \1 is pressed"),
+    (r"\b(?:whenever|when) (the door contact on pin \d+) is (open|closed)\b", r"while \1 is \2"),
     (rf"\b({_WHEN}) (humidity|temperature)\b", r"\1 the \2"),
     # Light until the motion is over.
     (
@@ -251,7 +265,7 @@ _FORMS: Final[tuple[tuple[str, str | Callable[[re.Match[str]], str]], ...]] = (
     (r"^(?:run|start) (?P<out>the [a-z]+ on pin \d+|pin \d+(?= for ))", r"turn on \g<out>"),
     (rf"^stop (?P<out>the (?:{'|'.join(sorted(OUTPUTS))}) on pin \d+)", r"turn off \g<out>"),
     (rf"\b{_OUT} (?:should|shall|must) (?:run|start|sound|ring|shine|open)\b", r"turn on \g<out>"),
-    (rf"\b{_OUT} (?:should|shall|must|has to|is to|needs to) (?:be|go|stay) (on|off)\b", r"turn \2 \g<out>"),
+    (rf"\b{_LIT} (?:should|shall|must|has to|is to|needs to) (?:be|go|stay) (on|off)\b", r"turn \2 \g<out>"),
     (r"^(?:the )?(?:light|lamp|pump|fan|heater) on (pin \d+) (?=(?:from|between) )", r"turn on \1 "),
     (
         rf"^(?:(?:turn|switch) on {_OUT}|(?:run|start) {_OUT.replace('out', 'out_2')}"

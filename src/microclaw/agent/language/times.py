@@ -33,7 +33,7 @@ _OFFSET_WORDS: Final = re.compile(r"(\d+) min (before|after) (\w+)")
 # "half past 6": the rest of the sentence is parsed, and the user is asked for the time.
 _SPOKEN_HOUR = re.compile(
     r"\b(?:(?:at|by) )?(?:half past|(?:a )?quarter (?:past|to)|\d+(?: ms| milli)? past) "
-    r"(?:clock \d{4}|\d+(?: milli)?)\b"
+    r"(?:clock \d{4}|\d+(?: milli)?)\b(?! (?:milli|degrees|percent|ms)\b)"
 )
 _BARE_HOUR = re.compile(r"\bat (\d{1,2})(?:000 milli)?\b(?![/:]| ?/|\.\d| (?:ms|milli|percent|over|divided)\b)")
 _REPEAT = re.compile(

@@ -1,4 +1,4 @@
-"""Questions about two readings at once, and about what is scheduled for a time of day. None of them acts."""
+"""Questions about two readings at once, a time of day and what is wired. None of them acts."""
 
 from __future__ import annotations
 
@@ -9,8 +9,11 @@ from msgspec.structs import replace
 
 from microclaw.agent.language.times import When, open_question
 from microclaw.agent.offline.actions import ACTIONS
+from microclaw.agent.offline.boards import device_of
 from microclaw.agent.offline.decision import Act, Context, Decider, Decision, Parse, Say
 from microclaw.agent.offline.questions import next_read
+from microclaw.agent.offline.ready_programs import join_words
+from microclaw.hardware.parts.wiring import WiredPart
 
 _BOTH: Final = ("temperature", "humidity")
 
@@ -52,4 +55,40 @@ def _due(row: Mapping[str, Any]) -> str:
     return str(row.get("next_ms"))
 
 
-MORE_QUESTIONS: Final[Mapping[str, Decider]] = {"two_readings": _two_readings, "happens_at": _happens_at}
+def _wired_parts(context: Context) -> Decision:
+    """List the parts of the board's record, and the pins that have only a name."""
+    device = device_of(context)
+    rows = dict[int, str]()
+    for name in context.device_context.names:
+        if name.device in (None, device.name.lower()):
+            rows[name.pin] = f"{name.name} on pin {name.pin}"
+    texts = list[str]()
+    for part in device.wiring.parts:
+        texts.append(_part_words(part))
+        for pin in part.pins.values():
+            rows.pop(pin, None)
+    texts += rows.values()
+    if not texts:
+        return Say(f"Nothing is recorded as wired to {device.name}.", next_step="say it, as in: the lamp is on pin 5")
+    return Say(f"Recorded as wired to {device.name}: {'; '.join(texts)}.")
+
+
+def _part_words(part: WiredPart) -> str:
+    """Return "lamp (led) on pin 5", "oled1 (ssd1306) with sda on pin 8 and scl on pin 9", "bme280 at address 0x76"."""
+    words = part.label or part.id
+    if words != part.part:
+        words += f" ({part.part})"
+    if len(part.pins) == 1:
+        words += f" on pin {next(iter(part.pins.values()))}"
+    elif part.pins:
+        words += " with " + join_words([f"{role} on pin {pin}" for role, pin in part.pins.items()])
+    if part.address is not None:
+        words += f" at address {part.address:#x}"
+    return words
+
+
+MORE_QUESTIONS: Final[Mapping[str, Decider]] = {
+    "two_readings": _two_readings,
+    "happens_at": _happens_at,
+    "wired_parts": _wired_parts,
+}
