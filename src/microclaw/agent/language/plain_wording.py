@@ -223,7 +223,7 @@ _FORMS: Final[tuple[tuple[str, str | Callable[[re.Match[str]], str]], ...]] = (
     ),
     (r"\b(holds?) down (the button on pin \d+)", r"\1 \2 down"),
     (r"\b(?:keep|keeps) (the button on pin \d+) (?:down|pressed)\b", r"hold \1 down"),
-    (rf"\b(?:with|on|at|by|upon) {_A_PRESS} (the button on pin \d+)$", r"when \1 is pressed"),
+    (rf"\b(?:with|on|at|by) {_A_PRESS} (the button on pin \d+)$", r"when \1 is pressed"),
     (r"\b(?:whenever|when) (the door contact on pin \d+) is (open|closed)\b", r"while \1 is \2"),
     (rf"\b({_WHEN}) (humidity|temperature)\b", r"\1 the \2"),
     # Light until the motion is over.
