@@ -74,7 +74,7 @@ def _wired_parts(context: Context) -> Decision:
 
 
 def _part_words(part: WiredPart) -> str:
-    """Return "lamp (led) on pin 5", "oled1 (ssd1306) with sda on pin 8 and scl on pin 9", "bme280 at address 0x76"."""
+    """Return "lamp (led) on pin 5", with several pins the role of each, and the address if it has one."""
     words = part.label or part.id
     if words != part.part:
         words += f" ({part.part})"
