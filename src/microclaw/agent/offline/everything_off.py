@@ -76,13 +76,10 @@ def _pins_to_switch(context: Context) -> dict[int, str]:
     if not context.parse.number("lights"):
         return left_on | named
     lights = {pin: name for pin, name in named.items() if _IS_LIGHT.search(name.lower())}
-    for pin in left_on:
-        if pin in named:
-            continue
-        if not lights:
-            # Nobody said what hangs there: it may be the light.
-            lights[pin] = left_on[pin]
-    return lights
+    if lights:
+        return lights
+    # Nobody said what hangs at these pins: it may be the lights.
+    return {pin: reason for pin, reason in left_on.items() if pin not in named}
 
 
 def _named_outputs(context: Context) -> dict[int, str]:
