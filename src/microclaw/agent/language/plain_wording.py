@@ -10,6 +10,7 @@ import re
 from collections.abc import Callable
 from typing import Final
 
+from microclaw.agent.language.quantities import BEGINS
 from microclaw.agent.language.several_pins import one_by_one
 
 _DETERMINER: Final = r"(?:the|my|our|your|this|a|an)"
@@ -88,7 +89,6 @@ _ACTING: Final = {
     "beeps": "beep", "pulses": "pulse",
 }  # fmt: skip
 _ACTS_OF_THING: Final = "|".join([*_ACTING, *(f"(?:should|shall|must|will) {verb}" for verb in _ACTING.values())])
-_WHEN: Final = r"(?:when|whenever|if|as soon as|every time|each time|once)"
 _A_PRESS: Final = r"(?:a|each|every) press (?:of|on)"
 _SOMEBODY: Final = r"(?:i|you|we|they|somebody|someone|anybody|anyone)"
 _TO_PURPOSE: Final = r"(?:water|irrigate|sprinkle|feed|heat|warm|cool|light|light up|ventilate|air)"
@@ -200,7 +200,7 @@ _FORMS: Final[tuple[tuple[str, str | Callable[[re.Match[str]], str]], ...]] = (
     (r"\b(?:falls|drops|sinks) past (?=-?\d+ milli)", "falls below "),
     (r"\b(?:we're|we are) (?:back )?(?=(?:above|below|over|under) -?\d+ milli)", "it is "),
     (
-        rf"\b(?:{_WHEN} (?:it(?:'s| is| gets| goes)|there is) )?(?P<side>above|over|below|under)"
+        rf"\b(?:{BEGINS} (?:it(?:'s| is| gets| goes)|there is) )?(?P<side>above|over|below|under)"
         r" (?P<milli>\d+ milli)(?: percent)? humidity\b",
         r"when the humidity is \g<side> \g<milli> percent",
     ),
@@ -211,13 +211,13 @@ _FORMS: Final[tuple[tuple[str, str | Callable[[re.Match[str]], str]], ...]] = (
         rf"|the (?:motion sensor|button) on pin \d+) (?P<verb>{_ACTS_OF_THING}) ",
         _as_order,
     ),
-    (rf"^({_WHEN}) {_SOMEBODY} (opens|closes) (the door contact on pin \d+)", r"\1 \3 \2"),
-    (rf"^({_WHEN}) {_SOMEBODY} (?:press|presses|push|pushes) (the button on pin \d+)", r"\1 \2 is pressed"),
-    (rf"^({_WHEN}) there is (?:motion|movement) (?:on|at) (pin \d+)", r"\1 the motion sensor on \2 sees motion"),
+    (rf"^({BEGINS}) {_SOMEBODY} (opens|closes) (the door contact on pin \d+)", r"\1 \3 \2"),
+    (rf"^({BEGINS}) {_SOMEBODY} (?:press|presses|push|pushes) (the button on pin \d+)", r"\1 \2 is pressed"),
+    (rf"^({BEGINS}) there is (?:motion|movement) (?:on|at) (pin \d+)", r"\1 the motion sensor on \2 sees motion"),
     (r"\bthe switch on (pin \d+) (opens|closes)\b", r"the contact on \1 \2"),
     (r"\bthe soil sensor on (pin \d+) (?:says|reports|shows) (?:it is )?dry\b", r"the soil sensor on \1 is dry"),
     (
-        rf"^({_WHEN}) (?:{_SOMEBODY}|something|anything) (?:moves|walks|comes|goes|runs|passes)"
+        rf"^({BEGINS}) (?:{_SOMEBODY}|something|anything) (?:moves|walks|comes|goes|runs|passes)"
         r"(?: past| by| near| at| in front of| close to)? (the motion sensor on pin \d+)",
         r"\1 \2 sees motion",
     ),
@@ -225,7 +225,7 @@ _FORMS: Final[tuple[tuple[str, str | Callable[[re.Match[str]], str]], ...]] = (
     (r"\b(?:keep|keeps) (the button on pin \d+) (?:down|pressed)\b", r"hold \1 down"),
     (rf"\b(?:with|on|at|by) {_A_PRESS} (the button on pin \d+)$", r"when \1 is pressed"),
     (r"\b(?:whenever|when) (the door contact on pin \d+) is (open|closed)\b", r"while \1 is \2"),
-    (rf"\b({_WHEN}) (humidity|temperature)\b", r"\1 the \2"),
+    (rf"\b({BEGINS}) (humidity|temperature)\b", r"\1 the \2"),
     # Light until the motion is over.
     (
         r"^when (the motion sensor on pin \d+) sees motion (?:turn|switch) "
@@ -235,8 +235,8 @@ _FORMS: Final[tuple[tuple[str, str | Callable[[re.Match[str]], str]], ...]] = (
     ),
     # On for a time that is said after it.
     (
-        rf"^(?:turn|switch) (?:on {_OUT}|{_OUT.replace('out', 'out_2')} on) (?P<when>(?:when|whenever|if|as soon as|"
-        r"every time|each time|once) .{5,80}?) (?:and|then|and then) (?:keep|leave|let|have) it (?:stay )?(?:on )?"
+        rf"^(?:turn|switch) (?:on {_OUT}|{_OUT.replace('out', 'out_2')} on) (?P<when>{BEGINS} .{{5,80}}?)"
+        r" (?:and|then|and then) (?:keep|leave|let|have) it (?:stay )?(?:on )?"
         r"for (?P<ms>\d+ ms)(?: (?:after|afterwards|after that|longer)(?: (?:the )?last (?:motion|movement))?)?$",
         lambda match: f"turn on {match['out'] or match['out_2']} for {match['ms']} {match['when']}",
     ),
@@ -253,12 +253,12 @@ _FORMS: Final[tuple[tuple[str, str | Callable[[re.Match[str]], str]], ...]] = (
     ),
     (rf"^(?:i want|i'd like|i would like) {_OUT} to (blink|flash|run|toggle|fade)\b", r"\2 \g<out>"),
     (
-        rf"^cool {_OBJECT}(?:with|using) {_OUT} {_WHEN} (?:it|the temperature)(?:'s| is| gets) {_WARMER}"
+        rf"^cool {_OBJECT}(?:with|using) {_OUT} {BEGINS} (?:it|the temperature)(?:'s| is| gets) {_WARMER}"
         r" (?P<milli>-?\d+ milli)(?: degrees)?$",
         r"turn on \g<out> when the temperature is above \g<milli>",
     ),
     (
-        rf"^(?:heat|warm) {_OBJECT}(?:with|using) {_OUT} {_WHEN} (?:it|the temperature)(?:'s| is| gets) {_COLDER}"
+        rf"^(?:heat|warm) {_OBJECT}(?:with|using) {_OUT} {BEGINS} (?:it|the temperature)(?:'s| is| gets) {_COLDER}"
         r" (?P<milli>-?\d+ milli)(?: degrees)?$",
         r"turn on \g<out> when the temperature is below \g<milli>",
     ),
@@ -277,29 +277,29 @@ _FORMS: Final[tuple[tuple[str, str | Callable[[re.Match[str]], str]], ...]] = (
         ),
     ),
     (
-        rf"\b({_WHEN}) it(?:'s| is| gets| goes) (above|over|below|under) (-?\d+ milli degrees)$",
+        rf"\b({BEGINS}) it(?:'s| is| gets| goes) (above|over|below|under) (-?\d+ milli degrees)$",
         r"\1 the temperature is \2 \3",
     ),
     # Two limits.
     (
-        rf"^{_WHEN} {_VALUE}{_GETS}{_LIMIT.replace('1', '')} {_SWITCHED_ON} {_OFF_AGAIN}"
-        rf" {_WHEN} {_IT}{_GETS}{_LIMIT.replace('1', '_2')}$",
+        rf"^{BEGINS} {_VALUE}{_GETS}{_LIMIT.replace('1', '')} {_SWITCHED_ON} {_OFF_AGAIN}"
+        rf" {BEGINS} {_IT}{_GETS}{_LIMIT.replace('1', '_2')}$",
         _as_two_limits,
     ),
     (
-        rf"^{_SWITCHED_ON} {_WHEN} {_VALUE}{_GETS}{_LIMIT.replace('1', '')} {_OFF_AGAIN}"
-        rf"(?: {_WHEN} {_IT}{_GETS})?{_LIMIT.replace('1', '_2')}$",
+        rf"^{_SWITCHED_ON} {BEGINS} {_VALUE}{_GETS}{_LIMIT.replace('1', '')} {_OFF_AGAIN}"
+        rf"(?: {BEGINS} {_IT}{_GETS})?{_LIMIT.replace('1', '_2')}$",
         _as_two_limits,
     ),
     (
         rf"^keep {_OUT} on until {_VALUE} (?:reaches|gets to|is|gets|rises|climbs|falls|drops)(?: (?P<side>above|over|"
         rf"below|under|to|at))? (?P<milli>-?\d+ milli)(?: (?P<unit>degrees|percent))? (?:and|then|and then) "
         rf"(?:start(?: it| heating| cooling)?|(?:turn|switch) it on|heat|cool) again"
-        rf"(?: {_WHEN} {_IT}{_GETS})?{_LIMIT.replace('1', '_2')}$",
+        rf"(?: {BEGINS} {_IT}{_GETS})?{_LIMIT.replace('1', '_2')}$",
         _as_kept,
     ),
     # What is told.
-    (rf"\b(?:let me know|notify me|inform me|ping me) (?={_WHEN} )", "warn me "),
+    (rf"\b(?:let me know|notify me|inform me|ping me) (?={BEGINS} )", "warn me "),
     (r"\btell me (?=(?:when|whenever|as soon as) )", "warn me "),
     (r"^(?:write|put) (the [a-z]+) (?:in|into|to) the log (?=every )", r"log \1 "),
     (r"^(?:write down|note down|jot down|keep a record of|record) (?=(?:the )?[a-z]+(?: [a-z]+)? every )", "log "),

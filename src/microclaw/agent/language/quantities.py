@@ -23,6 +23,8 @@ _TIME_MS: dict[str, int] = _TABLE["time_ms"]
 _UNITS: dict[str, Any] = _TABLE["units"]
 YES = frozenset(_TABLE["yes"])
 NO = frozenset(_TABLE["no"])
+BEGINS = r"(?:when|whenever|if|as soon as|every time|each time|once)"
+"""A pattern for the words before what begins an act."""
 NEGATIONS = r"not?|never|cannot|dont|unless|\w+n['’]t"
 """A pattern for the words that make a sentence mean its opposite, or something that no template says."""
 

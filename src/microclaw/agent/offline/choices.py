@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from microclaw.agent.models.protocol import DeviceContext
+from microclaw.agent.offline.boards import with_pins
 from microclaw.agent.offline.decision import Say
 from microclaw.agent.offline.unfinished import answers_to
 from microclaw.events import Choice
@@ -17,7 +18,7 @@ def choices_of(question: Say, device_context: DeviceContext | None) -> tuple[Cho
     if question.asks == "confirmed":
         return YES_OR_NO
     if question.asks == "device" and device_context is not None:
-        answers = [device.name for device in device_context.devices if device.board.pins]
+        answers = [device.name for device in with_pins(device_context.devices)]
     elif question.template:
         answers = list(answers_to(question.template))
     else:

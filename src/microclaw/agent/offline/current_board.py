@@ -33,7 +33,7 @@ _OF_A_PROGRAM: Final = frozenset({"remove_app", "app_status", "switch_app"})
 
 def current_board(device_context: DeviceContext, chosen: str | None) -> KnownDevice | None:
     """Return the board that a sentence without a board is about, if the host cannot know it; else None."""
-    candidates = _boards(device_context)
+    candidates = boards.with_pins(device_context.devices)
     if len(candidates) < 2:
         return None
     for device in candidates:
@@ -50,10 +50,6 @@ def current_board(device_context: DeviceContext, chosen: str | None) -> KnownDev
     return None
 
 
-def _boards(device_context: DeviceContext) -> list[KnownDevice]:
-    return [device for device in device_context.devices if device.board.pins]
-
-
 def read_choice(sentence: str, device_context: DeviceContext) -> Context | None:
     """Read "use board-1 from now on". Return None for a sentence that names no board in this way."""
     match = _USE.fullmatch(sentence)
@@ -68,7 +64,7 @@ def read_choice(sentence: str, device_context: DeviceContext) -> Context | None:
 def write_other_board(sentence: str, device_context: DeviceContext) -> str:
     """Return the sentence with the names of "here" and "the other board". Raises CannotDo if there are more others."""
     meant = device_context.meant
-    candidates = _boards(device_context)
+    candidates = boards.with_pins(device_context.devices)
     if len(candidates) < 2:
         return sentence
     if _OTHER.search(sentence):

@@ -14,7 +14,7 @@ from typing import Final
 
 from msgspec.structs import replace
 
-from microclaw.agent.language.quantities import normalize_quantities, without_commas
+from microclaw.agent.language.quantities import BEGINS, normalize_quantities, without_commas
 from microclaw.agent.language.times import When, contradiction, format_when, split_when, spoken_duration
 from microclaw.agent.offline.decision import Context, Parse, Say, capitalize
 from microclaw.agent.offline.dialogue_state import Question
@@ -27,7 +27,7 @@ _SIDES: Final = {"warm": "above", "hot": "above", "cold": "below", "cool": "belo
 _LEVELS: Final = {"high": "above", "low": "below"}
 _UNIT_OF: Final = {"temperature": "degrees", "humidity": "percent"}
 _QUANTITY_OF: Final = dict.fromkeys(("warm", "hot", "cold", "cool"), "temperature")
-_WHEN: Final = r"\b(?P<when>when|whenever|if|once|as soon as|every time|each time) "
+_WHEN: Final = rf"\b(?P<when>{BEGINS}) "
 _TOO: Final = re.compile(
     rf"{_WHEN}(?P<what>it|the (?:room|air|temperature|humidity))(?:'s| is| gets| becomes| goes| rises| falls| drops) "
     r"(?:too |very )?(?P<word>warm|hot|cold|cool|humid|damp|high|low)(?= |$)(?! (?:than|above|below|over|under))"

@@ -16,7 +16,6 @@ from microclaw.agent.offline.rules.rule import (
     Highest,
     PinTrigger,
     Rule,
-    Together,
     Turn,
     ValueTrigger,
     Warn,
@@ -337,8 +336,7 @@ def _reads(program: RuleProgram, quantities: list[str], nothing: str = "") -> st
 
 def _joined(rule: Rule, n: str) -> str:
     """Return the expression of all conditions of the trigger."""
-    is_any = isinstance(rule.trigger, Together) and rule.trigger.is_any
-    return (" || " if is_any else " && ").join(_condition(condition, n) for condition in rule.conditions)
+    return (" || " if rule.is_any else " && ").join(_condition(condition, n) for condition in rule.conditions)
 
 
 def _condition(condition: Condition, n: str, *, is_gate: bool = False) -> str:

@@ -17,7 +17,6 @@ from microclaw.agent.offline.rules.rule import (
     Highest,
     PinTrigger,
     Rule,
-    Together,
     Turn,
     ValueTrigger,
     Warn,
@@ -256,8 +255,7 @@ def _look(program: RuleProgram, rule: Rule, changed: str, held: str, wait: str) 
 
 def _joined(rule: Rule) -> str:
     """Return the expression of all conditions of the trigger."""
-    is_any = isinstance(rule.trigger, Together) and rule.trigger.is_any
-    return (" or " if is_any else " and ").join(_condition(condition) for condition in rule.conditions)
+    return (" or " if rule.is_any else " and ").join(_condition(condition) for condition in rule.conditions)
 
 
 def _condition(condition: Condition, *, is_gate: bool = False) -> str:

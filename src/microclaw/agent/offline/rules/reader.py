@@ -13,6 +13,7 @@ from typing import Final, Literal
 
 from msgspec.structs import replace
 
+from microclaw.agent.language.quantities import BEGINS
 from microclaw.agent.offline.decision import Parse
 from microclaw.agent.offline.rules.rule import (
     Act,
@@ -66,7 +67,7 @@ _THING: Final = (
 _PLACE: Final = rf"(?:{THE}(?:(?P<thing>{_THING}) )?(?:(?:on|at|of) )?pin (?P<pin>\d+)|{THE}(?P<led>(?:onboard )?led))"
 _COUNT: Final = r"(?:(?P<times>[1-9]\d?) times|(?P<times_word>once|twice|thrice))"
 _PERIOD: Final = r"(?:(?:at |with )?(?:a )?period (?:of )?(?P<period>[1-9]\d*) ms)"
-_WHEN: Final = r"(?:when|whenever|if|as soon as|every time|each time|once) "
+_WHEN: Final = f"{BEGINS} "
 _TO_ON: Final = r"(?:(?:turn|switch|power) on|open|start|run|activate|enable|light up|light)"
 _TO_OFF: Final = r"(?:(?:turn|switch|power) off|close|stop|deactivate|disable)"
 _FOR: Final = r"(?: for (?P<for>[1-9]\d*) ms)?"

@@ -260,6 +260,11 @@ class Rule(Struct, frozen=True):
         return LOOK_MS
 
     @property
+    def is_any(self) -> bool:
+        """True if one of its conditions is enough."""
+        return isinstance(self.trigger, Together) and self.trigger.is_any
+
+    @property
     def measures(self) -> bool:
         """True if its trigger has a measured quantity, which is read less often than a pin."""
         return bool(self.measured)

@@ -18,7 +18,6 @@ from microclaw.agent.offline.rules.rule import (
     Condition,
     PinTrigger,
     Rule,
-    Together,
     Turn,
     Warn,
 )
@@ -103,20 +102,19 @@ def _all_conditions(rule: Rule) -> list[Condition]:
 
 def _add_changes(program: RuleProgram, rule: Rule, changes: list[_Change]) -> None:
     """Let each condition come to hold, and after the acts all go back to rest; with "or" after each one."""
-    is_any = isinstance(rule.trigger, Together) and rule.trigger.is_any
     span_ms = length_ms(steps_of(rule.acts, program.outputs)) + rule.held_ms
     rest = changes[0].values
     conditions = _all_conditions(rule)
     for condition in conditions:
         last = changes[-1]
         changes.append(_Change(last.ms + _STEP_MS, last.values | {_signal(condition): _value(condition, holds=True)}))
-        if is_any or condition is conditions[-1]:
+        if rule.is_any or condition is conditions[-1]:
             changes.append(_Change(changes[-1].ms + span_ms + _STEP_MS, rest))
 
 
 def _is_true(rule: Rule, values: dict[Signal, int], *, was_true: bool) -> bool:
     truths = [_holds(condition, values, was_true=was_true) for condition in rule.conditions]
-    if isinstance(rule.trigger, Together) and rule.trigger.is_any:
+    if rule.is_any:
         return any(truths)
     return all(truths)
 

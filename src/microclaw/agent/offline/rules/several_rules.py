@@ -8,6 +8,7 @@ from typing import Final
 
 from msgspec.structs import replace
 
+from microclaw.agent.language.quantities import BEGINS
 from microclaw.agent.offline.rules.rule import (
     NOUNS,
     Blink,
@@ -22,14 +23,13 @@ from microclaw.agent.offline.rules.rule import (
 )
 
 _MAX_RULES: Final = 3
-_WHEN: Final = r"(?:when|whenever|if|as soon as|every time|each time|once)"
-_JOINT: Final = re.compile(rf" (?:and|but)(?: also)? | (?={_WHEN} )")
-_OR: Final = re.compile(rf"(?P<acts>.+?) (?P<when>{_WHEN}) (?P<first>.+) or (?:{_WHEN} )?(?P<second>.+)")
-_IT_BEGINS: Final = re.compile(rf"\b({_WHEN}) it(?= |'s )")
+_JOINT: Final = re.compile(rf" (?:and|but)(?: also)? | (?={BEGINS} )")
+_OR: Final = re.compile(rf"(?P<acts>.+?) (?P<when>{BEGINS}) (?P<first>.+) or (?:{BEGINS} )?(?P<second>.+)")
+_IT_BEGINS: Final = re.compile(rf"\b({BEGINS}) it(?= |'s )")
 _IS_VALUE: Final = re.compile(r"(?:'s| \w+) (?:above|over|below|under|\w+ than) ")
 _ONLY_LIMIT: Final = re.compile(r"(?:above|over|below|under|\w+ than) ")
-_ONLY_LEVEL: Final = re.compile(rf"(on|off)(?: again)?(?= {_WHEN} )")
-_ONLY_PIN: Final = re.compile(rf"pin \d+(?= {_WHEN} )")
+_ONLY_LEVEL: Final = re.compile(rf"(on|off)(?: again)?(?= {BEGINS} )")
+_ONLY_PIN: Final = re.compile(rf"pin \d+(?= {BEGINS} )")
 ReadRule = Callable[[str], Rule | None]
 
 
