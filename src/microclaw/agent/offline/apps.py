@@ -12,7 +12,9 @@ from msgspec.structs import replace
 from microclaw.agent.language.quantities import normalize_quantities
 from microclaw.agent.models.protocol import KnownDevice
 from microclaw.agent.offline.boards import board_of, pin_target, with_pins
-from microclaw.agent.offline.decision import Act, Context, Decider, Decision, Say, ToolFields
+from microclaw.agent.offline.decision import Act, Context, Decider, Decision, Parse, Say, ToolFields
+from microclaw.agent.offline.earlier_sentences import find_mentions, topic_words
+from microclaw.agent.offline.thing_questions import tell_thing_state
 
 App: TypeAlias = Mapping[str, Any]
 
@@ -68,13 +70,16 @@ def _describe(app: App) -> str:
     return str(app["name"])
 
 
-def _app_status(context: Context, overview: AppOverview) -> Say:
+def _app_status(context: Context, overview: AppOverview) -> Decision:
     """Answer whether the program of a name runs, or list all of them."""
     is_about_one = context.parse.word("app") not in IT or len(overview.apps) == 1
     if context.parse.kind == "list_apps" or not is_about_one:
         return Say(f"{overview}.")
     names = _find_names(context, overview.apps)
     if not names:
+        name = context.parse.word("app") or ""
+        if find_mentions(topic_words(name), context.earlier):
+            return tell_thing_state(replace(context, parse=Parse("thing_state", {"topic": name})))
         return Say(f"No program of that name runs. {overview}.")
     app = overview.apps[names[0]]
     return Say(f"{names[0]} {_describe_state(context, app, overview.device)}.")

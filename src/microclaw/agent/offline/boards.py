@@ -54,7 +54,7 @@ _NO_QUANTITY: Final = (
 _AT_NAME: Final = re.compile(
     r"(?i)\s*\b(?:on|at|of|from|in) (?:the |my |our )?(?:device |board )?"
     r"(?P<name>(?:board|device|esp32)[ -]?#?\d+|"
-    r"(?!d\d|(?:high|low|all|both|off|now|celsius|fahrenheit|kelvin|psi|volts|percent)\b)[a-z][\w-]*)"
+    r"(?!d\d|(?:high|low|all|both|off|now|celsius|fahrenheit|kelvin|psi|volts|percent|present)\b)[a-z][\w-]*)"
     r"(?=\s+(?:every|each|for|when|if)\b|[\s.?!]*$)"
 )
 # A level that is said as one, and not as what it does.

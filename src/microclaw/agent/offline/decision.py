@@ -126,7 +126,7 @@ class ToolFields(Struct, frozen=True):
 class Context(Struct, frozen=True):
     """A parsed sentence: its text, the devices, the device that it names, and the tool results so far.
 
-    `refers`: it is about the last act.
+    `refers`: it is about the last act. `earlier` are the user's earlier sentences of the chat, the newest first.
     """
 
     parse: Parse
@@ -135,6 +135,7 @@ class Context(Struct, frozen=True):
     named_device: KnownDevice | None = None
     results: tuple[ToolFields, ...] = ()
     refers: bool = False
+    earlier: tuple[str, ...] = ()
 
     @property
     def device(self) -> KnownDevice | None:

@@ -41,6 +41,7 @@ from microclaw.agent.offline.dialogue_state import (
 from microclaw.agent.offline.everything_off import ALL_OFF, EVERYTHING_OFF, ask_all_off
 from microclaw.agent.offline.full_board import after_failure, describe_restored
 from microclaw.agent.offline.hand_sentences import HANDS
+from microclaw.agent.offline.log_questions import LOG_QUESTIONS
 from microclaw.agent.offline.memory import MEMORY
 from microclaw.agent.offline.more_questions import MORE_QUESTIONS
 from microclaw.agent.offline.open_question import ask_again, choose_suggestion, complete_question
@@ -58,6 +59,7 @@ from microclaw.agent.offline.schedule_answers import (
     with_capitals,
 )
 from microclaw.agent.offline.sentences import MAX_SENTENCE_CHARS, REMINDER, english
+from microclaw.agent.offline.thing_questions import THING_QUESTIONS
 from microclaw.agent.offline.timed_sentences import hour_question
 from microclaw.agent.offline.unfinished import (
     UNFINISHED,
@@ -116,7 +118,9 @@ def understand(request: ModelRequest) -> ParsedSentence:
     if isinstance(reading, Say):
         decision = reading
     else:
-        context = _with_board(replace(reading, results=results), asked_context, current)
+        earlier_texts = tuple(message.text for message in reversed(earlier) if isinstance(message, UserText))
+        reading = replace(reading, results=results, earlier=earlier_texts)
+        context = _with_board(reading, asked_context, current)
         decision = _decide(context)
     next_state = DialogueState()
     if isinstance(decision, Say):
@@ -395,6 +399,8 @@ _DECIDERS: Final[Mapping[str, Decider]] = {
     "rule": decide_rules,
     **QUESTIONS,
     **MORE_QUESTIONS,
+    **THING_QUESTIONS,
+    **LOG_QUESTIONS,
     **EVERYTHING_OFF,
     "schedule": _schedule,
     USE: choose,

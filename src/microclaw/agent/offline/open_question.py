@@ -16,10 +16,10 @@ from microclaw.agent.offline.full_board import with_replaced
 from microclaw.agent.offline.reading import find_device
 from microclaw.agent.offline.ready_programs import with_next_pin
 from microclaw.agent.offline.sentences import MAX_SENTENCE_CHARS
-from microclaw.agent.offline.unfinished import read_contradiction
+from microclaw.agent.offline.unfinished import NAMED, read_contradiction
 
 _PERCENT: Final = re.compile(r"(?:(?:at|to|make it) )*(-?\d+) milli percent")
-_PINS: Final = re.compile(r"(?:(?:on|at|the|its?|it is|it's) )*(?:pin )?\d{1,3}(?: also pin \d{1,3})*")
+_PINS: Final = re.compile(rf"(?:(?:on|at|the|its?|it is|it's|{NAMED}) )*(?:pin )?\d{{1,3}}(?: also pin \d{{1,3}})*")
 
 
 def choose_suggestion(sentence: str, suggested: tuple[str, ...]) -> str | Say | None:

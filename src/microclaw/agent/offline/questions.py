@@ -43,7 +43,7 @@ def next_read(context: Context, *tools: str) -> Act | None:
     return Act(tool, context.on_device(**arguments))
 
 
-def _fields(context: Context, tool: str) -> Mapping[str, Any]:
+def tool_fields(context: Context, tool: str) -> Mapping[str, Any]:
     for result in context.results:
         if result.tool == tool:
             return result.fields
@@ -51,16 +51,16 @@ def _fields(context: Context, tool: str) -> Mapping[str, Any]:
 
 
 def _now(context: Context) -> datetime:
-    return datetime.fromisoformat(str(_fields(context, "time").get("now")))
+    return datetime.fromisoformat(str(tool_fields(context, "time").get("now")))
 
 
-def _done_changes(context: Context) -> list[Mapping[str, Any]]:
+def done_changes(context: Context) -> list[Mapping[str, Any]]:
     """Return the changes of the board that were done, newest first."""
     device = None
     if context.device is not None:
         device = context.device.name
     changes = list[Mapping[str, Any]]()
-    for change in _fields(context, "list-changes").get("changes", ()):
+    for change in tool_fields(context, "list-changes").get("changes", ()):
         is_here = device in (None, change.get("device"))
         if is_here and change.get("state") == "done":
             changes.append(change)
@@ -69,7 +69,7 @@ def _done_changes(context: Context) -> list[Mapping[str, Any]]:
 
 def _is_whole(context: Context) -> bool:
     """Return False if there may be changes that the list does not have, older than all in it."""
-    fields = _fields(context, "list-changes")
+    fields = tool_fields(context, "list-changes")
     return "cut" not in fields and len(fields.get("changes", ())) < _CHANGES
 
 
@@ -77,10 +77,10 @@ def _none_of(context: Context) -> str:
     """Return the words for the changes that were searched without success."""
     if _is_whole(context):
         return "no change"
-    return f"none of the newest {len(_fields(context, 'list-changes').get('changes', ()))} changes"
+    return f"none of the newest {len(tool_fields(context, 'list-changes').get('changes', ()))} changes"
 
 
-def _of_pin(changes: Sequence[Mapping[str, Any]], pin: int) -> list[Mapping[str, Any]]:
+def changes_of_pin(changes: Sequence[Mapping[str, Any]], pin: int) -> list[Mapping[str, Any]]:
     """Return the changes that set this pin."""
     pattern = re.compile(rf"\bpin {pin}\b")
     matches = list[Mapping[str, Any]]()
@@ -95,7 +95,7 @@ def _moment(context: Context, change: Mapping[str, Any]) -> datetime:
     return datetime.fromisoformat(str(change.get("at_ms"))).astimezone(_now(context).tzinfo)
 
 
-def _told(context: Context, change: Mapping[str, Any]) -> str:
+def change_words(context: Context, change: Mapping[str, Any]) -> str:
     """Return a change in words: what, when, who asked for it, and if it was undone."""
     moment = _moment(context, change)
     day = f"{moment:%H:%M}"
@@ -115,8 +115,8 @@ def _pin_reason(context: Context) -> Decision:
     call = next_read(context, "query-wasm-apps", "list-changes", "time")
     if call is not None:
         return call
-    program = _program_on(context, target)
-    changes = _of_pin(_done_changes(context), target.pin)
+    program = program_on(context, target)
+    changes = changes_of_pin(done_changes(context), target.pin)
     if program is not None:
         return Say(f"{capitalize(target.words)} is driven by {program}.")
     if not changes:
@@ -125,24 +125,24 @@ def _pin_reason(context: Context) -> Decision:
             f"{_none_of(context)} names it"
         )
         return Say(f"{text}. It may have been set elsewhere.", next_step=f"its level now: read pin {target.pin}")
-    return Say(f"The last change of {target.words}: {_told(context, changes[0])}.")
+    return Say(f"The last change of {target.words}: {change_words(context, changes[0])}.")
 
 
-def _program_on(context: Context, target: PinTarget) -> str | None:
+def program_on(context: Context, target: PinTarget) -> str | None:
     """Return the program that runs on the pin, with when it was installed or started."""
-    for row in _fields(context, "query-wasm-apps").get("apps", ()):
+    for row in tool_fields(context, "query-wasm-apps").get("apps", ()):
         if row.get("state") == "running" and target.pin in (row.get("pins") or ()):
             name = str(row.get("name"))
             change = _start_of(context, name)
             if change is None:
                 return name
-            return f"{name}: {_told(context, change)}"
+            return f"{name}: {change_words(context, change)}"
     return None
 
 
 def _start_of(context: Context, program: str) -> Mapping[str, Any] | None:
     """Return the newest change that installed or started the program."""
-    for change in _done_changes(context):
+    for change in done_changes(context):
         is_of_program = re.search(rf"(?<![\w-]){re.escape(program)}(?![\w-])", str(change.get("summary"))) is not None
         if is_of_program and str(change.get("kind")) in ("app.deploy", "app.upgrade", "app.start", "app.restart"):
             return change
@@ -159,12 +159,12 @@ def _acts_of(context: Context) -> Decision:
         return call
     period = _period_of(context)
     changes = list[Mapping[str, Any]]()
-    for change in _done_changes(context):
+    for change in done_changes(context):
         if _is_in(context, change, period):
             changes.append(change)
     subject = "was changed"
     if target is not None:
-        changes = _of_pin(changes, target.pin)
+        changes = changes_of_pin(changes, target.pin)
         subject = f"set {target.words}"
     if not changes:
         text = f"{capitalize(_none_of(context))} of this host {subject} {period}. {_NOT_RECORDED}"
@@ -173,7 +173,7 @@ def _acts_of(context: Context) -> Decision:
         elif target is None:
             text = f"{capitalize(_none_of(context))} is of {period}"
         return Say(f"{text}.")
-    lines = [f"  {_told(context, change)}" for change in changes[:_MAX_SHOWN]]
+    lines = [f"  {change_words(context, change)}" for change in changes[:_MAX_SHOWN]]
     more_count = len(changes) - len(lines)
     if more_count:
         at_least = "" if _is_whole(context) else "at least "
@@ -186,10 +186,10 @@ def _last_act(context: Context) -> Decision:
     call = next_read(context, "time", "list-changes")
     if call is not None:
         return call
-    changes = _done_changes(context)
+    changes = done_changes(context)
     if not changes:
         return Say(f"I have no record of an act: {_none_of(context)} was done. {_NOT_RECORDED}.")
-    return Say(f"The last act: {_told(context, changes[0])}.")
+    return Say(f"The last act: {change_words(context, changes[0])}.")
 
 
 def _period_of(context: Context) -> str:
@@ -255,7 +255,7 @@ def _next_run(context: Context) -> Decision:
     elif context.parse.word("thing") == "led":
         pattern = r"\bled\b"
     rows = []
-    schedules = _fields(context, "schedule-list").get("schedules", ())
+    schedules = tool_fields(context, "schedule-list").get("schedules", ())
     for row in sorted(schedules, key=lambda schedule: str(schedule.get("next_ms"))):
         is_due = row.get("state") != "over" and row.get("next")
         if is_due and re.search(pattern, str(row.get("what")), re.I):
@@ -274,7 +274,7 @@ def _running_since(context: Context) -> Decision:
     call = next_read(context, "query-wasm-apps", "list-changes", "time")
     if call is not None:
         return call
-    program = _program_on(context, target)
+    program = program_on(context, target)
     if program is None:
         return Say(f"No program of this host runs on {target.words} now.", next_step="what is running")
     return Say(f"On {target.words} runs {program}.")
@@ -323,7 +323,7 @@ def pin_uses(context: Context) -> dict[int, str]:
     for name in context.device_context.names:
         if name.device is None or name.device == (device or "").lower():
             uses[name.pin] = f"remembered as {name.name}"
-    for row in _fields(context, "schedule-list").get("schedules", ()):
+    for row in tool_fields(context, "schedule-list").get("schedules", ()):
         is_here = row.get("state") != "over" and row.get("device") in (None, device)
         if is_here:
             for digits in re.findall(r"\bpin (\d+)\b", str(row.get("what"))):
@@ -336,7 +336,7 @@ def pin_uses(context: Context) -> dict[int, str]:
 def pins_left_on(context: Context) -> dict[int, Mapping[str, Any]]:
     """Return the pins that a change left high or with a duty, each with that change."""
     newest = dict[int, Mapping[str, Any]]()
-    for change in _done_changes(context):
+    for change in done_changes(context):
         match = re.search(r"\bpin (\d+)\b", str(change.get("summary")))
         is_set = change.get("kind") in _SETS_PIN and not change.get("undone_by") and not change.get("undoes")
         if match is not None and is_set:

@@ -19,6 +19,7 @@ from microclaw.agent.offline.current_board import read_choice, write_other_board
 from microclaw.agent.offline.decision import CannotDo, Context, Parse, Say
 from microclaw.agent.offline.dialogue_state import DialogueState, LastAct
 from microclaw.agent.offline.display_sentences import parse_display_sentence
+from microclaw.agent.offline.everyday_questions import parse_everyday_question
 from microclaw.agent.offline.hand_sentences import parse_hand_sentence
 from microclaw.agent.offline.memory import names_to_pins, parse_memory
 from microclaw.agent.offline.ready_programs import parse_installation
@@ -32,6 +33,8 @@ from microclaw.events import NOTHING_WAITS
 _OF_TRIED: Final = frozenset({"no", "correct", "same", "again", "also"})
 _NEGATION: Final = re.compile(rf"\b(?!not more than once\b)(?:{NEGATIONS}|nor|except|without)\b")
 _NOTHING: Final = "Nothing was done in this chat just now that this can be about, so I did nothing."
+# A question of these kinds without a pin is about what the user calls a thing by.
+_ABOUT_THINGS: Final = frozenset({"read_pin", "pin_reason", "next_run"})
 # A sentence of these kinds that names a pin is never a fact to remember.
 _OF_PINS: Final = frozenset({"set_pin", "toggle_pin", "dim_pin", "read_pin", "read_adc"})
 # "Note the humidity every minute" and "forget the alarm" are not about memory.
@@ -188,6 +191,14 @@ def _read_unfinished(
     return Context(reading, text, device_context, device)
 
 
+def _may_be_everyday(parse: Parse | None, text: str) -> bool:
+    """Return True for a sentence that no template fits, and for a question about a thing without its pin."""
+    if parse is None:
+        return True
+    is_led = parse.word("thing") == "led" and re.search(r"(?i)\bleds?\b", text) is not None
+    return parse.kind in _ABOUT_THINGS and not parse.pins and not is_led
+
+
 def _read_template(
     text: str, named_text: str, device_context: DeviceContext, device: KnownDevice | None, state: DialogueState
 ) -> Context | Say:
@@ -198,6 +209,8 @@ def _read_template(
     parse, text = _parse_plainly(text)
     if isinstance(parse, Say):
         return parse
+    if boards.unknown_device(text, device_context) is None and _may_be_everyday(parse, text):
+        parse = parse_everyday_question(text) or parse
     if parse is None:
         reading = _read_unfinished(text, device_context, device, state)
         if reading is not None:

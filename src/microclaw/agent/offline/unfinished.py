@@ -70,7 +70,9 @@ _VALUE_NAMES: Final = {
     "half": "an hour",
     "pin": "another pin",
 }
-_PIN: Final = re.compile(r"(?:(?:on|at|it is|it's|the [a-z]+ is) )*(?:pin )?(\d{1,3})")
+NAMED: Final = r"(?:the|my|our) [a-z]+(?: [a-z]+){0,2} (?:is|hangs|sits)"
+"""A pattern for the words before a pin in an answer, as "the heat lamp is"."""
+_PIN: Final = re.compile(rf"(?:(?:on|at|it is|it's|{NAMED}) )*(?:pin )?(\d{{1,3}})")
 _NOT_IN_TIME: Final = re.compile(r"^(?:from|to|until|till|by) ")
 
 
