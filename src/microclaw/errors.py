@@ -419,6 +419,10 @@ class MessageTooLong(MicroclawError, code="message_too_long"):
     """A message over its limit; nothing of it was stored."""
 
 
+class AlreadyAnswered(MicroclawError, code="already_answered"):
+    """A second answer to a question: the first one counts, and nothing of this one was stored."""
+
+
 class NoHost(MicroclawError, code="no_host", exit_code=3):
     """No host listens on the control socket, or at its address."""
 

@@ -155,10 +155,11 @@ class Inbound(Struct, frozen=True):
     comes in once. `origin` says whether these are a person's own words, forwarded ones, or words of a schedule,
     the heartbeat or a device. `sent_ms` is when the sender sent it (Unix time); None if only this host has a time.
     `reply_to` is the message's number in its chat, if an answer can point to it. `seen` are the approvals that stood
-    before the person who wrote it.
+    before the person who wrote it. `answers` is the number of the message whose answer asked the question that this one
+    answers; None if the sender does not say.
     """
 
-    beside: ClassVar = frozenset({"attachments", "seen"})  # no columns
+    beside: ClassVar = frozenset({"attachments", "seen", "answers"})  # no columns
 
     channel: str
     chat_id: str
@@ -171,6 +172,7 @@ class Inbound(Struct, frozen=True):
     reply_to: str | None = None
     attachments: tuple[Attachment, ...] = ()
     seen: tuple[str, ...] = ()
+    answers: int | None = None
 
     @property
     def schedule(self) -> int | None:
@@ -409,6 +411,19 @@ class ApprovalChanged(LiveEvent, frozen=True):
     person: str
     by: str
     text: str
+    person_id: str
+
+
+class ChatChanged(LiveEvent, frozen=True):
+    """A message of a chat was accepted, or answered. `turn` is its number, `channel` the way that it came.
+
+    `device` is empty. Only the person with `person_id`, which readers do not get, sees the event.
+    """
+
+    kind = "chat"
+    turn: int
+    state: Literal["accepted", "answered"]
+    channel: str
     person_id: str
 
 

@@ -15,7 +15,7 @@ from microclaw.agent.models.protocol import ImageInput, UserText
 from microclaw.agent.models.scripted import call, say
 from microclaw.agent.turn.action_record import without_empty_record
 from microclaw.agent.turn.outbox import AcceptedMessage, Outbox, RunningTurn
-from microclaw.errors import EmptyMessage, MessageTooLong, Overloaded
+from microclaw.errors import AlreadyAnswered, EmptyMessage, MessageTooLong, Overloaded
 from microclaw.events import Answer, Attachment, Inbound, Step
 from microclaw.host.config.settings import AgentSettings
 from microclaw.host.store.database import Database
@@ -60,8 +60,25 @@ async def test_the_same_key_comes_in_once(make_agent: MakeAgent) -> None:
         assert without_empty_record((await end(first)).text) == "one"
         again = await agent.inbox.accept(inbound(key="7"))
         assert again.duplicate
+        assert again.message_id == first.message_id
         assert [event async for event in again.events] == []
         assert len(agent.script.requests) == 1
+
+
+async def test_of_two_answers_to_one_question_that_come_at_once_the_first_counts(make_agent: MakeAgent) -> None:
+    async with make_agent([say("Which board?"), say("done")]) as agent:
+        question = await agent.inbox.accept(inbound("turn on pin 4"))
+        await end(question)
+        answers = [replace(inbound(text), answers=question.message_id) for text in ("kitchen", "shed")]
+        results = await asyncio.gather(*map(agent.inbox.accept, answers), return_exceptions=True)
+        (error,) = [result for result in results if isinstance(result, AlreadyAnswered)]
+        (counts,) = [result for result in results if isinstance(result, AcceptedMessage)]
+        await end(counts)
+        said = [request.messages[-1] for request in agent.script.requests]
+        (text,) = [text for text in ("kitchen", "shed") if UserText(text) in said]
+        assert f'"{text}"' in error.message
+        elsewhere = await agent.inbox.accept(replace(inbound("kitchen", "c2"), answers=question.message_id))
+        assert not elsewhere.duplicate, "another chat has other questions"
 
 
 @pytest.mark.parametrize(
@@ -299,5 +316,6 @@ async def test_answered_messages_are_pruned_and_unanswered_ones_are_not(make_age
         for number in range(4):
             await end(await agent.inbox.accept(inbound(key=str(number))))
         assert await agent.database.write(lambda sql: prune(sql, 0, rows=1)) == 3
-        assert [await agent.table.has("test", str(number)) for number in range(4)] == [False, False, False, True]
+        numbers = [await agent.table.number_of("test", str(number)) for number in range(4)]
+        assert [number is None for number in numbers] == [True, True, True, False]
         assert [row.inbound.text for row in await agent.table.unanswered()] == ["waits"]

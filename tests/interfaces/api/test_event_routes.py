@@ -15,7 +15,7 @@ from tests.interfaces.channels.conftest import GUEST, MEMBER, MemoryPeople
 from microclaw.devices.registry.calls import GpioSet
 from microclaw.devices.registry.device import Device
 from microclaw.errors import NotSupported, Overloaded, UnknownName
-from microclaw.events import Alarm, ApprovalChanged, DeviceEvent, DeviceLog, Edge, TaskChanged
+from microclaw.events import Alarm, ApprovalChanged, ChatChanged, DeviceEvent, DeviceLog, Edge, TaskChanged
 from microclaw.host.auth.people import OWNER
 from microclaw.interfaces.api.event_routes import LiveFeed, may_see
 from microclaw.interfaces.api.live_pins import MAX_EDGES, EdgeNews, EdgeReader, LivePins, WatchedBoard
@@ -120,7 +120,8 @@ async def test_tasks_and_questions_are_told_to_owners_and_to_whose_they_are() ->
     for person_id in (OWNER.person_id, MEMBER.person_id):
         feed.put(ApprovalChanged("", 1, "1", "asked", "an old name", "", "forget the device", person_id))
     feed.put(Alarm("kitchen", 2, "copied_token", "for everybody"))
-    for who, told in ((OWNER.person_id, "123456"), (MEMBER.person_id, "256"), (GUEST.person_id, "6"), ("gone", "6")):
+    feed.put(ChatChanged("", 3, 1, "accepted", "api", GUEST.person_id))
+    for who, told in ((OWNER.person_id, "123456"), (MEMBER.person_id, "256"), (GUEST.person_id, "67"), ("gone", "6")):
         assert ids(await heard(feed, len(told), sees=partial(may_see, people, who))) == list(told)
 
 

@@ -24,6 +24,7 @@ from msgspec import structs
 
 from microclaw.agent.turn.outbox import AcceptedMessage, ChatKey, Outbox, RunningTurn, events_of
 from microclaw.backoff import Backoff
+from microclaw.clock import now_ms
 from microclaw.errors import (
     EmptyMessage,
     MessageTooLong,
@@ -35,7 +36,7 @@ from microclaw.errors import (
     StoreUnwritable,
     TakenOver,
 )
-from microclaw.events import Answer, Inbound
+from microclaw.events import Answer, ChatChanged, Inbound
 from microclaw.host.cluster.live_hosts import ALONE, Fleet, dead_among
 from microclaw.host.config.settings import AgentSettings
 from microclaw.host.store.inbox import InboxMessage, InboxTable
@@ -112,6 +113,7 @@ class Inbox:
     stop_elsewhere: Callable[[str, str], Awaitable[bool]] | None = None
     # Returns the answer to a message that needs no turn.
     answer_at_once: Callable[[Inbound], Answer | None] = lambda _inbound: None
+    publish: Callable[[ChatChanged], object] = lambda _event: None
     _chats: dict[ChatKey, _Chat] = field(default_factory=dict)
     _ready: deque[RunningTurn] = field(default_factory=deque)
     _news: asyncio.Event = field(default_factory=asyncio.Event)
@@ -206,13 +208,15 @@ class Inbox:
     async def accept(self, inbound: Inbound, *, when_full: WhenFull = "refuse") -> AcceptedMessage:
         """Store a message.
 
-        Raises EmptyMessage, MessageTooLong, or Overloaded if its chat has no room, or its person or the whole inbox has
-        too many messages waiting.
+        Raises EmptyMessage, MessageTooLong, AlreadyAnswered, or Overloaded if its chat has no room, or if its person or
+        the whole inbox has too many messages waiting.
         """
         self._check_open()
         self._check_size(inbound)
-        if inbound.key is not None and await self.table.has(inbound.channel, inbound.key):
-            return AcceptedMessage(0, duplicate=True, events=events_of())
+        if inbound.key is not None:
+            number = await self.table.number_of(inbound.channel, inbound.key)
+            if number is not None:
+                return AcceptedMessage(number, duplicate=True, events=events_of())
         answer = self.answer_at_once(inbound)
         if answer is not None:
             # Neither the message nor the answer is stored.
@@ -242,6 +246,7 @@ class Inbox:
             chat.arrivals -= 1
             self._make_ready(turn.chat_key)
         if is_new:
+            self._publish(turn, "accepted")
             return AcceptedMessage(message.message_id, duplicate=False, events=self.outbox.listener_events(turn))
         return AcceptedMessage(message.message_id, duplicate=True, events=events_of())
 
@@ -299,6 +304,7 @@ class Inbox:
                 _log.warning("an answer could not be stored: %s", exc.message)
                 answer = _unstored_answer(answer, is_repeated=self.table.is_shared)
             turn.put(answer)
+        self._publish(turn, "answered")
         chat.turns.remove(turn)
         chat.running = None
         self._slots += 1
@@ -309,6 +315,10 @@ class Inbox:
             await self.outbox.give_back(answer.outbound_id)
         if answer.outbound_id is None and not self.table.is_shared:
             await self._store_later(turn, structs.replace(outbound, body=answer), is_delivered=has_listener)
+
+    def _publish(self, turn: RunningTurn, state: Literal["accepted", "answered"]) -> None:
+        inbound = turn.message.inbound
+        self.publish(ChatChanged("", now_ms(), turn.number, state, inbound.channel, inbound.person_id))
 
     async def _store_later(self, turn: RunningTurn, outbound: OutboxRow, *, is_delivered: bool) -> None:
         """Store the answer of a message when the store works again.

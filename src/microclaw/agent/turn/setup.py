@@ -85,6 +85,7 @@ def build_inbox(host: HostBuilder) -> Inbox:
         settings=host.settings.agent,
         message_bytes=message_bytes,
         fleet=host.fleet,
+        publish=host.publish,
     )
 
 

@@ -15,13 +15,17 @@ from typing import Any, Final, Literal, TypeAlias
 from msgspec import Struct
 from msgspec.structs import replace
 
+from microclaw.errors import AlreadyAnswered
 from microclaw.events import Attachment, Inbound
 from microclaw.host.store.journal import DAY_MS, KEEP_DAYS, PRUNE_EVERY, EffectKey, Work, check_host, take_effects
 from microclaw.host.store.outbox import OutboxRow
-from microclaw.host.store.rows import TimedTable, columns, delete, exists, insert, one_of, reads, scalar, select, writes
+from microclaw.host.store.rows import TimedTable, columns, delete, insert, one_of, reads, scalar, select, writes
 from microclaw.host.store.sql import Sql
+from microclaw.text import clean_text
 
 KEEP_ROWS: Final = 2_000
+# Of the answer that counts, in the error about a second one.
+MAX_SHOWN_CHARS: Final = 80
 
 Claim: TypeAlias = Literal["begun", "waits", "gone"]
 """The result of a claim. `waits`: an older message of the chat waits at another host. `gone`: another host has it."""
@@ -63,11 +67,12 @@ class InboxTable(TimedTable):
     def add(self, sql: Sql, inbound: Inbound, *, begun: bool = False) -> tuple[InboxMessage, bool]:
         """Return the message's row, and True if it was stored before under its key.
 
-        `begun` counts a start of its turn.
+        `begun` counts a start of its turn. Raises AlreadyAnswered if it answers a question that is no longer open.
         """
         if inbound.key is not None:
             for message in _rows(sql, "channel = ? AND key = ?", (inbound.channel, inbound.key)):
                 return message, True
+        _check_open_question(sql, inbound)
         now_ms = self._now_ms()
         host = self.host
         # 2**62 stands for the number of the new message, which is newer than all.
@@ -84,8 +89,11 @@ class InboxTable(TimedTable):
         return (self._now_ms() - message.sent_ms) / 1000
 
     @reads
-    def has(self, sql: Sql, channel: str, key: str) -> bool:
-        return exists(sql, "inbox", channel=channel, key=key)
+    def number_of(self, sql: Sql, channel: str, key: str) -> int | None:
+        """Return the number of the message with this key, or None."""
+        query = "SELECT message_id FROM inbox WHERE channel = ? AND key = ?"
+        number: int | None = scalar(sql, query, (channel, key))
+        return number
 
     @reads
     def newest(self, sql: Sql, channel: str, chat_id: str) -> int:
@@ -174,6 +182,18 @@ def end_unanswered(sql: Sql) -> int:
     """
     sql.execute("DELETE FROM turn_rows")
     return _keep(sql, "state = 'waiting'")
+
+
+def _check_open_question(sql: Sql, inbound: Inbound) -> None:
+    """Raise AlreadyAnswered if the message answers a question after which another message came."""
+    if inbound.answers is None:
+        return
+    query = "SELECT text FROM inbox WHERE channel = ? AND chat_id = ? AND message_id > ? ORDER BY message_id LIMIT 1"
+    text = scalar(sql, query, (inbound.channel, inbound.chat_id, inbound.answers))
+    if text is not None:
+        answer = clean_text(text, one_line=True, limit=MAX_SHOWN_CHARS)
+        said = f'this question was answered already, with "{answer}"'
+        raise AlreadyAnswered(said, next_step="read what that led to; say yours as a sentence if you still want it")
 
 
 def _keep(sql: Sql, which: str, values: Sequence[object] = ()) -> int:

@@ -33,6 +33,8 @@ _MAX_TEXT_CHARS = 80
 
 ChatId: TypeAlias = Annotated[str, Meta(min_length=1, max_length=64, pattern=r"^[A-Za-z0-9_.-]+$")]
 
+MessageKey: TypeAlias = Annotated[str, Meta(min_length=8, max_length=64, pattern=r"^[A-Za-z0-9-]+$")]
+
 
 class ChatService(Struct, frozen=True):
     inbox: Inbox
@@ -99,16 +101,30 @@ async def say(
     chat_id: ChatId = "terminal",
     device: str | None = None,
     seen: Annotated[tuple[str, ...], Meta(max_length=MAX_SEEN)] = (),
+    answers: int | None = None,
+    key: MessageKey | None = None,
 ) -> Response:
     """Send one message; the turn's events are JSON lines. A header has the turn's number (wire/host_api.py).
 
     `seen` are the questions that stand before the sender: a bare yes counts for the only one that waits in this chat.
+    `answers` is the turn that asked: only the first answer counts. A message with a `key` that came before is not taken
+    again: the header names its turn, and there are no events.
     """
     if device is not None:
         # Raises UnknownName before the message is accepted.
         chats.devices.get(device)
     channel, own_id = asked.by.chat(chat_id)
-    accepted = await chats.inbox.accept(Inbound(channel, own_id, text, asked.by.person_id, device, seen=seen))
+    message = Inbound(
+        channel,
+        own_id,
+        text,
+        asked.by.person_id,
+        device,
+        key=key and f"{own_id} {key}",
+        seen=seen,
+        answers=answers,
+    )
+    accepted = await chats.inbox.accept(message)
 
     def leave() -> None:
         end_event = asked.request.scope.get(ENDED_KEY)

@@ -17,7 +17,16 @@ from msgspec.structs import asdict
 from starlette.responses import Response
 
 from microclaw.errors import ConfigError, Overloaded
-from microclaw.events import LIVE_EVENTS, Alarm, ApprovalChanged, DeviceLog, LiveEvent, Published, TaskChanged
+from microclaw.events import (
+    LIVE_EVENTS,
+    Alarm,
+    ApprovalChanged,
+    ChatChanged,
+    DeviceLog,
+    LiveEvent,
+    Published,
+    TaskChanged,
+)
 from microclaw.host.auth.people import Roles, is_owner
 from microclaw.host.operations.forms import HttpAnswer
 from microclaw.host.operations.operation import Access
@@ -236,8 +245,11 @@ async def events(
 def may_see(roles: Roles, person_id: str, event: LiveEvent) -> bool:
     """Return True if the person may see the event.
 
-    Tasks and questions are shown as in /v1/tasks and /v1/approvals: owners see all, others their own.
+    Tasks and questions are shown as in /v1/tasks and /v1/approvals: owners see all, others their own. A conversation is
+    its person's.
     """
+    if isinstance(event, ChatChanged):
+        return event.person_id == person_id
     if not isinstance(event, TaskChanged | ApprovalChanged):
         return True
     person = roles.get(person_id)

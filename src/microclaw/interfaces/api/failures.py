@@ -27,7 +27,8 @@ _CODES: Final = {
     400: "config_error empty_message schedule_refused",
     403: "permission_refused",
     404: "unknown_name app_not_found",
-    409: "app_exists too_many_apps deploy_rejected not_supported pin_claimed pin_caution undo_elsewhere blob_refused",
+    409: "app_exists too_many_apps deploy_rejected not_supported pin_claimed pin_caution undo_elsewhere blob_refused "
+    "already_answered",
     413: "image_too_large message_too_long",
     422: (
         "build_error trial_failed expectation_not_met pin_refused invalid_module tool_retry tool_failed task_refused "

@@ -186,7 +186,7 @@ class ScheduledWork:
             origin="schedule",
             sent_ms=sent_ms,
         )
-        if note and not await self.inbox.table.has(schedule.channel, key):
+        if note and await self.inbox.table.number_of(schedule.channel, key) is None:
             await self.tell(schedule, f"schedule {schedule.schedule_id}: {note}")
         accepted = await self.inbox.accept(inbound, when_full="wait")
         answer = await accepted.answer()

@@ -10,7 +10,6 @@ import { html, useEffect, useRef, useState } from "./vendor/htm-preact.module.js
 export class Act {
   steps = /** @type {any[]} */ ([]);
   questions = /** @type {any[]} */ ([]);
-  tools = /** @type {string[]} */ ([]);
   text = "";
   result = /** @type {any} */ (null);
   answer = /** @type {any} */ (null);
@@ -23,7 +22,6 @@ export class Act {
   take(line) {
     if (line.type === "step") this.step(line);
     else if (line.type === "delta") this.text += line.text;
-    else if (line.type === "tool") this.tools = [...this.tools.filter((one) => one !== line.name), line.name];
     else if (line.type === "approval") this.questions.push(line);
     else if (line.type === "approval_settled") settle(line.approval_id, { outcome: line.outcome, by: line.by, text: "" });
     else if (line.type === "result") this.result = line.result;

@@ -5,7 +5,7 @@ import { part as quoted } from "./api.js";
 import { loadDrawings, single } from "./bench.js";
 import { LiveBench, useBench } from "./bench_view.js";
 import { OrderState, SureButton, useOrders } from "./lists.js";
-import { Choice, Link, Problem, boardPath, go, useFetched, useMedia } from "./parts.js";
+import { Choice, Link, Problem, boardPath, go, onText, useFetched, useMedia } from "./parts.js";
 import { NARROW } from "./stage.js";
 import { may } from "./state.js";
 import { html, useEffect, useRef, useState } from "./vendor/htm-preact.module.js";
@@ -191,8 +191,7 @@ function Palette({ device, kinds, choose }) {
   const words = text.toLowerCase().replaceAll(".h", "").split(/[^\p{L}\p{N}-]+/u).filter(Boolean);
   const found = [...kinds.values()].filter((one) => words.every((typed) => [one.title.toLowerCase(), ...one.words].some((known) => known.includes(typed))));
   return html`<section class="card" aria-label="Add a part"><div class="cardhead"><h2>Add a part</h2><${Link} to=${boardPath(device, "bench")} class="button">Close<//></div>
-    <input class="wide" type="search" ref=${field} aria-label="Find a part" placeholder="Find a part: lamp, knob, temperature …" value=${text}
-      onInput=${(/** @type {any} */ event) => setText(event.currentTarget.value)} />
+    <input class="wide" type="search" ref=${field} aria-label="Find a part" placeholder="Find a part: lamp, knob, temperature …" value=${text} onInput=${onText(setText)} />
     <div class="palette" role="group" aria-label="Parts">${isLoaded && Object.entries(KINDS).map(([kind, title]) => {
       const these = found.filter((one) => one.kind === kind);
       return these.length > 0 && html`<h3 key=${kind}>${title}</h3>${these.map((one) => html`<${Tile} key=${one.name} facts=${one} choose=${choose} />`)}`;

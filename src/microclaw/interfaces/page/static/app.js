@@ -4,6 +4,7 @@ import { BASE, shownPath } from "./api.js";
 import { Activity } from "./activity.js";
 import { Board } from "./board.js";
 import { Chat } from "./chat.js";
+import { ofStorage } from "./drafts.js";
 import { Editor } from "./editor.js";
 import { Flash } from "./flash.js";
 import { Home } from "./home.js";
@@ -81,11 +82,7 @@ function Theme() {
     if (chosen === "system") delete root.dataset.theme;
     else root.dataset.theme = chosen;
     setTheme(chosen);
-    try {
-      localStorage.setItem("microclaw.theme", chosen);
-    } catch (error) {
-      if (!(error instanceof DOMException)) throw error; // storage is off: it counts until the page is closed
-    }
+    ofStorage(() => localStorage.setItem("microclaw.theme", chosen)); // without storage it counts until the page is closed
   };
   return html`<${Choice} label="Colours" value=${theme} choices=${["system", "light", "dark"]} onChoose=${choose} />`;
 }
@@ -171,6 +168,5 @@ async function main() {
   await start();
 }
 
-window.addEventListener("unhandledrejection", (event) => console.error(event.reason));
 void main();
 

@@ -14,6 +14,7 @@ const MAX_DRAWN = 40; // edges of a trial
 
 /** A unified diff; each line keeps its sign. @param {{lines: string[], label: string}} given */
 export function Diff({ lines, label }) {
+  if (lines.length === 0) return html`<p class="quiet">The source is the same, or is not kept.</p>`;
   const added = lines.filter((line) => line.startsWith("+")).length;
   const removed = lines.filter((line) => line.startsWith("-")).length;
   return html`<p class="quiet">${added} ${added === 1 ? "line" : "lines"} added (+), ${removed} removed (-)</p>
@@ -39,8 +40,7 @@ export function AskedProgram({ id }) {
       <${TrialView} trial=${edges} board=${[]} untilMs=${untilMs} label="edges of the trial, from the program's start" />
       <p class="quiet">The first ${(untilMs / 1000).toFixed(1)} s of the trial's ${(program.trial_ms / 1000).toFixed(1)} s of board time.</p>
       <${TrialWords} edges=${edges} />`}
-    ${diff.length > 0 && html`<h3>What changes in the source</h3><${Diff} lines=${diff} label=${`what changes in ${name}`} />`}
-    ${replaces && diff.length === 0 && html`<p class="quiet">The source is the same, or is not kept.</p>`}
+    ${replaces && html`<h3>What changes in the source</h3><${Diff} lines=${diff} label=${`what changes in ${name}`} />`}
   </div>`;
 }
 

@@ -1,7 +1,8 @@
 // What is known of boards' parts, as the event stream brings it; asked for where the stream is blocked. It draws nothing.
 
 import { ApiError, HostAway, get, part } from "./api.js";
-import { LATE_NEWS_MS, Watched } from "./pins.js";
+import { UNKNOWN } from "./bench.js";
+import { Readings, Watched } from "./pins.js";
 
 /** @typedef {import("./bench.js").PartState} PartState */
 /** @typedef {import("./bench.js").WiredPart} WiredPart */
@@ -9,40 +10,22 @@ import { LATE_NEWS_MS, Watched } from "./pins.js";
 /** @typedef {{device: string, wiring: string, fault: string | null, now_ms: number | null, parts: Record<string, PartState>, pins: PinState[], begins?: boolean}} News */
 
 export const MAX_BENCHES = 8; // the host takes no more of one page
-/** @type {PartState} */
-const NOT_READ = { state: {}, source: "not read" };
 
-export class BoardBench {
-  /** @param {string} device */
-  constructor(device) {
-    this.device = device;
-    /** The answer of GET bench, with everything that does not move; null before the first. @type {any} */
-    this.answer = null;
-    /** @type {Record<string, PartState>} */
-    this.states = {};
-    /** @type {Map<number, PinState>} */
-    this.pins = new Map();
-    /** When a part or a pin moved last while this page looked: performance.now() by id. @type {Map<string, number>} */
-    this.movedAt = new Map();
-    this.heardAt = 0; // performance.now(); 0: never
-    this.readAt = 0; // Unix ms of the last reading
-    /** @type {string | null} */
-    this.fault = null;
-    /** @type {any} */
-    this.error = null;
-    this.isLost = false; // nothing came since the host was away
-    this.isAsked = false;
-    this.heardCount = 0; // news since the page watches it
-    /** The board's time of the newest news. @type {number | null} */
-    this.nowMs = null;
-    this.statesOf = ""; // the wiring whose states are here
-  }
+export class BoardBench extends Readings {
+  answer = /** @type {any} */ (null); // of GET bench, with everything that does not move; null before the first
+  states = /** @type {Record<string, PartState>} */ ({});
+  pins = /** @type {Map<number, PinState>} */ (new Map());
+  movedAt = /** @type {Map<string, number>} */ (new Map()); // when a part or a pin moved last while this page looked: performance.now() by id
+  fault = /** @type {string | null} */ (null);
+  error = /** @type {any} */ (null);
+  isAsked = false;
+  heardCount = 0; // news since the page watches it
+  nowMs = /** @type {number | null} */ (null); // the board's time of the newest news
+  statesOf = ""; // the wiring whose states are here
 
   /** Why the state is not known now; "" while it is read. */
   unreadText() {
-    if (this.fault) return this.fault;
-    const isOld = this.isLost || this.heardAt === 0 || performance.now() - this.heardAt > LATE_NEWS_MS;
-    return isOld ? "nothing is read of it now" : "";
+    return this.fault || (this.isOld() ? "nothing is read of it now" : "");
   }
 
   /** The wired parts, and the pins that moved and have none. @returns {WiredPart[]} */
@@ -65,7 +48,7 @@ export class BoardBench {
     for (const pin of this.pins.values()) {
       levels.set(pin.gpio, unread ? null : levelOf(pin));
       if (unread) continue;
-      states[pinId(pin.gpio)] = pinStates.get(pin) ?? NOT_READ;
+      states[pinId(pin.gpio)] = pinStates.get(pin) ?? UNKNOWN;
     }
     return { states, levels };
   }
@@ -126,7 +109,7 @@ function barePin(gpio) {
 /** @extends {Watched<BoardBench>} */
 class Benches extends Watched {
   constructor() {
-    super((name) => new BoardBench(name));
+    super(() => new BoardBench());
     /** Called when a wiring is another one. @type {Set<() => void>} */
     this.readers = new Set();
   }

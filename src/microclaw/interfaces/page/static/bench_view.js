@@ -6,7 +6,7 @@ import { BoardHands } from "./bench_hands.js";
 import { useRecording } from "./bench_record.js";
 import { useSound } from "./bench_sound.js";
 import { benches } from "./bench_state.js";
-import { Badge, Link, Problem, boardPath, prose, useFetched, useMedia, useTick } from "./parts.js";
+import { Badge, Link, Problem, boardPath, prose, useAgain, useFetched, useMedia, useTick } from "./parts.js";
 import { Expected, ProgramActs, useChanges } from "./program.js";
 import { pins as livePins } from "./pins.js";
 import { NARROW, useStage } from "./stage.js";
@@ -27,9 +27,8 @@ const CHOOSE_AGAIN_MS = 10_000;
 
 /** What is known of a board's parts while the view is shown; the view is drawn again if other parts are wired. @param {string} device */
 export function useBench(device) {
-  const [, again] = useState(0);
+  const [, reader] = useAgain();
   useEffect(() => {
-    const reader = () => again((count) => count + 1);
     benches.readers.add(reader);
     const unwatch = benches.watch([device]);
     benches.ask(device);

@@ -1,14 +1,15 @@
 // The chat: a sentence, the answer with its evidence, the steps that led to it, questions; cancel and undo. Home has its field.
 
 import { Act, ActView, Question, Screens, run, useAct } from "./acts.js";
-import { part } from "./api.js";
+import { HostAway, part } from "./api.js";
+import { useTyped } from "./drafts.js";
 import { useOrders, useReloaded } from "./lists.js";
-import { Choice, Evidence, Heading, Link, Problem, go, onSent, prose } from "./parts.js";
+import { Choice, Evidence, Heading, Link, Problem, go, onSent, onText, prose } from "./parts.js";
 import { isOnline, may, state } from "./state.js";
 import { html, useEffect, useRef, useState } from "./vendor/htm-preact.module.js";
 
 const FIRST = "page";
-const [WORKS_MS, RESTS_MS, HIDDEN_MS] = [2_000, 10_000, 3_600_000]; // between two looks at what the host has of a conversation
+const [SHOWN_MS, HIDDEN_MS] = [10_000, 3_600_000]; // between two looks at what the host has of a conversation, besides those that it tells
 
 /** Tools whose acts on boards undo reverts; after an undo it would revert what came before. */
 const UNDOABLE = ["deploy-wasm-app", "uninstall-wasm-app", "switch-program", "set-program-times", "gpio-set", "pwm-set", "correct", "act-on-boards"];
@@ -18,7 +19,7 @@ const QUESTIONS = ["ambiguous", "confirm", "confirm_reading"];
 
 /** @typedef {{key: string, number: number, text: string, answer?: string, choices?: Choice[], act?: Act, waits?: boolean}} Turn `number`: the host's; `act`: of this page, with its steps; `waits`: the host works on it, and another page has its steps */
 /** @typedef {{text: string, say: string}} Choice */
-/** @typedef {{text: string, act: Act, since: number}} Own What was said on this page, when `since` was the newest turn. */
+/** @typedef {{text: string, act: Act, since: number, body: any}} Own What was said on this page, when `since` was the newest turn. */
 
 /** What the host has of a conversation, with the acts of this page, in the order of the host's numbers. @param {any} kept @param {Own[]} own @returns {Turn[]} */
 function turnsOf(kept, own) {
@@ -31,7 +32,7 @@ function turnsOf(kept, own) {
   }
   for (const { turn, text } of kept.waiting) turns.push({ key: `waits ${turn}`, number: turn, text, waits: true });
   for (const [i, { text, act, since }] of own.entries()) {
-    const same = act.turn && turns.find((turn) => turn.number === act.turn);
+    const same = turns.find((turn) => (act.turn ? turn.number === act.turn : isLost(act) && turn.number > since && turn.text === text));
     if (same) Object.assign(same, { key: `own ${i}`, act, waits: same.waits && act.isOver }); // of a host that was stopped, the next one goes on with it
     else {
       const number = act.turn || act.after || (act.isOver ? since : Infinity);
@@ -40,6 +41,11 @@ function turnsOf(kept, own) {
     }
   }
   return turns;
+}
+
+/** Whether nobody knows if the host took the message. @param {Act} act */
+function isLost(act) {
+  return act.error instanceof HostAway && !act.turn && !act.after;
 }
 
 /** Sentences that these boards can do, and this person may. @param {any[]} devices */
@@ -53,7 +59,7 @@ function examples(devices) {
 
 /** The conversations of this person, in each browser; one of them is shown, on Home its field alone. @param {{name: string, isShown: boolean, isHome: boolean}} given */
 export function Chat({ name, isShown, isHome }) {
-  const [list, error, reload] = useReloaded("/v1/chat", isShown ? RESTS_MS : HIDDEN_MS);
+  const [list, error, reload] = useReloaded("/v1/chat", isShown ? SHOWN_MS : HIDDEN_MS);
   const first = useRef("");
   if (list && !first.current) first.current = list.chats[0]?.chat_id ?? FIRST;
   const chat = name || first.current;
@@ -70,31 +76,45 @@ export function Chat({ name, isShown, isHome }) {
 /** @param {{chat: string, isShown: boolean, isHome: boolean, changed: () => void}} given */
 function Conversation({ chat, isShown, isHome, changed }) {
   const [own, setOwn] = useState(/** @type {Own[]} */ ([]));
-  const [everyMs, setEvery] = useState(RESTS_MS);
-  const [kept, away, reload] = useReloaded(`/v1/chat/${part(chat)}/messages`, everyMs);
-  const [text, setText] = useState("");
+  const [kept, away, reload] = useReloaded(`/v1/chat/${part(chat)}/messages`, isShown ? SHOWN_MS : HIDDEN_MS, state.said);
+  const [late, setLate] = useState(/** @type {any} */ (null)); // why an answer did not count
+  const [text, setText] = useTyped(["chat", chat]);
   const [device, setDevice] = useState("");
   const orders = useOrders();
   const end = useRef(/** @type {HTMLElement | null} */ (null));
   const turns = turnsOf(kept ?? { messages: [], waiting: [] }, own);
   const waits = turns.some((turn) => turn.waits);
-  useEffect(() => setEvery(waits ? WORKS_MS : isShown ? RESTS_MS : HIDDEN_MS), [waits, isShown]);
-  const isBusy = waits || own.some(({ act }) => !act.isOver);
+  const isBusy = waits || turns.some(({ act, answer }) => act && !act.isOver && answer === undefined);
   const asked = waits ? state.approvals.filter((one) => one.channel === "browser" && one.person === state.me?.name) : [];
 
-  /** @param {string} said */
-  const say = (said) => {
+  /** @param {Own} one */
+  const deliver = (one) => run(one.act, "POST", "/v1/chat", one.body).then(() => {
+    reload();
+    changed();
+    if (one.act.error?.code !== "already_answered") return;
+    setLate(one.act.error);
+    setOwn((before) => before.filter((other) => other !== one));
+  });
+  /** @param {Own} lost */
+  const sayAgain = (lost) => {
+    const again = { ...lost, act: new Act() };
+    setOwn((before) => before.map((one) => (one === lost ? again : one)));
+    void deliver(again);
+  };
+  /** @param {string} said @param {number} [answers] the turn that asked */
+  const say = (said, answers) => {
     if (!said.trim()) return;
     const since = turns.filter((turn) => turn.number < Infinity).at(-1)?.number ?? 0;
-    const turn = { text: said, act: new Act(), since };
     const open = [...own.flatMap((one) => one.act.questions), ...asked].filter((one) => !state.settled.has(one.approval_id));
-    setOwn((before) => [...before, turn]);
+    const body = { text: said, chat_id: chat, key: `${Date.now()}-${Math.random().toString(36).slice(2)}`, seen: open.map((one) => one.approval_id), answers, ...(device ? { device } : {}) };
+    const one = { text: said, act: new Act(), since, body };
+    setLate(null);
+    setOwn((before) => [...before, one]);
+    void deliver(one);
+  };
+  const sayTyped = () => {
+    say(text);
     setText("");
-    const body = { text: said, chat_id: chat, seen: open.map((one) => one.approval_id), ...(device ? { device } : {}) };
-    void run(turn.act, "POST", "/v1/chat", body).then(() => {
-      reload();
-      changed();
-    });
   };
   const last = turns.at(-1);
   useEffect(() => {
@@ -104,18 +124,18 @@ function Conversation({ chat, isShown, isHome, changed }) {
   const shown = isHome ? newest.filter((turn) => turn.act) : turns;
   const hints = kept && shown.length === 0 && html`<p class="buttons hints"><span class="quiet">For example</span>
     ${examples(state.devices).map((one) => html`<button key=${one} onClick=${() => setText(one)}>${one}</button>`)}</p>`;
-  const said = html`<ol class="turns">${shown.map((turn) => html`<${TurnView} key=${turn.key} turn=${turn} isNewest=${newest.includes(turn)} say=${say} />`)}</ol>
+  const said = html`<ol class="turns">${shown.map((turn) => html`<${TurnView} key=${turn.key} turn=${turn} isNewest=${newest.includes(turn)} say=${say}
+      sayAgain=${() => own.filter((one) => one.act === turn.act).forEach(sayAgain)} />`)}</ol>
     ${asked.map((one) => html`<${Question} key=${one.approval_id} question=${one} />`)}`;
 
   return html`${!isHome && html`${hints}${said}`}
-    <form class="say" onSubmit=${onSent(() => say(text))}>
+    <form class="say" onSubmit=${onSent(sayTyped)}>
       <label class="wide"><span class="hidden">Message</span>
-        <textarea rows=${isHome ? 1 : 2} maxlength="20000" value=${text} placeholder="blink the led twice a second"
-          onInput=${(/** @type {any} */ event) => setText(event.currentTarget.value)}
+        <textarea rows=${isHome ? 1 : 2} maxlength="20000" value=${text} placeholder="blink the led twice a second" onInput=${onText(setText)}
           onKeyDown=${(/** @type {KeyboardEvent} */ event) => {
             if (event.key !== "Enter" || event.shiftKey || event.isComposing) return;
             event.preventDefault();
-            say(text);
+            sayTyped();
           }} /></label>
       <p class="buttons">
         ${!isHome && state.devices.length > 1 && html`<${Choice} label="Board" value=${device} onChoose=${setDevice}
@@ -125,11 +145,11 @@ function Conversation({ chat, isShown, isHome, changed }) {
       </p>
     </form>
     ${isHome && html`${hints}${said}${shown.length > 0 && html`<p><${Link} to="/chat">The whole conversation<//></p>`}`}
-    <${Problem} error=${orders.error ?? away} /><div ref=${end}></div>`;
+    <${Problem} error=${orders.error ?? late ?? away} /><div ref=${end}></div>`;
 }
 
-/** Undo reverts what was done last, and a choice answers what was asked last: only the newest turn offers them. @param {{turn: Turn, isNewest: boolean, say: (text: string) => void}} given */
-function TurnView({ turn, isNewest, say }) {
+/** Undo reverts what was done last, and a choice answers what was asked last: only the newest turn offers them. @param {{turn: Turn, isNewest: boolean, say: (text: string, answers: number) => void, sayAgain: () => void}} given */
+function TurnView({ turn, isNewest, say, sayAgain }) {
   const { act = null } = turn;
   const [undoing, undo] = useAct();
   const kept = turn.answer === undefined ? null : { text: turn.answer, actions: [], evidence: [], choices: turn.choices };
@@ -142,14 +162,15 @@ function TurnView({ turn, isNewest, say }) {
     ${turn.text && html`<p class="mine">${turn.text}</p>`}
     ${answer && html`<div class=${`answer ${look ?? ""}`}>
       <p>${prose(answer.text)}</p>
-      ${isNewest && choices.length > 0 && html`<p class="buttons">${choices.map((one) => html`<button key=${one.say} onClick=${() => say(one.say)}>${one.text}</button>`)}</p>`}
+      ${isNewest && choices.length > 0 && html`<p class="buttons">${choices.map((one) => html`<button key=${one.say} onClick=${() => say(one.say, turn.number)}>${one.text}</button>`)}</p>`}
       ${answer.next && !(choices.length > 0 && QUESTIONS.includes(answer.error)) && html`<p class="next">next: ${prose(answer.next)}</p>`}
       ${answer.evidence.map((/** @type {any} */ one) => html`<${Evidence} evidence=${one} />`)}
       <${Screens} screens=${answer.screens} />
       ${changed && isNewest && may("act") && undoing === null && html`<p><button onClick=${() => undo("POST", "/v1/undo", {})}>Undo</button></p>`}
       <${ActView} act=${undoing} />
     </div>`}
-    <${ActView} act=${act} isFolded=${Boolean(answer)} />
+    <${ActView} act=${act} isFolded=${Boolean(answer || turn.waits)} />
+    ${act && isLost(act) && !answer && !turn.waits && html`<p class="buttons"><button onClick=${sayAgain}>Send again</button></p>`}
     ${(turn.waits || (act && !act.isOver && act.steps.length === 0)) && html`<p class="quiet">One moment.</p>`}
     ${act && !answer && act.text && html`<p class="answer">${prose(act.text)}</p>`}
   </li>`;

@@ -1,7 +1,8 @@
-// Drafts of programs, kept in this browser alone.
+// Drafts of programs, kept in this browser alone, and what is typed in a tab.
 
 import { ApiError, get, part } from "./api.js";
 import { state } from "./state.js";
+import { useState } from "./vendor/htm-preact.module.js";
 
 /** @typedef {{source: string, language: string, name: string, device: string, expect: string, wiring: string}} Draft `wiring`: a text of its own, or empty */
 
@@ -12,26 +13,19 @@ export function draftKey(rest) {
 
 /** @param {string} key @returns {Draft | null} */
 export function keptDraft(key) {
-  try {
-    const found = JSON.parse(localStorage.getItem(key) ?? "null");
-    if (found !== null) found.wiring ??= "";
-    return found !== null && ["source", "language", "name", "device", "expect", "wiring"].every((one) => typeof found[one] === "string") ? found : null;
-  } catch (error) {
-    if (!(error instanceof DOMException || error instanceof SyntaxError)) throw error;
-    return null; // storage is off, or it is not ours
-  }
+  const found = ofStorage(() => JSON.parse(localStorage.getItem(key) ?? "null"));
+  if (found === null) return null;
+  found.wiring ??= "";
+  return ["source", "language", "name", "device", "expect", "wiring"].every((one) => typeof found[one] === "string") ? found : null;
 }
 
 /** Whether it could be kept. @param {string} key @param {Draft | null} draft null: forget it */
 export function keepDraft(key, draft) {
-  try {
+  return ofStorage(() => {
     if (draft === null) localStorage.removeItem(key);
     else localStorage.setItem(key, JSON.stringify(draft));
     return true;
-  } catch (error) {
-    if (!(error instanceof DOMException)) throw error;
-    return false; // storage is off, or full
-  }
+  }) ?? false;
 }
 
 /** The draft of a program as it is installed. @param {string} device @param {string} name @param {AbortSignal} [signal] @returns {Promise<Draft>} */
@@ -51,4 +45,26 @@ export async function expectRecorded(device, name, lines) {
   const draft = keptDraft(key) ?? await installedDraft(device, name);
   const before = draft.expect.split("\n").filter((line) => line.trim()).map((line) => (line.startsWith("#") ? line : `# ${line}`));
   keepDraft(key, { ...draft, expect: [...lines, ...before].join("\n") });
+}
+
+/** A text that this tab keeps while it is loaded again, as a phone does with a tab that it put away. @param {string[]} rest @returns {[string, (text: string) => void]} */
+export function useTyped(rest) {
+  const key = draftKey(rest);
+  const [text, setText] = useState(() => ofStorage(() => sessionStorage.getItem(key)) ?? "");
+  /** @param {string} typed */
+  const keep = (typed) => {
+    setText(typed);
+    ofStorage(() => sessionStorage.setItem(key, typed));
+  };
+  return [text, keep];
+}
+
+/** What the browser's storage answers; null if it is off or full, or what it has is not ours. @template T @param {() => T} work @returns {T | null} */
+export function ofStorage(work) {
+  try {
+    return work();
+  } catch (error) {
+    if (!(error instanceof DOMException || error instanceof SyntaxError)) throw error;
+    return null;
+  }
 }

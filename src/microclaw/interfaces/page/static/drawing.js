@@ -6,7 +6,6 @@ import { pins as livePins } from "./pins.js";
 import { NARROW, useStage } from "./stage.js";
 import { may } from "./state.js";
 import { add, s, say, set } from "./svg.js";
-import { unreadText } from "./timeline.js";
 import { html, useEffect, useLayoutEffect, useRef, useState } from "./vendor/htm-preact.module.js";
 
 /** @typedef {{pin: number, name: string | null, labels: string[], uses: string[], reserved: string | null, caution: string | null, refused: string | null}} Pin */
@@ -67,7 +66,7 @@ function seenOf(device, pin) {
   const board = livePins.of(device);
   const asked = benches.of(device).pins.get(pin);
   const level = (asked?.source === "counted" ? asked.level : null) ?? board.tracks.get(pin)?.level.at(-1);
-  return level === undefined ? null : { isHigh: level !== 0, count: board.counts.get(pin) ?? 0, unread: unreadText(board) };
+  return level === undefined ? null : { isHigh: level !== 0, count: board.counts.get(pin) ?? 0, unread: board.sinceText() };
 }
 
 /** @param {Seen} seen */

@@ -6,7 +6,7 @@ import { Code, marksOf, placed } from "./code.js";
 import { draftKey, installedDraft, keepDraft, keptDraft } from "./drafts.js";
 import { SureButton } from "./lists.js";
 import { Logs } from "./logs.js";
-import { Badge, Choice, Heading, Link, Problem, boardPath, prose } from "./parts.js";
+import { Badge, Choice, Heading, Link, Problem, boardPath, onText, prose, useAgain, useLoaded } from "./parts.js";
 import { may, state } from "./state.js";
 import { BenchStage, Player, clockText } from "./player.js";
 import { LivePins, TrialWords } from "./timeline.js";
@@ -49,28 +49,21 @@ const BEGINNINGS = { c: C, "c++": C, python: PYTHON, sketch: "void setup() {\n  
 export function Editor({ rest }) {
   const [device, name] = rest;
   const key = draftKey(rest);
-  const [first, setFirst] = useState(/** @type {Draft | null} */ (keptDraft(key)));
-  const [error, setError] = useState(/** @type {any} */ (null));
-  const [round, setRound] = useState(0);
+  const [round, begin] = useAgain();
   const isReady = state.status !== null;
-  useEffect(() => {
-    if (first !== null || !isReady) return undefined;
-    const stop = new AbortController();
+  const [opened, error] = useLoaded(async (signal) => {
     const blink = { source: C, language: "c", name: "blink", device: state.devices[0]?.name ?? "", expect: "", wiring: "" };
-    const found = device && name ? installedDraft(device, name, stop.signal) : Promise.resolve(blink);
-    found.then(setFirst).catch((problem) => {
-      if (!stop.signal.aborted) setError(hostError(problem));
-    });
-    return () => stop.abort();
-  }, [isReady, first]);
+    const kept = keptDraft(key);
+    if (kept !== null || !isReady) return { draft: kept, round };
+    return { draft: device && name ? await installedDraft(device, name, signal) : blink, round };
+  }, [isReady, round]);
   const again = () => {
     keepDraft(key, null);
-    setFirst(null);
-    setRound((count) => count + 1);
+    begin();
   };
   return html`<${Heading}>Editor<//>${device && name && html`<p class="crumbs"><${Link} to=${boardPath(device, "programs", name)}>${name} on ${device}<//></p>`}
     <${Problem} error=${error} />
-    ${first ? html`<${Desk} key=${round} first=${first} place=${key} again=${again} />` : !error && html`<p class="quiet">One moment.</p>`}`;
+    ${opened?.draft ? html`<${Desk} key=${opened.round} first=${opened.draft} place=${key} again=${again} />` : !error && html`<p class="quiet">One moment.</p>`}`;
 }
 
 /** @param {{first: Draft, place: string, again: () => void}} given */
@@ -103,8 +96,7 @@ function Desk({ first, place, again }) {
       <${Choice} label="Board" value=${isHere ? draft.device : ""} choices=${[...boards, ["", "none: check and try alone"]]}
         onChoose=${(/** @type {string} */ device) => change({ device })} />
       <${Choice} label="Language" value=${draft.language} choices=${LANGUAGES} onChoose=${speak} />
-      <label>Name <input value=${draft.name} maxlength="63" spellcheck=${false} autocapitalize="off"
-        onInput=${(/** @type {any} */ e) => change({ name: e.currentTarget.value })} /></label>
+      <label>Name <input value=${draft.name} maxlength="63" spellcheck=${false} autocapitalize="off" onInput=${onText((name) => change({ name }))} /></label>
     </p>
     ${files.length > 0 && html`<p class="buttons" role="group" aria-label="Files">${files.map(({ file, at }) => html`<button key=${file} onClick=${() => setChosen({ at })}>${file}</button>`)}</p>`}
     <${Code} key=${text} first=${draft.source} isPython=${isPython} findings=${checked?.findings ?? NO_FINDINGS} chosen=${chosen}
@@ -120,7 +112,7 @@ function Desk({ first, place, again }) {
 /** What must happen, line by line, each with its answer after a trial. @param {{draft: Draft, change: (news: Partial<Draft>) => void, result: any, onSeek: (ms: number) => void}} given */
 function Expectations({ draft, change, result, onSeek }) {
   return html`<label class="wide">Expected, one a line, or nothing <textarea rows="3" maxlength="20000" value=${draft.expect} placeholder="pin 2: period 1 s +- 5 %"
-      onInput=${(/** @type {any} */ e) => change({ expect: e.currentTarget.value })} /></label>
+      onInput=${onText((expect) => change({ expect }))} /></label>
     ${result && result.expected.length > 0 && html`<ul class="rows answers" aria-label="answers of the trial">${result.expected.map((/** @type {any} */ one) => {
       const ms = result.play.moments[one.line];
       return html`<li key=${one.line}><${Badge} state=${one.trial} /> ${one.text} <span class="quiet">${one.found}</span>${" "}
@@ -133,7 +125,7 @@ function WiringText({ draft, change, problem }) {
   const usual = draft.device ? `the wiring of ${draft.device}` : "only what the program itself names";
   return html`<details class="wiring" open=${draft.wiring !== ""}><summary>Wiring: ${draft.wiring ? "its own" : usual}</summary>
     <label class="wide">A wiring.toml or Wokwi diagram.json; empty: ${usual}
-      <textarea rows="4" maxlength="65536" spellcheck=${false} value=${draft.wiring} onInput=${(/** @type {any} */ e) => change({ wiring: e.currentTarget.value })} /></label>
+      <textarea rows="4" maxlength="65536" spellcheck=${false} value=${draft.wiring} onInput=${onText((wiring) => change({ wiring }))} /></label>
     <label class="wide">or a file <input type="file" accept=".toml,.json"
       onChange=${async (/** @type {any} */ e) => change({ wiring: (await e.currentTarget.files[0]?.text()) ?? draft.wiring })} /></label></details>
     <${Problem} error=${problem} />`;
@@ -253,7 +245,6 @@ function Acts({ draft, trial, tryIt, drawn, seek }) {
         ${!isUndone && html`<h3>Log</h3><${Logs} device=${{ name: installed.device }} app=${installed.name} />`}`}
     </section>`}`;
 }
-
 
 /** What the trial moved by itself, as no expectation did, with what followed; and its warnings. @param {{result: any}} given */
 function Pressed({ result }) {

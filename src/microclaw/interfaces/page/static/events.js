@@ -40,7 +40,11 @@ export class LiveStream {
     const wanted = [...names].sort();
     if (wanted.join("\n") === this.boards[what].join("\n")) return;
     this.boards[what] = wanted;
-    this.open?.abort("other boards");
+    this.reopen();
+  }
+
+  reopen() {
+    this.open?.abort("again");
     this.wake();
   }
 

@@ -2,7 +2,7 @@
 
 import { get, hostError, opened, pieces, send } from "./api.js";
 import { SureButton } from "./lists.js";
-import { Heading, Link, Problem, onSent, useAttempt, useFetched } from "./parts.js";
+import { Heading, Link, Problem, onSent, onText, useAttempt, useFetched } from "./parts.js";
 import { html, useEffect, useRef, useState } from "./vendor/htm-preact.module.js";
 
 /** @typedef {import("./vendor/esptool-js.bundle.js").SerialPort} SerialPort */
@@ -108,7 +108,7 @@ function Write({ chips }) {
     if (port !== null) setDone(await install(port, board, chip.chip, (text, share) => setDoing({ text, share })));
   });
   return html`<section class="card" aria-label="Write the board"><h2>1. Write the board</h2>
-    <p class="buttons"><label>Board <select value=${board} disabled=${isBusy} onChange=${(/** @type {any} */ e) => setBoard(e.currentTarget.value)}>
+    <p class="buttons"><label>Board <select value=${board} disabled=${isBusy} onChange=${onText(setBoard)}>
       ${chips.map((one) => html`<optgroup key=${one.chip} label=${one.chip}>${one.boards.map((/** @type {any} */ known) => html`<option key=${known.board} value=${known.board}>${known.title}</option>`)}</optgroup>`)}</select></label>
       <${SureButton} what="Erase and write" label="the board" disabled=${isBusy} onYes=${write} /></p>
     <p class="quiet">Everything on the board is erased. ${chip.image ? `This host has ${chip.image}.` : "This host fetches MicroPython's image for it, and compares its SHA-256."}</p>

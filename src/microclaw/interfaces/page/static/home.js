@@ -10,7 +10,6 @@ import { Badge, Heading, Link, Problem, boardPath, prose, size, useTick } from "
 import { pins } from "./pins.js";
 import { isOnline, may, state } from "./state.js";
 import { said } from "./telemetry.js";
-import { unreadText } from "./timeline.js";
 import { html, useState } from "./vendor/htm-preact.module.js";
 
 const MAX_CARDS = 12; // with live pins
@@ -80,7 +79,7 @@ function LastEdge({ device }) {
     const last = track.t.at(-1) ?? -Infinity;
     if (last > at) [pin, at, level] = [one, last, track.level.at(-1) ?? 0];
   }
-  if (pin < 0) return html`<p class="quiet">${unreadText(board) || "no edge seen yet"}</p>`;
+  if (pin < 0) return html`<p class="quiet">${board.sinceText() || "no edge seen yet"}</p>`;
   return html`<p class="quiet">pin ${pin} went ${level ? "high" : "low"} ${Math.max(0, (board.now() - at) / 1000).toFixed(1)} s ago</p>`;
 }
 

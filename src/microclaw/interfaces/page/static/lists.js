@@ -2,7 +2,7 @@
 
 import { Question } from "./acts.js";
 import { ApiError, get, part, send } from "./api.js";
-import { Problem, useAttempt, useFetched } from "./parts.js";
+import { Problem, useAgain, useAttempt, useFetched } from "./parts.js";
 import { html, useEffect, useRef, useState } from "./vendor/htm-preact.module.js";
 
 const RELOAD_MS = 10_000;
@@ -11,13 +11,12 @@ const ASK_AGAIN_MS = 500;
 /** @typedef {{error: any, isBusy: boolean, question: any, order: (method: string, path: string, body?: unknown) => Promise<any>}} Orders */
 
 /**
- * One document of the API: fetched when the view opens, again some time after each answer, and when `reload` is called.
- * @param {string} path @param {number} [everyMs] @returns {[any, any, () => void]}
+ * One document of the API: fetched when the view opens, again some time after each answer, when `news` is another one, and when `reload` is called.
+ * @param {string} path @param {number} [everyMs] @param {unknown} [news] @returns {[any, any, () => void]}
  */
-export function useReloaded(path, everyMs = RELOAD_MS) {
-  const [round, setRound] = useState(0);
-  const reload = () => setRound((count) => count + 1);
-  const [value, error] = useFetched(path, [round]);
+export function useReloaded(path, everyMs = RELOAD_MS, news = null) {
+  const [round, reload] = useAgain();
+  const [value, error] = useFetched(path, [round, news]);
   useEffect(() => {
     let timer = 0;
     const wait = () => {

@@ -1,7 +1,7 @@
 // What a board's programs print: the newest lines, searched and followed.
 
 import { get, hostError, part } from "./api.js";
-import { Problem } from "./parts.js";
+import { Problem, onText } from "./parts.js";
 import { html, useEffect, useRef, useState } from "./vendor/htm-preact.module.js";
 
 const POLL_MS = 1_000;
@@ -41,7 +41,7 @@ export function Logs({ device, app }) {
     if (isFollowed && place.current) place.current.scrollTop = place.current.scrollHeight;
   }, [last, sought, isFollowed]);
   return html`<p class="buttons">
-      <label>Search <input type="search" value=${wanted} onInput=${(/** @type {any} */ e) => setWanted(e.currentTarget.value)} /></label>
+      <label>Search <input type="search" value=${wanted} onInput=${onText(setWanted)} /></label>
       <label><input type="checkbox" checked=${isFollowed} onChange=${(/** @type {any} */ e) => setFollowed(e.currentTarget.checked)} /> follow</label>
       <span class="quiet" role="status">${shown.length} of ${kept.lines.length} lines${older > 0 ? `, ${older} older ones left out` : ""}${
         kept.lost > 0 ? `, ${kept.lost} were lost: more than could be kept` : ""}</span>

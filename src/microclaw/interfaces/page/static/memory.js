@@ -3,7 +3,7 @@
 import { Question, useAct } from "./acts.js";
 import { part } from "./api.js";
 import { OrderState, SureButton, useOrders, useReloaded } from "./lists.js";
-import { Badge, Choice, Evidence, Heading, Problem, onSent, prose, useFetched } from "./parts.js";
+import { Badge, Choice, Evidence, Heading, Problem, onSent, onText, prose, useAgain, useFetched } from "./parts.js";
 import { may } from "./state.js";
 import { html, useState } from "./vendor/htm-preact.module.js";
 
@@ -13,8 +13,7 @@ const OWNERS = [["SOUL.md", "How it speaks"], ["HEARTBEAT.md", "What it does on 
 
 export function Memory() {
   const [name, setName] = useState(MEMORY);
-  const [round, setRound] = useState(0);
-  const again = () => setRound((count) => count + 1);
+  const [round, again] = useAgain();
   const [kept, error] = useFetched("/v1/memory", [round]);
   const notes = (kept?.notes ?? []).map((/** @type {{day: string}} */ note) => [`${note.day}.md`, `Notes of ${note.day}`]);
   return html`<${Heading}>Memory<//>
@@ -45,8 +44,7 @@ function Text({ name }) {
       ${may("act") && !line.startsWith("#") && html`<${SureButton} what="Remove" label=${line.replace(/^- /, "")} disabled=${orders.isBusy} onYes=${() => without(i)} />`}</li>`)}</ul>
       ${may("act") && html`<p class="buttons"><button onClick=${() => setDraft({ text: kept.text, was: kept.digest })}>Edit</button></p>`}`}
     ${draft !== null && html`<form onSubmit=${onSent(() => keep(draft.text, draft.was))}>
-      <label class="wide">Text of ${name} <textarea rows="12" value=${draft.text}
-        onInput=${(/** @type {any} */ e) => setDraft({ ...draft, text: e.currentTarget.value })} /></label>
+      <label class="wide">Text of ${name} <textarea rows="12" value=${draft.text} onInput=${onText((text) => setDraft({ ...draft, text }))} /></label>
       <p class="buttons"><button class="main" disabled=${orders.isBusy}>Save</button><button type="button" onClick=${() => setDraft(null)}>Cancel</button></p></form>`}
     <${OrderState} orders=${orders} /></section>`;
 }
@@ -61,7 +59,7 @@ function Remember({ done }) {
   const submit = () => begin("POST", "/v1/tools/remember", { arguments: { text } }).then(done);
   return html`<form class="card" aria-label="Remember" onSubmit=${onSent(submit)}>
     <label class="wide">Remember <input class="wide" value=${text} required maxlength="1000" placeholder="the relay on pin 5 is the fan"
-      onInput=${(/** @type {any} */ e) => setText(e.currentTarget.value)} /></label>
+      onInput=${onText(setText)} /></label>
     <p class="buttons"><button class="main" disabled=${isBusy}>Remember it</button></p>
     <div role="status">
       ${act?.questions.map((question) => html`<${Question} key=${question.approval_id} question=${question} isCut=${act.isOver} />`)}
@@ -77,7 +75,7 @@ function Search() {
   const [asked, setAsked] = useState("");
   return html`<form class="card" role="search" onSubmit=${onSent(() => setAsked(words.trim()))}>
       <p class="buttons"><label>Search memory and conversations <input type="search" value=${words} maxlength="1000"
-        onInput=${(/** @type {any} */ e) => setWords(e.currentTarget.value)} /></label><button>Search</button></p>
+        onInput=${onText(setWords)} /></label><button>Search</button></p>
       ${asked && html`<${Matches} key=${asked} words=${asked} />`}
     </form>`;
 }

@@ -58,12 +58,17 @@ export function Badge({ state, text = state }) {
 
 /**
  * A choice with its label: `choices` are values, or values with their titles.
- * @param {{label: string, value: string | number, choices: (string | number | (string | number)[])[], onChoose: (value: string) => void}} given
+ * @param {{label: string, value: string | number, choices: (string | number | (string | number)[])[], onChoose: (value: any) => void}} given
  */
 export function Choice({ label, value, choices, onChoose }) {
   const rows = choices.map((one) => (Array.isArray(one) ? one : [one, one]));
-  return html`<label>${label} <select value=${value} onChange=${(/** @type {any} */ event) => onChoose(event.currentTarget.value)}>
+  return html`<label>${label} <select value=${value} onChange=${(/** @type {any} */ event) => onChoose(rows[event.currentTarget.selectedIndex]?.[0])}>
     ${rows.map(([one, title]) => html`<option key=${one} value=${one}>${title}</option>`)}</select></label>`;
+}
+
+/** What a field does with each text that is typed or chosen. @param {(text: string) => unknown} take */
+export function onText(take) {
+  return (/** @type {any} */ event) => take(event.currentTarget.value);
 }
 
 /** What a form does when it is sent: the page stays. @param {(values: FormData, form: HTMLFormElement) => unknown} work */
@@ -88,13 +93,24 @@ export function size(bytes) {
   return bytes < 1 << 20 ? `${(bytes / 1024).toFixed(1)} KB` : `${(bytes / (1 << 20)).toFixed(1)} MB`;
 }
 
+/** A count, and what adds to it, which draws the component again. @returns {[number, () => void]} */
+export function useAgain() {
+  const [round, setRound] = useState(0);
+  return [round, () => setRound((count) => count + 1)];
+}
+
 /** One document of the API, fetched when the view opens. @param {string} path @param {unknown[]} [again] fetch again when these change @returns {[any, any]} */
 export function useFetched(path, again = []) {
+  return useLoaded((signal) => get(path, signal), [path, ...again]);
+}
+
+/** What a work brings, which is done again when these change. @param {(signal: AbortSignal) => Promise<any>} work @param {unknown[]} again @returns {[any, any]} */
+export function useLoaded(work, again) {
   const [value, setValue] = useState(/** @type {any} */ (null));
   const [error, setError] = useState(/** @type {any} */ (null));
   useEffect(() => {
     const stop = new AbortController();
-    get(path, stop.signal).then(
+    work(stop.signal).then(
       (found) => {
         setValue(found);
         setError(null);
@@ -105,7 +121,7 @@ export function useFetched(path, again = []) {
       },
     );
     return () => stop.abort();
-  }, [path, ...again]);
+  }, again);
   return [value, error];
 }
 
@@ -166,8 +182,7 @@ export function useEvery(everyMs, work, look = []) {
 
 /** Draws the component again every so many ms; 0: not. @param {number} everyMs */
 export function useTick(everyMs) {
-  const [, again] = useState(0);
-  useEvery(everyMs, () => again((count) => count + 1));
+  useEvery(everyMs, useAgain()[1]);
 }
 
 /** Whether a media query is met. @param {string} query */

@@ -4,9 +4,8 @@
 // names: data-value="pressed" data-words="released,pressed". A shape with data-if="0 unknown" is there only then. What hands
 // hold down is in <g data-hand="press" data-does="hold down">, what they move to the left and right in <g data-hand="slide">.
 
-import { press } from "./hands.js";
+import { press, slide } from "./hands.js";
 import { sensor } from "./plain_part.js";
-import { either, toggle } from "./shapes.js";
 import { add, set } from "./svg.js";
 
 /** @typedef {import("./svg.js").PartDrawing} PartDrawing */
@@ -30,30 +29,35 @@ function copy(picture) {
 function twoStates(picture, size) {
   const { value = "", words = "" } = picture.dataset;
   const [low = "", high = ""] = words.split(",");
-  const { hand, does } = /** @type {HTMLElement | null} */ (picture.querySelector("[data-hand]"))?.dataset ?? {};
-  const drawShapes = () => {
-    const shapes = copy(picture);
-    const conditional = [...shapes.querySelectorAll("[data-if]")];
-    const moved = shapes.querySelector("[data-hand]");
-    moved?.remove();
-    /** @param {number | null} state */
-    const show = (state) => {
-      for (const shape of conditional) {
-        const isShown = shape.getAttribute("data-if")?.split(" ").includes(String(state ?? "unknown"));
-        set(shape, "display", isShown ? "inline" : "none");
-      }
-    };
-    return { still: [...shapes.children], moving: [...(moved?.children ?? [])], show };
-  };
-  if (hand === "slide") return toggle(value, size, [low, high], drawShapes);
   return {
     size,
     draw(group, { label }, hands) {
-      const { still, moving, show } = drawShapes();
-      add(group, still);
-      if (hand) press(group, hands, { label: `${label}: ${does}`, box: [0, 0, ...size], input: value }, moving);
-      return (state) => show(state[value] ?? null);
+      const shapes = copy(picture);
+      const conditional = [...shapes.querySelectorAll("[data-if]")];
+      const moved = /** @type {HTMLElement | null} */ (shapes.querySelector("[data-hand]"));
+      moved?.remove();
+      add(group, [...shapes.children]);
+      const { hand, does } = moved?.dataset ?? {};
+      const moving = [...(moved?.children ?? [])];
+      /** @type {import("./hands.js").Box} */
+      const box = [0, 0, ...size];
+      let showHand = (/** @type {number | null} */ _value) => {};
+      if (hand === "press") press(group, hands, { label: `${label}: ${does}`, box, input: value }, moving);
+      if (hand === "slide") {
+        showHand = slide(group, hands, { label: label ?? value, box, input: value, least: 0, most: 1, step: 1,
+          text: (at) => (at === 0 ? low : high), valueAt: (x) => (x > size[0] / 2 ? 1 : 0) }, moving);
+      }
+      return ({ [value]: at = null }) => {
+        for (const shape of conditional) {
+          const isShown = shape.getAttribute("data-if")?.split(" ").includes(String(at ?? "unknown"));
+          set(shape, "display", isShown ? "inline" : "none");
+        }
+        showHand(at);
+      };
     },
-    says: (state) => either(state[value] ?? null, [low, high]),
+    says({ [value]: at = null }) {
+      if (at === null) return null;
+      return at ? high : low;
+    },
   };
 }

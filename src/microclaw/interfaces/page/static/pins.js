@@ -1,6 +1,7 @@
 // The edges that boards counted, by board and pin, as the event stream brings them. It draws nothing.
 
 import { ApiError, get, part } from "./api.js";
+import { addEdge } from "./tracks.js";
 
 /** @typedef {[number, number, number]} Edge board time in ms, pin, level */
 
@@ -9,17 +10,32 @@ const FROM_THE_END = 2 ** 52;
 const AT_FIRST = 400;
 export const LATE_NEWS_MS = 6_000; // the host tells of each board every second, polling takes 2
 
-export class BoardPins {
-  tracks = /** @type {Map<number, {t: number[], level: number[]}>} */ (new Map());
+/** What is read of a board again and again. */
+export class Readings {
+  heardAt = 0; // performance.now() of the newest; 0: there was none
+  readAt = 0; // Unix ms of it
+  isLost = false; // nothing came since the host was away
+
+  /** Whether what the board does now is not known. */
+  isOld() {
+    return this.isLost || this.heardAt === 0 || performance.now() - this.heardAt > LATE_NEWS_MS;
+  }
+
+  /** Since when nothing is known; "" while it is read. */
+  sinceText() {
+    if (!this.isOld()) return "";
+    return this.readAt === 0 ? "not read yet" : `not read since ${new Date(this.readAt).toLocaleTimeString()}`;
+  }
+}
+
+export class BoardPins extends Readings {
+  tracks = /** @type {Map<number, import("./tracks.js").Track>} */ (new Map());
   counts = /** @type {Map<number, number>} */ (new Map()); // edges by pin, with those that were forgotten
   nowMs = 0;
-  heardAt = 0; // performance.now() when `nowMs` was so
-  readAt = 0; // Unix ms of that reading; 0: there was none
   dropped = 0;
   count = 0;
   cursor = -1; // of polling
   problem = "";
-  isLost = false; // nothing came since the host was away
 
   /** The board's time now, as far as this page can tell. */
   now() {
@@ -31,9 +47,8 @@ export class BoardPins {
     return performance.now() - this.now() + (this.tracks.get(pin ?? -1)?.t.at(-1) ?? -Infinity);
   }
 
-  /** Whether what the board does now is not known. */
   isOld() {
-    return this.isLost || this.problem !== "" || this.heardAt === 0 || performance.now() - this.heardAt > LATE_NEWS_MS;
+    return this.problem !== "" || super.isOld();
   }
 
   /** Until when its pins are known, in its own time; before all time while they were never read. @param {number} until */
@@ -125,14 +140,9 @@ class Pins extends Watched {
     board.heardAt = performance.now();
     board.readAt = Date.now();
     board.dropped += news.dropped;
-    for (const [t, pin, level] of news.edges) {
-      let track = board.tracks.get(pin);
-      if (track === undefined) {
-        track = { t: [], level: [] };
-        board.tracks.set(pin, track);
-      }
-      track.t.push(t);
-      track.level.push(level);
+    for (const edge of news.edges) {
+      const pin = edge[1];
+      addEdge(board.tracks, edge);
       board.count += 1;
       board.counts.set(pin, (board.counts.get(pin) ?? 0) + 1);
     }

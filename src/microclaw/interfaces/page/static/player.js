@@ -1,7 +1,7 @@
 // The bench of a draft: its board and parts, and after a trial the player below it, which shows the trial in virtual time.
 
 import { netOf } from "./bench.js";
-import { Choice, Icon, useEvery, useMedia } from "./parts.js";
+import { Choice, Icon, onText, useEvery, useMedia } from "./parts.js";
 import { PlayedBench, endOf, rowsOf, stepAfter, stepBefore, stepsOf } from "./play.js";
 import { useStage } from "./stage.js";
 import { everyFrame } from "./timeline.js";
@@ -77,11 +77,11 @@ export function Player({ board, play, seek }) {
         <button aria-label="To the edge before" onClick=${() => goTo(stepBefore(steps, ms))}><${Icon} name="back" /></button>
         <button class="main" aria-label=${isPlaying ? "Pause" : "Play"} onClick=${playOrPause}><${Icon} name=${isPlaying ? "pause" : "play"} /></button>
         <button aria-label="To the next edge" onClick=${() => goTo(stepAfter(steps, ms, end))}><${Icon} name="next" /></button>
-        <${Choice} label="Speed" value=${speed} choices=${SPEEDS} onChoose=${(/** @type {string} */ one) => setSpeed(Number(one))} />
+        <${Choice} label="Speed" value=${speed} choices=${SPEEDS} onChoose=${setSpeed} />
         <output class="clock" data-ms=${ms.toFixed(3)}>${clockText(ms)} of ${clockText(end)}</output>
       </p>
       <input type="range" min="0" max=${end} step=${SLIDER_STEP_MS} value=${ms} aria-label="moment of the trial" aria-valuetext=${clockText(ms)}
-        onInput=${(/** @type {any} */ e) => goTo(Number(e.currentTarget.value))} />
+        onInput=${onText((text) => goTo(Number(text)))} />
       <${Chart} play=${play} end=${end} ms=${ms} goTo=${goTo} />
       ${play.cut_ms !== null && html`<p class="warning">After ${clockText(play.cut_ms)} more happens than is kept to be played.</p>`}
     </div>`;

@@ -77,8 +77,7 @@ export function Expected({ expected }) {
 function Before({ before, name }) {
   return html`<h3>Changed since the version before</h3>
     <p class="quiet">That one, <code>${before.sha256.slice(0, 12)}</code>, came with change ${before.change_id}, <${Moment} at=${before.at_ms} />.</p>
-    ${before.diff.length > 0 ? html`<${Diff} lines=${before.diff} label=${`what changed in ${name}`} />`
-      : html`<p class="quiet">The source is the same, or is not kept.</p>`}`;
+    <${Diff} lines=${before.diff} label=${`what changed in ${name}`} />`;
 }
 
 /** What the program was expected to do, and what the trial and the board showed. @param {{proof: any}} given */

@@ -1,9 +1,9 @@
 // Schedules: when each is due, how it went last, and adding, running, pausing, resuming and removing one.
 
 import { Moment, OrderState, SureButton, useOrders, useReloaded } from "./lists.js";
-import { Badge, Heading, Link, Problem, onSent, prose, useFetched } from "./parts.js";
+import { Badge, Heading, Link, Problem, onSent, prose, useAgain, useEvery, useFetched } from "./parts.js";
 import { may, state } from "./state.js";
-import { html, useEffect, useState } from "./vendor/htm-preact.module.js";
+import { html, useState } from "./vendor/htm-preact.module.js";
 
 const SHOWN_AT_FIRST = 50;
 const RUN_LOOK_MS = 1_000;
@@ -24,20 +24,16 @@ export function Schedules() {
 
 /** @param {{schedule: any, changed: () => void}} given */
 function Row({ schedule, changed }) {
-  const [round, setRound] = useState(0);
+  const [round, again] = useAgain();
   const path = `/v1/schedules/${schedule.schedule}`;
   const [full, error] = useFetched(path, [schedule.next_ms, schedule.state, round]);
   const orders = useOrders(changed);
   /** @param {"run" | "pause" | "resume"} what */
-  const order = (what) => orders.order("POST", `${path}/${what}`).then(() => setRound((count) => count + 1));
+  const order = (what) => orders.order("POST", `${path}/${what}`).then(again);
   const runs = full?.runs ?? [];
   const last = runs[0];
   const isRunning = last?.state === "claimed" || last?.state === "started";
-  useEffect(() => {
-    if (!isRunning) return;
-    const timer = setTimeout(() => setRound((count) => count + 1), RUN_LOOK_MS);
-    return () => clearTimeout(timer);
-  }, [full]);
+  useEvery(isRunning ? RUN_LOOK_MS : 0, again);
   const label = `schedule ${schedule.schedule}`;
   const now = full ?? schedule;
   const next = now.next_ms === schedule.next_ms ? schedule : now; // "tomorrow" becomes "today"

@@ -1,6 +1,5 @@
 // Shapes that several parts have.
 
-import { slide } from "./hands.js";
 import { add, s, set } from "./svg.js";
 
 /** Return an LED's body around `cx`, and a function that lets it glow, in the color of the class around it if none is given. @param {number} cx */
@@ -37,39 +36,6 @@ export function mixColor(levels) {
 export function light(node, value) {
   if (value === null) set(node, "class", "indicator unknown");
   else set(node, "class", value ? "indicator lit" : "indicator");
-}
-
-/**
- * Return the drawing of something with two places, 0 on the left and 1 on the right, for the input `name`.
- * @param {string} name @param {[number, number]} size @param {[string, string]} words
- * @param {() => {still: any[], moving: any[], show: (value: number | null) => void}} drawShapes what hands move is `moving`
- * @returns {import("./svg.js").PartDrawing}
- */
-export function toggle(name, [width, height], words, drawShapes) {
-  return {
-    size: [width, height],
-    draw(group, { label }, hands) {
-      const { still, moving, show } = drawShapes();
-      add(group, still);
-      const showHand = slide(group, hands, {
-        label: label ?? name, box: [0, 0, width, height], input: name,
-        least: 0, most: 1, step: 1,
-        text: (value) => words[value === 0 ? 0 : 1],
-        valueAt: (x) => (x > width / 2 ? 1 : 0),
-      }, moving);
-      return (state) => {
-        show(state[name] ?? null);
-        showHand(state[name] ?? null);
-      };
-    },
-    says: (state) => either(state[name] ?? null, words),
-  };
-}
-
-/** A value of 0 or 1 in words; null if it is not known. @param {number | null} value @param {[string, string]} words @returns {string | null} */
-export function either(value, words) {
-  if (value === null) return null;
-  return value ? words[1] : words[0];
 }
 
 /**

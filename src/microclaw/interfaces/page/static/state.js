@@ -18,6 +18,7 @@ export const state = {
   approvals: /** @type {any[]} */ ([]),
   settled: /** @type {Map<string, any>} */ (new Map()), // how questions ended, newest last
   changed: 0, // counts what happened to programs
+  said: 0, // counts what happened to this person's conversations
 };
 
 const MAX_SETTLED = 64;
@@ -113,6 +114,7 @@ async function refreshApprovals() {
 /** Everything, once; also what the stream would have told, while it is blocked. */
 async function refresh() {
   await Promise.all([refreshBoards(), refreshApprovals(), ...(state.live === "stream" ? [] : [pins.poll(), benches.poll()])]);
+  update({ said: state.said + 1 });
 }
 
 /**
@@ -156,7 +158,7 @@ const approvalsSoon = soon(refreshApprovals, 50);
 const REFRESH_MS = 10_000; // whether boards without a link answer is told by no event
 
 // Told by the host are these alone: what programs print and count would wake this page thousands of times a second.
-const KINDS = ["device.connected", "device.left", "app.deployed", "app.ended", "alarm", "approval"];
+const KINDS = ["device.connected", "device.left", "app.deployed", "app.ended", "alarm", "approval", "chat"];
 export const stream = new LiveStream({ kinds: KINDS, event: heard, state: liveIs, poll: refresh });
 
 /** @param {import("./events.js").LiveState} live @param {string} liveWhy */
@@ -167,10 +169,14 @@ function liveIs(live, liveWhy) {
     pins.lost();
     benches.lost();
   }
-  if (live === "stream" && before !== "stream") {
-    boardsSoon();
-    approvalsSoon();
-  }
+  if (live === "stream" && before !== "stream") allSoon();
+}
+
+/** Ask soon for everything that events tell: some were missed. */
+function allSoon() {
+  boardsSoon();
+  approvalsSoon();
+  update({ said: state.said + 1 });
 }
 
 /** @param {string} kind @param {any} data */
@@ -181,10 +187,9 @@ function heard(kind, data) {
   else if (kind === "approval") {
     if (data.state !== "asked") settle(data.approval, { outcome: data.state, by: data.by, text: data.text });
     approvalsSoon();
-  } else {
-    boardsSoon();
-    if (kind === "lost") approvalsSoon();
-  }
+  } else if (kind === "chat") update({ said: state.said + 1 });
+  else if (kind === "lost") allSoon();
+  else boardsSoon();
 }
 
 /** @param {string} id @param {{outcome: string, by: string | null, text: string}} outcome */
@@ -199,6 +204,11 @@ function begin() {
   setInterval(() => {
     if (state.phase === "in" && !state.isOver && state.live === "stream" && !document.hidden) boardsSoon();
   }, REFRESH_MS);
+  document.addEventListener("visibilitychange", () => { // a device that slept does not learn that its connections are gone
+    if (document.hidden || state.isOver) return;
+    stream.reopen();
+    allSoon();
+  });
   pins.onWatched = (names) => stream.follow("edges", names);
   benches.onWatched = (names) => stream.follow("bench", names);
   void stream.run();

@@ -2,7 +2,7 @@
 
 import { part } from "./api.js";
 import { Moment, useReloaded } from "./lists.js";
-import { Choice, Problem, prose, size } from "./parts.js";
+import { Choice, Problem, onText, prose, size } from "./parts.js";
 import { html, useState } from "./vendor/htm-preact.module.js";
 
 const MINUTE_MS = 60_000;
@@ -24,8 +24,8 @@ export function Telemetry({ device }) {
   const matching = all.filter((one) => one.key.toLowerCase().includes(wanted.toLowerCase()));
   const last = new Map((found?.last ?? []).map((/** @type {any} */ one) => [one.key, one]));
   return html`<p class="buttons">
-      <${Choice} label="The last" value=${span} choices=${SPANS} onChoose=${(/** @type {string} */ one) => setSpan(Number(one))} />
-      <label>Search <input type="search" value=${wanted} onInput=${(/** @type {any} */ e) => setWanted(e.currentTarget.value)} /></label>
+      <${Choice} label="The last" value=${span} choices=${SPANS} onChoose=${setSpan} />
+      <label>Search <input type="search" value=${wanted} onInput=${onText(setWanted)} /></label>
       <span class="quiet" role="status">${found && `${Math.min(matching.length, MAX_SHOWN)} of ${all.length} series`}</span>
     </p>
     <${Problem} error=${error} />

@@ -1,7 +1,7 @@
 // Live pins as a timeline: what the board counted, and what the trial expects, on one axis.
 
 import { get, part } from "./api.js";
-import { Choice, Problem, useTick } from "./parts.js";
+import { Choice, Problem, useLoaded, useTick } from "./parts.js";
 import { pins } from "./pins.js";
 import { may, state } from "./state.js";
 import { expectedFrom, indexAt, pathOf, points, rhythm, rhythmText, tracksOf } from "./tracks.js";
@@ -21,6 +21,8 @@ const FRAME_MS = 50;
 const CALM_MS = 250;
 const PERIODS = 6; // of a steady program: so many are drawn at least
 const AGAIN = "is it powered, and on the network? This page reads it again by itself";
+/** @type {Map<number, Rhythm>} */
+const NO_TRIALS = new Map();
 /** @type {Track} */
 const NONE = { t: [], level: [] };
 
@@ -49,7 +51,7 @@ export function LivePins({ device, names, used }) {
   const until = frozenAt ?? board.now();
   const end = board.knownUntil(until);
   return html`<p class="buttons">
-      <${Choice} label="Show" value=${seconds} choices=${WINDOWS} onChoose=${(/** @type {string} */ one) => setSeconds(Number(one))} />
+      <${Choice} label="Show" value=${seconds} choices=${WINDOWS} onChoose=${setSeconds} />
       <button onClick=${() => setFrozenAt(frozenAt === null ? board.now() : null)}>${frozenAt === null ? "Hold" : "Go on"}</button>
       <span class="legend"><i class="counted"></i> counted by the board <i class="expected"></i> seen in the trial, aligned at the first rise</span>
       ${board.dropped > 0 && html`<span class="warning">${board.dropped} edges were too many to be kept</span>`}
@@ -59,13 +61,7 @@ export function LivePins({ device, names, used }) {
       ? html`<p class="quiet">No pin has moved yet. What a program does here is drawn as the board counts it.</p>`
       : html`<canvas class="timeline" ref=${canvas} role="img" aria-label=${`the pins of ${device} over the last ${seconds} seconds`}></canvas>
         <ul class="rows" aria-label="pins in words">${rows.map((pin) => html`<${PinText} key=${pin} pin=${pin} name=${names.get(pin)}
-          program=${used.get(pin)} track=${board.tracks.get(pin) ?? NONE} expected=${trials.get(pin)} from=${until - seconds * 1000} until=${end} unread=${end < until ? unreadText(board) : ""} />`)}</ul>`}`;
-}
-
-/** Since when nothing is known of the pins; "" while they are read. @param {import("./pins.js").BoardPins} board */
-export function unreadText(board) {
-  if (!board.isOld()) return "";
-  return board.readAt === 0 ? "not read yet" : `not read since ${new Date(board.readAt).toLocaleTimeString()}`;
+          program=${used.get(pin)} track=${board.tracks.get(pin) ?? NONE} expected=${trials.get(pin)} from=${until - seconds * 1000} until=${end} unread=${end < until ? board.sinceText() : ""} />`)}</ul>`}`;
 }
 
 /** @param {{pin: number, name?: string, program?: string, track: Track, expected?: Rhythm | null, from: number, until: number, unread: string}} given */
@@ -81,24 +77,17 @@ function PinText({ pin, name, program, track, expected, from, until, unread }) {
 
 /** The rhythm that the trial showed, by pin, of the programs that run here. @param {string} device @param {Map<number, string>} used @param {number} changed @returns {Map<number, Rhythm>} */
 function useTrials(device, used, changed) {
-  const [found, setFound] = useState(/** @type {Map<number, Rhythm>} */ (new Map()));
-  const programs = [...new Set(used.values())].sort().join(" ");
-  useEffect(() => {
-    if (!may("ask") || !programs) return undefined;
-    const stop = new AbortController();
-    const all = programs.split(" ").map((name) => get(`/v1/devices/${part(device)}/apps/${part(name)}`, stop.signal));
-    void Promise.allSettled(all).then((shown) => {
-      if (stop.signal.aborted) return;
-      const edges = shown.flatMap((one) => (one.status === "fulfilled" && one.value.proof ? one.value.proof.trial.edges : []));
-      const steady = [...tracksOf(edges)].flatMap(([pin, track]) => {
-        const seen = rhythm(track);
-        return seen === null ? [] : [/** @type {[number, Rhythm]} */ ([pin, seen])];
-      });
-      setFound(new Map(steady));
-    });
-    return () => stop.abort();
-  }, [device, programs, changed]);
-  return found;
+  const programs = may("ask") ? [...new Set(used.values())].sort() : [];
+  const [found] = useLoaded(async (signal) => {
+    const shown = await Promise.allSettled(programs.map((name) => get(`/v1/devices/${part(device)}/apps/${part(name)}`, signal)));
+    signal.throwIfAborted();
+    const edges = shown.flatMap((one) => (one.status === "fulfilled" && one.value.proof ? one.value.proof.trial.edges : []));
+    return new Map([...tracksOf(edges)].flatMap(([pin, track]) => {
+      const seen = rhythm(track);
+      return seen === null ? [] : [/** @type {[number, Rhythm]} */ ([pin, seen])];
+    }));
+  }, [device, programs.join(" "), changed]);
+  return found ?? NO_TRIALS;
 }
 
 /** Draw now, and 20 times a second; people who want little motion get four. All draw at one beat, and so in one frame. @param {() => unknown} draw */

@@ -38,13 +38,16 @@ export function rhythmText(found) {
 export function tracksOf(edges) {
   /** @type {Map<number, Track>} */
   const tracks = new Map();
-  for (const [t, pin, level] of edges) {
-    const track = tracks.get(pin) ?? { t: [], level: [] };
-    track.t.push(t);
-    track.level.push(level);
-    tracks.set(pin, track);
-  }
+  for (const edge of edges) addEdge(tracks, edge);
   return tracks;
+}
+
+/** @param {Map<number, Track>} tracks @param {[number, number, number]} edge */
+export function addEdge(tracks, [t, pin, level]) {
+  const track = tracks.get(pin) ?? { t: [], level: [] };
+  track.t.push(t);
+  track.level.push(level);
+  tracks.set(pin, track);
 }
 
 /** The first index whose time is not before `t`. @param {number[]} times @param {number} t */

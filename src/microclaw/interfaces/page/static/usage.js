@@ -17,7 +17,7 @@ export function Usage() {
     <h2>The last days</h2>
     <p class="buttons">
       <${Choice} label="By" value=${by} choices=${GROUPS} onChoose=${setBy} />
-      <${Choice} label="Days" value=${days} choices=${DAYS} onChoose=${(/** @type {string} */ one) => setDays(Number(one))} />
+      <${Choice} label="Days" value=${days} choices=${DAYS} onChoose=${setDays} />
     </p>
     ${found && (found.groups.length === 0
       ? html`<p class="quiet">No model was asked since ${found.since}.</p>`
