@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from tests.agent.offline.turns import CHANGING, WORLDS, Chat
+from tests.agent.offline.turns import CHANGING, WORLDS, Chat, converse
 
 SCHEDULED = "schedule-add"
 
@@ -120,3 +120,24 @@ async def test_an_answer_that_does_not_fit_is_asked_again_with_what_is_expected(
 async def test_a_guess_lacks_no_number_condition_or_off_of_the_sentence() -> None:
     for said in ("read tempature unless 25 people are in", "could the led go blinky 3 of 7 times if dark"):
         assert "Did you mean" not in (await Chat(WORLDS["one board"]).say(said)).reply.text
+
+
+@pytest.mark.parametrize(
+    ("chat", "outcome"),
+    [
+        (
+            "if anybody is at the gate sound the gong | 16 | the gong is on pin 7 | 3 seconds",
+            "turn on pin 7 for 3 s when",
+        ),
+        ("start the cooler when it gets too hot | 31 | the cooler is on pin 5", "turn on pin 5 when the temperature"),
+        ("water the hedge every day, 12's the valve | 2 minutes | 7:00", "do=turn on pin 12 for 2 min"),
+        ("let the ducks out at dawn | 6 | 90", "do=move the servo on pin 6 to 90 degrees"),
+        ("connect the reed contact to the horn | 7 | 15", "turn on pin 7 while the door contact on pin 15 is open"),
+        ("water my ferns regularly | 4 | 20 seconds | every 2 hours", "turn on pin 4 for 20 s every 2 h"),
+        ("make the lamp a bit darker | pin 9 | 20", "pwm-set pin=9 duty=51"),
+        ("turn on the pump | the pump is on pin 12", "gpio-set pin=12 level=1"),
+    ],
+)
+async def test_the_answers_complete_a_wish_of_which_parts_were_missing(chat: str, outcome: str) -> None:
+    turn = await converse(WORLDS["one board"], chat)
+    assert outcome in turn.outcome

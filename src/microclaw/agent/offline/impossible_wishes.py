@@ -18,6 +18,13 @@ from microclaw.hardware.boards.pins import check_pin
 
 _LIMIT: Final = r"(above|over|below|under) (-?\d{1,7}) milli"
 _TWO_LIMITS: Final = re.compile(rf"\bon\b[^,;]{{0,60}}?\b{_LIMIT}.{{0,30}}\boff\b.{{0,60}}?\b{_LIMIT}")
+_BOTH_SIDES: Final = re.compile(
+    rf"\b{_LIMIT}(?: degrees| percent)?,? (?:and|but) (?:also )?(?:at the same time )?(?:it is |it's |is )?{_LIMIT}"
+)
+_DEGREES: Final = re.compile(
+    r"\b(?:colder|warmer|hotter|cooler|above|below|over|under)\b[a-z' ]{0,40}? (-?\d{1,7}) milli degrees"
+)
+_TEMPERATURE: Final = "temperature"
 _ABOVE: Final = frozenset({"above", "over"})
 # A time with a colon, or with "am" and "pm".
 _CLOCK: Final = re.compile(r"(?i)(?<![\d:.])(?P<hour>\d{1,2})(?::(?P<minute>\d\d)(?![\d:]))?(?P<half> ?[ap]m\b)?")
@@ -27,7 +34,8 @@ _PIN: Final = re.compile(r"\bpin (\d{1,3})\b")
 class Reason(NamedTuple):
     """What stands in the way of a wish with these words.
 
-    `asks`: a part of it is missing. `is_alone`: no ready program comes near.
+    `asks`: a part of it is missing. `is_alone`: no ready program comes near. `is_first`: no other reading of such a
+    sentence is right. `is_foreign`: no board does or measures that, so a question about it is none about the board.
     """
 
     words: re.Pattern[str]
@@ -35,6 +43,24 @@ class Reason(NamedTuple):
     next_step: str
     asks: bool
     is_alone: bool
+    is_first: bool
+    is_foreign: bool
+
+
+def refuse_first(text: str, device: KnownDevice | None) -> Say | None:
+    """Return the reason why no reading of the sentence can be done: it contradicts itself, or no board does that."""
+    for reason in _reasons():
+        if reason.is_first and reason.words.search(text):
+            return _refusal(reason, ())
+    return _never_both(text) or _beyond_sensor(text, device)
+
+
+def refuse_foreign(text: str) -> Say | None:
+    """Return the reason why a sentence is about nothing that a board does or measures."""
+    for reason in _reasons():
+        if reason.is_foreign and reason.words.search(text):
+            return _refusal(reason, ())
+    return None
 
 
 def find_obstacle(text: str, device: KnownDevice | None, programs: Sequence[ReadyProgram]) -> Say | None:
@@ -42,7 +68,7 @@ def find_obstacle(text: str, device: KnownDevice | None, programs: Sequence[Read
     for reason in _reasons():
         if reason.words.search(text):
             return _refusal(reason, programs)
-    return _crossed_limits(text) or _no_such_time(text) or _unusable_pin(text, device, programs)
+    return _crossed_limits(text) or _no_such_time(text) or _unusable_pin(text, device)
 
 
 def _refusal(reason: Reason, programs: Sequence[ReadyProgram]) -> Say:
@@ -53,20 +79,50 @@ def _refusal(reason: Reason, programs: Sequence[ReadyProgram]) -> Say:
     return Say(f"{reason.text} {mention(programs[:1])}", "not_possible", programs[0].example)
 
 
-def _unusable_pin(text: str, device: KnownDevice | None, programs: Sequence[ReadyProgram]) -> Say | None:
+def _unusable_pin(text: str, device: KnownDevice | None) -> Say | None:
     """Refuse a pin that the board does not have, or that is not free for programs."""
     if device is None:
         return None
-    nearest = ""
-    if programs:
-        nearest = f" {mention(programs[:1])}"
     for pin in sorted(pins_in(text)):
         profile = device.board.pins.get(pin)
         if profile is None or profile.reserved:
             try:
                 check_pin(device.board, pin, "output")
             except PinRefused as exc:
-                return Say(f"{capitalize(exc.message)}.{nearest}", "not_possible", exc.next_step)
+                return Say(f"{capitalize(exc.message)}.", "not_possible", exc.next_step)
+    return None
+
+
+def _never_both(said: str) -> Say | None:
+    """Refuse "when it is below 10 and at the same time above 25": no value is both."""
+    match = _BOTH_SIDES.search(normalize_quantities(said))
+    if match is None or (match[1] in _ABOVE) == (match[3] in _ABOVE):
+        return None
+    limits = {match[1] in _ABOVE: int(match[2]) / 1000, match[3] in _ABOVE: int(match[4]) / 1000}
+    above = limits[True]
+    below = limits[False]
+    if above < below:
+        return None
+    text = (
+        f"Nothing is below {below:g} and above {above:g} at once, so I did nothing. Do you mean one of them, or either?"
+    )
+    return Say(text, "not_possible", f"as in: turn on pin 4 when the temperature is below {below:g}")
+
+
+def _beyond_sensor(said: str, device: KnownDevice | None) -> Say | None:
+    """Refuse a limit of degrees that the board's sensor cannot measure."""
+    if device is None:
+        return None
+    sensors = device.wiring.measuring(_TEMPERATURE)
+    if len(sensors) != 1:
+        return None
+    measured = sensors[0].facts.measures[_TEMPERATURE]
+    for match in _DEGREES.finditer(normalize_quantities(said)):
+        degrees = int(match[1]) / 1000
+        if not measured.least <= degrees <= measured.most:
+            span = f"{measured.least:g} to {measured.most:g} °C"
+            text = f"The {sensors[0].part.upper()} measures {span}, so {degrees:g} is never met."
+            return Say(text, "not_possible", "what is the temperature")
     return None
 
 
@@ -128,5 +184,15 @@ def _reasons() -> list[Reason]:
     reasons = []
     for row in read_templates(("words", "references", "impossible"))["reasons"].values():
         words = re.compile(any_of(row["words"]).pattern, re.IGNORECASE)
-        reasons.append(Reason(words, row["text"], row["next_step"], row.get("asks", False), row.get("alone", False)))
+        reasons.append(
+            Reason(
+                words,
+                row["text"],
+                row["next_step"],
+                row.get("asks", False),
+                row.get("alone", False),
+                row.get("first", False),
+                row.get("foreign", False),
+            )
+        )
     return reasons

@@ -21,6 +21,7 @@ from microclaw.agent.offline.dialogue_state import DialogueState, LastAct
 from microclaw.agent.offline.display_sentences import parse_display_sentence
 from microclaw.agent.offline.everyday_questions import parse_everyday_question
 from microclaw.agent.offline.hand_sentences import parse_hand_sentence
+from microclaw.agent.offline.impossible_wishes import refuse_first, refuse_foreign
 from microclaw.agent.offline.memory import names_to_pins, parse_memory
 from microclaw.agent.offline.ready_programs import parse_installation
 from microclaw.agent.offline.sentences import MAX_SENTENCE_CHARS, english
@@ -32,7 +33,7 @@ from microclaw.events import NOTHING_WAITS
 # Kinds of follow-ups that are about an act that was tried.
 _OF_TRIED: Final = frozenset({"no", "correct", "same", "again", "also"})
 _NEGATION: Final = re.compile(rf"\b(?!not more than once\b)(?:{NEGATIONS}|nor|except|without)\b")
-_NOTHING: Final = "Nothing was done in this chat just now that this can be about, so I did nothing."
+_NOTHING: Final = "Nothing was done in this chat just now that this can be about, so I did nothing. What do you mean?"
 # A question of these kinds without a pin is about what the user calls a thing by.
 _ABOUT_THINGS: Final = frozenset({"read_pin", "pin_reason", "next_run"})
 # A sentence of these kinds that names a pin is never a fact to remember.
@@ -206,9 +207,16 @@ def _read_template(
 
     `named_text` still has the names of parts.
     """
+    refusal = refuse_first(text, device or device_context.meant)
+    if refusal is not None:
+        return refusal
     parse, text = _parse_plainly(text)
     if isinstance(parse, Say):
         return parse
+    if parse is None:
+        refusal = refuse_foreign(text)
+        if refusal is not None:
+            return refusal
     if boards.unknown_device(text, device_context) is None and _may_be_everyday(parse, text):
         parse = parse_everyday_question(text) or parse
     if parse is None:

@@ -18,6 +18,7 @@ from microclaw.agent.language.quantities import BEGINS, normalize_quantities, wi
 from microclaw.agent.language.times import When, contradiction, format_when, split_when, spoken_duration
 from microclaw.agent.offline.decision import Context, Parse, Say, capitalize
 from microclaw.agent.offline.dialogue_state import Question
+from microclaw.agent.offline.open_wishes import open_wish
 from microclaw.agent.offline.sentences import MAX_SENTENCE_CHARS, english
 from microclaw.agent.offline.timed_sentences import parse_two_times
 
@@ -88,9 +89,10 @@ def parse_unfinished(text: str) -> Parse | Say | None:
     template = sentence
     for fill in (_open_limits, _open_words, _open_watering):
         template = fill(template)
-    if _HOLE.search(template) is None or not _is_readable(template):
-        return None
-    return Parse(UNFINISHED, {"template": template})
+    for candidate in (template, *open_wish(text)):
+        if _HOLE.search(candidate) is not None and _is_readable(candidate):
+            return Parse(UNFINISHED, {"template": candidate})
+    return None
 
 
 def ask_open_value(context: Context) -> Say:
@@ -113,7 +115,7 @@ def question_of(template: str) -> Say:
         question = f"{hint.capitalize()} how many {kind}?"
         example = f"{example} {kind}"
     elif kind == "duration":
-        question = "For how long?"
+        question = f"{(hint or 'for how long').capitalize()}?"
     elif kind == "pin":
         question = f"Which pin is the {hint} on?"
     elif kind == "half":
@@ -309,7 +311,7 @@ def _read_amount(answer: str, template: str, side: str) -> str | None:
 
 
 def _read_duration(answer: str, _template: str, _hint: str) -> str | None:
-    match = re.fullmatch(r"(?:for )?(\d+) ms", without_commas(answer))
+    match = re.fullmatch(r"(?:for |every )?(\d+) ms", without_commas(answer))
     if match is None or int(match[1]) == 0:
         return None
     return spoken_duration(int(match[1]))
