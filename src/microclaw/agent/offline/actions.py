@@ -24,6 +24,7 @@ from microclaw.agent.offline.decision import (
     capitalize,
 )
 from microclaw.agent.offline.questions import next_read, pin_uses
+from microclaw.agent.offline.schedule_answers import ask_which_schedule, schedule_line
 from microclaw.errors import PinRefused
 from microclaw.hardware.boards.pins import check_pin
 from microclaw.hardware.boards.profile import BoardProfile
@@ -380,12 +381,10 @@ def _list_or_cancel_schedules(context: Context) -> Decision:
         return _answer_cancelled(context, [row for row in matches if row["schedule"] in removed])
     if not matches:
         return _nothing_to_cancel(schedules)
-    lines = "; ".join(map(_schedule_line, matches))
+    lines = "; ".join(map(schedule_line, matches))
     is_unclear = (number is None and not numbers) or context.parse.when is not None
     if is_unclear and not context.parse.values.get("all"):
-        return Say(
-            f"Which one should be cancelled now: {lines}?", "ambiguous", f"cancel schedule {matches[0]['schedule']}"
-        )
+        return ask_which_schedule(matches)
     if number is None and not is_settled:
         all_numbers = ", ".join(str(row["schedule"]) for row in matches)
         step = f"yes, cancel {all_numbers}"
@@ -395,7 +394,7 @@ def _list_or_cancel_schedules(context: Context) -> Decision:
 
 
 def _answer_cancelled(context: Context, schedules: Sequence[Mapping[str, Any]]) -> Say:
-    lines = "; ".join(map(_schedule_line, schedules))
+    lines = "; ".join(map(schedule_line, schedules))
     for result in context.results:
         if result.fields.get("under_way"):
             return Say(f"Cancelled: {lines}. What had begun continues.")
@@ -408,13 +407,13 @@ def _list_schedules(schedules: Sequence[Mapping[str, Any]]) -> Say:
     in_order = sorted(schedules, key=lambda schedule: str(schedule.get("next_ms")))
     lines = [f"{len(schedules)} scheduled:"]
     for row in in_order:
-        lines.append(f"  {_schedule_line(row)}")
+        lines.append(f"  {schedule_line(row)}")
     return Say("\n".join(lines))
 
 
 def _nothing_to_cancel(schedules: Sequence[Mapping[str, Any]]) -> Say:
     if schedules:
-        text = f"There is: {'; '.join(map(_schedule_line, schedules))}"
+        text = f"There is: {'; '.join(map(schedule_line, schedules))}"
         step = f"cancel schedule {schedules[0]['schedule']}"
     else:
         text = "Nothing is scheduled"
@@ -463,10 +462,3 @@ def _proof(result: ToolFields) -> str:
     if result.fields.get("stopped"):
         stopped = f", and {result.fields['stopped']} is stopped"
     return f"{proof}{stopped}{careful}"
-
-
-def _schedule_line(schedule: Mapping[str, Any]) -> str:
-    state = str(schedule.get("state"))
-    if schedule.get("next"):
-        state = f"next {schedule['next']}"
-    return f"{schedule['schedule']}: {schedule.get('when')}: {schedule.get('what')} ({state})"

@@ -15,6 +15,8 @@ YES_OR_NO: Final = (Choice("Yes", "yes"), Choice("No", "no"))
 
 def choices_of(question: Say, device_context: DeviceContext | None) -> tuple[Choice, ...]:
     """Return the answers that complete the question; none if it asks for a value, as a pin."""
+    if question.choices:
+        return question.choices
     if question.asks == "confirmed":
         return YES_OR_NO
     if question.asks == "device" and device_context is not None:

@@ -15,12 +15,13 @@ from msgspec.structs import replace
 
 from microclaw.agent.language.times import When
 from microclaw.agent.models.protocol import DeviceContext, KnownDevice, Message, ToolReturn, UserText
+from microclaw.events import Choice
 from microclaw.text import without_fences
 
 Values: TypeAlias = dict[str, int | str | bool]
 PinSlot: TypeAlias = Literal["pin", "pin_2", "pin_3", "pin_4", "pin_5", "pin_6", "pin_7", "pin_8"]
 _OtherPinSlot: TypeAlias = Literal["pins", "button_pin", "dial_pin", "sensor_pin", "entry_pin"]
-Slot: TypeAlias = PinSlot | _OtherPinSlot | Literal["room", "milli", "device", "confirmed", "words"]
+Slot: TypeAlias = PinSlot | _OtherPinSlot | Literal["room", "milli", "device", "confirmed", "words", "number"]
 PIN_SLOTS: Final[tuple[PinSlot, ...]] = get_args(PinSlot)
 
 _STRING: Final = re.compile(r'"(?:[^"\\]|\\.)*"', re.S)
@@ -89,7 +90,8 @@ class Say(Struct, frozen=True):
     """The end of the turn with a text. `code` is set if the request was not done; `asks` names a missing slot.
 
     `suggested` are sentences of which a yes or a number chooses one. `refers`: it is about the last act, or nothing.
-    `template` is the sentence with a hole for the answer (unfinished.py), if `asks` is "words".
+    `template` is the sentence with a hole for the answer (unfinished.py), if `asks` is "words". `choices` are the
+    answers if neither of these gives them.
     """
 
     text: str
@@ -99,6 +101,7 @@ class Say(Struct, frozen=True):
     suggested: tuple[str, ...] = ()
     refers: bool = False
     template: str = ""
+    choices: tuple[Choice, ...] = ()
 
 
 Decision: TypeAlias = Act | Say

@@ -19,6 +19,7 @@ from microclaw.agent.offline.sentences import MAX_SENTENCE_CHARS
 from microclaw.agent.offline.unfinished import NAMED, read_contradiction
 
 _PERCENT: Final = re.compile(r"(?:(?:at|to|make it) )*(-?\d+) milli percent")
+_SCHEDULE: Final = re.compile(r"(?:the |number |schedule |cancel )*(\d{1,6})")
 _PINS: Final = re.compile(rf"(?:(?:on|at|the|its?|it is|it's|{NAMED}) )*(?:pin )?\d{{1,3}}(?: also pin \d{{1,3}})*")
 
 
@@ -77,6 +78,8 @@ def _fill_slot(sentence: str, question: Question) -> Parse | None:
         if percent is None:
             return None
         return replace(parse, values=parse.values | {"milli": int(percent[1])})
+    if question.slot == "number":
+        return _with_schedule(text, parse)
     if not _PINS.fullmatch(text):
         return None
     pins = [int(digits) for digits in re.findall(r"\d+", text)]
@@ -87,3 +90,12 @@ def _fill_slot(sentence: str, question: Question) -> Parse | None:
     if question.slot == "entry_pin":
         return with_next_pin(parse, pins[0])
     return replace(parse, values=parse.values | {question.slot: pins[0]})
+
+
+def _with_schedule(text: str, parse: Parse) -> Parse | None:
+    """Return the parse for the schedule with this number."""
+    schedule = _SCHEDULE.fullmatch(text)
+    if schedule is None:
+        return None
+    # The number says it all, so a time that fitted several schedules is left out.
+    return replace(parse, values=parse.values | {"number": int(schedule[1])}, when=None)

@@ -1,4 +1,4 @@
-"""The last steps of a sentence with a time: the call that adds its schedule, and the answer. It schedules nothing."""
+"""What is said about schedules: the call that adds one, its answer, which one is meant. It schedules nothing."""
 
 from __future__ import annotations
 
@@ -10,7 +10,10 @@ from msgspec.structs import asdict
 
 from microclaw.agent.language.times import When, format_when
 from microclaw.agent.offline.decision import Act, Context, Decision, Say, ToolFields, capitalize
+from microclaw.events import Choice
 
+# Buttons of one question.
+MAX_CHOICES: Final = 9
 HOST_MUST_RUN: Final = "This host must run then."
 # A program that ends by itself stays on the board.
 _END: Final = "to prevent it, say afterwards: stop everything on {}"
@@ -71,3 +74,27 @@ def describe_schedule(fields: Mapping[str, Any]) -> str:
     if fields.get("warning"):
         text += f" Careful: {fields['warning']}."
     return text
+
+
+def ask_which_schedule(schedules: Sequence[Mapping[str, Any]]) -> Say:
+    """Ask which of these schedules is to be cancelled; its number answers."""
+    lines = "; ".join(map(schedule_line, schedules))
+    choices = []
+    for schedule in schedules[:MAX_CHOICES]:
+        number = schedule["schedule"]
+        choices.append(Choice(f"{number}: {schedule.get('what')}", f"cancel schedule {number}"))
+    return Say(
+        f"Which one should be cancelled now: {lines}?",
+        "ambiguous",
+        choices[0].say,
+        "number",
+        choices=tuple(choices),
+    )
+
+
+def schedule_line(schedule: Mapping[str, Any]) -> str:
+    """Return a schedule in one line, with when it is due next."""
+    state = str(schedule.get("state"))
+    if schedule.get("next"):
+        state = f"next {schedule['next']}"
+    return f"{schedule['schedule']}: {schedule.get('when')}: {schedule.get('what')} ({state})"
