@@ -126,11 +126,12 @@ export function Question({ question, isCut = false }) {
     settle(id, { outcome: told.outcome, by: state.me?.name ?? null, text: "" });
   });
 
+  const detail = html`<pre class="detail" tabindex="0">${question.detail.join("\n")}</pre>`;
   return html`<section class="question" aria-label=${`waits for a yes: ${question.text ?? question.action}`}>
     <h2>${question.text ?? question.action}</h2>
     ${question.person && html`<p class="quiet">asked by ${question.person}, ${DOORS[question.channel] ?? `over ${question.channel}`}</p>`}
     ${!end && !isGone && html`<${AskedProgram} id=${id} />`}
-    <pre class="detail" tabindex="0">${question.detail.join("\n")}</pre>
+    ${end || isGone ? html`<details><summary class="quiet">What was asked</summary>${detail}</details>` : detail}
     ${end
       ? html`<p class="settled" tabindex="-1" ref=${after}><${Badge} state=${end.outcome} /> ${end.by ? `by ${end.by}` : end.outcome === "withdrawn" ? "who asked has left" : "nobody decided in time"}</p>`
       : isGone ? html`<p class="settled" tabindex="-1" ref=${after}>Nothing waits under this question any more: the host was stopped

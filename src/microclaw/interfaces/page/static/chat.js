@@ -164,7 +164,7 @@ function TurnView({ turn, isNewest, say, sayAgain }) {
       <p>${prose(answer.text)}</p>
       ${isNewest && choices.length > 0 && html`<p class="buttons">${choices.map((one) => html`<button key=${one.say} onClick=${() => say(one.say, turn.number)}>${one.text}</button>`)}</p>`}
       ${answer.next && !(choices.length > 0 && QUESTIONS.includes(answer.error)) && html`<p class="next">next: ${prose(answer.next)}</p>`}
-      ${answer.evidence.map((/** @type {any} */ one) => html`<${Evidence} evidence=${one} />`)}
+      ${answer.evidence.map((/** @type {any} */ one) => html`<${Evidence} evidence=${one} said=${answer.text} />`)}
       <${Screens} screens=${answer.screens} />
       ${changed && isNewest && may("act") && undoing === null && html`<p><button onClick=${() => undo("POST", "/v1/undo", {})}>Undo</button></p>`}
       <${ActView} act=${undoing} />

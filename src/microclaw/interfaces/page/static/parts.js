@@ -80,10 +80,11 @@ export function onSent(work) {
   };
 }
 
-/** How the host knows what it says. @param {{evidence: any}} given */
-export function Evidence({ evidence }) {
+/** How the host knows what it says; what stands in `said` is not said twice. @param {{evidence: any, said?: string}} given */
+export function Evidence({ evidence, said = "" }) {
   if (!evidence) return null;
-  return html`<p class="evidence"><${Badge} state=${evidence.kind} /> ${prose(evidence.text)}</p>`;
+  const isSaid = said.toLowerCase().includes(evidence.text.toLowerCase());
+  return html`<p class="evidence"><${Badge} state=${evidence.kind} /> ${!isSaid && prose(evidence.text)}</p>`;
 }
 
 /** A size in bytes, in words. @param {number | null | undefined} bytes */
