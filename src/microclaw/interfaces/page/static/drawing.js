@@ -30,7 +30,7 @@ function wholeBoard(shown) {
   const headers = shown.layout?.headers ?? [];
   const placed = new Set(headers.flatMap((/** @type {any} */ header) => header.pins.map((/** @type {any} */ hole) => hole.gpio)));
   const free = shown.pins.filter((/** @type {Pin} */ pin) => !placed.has(pin.pin));
-  const off = free.map((/** @type {Pin} */ pin) => ({ gpio: pin.pin, label: "" }));
+  const off = free.map((/** @type {Pin} */ pin) => ({ gpio: pin.pin, label: String(pin.pin) }));
   const half = Math.ceil(off.length / 2);
   const pins = shown.pins.map((/** @type {Pin} */ pin) => ({ pin: pin.pin, reserved: pin.refused }));
   return { chip: shown.chip, pins, layout: { usb: shown.layout?.usb,

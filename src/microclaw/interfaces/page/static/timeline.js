@@ -12,6 +12,7 @@ import { html, useEffect, useRef, useState } from "./vendor/htm-preact.module.js
 /** @typedef {import("./tracks.js").Rhythm} Rhythm */
 
 const ROW = 46;
+const TRIAL_ROW = 30; // of a trial alone
 const GUTTER = 92;
 const AXIS = 22;
 export const LATE_MS = 60; // the newest edges are on their way: the right end is so far behind the board's time
@@ -189,14 +190,15 @@ export function TrialView({ trial, board: since, label = "edges: the trial above
   const lastMs = Math.max(...(board.length > 0 ? board : trial).map((edge) => edge[0]));
   const periods = [...expected.values(), ...counted.values()].map((track) => rhythm(track)).map((one) => (one === null ? 0 : one.highMs + one.lowMs));
   const until = untilMs ?? Math.max(100, Math.min(60_000, Math.max(lastMs * 1.25, PERIODS * Math.max(0, ...periods))));
-  const height = rows.length * ROW + AXIS;
+  const rowHigh = board.length > 0 ? ROW : TRIAL_ROW;
+  const height = rows.length * rowHigh + AXIS;
   /** @param {Track | undefined} track @param {number} top @param {number} high */
   const path = (track, top, high) => pathOf(track ?? NONE, { x: GUTTER, y: top, wide: 700, high }, until, Math.min(until, track?.t.at(-1) ?? 0));
   return html`<svg class="trial" viewBox=${`0 0 ${GUTTER + 704} ${height}`} role="img"
       aria-label=${label}>
-    ${rows.map((pin, row) => html`<g key=${pin}><text x="4" y=${row * ROW + 24}>pin ${pin}</text>
-      ${expected.has(pin) && html`<path class="expected" d=${path(expected.get(pin), row * ROW + 4, 14)} />`}
-      ${counted.has(pin) && html`<path class="counted" d=${path(counted.get(pin), row * ROW + 22, 18)} />`}</g>`)}
+    ${rows.map((pin, row) => html`<g key=${pin}><text x="4" y=${row * rowHigh + 24}>pin ${pin}</text>
+      ${expected.has(pin) && html`<path class="expected" d=${path(expected.get(pin), row * rowHigh + 4, 14)} />`}
+      ${counted.has(pin) && html`<path class="counted" d=${path(counted.get(pin), row * rowHigh + 22, 18)} />`}</g>`)}
     <text x=${GUTTER} y=${height - 6}>0 s</text><text class="end" x=${GUTTER + 700} y=${height - 6}>${(until / 1000).toFixed(2)} s</text>
   </svg>
   ${first && html`<p class="quiet">Aligned at the first edge of pin ${first.pin}, which the board had ${(first.boardMs / 1000).toFixed(3)} s after the
