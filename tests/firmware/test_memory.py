@@ -78,7 +78,7 @@ ON_THE_NETWORK = {
     "requests": REQUESTS,
 }
 CLASSIC_HEAP = "105K"  # 101K leave as much as is free on an emulated classic ESP32: at that edge it is chance
-KEPT_FREE = 78_000  # measured 79,680 to 80,336: what a stack happens to point at stays, so machines differ by some hundred
+KEPT_FREE = 78_000  # measured 79,680 to 80,336: what a stack happens to point at differs on each machine
 
 
 @pytest.fixture

@@ -178,7 +178,12 @@ def test_a_knob_stays_where_it_was_turned_until_newer_news_come(
             page.keyboard.press("Home")
         with page.expect_response("**/bench"):
             page.clock.fast_forward(3_000)
-        until(lambda: page.clock.run_for(20) or glow(page).get_attribute("opacity") != light_before)
+
+        def is_lit_otherwise() -> bool:
+            page.clock.run_for(20)
+            return glow(page).get_attribute("opacity") != light_before
+
+        until(is_lit_otherwise)
         assert words.text_content() == "0 %"
         page.unroute("**/bench")
         page.clock.resume()
