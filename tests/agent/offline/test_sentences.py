@@ -247,7 +247,7 @@ async def test_help_lists_every_kind_with_a_sentence_that_works() -> None:
         ("remind me to water the plants", ("say", {"text": "Reminder: water the plants"})),
         *((several, None) for several in ("turn on pins 4 and 5", "blink pin 2", "toggle pin 4", "stop blink", "undo")),
         ("turn on the pump", "ambiguous"),
-        ("order a pizza", "not_understood"),
+        ("order a pizza", "not_possible"),
         ("could the relay thingy on pin 10 be switched on for me", "confirm_reading"),
     ],
 )
