@@ -11,7 +11,7 @@ from contextlib import AsyncExitStack, aclosing
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, cast, get_type_hints
+from typing import Any, Literal, cast, get_args, get_origin, get_type_hints
 
 import msgspec
 import pytest
@@ -233,7 +233,11 @@ async def test_a_request_is_found_and_cancelled_at_any_host_and_unknown_only_whe
 def _example(kind: type[LiveEvent]) -> LiveEvent:
     values: dict[Any, Any] = {str: "é", int: 7, bool: True}
     hints = get_type_hints(kind)
-    return kind(**{name: values.get(hints[name], "info") for name in kind.__struct_fields__})
+    fields = {}
+    for name in kind.__struct_fields__:
+        hint = hints[name]
+        fields[name] = get_args(hint)[0] if get_origin(hint) is Literal else values[hint]
+    return kind(**fields)
 
 
 async def test_every_kind_of_live_event_comes_to_the_other_host_and_not_back(members: tuple[Member, Member]) -> None:
