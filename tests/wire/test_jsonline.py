@@ -54,7 +54,7 @@ def test_a_line_over_the_limit_is_refused_once_and_thrown_away() -> None:
 
 
 NO_OBJECTS = (
-    b"", b"[]", b"1", b"{", b"{}x", b'{"a":NaN}', b'{"a":-Infinity}', b"\xff{}", b"[" * 100_000,
+    b"", b"[]", b"1", b"{", b"{}x", b'{"a":NaN}', b'{"a":-Infinity}', b'{"a":41e999}', b"\xff{}", b"[" * 100_000,
     b'{"a":' + b"9" * 5000 + b"}",
 )  # fmt: skip
 

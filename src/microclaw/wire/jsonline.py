@@ -8,6 +8,7 @@ reply drains the line before it asks again.
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping
 from typing import Final, NoReturn, TypeAlias, TypeVar, cast
 
@@ -86,9 +87,9 @@ class LineDecoder:
 
 
 def parse_object(line: bytes) -> dict[str, object]:
-    """Parse a line that is one JSON object. Raises ProtocolError for anything else, also NaN and Infinity."""
+    """Parse a line that is one JSON object. Raises ProtocolError for anything else, also NaN, Infinity and 1e999."""
     try:
-        value = json.loads(line, parse_constant=_refuse_constant)
+        value = json.loads(line, parse_constant=_refuse_constant, parse_float=_parse_finite)
     except (ValueError, RecursionError) as exc:
         raise ProtocolError(f"not a JSON object ({exc}): {line[:60]!r}"[:200]) from exc
     if not isinstance(value, dict):
@@ -201,6 +202,14 @@ _NEXT_STEPS: Final = {
     "Sensor not found": "check the sensor's wiring and its address",
     "I2C communication failed": "check the sensor's wiring and power",
 }
+
+
+def _parse_finite(digits: str) -> float:
+    """Parse a number. Raises ValueError for one that is too large for a float, which no line can be written with."""
+    number = float(digits)
+    if not math.isfinite(number):
+        raise ValueError(f"{digits[:30]} is too large")
+    return number
 
 
 def _refuse_constant(name: str) -> NoReturn:
