@@ -243,11 +243,18 @@ def pads_to_pins(sentence: str, board: BoardProfile | None) -> str:
 
 def boot_button_to_pin(sentence: str, board: BoardProfile | None) -> str:
     """Write "the boot button" with its pin, if the board has one."""
-    pins = board.pins if board else {}
-    for number, pin in pins.items():
+    pin = boot_pin(board) if board else None
+    if pin is None:
+        return sentence
+    return _BOOT_BUTTON.sub(f"the button on pin {pin}", sentence)
+
+
+def boot_pin(board: BoardProfile) -> int | None:
+    """Return the pin of the board's own button, or None if it has none."""
+    for number, pin in board.pins.items():
         if "BOOT button" in (pin.caution or ""):
-            return _BOOT_BUTTON.sub(f"the button on pin {number}", sentence)
-    return sentence
+            return number
+    return None
 
 
 def board_of(context: Context) -> BoardProfile:

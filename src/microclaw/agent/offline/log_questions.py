@@ -24,7 +24,6 @@ from microclaw.agent.offline.thing_questions import (
 )
 
 _COUNT: Final = re.compile(r"\bcount(?:ed|er)?\b\D{0,12}(\d+)|\b(\d+) (?:times|presses|counts)\b", re.I)
-_COUNTER: Final = re.compile("count")
 _ASKED_TO_COUNT: Final = re.compile(r"\bcount\b", re.I)
 _UNITS: Final = {"temperature": "°C", "humidity": "%", "pressure": "hPa"}
 
@@ -32,8 +31,7 @@ _UNITS: Final = {"temperature": "°C", "humidity": "%", "pressure": "hPa"}
 def _counted(context: Context) -> Decision:
     """Tell the newest counts in the programs' logs, of the thing's pin if that is known."""
     subject = _counted_subject(context)
-    calls = [Act("read-logs", context.on_device(lines=200)), *reading_calls(context, "query-wasm-apps")]
-    call = next_call(context, calls)
+    call = next_call(context, reading_calls(context, "read-logs", "query-wasm-apps"))
     if call is not None:
         return call
     counters = list[str]()
@@ -51,7 +49,7 @@ def _counted(context: Context) -> Decision:
     if counts:
         listed = "; ".join(f"{program} has counted {count}" for program, count in counts.items())
         return Say(f"{listed}, since it was started: that is its last line in the log.{subject.quoted}")
-    counter = next(filter(_COUNTER.search, counters), None)
+    counter = next((program for program in counters if "count" in program), None)
     if counter is not None:
         text = f"{counter} has counted 0 so far for {thing}: its log has no count since it was started."
         return Say(f"{text}{subject.quoted}")
@@ -124,7 +122,7 @@ def _logged_trend(context: Context) -> Decision:
 
 
 def _next_reading(context: Context, quantity: str) -> Act | None:
-    calls = [Act("read-logs", context.on_device(lines=200)), *sensor_calls(context, [quantity]).values()]
+    calls = [*reading_calls(context, "read-logs"), *sensor_calls(context, [quantity]).values()]
     return next_call(context, calls)
 
 

@@ -15,8 +15,19 @@ from msgspec.structs import replace
 
 from microclaw.agent.models.protocol import KnownDevice
 from microclaw.agent.offline.actions import ACTIONS
-from microclaw.agent.offline.boards import PinTarget, board_of, device_of, pin_target
-from microclaw.agent.offline.decision import Act, CannotDo, Context, Decider, Decision, Parse, Say, Values, capitalize
+from microclaw.agent.offline.boards import PinTarget, board_of, boot_pin, device_of, pin_target
+from microclaw.agent.offline.decision import (
+    Act,
+    CannotDo,
+    Context,
+    Decider,
+    Decision,
+    Parse,
+    Say,
+    ToolFields,
+    Values,
+    capitalize,
+)
 from microclaw.agent.offline.earlier_sentences import (
     Mention,
     find_mentions,
@@ -26,13 +37,7 @@ from microclaw.agent.offline.earlier_sentences import (
     topic_words,
 )
 from microclaw.agent.offline.everyday_questions import quantities_in
-from microclaw.agent.offline.questions import (
-    change_words,
-    changes_of_pin,
-    done_changes,
-    program_on,
-    tool_fields,
-)
+from microclaw.agent.offline.questions import change_words, changes_of_pin, done_changes, program_on, tool_fields
 from microclaw.hardware.boards.feature_status import VIRTUALS
 
 _MAX_SHOWN: Final = 5
@@ -67,10 +72,9 @@ def subject_of(context: Context) -> Subject:
         sentences = [mention.sentence for mention in mentions]
         return Subject(f"pin {pin}", pin, find_mentions(words, sentences) or mentions)
     board = board_of(context)
-    if names_button(words):
-        for number, profile in board.pins.items():
-            if "BOOT button" in (profile.caution or ""):
-                return Subject("button", number, ())
+    button_pin = boot_pin(board)
+    if names_button(words) and button_pin is not None:
+        return Subject("button", button_pin, ())
     mentions = find_mentions(words, context.earlier)
     for index, mention in enumerate(mentions):
         if mention.pin is not None:
@@ -108,6 +112,8 @@ def reading_calls(context: Context, *tools: str) -> list[Act]:
             calls.append(Act(tool, {}))
         elif tool == "list-changes":
             calls.append(Act(tool, context.on_device(limit=200)))
+        elif tool == "read-logs":
+            calls.append(Act(tool, context.on_device(lines=200)))
         else:
             calls.append(Act(tool, context.on_device()))
     return calls
@@ -123,9 +129,8 @@ def sensor_calls(context: Context, quantities: Sequence[str]) -> dict[str, Act]:
     """Return the call that reads each of these quantities; nothing for one that no sensor here measures."""
     calls = dict[str, Act]()
     for quantity in quantities:
-        reading = Parse("read_sensor", {"quantity": quantity})
         try:
-            call = ACTIONS["read_sensor"](replace(context, parse=reading, results=()))
+            call = _read_quantity(context, quantity, ())
         except CannotDo:
             continue
         if isinstance(call, Act):
@@ -138,11 +143,16 @@ def sensor_words(context: Context, quantities: Sequence[str]) -> str:
     text = ""
     results = context.results[len(context.results) - len(quantities) :]
     for quantity, result in zip(quantities, results, strict=True):
-        reading = Parse("read_sensor", {"quantity": quantity})
-        answer = ACTIONS["read_sensor"](replace(context, parse=reading, results=(result,)))
+        answer = _read_quantity(context, quantity, (result,))
         if isinstance(answer, Say):
             text += f" {answer.text}"
     return text
+
+
+def _read_quantity(context: Context, quantity: str, results: tuple[ToolFields, ...]) -> Decision:
+    """Return the call that reads the quantity, or the answer with its result. Raises CannotDo without a sensor."""
+    reading = Parse("read_sensor", {"quantity": quantity})
+    return ACTIONS["read_sensor"](replace(context, parse=reading, results=results))
 
 
 def _readings(context: Context) -> Decision:
@@ -150,9 +160,7 @@ def _readings(context: Context) -> Decision:
     quantities = (context.parse.word("quantities") or "").split()
     texts = list[str]()
     for number, quantity in enumerate(quantities):
-        results = context.results[number : number + 1]
-        reading = Parse("read_sensor", {"quantity": quantity})
-        decision = ACTIONS["read_sensor"](replace(context, parse=reading, results=results))
+        decision = _read_quantity(context, quantity, context.results[number : number + 1])
         if isinstance(decision, Act) or decision.code is not None:
             return decision
         texts.append(decision.text)
@@ -264,10 +272,10 @@ def _why_state(context: Context) -> Decision:
         return _ask_pin(context, subject)
     target = _target(context, subject.pin)
     calls = [Act("gpio-get", context.on_device(pin=target.pin))]
-    calls += reading_calls(context, "query-wasm-apps", "schedule-list", "list-changes", "time")
+    calls += reading_calls(context, "query-wasm-apps", "schedule-list", "list-changes", "time", "read-logs")
     spoken = f"{context.sentence} {' '.join(mention.sentence for mention in subject.mentions[:1])}"
     sensors = sensor_calls(context, quantities_in(spoken))
-    calls += [Act("read-logs", context.on_device(lines=200)), *sensors.values()]
+    calls += sensors.values()
     call = next_call(context, calls)
     if call is not None:
         return call
