@@ -77,7 +77,9 @@ def _set_password(
             print((done.stdout + done.stderr).decode(errors="replace").strip(), flush=True)
             return
         time.sleep(POLL_S)
-    print(f"the host did not answer within {READY_S:.0f} s: the password was not set", flush=True)
+    code = host.poll()
+    reason = f"the host did not answer within {READY_S:.0f} s" if code is None else f"the host ended with code {code}"
+    print(f"{reason}: the password was not set", flush=True)
 
 
 if __name__ == "__main__":

@@ -8,9 +8,10 @@ from pathlib import PurePath
 from typing import Any, Final, Literal, TypeAlias
 
 from msgspec import DecodeError, Struct, ValidationError
-from msgspec.json import decode, encode
+from msgspec.json import encode
 from msgspec.structs import replace
 
+from microclaw.conversion import decode_json
 from microclaw.errors import BuildError, DeployRejected, Diagnostic, StoreError
 from microclaw.events import ProgramKind
 from microclaw.hardware.boards.profile import BoardProfile
@@ -219,7 +220,7 @@ class _ModuleFacts(Struct, frozen=True):
 def stored_wired_parts(facts: str) -> tuple[WiredPart, ...]:
     """Return the parts that the source of a stored module names with their pins. Raises StoreError."""
     try:
-        return decode(facts, type=_ModuleFacts).wired
+        return decode_json(facts, _ModuleFacts).wired
     except (DecodeError, ValidationError) as exc:
         step = "deploy it again from its source"
         raise StoreError(f"the facts of a stored program cannot be read: {exc}", next_step=step) from exc
@@ -228,7 +229,7 @@ def stored_wired_parts(facts: str) -> tuple[WiredPart, ...]:
 def stored_program(code: bytes, source: str | None, facts: str) -> PyImage:
     """Return a Python program as `stored_facts` described it. Raises StoreError for anything else."""
     try:
-        return replace(decode(facts, type=PyImage), mpy=code, source=source or "")
+        return replace(decode_json(facts, PyImage), mpy=code, source=source or "")
     except (DecodeError, ValidationError) as exc:
         raise StoreError(
             f"a stored Python program cannot be read: {exc}", next_step="deploy it again from its source"

@@ -11,8 +11,9 @@ import json
 from collections.abc import Mapping
 from typing import Annotated, Any, Generic, Literal, TypeAlias, TypeVar, cast, get_args
 
-from msgspec import Meta, Struct, ValidationError, convert, field, to_builtins
+from msgspec import Meta, Struct, ValidationError, field, to_builtins
 
+from microclaw.conversion import convert
 from microclaw.errors import CallRejected, ProtocolError
 from microclaw.wire import board_replies as replies
 from microclaw.wire.canned_lines import CannedLine

@@ -15,6 +15,7 @@ from urllib.parse import quote
 import msgspec
 from msgspec import Struct
 
+from microclaw.conversion import convert
 from microclaw.errors import MicroclawError, ProtocolError
 from microclaw.events import (
     Action,
@@ -185,7 +186,7 @@ def event_object(event: StreamEvent) -> JsonObject:
     if line is None:
         value = _builtins(event)
     else:
-        value = _builtins(msgspec.convert(event, line, from_attributes=True))
+        value = _builtins(convert(event, line, from_attributes=True))
     if isinstance(event, Step) and not event.screens:
         del value["screens"]
     return value
@@ -193,7 +194,7 @@ def event_object(event: StreamEvent) -> JsonObject:
 
 def answer_object(answer: Answer) -> JsonObject:
     """Return an answer without the event's type; long arguments of its tool calls are cut."""
-    value = _builtins(msgspec.convert(answer, _AnswerLine, from_attributes=True))
+    value = _builtins(convert(answer, _AnswerLine, from_attributes=True))
     del value["type"]
     value["actions"] = [_shown(action) for action in value["actions"]]
     for name in ("files", "screens", "choices"):
@@ -204,7 +205,7 @@ def answer_object(answer: Answer) -> JsonObject:
 
 def action_object(action: Action) -> JsonObject:
     """One act, as an answer has it."""
-    return _shown(_builtins(msgspec.convert(action, _ActionObject, from_attributes=True)))
+    return _shown(_builtins(convert(action, _ActionObject, from_attributes=True)))
 
 
 def _shown(action: JsonObject) -> JsonObject:
@@ -217,7 +218,7 @@ def _shown(action: JsonObject) -> JsonObject:
 
 
 def evidence_object(evidence: Evidence) -> JsonObject:
-    return _builtins(msgspec.convert(evidence, EvidenceObject, from_attributes=True))
+    return _builtins(convert(evidence, EvidenceObject, from_attributes=True))
 
 
 def failure_object(failure: StreamFailure) -> JsonObject:
@@ -246,7 +247,7 @@ def decode_event(line: bytes) -> StreamEvent:
         if event is None:
             value: StreamEvent = found
         else:
-            value = msgspec.convert(found, event, from_attributes=True)
+            value = convert(found, event, from_attributes=True)
         return value
     except (msgspec.MsgspecError, UnicodeError, RecursionError) as exc:
         text = f"the host sent a line this version does not know: {line[:80]!r}"
@@ -255,12 +256,12 @@ def decode_event(line: bytes) -> StreamEvent:
 
 def answer_from(value: Mapping[str, Any]) -> Answer:
     """Read what `answer_object` made; raises ValueError when it is something else."""
-    return msgspec.convert(msgspec.convert(value, _AnswerLine), Answer, from_attributes=True)
+    return convert(convert(value, _AnswerLine), Answer, from_attributes=True)
 
 
 def failure_from(value: object) -> StreamFailure:
     """Read the error form; raises ValueError when it is not one."""
-    return _checked(msgspec.convert(value, StreamFailure))
+    return _checked(convert(value, StreamFailure))
 
 
 def _checked(failure: StreamFailure) -> StreamFailure:

@@ -12,8 +12,9 @@ import math
 from collections.abc import Mapping
 from typing import Final, NoReturn, TypeAlias, TypeVar, cast
 
-from msgspec import Struct, ValidationError, convert
+from msgspec import Struct, ValidationError
 
+from microclaw.conversion import convert
 from microclaw.errors import CallRejected, NotSupported, ProtocolError
 
 MAX_LINE_BYTES: Final = 65_536

@@ -14,6 +14,7 @@ from typing import Annotated, Any, Final, Literal, TypeAlias
 import msgspec
 from msgspec import Meta
 
+from microclaw.conversion import decode_json
 from microclaw.errors import ProtocolError
 
 MAX_TEXT_BYTES: Final = 65_536
@@ -190,7 +191,7 @@ class Report(msgspec.Struct, frozen=True):
 def read_report(data: bytes) -> Report:
     """Read the body of its request for a configuration; a part that cannot be read counts as missing."""
     try:
-        return msgspec.json.decode(data or b"{}", type=Report, strict=False)
+        return decode_json(data or b"{}", Report, strict=False)
     except (msgspec.ValidationError, msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return Report()
 

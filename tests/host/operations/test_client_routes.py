@@ -26,6 +26,7 @@ def test_the_import_is_light_and_has_nothing_of_a_server() -> None:
         if name.startswith("microclaw.")
     }
     assert ours <= {
+        "conversion",
         "durable",
         "host",
         "operations",

@@ -27,6 +27,7 @@ from microclaw.agent.knowledge.memory import (
 from microclaw.agent.knowledge.texts import MAX_TEXT_BYTES, ROOT
 from microclaw.agent.knowledge.words import fact_key
 from microclaw.agent.models.protocol import Model, ModelRequest, UserText
+from microclaw.conversion import decode_json
 from microclaw.errors import ConfigError, MicroclawError, ModelError
 
 _log = logging.getLogger(__name__)
@@ -80,7 +81,7 @@ def _new_notes(memory: Memory, person: str, state: str) -> tuple[dict[date, str]
     notes = dict[date, str]()
     today = memory.now().date()
     try:
-        marks = msgspec.json.decode(memory.texts.content(state) or b"{}", type=dict[str, str])
+        marks = decode_json(memory.texts.content(state) or b"{}", dict[str, str])
     # Without its state all notes are consolidated again.
     except (msgspec.DecodeError, RecursionError):
         marks = {}

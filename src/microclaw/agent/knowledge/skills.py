@@ -14,10 +14,10 @@ from itertools import islice
 from pathlib import Path
 from typing import Annotated, Final
 
-import msgspec
 import yaml
 from msgspec import Meta, Struct
 
+from microclaw.conversion import convert
 from microclaw.durable import read_limited
 from microclaw.errors import Diagnostic, StoreError, ToolFailed, UnknownName
 
@@ -162,7 +162,7 @@ def _read_skill(folder: Path, shipped: bool, _stamp: tuple[int, int]) -> Skill |
         if parts is None or len(parts[1]) > _MAX_FRONT_CHARS or not parts[2].strip():
             raise ValueError("its form is wrong")
         # BaseLoader makes nothing but texts, lists and mappings.
-        front = msgspec.convert(yaml.load(parts[1], yaml.BaseLoader), _Front)  # noqa: S506
+        front = convert(yaml.load(parts[1], yaml.BaseLoader), _Front)  # noqa: S506
         if front.name != folder.name:
             raise ValueError(f"the name is {front.name!r}, its folder's is {folder.name!r}")
     except (OSError, StoreError, ValueError, yaml.YAMLError, RecursionError) as exc:

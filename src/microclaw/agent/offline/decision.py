@@ -10,11 +10,12 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, Literal, TypeAlias, get_args
 
-from msgspec import Struct, convert, field
+from msgspec import Struct, field
 from msgspec.structs import replace
 
 from microclaw.agent.language.times import When
 from microclaw.agent.models.protocol import DeviceContext, KnownDevice, Message, ToolReturn, UserText
+from microclaw.conversion import convert
 from microclaw.events import Choice
 from microclaw.text import without_fences
 

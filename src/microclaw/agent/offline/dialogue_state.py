@@ -16,6 +16,7 @@ from microclaw.agent.models.protocol import AssistantReply, Message
 from microclaw.agent.offline.decision import Context, Parse, Say, Slot, ToolFields, plain_line
 from microclaw.agent.offline.programs import PROGRAMS
 from microclaw.agent.offline.ready_programs import INSTALL
+from microclaw.conversion import decode_json
 
 PROGRAMS_ON_PINS: Final = frozenset(PROGRAMS) - {"read_sensor_every", INSTALL}
 PINS_ALONE: Final = frozenset({"set_pin", "toggle_pin", "read_pin", "read_adc"})
@@ -108,7 +109,7 @@ def state_after(message: Message | None) -> DialogueState:
     if not isinstance(message, AssistantReply) or message.question is None:
         return DialogueState()
     try:
-        state = msgspec.json.decode(message.question, type=DialogueState)
+        state = decode_json(message.question, DialogueState)
     except msgspec.MsgspecError:
         return DialogueState()
     if message.question_expired:

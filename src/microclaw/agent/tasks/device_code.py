@@ -10,6 +10,7 @@ import msgspec
 
 from microclaw.agent.tasks.order import TaskOrder, refused_event
 from microclaw.agent.tasks.service import TaskService
+from microclaw.conversion import decode_json
 from microclaw.devices.link.tasks import MAX_TEXT_BYTES, TaskEnd, Tell, failure_text
 from microclaw.devices.registry.device import Device
 from microclaw.devices.registry.registry import Registry
@@ -69,7 +70,7 @@ def _order(device: Device, text: str) -> TaskOrder:
     document = Document(text)
     if text.lstrip().startswith("{"):
         try:
-            document = msgspec.json.decode(text, type=Document)
+            document = decode_json(text, Document)
         except (msgspec.MsgspecError, RecursionError) as exc:
             raise TaskRefused(f"the input is not a document of a task: {exc}", next_step=_FORM) from exc
     return TaskOrder(

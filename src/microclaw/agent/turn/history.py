@@ -31,6 +31,7 @@ from microclaw.agent.models.protocol import (
     ToolReturn,
     UserText,
 )
+from microclaw.conversion import decode_json
 from microclaw.errors import MicroclawError, StoreError
 from microclaw.events import Inbound
 from microclaw.host.auth.people import PERMISSIONS_BY_ROLE, Roles
@@ -166,7 +167,7 @@ async def compact_history(
     messages = tuple(history)
     chat = (asked_by.channel, asked_by.chat_id)
     try:
-        earlier = msgspec.json.decode(await sessions.summary(*chat) or "{}", type=_Summary)
+        earlier = decode_json(await sessions.summary(*chat) or "{}", _Summary)
     except msgspec.MsgspecError:
         # A damaged or edited summary is made again.
         earlier = _Summary()

@@ -10,6 +10,7 @@ import msgspec
 from msgspec import Meta
 from msgspec.structs import asdict, replace
 
+from microclaw.conversion import convert
 from microclaw.errors import ToolRetry
 from microclaw.host.auth.gate import Gate
 from microclaw.host.operations.operation import Access, Effect, Operation, Parameter, Permission, fault, load
@@ -116,7 +117,7 @@ def _read(act: Operation[..., Any, Any], values: Mapping[str, Any]) -> dict[str,
             reads = options[name].reads
             if reads is not None:
                 arguments[name] = reads(values[name])
-        return asdict(msgspec.convert(arguments, act.form, strict=False))
+        return asdict(convert(arguments, act.form, strict=False))
     except (msgspec.ValidationError, ValueError) as exc:
         names = ", ".join(options) or "nothing else"
         raise ToolRetry(f"{act.name}: {fault(exc)}", next_step=f"{act.name} takes: {names}") from exc

@@ -26,6 +26,7 @@ import msgspec
 
 from microclaw.agent.models.protocol import ModelReply, ToolCall
 from microclaw.agent.turn.toolbox import EndedError
+from microclaw.conversion import convert
 from microclaw.errors import MicroclawError, OutcomeUnknown, after_acceptance
 from microclaw.events import OLD_S
 from microclaw.host.operations.operation import Effect
@@ -94,7 +95,7 @@ class TurnJournal:
             self._position = stored_rows[-1].position + 1
         replies: list[ModelReply] = []
         for stored_row in stored_rows:
-            row: Row = msgspec.convert(json.loads(stored_row.body), Row)
+            row: Row = convert(json.loads(stored_row.body), Row)
             if isinstance(row, ReplyRow):
                 replies.append(row.reply)
             else:
@@ -103,7 +104,7 @@ class TurnJournal:
             if effect.result is None:
                 self._open.add(effect.key)
             else:
-                self.results[effect.key] = msgspec.convert(json.loads(effect.result), ToolResult)
+                self.results[effect.key] = convert(json.loads(effect.result), ToolResult)
         return tuple(replies)
 
     def add(self, row: Row) -> None:

@@ -17,6 +17,7 @@ from urllib.parse import urljoin, urlsplit
 import msgspec
 from msgspec import Meta, Struct
 
+from microclaw.conversion import decode_json
 from microclaw.errors import ToolFailed
 from microclaw.host.config.settings import SearchSettings
 from microclaw.host.egress.fetching import Fetcher
@@ -215,7 +216,7 @@ async def search_brave(settings: SearchSettings, proxy: str | None, query: str, 
         step = "try again later" if may_pass else "check search.api_key in the settings"
         raise ToolFailed(f"Brave answered {answer.status_code}", next_step=step)
     try:
-        web = msgspec.json.decode(answer.content, type=_Found).web or _Hits()
+        web = decode_json(answer.content, _Found).web or _Hits()
     except (msgspec.MsgspecError, RecursionError) as exc:
         raise ToolFailed("Brave did not answer with JSON") from exc
     hits = []

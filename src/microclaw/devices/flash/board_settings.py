@@ -9,8 +9,9 @@ import contextlib
 from collections.abc import Mapping
 from typing import Annotated, Any, Final
 
-from msgspec import Meta, MsgspecError, Struct, convert, to_builtins
+from msgspec import Meta, MsgspecError, Struct, to_builtins
 
+from microclaw.conversion import convert
 from microclaw.devices.flash.pairing import PairingAddress
 from microclaw.devices.flash.raw_repl import RawRepl
 from microclaw.devices.flash.wifi import check_sizes

@@ -8,8 +8,9 @@ import json
 from collections.abc import Mapping
 from typing import Any, Final, Protocol
 
-from msgspec import Struct, convert
+from msgspec import Struct
 
+from microclaw.conversion import convert
 from microclaw.devices.flash.board_files import CREDENTIALS
 from microclaw.devices.flash.raw_repl import RawRepl
 from microclaw.devices.link.meter import HandshakeEnd

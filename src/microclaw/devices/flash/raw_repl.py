@@ -10,8 +10,9 @@ from collections.abc import Callable
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
-from msgspec import MsgspecError, json
+from msgspec import MsgspecError
 
+from microclaw.conversion import decode_json
 from microclaw.errors import DeviceError, DeviceTimeout, DeviceUnreachable, MicroclawError, ProtocolError
 from microclaw.text import clean_text
 
@@ -125,7 +126,7 @@ class RawRepl:
         """
         answer = await self.run(code, timeout_s)
         try:
-            return [json.decode(line, type=form) for line in answer.split("\n") if line.strip()]
+            return [decode_json(line, form) for line in answer.split("\n") if line.strip()]
         except (MsgspecError, RecursionError) as exc:
             raise nonsense(about) from exc
 

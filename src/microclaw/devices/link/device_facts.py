@@ -6,8 +6,7 @@ from collections.abc import Callable, Sequence
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from msgspec import convert
-
+from microclaw.conversion import convert
 from microclaw.devices.link.results import DeviceDetails, LastValue, PairingSummary, PinFacts
 from microclaw.devices.registry.calls import AppInstall
 from microclaw.hardware.boards.firmware import firmware_object

@@ -12,8 +12,9 @@ from collections.abc import Collection, Mapping
 from types import NoneType
 from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, TypeAlias, TypeVar, cast
 
-from msgspec import Meta, Struct, ValidationError, convert, structs
+from msgspec import Meta, Struct, ValidationError, structs
 
+from microclaw.conversion import convert
 from microclaw.devices.link.app_pages import ask_page
 from microclaw.devices.link.device_link import DeviceLink
 from microclaw.devices.link.edge_pages import MAX_CURSOR, EdgePages, EdgesAnswer

@@ -9,8 +9,9 @@ import json
 from datetime import UTC, datetime
 from typing import Final, Literal, TypeAlias
 
-from msgspec import Struct, convert, to_builtins
+from msgspec import Struct, to_builtins
 
+from microclaw.conversion import convert
 from microclaw.errors import ConfigError
 from microclaw.hardware.firmware_modules import ota_check
 

@@ -10,9 +10,10 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any, Final
 
-from msgspec import convert, to_builtins
+from msgspec import to_builtins
 
 from microclaw.bounded_map import BoundedMap
+from microclaw.conversion import convert
 from microclaw.devices.ota.bundle import check_payload
 from microclaw.devices.ota.keys import SIGNATURE_BYTES, BadSignature, SigningPublicKey
 from microclaw.devices.ota.manifest import Manifest, ManifestError, Release, moment_ms, read_manifest

@@ -12,9 +12,10 @@ from collections import Counter
 from collections.abc import Callable, Iterable
 from typing import Final, get_args
 
-from msgspec import Struct, json
+from msgspec import Struct
 from msgspec.structs import replace
 
+from microclaw.conversion import decode_json
 from microclaw.errors import ConfigError
 from microclaw.host.store.rollouts import DeviceState, RolloutDevice, RolloutRow
 from microclaw.text import count_text
@@ -84,7 +85,7 @@ class Rollout:
     """The state of one rollout: `devices` in the order of their updates; `kept` is its row in the store."""
 
     def __init__(self, row: RolloutRow, devices: Iterable[RolloutDevice]) -> None:
-        self.plan = json.decode(row.plan, type=RolloutPlan)
+        self.plan = decode_json(row.plan, RolloutPlan)
         self.load(row, devices)
 
     def load(self, row: RolloutRow, devices: Iterable[RolloutDevice]) -> None:

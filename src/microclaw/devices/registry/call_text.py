@@ -7,6 +7,7 @@ from typing import Any, get_type_hints
 
 import msgspec
 
+from microclaw.conversion import convert, decode_json
 from microclaw.devices.registry import calls
 from microclaw.devices.registry.calls import (
     DEFAULT_PWM_HZ,
@@ -83,7 +84,7 @@ def call_from(method: str, arguments: Mapping[str, Any]) -> Call[Any]:
     if unknown:
         raise ConfigError(f"{method} has no argument {unknown[0]}", next_step=_form(method))
     try:
-        call: Call[Any] = msgspec.convert(dict(arguments), call_type)
+        call: Call[Any] = convert(dict(arguments), call_type)
     except msgspec.ValidationError as exc:
         raise ConfigError(f"{method}: {exc}", next_step=_form(method)) from exc
     return call
@@ -119,7 +120,7 @@ def result_value(result: object) -> Any:
     """Convert a call's answer to the values of JSON, a list of programs without their states: AppStates has those."""
     if isinstance(result, tuple):
         result = [_without_state(row) for row in result]
-    return msgspec.json.decode(msgspec.json.encode(result))
+    return decode_json(msgspec.json.encode(result), Any)
 
 
 def _without_state(row: object) -> object:
@@ -151,7 +152,7 @@ def _parse_argument(method: str, name: str, text: str, hint: Any) -> Any:
             return int(text, 0)
         if hint is str:
             return text
-        return msgspec.json.decode(text, type=hint)
+        return decode_json(text, hint)
     except (msgspec.MsgspecError, ValueError, RecursionError) as exc:
         kind = {int: "a whole number", float: "a number"}.get(hint, "a JSON object")
         raise ConfigError(f"{name} of {method} is {kind}, not {text!r:.60}", next_step=_form(method)) from exc

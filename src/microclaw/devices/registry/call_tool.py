@@ -6,8 +6,9 @@ from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
 from typing import Annotated, Any, Final, Literal
 
-from msgspec import Meta, convert, defstruct, structs
+from msgspec import Meta, defstruct, structs
 
+from microclaw.conversion import convert
 from microclaw.devices.registry.calls import (
     MAX_DUTY,
     AdcReading,
@@ -57,7 +58,7 @@ def call_tool(  # noqa: PLR0913, PLR0917, RUF100
     **hooks: Callable[[Device, Any, ToolContext], Awaitable[Any]],
 ) -> Tool[Any]:
     """Make a tool whose `run` and `hooks` get the call. `words` returns a call in a person's words."""
-    to_call = partial(convert, type=call_type, from_attributes=True)
+    to_call = partial(convert, kind=call_type, from_attributes=True)
 
     def with_call(hook: Callable[[Device, Any, ToolContext], Awaitable[Any]]) -> Any:
         return lambda device, arguments, context: hook(device, to_call(arguments), context)

@@ -7,8 +7,9 @@ import secrets
 from collections.abc import Awaitable, Callable
 from typing import Any, TypeAlias
 
-from msgspec import Struct, convert
+from msgspec import Struct
 
+from microclaw.conversion import convert
 from microclaw.devices.registry.calls import MAX_PAGE_BYTES, AppPage
 from microclaw.errors import ProtocolError
 

@@ -14,6 +14,7 @@ from typing import Annotated, Any, Final, TypeAlias, TypeVar, cast
 
 import msgspec
 
+from microclaw.conversion import convert
 from microclaw.devices.registry.calls import CALLS, AppReply, AppRequest, Call
 from microclaw.devices.registry.device import Device, check_call
 from microclaw.errors import DeviceMoved, DeviceTimeout, MicroclawError, OutcomeUnknown, Overloaded, ProtocolError
@@ -45,7 +46,7 @@ class CallRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, array
         if kind is None or self.fields.keys() - set(kind.__struct_fields__):
             raise ProtocolError(text, next_step=VERSION_STEP)
         try:
-            call: Call[Any] = msgspec.convert(self.fields, kind)
+            call: Call[Any] = convert(self.fields, kind)
         except msgspec.ValidationError as exc:
             raise ProtocolError(f"{text}: {exc}", next_step=VERSION_STEP) from exc
         return call

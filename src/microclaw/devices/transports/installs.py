@@ -7,8 +7,9 @@ from contextlib import suppress
 from typing import Final
 
 from msgspec import DecodeError, Struct, structs
-from msgspec.json import decode, encode
+from msgspec.json import encode
 
+from microclaw.conversion import decode_json
 from microclaw.devices.transports.address import AddressLock
 from microclaw.durable import replace_file
 from microclaw.errors import ImageTooLarge, InvalidModule
@@ -86,7 +87,7 @@ class InstallMark:
     def read(self) -> InterruptedInstall | None:
         """Return the install of a process that died, or None if there is none or the file is not valid."""
         try:
-            install = decode(self._path.read_bytes(), type=InterruptedInstall)
+            install = decode_json(self._path.read_bytes(), InterruptedInstall)
             return structs.replace(install, is_old=True, delivered=False)
         except (OSError, DecodeError, UnicodeDecodeError):
             self.clear()

@@ -14,6 +14,7 @@ import msgspec
 from msgspec import Struct
 
 from microclaw.clock import now_ms
+from microclaw.conversion import decode_json
 from microclaw.devices.registry.device import Device
 from microclaw.devices.registry.registry import Registry
 from microclaw.devices.virtual_boards.process import BoardReady, VirtualBoardProcess
@@ -175,6 +176,6 @@ class VirtualBoards:
 def _read_ids(file: Path) -> dict[str, str]:
     """The ids of boards' devices by the boards' first names; none where nobody wrote them, or somebody else did."""
     try:
-        return msgspec.json.decode(file.read_bytes(), type=dict[str, str])
+        return decode_json(file.read_bytes(), dict[str, str])
     except (OSError, msgspec.MsgspecError):
         return {}

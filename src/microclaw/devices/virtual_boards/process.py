@@ -15,6 +15,7 @@ from typing import Final, Literal, Self
 import msgspec
 from msgspec import Struct
 
+from microclaw.conversion import decode_json
 from microclaw.devices.transports.virtual_board import SCHEME as CONTROL_SCHEME
 from microclaw.devices.transports.virtual_board import VirtualBoardTransport
 from microclaw.devices.transports.wasmachine import SCHEME as WASMACHINE_SCHEME
@@ -212,7 +213,7 @@ class VirtualBoardProcess:
 
 def _ready(line: bytes) -> BoardReady:
     try:
-        return msgspec.json.decode(line, type=BoardReady, dec_hook=lambda kind, value: kind(value))
+        return decode_json(line, BoardReady, dec_hook=lambda kind, value: kind(value))
     except (msgspec.MsgspecError, TypeError) as exc:
         raise ConfigError(
             f"the virtual board's ready line is unreadable: {line[:200]!r}", next_step="is it of this version?"

@@ -16,8 +16,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from importlib import resources
 from typing import Annotated, Any, Final
 
-from msgspec import Meta, Struct, ValidationError, convert
+from msgspec import Meta, Struct, ValidationError
 
+from microclaw.conversion import convert
 from microclaw.errors import ConfigError, UnknownName
 from microclaw.hardware.boards.profile import BoardPin, BoardProfile, HeaderPin, PinLack, PinUse
 

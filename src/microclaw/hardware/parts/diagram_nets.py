@@ -13,6 +13,7 @@ from typing import Any, Final, Literal, TypeAlias
 import msgspec
 from msgspec import Struct
 
+from microclaw.conversion import decode_json
 from microclaw.errors import ConfigError, over_limit
 from microclaw.tables import read_table
 
@@ -230,7 +231,7 @@ def _parse(text: str) -> _DiagramFile:
     if size > MAX_DIAGRAM_BYTES:
         raise ConfigError(over_limit("the diagram", MAX_DIAGRAM_BYTES, "byte", size), next_step=_NEXT)
     try:
-        file = msgspec.json.decode(text, type=_DiagramFile)
+        file = decode_json(text, _DiagramFile)
     except (msgspec.MsgspecError, RecursionError) as exc:
         raise ConfigError(f"this is no diagram.json: {exc}", next_step=_NEXT) from exc
     if len(file.parts) > MAX_DIAGRAM_PARTS or len(file.connections) > MAX_WIRES:

@@ -12,7 +12,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
-from msgspec import Struct, convert
+from msgspec import Struct
+
+from microclaw.conversion import convert
 
 MAX_SIZE: Final = 4
 """How many times as large as its font a text can be drawn."""

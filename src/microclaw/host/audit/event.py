@@ -17,6 +17,7 @@ from typing import Any, Final, TypeAlias
 import msgspec
 from msgspec import Struct
 
+from microclaw.conversion import convert
 from microclaw.text import clean_text
 
 MAX_TEXT_CHARS: Final = 200
@@ -177,7 +178,7 @@ def parse_line(line: bytes) -> RecordedEvent | None:
     fields = fields_of(line) or {}
     try:
         at_ms = round(datetime.fromisoformat(fields["at"]).timestamp() * 1000)
-        return RecordedEvent(at_ms, msgspec.convert(fields, AuditEvent))
+        return RecordedEvent(at_ms, convert(fields, AuditEvent))
     except (ValueError, TypeError, KeyError, OverflowError, msgspec.ValidationError):
         return None
 

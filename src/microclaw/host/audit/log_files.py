@@ -23,6 +23,7 @@ import msgspec
 from msgspec import Struct, field
 from msgspec.structs import replace
 
+from microclaw.conversion import decode_json
 from microclaw.durable import make_private_folder, open_regular, read_limited, replace_file, sync_folder
 from microclaw.host.audit.event import AuditEvent, RecordedEvent, fields_of, line_of, parse_line
 
@@ -344,7 +345,7 @@ def begun_sets(folder: Path) -> dict[str, bool]:
 
 def _load(path: Path, form: type[_T]) -> _T | None:
     try:
-        return msgspec.json.decode(read_limited(path, MAX_HEAD_BYTES) or b"", type=form)
+        return decode_json(read_limited(path, MAX_HEAD_BYTES) or b"", form)
     except (FileNotFoundError, msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return None
 

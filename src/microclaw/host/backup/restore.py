@@ -23,6 +23,7 @@ import msgspec
 from msgspec import Struct
 
 from microclaw.authority_pem import pem_fingerprint
+from microclaw.conversion import convert, decode_json
 from microclaw.durable import make_folders, make_private_folder, read_private, sync_folder
 from microclaw.errors import BackupDamaged, BackupError, BackupNewer, ConfigError, NotABackup, StoreError
 from microclaw.host.audit.event import AuditEvent, AuditKind
@@ -214,10 +215,10 @@ def _read_contents(plain: _LimitedStream) -> tuple[tarfile.TarFile, Contents]:
     if not data:
         raise NotABackup("the file is encrypted, but is not a backup of microclaw")
     try:
-        document = msgspec.json.decode(data, type=dict[str, Any])
+        document = decode_json(data, dict[str, Any])
         if document.get("format") != FORMAT:
             raise BackupNewer(f"the backup has format {document.get('format')!s:.20}, this microclaw knows {FORMAT}")
-        contents = msgspec.convert(document, Contents)
+        contents = convert(document, Contents)
     except (msgspec.MsgspecError, ValueError, RecursionError) as exc:
         raise BackupDamaged(f"its list of contents cannot be read: {exc}") from exc
     _check_version(contents)

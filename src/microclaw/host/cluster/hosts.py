@@ -19,6 +19,7 @@ from typing import Final
 import msgspec
 
 from microclaw.clock import now_ms
+from microclaw.conversion import decode_json
 from microclaw.errors import ConfigError, StoreError
 from microclaw.host.cluster.results import HostFacts, HostRow
 from microclaw.host.store.postgres import SharedDatabase
@@ -244,7 +245,7 @@ class Hosts:
         hosts = {}
         for host_id, text, seen_ms, renewed_ms, ended in rows:
             try:
-                facts = msgspec.json.decode(text, type=HostFacts)
+                facts = decode_json(text, HostFacts)
             except (msgspec.DecodeError, RecursionError) as exc:
                 _log.debug("the facts of %s cannot be read: %s", host_id, exc)
                 facts = HostFacts(host_id, "?", 0, 0, None, None, None, 0, renewed_ms)

@@ -14,6 +14,7 @@ from typing import Final
 
 import msgspec
 
+from microclaw.conversion import decode_msgpack
 from microclaw.errors import MicroclawError
 from microclaw.events import LIVE_EVENTS, LiveEvent, LiveKind
 from microclaw.host.cluster.hosts import Hosts
@@ -95,7 +96,7 @@ class LiveEvents:
 
     def _take(self, kind: str, payload: msgspec.Raw) -> None:
         try:
-            event = msgspec.msgpack.decode(payload, type=_KINDS[kind])
+            event = decode_msgpack(payload, _KINDS[kind])
         except (KeyError, msgspec.DecodeError, RecursionError) as exc:
             _log.debug("a live event of another host that cannot be read: %s", exc)
             self._counts["events_refused"] += 1

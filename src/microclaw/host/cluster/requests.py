@@ -22,6 +22,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from msgspec import Struct
 
 from microclaw import errors
+from microclaw.conversion import decode_msgpack
 from microclaw.durable import write_private
 from microclaw.errors import MicroclawError, OutcomeUnknown, Overloaded, ProtocolError
 from microclaw.host.auth.certificates import HOSTS_NAME, KeyPair, host_certificate
@@ -264,7 +265,7 @@ def _frame(kind: bytes, value: bytes = b"") -> bytes:
 def _decode(data: bytes, kind: type[A], what: str) -> A:
     """Decode a value. `what` is the begin of the error's text. Raises ProtocolError."""
     try:
-        return msgspec.msgpack.decode(data, type=kind)
+        return decode_msgpack(data, kind)
     except (msgspec.DecodeError, RecursionError) as exc:
         raise ProtocolError(f"{what} what this one cannot read: {exc}", next_step=VERSION_STEP) from exc
 

@@ -14,6 +14,7 @@ from typing import Annotated, Any, Final, Literal, TypeAlias, get_args, get_orig
 
 import msgspec
 
+from microclaw.conversion import convert
 from microclaw.host.config.forms import Form
 from microclaw.host.config.settings import ConfigFile
 
@@ -87,7 +88,7 @@ class Node:
         if isinstance(value, str) and self.form is not None:
             value = value.strip()
         try:
-            result = msgspec.convert(value, self.kind)
+            result = convert(value, self.kind)
             if self._is_allowed(result):
                 return result
         except msgspec.ValidationError:

@@ -13,6 +13,7 @@ from urllib.parse import unquote
 
 import msgspec
 
+from microclaw.conversion import convert
 from microclaw.durable import mode_step, read_limited
 from microclaw.errors import ConfigError, StoreError
 from microclaw.host.config.places import text_of
@@ -95,7 +96,7 @@ class Sources:
                 section = reduce(lambda node, part: node[part], path[:-1], whole)
                 # An own table keeps `values` as they are.
                 section[path[-1]] = {} if value == {} else value
-        return msgspec.convert(whole, ConfigFile)
+        return convert(whole, ConfigFile)
 
     def take(self, path: Path, text: str, variable: str) -> None:
         """Let the text of a variable count."""

@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 import msgspec
 import yaml
 
+from microclaw.conversion import convert
 from microclaw.errors import ConfigError, Diagnostic
 from microclaw.host.config.schema import did_you_mean
 
@@ -82,7 +83,7 @@ class YamlFile:
         try:
             found = yaml.safe_load(yaml.serialize(node))
             if found is not None:
-                return msgspec.convert(found, kind)
+                return convert(found, kind)
             wrong = "it is empty"
         except (msgspec.ValidationError, yaml.YAMLError, ValueError, RecursionError) as exc:
             wrong = f"{exc}".partition("\n")[0].replace("`", "")

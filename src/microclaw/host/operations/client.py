@@ -20,6 +20,7 @@ import msgspec
 from msgspec.structs import replace
 
 from microclaw.backoff import Backoff
+from microclaw.conversion import convert
 from microclaw.errors import ConfigError, MicroclawError, NoHost, ProtocolError
 from microclaw.events import Answer, ApprovalAsked
 from microclaw.host.config.places import control_socket, home_folder
@@ -271,7 +272,7 @@ class _Host:
             events = self._asking(HostRequest(act.method, path, body, query))
         value = (await self._end(events, StreamResult)).value
         try:
-            return msgspec.convert(value, act.result)
+            return convert(value, act.result)
         except msgspec.ValidationError as exc:
             raise ProtocolError(f"the host's answer has an unexpected form: {exc}", next_step=SAME_VERSION) from exc
 

@@ -37,9 +37,9 @@ from typing import (
 )
 from urllib.parse import quote
 
-import msgspec
-from msgspec import Meta, Struct
+from msgspec import NODEFAULT, Meta, Struct, ValidationError, defstruct, to_builtins
 
+from microclaw.conversion import convert
 from microclaw.errors import ConfigError, PermissionRefused
 from microclaw.events import AskedProgram, Report
 from microclaw.host.operations.forms import (
@@ -160,7 +160,7 @@ class Option(Struct, frozen=True):
 
 
 class Parameter(Struct, frozen=True):
-    """A parameter of an operation; `default` is msgspec.NODEFAULT if the caller must give it."""
+    """A parameter of an operation; `default` is NODEFAULT if the caller must give it."""
 
     name: str
     annotation: Any
@@ -304,7 +304,7 @@ class Operation(operation, Generic[P, R, S_contra]):
                 continue
             default = argument.default
             if default is argument.empty:
-                default = msgspec.NODEFAULT
+                default = NODEFAULT
             parameters.append(Parameter(argument.name, self._hints[argument.name], default))
         if self.on_many:
             parameters += _CHOICE
@@ -348,11 +348,11 @@ class Operation(operation, Generic[P, R, S_contra]):
         return self.method in ("POST", "PUT", "PATCH")
 
     @cached_property
-    def form(self) -> type[msgspec.Struct]:
+    def form(self) -> type[Struct]:
         return self.form_of(self.parameters)
 
     @cached_property
-    def texts(self) -> type[msgspec.Struct]:
+    def texts(self) -> type[Struct]:
         """The parameters that a request has as texts: in the path, and in the query if it has no body."""
         return self.form_of(
             [parameter for parameter in self.parameters if parameter.name in self.in_path or not self.has_body]
@@ -364,29 +364,29 @@ class Operation(operation, Generic[P, R, S_contra]):
         return frozenset(parameter.name for parameter in self.parameters if get_origin(parameter.kind) is list)
 
     @cached_property
-    def body(self) -> type[msgspec.Struct]:
+    def body(self) -> type[Struct]:
         """The parameters that a request has in the body."""
         if not self.has_body:
             return self.form_of([])
         return self.form_of([parameter for parameter in self.parameters if parameter.name not in self.in_path])
 
     @cached_property
-    def inside(self) -> type[msgspec.Struct]:
+    def inside(self) -> type[Struct]:
         """As `form`, for callers inside the host."""
         return self.form_of(self.parameters, _inside_type)
 
     def form_of(
         self, parameters: Sequence[Parameter], kind: Callable[[Parameter], Any] = attrgetter("told")
-    ) -> type[msgspec.Struct]:
+    ) -> type[Struct]:
         fields = [(parameter.name, kind(parameter), parameter.default) for parameter in parameters]
         name = "".join(word.capitalize() for word in self.name.replace("-", ".").split("."))
-        return msgspec.defstruct(name, fields, forbid_unknown_fields=True, kw_only=True)
+        return defstruct(name, fields, forbid_unknown_fields=True, kw_only=True)
 
     def check(self, values: Mapping[str, Any]) -> str | None:
         """Return the mistake in these values in a line, or None."""
         try:
-            msgspec.convert(values, self.form)
-        except msgspec.ValidationError as exc:
+            convert(values, self.form)
+        except ValidationError as exc:
             return fault(exc)
         return None
 
@@ -399,7 +399,7 @@ class Operation(operation, Generic[P, R, S_contra]):
         fields = {}
         for name, value in values.items():
             if value is not defaults[name]:
-                fields[name] = msgspec.to_builtins(value)
+                fields[name] = to_builtins(value)
         names = {name: quote(str(fields.pop(name)), safe="") for name in self.in_path}
         path = self.path.format(**names)
         if self.has_body:
@@ -429,7 +429,7 @@ class Operation(operation, Generic[P, R, S_contra]):
             return self.words.format_map(values)
         words = [self.verb, self.noun]
         for parameter in self.parameters:
-            if parameter.default is msgspec.NODEFAULT:
+            if parameter.default is NODEFAULT:
                 words.append(str(values[parameter.name]))
         return " ".join(words)
 

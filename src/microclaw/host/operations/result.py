@@ -7,6 +7,7 @@ from typing import Any, ClassVar, Generic, Self, TypeVar
 
 import msgspec
 
+from microclaw.conversion import convert
 from microclaw.errors import Diagnostic
 from microclaw.text import moment_text
 
@@ -131,7 +132,7 @@ class SourceFinding(msgspec.Struct, frozen=True, kw_only=True, rename={"next_ste
 
 
 def findings(diagnostics: Iterable[Diagnostic]) -> list[SourceFinding]:
-    return [msgspec.convert(diagnostic.to_json(), SourceFinding) for diagnostic in diagnostics]
+    return [convert(diagnostic.to_json(), SourceFinding) for diagnostic in diagnostics]
 
 
 def _cell(name: str, value: Any) -> str:

@@ -10,6 +10,7 @@ import msgspec
 from msgspec import Struct
 from msgspec.structs import asdict
 
+from microclaw.conversion import convert
 from microclaw.errors import BuildError, MicroclawError, ToolRetry, UndoElsewhere
 from microclaw.events import Evidence, ResultFile, ScreenPicture
 from microclaw.host.operations.argument_form import fault_path, right_form
@@ -179,7 +180,7 @@ def read_arguments(tool: Tool[Any], arguments: str) -> msgspec.Struct:
         check_letters(values, arguments)
         if tool.schema is not None:
             return AnyArguments(values)
-        parameters: msgspec.Struct = msgspec.convert(values, tool.parameters, strict=False)
+        parameters: msgspec.Struct = convert(values, tool.parameters, strict=False)
     except msgspec.ValidationError as exc:
         step = right_form(tool.parameters, fault_path(exc))
         raise ToolRetry(f"wrong arguments for {tool.name}: {fault(exc)}", next_step=step) from exc

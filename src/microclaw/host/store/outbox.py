@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Collection
 from typing import Any, Final, Literal, TypeAlias
 
-from msgspec import Struct, convert
+from msgspec import Struct
 from msgspec.structs import replace
 
+from microclaw.conversion import convert
 from microclaw.events import Answer
 from microclaw.host.store.rows import TimedTable, insert, one_of, reads, scalar, select, update, writes
 from microclaw.host.store.sql import Sql

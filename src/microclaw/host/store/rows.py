@@ -14,8 +14,9 @@ from functools import cache, wraps
 from types import NoneType, UnionType
 from typing import Any, ClassVar, Concatenate, Final, Generic, Literal, ParamSpec, TypeVar, Union
 
-from msgspec import ValidationError, convert, to_builtins
+from msgspec import ValidationError, to_builtins
 
+from microclaw.conversion import convert
 from microclaw.errors import StoreError
 from microclaw.host.store.database import Database, Refresh
 from microclaw.host.store.sql import Rows, Sql, Values

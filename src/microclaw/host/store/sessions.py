@@ -17,8 +17,9 @@ from typing import Final, Literal, TypeAlias
 from urllib.parse import quote, unquote
 
 import msgspec
-from msgspec import Struct, ValidationError, convert, to_builtins
+from msgspec import Struct, ValidationError, to_builtins
 
+from microclaw.conversion import convert
 from microclaw.errors import UnknownName
 from microclaw.events import Choice
 from microclaw.host.store.journal import Work

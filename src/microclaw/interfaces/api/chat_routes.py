@@ -10,12 +10,13 @@ from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from typing import Annotated, Any, TypeAlias
 
-from msgspec import Meta, Struct, convert
+from msgspec import Meta, Struct
 from starlette.responses import Response
 
 from microclaw.agent.knowledge.operations import SessionLine
 from microclaw.agent.turn.inbox import Inbox
 from microclaw.agent.turn.outbox import AcceptedMessage, Outbox
+from microclaw.conversion import convert
 from microclaw.devices.registry.registry import Registry
 from microclaw.events import Answer, Choice, Inbound, TurnEvent
 from microclaw.host.operations.forms import HttpAnswer

@@ -15,7 +15,7 @@ from contextlib import aclosing
 from functools import partial
 from typing import Annotated, Any, Final, Literal
 
-from msgspec import Meta, Struct, ValidationError, convert
+from msgspec import Meta, Struct, ValidationError
 from starlette.responses import Response, StreamingResponse
 
 from microclaw.agent.models.protocol import AssistantReply, Message, UserText
@@ -23,6 +23,7 @@ from microclaw.agent.turn.client_turn import ClientTurns
 from microclaw.agent.turn.conversation import Conversations
 from microclaw.agent.turn.inbox import Inbox
 from microclaw.agent.turn.outbox import AcceptedMessage, events_of
+from microclaw.conversion import convert
 from microclaw.errors import MicroclawError
 from microclaw.events import Answer, Inbound, TurnEvent
 from microclaw.host.operations.operation import Access, fault

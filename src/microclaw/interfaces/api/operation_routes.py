@@ -21,6 +21,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from microclaw.conversion import convert
 from microclaw.devices.registry.device import Device
 from microclaw.devices.registry.registry import Registry
 from microclaw.devices.registry.selection import Selection, names_text, select
@@ -316,7 +317,7 @@ async def _values(act: Operation[..., Any, Any], request: Request) -> dict[str, 
         # A password may be any text.
         if act.noun != "signin":
             check_letters(body, content)
-        return asdict(msgspec.convert(texts, act.texts, strict=False)) | asdict(msgspec.convert(body, act.body))
+        return asdict(convert(texts, act.texts, strict=False)) | asdict(convert(body, act.body))
     except msgspec.ValidationError as exc:
         raise HTTPException(422, fault(exc)) from exc
     except UnicodeEncodeError as exc:

@@ -12,7 +12,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
-from msgspec import Struct, convert
+from msgspec import Struct
 from msgspec.structs import replace
 
 from microclaw import __version__
@@ -20,6 +20,7 @@ from microclaw.agent.models.protocol import Model
 from microclaw.agent.models.router import outages_of
 from microclaw.agent.models.usage import UsageLog
 from microclaw.clock import now_ms
+from microclaw.conversion import convert
 from microclaw.devices.link.device_facts import pending_pairings
 from microclaw.host.audit.log import AuditLog, alarm_text
 from microclaw.host.auth.admission import Admission

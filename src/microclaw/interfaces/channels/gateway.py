@@ -24,6 +24,7 @@ from websockets.asyncio.server import ServerConnection, serve
 from microclaw.addresses import bracketed, is_loopback
 from microclaw.agent.turn.inbox import Inbox
 from microclaw.agent.turn.outbox import events_of
+from microclaw.conversion import decode_json
 from microclaw.errors import MicroclawError, UnknownName
 from microclaw.events import Answer, Inbound, TurnEvent
 from microclaw.host.auth.approvals import Approvals
@@ -363,7 +364,7 @@ def _read_message(text: str | bytes) -> _Request | None:
     """
     if isinstance(text, bytes):
         raise msgspec.ValidationError("messages are JSON in text frames")
-    form = _FORMS.get(msgspec.json.decode(text, type=_Typed).type)
+    form = _FORMS.get(decode_json(text, _Typed).type)
     if form is None:
         return None
-    return cast("_Request", msgspec.json.decode(text, type=form))
+    return cast("_Request", decode_json(text, form))

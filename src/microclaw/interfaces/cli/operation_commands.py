@@ -14,6 +14,7 @@ from click.core import ParameterSource
 from click.exceptions import Exit
 from msgspec import UNSET, structs
 
+from microclaw.conversion import convert
 from microclaw.devices.registry.selection import names_text
 from microclaw.errors import ConfigError, MicroclawError, PermissionRefused
 from microclaw.events import ApprovalSettled, Step
@@ -267,7 +268,7 @@ def _perform_at(options: GlobalOptions, act: _Act, values: dict[str, Any], board
     from microclaw.programs.changes.without_host import programs_at, without_number
 
     report = show_stages(options, options.terminal())
-    arguments = structs.asdict(msgspec.convert(values, act.form))
+    arguments = structs.asdict(convert(values, act.form))
 
     async def run() -> Any:
         call = OperationCall("owner", report, approve=partial(_agree, options), direct=True, asks=False)

@@ -7,6 +7,7 @@ from typing import Any
 import msgspec
 from msgspec import UNSET, UnsetType
 
+from microclaw.conversion import convert
 from microclaw.errors import ProtocolError
 from microclaw.host.operations.client import Client
 from microclaw.host.operations.connection import SAME_VERSION
@@ -27,6 +28,6 @@ def read_full_status(host: Client) -> FullStatus:
     """Ask the host for its status. Raises ProtocolError for an answer of another form."""
     document = host.get(read_status.path)
     try:
-        return msgspec.convert(document, FullStatus)
+        return convert(document, FullStatus)
     except msgspec.ValidationError as exc:
         raise ProtocolError(f"the host's answer has an unexpected form: {exc}", next_step=SAME_VERSION) from exc

@@ -8,6 +8,7 @@ from typing import Final
 import msgspec
 from msgspec import Struct
 
+from microclaw.conversion import decode_json
 from microclaw.devices.link.device_facts import LastValues
 from microclaw.devices.registry.calls import AppState
 from microclaw.devices.registry.device import Device
@@ -153,7 +154,7 @@ async def _trials(
         if row is None:
             continue
         try:
-            proof = msgspec.json.decode(row.document, type=_StoredProof)
+            proof = decode_json(row.document, _StoredProof)
         except msgspec.MsgspecError:
             # Another version kept it in another form.
             continue

@@ -14,6 +14,7 @@ from typing import Final, TypeVar
 
 from msgspec import Struct, msgpack
 
+from microclaw.conversion import decode_msgpack
 from microclaw.programs.builds.outputs import read_output
 from microclaw.programs.builds.process import Processes, build_failure
 
@@ -39,4 +40,4 @@ def read_in_process(
         result = processes.run(command, directory)
         if result.returncode != 0 or result.timed_out:
             raise build_failure(result, (), file, "check")
-        return msgpack.decode(read_output(directory / "answer", stage="check"), type=answer_type)
+        return decode_msgpack(read_output(directory / "answer", stage="check"), answer_type)

@@ -6,8 +6,9 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from typing import Annotated, Any, Final, Literal
 
-from msgspec import Meta, Struct, convert, field
+from msgspec import Meta, Struct, field
 
+from microclaw.conversion import convert
 from microclaw.devices.registry.call_text import call_words
 from microclaw.devices.registry.calls import CALLS
 from microclaw.devices.registry.device import Device

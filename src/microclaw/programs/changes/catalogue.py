@@ -7,9 +7,9 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-from msgspec import convert
 from msgspec.structs import asdict, replace
 
+from microclaw.conversion import convert
 from microclaw.devices.registry.calls import AppEntry, AppList, AppState, LogsRead
 from microclaw.devices.registry.device import Device
 from microclaw.devices.registry.registry import Registry

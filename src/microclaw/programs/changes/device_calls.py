@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Annotated, Any, ClassVar, Final, Literal, TypeAlias
 
-from msgspec import Meta, Struct, convert
+from msgspec import Meta, Struct
 
+from microclaw.conversion import convert
 from microclaw.devices.link.operations import DeviceName
 from microclaw.devices.registry.call_text import call_from, call_words, result_value
 from microclaw.devices.registry.calls import (

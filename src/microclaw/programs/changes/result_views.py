@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from msgspec import convert
-
+from microclaw.conversion import convert
 from microclaw.host.operations.result import filled
 from microclaw.programs.changes.results import (
     AppAct,

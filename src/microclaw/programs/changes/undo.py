@@ -6,8 +6,9 @@ import asyncio
 from collections.abc import Sequence
 from typing import Final
 
-from msgspec import Struct, convert
+from msgspec import Struct
 
+from microclaw.conversion import convert
 from microclaw.devices.registry.call_text import call_words
 from microclaw.errors import (
     DeployRejected,

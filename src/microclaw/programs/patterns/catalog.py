@@ -14,8 +14,9 @@ from functools import cache
 from pathlib import Path
 from typing import Final
 
-from msgspec import Struct, ValidationError, convert
+from msgspec import Struct, ValidationError
 
+from microclaw.conversion import convert
 from microclaw.durable import open_regular
 from microclaw.errors import ConfigError, StoreError, UnknownName
 from microclaw.events import ProgramKind

@@ -17,9 +17,10 @@ from functools import cache
 from importlib import resources
 from typing import Annotated, Any, Final, Literal, TypeAlias
 
-from msgspec import Meta, Struct, ValidationError, convert
+from msgspec import Meta, Struct, ValidationError
 from msgspec.structs import replace
 
+from microclaw.conversion import convert
 from microclaw.errors import ConfigError, UnknownName
 from microclaw.events import PROGRAM_KINDS, ProgramKind
 from microclaw.hardware.parts.named_parts import part_line

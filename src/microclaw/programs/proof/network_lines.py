@@ -10,6 +10,7 @@ import msgspec
 from msgspec import Struct, structs
 
 from microclaw.addresses import DEFAULT_PORTS
+from microclaw.conversion import convert
 from microclaw.programs.proof.checks import Count, Period, met_if
 from microclaw.programs.proof.expectations import Check, CheckResult
 from microclaw.programs.proof.line_pattern import MAX_LINE_CHARS, LinePattern, parse_line_pattern
@@ -187,7 +188,7 @@ def sent_parts(sent: Callable[[Any, LinePattern], Sent]) -> dict[str, Callable[.
 def _checked(line: L) -> L:
     """Return the line if the control protocol takes it; ValueError says which value it does not take."""
     try:
-        return msgspec.convert(msgspec.to_builtins(line), type(line))
+        return convert(msgspec.to_builtins(line), type(line))
     except msgspec.ValidationError as exc:
         problem, _, place = str(exc).partition(" - at `$.")
         raise ValueError(f"{place.strip('`')}: {problem}") from exc

@@ -11,6 +11,7 @@ from typing import Final
 
 from msgspec import Struct, msgpack
 
+from microclaw.conversion import decode_msgpack
 from microclaw.errors import BuildError
 from microclaw.hardware.boards.profile import BoardProfile
 from microclaw.hardware.parts.wiring import WiredPart
@@ -53,7 +54,7 @@ def main() -> None:
     """Answer the question that lies in this process' folder (programs/builds/reading.py)."""
     # One question is answered: of its trees nothing is free before the end.
     gc.disable()
-    question = msgpack.decode(Path("question").read_bytes(), type=ProgramQuestion)
+    question = decode_msgpack(Path("question").read_bytes(), ProgramQuestion)
     Path("answer").write_bytes(msgpack.encode(answer(question)))
 
 

@@ -17,6 +17,7 @@ from typing import Final, TypeAlias
 from msgspec import Struct, msgpack
 from msgspec.structs import replace
 
+from microclaw.conversion import decode_msgpack
 from microclaw.errors import BuildError, Diagnostic
 from microclaw.hardware.boards.natives import NATIVES
 from microclaw.hardware.boards.profile import BoardProfile
@@ -175,7 +176,7 @@ async def _cached_build(order: _BuildOrder, cache: BuildCache) -> _Build:
     if not text.missing:
         blob = cache.get(key)
     if blob is not None:
-        return replace(msgpack.decode(blob, type=_Build), took_ms=0.0, cached=True)
+        return replace(decode_msgpack(blob, _Build), took_ms=0.0, cached=True)
     archives = await build_glue(toolchain, cache.directory, libraries)
     build = await run_in_worker(partial(_build, order, commands, archives))
     cache.put(key, msgpack.encode(build))

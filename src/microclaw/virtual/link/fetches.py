@@ -8,8 +8,9 @@ from __future__ import annotations
 from base64 import b64encode
 from collections.abc import Mapping
 
-from msgspec import convert, structs
+from msgspec import structs
 
+from microclaw.conversion import convert
 from microclaw.virtual.link_client.client import LinkClient
 from microclaw.virtual.py.chip import Json
 from microclaw.virtual.py.programs import Programs

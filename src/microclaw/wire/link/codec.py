@@ -13,8 +13,9 @@ from io import BytesIO
 from typing import Any, Final, NoReturn
 
 import cbor2
-from msgspec import Struct, ValidationError, convert, to_builtins
+from msgspec import Struct, ValidationError, to_builtins
 
+from microclaw.conversion import convert
 from microclaw.errors import LinkViolation, ProtocolError
 from microclaw.wire.link.frame import MAX_CONTROL_BYTES, CloseCode
 from microclaw.wire.link.messages import MESSAGES, AnyMessage, Envelope, Result, Unknown

@@ -6,8 +6,9 @@ import functools
 from collections.abc import Mapping
 from typing import Any, Final, Literal, TypeAlias
 
-from msgspec import Struct, convert
+from msgspec import Struct
 
+from microclaw.conversion import convert
 from microclaw.hardware.boards.profile import PinUse
 from microclaw.tables import read_table
 

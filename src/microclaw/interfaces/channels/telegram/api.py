@@ -14,10 +14,10 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
-import msgspec
 from msgspec import Struct
 
 from microclaw.backoff import Backoff
+from microclaw.conversion import convert
 from microclaw.errors import ConfigError, MicroclawError, error_below
 from microclaw.events import Attachment, image_type
 from microclaw.host.config.settings import TelegramSettings
@@ -320,10 +320,10 @@ class BotApi:
 def _parse_result(method: str, kind: type[T], status: int, answer: bytes) -> T:
     """Return the result in an answer of the Bot API. Raises TelegramError if it has none."""
     try:
-        reply = msgspec.convert(json.loads(answer), _Reply)
+        reply = convert(json.loads(answer), _Reply)
         # An edit whose answer was lost is sent again, and then changes nothing.
         if reply.ok or "message is not modified" in reply.description:
-            return msgspec.convert(reply.result, kind)
+            return convert(reply.result, kind)
     except (ValueError, RecursionError):
         reply = _Reply(ok=False)
     if not reply.error_code:

@@ -14,11 +14,11 @@ from dataclasses import dataclass, field
 from typing import Any, Final, Literal
 from weakref import WeakValueDictionary
 
-import msgspec
 from msgspec.structs import replace
 
 from microclaw.agent.turn.inbox import Inbox, WhenFull
 from microclaw.agent.turn.outbox import AcceptedMessage
+from microclaw.conversion import convert
 from microclaw.devices.link.limits import RateLimit
 from microclaw.errors import MicroclawError, Overloaded, StoreError
 from microclaw.events import Answer, Inbound
@@ -192,7 +192,7 @@ class TelegramChannel:
         chats: dict[int, list[Update]] = {}
         for item in updates:
             try:
-                update = msgspec.convert(item, Update)
+                update = convert(item, Update)
             except (ValueError, RecursionError) as exc:
                 _log.warning("telegram: an update is skipped: %s", exc)
                 continue

@@ -15,6 +15,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 import microclaw
+from microclaw.conversion import decode_json
 from microclaw.errors import VoiceError
 from microclaw.interfaces.voice.engines.engine_sandbox import EngineNeeds, StartedEngine, installation, start_engine
 from microclaw.interfaces.voice.engines.whisper_worker import ANSWER, question
@@ -183,7 +184,7 @@ async def _exchange(engine: StartedEngine, asked: Mapping[str, object], pcm: byt
             (size,) = ANSWER.unpack(await stdout.readexactly(ANSWER.size))
             if size > MAX_ANSWER_BYTES:
                 raise VoiceError(f"the process of speech recognition answers with {size:,} bytes")
-            return msgspec.json.decode(await stdout.readexactly(size), type=dict[str, Any])
+            return decode_json(await stdout.readexactly(size), dict[str, Any])
     except TimeoutError as exc:
         raise VoiceError(f"speech recognition did not answer within {answer_s:g} s") from exc
     except (msgspec.MsgspecError, ValueError, RecursionError) as exc:

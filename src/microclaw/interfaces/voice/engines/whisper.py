@@ -18,6 +18,7 @@ import msgspec
 from msgspec import Meta, Struct
 
 from microclaw.agent.language.quantities import NUMBER_WORDS, ONES, TENS
+from microclaw.conversion import convert
 from microclaw.errors import VoiceError
 from microclaw.interfaces.voice.engines.engine import RATE_HZ, Recognizer, Transcript
 from microclaw.interfaces.voice.engines.engine_pool import EnginePool, PoolLimits
@@ -118,7 +119,7 @@ class WhisperRecognizer(Recognizer):
         names = self._names()
         answer = await self.pool.ask({"prompt": prompt(names)}, pcm)
         try:
-            evidence = msgspec.convert(answer, WhisperEvidence)
+            evidence = convert(answer, WhisperEvidence)
         except msgspec.ValidationError as exc:
             raise VoiceError(f"Whisper answers without words: {exc}") from exc
         return accept_transcript(evidence, names)

@@ -18,6 +18,7 @@ from urllib.parse import urlsplit
 import msgspec
 from msgspec import Meta, Struct
 
+from microclaw.conversion import decode_json
 from microclaw.errors import ConfigError, VoiceError
 from microclaw.host.config.forms import WHISPER_MODELS
 from microclaw.host.egress.destinations import Purpose
@@ -169,7 +170,7 @@ async def _list_files(client: AsyncClient, address: str) -> _HubList:
     """Return the hub's list, with only the files that a model needs. Raises ConfigError."""
     try:
         text = b"".join([piece async for piece in _body(client, address, MAX_LIST_BYTES)])
-        listing = msgspec.json.decode(text, type=_HubList)
+        listing = decode_json(text, _HubList)
     except (msgspec.MsgspecError, ValueError, RecursionError) as exc:
         raise ConfigError("the hub's list of files is not understood", next_step="try again later") from exc
     files = [file for file in listing.siblings if file.name in _ALL_FILES]

@@ -13,6 +13,7 @@ from typing import Any, Final, Literal, TypeVar
 
 import msgspec
 
+from microclaw.conversion import convert
 from microclaw.devices.registry.device import Device
 from microclaw.errors import DeviceTimeout, DeviceUnreachable, ToolFailed
 
@@ -148,7 +149,7 @@ class DeviceTools:
             self._send({"jsonrpc": "2.0", "id": self._number, "method": method, "params": params})
             try:
                 async with asyncio.timeout(timeout_s):
-                    return msgspec.convert(await self._answer, kind, strict=False)
+                    return convert(await self._answer, kind, strict=False)
             except TimeoutError as exc:
                 text = f"{self._device.name} did not answer {method} within {timeout_s:g} s"
                 step = "it may be done or not: look before trying again"
@@ -168,7 +169,7 @@ def _valid_tools(rows: list[Any]) -> list[ListedTool]:
     tools: list[ListedTool] = []
     for row in rows:
         try:
-            tools.append(msgspec.convert(row, ListedTool, strict=False))
+            tools.append(convert(row, ListedTool, strict=False))
         except msgspec.ValidationError as exc:
             _log.debug("a tool of a device is left out: %s", exc)
     return tools

@@ -6,8 +6,9 @@ from collections.abc import Sequence
 from functools import partial
 from typing import Annotated, Any, Final
 
-from msgspec import Meta, Struct, convert, structs
+from msgspec import Meta, Struct, structs
 
+from microclaw.conversion import convert
 from microclaw.devices.registry.call_text import call_words
 from microclaw.devices.registry.call_tool import call_tool, read_answer, read_facts
 from microclaw.devices.registry.calls import (
