@@ -86,3 +86,9 @@ def test_the_words_of_a_thing_are_found_in_the_singular_and_the_plural() -> None
     assert topic_words("when will the fishes be fed the next time") == ("fishes",)
     mentions = find_mentions(("fishes",), ("turn on pin 4", "drop the fish food with the servo on pin 39"))
     assert [mention.pin for mention in mentions] == [39]
+
+
+async def test_a_stopped_program_is_not_told_to_run() -> None:
+    stopped = {"name": "fan", "state": "stopped", "pins": [10]}
+    turn = await told("what happens if the temperature goes over 30?", apps=[stopped])
+    assert "No program runs." in turn.reply.text, turn.outcome

@@ -223,11 +223,13 @@ def _level_words(context: Context, subject: Subject) -> str:
 
 
 def programs_on(context: Context, pin: int) -> list[str]:
-    programs = list[str]()
-    for row in tool_fields(context, "query-wasm-apps").get("apps", ()):
-        if row.get("state") == "running" and pin in (row.get("pins") or ()):
-            programs.append(str(row.get("name")))
-    return programs
+    return [str(row.get("name")) for row in _running(context) if pin in (row.get("pins") or ())]
+
+
+def _running(context: Context) -> list[Mapping[str, Any]]:
+    """Return the rows of the programs that run."""
+    rows = tool_fields(context, "query-wasm-apps").get("apps", ())
+    return [row for row in rows if row.get("state") == "running"]
 
 
 def _due_rows(context: Context, pin: int | None, words: Sequence[str]) -> list[str]:
@@ -406,7 +408,7 @@ def _what_if_measured(context: Context, quantities: Sequence[str]) -> Say:
                 texts[f"{' and '.join(programs)} (pin {mention.pin}), for which you said: {mention.quoted}"] = None
     if texts:
         return Say(f"These react to it: {'; '.join(tuple(texts)[:_MAX_SHOWN])}. Nothing was changed now.")
-    names = [str(row.get("name")) for row in tool_fields(context, "query-wasm-apps").get("apps", ())]
+    names = [str(row.get("name")) for row in _running(context)]
     running = f" Running: {', '.join(names)}." if names else " No program runs."
     text = f"I know no rule about the {' and '.join(quantities)}: you said none in this chat that runs now."
     return Say(f"{text}{running} Nothing was changed.", next_step="what a program does: microclaw app show NAME")
@@ -419,11 +421,7 @@ def _power_cut(context: Context) -> Decision:
     call = next_call(context, reading_calls(context, "query-wasm-apps", "schedule-list"))
     if call is not None:
         return call
-    names = list[str]()
-    for row in tool_fields(context, "query-wasm-apps").get("apps", ()):
-        if row.get("state") == "running":
-            names.append(_program_words(row))
-    programs = ", ".join(names) or "none now"
+    programs = ", ".join(map(_program_words, _running(context))) or "none now"
     text = "Programs run on the board itself, without this computer, as long as the board has power."
     if device.board.board_id in VIRTUALS:
         text = (
