@@ -13,7 +13,7 @@ from typing import Final
 from microclaw.agent.language.times import When, format_when
 from microclaw.agent.offline.boards import device_of
 from microclaw.agent.offline.decision import PIN_SLOTS, Context, Decider, Decision, Say, capitalize
-from microclaw.agent.offline.questions import next_read, pins_left_on
+from microclaw.agent.offline.questions import next_read, pins_left_on, running_programs
 from microclaw.hardware.parts.named_parts import part_of_words, switched_pins
 from microclaw.hardware.parts.reader import parts
 
@@ -104,9 +104,8 @@ def _named_outputs(context: Context) -> dict[int, str]:
 def _driven_pins(context: Context) -> dict[int, str]:
     """Return the pins of the programs that run, each with its program."""
     driven = dict[int, str]()
-    for row in context.results[0].fields.get("apps", ()):
-        if row.get("state") == "running":
-            driven |= dict.fromkeys(row.get("pins") or (), str(row.get("name")))
+    for row in running_programs(context):
+        driven |= dict.fromkeys(row.get("pins") or (), str(row.get("name")))
     return driven
 
 

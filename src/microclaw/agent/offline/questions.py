@@ -128,10 +128,16 @@ def _pin_reason(context: Context) -> Decision:
     return Say(f"The last change of {target.words}: {change_words(context, changes[0])}.")
 
 
+def running_programs(context: Context) -> list[Mapping[str, Any]]:
+    """Return the rows of the programs that run on the board, as the tool that lists them has them."""
+    rows = tool_fields(context, "query-wasm-apps").get("apps", ())
+    return [row for row in rows if row.get("state") == "running"]
+
+
 def program_on(context: Context, target: PinTarget) -> str | None:
     """Return the program that runs on the pin, with when it was installed or started."""
-    for row in tool_fields(context, "query-wasm-apps").get("apps", ()):
-        if row.get("state") == "running" and target.pin in (row.get("pins") or ()):
+    for row in running_programs(context):
+        if target.pin in (row.get("pins") or ()):
             name = str(row.get("name"))
             change = _start_of(context, name)
             if change is None:

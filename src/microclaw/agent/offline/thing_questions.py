@@ -37,7 +37,14 @@ from microclaw.agent.offline.earlier_sentences import (
     topic_words,
 )
 from microclaw.agent.offline.everyday_questions import quantities_in
-from microclaw.agent.offline.questions import change_words, changes_of_pin, done_changes, program_on, tool_fields
+from microclaw.agent.offline.questions import (
+    change_words,
+    changes_of_pin,
+    done_changes,
+    program_on,
+    running_programs,
+    tool_fields,
+)
 from microclaw.hardware.boards.feature_status import VIRTUALS
 
 _MAX_SHOWN: Final = 5
@@ -223,13 +230,7 @@ def _level_words(context: Context, subject: Subject) -> str:
 
 
 def programs_on(context: Context, pin: int) -> list[str]:
-    return [str(row.get("name")) for row in _running(context) if pin in (row.get("pins") or ())]
-
-
-def _running(context: Context) -> list[Mapping[str, Any]]:
-    """Return the rows of the programs that run."""
-    rows = tool_fields(context, "query-wasm-apps").get("apps", ())
-    return [row for row in rows if row.get("state") == "running"]
+    return [str(row.get("name")) for row in running_programs(context) if pin in (row.get("pins") or ())]
 
 
 def _due_rows(context: Context, pin: int | None, words: Sequence[str]) -> list[str]:
@@ -408,7 +409,7 @@ def _what_if_measured(context: Context, quantities: Sequence[str]) -> Say:
                 texts[f"{' and '.join(programs)} (pin {mention.pin}), for which you said: {mention.quoted}"] = None
     if texts:
         return Say(f"These react to it: {'; '.join(tuple(texts)[:_MAX_SHOWN])}. Nothing was changed now.")
-    names = [str(row.get("name")) for row in _running(context)]
+    names = [str(row.get("name")) for row in running_programs(context)]
     running = f" Running: {', '.join(names)}." if names else " No program runs."
     text = f"I know no rule about the {' and '.join(quantities)}: you said none in this chat that runs now."
     return Say(f"{text}{running} Nothing was changed.", next_step="what a program does: microclaw app show NAME")
@@ -421,7 +422,7 @@ def _power_cut(context: Context) -> Decision:
     call = next_call(context, reading_calls(context, "query-wasm-apps", "schedule-list"))
     if call is not None:
         return call
-    programs = ", ".join(map(_program_words, _running(context))) or "none now"
+    programs = ", ".join(map(_program_words, running_programs(context))) or "none now"
     text = "Programs run on the board itself, without this computer, as long as the board has power."
     if device.board.board_id in VIRTUALS:
         text = (
