@@ -24,7 +24,7 @@ def forgets_deep_nesting(source: str) -> Iterator[int]:
         if not isinstance(node, ast.Try):
             continue
         calls = [found for line in node.body for found in ast.walk(line) if isinstance(found, ast.Call)]
-        reads = [ast.unparse(call.func).endswith(("json.loads", "json.load", ".json", "json.decode")) for call in calls]
+        reads = [ast.unparse(call.func).endswith(("json.loads", "json.load", ".json", "decode_json")) for call in calls]
         types = [handler.type for handler in node.handlers if handler.type is not None]
         caught = {ast.unparse(name).rpartition(".")[2] for one in types for name in getattr(one, "elts", [one])}
         if any(reads) and caught & WRONG_JSON and not caught & {"RecursionError", "Exception"}:

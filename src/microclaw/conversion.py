@@ -36,7 +36,8 @@ def decode_json(data: bytes | str, kind: Any, **options: Any) -> Any: ...
 def decode_json(data: bytes | str, kind: Any, **options: Any) -> Any:
     """Return a JSON text as a `kind`. Options are those of msgspec.json.decode.
 
-    Raises msgspec.DecodeError for what is no JSON, and msgspec.ValidationError if it does not fit.
+    Raises msgspec.DecodeError for what is no JSON, RecursionError for what is nested too deep, and
+    msgspec.ValidationError if it does not fit.
     """
     _learn(kind)
     return msgspec.json.decode(data, type=kind, **options)

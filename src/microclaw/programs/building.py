@@ -221,7 +221,7 @@ def stored_wired_parts(facts: str) -> tuple[WiredPart, ...]:
     """Return the parts that the source of a stored module names with their pins. Raises StoreError."""
     try:
         return decode_json(facts, _ModuleFacts).wired
-    except (DecodeError, ValidationError) as exc:
+    except (DecodeError, ValidationError, RecursionError) as exc:
         step = "deploy it again from its source"
         raise StoreError(f"the facts of a stored program cannot be read: {exc}", next_step=step) from exc
 
@@ -230,7 +230,7 @@ def stored_program(code: bytes, source: str | None, facts: str) -> PyImage:
     """Return a Python program as `stored_facts` described it. Raises StoreError for anything else."""
     try:
         return replace(decode_json(facts, PyImage), mpy=code, source=source or "")
-    except (DecodeError, ValidationError) as exc:
+    except (DecodeError, ValidationError, RecursionError) as exc:
         raise StoreError(
             f"a stored Python program cannot be read: {exc}", next_step="deploy it again from its source"
         ) from exc

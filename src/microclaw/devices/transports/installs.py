@@ -89,7 +89,7 @@ class InstallMark:
         try:
             install = decode_json(self._path.read_bytes(), InterruptedInstall)
             return structs.replace(install, is_old=True, delivered=False)
-        except (OSError, DecodeError, UnicodeDecodeError):
+        except (OSError, DecodeError, UnicodeDecodeError, RecursionError):
             self.clear()
             return None
 
