@@ -49,9 +49,9 @@ class OddBoard:
             else:
                 data = b""
             if data and self._closes:
-                for fd in (self._master, self._slave):
-                    os.close(fd)
-                self._master = self._slave = -1
+                # The other end stays open: while it does, no other board gets this port's number.
+                os.close(self._master)
+                self._master = -1
                 return
             if data or len(waiting) < 4096:  # it prints on while nobody reads, and loses it, as a board does
                 waiting += self._talk(data)
