@@ -23,11 +23,12 @@ from microclaw.agent.offline.everyday_questions import parse_everyday_question
 from microclaw.agent.offline.hand_sentences import parse_hand_sentence
 from microclaw.agent.offline.impossible_wishes import refuse_first, refuse_foreign
 from microclaw.agent.offline.memory import names_to_pins, parse_memory
+from microclaw.agent.offline.own_words import parse_own_words
 from microclaw.agent.offline.ready_programs import parse_installation
 from microclaw.agent.offline.sentences import MAX_SENTENCE_CHARS, english
 from microclaw.agent.offline.timed_sentences import parse_two_times
 from microclaw.agent.offline.unfinished import parse_unfinished
-from microclaw.agent.offline.unknown_sentences import answer_unknown
+from microclaw.agent.offline.unknown_sentences import answer_unknown, is_question
 from microclaw.events import NOTHING_WAITS
 
 # Kinds of follow-ups that are about an act that was tried.
@@ -192,6 +193,15 @@ def _read_unfinished(
     return Context(reading, text, device_context, device)
 
 
+def _read_own_words(text: str, device_context: DeviceContext, device: KnownDevice | None) -> Context | Say | None:
+    if is_question(text):
+        return None
+    parse = parse_own_words(text, device or device_context.meant)
+    if parse is None or isinstance(parse, Say):
+        return parse
+    return Context(parse, text, device_context, device)
+
+
 def _may_be_everyday(parse: Parse | None, text: str) -> bool:
     """Return True for a sentence that no template fits, and for a question about a thing without its pin."""
     if parse is None:
@@ -223,7 +233,11 @@ def _read_template(
         reading = _read_unfinished(text, device_context, device, state)
         if reading is not None:
             return reading
-        return boards.unknown_device(text, device_context) or answer_unknown(text, named_text, device_context, device)
+        unknown_device = boards.unknown_device(text, device_context)
+        if unknown_device is not None:
+            return unknown_device
+        own = _read_own_words(text, device_context, device)
+        return own or answer_unknown(text, named_text, device_context, device)
     if parse.kind == "undo" and state.undoable and device is None:
         newest = state.undoable[-1]
         # None stands for a change in the change log, which the sentence reverts as it is.

@@ -381,7 +381,8 @@ def _is_possible(rule: Rule) -> bool:
     if rule.holds:
         return rule.acts == (Turn(rule.turned_pin, "on"),)
     if rule.trigger is None:
-        return Wait in kinds or Morse in kinds
+        is_sequence = not is_alone and any(_lasts(act) for act in rule.acts)
+        return is_sequence or Morse in kinds
     if not is_alone and kinds & {Fade, Police, Highest, Warn}:
         return False
     if not is_alone and any(_to(act) == "toggle" for act in rule.acts):

@@ -1,0 +1,64 @@
+"""A wish in a person's own words: asked as the sentence that it is read as, and done at once where nothing is open."""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+from microclaw.agent.language.times import spoken_duration
+from microclaw.agent.models.protocol import KnownDevice
+from microclaw.agent.offline.decision import Parse, Say
+from microclaw.agent.offline.impossible_wishes import find_obstacle
+from microclaw.agent.offline.sentences import english
+from microclaw.agent.offline.timed_sentences import parse_two_times
+from microclaw.agent.offline.unfinished import parse_unfinished
+from microclaw.agent.wishes.reader import Wish, read_wish
+
+_PINS: Final = re.compile(r"pin (\d+)((?: also pin \d+)+)")
+_MOST_QUOTED: Final = 3
+
+
+def parse_own_words(text: str, device: KnownDevice | None) -> Parse | Say | None:
+    """Return what the wish asks for: the parse if it is plain, else the question whether it is read right."""
+    wish = read_wish(text, _is_readable)
+    if wish is None:
+        return None
+    sentence = spoken(wish.sentence)
+    obstacle = find_obstacle(sentence, device, ())
+    if obstacle is not None:
+        return obstacle
+    parse = english().parse(sentence)
+    if parse is not None and wish.is_plain:
+        return parse
+    if parse is None:
+        unfinished = parse_unfinished(sentence)
+        if unfinished is not None:
+            return unfinished
+    return _ask(sentence, wish)
+
+
+def _is_readable(sentence: str) -> bool:
+    said = spoken(sentence)
+    readings = (english().parse(said), parse_two_times(said), parse_unfinished(said))
+    return any(isinstance(reading, Parse) for reading in readings)
+
+
+def _ask(sentence: str, wish: Wish) -> Say:
+    text = f"I read this as: {sentence}."
+    if wish.left_out:
+        quoted = ", ".join(f'"{words}"' for words in wish.left_out[:_MOST_QUOTED])
+        text = f"{text} Left out: {quoted}."
+    return Say(f"{text} Shall I do it?", "confirm_reading", "yes, or say it in other words", suggested=(sentence,))
+
+
+def spoken(sentence: str) -> str:
+    """Return a sentence in normal form as a person says it: "30000 ms" is "30 s", "28000 milli degrees" 28 degrees."""
+    said = re.sub(r"(\d+) ms\b", lambda match: spoken_duration(int(match[1])), sentence)
+    said = re.sub(r"(-?\d+) milli\b", lambda match: f"{int(match[1]) / 1000:g}", said)
+    said = re.sub(r"\bclock (\d\d)(\d\d)\b", r"\1:\2", said)
+    return _PINS.sub(_several_pins, said)
+
+
+def _several_pins(match: re.Match[str]) -> str:
+    pins = re.findall(r"\d+", match[0])
+    return f"pins {', '.join(pins[:-1])} and {pins[-1]}"

@@ -1,0 +1,267 @@
+"""Finds the things of a wish and the pins that they are on, and writes each as one mark: "the lamp" as "output#5".
+
+A thing is named once beside its pin ("the lamp over the desk on pin 5", "pin 5 is the lamp"), and may be named again
+without it. Text is in the normal form of language/quantities.py.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from typing import Final
+
+from msgspec import Struct
+
+from microclaw.agent.language.plain_wording import NO_NAME
+
+_KINDS: Final = {
+    "button": "button pushbutton doorbell key switch btn knob",
+    "door": "door window lid gate hatch contact reed drawer fridge cupboard garage letterbox mailbox flap",
+    "motion": "motion movement pir presence",
+    "soil": "soil moisture",
+    "output": "led light lights lamp lamps bulb relay pump fan heater valve motor siren buzzer horn bell alarm sprinkler "
+    "speaker strip spotlight plug socket mat mister humidifier dehumidifier fogger compressor train toy tree nightlight "
+    "heating cooler radiator ventilator chime gong beeper piezo laser outlet lantern candle magnet solenoid lock "
+    "opener feeder shutter blind blinds coil output",
+    "input": "sensor detector probe gauge meter float input signal beam barrier",
+}
+_KIND_OF: Final = {noun: kind for kind, nouns in _KINDS.items() for noun in nouns.split()}
+_WORDS: Final = {
+    "button": "the button on pin {pin}",
+    "door": "the door contact on pin {pin}",
+    "motion": "the motion sensor on pin {pin}",
+    "soil": "the soil sensor on pin {pin}",
+    "output": "pin {pin}",
+    "input": "pin {pin}",
+    "led": "the led",
+}
+_SYNONYMS: Final = (
+    frozenset({"light", "lights", "lamp", "lamps", "bulb", "led", "spotlight", "nightlight"}),
+    frozenset({"buzzer", "beeper", "piezo", "alarm", "siren", "horn", "chime", "bell"}),
+    frozenset({"door", "contact", "reed", "gate", "window", "lid"}),
+    frozenset({"button", "btn", "switch", "doorbell", "key", "pushbutton"}),
+    frozenset({"motion", "pir", "movement", "sensor", "detector", "presence"}),
+    frozenset({"soil", "moisture", "probe", "sensor"}),
+    frozenset({"heater", "heating", "radiator"}),
+    frozenset({"fan", "ventilator"}),
+)
+_MAY_NAME: Final = frozenset(
+    "water light back stop start open ring night morning evening power second first third last current display screen "
+    "alarm run temperature humidity pressure reset sound heat cooling heating program set heating flash day level play "
+    "fade".split()
+)
+_DETERMINER: Final = r"(?:the|my|our|your|a|an|this|that|his|her|their|[a-z]+['’]s)"
+# A name without an article does not begin with what may be an order, or what a person says before one.
+_NO_BARE_NAME: Final = (NO_NAME - {"night", "morning", "evening", "front", "back"}) | frozenset(
+    "switch drive pull assert deassert enable disable activate deactivate energise energize drop raise invert lower give "
+    "water mist feed spray sprinkle irrigate dim fade exercise use engage trigger fire release releases hit tap "
+    "tapped touch click clicked clicks double single long short edge edges press pulse pulses tone low rising falling "
+    "output signal reed want like wants sets gives gets makes lets every each so because that blinking morse random "
+    "flicker flickers alternate hello please now everything nobody nothing something someone somebody anyone anybody "
+    "i you we they he she who blnk blik tunr trun turnn swich swith control pwm power kill cut shut put puts".split()
+)
+
+
+def _noun(no_name: frozenset[str]) -> str:
+    return rf"(?!(?:{'|'.join(sorted(no_name))})\b)[a-z][a-z'’-]*"
+
+
+def _name(no_name: frozenset[str]) -> str:
+    noun = _noun(no_name)
+    return rf"{noun}(?: {noun}){{0,4}}?"
+
+
+_NAME: Final = _name(NO_NAME - _MAY_NAME)
+_BARE_NAME: Final = _name(_NO_BARE_NAME)
+_AREA: Final = (
+    r"(?:over|in|at|by|of|for|under|above|behind|beside|near|next to|outside|inside|from|on|below|to|around|along|with)"
+)
+_WHERE: Final = rf"(?: {_AREA} (?:(?:the|my|our|a|an|his|her|their|[a-z]+['’]s) )(?P<where>{_NAME}))?"
+_WIRED: Final = r"(?: (?:which is|that is|that's|it is|it's|is|are|sits|hangs|connected|wired|attached|hooked up))*"
+_LINK: Final = rf"(?: ¦)?{_WIRED}(?: (?:on|at|to|in|into|using|via|=|by|of))?(?: the)?"
+_PINS: Final = r"(?P<pins>pin \d{1,3}(?: also pin \d{1,3})*)"
+_PIN: Final = re.compile(r"pin (\d{1,3})")
+_MENTIONS: Final = tuple(
+    re.compile(pattern)
+    for pattern in (
+        rf"\((?P<pins>pin \d{{1,3}}) (?:is |= )?(?:{_DETERMINER} )?(?P<name>{_NAME})\)(?P<where>)",
+        rf"\b(?P<det>{_DETERMINER} )(?P<name>{_NAME}){_WHERE}{_LINK} \(?{_PINS}\)?",
+        rf"(?<!\S)(?P<name>{_BARE_NAME}){_WHERE}{_LINK} \(?{_PINS}\)?",
+        rf"\b(?P<pins>pin \d{{1,3}}) (?:is|has|= |are|with) (?P<det>{_DETERMINER} )(?P<name>{_NAME})(?P<where>)"
+        r"(?= ¦|$| and )",
+        r"\b(?P<pins>pin \d{1,3}(?: also pin \d{1,3})*)(?P<name>)(?P<where>)",
+    )
+)
+_LED: Final = re.compile(
+    rf"(?:\b{_DETERMINER} )?(?:(?:little|small|onboard|on-board|built-in|builtin|board's|status|blue|board) )*\bled\b"
+    r"(?: on the board)?(?! (?:strip|on pin|at pin|\(|pin))"
+)
+MARK: Final = r"(?:button|door|motion|soil|output|input|led)#(?:\d+|@[a-z]+)?"
+"""A thing: its kind, and its pin, or its noun if no pin is said. The board's LED has neither."""
+_INTRODUCED: Final = re.compile(
+    rf"(?:i have|i've got|i have got|we have|we've got|there is|there's|there are) (?:a |an |one )?(?P<mark>{MARK})"
+    r"(?=(?: ¦| and| ¦ so|$))|(?:^|(?<=¦ ))(?P<alone>(?:button|door|motion|soil|output|input)#\d+)(?= ¦)"
+)
+
+_ASKED_FOR: Final = "button doorbell door window gate lid fan pump heater lamp light valve relay motor siren buzzer bulb horn sprinkler"
+_WITHOUT_PIN: Final = re.compile(
+    rf"\b{_DETERMINER} (?:(?!(?:{'|'.join(sorted(NO_NAME))})\b)[a-z'’]+ ){{0,2}}"
+    rf"(?P<noun>{_ASKED_FOR.replace(' ', '|')})(?: contact)?(?! sensor| contact)(?![\w#'’])"
+)
+
+
+class Thing(Struct, frozen=True):
+    """What is on a pin: its kind, and the nouns that a person calls it by. The LED of the board has no pin."""
+
+    kind: str
+    pin: int | None
+    nouns: frozenset[str] = frozenset()
+
+    @property
+    def mark(self) -> str:
+        if self.pin is None:
+            return "led#"
+        return f"{self.kind}#{self.pin}"
+
+
+class MarkedWish(Struct, frozen=True):
+    """A wish whose things are marks, and the things by their marks."""
+
+    text: str
+    things: dict[str, Thing]
+
+    def only(self, kind: str) -> str | None:
+        """Return the mark of the only thing of this kind."""
+        marks = [mark for mark, thing in self.things.items() if thing.kind == kind]
+        if len(marks) == 1:
+            return marks[0]
+        return None
+
+
+def words_of(mark: str) -> str:
+    """Return a thing in the words of the grammar."""
+    kind, _, pin = mark.partition("#")
+    if pin.startswith("@"):
+        return f"the {pin[1:]}"
+    return _WORDS[kind].format(pin=pin)
+
+
+def pin_words(mark: str) -> str:
+    """Return a thing's pin in the words of the grammar."""
+    pin = mark.partition("#")[2]
+    if pin.startswith("@"):
+        return f"the {pin[1:]}"
+    return f"pin {pin}"
+
+
+def mark_things(text: str) -> MarkedWish | None:
+    """Write each thing as its mark. None if a pin has two kinds of things, or a name two pins."""
+    things: dict[str, Thing] = {}
+    for pattern in _MENTIONS:
+        while True:
+            match = pattern.search(text)
+            if match is None:
+                break
+            marks = _marks_of(match, things)
+            if marks is None:
+                return None
+            text = f"{text[: match.start()]}{' and '.join(marks)}{text[match.end() :]}"
+    text = re.sub(r"\s+", " ", _INTRODUCED.sub(" ", text)).strip()
+    text = _mark_names(text, things)
+    if "led#" not in things and _LED.search(text):
+        things["led#"] = Thing("led", None, frozenset({"led"}))
+        text = _LED.sub("led#", text)
+    text = _mark_without_pin(text, things)
+    text = re.sub(rf"\b{_DETERMINER} (?={MARK})", "", text)
+    return MarkedWish(re.sub(r"\s+", " ", text).strip(), things)
+
+
+def _marks_of(match: re.Match[str], things: dict[str, Thing]) -> list[str] | None:
+    """Return the marks of a mention; None if one of its pins is something else already."""
+    name = match["name"] or ""
+    nouns = _nouns(name) | _nouns(match["where"] or "")
+    kind = _kind(name, match["where"] or "")
+    marks = []
+    for number in _PIN.findall(match["pins"]):
+        pin = int(number)
+        known = _on_pin(pin, things)
+        if known is not None:
+            if kind not in ("input", known.kind) and known.kind != "input":
+                return None
+            marks.append(known.mark)
+            continue
+        thing = Thing(kind, pin, nouns)
+        things[thing.mark] = thing
+        marks.append(thing.mark)
+    return marks
+
+
+def _on_pin(pin: int, things: dict[str, Thing]) -> Thing | None:
+    for thing in things.values():
+        if thing.pin == pin:
+            return thing
+    return None
+
+
+def _nouns(name: str) -> frozenset[str]:
+    return frozenset(word for word in re.findall(r"[a-z]+", name) if word not in ("the", "my", "our", "a", "an"))
+
+
+def _kind(name: str, where: str) -> str:
+    """Return what kind of thing has this name: the last noun that is known says it."""
+    words = re.findall(r"[a-z]+", name)
+    if "doorbell" in words and "button" in words:
+        return "button"
+    if words and words[-1] in ("sensor", "detector", "probe", "contact", "switch"):
+        for word in words[:-1]:
+            kind = _KIND_OF.get(word)
+            if kind in ("door", "motion", "soil"):
+                return kind
+        if words[-1] == "contact":
+            return "door"
+        if len(words) > 1 and words[-1] == "switch" and words[-2] in ("float", "lid", "limit", "level", "tilt"):
+            return "input"
+    for word in reversed(words):
+        if word in _KIND_OF:
+            return _KIND_OF[word]
+    if not words and where:
+        return _kind(where, "")
+    return "input"
+
+
+def _mark_names(text: str, things: dict[str, Thing]) -> str:
+    """Write the names of things, where they stand again without a pin, as marks."""
+    names = Counter[str]()
+    owners: dict[str, str] = {}
+    for mark, thing in things.items():
+        for noun in _all_names(thing):
+            names[noun] += 1
+            owners[noun] = mark
+    for noun in sorted(names, key=len, reverse=True):
+        if names[noun] > 1 or (noun not in _KIND_OF and noun not in things[owners[noun]].nouns):
+            continue
+        before = rf"(?:(?!(?:{'|'.join(sorted(NO_NAME))})\b)[a-z]+ ){{0,2}}"
+        text = re.sub(rf"\b(?:the|my|our|this|that|his|her) {before}{noun}\b(?!#)", owners[noun], text)
+    return text
+
+
+def _mark_without_pin(text: str, things: dict[str, Thing]) -> str:
+    """Write "the fan", of which no pin is said, as a mark too: its pin is asked for."""
+
+    def write(match: re.Match[str]) -> str:
+        noun = match["noun"]
+        mark = f"{_KIND_OF[noun]}#@{noun}"
+        things[mark] = Thing(_KIND_OF[noun], None, frozenset({noun}))
+        return mark
+
+    return _WITHOUT_PIN.sub(write, text)
+
+
+def _all_names(thing: Thing) -> frozenset[str]:
+    names = set(thing.nouns)
+    for group in _SYNONYMS:
+        if group & thing.nouns:
+            names |= group
+    if thing.kind == "output":
+        names -= {"door", "window", "button", "sensor"}
+    return frozenset(names)

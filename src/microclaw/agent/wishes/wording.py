@@ -1,0 +1,112 @@
+"""Writes a wish in the normal form of its numbers, without greetings and reasons. "¦" is where a clause ends."""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+from microclaw.agent.language.quantities import normalize_quantities
+
+END: Final = "¦"
+_SHORT: Final = {
+    "btn": "button", "pls": "please", "plz": "please", "wen": "when", "wenever": "whenever", "n": "and", "u": "you",
+    "evry": "every", "smth": "something", "sth": "something", "til": "until", "till": "until", "bc": "because",
+    "cuz": "because", "hum": "humidity", "humdity": "humidity", "temp": "temperature", "hi": "high", "w/": "with",
+    "mins": "minutes", "secs": "seconds", "rn": "right now", "y": "why", "snsr": "sensor", "nxt": "next", "rh": "humidity",
+    "mon-fri": "on weekdays", "weekday": "weekday", "everyday": "every day", "lil": "little", "thx": "", "evening's": "evening",
+}  # fmt: skip
+_NOT_AFTER_A_NUMBER: Final = frozenset({"n", "y", "u", "hi"})
+_BARE_PIN: Final = re.compile(
+    r"\b(button|btn|lamp|light|fan|pump|relay|buzzer|pir|valve|heater|servo|strip|alarm|motor|siren|plug|sensor|detector|contact|door|window|probe) (?:on )?(?=\d{1,2}\b)"
+    r"(?!\d{1,2}(?:[:.%]\d*|st|nd|rd|th| ?(?:am|pm|ms|s|sec|seconds?|min|minutes?|h|hours?|hz|khz|times?|x|percent|degrees?|°)\b))"
+)
+_ENDS: Final = (
+    (re.compile(r"(?<=[a-z)])[.;!?:]+(?=\s|$)|(?<=\d)[.;!?](?=\s|$)"), f" {END} "),
+    (re.compile(r"(?<=[a-z)]),(?=\s)|(?<=\d),(?=\s(?![\d]))"), f" {END} "),
+    (re.compile(r"\s[-–—]+>?\s(?=[a-z])"), f" {END} "),
+)
+_POLITE: Final = re.compile(
+    r"\b(?:please|kindly|(?:could|can|would|will) you(?: please| just| kindly)*(?: be so kind (?:as )?to)?"
+    r"|i(?:'d| would) like you to|i want you to|i need you to|i'd like to have|would you mind|thank you|thanks(?: a lot)?"
+    r"|hello|hey|hi there|dear|just|simply|automatically|exactly|actually|always|right away|immediately|at once"
+    r"|straight away|instantly|ok|okay|maybe you can|for me|both (?=warmer|hotter|colder)|going|running)\b"
+)
+_REASON: Final = re.compile(
+    rf"(?<={END} )like (?:a|an|the) [^{END}]*|(?:^|(?<= ))(?:so that|because|since (?!last)|so (?:i|we|my|the|nobody|they|he|she|you|it) |in order to "
+    rf"|otherwise it|that way|i mean|you know|to (?:save|avoid|make sure|prevent|keep an eye)|as if"
+    rf"|just in case|for (?:the kids|my|safety)|it's (?:usually|only|just|a)|that's (?:my|for|how))[^{END}]*"
+)
+_HALF: Final = re.compile(
+    r"\b(?P<kind>half past|(?:a )?quarter past|(?:a )?quarter to) (?P<hour>\d{1,2})(?:000 milli)?\b"
+    r"(?P<part> in the (?:morning|evening|afternoon)| at night| (?:[ap])\.?m)?"
+)
+_PART: Final = re.compile(r"\b(?:morning|evening|afternoon|night|[ap]\.?m)")
+_SAID_TWICE: Final = re.compile(r"\bwater (?=(?:sensor|pump|valve|tap|level|detector)\b)")
+_SAY: Final = re.compile(r"¦ say (?=from|at|between|every)|\((?=(?:high|low|pull-up|pullup)\))(?:[^()]*)\)")
+_TURN_OF: Final = re.compile(r"\b(turn|switch) of (?=(?:the|my|our|pin)\b)")
+_ONE: Final = re.compile(r"\bthe (?:other )?one (?:in the [a-z]+ |over the [a-z]+ )?(?=(?:on|at) )")
+_OF_DAY: Final = re.compile(r"\b(?P<hour>\d{1,2})(?:000 milli)? (?P<part>in the (?:morning|evening|afternoon)|at night)\b")
+
+
+def clauses(text: str) -> str:
+    """Return the wish in lower case and normal form, with a mark at the end of each clause."""
+    text = re.sub(r"\s+", " ", text.lower().replace("’", "'")).strip(" .!?")
+    text = " ".join(_long(word, before) for before, word in _pairs(text.split(" "))).strip()
+    text = _ONE.sub("", text)
+    text = _SAID_TWICE.sub("", text)
+    text = _TURN_OF.sub(r"\1 off ", text)
+    text = _BARE_PIN.sub(r"\1 on pin ", text)
+    for pattern, mark in _ENDS:
+        text = pattern.sub(mark, text)
+    text = normalize_quantities(text)
+    text = _HALF.sub(_half, text)
+    text = _OF_DAY.sub(_of_day, text)
+    text = _SAY.sub("¦ ", text)
+    text = _REASON.sub(" ", text)
+    text = _POLITE.sub(" ", text)
+    text = re.sub(rf"(?:\s*{END}\s*)+", f" {END} ", text)
+    return re.sub(r"\s+", " ", text).strip(f" {END}")
+
+
+def _pairs(words: list[str]) -> list[tuple[str, str]]:
+    return list(zip(["", *words], words, strict=False))
+
+
+def _long(word: str, before: str) -> str:
+    """Return a word that is often written short as a whole one."""
+    if word in _NOT_AFTER_A_NUMBER and before[-1:].isdigit():
+        return word
+    bare = word.rstrip(",.;:!?")
+    return _SHORT.get(bare, bare) + word[len(bare) :]
+
+
+def _half(match: re.Match[str]) -> str:
+    """Write "half past 6 in the evening" as "clock 1830"."""
+    minutes = {"half past": 30, "quarter past": 15, "quarter to": -15}[match["kind"].removeprefix("a ")]
+    part = _PART.search(match["part"] or match.string)
+    hour = _hour(int(match["hour"]), (part or [""])[0])
+    if hour is None or part is None:
+        return match[0]
+    total = hour * 60 + minutes
+    return f"clock {total // 60:02d}{total % 60:02d}"
+
+
+def _of_day(match: re.Match[str]) -> str:
+    """Write "7 in the evening" as "clock 1900"."""
+    hour = _hour(int(match["hour"]), match["part"])
+    if hour is None:
+        return match[0]
+    return f"clock {hour:02d}00"
+
+
+def _hour(hour: int, part: str) -> int | None:
+    if hour > 12:
+        return None
+    is_late = "evening" in part or "afternoon" in part or "p" in part.split(" ")[-1][:1]
+    if "night" in part and hour >= 6:
+        is_late = True
+    if is_late and hour < 12:
+        return hour + 12
+    return hour
+
+
