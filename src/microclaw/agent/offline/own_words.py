@@ -27,6 +27,8 @@ def parse_own_words(text: str, device: KnownDevice | None) -> Parse | Say | None
     obstacle = find_obstacle(sentence, device, ())
     if obstacle is not None:
         return obstacle
+    if wish.open_words:
+        return _ask_about(sentence, wish)
     parse = english().parse(sentence)
     if parse is not None and wish.is_plain:
         return parse
@@ -49,6 +51,15 @@ def _ask(sentence: str, wish: Wish) -> Say:
         quoted = ", ".join(f'"{words}"' for words in wish.left_out[:_MOST_QUOTED])
         text = f"{text} Left out: {quoted}."
     return Say(f"{text} Shall I do it?", "confirm_reading", "yes, or say it in other words", suggested=(sentence,))
+
+
+def _ask_about(sentence: str, wish: Wish) -> Say | None:
+    """Say what was understood, and ask for the words that were not."""
+    if "{" in sentence:
+        return None
+    words = ", ".join(f'"{spoken(words)}"' for words in wish.open_words[:_MOST_QUOTED])
+    text = f"I read: {sentence}. But I do not understand {words}, so I did nothing. How do you mean that?"
+    return Say(text, "ambiguous", f"say it in other words, or without it: {sentence}")
 
 
 def spoken(sentence: str) -> str:

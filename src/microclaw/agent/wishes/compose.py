@@ -93,7 +93,8 @@ def _rules(items: Sequence[Item]) -> list[_Rule]:
                 rule = _Rule(acts=acts)
                 rules.append(rule)
             is_act_first = bool(rule.acts)
-            rule.triggers.append(item)
+            if item not in rule.triggers:
+                rule.triggers.append(item)
     if not all(rule.acts for rule in rules):
         return []
     return rules
@@ -158,6 +159,8 @@ def _as_two_limits(rules: list[_Rule]) -> list[str]:
 
 
 def _of_one(rule: _Rule) -> list[str]:
+    if not rule.triggers and not rule.gates and len(rule.acts) == 1:
+        return [f"{rule.acts[0].words_together}{_pace_words(rule)}"]
     return [_sentence(rule, trigger_first=True), _sentence(rule, trigger_first=False)]
 
 
@@ -180,14 +183,23 @@ def _sentence(rule: _Rule, *, trigger_first: bool) -> str:
     return f"{acts} when {clause}{_gate_words(gates)}{_pace_words(rule)}"
 
 
+def _events(rule: _Rule) -> list[Event]:
+    """Return what begins the rule, each once: "the button: each press ..." says it twice."""
+    events: dict[str, Event] = {}
+    for trigger in rule.triggers:
+        for event in trigger.events:
+            events.setdefault(event.trigger or event.state, event)
+    return list(events.values())
+
+
 def _is_lasting(rule: _Rule) -> bool:
     """Return True if the words say how things are, and not what happens."""
-    events = [event for trigger in rule.triggers for event in trigger.events]
+    events = _events(rule)
     return bool(events) and all(event.is_state for event in events)
 
 
 def _trigger_words(rule: _Rule) -> str:
-    events = [event for trigger in rule.triggers for event in trigger.events]
+    events = _events(rule)
     if len(events) == 1 and not _is_lasting(rule):
         return events[0].trigger or events[0].state
     if len(events) == 1:
@@ -244,10 +256,10 @@ def _timed(items: Sequence[Item]) -> list[str]:
             return [f"{_act_words(acts)}{days} {' and '.join(times[0])}"]
         return []
     if len(acts) == 1:
-        return [f"{acts[0].words}{paces}{days} {' and '.join(times[0])}".strip()]
+        return [f"{acts[0].words_together}{paces}{days} {' and '.join(times[0])}".strip()]
     parts = []
     for act, moments in zip(acts, times, strict=True):
-        words = act.words
+        words = act.words_together
         if parts and act.verb in _OPPOSITE and act.out == acts[0].out and not act.span:
             words = act.verb
         parts.append(f"{words}{days if not parts else ''} {' and '.join(moments)}")

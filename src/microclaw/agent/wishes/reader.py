@@ -14,8 +14,8 @@ from msgspec import Struct
 
 from microclaw.agent.wishes.acts import Act
 from microclaw.agent.wishes.compose import sentences
-from microclaw.agent.wishes.scan import Scan
-from microclaw.agent.wishes.things import MARK, mark_things
+from microclaw.agent.wishes.scan import Clause, Scan
+from microclaw.agent.wishes.things import MARK, MarkedWish, mark_things, words_of
 from microclaw.agent.wishes.wording import clauses
 
 _FILLER: Final = frozenset(
@@ -36,7 +36,7 @@ _DECISIVE: Final = re.compile(
 )
 _DECISIVE_IN_REMARK: Final = re.compile(
     rf"\d|^(?:{MARK}|never|don't|without|except|unless|until|while|when|whenever|if|otherwise|else|instead|only|random"
-    r"|randomly|count|reset|print|log|record|read|measure|show|display|play|send|mail|call|sos|or|morse|servo|angle|percent"
+    r"|randomly|count|reset|print|log|record|read|measure|show|display|play|send|mail|call|sos|morse|servo|angle|percent"
     r"|minutes?|seconds?|hours?|blink|flash|toggle|repeat|reverse|debounce|every|each|alternate|interrupt|ignore|also"
     r"|holidays|weekdays|weekends)$"
 )
@@ -46,12 +46,17 @@ Understands = Callable[[str], bool]
 
 
 class Wish(Struct, frozen=True):
-    """A sentence of the grammar, and the words that it leaves out, by clauses."""
+    """A wish as it is read.
+
+    `sentence` is one of the grammar, `left_out` are words that it leaves out, by clauses. `open_words` are those that
+    would change it and are not understood: the wish is not to be done without them. `is_plain`: it is one act on one
+    thing, of which every word was understood.
+    """
 
     sentence: str
     left_out: tuple[str, ...] = ()
+    open_words: tuple[str, ...] = ()
     is_plain: bool = False
-    """It is one act on one thing, of which every word was understood."""
 
 
 def read_wish(text: str, understands: Understands) -> Wish | None:
@@ -60,31 +65,45 @@ def read_wish(text: str, understands: Understands) -> Wish | None:
     if marked is None:
         return None
     scan = Scan(marked)
-    left_out = _left_out(scan)
-    if left_out is None:
-        return None
+    left_out, open_words = _left_over(scan)
     for sentence in sentences(scan.items):
-        if understands(sentence):
-            is_plain = len(scan.items) == 1 and isinstance(scan.items[0], Act) and not left_out
-            return Wish(sentence, left_out, is_plain)
+        if not understands(sentence):
+            continue
+        if not _names_all(sentence, marked):
+            return None
+        is_plain = len(scan.items) == 1 and isinstance(scan.items[0], Act) and not left_out
+        return Wish(sentence, left_out, open_words, is_plain)
     return None
 
 
-def _left_out(scan: Scan) -> tuple[str, ...] | None:
-    """Return the words that were not used; None if one of them may change the meaning."""
-    told = []
-    count = 0
+def _names_all(sentence: str, marked: MarkedWish) -> bool:
+    """Return True if each pin of the wish is in the sentence: a thing that has no part in it was not understood."""
+    pins = {int(number) for number in re.findall(r"\bpin (\d+)", sentence)}
+    return all(thing.pin is None or thing.pin in pins for thing in marked.things.values())
+
+
+def _left_over(scan: Scan) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Return the words that were not used, by clauses: those that change nothing, and those that may."""
+    left_out = []
+    open_words = []
     for clause in scan.skipped:
-        words = clause.words
-        content = [word.strip("()\"'") for word in words if word not in _FILLER]
-        decisive = _DECISIVE
-        if clause.is_remark:
-            decisive = _DECISIVE_IN_REMARK
-        if any(decisive.search(word) for word in content):
-            return None
-        count += len(content)
-        if content:
-            told.append(" ".join(words))
-    if count > _MAX_LEFT_OUT:
-        return None
-    return tuple(told)
+        words = " ".join(clause.words)
+        content = [word.strip("()\"'") for word in clause.words if word not in _FILLER]
+        if not content:
+            continue
+        if any(_pattern(clause).search(word) for word in content) or len(content) > _MAX_LEFT_OUT:
+            open_words.append(_unmarked(words))
+        else:
+            left_out.append(words)
+    return tuple(left_out), tuple(open_words)
+
+
+def _pattern(clause: Clause) -> re.Pattern[str]:
+    if clause.is_remark and clause.words[0] not in ("or", "not"):
+        return _DECISIVE_IN_REMARK
+    return _DECISIVE
+
+
+def _unmarked(words: str) -> str:
+    """Return words with their things as a person may say them."""
+    return re.sub(MARK, lambda match: words_of(match[0]), words)

@@ -30,7 +30,7 @@ _CONNECTORS: Final = (
             rf"{_AND}(?:(?:when(?:ever)?|if|as soon as|every time|each time|the moment|once|in case|should|upon)"
             r"|(?:on|with|at|after) (?=a |an |each |every |any |the |motion|movement|opening|closing|press))(?: that| both)? "
             r"(?!clock|\d)|"
-            r"(?=(?:above|below|over|under) -?\d+ milli degrees)"
+            r"on (?=button#)|(?=(?:above|below|over|under) -?\d+ milli (?:degrees|percent))"
         ),
     ),
 )
@@ -49,15 +49,15 @@ _TIMES: Final = (
     ("window", re.compile(rf"(?:between|from) (?P<from>{_CLOCK}|\d{{1,2}}) (?:and|to|until|-) (?P<to>{_CLOCK})")),
     ("clock", re.compile(rf"(?:and )?(?:again )?(?:at |by |around |about )*(?P<clock>{_CLOCK})")),
     ("clock", re.compile(rf"(?P<clock>at \d{{1,2}}(?:000 milli)?(?! ?(?:ms|milli|percent|\d)){_PART})")),
-    ("days", re.compile(rf"(?P<days>(?:every|each) (?:single )?(?:day|{_NAMED_PART})|daily)")),
+    ("days", re.compile(rf"(?:(?:but )?only )?(?P<days>(?:every|each) (?:single )?(?:day|{_NAMED_PART})|daily)")),
     (
         "days",
         re.compile(
-            rf"(?:every|each) (?P<count>other|second|third|fourth|1000 ms|\d+) (?:days?|{_NAMED_PART})"
+            rf"(?:(?:but )?only )?(?:every|each) (?P<count>other|second|third|fourth|1000 ms|\d+) (?:days?|{_NAMED_PART})"
         ),
     ),
-    ("days", re.compile(r"(?:on |at |every |each )?(?:the )?(?P<weekdays>weekdays?|weekends?|school days)")),
-    ("days", re.compile(rf"(?:on |every |each )(?P<named>{_DAYS})")),
+    ("days", re.compile(r"(?:(?:but )?only )?(?:on |at |every |each )?(?:the )?(?P<weekdays>weekdays?|weekends?|school days)")),
+    ("days", re.compile(rf"(?:(?:but )?only )?(?:on |every |each )(?P<named>{_DAYS})")),
     ("days", re.compile(rf"(?P<date>tomorrow(?: {_NAMED_PART})?|tonight|today)")),
     ("delay", re.compile(r"(?P<delay>in \d+ ms)(?: from now)?")),
 )  # fmt: skip
@@ -181,7 +181,6 @@ class Scan:
             self._out = act.out
             self._act = act
         return self._add(act, act.end)
-
 
     def _of_both(self, act: Act) -> Act | None:
         """Return an act on "both": the two outputs of the acts before it."""

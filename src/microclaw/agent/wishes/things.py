@@ -50,8 +50,13 @@ _MAY_NAME: Final = frozenset(
     "alarm run temperature humidity pressure reset sound heat cooling heating program set heating flash day level play "
     "fade".split()
 )
-_DETERMINER: Final = r"(?:the|my|our|your|a|an|this|that|his|her|their|[a-z]+['’]s)"
+_DETERMINER: Final = (
+    r"(?:both(?: the)?|all(?: the)?|these|two|the|my|our|your|a|an|this|that|his|her|their|[a-z]+['’]s)"
+)
 # A name without an article does not begin with what may be an order, or what a person says before one.
+_NO_NAME: Final = (NO_NAME - _MAY_NAME) | frozenset(
+    "edge edges pulse press presses low high tone falling rising hour minute second day time left".split()
+)
 _NO_BARE_NAME: Final = (NO_NAME - {"night", "morning", "evening", "front", "back"}) | frozenset(
     "switch drive pull assert deassert enable disable activate deactivate energise energize drop raise invert lower give "
     "water mist feed spray sprinkle irrigate dim fade exercise use engage trigger fire release releases hit tap "
@@ -71,7 +76,7 @@ def _name(no_name: frozenset[str]) -> str:
     return rf"{noun}(?: {noun}){{0,4}}?"
 
 
-_NAME: Final = _name(NO_NAME - _MAY_NAME)
+_NAME: Final = _name(_NO_NAME)
 _BARE_NAME: Final = _name(_NO_BARE_NAME)
 _AREA: Final = (
     r"(?:over|in|at|by|of|for|under|above|behind|beside|near|next to|outside|inside|from|on|below|to|around|along|with)"
@@ -98,12 +103,17 @@ _LED: Final = re.compile(
 )
 MARK: Final = r"(?:button|door|motion|soil|output|input|led)#(?:\d+|@[a-z]+)?"
 """A thing: its kind, and its pin, or its noun if no pin is said. The board's LED has neither."""
+_EACH: Final = re.compile(
+    rf"(?P<first>{MARK}) and (?P<second>{MARK})(?: ¦)? are (?:both )?(?P<how>open|closed|shut|high|low|pressed|down)"
+)
 _INTRODUCED: Final = re.compile(
     rf"(?:i have|i've got|i have got|we have|we've got|there is|there's|there are) (?:a |an |one )?(?P<mark>{MARK})"
-    r"(?=(?: ¦| and| ¦ so|$))|(?:^|(?<=¦ ))(?P<alone>(?:button|door|motion|soil|output|input)#\d+)(?= ¦)"
+    r"(?=(?: ¦| and| ¦ so|$))|(?:^|(?<=¦ ))(?P<alone>(?:door|motion|soil|output|input)#\d+)(?= ¦)"
 )
 
-_ASKED_FOR: Final = "button doorbell door window gate lid fan pump heater lamp light valve relay motor siren buzzer bulb horn sprinkler"
+_ASKED_FOR: Final = (
+    "button doorbell door window gate lid fan pump heater lamp light valve relay motor siren buzzer bulb horn sprinkler"
+)
 _WITHOUT_PIN: Final = re.compile(
     rf"\b{_DETERMINER} (?:(?!(?:{'|'.join(sorted(NO_NAME))})\b)[a-z'’]+ ){{0,2}}"
     rf"(?P<noun>{_ASKED_FOR.replace(' ', '|')})(?: contact)?(?! sensor| contact)(?![\w#'’])"
@@ -141,17 +151,19 @@ class MarkedWish(Struct, frozen=True):
 def words_of(mark: str) -> str:
     """Return a thing in the words of the grammar."""
     kind, _, pin = mark.partition("#")
-    if pin.startswith("@"):
-        return f"the {pin[1:]}"
-    return _WORDS[kind].format(pin=pin)
+    return _WORDS[kind].format(pin=_number(pin))
 
 
 def pin_words(mark: str) -> str:
     """Return a thing's pin in the words of the grammar."""
-    pin = mark.partition("#")[2]
+    return f"pin {_number(mark.partition('#')[2])}"
+
+
+def _number(pin: str) -> str:
+    """Return a pin's number, or the hole for the pin of a thing that has only a noun (offline/unfinished.py)."""
     if pin.startswith("@"):
-        return f"the {pin[1:]}"
-    return f"pin {pin}"
+        return f"{{pin:{pin[1:]}}}"
+    return pin
 
 
 def mark_things(text: str) -> MarkedWish | None:
@@ -173,7 +185,13 @@ def mark_things(text: str) -> MarkedWish | None:
         text = _LED.sub("led#", text)
     text = _mark_without_pin(text, things)
     text = re.sub(rf"\b{_DETERMINER} (?={MARK})", "", text)
-    return MarkedWish(re.sub(r"\s+", " ", text).strip(), things)
+    text = _EACH.sub(_each, re.sub(r"\s+", " ", text).strip())
+    return MarkedWish(text, things)
+
+
+def _each(match: re.Match[str]) -> str:
+    """Write "door#15 and door#17 are closed" as two clauses."""
+    return f"{match['first']} is {match['how']} and {match['second']} is {match['how']}"
 
 
 def _marks_of(match: re.Match[str], things: dict[str, Thing]) -> list[str] | None:
@@ -209,7 +227,7 @@ def _nouns(name: str) -> frozenset[str]:
 
 def _kind(name: str, where: str) -> str:
     """Return what kind of thing has this name: the last noun that is known says it."""
-    words = re.findall(r"[a-z]+", name)
+    words = [_singular(word) for word in re.findall(r"[a-z]+", name)]
     if "doorbell" in words and "button" in words:
         return "button"
     if words and words[-1] in ("sensor", "detector", "probe", "contact", "switch"):
@@ -227,6 +245,12 @@ def _kind(name: str, where: str) -> str:
     if not words and where:
         return _kind(where, "")
     return "input"
+
+
+def _singular(word: str) -> str:
+    if word not in _KIND_OF and word.removesuffix("s") in _KIND_OF:
+        return word.removesuffix("s")
+    return word
 
 
 def _mark_names(text: str, things: dict[str, Thing]) -> str:

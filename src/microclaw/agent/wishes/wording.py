@@ -13,7 +13,8 @@ _SHORT: Final = {
     "evry": "every", "smth": "something", "sth": "something", "til": "until", "till": "until", "bc": "because",
     "cuz": "because", "hum": "humidity", "humdity": "humidity", "temp": "temperature", "hi": "high", "w/": "with",
     "mins": "minutes", "secs": "seconds", "rn": "right now", "y": "why", "snsr": "sensor", "nxt": "next", "rh": "humidity",
-    "mon-fri": "on weekdays", "weekday": "weekday", "everyday": "every day", "lil": "little", "thx": "", "evening's": "evening",
+    "blnk": "blink", "tunr": "turn", "trun": "turn", "swich": "switch", "swtich": "switch", "lihgt": "light",
+    "humidty": "humidity", "temprature": "temperature", "temperatur": "temperature", "buton": "button", "mon-fri": "on weekdays", "weekday": "weekday", "everyday": "every day", "lil": "little", "thx": "", "evening's": "evening",
 }  # fmt: skip
 _NOT_AFTER_A_NUMBER: Final = frozenset({"n", "y", "u", "hi"})
 _BARE_PIN: Final = re.compile(
@@ -42,10 +43,14 @@ _HALF: Final = re.compile(
 )
 _PART: Final = re.compile(r"\b(?:morning|evening|afternoon|night|[ap]\.?m)")
 _SAID_TWICE: Final = re.compile(r"\bwater (?=(?:sensor|pump|valve|tap|level|detector)\b)")
+_IN_BRACKETS: Final = re.compile(r"\((?:[^()]*\b(?:debounced?|pull-?up|pull-?down)|high|low)\b[^()]*\)", re.IGNORECASE)
+_ALSO_THEN: Final = re.compile(rf"(?<={END}) also on holidays\b")
 _SAY: Final = re.compile(r"¦ say (?=from|at|between|every)|\((?=(?:high|low|pull-up|pullup)\))(?:[^()]*)\)")
 _TURN_OF: Final = re.compile(r"\b(turn|switch) of (?=(?:the|my|our|pin)\b)")
 _ONE: Final = re.compile(r"\bthe (?:other )?one (?:in the [a-z]+ |over the [a-z]+ )?(?=(?:on|at) )")
-_OF_DAY: Final = re.compile(r"\b(?P<hour>\d{1,2})(?:000 milli)? (?P<part>in the (?:morning|evening|afternoon)|at night)\b")
+_OF_DAY: Final = re.compile(
+    r"\b(?P<hour>\d{1,2})(?:000 milli)? (?P<part>in the (?:morning|evening|afternoon)|at night)\b"
+)
 
 
 def clauses(text: str) -> str:
@@ -56,12 +61,13 @@ def clauses(text: str) -> str:
     text = _SAID_TWICE.sub("", text)
     text = _TURN_OF.sub(r"\1 off ", text)
     text = _BARE_PIN.sub(r"\1 on pin ", text)
+    text = _IN_BRACKETS.sub("", text).replace(" = ", f" {END} ")
     for pattern, mark in _ENDS:
         text = pattern.sub(mark, text)
     text = normalize_quantities(text)
     text = _HALF.sub(_half, text)
     text = _OF_DAY.sub(_of_day, text)
-    text = _SAY.sub("¦ ", text)
+    text = _ALSO_THEN.sub("", _SAY.sub("¦ ", text))
     text = _REASON.sub(" ", text)
     text = _POLITE.sub(" ", text)
     text = re.sub(rf"(?:\s*{END}\s*)+", f" {END} ", text)
@@ -108,5 +114,3 @@ def _hour(hour: int, part: str) -> int | None:
     if is_late and hour < 12:
         return hour + 12
     return hour
-
-
