@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from typing import Final
 
 from microclaw.agent.language.times import spoken_duration
@@ -12,7 +13,9 @@ from microclaw.agent.offline.impossible_wishes import find_obstacle
 from microclaw.agent.offline.sentences import english
 from microclaw.agent.offline.timed_sentences import parse_two_times
 from microclaw.agent.offline.unfinished import parse_unfinished
+from microclaw.agent.offline.unknown_sentences import is_question
 from microclaw.agent.wishes.reader import Wish, read_wish
+from microclaw.agent.wishes.wording import write_out
 
 _PINS: Final = re.compile(r"pin (\d+)((?: also pin \d+)+)")
 _MOST_QUOTED: Final = 3
@@ -20,6 +23,8 @@ _MOST_QUOTED: Final = 3
 
 def parse_own_words(text: str, device: KnownDevice | None) -> Parse | Say | None:
     """Return what the wish asks for: the parse if it is plain, else the question whether it is read right."""
+    if is_question(write_out(text)):
+        return None
     wish = read_wish(text, _is_readable)
     if wish is None:
         return None
@@ -41,15 +46,14 @@ def parse_own_words(text: str, device: KnownDevice | None) -> Parse | Say | None
 
 def _is_readable(sentence: str) -> bool:
     said = spoken(sentence)
-    readings = (english().parse(said), parse_two_times(said), parse_unfinished(said))
-    return any(isinstance(reading, Parse) for reading in readings)
+    reading = english().parse(said) or parse_two_times(said) or parse_unfinished(said)
+    return isinstance(reading, Parse)
 
 
 def _ask(sentence: str, wish: Wish) -> Say:
     text = f"I read this as: {sentence}."
     if wish.left_out:
-        quoted = ", ".join(f'"{words}"' for words in wish.left_out[:_MOST_QUOTED])
-        text = f"{text} Left out: {quoted}."
+        text = f"{text} Left out: {_quoted(wish.left_out)}."
     return Say(f"{text} Shall I do it?", "confirm_reading", "yes, or say it in other words", suggested=(sentence,))
 
 
@@ -57,9 +61,16 @@ def _ask_about(sentence: str, wish: Wish) -> Say | None:
     """Say what was understood, and ask for the words that were not."""
     if "{" in sentence:
         return None
-    words = ", ".join(f'"{spoken(words)}"' for words in wish.open_words[:_MOST_QUOTED])
+    words = _quoted(wish.open_words)
     text = f"I read: {sentence}. But I do not understand {words}, so I did nothing. How do you mean that?"
     return Say(text, "ambiguous", f"say it in other words, or without it: {sentence}")
+
+
+def _quoted(clauses: Sequence[str]) -> str:
+    quoted = []
+    for words in clauses[:_MOST_QUOTED]:
+        quoted.append(f'"{spoken(words)}"')
+    return ", ".join(quoted)
 
 
 def spoken(sentence: str) -> str:

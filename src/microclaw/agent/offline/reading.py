@@ -28,7 +28,7 @@ from microclaw.agent.offline.ready_programs import parse_installation
 from microclaw.agent.offline.sentences import MAX_SENTENCE_CHARS, english
 from microclaw.agent.offline.timed_sentences import parse_two_times
 from microclaw.agent.offline.unfinished import parse_unfinished
-from microclaw.agent.offline.unknown_sentences import answer_unknown, is_question
+from microclaw.agent.offline.unknown_sentences import answer_unknown
 from microclaw.events import NOTHING_WAITS
 
 # Kinds of follow-ups that are about an act that was tried.
@@ -193,13 +193,17 @@ def _read_unfinished(
     return Context(reading, text, device_context, device)
 
 
-def _read_own_words(text: str, device_context: DeviceContext, device: KnownDevice | None) -> Context | Say | None:
-    if is_question(text):
-        return None
-    parse = parse_own_words(text, device or device_context.meant)
-    if parse is None or isinstance(parse, Say):
-        return parse
-    return Context(parse, text, device_context, device)
+def _read_unknown(
+    text: str, named_text: str, device_context: DeviceContext, device: KnownDevice | None
+) -> Context | Say:
+    """Read a sentence that fits no template: of a board that is not known, else in own words, else not at all."""
+    unknown_device = boards.unknown_device(text, device_context)
+    if unknown_device is not None:
+        return unknown_device
+    own = parse_own_words(text, device or device_context.meant)
+    if isinstance(own, Parse):
+        return Context(own, text, device_context, device)
+    return own or answer_unknown(text, named_text, device_context, device)
 
 
 def _may_be_everyday(parse: Parse | None, text: str) -> bool:
@@ -231,13 +235,7 @@ def _read_template(
         parse = parse_everyday_question(text) or parse
     if parse is None:
         reading = _read_unfinished(text, device_context, device, state)
-        if reading is not None:
-            return reading
-        unknown_device = boards.unknown_device(text, device_context)
-        if unknown_device is not None:
-            return unknown_device
-        own = _read_own_words(text, device_context, device)
-        return own or answer_unknown(text, named_text, device_context, device)
+        return reading or _read_unknown(text, named_text, device_context, device)
     if parse.kind == "undo" and state.undoable and device is None:
         newest = state.undoable[-1]
         # None stands for a change in the change log, which the sentence reverts as it is.

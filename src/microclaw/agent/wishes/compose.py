@@ -12,19 +12,22 @@ from msgspec.structs import replace
 from microclaw.agent.wishes.acts import Act
 from microclaw.agent.wishes.events import Event
 
+Role: TypeAlias = Literal["trigger", "while", "unless", "until"]
+TimeKind: TypeAlias = Literal["days", "clock", "window", "delay"]
+
 
 class Condition(Struct, frozen=True):
     """What begins acts ("trigger"), or must hold ("while") or not hold ("unless") meanwhile, or ends them ("until")."""
 
     events: tuple[Event, ...]
-    role: Literal["trigger", "while", "unless", "until"]
+    role: Role
     is_any: bool = False
 
 
 class Time(Struct, frozen=True):
     """Words for a time: which days, a time of day, from when to when, or in how long."""
 
-    kind: Literal["days", "clock", "window", "delay"]
+    kind: TimeKind
     words: str
 
 
@@ -45,6 +48,37 @@ class _Rule(Struct):
     gates: list[Condition] = field(default_factory=list)
     acts: list[Act] = field(default_factory=list)
     paces: list[Pace] = field(default_factory=list)
+    is_act_first: bool = False
+
+    @property
+    def events(self) -> list[Event]:
+        """What begins it, each once: "the button: each press ..." says it twice."""
+        events: dict[str, Event] = {}
+        for trigger in self.triggers:
+            for event in trigger.events:
+                events.setdefault(event.trigger or event.state, event)
+        return list(events.values())
+
+    @property
+    def is_lasting(self) -> bool:
+        """The words say how things are, and not what happens."""
+        events = self.events
+        return bool(events) and all(event.is_state for event in events)
+
+    @property
+    def only_act(self) -> Act | None:
+        """The act of a rule with one event and one act."""
+        if len(self.acts) != 1 or len(self.events) != 1:
+            return None
+        return self.acts[0]
+
+    @property
+    def joint(self) -> str:
+        """The word between its events."""
+        for trigger in self.triggers:
+            if trigger.is_any:
+                return " or "
+        return " and "
 
 
 _OPPOSITE: Final = {"on": "off", "off": "on"}
@@ -52,26 +86,31 @@ _OPPOSITE: Final = {"on": "off", "off": "on"}
 
 def sentences(items: Sequence[Item]) -> list[str]:
     """Return the sentences that may say it, the likeliest first; nothing if nothing is to be done."""
-    if any(isinstance(item, Time) for item in items):
-        return _timed(items)
+    for item in items:
+        if isinstance(item, Time):
+            return _timed(items)
     rules = _rules(items)
-    if not rules:
-        return []
+    if len(rules) == 2:
+        one = _as_toggle(*rules) or _as_lasting(*rules)
+        if one is not None:
+            rules = [one]
     if len(rules) == 1:
         return _of_one(rules[0])
-    one = _as_toggle(rules) or _as_lasting(rules)
-    if one is not None:
-        return _of_one(one)
-    limits = _as_two_limits(rules)
-    before = " and ".join(_sentence(rule, trigger_first=True) for rule in rules)
-    after = " and ".join(_sentence(rule, trigger_first=False) for rule in rules)
-    return [*limits, after, before]
+    said = []
+    if len(rules) == 2:
+        said += _as_two_limits(*rules)
+    for trigger_first in (False, True):
+        parts = []
+        for rule in rules:
+            parts.append(_sentence(rule, trigger_first=trigger_first))
+        if parts:
+            said.append(" and ".join(parts))
+    return said
 
 
 def _rules(items: Sequence[Item]) -> list[_Rule]:
     """Return the items in rules: each has its acts after or before what begins them. Nothing if one has no act."""
     rules = [_Rule()]
-    is_act_first = False
     for index, item in enumerate(items):
         rule = rules[-1]
         if isinstance(item, Act):
@@ -83,30 +122,41 @@ def _rules(items: Sequence[Item]) -> list[_Rule]:
             if act is None:
                 return []
             rules.append(_Rule([Condition(item.events, "trigger", item.is_any)], acts=[act]))
-        elif isinstance(item, Condition) and item.role != "trigger":
-            rule.gates.append(item)
+        elif isinstance(item, Condition) and item.role == "trigger":
+            _add_trigger(rules, item, has_act_after=_has_act(items[index + 1 :]))
         elif isinstance(item, Condition):
-            if rule.triggers and rule.acts:
-                has_act_after = any(isinstance(later, Act) for later in items[index + 1 :])
-                takes_last = len(rule.acts) > 1 and (is_act_first or not has_act_after)
-                acts = [rule.acts.pop()] if takes_last else []
-                rule = _Rule(acts=acts)
-                rules.append(rule)
-            is_act_first = bool(rule.acts)
-            if item not in rule.triggers:
-                rule.triggers.append(item)
+            rule.gates.append(item)
     if not all(rule.acts for rule in rules):
         return []
     return rules
 
 
+def _has_act(items: Sequence[Item]) -> bool:
+    return any(isinstance(item, Act) for item in items)
+
+
+def _add_trigger(rules: list[_Rule], trigger: Condition, *, has_act_after: bool) -> None:
+    """Add what begins acts to the last rule, or begin a rule with it; the last act may be the new rule's."""
+    rule = rules[-1]
+    if rule.triggers and rule.acts:
+        acts = []
+        if len(rule.acts) > 1 and (rule.is_act_first or not has_act_after):
+            acts = [rule.acts.pop()]
+        rule = _Rule(acts=acts)
+        rules.append(rule)
+    rule.is_act_first = bool(rule.acts)
+    if trigger not in rule.triggers:
+        rule.triggers.append(trigger)
+
+
 def _add_pace(rule: _Rule, pace: Pace) -> None:
     """Add how often; it says how fast a light blinks if nothing begins that."""
-    last = rule.acts[-1] if rule.acts else None
-    if last is not None and last.verb == "blink" and not pace.is_gap and not last.count:
-        rule.acts[-1] = replace(last, period=pace.ms)
-    else:
-        rule.paces.append(pace)
+    if rule.acts and not pace.is_gap:
+        last = rule.acts[-1]
+        if last.verb == "blink" and not last.count:
+            rule.acts[-1] = replace(last, period=pace.ms)
+            return
+    rule.paces.append(pace)
 
 
 def _ending(rule: _Rule) -> Act | None:
@@ -119,112 +169,108 @@ def _ending(rule: _Rule) -> Act | None:
     return Act(act.end, _OPPOSITE[act.verb], act.out)
 
 
-def _as_toggle(rules: list[_Rule]) -> _Rule | None:
+def _as_toggle(first: _Rule, second: _Rule) -> _Rule | None:
     """Return "on when it is pressed, off when it is pressed again" as one rule that toggles."""
-    acts = [act for rule in rules for act in rule.acts]
-    triggers = {rule.triggers[0].events[0].trigger for rule in rules if rule.triggers}
-    if len(rules) != 2 or len(acts) != 2 or len(triggers) != 1:
+    act = _undone_act(first, second)
+    if act is None or first.events[0].trigger != second.events[0].trigger:
         return None
-    if {act.verb for act in acts} != {"on", "off"} or acts[0].out != acts[1].out or acts[0].span or acts[1].span:
-        return None
-    return _Rule(rules[0].triggers, rules[0].gates, [Act(0, "toggle", acts[0].out)], rules[0].paces)
+    return _Rule(first.triggers, first.gates, [Act(0, "toggle", act.out)], first.paces)
 
 
-def _as_lasting(rules: list[_Rule]) -> _Rule | None:
+def _undone_act(first: _Rule, second: _Rule) -> Act | None:
+    """Return the only act of a rule, on or off without a time, if the other rule's only act is its opposite."""
+    act = first.only_act
+    other = second.only_act
+    if act is None or other is None:
+        return None
+    if act.span or other.span or act.out != other.out:
+        return None
+    if _OPPOSITE.get(act.verb) != other.verb:
+        return None
+    return act
+
+
+def _as_lasting(first: _Rule, second: _Rule) -> _Rule | None:
     """Return "on while it is held, off when it is let go" as the first of these rules, which says both."""
-    if len(rules) != 2 or not _is_lasting(rules[0]) or len(rules[0].acts) != 1 or len(rules[1].acts) != 1:
+    act = _undone_act(first, second)
+    if act is None or act.verb != "on" or not first.is_lasting:
         return None
-    on, off = (rule.acts[0] for rule in rules)
-    ends = [event.state for trigger in rules[1].triggers for event in trigger.events]
-    opposites = [event.opposite for trigger in rules[0].triggers for event in trigger.events]
-    if on.verb == "on" and off.verb == "off" and on.out == off.out and ends == opposites:
-        return rules[0]
-    return None
+    if first.events[0].opposite != second.events[0].state:
+        return None
+    return first
 
 
-def _as_two_limits(rules: list[_Rule]) -> list[str]:
+def _as_two_limits(first: _Rule, second: _Rule) -> list[str]:
     """Return "on below 12 and off above 15" in the grammar's words for two limits of one quantity."""
-    if len(rules) != 2 or not all(len(rule.acts) == 1 and len(rule.triggers) == 1 for rule in rules):
+    act = _undone_act(first, second)
+    if act is None or act.verb != "on":
         return []
-    on, off = rules
-    first = on.triggers[0].events[0]
-    second = off.triggers[0].events[0]
-    is_one_quantity = first.about == second.about and "#" not in first.about
-    if not is_one_quantity or on.acts[0].verb != "on" or off.acts[0].verb != "off":
+    limit = first.events[0]
+    back = second.events[0]
+    if limit.about != back.about or "#" in limit.about:
         return []
-    if off.acts[0].out != on.acts[0].out or on.acts[0].span:
-        return []
-    back = re.sub(r"^the \w+ is", "it is", second.trigger)
-    return [f"{on.acts[0].words} when {first.trigger} and off again when {back}"]
+    back_words = re.sub(r"^the \w+ is", "it is", back.trigger)
+    return [f"{act.words} when {limit.trigger} and off again when {back_words}"]
 
 
 def _of_one(rule: _Rule) -> list[str]:
     if not rule.triggers and not rule.gates and len(rule.acts) == 1:
-        return [f"{rule.acts[0].words_together}{_pace_words(rule)}"]
+        return [f"{rule.acts[0].words_together}{_pace_words(rule.paces)}"]
     return [_sentence(rule, trigger_first=True), _sentence(rule, trigger_first=False)]
 
 
 def _sentence(rule: _Rule, *, trigger_first: bool) -> str:
     acts = _act_words(rule.acts)
-    gates = []
-    for gate in rule.gates:
-        gates += [_state(event, gate.role) for event in gate.events]
+    paces = _pace_words(rule.paces)
+    gates = _gates(rule)
     clause = _trigger_words(rule)
-    is_plain = len(rule.acts) == 1 and not rule.acts[0].span and not rule.acts[0].count
-    lasts = _is_lasting(rule)
-    if lasts and is_plain and rule.acts[0].verb == "on" and not gates:
-        return f"{acts} while {clause}{_pace_words(rule)}"
+    if rule.is_lasting and _is_plain_on(rule) and not gates:
+        return f"{acts} while {clause}{paces}"
     if not clause and len(gates) == 1:
-        return f"{acts} while {gates[0]}{_pace_words(rule)}"
+        return f"{acts} while {gates[0]}{paces}"
+    for gate in gates:
+        paces = f" but only while {gate}{paces}"
     if not clause:
-        return f"{acts}{_gate_words(gates)}{_pace_words(rule)}"
+        return f"{acts}{paces}"
     if trigger_first:
-        return f"when {clause} {acts}{_gate_words(gates)}{_pace_words(rule)}"
-    return f"{acts} when {clause}{_gate_words(gates)}{_pace_words(rule)}"
+        return f"when {clause} {acts}{paces}"
+    return f"{acts} when {clause}{paces}"
 
 
-def _events(rule: _Rule) -> list[Event]:
-    """Return what begins the rule, each once: "the button: each press ..." says it twice."""
-    events: dict[str, Event] = {}
-    for trigger in rule.triggers:
-        for event in trigger.events:
-            events.setdefault(event.trigger or event.state, event)
-    return list(events.values())
+def _gates(rule: _Rule) -> list[str]:
+    """Return the states that must hold."""
+    states = []
+    for gate in rule.gates:
+        for event in gate.events:
+            if gate.role == "unless":
+                states.append(event.opposite)
+            else:
+                states.append(event.state)
+    return states
 
 
-def _is_lasting(rule: _Rule) -> bool:
-    """Return True if the words say how things are, and not what happens."""
-    events = _events(rule)
-    return bool(events) and all(event.is_state for event in events)
+def _is_plain_on(rule: _Rule) -> bool:
+    """Return True if all that it does is to turn something on, for no certain time."""
+    return len(rule.acts) == 1 and rule.acts[0].verb == "on" and not rule.acts[0].span
 
 
 def _trigger_words(rule: _Rule) -> str:
-    events = _events(rule)
-    if len(events) == 1 and not _is_lasting(rule):
-        return events[0].trigger or events[0].state
-    if len(events) == 1:
-        is_on = len(rule.acts) == 1 and rule.acts[0].verb == "on" and not rule.acts[0].span
-        return events[0].state if is_on else events[0].trigger or events[0].state
-    joint = " and "
-    if any(trigger.is_any for trigger in rule.triggers):
-        joint = " or "
-    return joint.join(event.state for event in events)
+    events = rule.events
+    if not events:
+        return ""
+    if len(events) > 1:
+        return rule.joint.join(event.state for event in events)
+    if rule.is_lasting and _is_plain_on(rule):
+        return events[0].state
+    return events[0].trigger or events[0].state
 
 
-def _state(event: Event, role: str) -> str:
-    if role == "unless":
-        return event.opposite
-    return event.state
-
-
-def _gate_words(gates: Sequence[str]) -> str:
-    return "".join(f" but only while {gate}" for gate in gates)
-
-
-def _pace_words(rule: _Rule) -> str:
+def _pace_words(paces: Sequence[Pace]) -> str:
     words = ""
-    for pace in rule.paces:
-        words += f" at most every {pace.ms}" if pace.is_gap else f" every {pace.ms}"
+    for pace in paces:
+        if pace.is_gap:
+            words += " at most"
+        words += f" every {pace.ms}"
     return words
 
 
@@ -234,33 +280,56 @@ def _act_words(acts: Sequence[Act]) -> str:
 
 def _timed(items: Sequence[Item]) -> list[str]:
     """Return acts with their times; nothing if a condition is in it, which a schedule cannot have."""
-    if any(isinstance(item, Condition) for item in items):
-        return []
-    days = ""
-    acts: list[Act] = []
-    times: list[list[str]] = [[]]
-    paces = ""
+    acts = []
+    paces = []
     for item in items:
+        if isinstance(item, Condition):
+            return []
         if isinstance(item, Act):
             acts.append(item)
-            if len(acts) > 1:
-                times.append([])
-        elif isinstance(item, Time) and item.kind == "days":
-            days = f" {item.words}"
-        elif isinstance(item, Time):
-            times[-1].append(item.words)
         elif isinstance(item, Pace) and not item.is_gap:
-            paces += f" every {item.ms}"
-    if not acts or (len(acts) > 1 and not all(times)):
-        if len(acts) > 1 and times[0] and not any(times[1:]):
-            return [f"{_act_words(acts)}{days} {' and '.join(times[0])}"]
-        return []
+            paces.append(item)
+    days = _days(items)
+    times = _times_by_act(items)
     if len(acts) == 1:
-        return [f"{acts[0].words_together}{paces}{days} {' and '.join(times[0])}".strip()]
-    parts = []
+        return [f"{acts[0].words_together}{_pace_words(paces)}{days} {' and '.join(times[0])}".strip()]
+    if acts and times[0] and not any(times[1:]):
+        return [f"{_act_words(acts)}{days} {' and '.join(times[0])}"]
+    if acts and all(times):
+        return [_each_at_its_time(acts, times, days)]
+    return []
+
+
+def _each_at_its_time(acts: Sequence[Act], times: Sequence[Sequence[str]], days: str) -> str:
+    """Return "turn on pin 5 every day at 7 and off at 8"."""
+    parts = list[str]()
     for act, moments in zip(acts, times, strict=True):
         words = act.words_together
-        if parts and act.verb in _OPPOSITE and act.out == acts[0].out and not act.span:
+        if not parts:
+            words += days
+        elif act.verb in _OPPOSITE and act.out == acts[0].out and not act.span:
             words = act.verb
-        parts.append(f"{words}{days if not parts else ''} {' and '.join(moments)}")
-    return [" and ".join(parts)]
+        parts.append(f"{words} {' and '.join(moments)}")
+    return " and ".join(parts)
+
+
+def _days(items: Sequence[Item]) -> str:
+    words = ""
+    for item in items:
+        if isinstance(item, Time) and item.kind == "days":
+            words = f" {item.words}"
+    return words
+
+
+def _times_by_act(items: Sequence[Item]) -> list[list[str]]:
+    """Return the times of each act: those before the next act. Those before the first act are its own, too."""
+    times: list[list[str]] = [[]]
+    has_act = False
+    for item in items:
+        if isinstance(item, Act):
+            if has_act:
+                times.append([])
+            has_act = True
+        elif isinstance(item, Time) and item.kind != "days":
+            times[-1].append(item.words)
+    return times

@@ -51,7 +51,7 @@ _GO: Final = (
 _ABOVE: Final = (
     r"(?:above|over|(?:more|greater|higher|warmer|hotter|wetter|damper) than|exceeds|past|reaches|hits|at least)"
 )
-_BELOW: Final = r"(?:below|under|(?:less|lower|colder|cooler|drier|dryer) than|beneath)"
+_BELOW: Final = r"(?:below|under|(?:less|lower|colder|cooler|drier|dryer) than)"
 _AMOUNT: Final = r"(?P<milli>-?\d+)(?: milli)?(?: (?P<unit>degrees|percent|hpa))?"
 _PLACE: Final = r"(?: (?:in|of|at) (?:the|my|our) (?!(?:led|pin)\b)[a-z]+)?"
 _QUANTITIES: Final = {
@@ -59,7 +59,8 @@ _QUANTITIES: Final = {
     "humidity": "humidity", "hum": "humidity", "rh": "humidity", "pressure": "pressure",
 }  # fmt: skip
 _SUBJECT: Final = (
-    rf"(?:(?:the |a )?(?:(?:air|room|relative|outside|inside|barometric) )?(?P<quantity>{'|'.join(_QUANTITIES)}){_PLACE}"
+    r"(?:(?:the |a )?(?:(?:air|room|relative|outside|inside|barometric) )?"
+    rf"(?P<quantity>{'|'.join(_QUANTITIES)}){_PLACE}"
     r"|(?P<it>it|we|there|(?:the|my|our|this) (?:[a-z]+['’]?s? ){0,2}(?:room|air|house|greenhouse|nursery|cellar|shed"
     r"|garage|kitchen|bedroom|attic|basement|office|tent|box|cabin|bathroom|bath)))"
 )
@@ -121,34 +122,25 @@ def read_event(wish: MarkedWish, start: int, before: Event | None) -> Event | No
 
 
 def _event(end: int, mark: str, name: str) -> Event:
-    trigger, state, opposite = (form.format(thing=words_of(mark), pin=pin_words(mark)) for form in _FORMS[name])
-    return Event(end, mark, trigger, state, opposite, name in _STATES)
+    words = []
+    for form in _FORMS[name]:
+        words.append(form.format(thing=words_of(mark), pin=pin_words(mark)))
+    return Event(end, mark, words[0], words[1], words[2], name in _STATES)
 
 
 def _read_value(text: str, start: int, before: Event | None) -> Event | None:
+    """Read "it is above 28 degrees"; the quantity may be that of the event before it ("... or below 5")."""
+    known = ""
+    if before is not None and before.about in _UNITS.values():
+        known = before.about
     match = _VALUE.match(text, start)
-    quantity: str | None = None
-    if match is not None and match["quantity"]:
-        quantity = _QUANTITIES[match["quantity"]]
     if match is None:
         match = _ONLY_LIMIT.match(text, start)
-    if match is None:
+        if match is None or not (match["unit"] or known):
+            return None
+    about = _quantity_of(match, known)
+    if about is None:
         return None
-    is_about_before = before is not None and before.about in _UNITS.values()
-    if match.re is _ONLY_LIMIT and match["unit"] is None and not is_about_before:
-        return None
-    said = [_UNITS.get(match["unit"] or "")]
-    for pattern, name in _BY_WORD:
-        if pattern.search(match[0]):
-            said.append(name)
-    names = {name for name in (quantity, *said) if name is not None}
-    if not names and before is not None and before.about in _UNITS.values():
-        names = {before.about}
-    if not names:
-        names = {"temperature"}
-    if len(names) > 1:
-        return None
-    about = names.pop()
     milli = int(match["milli"])
     if " milli" not in match[0]:
         milli *= 1000
@@ -156,8 +148,24 @@ def _read_value(text: str, start: int, before: Event | None) -> Event | None:
     if match["above"] is None:
         sides = ("below", "above")
     unit = {"temperature": " degrees", "humidity": " percent"}.get(about, "")
-    words = [f"the {about} is {side} {milli} milli{unit}" for side in sides]
-    return Event(match.end(), about, words[0], words[0], words[1])
+    state, opposite = (f"the {about} is {side} {milli} milli{unit}" for side in sides)
+    return Event(match.end(), about, state, state, opposite)
+
+
+def _quantity_of(match: re.Match[str], known: str) -> str | None:
+    """Return what is measured, by its name, its unit or its comparison; None if they are of two quantities."""
+    names = set[str]()
+    name = match.groupdict().get("quantity")
+    if name:
+        names.add(_QUANTITIES[name])
+    if match["unit"]:
+        names.add(_UNITS[match["unit"]])
+    for pattern, quantity in _BY_WORD:
+        if pattern.search(match[0]):
+            names.add(quantity)
+    if len(names) > 1:
+        return None
+    return min(names, default=known or "temperature")
 
 
 def _read_too(text: str, start: int) -> Event | None:

@@ -7,7 +7,7 @@ A word that is nothing to the wish is left out, and is told. One that could chan
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Final
 
 from msgspec import Struct
@@ -17,30 +17,13 @@ from microclaw.agent.wishes.compose import sentences
 from microclaw.agent.wishes.scan import Clause, Scan
 from microclaw.agent.wishes.things import MARK, MarkedWish, mark_things, words_of
 from microclaw.agent.wishes.wording import clauses
+from microclaw.tables import read_table
 
-_FILLER: Final = frozenset(
-    "please the a an my our your and then so also but it is that this these those to of for with in on at i i'd want would "
-    "first now going like you we me us do make have has be there here by itself themselves again too well all some any about around "
-    "bit little really very quite nice as should must both shall will can may let need needs which them they".split()
-)
-"""Words that change nothing where they are left over."""
-_DECISIVE: Final = re.compile(
-    rf"\d|^(?:{MARK}|not|no|never|don't|doesn't|won't|can't|cannot|isn't|without|except|unless|until|while|when|whenever"
-    r"|if|or|otherwise|else|instead|opposite|reverse|before|after|between|during|from|off|high|low|above|below|over|under"
-    r"|than|only|random|randomly|count|counts|counting|number|faster|slower|brighter|darker|reset|alternately|alternate"
-    r"|alternating|turns|once|twice|thrice|half|double|longer|shorter|long|short|every|each|second|third|times"
-    r"|tomorrow|yesterday|weekdays|weekends|holidays|least|most|more|less|print|log|record|read|measure|show|display"
-    r"|play|say|send|mail|text|call|phone|melody|song|tune|sos|morse|servo|angle|degrees|percent|color|colour|sunset"
-    r"|sunrise|dark|bright|brightness|proportional|ramp|fade|dim|pwm|frequency|tone|minutes?|seconds?|hours?|days?|stop"
-    r"|start|toggle|blink|flash|open|close|blinking|speed|level|everything|same|too|soon|further|first|last|next|button|door|window|sensor|probe|detector|contact|reed|it's~)$"
-)
-_DECISIVE_IN_REMARK: Final = re.compile(
-    rf"\d|^(?:{MARK}|never|don't|without|except|unless|until|while|when|whenever|if|otherwise|else|instead|only|random"
-    r"|randomly|count|reset|print|log|record|read|measure|show|display|play|send|mail|call|sos|morse|servo|angle|percent"
-    r"|minutes?|seconds?|hours?|blink|flash|toggle|repeat|reverse|debounce|every|each|alternate|interrupt|ignore|also"
-    r"|holidays|weekdays|weekends)$"
-)
-"""A clause of which nothing was used is a remark ("the lawn needs no more than that"), if none of these is in it."""
+_TABLE: Final = read_table(__package__, "wish_words")["left_over"]
+_FILLER: Final = frozenset(_TABLE["filler"].split())
+_DECISIVE: Final = frozenset(_TABLE["decisive"].split())
+_DECISIVE_IN_REMARK: Final = frozenset(_TABLE["decisive_in_remark"].split())
+_NUMBER_OR_THING: Final = re.compile(rf"\d|{MARK}")
 _MAX_LEFT_OUT: Final = 20
 Understands = Callable[[str], bool]
 
@@ -78,8 +61,11 @@ def read_wish(text: str, understands: Understands) -> Wish | None:
 
 def _names_all(sentence: str, marked: MarkedWish) -> bool:
     """Return True if each pin of the wish is in the sentence: a thing that has no part in it was not understood."""
-    pins = {int(number) for number in re.findall(r"\bpin (\d+)", sentence)}
-    return all(thing.pin is None or thing.pin in pins for thing in marked.things.values())
+    pins = re.findall(r"\bpin (\d+)", sentence)
+    for thing in marked.things.values():
+        if thing.pin is not None and str(thing.pin) not in pins:
+            return False
+    return True
 
 
 def _left_over(scan: Scan) -> tuple[tuple[str, ...], tuple[str, ...]]:
@@ -91,17 +77,19 @@ def _left_over(scan: Scan) -> tuple[tuple[str, ...], tuple[str, ...]]:
         content = [word.strip("()\"'") for word in clause.words if word not in _FILLER]
         if not content:
             continue
-        if any(_pattern(clause).search(word) for word in content) or len(content) > _MAX_LEFT_OUT:
+        if _changes_meaning(clause, content) or len(content) > _MAX_LEFT_OUT:
             open_words.append(_unmarked(words))
         else:
             left_out.append(words)
     return tuple(left_out), tuple(open_words)
 
 
-def _pattern(clause: Clause) -> re.Pattern[str]:
+def _changes_meaning(clause: Clause, words: Sequence[str]) -> bool:
+    """Return True if the words could change what is meant: they are more than a remark."""
+    decisive = _DECISIVE
     if clause.is_remark and clause.words[0] not in ("or", "not"):
-        return _DECISIVE_IN_REMARK
-    return _DECISIVE
+        decisive = _DECISIVE_IN_REMARK
+    return any(word in decisive or _NUMBER_OR_THING.search(word) for word in words)
 
 
 def _unmarked(words: str) -> str:

@@ -1,4 +1,4 @@
-"""Reads the marked words of a wish from the left: what begins something, how things are, what is to be done, and when."""
+"""Reads the marked words of a wish from the left: what begins something, how things are, what is to be done, when."""
 
 from __future__ import annotations
 
@@ -9,58 +9,22 @@ from msgspec import Struct, field
 from msgspec.structs import replace
 
 from microclaw.agent.wishes.acts import Act, read_act, read_more
-from microclaw.agent.wishes.compose import Condition, Item, Pace, Time
+from microclaw.agent.wishes.compose import Condition, Item, Pace, Role, Time, TimeKind
 from microclaw.agent.wishes.events import Event, read_event
+from microclaw.agent.wishes.patterns import compile_rows
 from microclaw.agent.wishes.things import MARK, MarkedWish
 from microclaw.agent.wishes.wording import END
+from microclaw.conversion import convert
+from microclaw.tables import read_table
 
-_AND: Final = r"(?:(?:and|but|so|then|also) )*"
-_CONNECTORS: Final = (
-    ("unless", re.compile(rf"{_AND}(?:unless|except (?:when|if|while)|(?:but )?not (?:if|when|while)) ")),
-    ("until", re.compile(rf"{_AND}(?:until|up to the moment) (?:when )?")),
-    (
-        "while",
-        re.compile(
-            rf"{_AND}(?:only )?(?:while|(?:for )?as long as|so long as|only (?:if|when)|provided(?: that)?)(?: that)? "
-        ),
-    ),
-    (
-        "trigger",
-        re.compile(
-            rf"{_AND}(?:(?:when(?:ever)?|if|as soon as|every time|each time|the moment|once|in case|should|upon)"
-            r"|(?:on|with|at|after) (?=a |an |each |every |any |the |motion|movement|opening|closing|press))(?: that| both)? "
-            r"(?!clock|\d)|"
-            r"on (?=button#)|(?=(?:above|below|over|under) -?\d+ milli (?:degrees|percent))"
-        ),
-    ),
-)
+_TABLE: Final = read_table(__package__, "clause_words")
+_CONNECTORS: Final = compile_rows(_TABLE["connectors"], _TABLE["parts"])
+_PACES: Final = compile_rows(_TABLE["paces"], _TABLE["parts"])
+_TIMES: Final = compile_rows(_TABLE["times"], _TABLE["parts"])
 _JOIN: Final = re.compile(rf"(?: {END})? (?P<word>and|or)(?: (?:when|if|also))? ")
-_GAP: Final = re.compile(
-    rf"{_AND}(?:(?:at most|at the most|(?:never|not|no) more(?: often)? than)(?: once)? (?:in |per )?(?:every |period )?"
-    r"|only (?:once )?(?:every|period) )(?P<ms>\d+ ms)"
-)
-_EVERY: Final = re.compile(r"(?:once )?(?:every|period|at period) (?P<ms>\d+ ms)(?! day)")
-_DAY: Final = r"(?:monday|tuesday|wednesday|thursday|friday|saturday|sunday)s?"
-_DAYS: Final = rf"{_DAY}(?:(?: {END})?(?: and)? {_DAY})*"
-_PART: Final = r"(?: (?:in the (?:morning|afternoon|evening)|at night))?"
-_CLOCK: Final = rf"(?:clock \d{{4}}|(?:\d+ ms (?:before|after) )?(?:the )?(?:sunset|sunrise|dusk|dawn)){_PART}"
-_NAMED_PART: Final = r"(?:mornings?|evenings?|afternoons?|nights?)"
-_TIMES: Final = (
-    ("window", re.compile(rf"(?:between|from) (?P<from>{_CLOCK}|\d{{1,2}}) (?:and|to|until|-) (?P<to>{_CLOCK})")),
-    ("clock", re.compile(rf"(?:and )?(?:again )?(?:at |by |around |about )*(?P<clock>{_CLOCK})")),
-    ("clock", re.compile(rf"(?P<clock>at \d{{1,2}}(?:000 milli)?(?! ?(?:ms|milli|percent|\d)){_PART})")),
-    ("days", re.compile(rf"(?:(?:but )?only )?(?P<days>(?:every|each) (?:single )?(?:day|{_NAMED_PART})|daily)")),
-    (
-        "days",
-        re.compile(
-            rf"(?:(?:but )?only )?(?:every|each) (?P<count>other|second|third|fourth|1000 ms|\d+) (?:days?|{_NAMED_PART})"
-        ),
-    ),
-    ("days", re.compile(r"(?:(?:but )?only )?(?:on |at |every |each )?(?:the )?(?P<weekdays>weekdays?|weekends?|school days)")),
-    ("days", re.compile(rf"(?:(?:but )?only )?(?:on |every |each )(?P<named>{_DAYS})")),
-    ("days", re.compile(rf"(?P<date>tomorrow(?: {_NAMED_PART})?|tonight|today)")),
-    ("delay", re.compile(r"(?P<delay>in \d+ ms)(?: from now)?")),
-)  # fmt: skip
+_ONLY_LIMIT: Final = re.compile(r"(?:above|below|over|under) -?\d+ milli (?:degrees|percent)")
+_DAY_COUNTS: Final = {"other": "2", "second": "2", "1000 ms": "2", "third": "3", "fourth": "4"}
+_DAY_KINDS: Final = {"weekday": "every weekday", "weekend": "on weekends", "school day": "every weekday"}
 _ARTICLE: Final = re.compile(rf"(?:the|a|an|that|my|then) (?={MARK})")
 _WORD: Final = re.compile(r"\S+")
 
@@ -116,25 +80,23 @@ class Scan:
         return True
 
     def _read_pace(self) -> bool:
-        gap = _GAP.match(self._text, self._at)
-        if gap is not None:
-            return self._add(Pace(gap["ms"], is_gap=True), gap.end())
-        every = _EVERY.match(self._text, self._at)
-        if every is not None:
-            return self._add(Pace(every["ms"]), every.end())
+        for kind, pattern in _PACES:
+            match = pattern.match(self._text, self._at)
+            if match is not None:
+                return self._add(Pace(match["ms"], is_gap=kind == "gap"), match.end())
         return False
 
     def _read_time(self) -> bool:
         for kind, pattern in _TIMES:
             match = pattern.match(self._text, self._at)
             if match is not None:
-                return self._add(Time(kind, _time_words(match)), match.end())
+                return self._add(Time(convert(kind, TimeKind), _time_words(match)), match.end())
         return False
 
     def _read_condition(self) -> bool:
         for role, pattern in _CONNECTORS:
             match = pattern.match(self._text, self._at)
-            if match is not None and self._read_events(match.end(), role):
+            if match is not None and self._read_events(match.end() + 1, convert(role, Role)):
                 return True
         return False
 
@@ -142,7 +104,7 @@ class Scan:
         """Read "movement on pin 16 turns on the lamp": what begins it needs no "when"."""
         return self._read_events(self._at, "trigger")
 
-    def _read_events(self, start: int, role: str) -> bool:
+    def _read_events(self, start: int, role: Role) -> bool:
         event = read_event(self._wish, self._without_article(start), self._event)
         if event is None:
             return False
@@ -196,24 +158,21 @@ class Scan:
 
 def _time_words(match: re.Match[str]) -> str:
     """Return a time in the words of the grammar."""
-    groups = {name: words for name, words in match.groupdict().items() if words is not None}
-    if "from" in groups:
-        return f"from {groups['from']} to {groups['to']}"
-    if "count" in groups:
-        count = {"other": "2", "second": "2", "1000 ms": "2", "third": "3", "fourth": "4"}
-        return f"every {count.get(groups['count'], groups['count'])} days"
-    if "weekdays" in groups:
-        if groups["weekdays"].startswith("weekend"):
-            return "on weekends"
-        return "every weekday"
-    if "named" in groups:
-        days = re.findall(r"(\w+day)", groups["named"])
-        return f"every {' and '.join(days)}"
-    if "days" in groups:
-        return "every day"
-    if "clock" in groups:
-        clock = groups["clock"]
-        if clock.startswith("clock"):
-            return f"at {clock}"
-        return clock
-    return next(iter(groups.values()))
+    for name, words in match.groupdict().items():
+        if words is None:
+            continue
+        if name == "from":
+            return f"from {words} to {match['to']}"
+        if name == "clock":
+            return f"at {words}".replace("at the ", "at ")
+        if name == "daily":
+            return "every day"
+        if name == "count":
+            return f"every {_DAY_COUNTS.get(words, words)} days"
+        if name == "kind":
+            return _DAY_KINDS[words]
+        if name == "named":
+            days = re.findall(r"\w+day", words)
+            return f"every {' and '.join(days)}"
+        return words
+    return match[0]

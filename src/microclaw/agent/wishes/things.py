@@ -13,19 +13,12 @@ from typing import Final
 from msgspec import Struct
 
 from microclaw.agent.language.plain_wording import NO_NAME
+from microclaw.tables import read_table
 
-_KINDS: Final = {
-    "button": "button pushbutton doorbell key switch btn knob",
-    "door": "door window lid gate hatch contact reed drawer fridge cupboard garage letterbox mailbox flap",
-    "motion": "motion movement pir presence",
-    "soil": "soil moisture",
-    "output": "led light lights lamp lamps bulb relay pump fan heater valve motor siren buzzer horn bell alarm sprinkler "
-    "speaker strip spotlight plug socket mat mister humidifier dehumidifier fogger compressor train toy tree nightlight "
-    "heating cooler radiator ventilator chime gong beeper piezo laser outlet lantern candle magnet solenoid lock "
-    "opener feeder shutter blind blinds coil output",
-    "input": "sensor detector probe gauge meter float input signal beam barrier",
-}
-_KIND_OF: Final = {noun: kind for kind, nouns in _KINDS.items() for noun in nouns.split()}
+_TABLE: Final = read_table(__package__, "wish_words")
+_KIND_OF: Final[dict[str, str]] = {}
+for _kind_name, _kind_nouns in _TABLE["kinds"].items():
+    _KIND_OF.update(dict.fromkeys(_kind_nouns.split(), _kind_name))
 _WORDS: Final = {
     "button": "the button on pin {pin}",
     "door": "the door contact on pin {pin}",
@@ -35,36 +28,13 @@ _WORDS: Final = {
     "input": "pin {pin}",
     "led": "the led",
 }
-_SYNONYMS: Final = (
-    frozenset({"light", "lights", "lamp", "lamps", "bulb", "led", "spotlight", "nightlight"}),
-    frozenset({"buzzer", "beeper", "piezo", "alarm", "siren", "horn", "chime", "bell"}),
-    frozenset({"door", "contact", "reed", "gate", "window", "lid"}),
-    frozenset({"button", "btn", "switch", "doorbell", "key", "pushbutton"}),
-    frozenset({"motion", "pir", "movement", "sensor", "detector", "presence"}),
-    frozenset({"soil", "moisture", "probe", "sensor"}),
-    frozenset({"heater", "heating", "radiator"}),
-    frozenset({"fan", "ventilator"}),
-)
-_MAY_NAME: Final = frozenset(
-    "water light back stop start open ring night morning evening power second first third last current display screen "
-    "alarm run temperature humidity pressure reset sound heat cooling heating program set heating flash day level play "
-    "fade".split()
-)
+_SYNONYMS: Final = tuple(frozenset(names.split()) for names in _TABLE["things"]["synonyms"])
 _DETERMINER: Final = (
     r"(?:both(?: the)?|all(?: the)?|these|two|the|my|our|your|a|an|this|that|his|her|their|[a-z]+['’]s)"
 )
-# A name without an article does not begin with what may be an order, or what a person says before one.
-_NO_NAME: Final = (NO_NAME - _MAY_NAME) | frozenset(
-    "edge edges pulse press presses low high tone falling rising hour minute second day time left".split()
-)
-_NO_BARE_NAME: Final = (NO_NAME - {"night", "morning", "evening", "front", "back"}) | frozenset(
-    "switch drive pull assert deassert enable disable activate deactivate energise energize drop raise invert lower give "
-    "water mist feed spray sprinkle irrigate dim fade exercise use engage trigger fire release releases hit tap "
-    "tapped touch click clicked clicks double single long short edge edges press pulse pulses tone low rising falling "
-    "output signal reed want like wants sets gives gets makes lets every each so because that blinking morse random "
-    "flicker flickers alternate hello please now everything nobody nothing something someone somebody anyone anybody "
-    "i you we they he she who blnk blik tunr trun turnn swich swith control pwm power kill cut shut put puts".split()
-)
+_ARTICLE_NAME: Final = NO_NAME - set(_TABLE["things"]["may_name"].split()) | set(_TABLE["things"]["no_name"].split())
+_BARE_NAME_PARTS: Final = frozenset({"night", "morning", "evening", "front", "back"})
+_NO_BARE_NAME: Final = NO_NAME - _BARE_NAME_PARTS | set(_TABLE["things"]["no_bare_name"].split())
 
 
 def _noun(no_name: frozenset[str]) -> str:
@@ -76,7 +46,7 @@ def _name(no_name: frozenset[str]) -> str:
     return rf"{noun}(?: {noun}){{0,4}}?"
 
 
-_NAME: Final = _name(_NO_NAME)
+_NAME: Final = _name(_ARTICLE_NAME)
 _BARE_NAME: Final = _name(_NO_BARE_NAME)
 _AREA: Final = (
     r"(?:over|in|at|by|of|for|under|above|behind|beside|near|next to|outside|inside|from|on|below|to|around|along|with)"
@@ -111,12 +81,10 @@ _INTRODUCED: Final = re.compile(
     r"(?=(?: ¦| and| ¦ so|$))|(?:^|(?<=¦ ))(?P<alone>(?:door|motion|soil|output|input)#\d+)(?= ¦)"
 )
 
-_ASKED_FOR: Final = (
-    "button doorbell door window gate lid fan pump heater lamp light valve relay motor siren buzzer bulb horn sprinkler"
-)
+_ASKED_FOR: Final = "|".join(_TABLE["things"]["asked_for"].split())
 _WITHOUT_PIN: Final = re.compile(
     rf"\b{_DETERMINER} (?:(?!(?:{'|'.join(sorted(NO_NAME))})\b)[a-z'’]+ ){{0,2}}"
-    rf"(?P<noun>{_ASKED_FOR.replace(' ', '|')})(?: contact)?(?! sensor| contact)(?![\w#'’])"
+    rf"(?P<noun>{_ASKED_FOR})(?: contact)?(?! sensor| contact)(?![\w#'’])"
 )
 
 
@@ -222,7 +190,7 @@ def _on_pin(pin: int, things: dict[str, Thing]) -> Thing | None:
 
 
 def _nouns(name: str) -> frozenset[str]:
-    return frozenset(word for word in re.findall(r"[a-z]+", name) if word not in ("the", "my", "our", "a", "an"))
+    return frozenset(re.findall(r"[a-z]+", name)) - {"the", "my", "our", "a", "an"}
 
 
 def _kind(name: str, where: str) -> str:

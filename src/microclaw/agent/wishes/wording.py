@@ -6,36 +6,29 @@ import re
 from typing import Final
 
 from microclaw.agent.language.quantities import normalize_quantities
+from microclaw.tables import read_table
 
 END: Final = "¦"
-_SHORT: Final = {
-    "btn": "button", "pls": "please", "plz": "please", "wen": "when", "wenever": "whenever", "n": "and", "u": "you",
-    "evry": "every", "smth": "something", "sth": "something", "til": "until", "till": "until", "bc": "because",
-    "cuz": "because", "hum": "humidity", "humdity": "humidity", "temp": "temperature", "hi": "high", "w/": "with",
-    "mins": "minutes", "secs": "seconds", "rn": "right now", "y": "why", "snsr": "sensor", "nxt": "next", "rh": "humidity",
-    "blnk": "blink", "tunr": "turn", "trun": "turn", "swich": "switch", "swtich": "switch", "lihgt": "light",
-    "humidty": "humidity", "temprature": "temperature", "temperatur": "temperature", "buton": "button", "mon-fri": "on weekdays", "weekday": "weekday", "everyday": "every day", "lil": "little", "thx": "", "evening's": "evening",
-}  # fmt: skip
+_TABLE: Final = read_table(__package__, "wish_words")
+_SHORT: Final[dict[str, str]] = _TABLE["short"]
 _NOT_AFTER_A_NUMBER: Final = frozenset({"n", "y", "u", "hi"})
+# "Lamp 4" and "button on 4" mean a pin; "lamp 4 times" does not.
+_PINNED: Final = (
+    "button|btn|lamp|light|fan|pump|relay|buzzer|pir|valve|heater|servo|strip|alarm|motor|siren|plug|sensor|detector"
+    "|contact|door|window|probe"
+)
+_UNIT: Final = "am|pm|ms|s|sec|seconds?|min|minutes?|h|hours?|hz|khz|times?|x|percent|degrees?|°"
 _BARE_PIN: Final = re.compile(
-    r"\b(button|btn|lamp|light|fan|pump|relay|buzzer|pir|valve|heater|servo|strip|alarm|motor|siren|plug|sensor|detector|contact|door|window|probe) (?:on )?(?=\d{1,2}\b)"
-    r"(?!\d{1,2}(?:[:.%]\d*|st|nd|rd|th| ?(?:am|pm|ms|s|sec|seconds?|min|minutes?|h|hours?|hz|khz|times?|x|percent|degrees?|°)\b))"
+    rf"\b({_PINNED}) (?:on )?(?=\d{{1,2}}\b)(?!\d{{1,2}}(?:[:.%]\d*|st|nd|rd|th| ?(?:{_UNIT})\b))"
 )
 _ENDS: Final = (
     (re.compile(r"(?<=[a-z)])[.;!?:]+(?=\s|$)|(?<=\d)[.;!?](?=\s|$)"), f" {END} "),
     (re.compile(r"(?<=[a-z)]),(?=\s)|(?<=\d),(?=\s(?![\d]))"), f" {END} "),
     (re.compile(r"\s[-–—]+>?\s(?=[a-z])"), f" {END} "),
 )
-_POLITE: Final = re.compile(
-    r"\b(?:please|kindly|(?:could|can|would|will) you(?: please| just| kindly)*(?: be so kind (?:as )?to)?"
-    r"|i(?:'d| would) like you to|i want you to|i need you to|i'd like to have|would you mind|thank you|thanks(?: a lot)?"
-    r"|hello|hey|hi there|dear|just|simply|automatically|exactly|actually|always|right away|immediately|at once"
-    r"|straight away|instantly|ok|okay|maybe you can|for me|both (?=warmer|hotter|colder)|going|running)\b"
-)
+_POLITE: Final = re.compile(rf"\b(?:{'|'.join(_TABLE['polite']['words'])})\b")
 _REASON: Final = re.compile(
-    rf"(?<={END} )like (?:a|an|the) [^{END}]*|(?:^|(?<= ))(?:so that|because|since (?!last)|so (?:i|we|my|the|nobody|they|he|she|you|it) |in order to "
-    rf"|otherwise it|that way|i mean|you know|to (?:save|avoid|make sure|prevent|keep an eye)|as if"
-    rf"|just in case|for (?:the kids|my|safety)|it's (?:usually|only|just|a)|that's (?:my|for|how))[^{END}]*"
+    rf"(?<={END} )like (?:a|an|the) [^{END}]*|(?:^|(?<= ))(?:{'|'.join(_TABLE['polite']['reasons'])})[^{END}]*"
 )
 _HALF: Final = re.compile(
     r"\b(?P<kind>half past|(?:a )?quarter past|(?:a )?quarter to) (?P<hour>\d{1,2})(?:000 milli)?\b"
@@ -55,8 +48,7 @@ _OF_DAY: Final = re.compile(
 
 def clauses(text: str) -> str:
     """Return the wish in lower case and normal form, with a mark at the end of each clause."""
-    text = re.sub(r"\s+", " ", text.lower().replace("’", "'")).strip(" .!?")
-    text = " ".join(_long(word, before) for before, word in _pairs(text.split(" "))).strip()
+    text = write_out(text)
     text = _ONE.sub("", text)
     text = _SAID_TWICE.sub("", text)
     text = _TURN_OF.sub(r"\1 off ", text)
@@ -74,8 +66,15 @@ def clauses(text: str) -> str:
     return re.sub(r"\s+", " ", text).strip(f" {END}")
 
 
-def _pairs(words: list[str]) -> list[tuple[str, str]]:
-    return list(zip(["", *words], words, strict=False))
+def write_out(text: str) -> str:
+    """Return the text in lower case, with whole words for those that are often written short."""
+    text = re.sub(r"\s+", " ", text.lower().replace("’", "'")).strip(" .!?")
+    words = []
+    before = ""
+    for word in text.split(" "):
+        words.append(_long(word, before))
+        before = word
+    return " ".join(words).strip()
 
 
 def _long(word: str, before: str) -> str:

@@ -1,0 +1,130 @@
+"""Wishes in people's own words (tests/vectors/own_words.txt): what each is read as, and what a yes to it does."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from tests.agent.offline.test_wishes import BOARD, PATTERN, program, world
+from tests.agent.offline.turns import CHANGING, Chat
+
+from microclaw.agent.wishes.reader import read_wish
+from microclaw.events import ProgramKind
+from microclaw.programs.building import cached_compiler
+from microclaw.programs.builds.cache import BuildCache
+from microclaw.programs.proof.expectation_text import parse_expectations
+from microclaw.programs.proof.trial import TrialOptions, try_image
+
+VECTORS = Path(__file__).parents[2] / "vectors" / "own_words.txt"
+TRIED = 6
+"""Of so many wishes one is built and tried; the programs of its sentence are those of wishes.txt."""
+
+
+class OwnWords(NamedTuple):
+    kind: str
+    wish: str
+    sentence: str
+    told: str
+
+
+def rows(kind: str) -> list[OwnWords]:
+    found = []
+    for line in VECTORS.read_text(encoding="utf-8").splitlines():
+        if line and line[0] != "#":
+            row = OwnWords(*(part.strip() for part in line.split(" | ")))
+            if row.kind == kind:
+                found.append(row)
+    return found
+
+
+def name(row: OwnWords) -> str:
+    return row.wish
+
+
+@pytest.mark.parametrize("row", rows("read"), ids=name)
+async def test_a_wish_is_asked_as_it_is_read_and_a_yes_does_that(row: OwnWords) -> None:
+    chat = Chat(world("wasm"))
+    asked = await chat.say(row.wish)
+    left_out = f" Left out: {row.told}." if row.told else ""
+    assert asked.reply.text == f"I read this as: {row.sentence}.{left_out} Shall I do it?"
+    assert asked.reply.failed_code == "confirm_reading"
+    assert not CHANGING & {tool for tool, _ in asked.calls}
+    confirmed = await chat.say("yes")
+    plainly = await Chat(world("wasm")).say(row.sentence)
+    assert confirmed.outcome == plainly.outcome
+    assert confirmed.reply.failed_code not in ("not_understood", "not_possible")
+
+
+@pytest.mark.parametrize("row", rows("open"), ids=name)
+async def test_words_that_could_change_the_meaning_are_asked_about(row: OwnWords) -> None:
+    turn = await Chat(world("wasm")).say(row.wish)
+    assert not turn.calls
+    assert turn.reply.text.startswith(f"I read: {row.sentence}. But I do not understand {row.told}, so I did nothing.")
+    assert turn.reply.failed_code == "ambiguous"
+
+
+@pytest.mark.parametrize("kind", ["wasm", "py"])
+@pytest.mark.parametrize("row", rows("read")[::TRIED], ids=name)
+async def test_the_program_of_a_wish_meets_its_expectation(row: OwnWords, kind: ProgramKind, build_cache: Path) -> None:
+    chat = Chat(world(kind))
+    await chat.say(row.wish)
+    made = program(await chat.say("yes"))
+    if made is None or PATTERN in made["expect"]:
+        return
+    compile_source = cached_compiler(BuildCache(build_cache))
+    image = await compile_source(made["sourceCode"], BOARD, "wish", "O3", None, (kind,), ())
+    trial = await try_image(image, BOARD, TrialOptions(expectations=parse_expectations(made["expect"])))
+    assert trial.ok, trial.error
+
+
+@pytest.mark.parametrize(
+    "wish",
+    [
+        "could you please leave the lamp on pin 5 off, never turn it on",
+        "don't turn on the pump on pin 9 for 5 seconds when the button on pin 4 is pressed",
+        "why is the lamp over the desk on pin 5 on, please?",
+        "turn on the lamp on pin 5 unless I say otherwise",
+        "turn on pin 5 or maybe pin 6, whichever you like",
+        "when the door on pin 4 opens do the usual thing with pin 5",
+        "the lamp on pin 5 is the button on pin 5",
+        "turn on the heater on pin 5 when it is above 28 degrees humidity",
+        "blink pin 5 except on sundays",
+        "turn on the lamp on pin 5 at 7 but only if the door on pin 6 is open",
+    ],
+)
+async def test_what_may_mean_something_else_is_never_read_as_an_act(wish: str) -> None:
+    turn = await Chat(world("wasm")).say(wish)
+    assert not turn.acts
+    assert not turn.reply.text.startswith("I read this as")
+
+
+@pytest.mark.parametrize(
+    ("wish", "question"),
+    [
+        ("please let pin 12 beep when the back door opens", "Which pin is the door on?"),
+        ("Turn the fan on when it gets too damp for the tomatoes, you know.", "Above how many percent?"),
+        ("Open the valve every morning at 7:30, please.", "Which pin is the valve on?"),
+    ],
+)
+async def test_what_is_missing_is_asked_for(wish: str, question: str) -> None:
+    turn = await Chat(world("wasm")).say(wish)
+    assert question in turn.reply.text
+
+
+async def test_a_plain_act_is_done_at_once() -> None:
+    turn = await Chat(world("wasm")).say("Would you turn the lamp over the potting bench on pin 12 on now, please?")
+    assert [(tool, arguments["pin"]) for tool, arguments in turn.acts] == [("gpio-set", 12)]
+
+
+WORDS = st.sampled_from(
+    "the lamp on pin 5 button 4 when if while unless until is pressed opens door turn off blink it and then or for 5 "
+    "seconds every 3 times above 28 degrees at 7:30 please , . not my fan".split()
+)
+
+
+@given(st.lists(WORDS, max_size=40).map(" ".join))
+def test_any_words_are_read_in_bounded_time(text: str) -> None:
+    read_wish(text, lambda _: True)
