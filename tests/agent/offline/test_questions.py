@@ -202,7 +202,18 @@ async def test_a_schedule_says_if_it_is_once_and_that_the_host_must_run() -> Non
     assert "once" not in span.reply.text
 
 
-async def test_a_pulse_that_is_scheduled_says_what_a_later_restart_does() -> None:
-    pulses = await Chat(WORLDS["one board"]).say("at 7:20 and 19:20 turn on pin 7 for 25 seconds")
-    assert pulses.reply.text.count("If the board restarts after that, its program runs once more") == 1
-    assert "stop everything on pin 7" in pulses.reply.text
+@pytest.mark.parametrize(
+    ("sentence", "is_done_once"),
+    [
+        ("turn on pin 4 for 1 second", True),
+        ("blink pin 4 three times", True),
+        ("turn on pin 4 then wait 10 s then turn on pin 5", True),
+        ("blink pin 2 twice a second and pin 4 once a second", False),
+        ("blink pin 4 twice a second", False),
+        ("when the button on pin 7 is pressed turn on pin 4 for 3 s", False),
+    ],
+)
+async def test_what_is_done_once_is_not_begun_again_by_a_restart(sentence: str, *, is_done_once: bool) -> None:
+    turn = await Chat(WORLDS["one board"]).say(sentence)
+    (arguments,) = [arguments for tool, arguments in turn.calls if tool == "deploy-wasm-app"]
+    assert arguments.get("autostart", True) is not is_done_once
