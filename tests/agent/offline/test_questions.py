@@ -217,3 +217,27 @@ async def test_what_is_done_once_is_not_begun_again_by_a_restart(sentence: str, 
     turn = await Chat(WORLDS["one board"]).say(sentence)
     (arguments,) = [arguments for tool, arguments in turn.calls if tool == "deploy-wasm-app"]
     assert arguments.get("autostart", True) is not is_done_once
+
+
+@pytest.mark.parametrize("sentence", ["flash the led every half hour", "flash pin 2 once every 30 minutes"])
+async def test_a_flash_that_comes_seldom_is_a_short_one(sentence: str) -> None:
+    ((tool, arguments),) = (await Chat(WORLDS["one board"]).say(sentence)).calls
+    assert (tool, arguments["appName"]) == ("deploy-wasm-app", "rule-2")
+    assert arguments["expect"].startswith("pin 2: high at 260 ms, low at 760 ms\n")
+
+
+@pytest.mark.parametrize(
+    "sentence",
+    [
+        "flash the led every half hour for 3 hours",
+        "flash the led red every hour",
+        "when there is motion on pin 6, turn off the lamp on pin 4 for 3 s",
+        "the lamp on pin 4 goes off for 3 s",
+        "lamp on pin 4, blink pin 5 when the button on pin 6 is pressed",
+        "warn me on pin 5 when the temperature is above 30",
+    ],
+)
+async def test_what_may_be_meant_otherwise_is_asked(sentence: str) -> None:
+    turn = await Chat(WORLDS["one board"]).say(sentence)
+    assert not turn.calls
+    assert turn.reply.failed_code is not None
