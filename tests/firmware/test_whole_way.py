@@ -15,6 +15,7 @@ from tests.interfaces.cli.conftest import run_in
 from microclaw.host.auth.provisioning import Provision
 
 PIN = 4
+PULSED_PIN = 5
 
 
 async def answer(host: RealHost, *words: str) -> Any:
@@ -32,9 +33,9 @@ async def until_online(host: RealHost) -> None:
             await asyncio.sleep(0.2)  # the host tells nobody outside
 
 
-def edges(pins: Path) -> list[str]:
+def edges(pins: Path, pin: int = PIN) -> list[str]:
     """Every level that the pin took."""
-    return [line.split()[1] for line in pins.read_text().splitlines() if line.startswith(f"{PIN} ")]
+    return [line.split()[1] for line in pins.read_text().splitlines() if line.startswith(f"{pin} ")]
 
 
 async def until_edges(pins: Path, more: int) -> None:
@@ -65,12 +66,18 @@ async def test_a_sentence_blinks_without_the_host_and_after_a_power_cut_and_is_u
         assert set(edges(pins)) == {"0", "1"}
         (app,) = (await answer(host, "app", "list", "-d", "lamp"))["apps"]
         assert (app["name"], app["condition"], app["pins"]) == ("blink", "running", [PIN])
+        await answer(host, "chat", "--yes", f"turn on pin {PULSED_PIN} for 1 second")
         await asyncio.to_thread(host.kill)
         await until_edges(pins, 4)
         board.kill()
+    pulsed = edges(pins, PULSED_PIN)
     async with board.running():
         await until_edges(pins, 4)  # the program starts by itself, with no host to be seen
         await asyncio.to_thread(host.start, "--link", f"127.0.0.1:{made['port']}")
         await until_online(host)
-        await answer(host, "app", "undo")
+        listed = (await answer(host, "app", "list", "-d", "lamp"))["apps"]
+        assert {app["name"]: app["condition"] for app in listed} == {"blink": "running", "pulse": "stopped"}
+        assert edges(pins, PULSED_PIN) == pulsed, "the pulse is over"
+        for _ in ("pulse", "blink"):
+            await answer(host, "app", "undo")
         assert (await answer(host, "app", "list", "-d", "lamp"))["apps"] == []

@@ -187,6 +187,20 @@ def test_a_program_runs_at_intervals_and_each_run_is_stopped(host: Host, link_bo
     host.remove(link_board, "blink")
 
 
+def test_what_is_done_once_is_not_begun_again_by_a_restart_and_what_goes_on_is(host: Host, link_board: str) -> None:
+    for sentence in ("blink pin 4 twice a second", "turn on pin 10 for 1 second"):
+        assert host.run("chat", "--yes", f"{sentence} on {link_board}").code == 0
+    until(lambda: host.conditions(link_board) == {"blink": "running", "pulse": "ended"})
+    assert host.run("exec", link_board, "device.restart").code == 0
+    # The pulse would be running again for its second.
+    assert host.conditions(link_board) == {"blink": "running", "pulse": "stopped"}
+    assert host.level(link_board, 10) == 0
+    assert host.run("app", "restart", "pulse", "-d", link_board).code == 0
+    until(lambda: host.conditions(link_board) == {"blink": "running", "pulse": "ended"})
+    for name in ("blink", "pulse"):
+        host.remove(link_board, name)
+
+
 def test_lines_that_a_program_prints_are_in_the_log(clean: Host, tmp_path: Path) -> None:
     (tmp_path / "fan.c").write_text(FAN)
     assert clean.run("run", str(tmp_path / "fan.c"), "-d", BOARD).code == 0

@@ -202,7 +202,42 @@ async def test_a_schedule_says_if_it_is_once_and_that_the_host_must_run() -> Non
     assert "once" not in span.reply.text
 
 
-async def test_a_pulse_that_is_scheduled_says_what_a_later_restart_does() -> None:
-    pulses = await Chat(WORLDS["one board"]).say("at 7:20 and 19:20 turn on pin 7 for 25 seconds")
-    assert pulses.reply.text.count("If the board restarts after that, its program runs once more") == 1
-    assert "stop everything on pin 7" in pulses.reply.text
+@pytest.mark.parametrize(
+    ("sentence", "is_done_once"),
+    [
+        ("turn on pin 4 for 1 second", True),
+        ("blink pin 4 three times", True),
+        ("turn on pin 4 then wait 10 s then turn on pin 5", True),
+        ("blink pin 2 twice a second and pin 4 once a second", False),
+        ("blink pin 4 twice a second", False),
+        ("when the button on pin 7 is pressed turn on pin 4 for 3 s", False),
+    ],
+)
+async def test_what_is_done_once_is_not_begun_again_by_a_restart(sentence: str, *, is_done_once: bool) -> None:
+    turn = await Chat(WORLDS["one board"]).say(sentence)
+    (arguments,) = [arguments for tool, arguments in turn.calls if tool == "deploy-wasm-app"]
+    assert arguments.get("autostart", True) is not is_done_once
+
+
+@pytest.mark.parametrize("sentence", ["flash the led every half hour", "flash pin 2 once every 30 minutes"])
+async def test_a_flash_that_comes_seldom_is_a_short_one(sentence: str) -> None:
+    ((tool, arguments),) = (await Chat(WORLDS["one board"]).say(sentence)).calls
+    assert (tool, arguments["appName"]) == ("deploy-wasm-app", "rule-2")
+    assert arguments["expect"].startswith("pin 2: high at 260 ms, low at 760 ms\n")
+
+
+@pytest.mark.parametrize(
+    "sentence",
+    [
+        "flash the led every half hour for 3 hours",
+        "flash the led red every hour",
+        "when there is motion on pin 6, turn off the lamp on pin 4 for 3 s",
+        "the lamp on pin 4 goes off for 3 s",
+        "lamp on pin 4, blink pin 5 when the button on pin 6 is pressed",
+        "warn me on pin 5 when the temperature is above 30",
+    ],
+)
+async def test_what_may_be_meant_otherwise_is_asked(sentence: str) -> None:
+    turn = await Chat(WORLDS["one board"]).say(sentence)
+    assert not turn.calls
+    assert turn.reply.failed_code is not None

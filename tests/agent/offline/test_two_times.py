@@ -112,6 +112,13 @@ async def test_two_times_are_two_schedules_or_a_question(said: str, outcome: str
     assert await _outcome(said) == outcome
 
 
+async def test_a_window_says_when_it_begins_as_it_may_be_open_now() -> None:
+    for said in ("from 7:00 to 21:00 turn on pin 4", "every day blink pin 5 from 7:00 to 21:00"):
+        assert "It begins Monday, 7:00, not now." in (await Chat(BOARD).say(said)).reply.text
+    both = await Chat(BOARD).say("at 7 am and 9 pm turn on pin 4")
+    assert "not now" not in both.reply.text
+
+
 @pytest.mark.parametrize(
     "said",
     [

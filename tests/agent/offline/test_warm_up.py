@@ -31,3 +31,25 @@ asyncio.run(read_sentence())
 def test_the_first_sentence_loads_nothing_after_the_warm_up() -> None:
     result = subprocess.run([sys.executable, "-c", _PROGRAM], capture_output=True, text=True, check=True)
     assert result.stdout.strip() == "[]"
+
+
+_FOUR_THREADS = """
+from concurrent.futures import ThreadPoolExecutor
+from threading import Barrier
+from microclaw.agent.offline.sentences import english
+
+together = Barrier(4)
+
+def read():
+    together.wait()
+    return english()
+
+with ThreadPoolExecutor(4) as threads:
+    reads = [threads.submit(read) for _ in range(4)]
+print(len({id(done.result()) for done in reads}))
+"""
+
+
+def test_the_sentences_are_read_once_by_threads_that_need_them_at_the_same_time() -> None:
+    result = subprocess.run([sys.executable, "-c", _FOUR_THREADS], capture_output=True, text=True, check=True)
+    assert result.stdout.strip() == "1"

@@ -97,3 +97,9 @@ def test_a_file_that_is_no_program_is_named_by_its_kind(name: str, kind: str, st
     with pytest.raises(ConfigError, match=kind) as caught:
         refuse_other_files(Path(name))
     assert step in (caught.value.next_step or "")
+
+
+def test_the_lines_of_two_devices_are_refused(run: Run) -> None:
+    ran = run("-d", "hall", "logs", "kitchen/fan")
+    assert (ran.code, ran.out) == (1, "")
+    assert "next: microclaw logs kitchen/fan" in ran.err

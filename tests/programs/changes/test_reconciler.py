@@ -18,6 +18,15 @@ async def test_a_lost_app_is_put_back_from_its_image_and_a_removed_one_is_not(la
     assert [change.kind for change in await lab.change_log.changes()][:2] == ["app.restore", "app.deploy"]
 
 
+async def test_a_lost_app_that_is_done_once_is_kept_stopped(lab: Any) -> None:
+    await lab.deploy(autostart=False)
+    lab.transport.apps.clear()
+    assert (await lab.reconciler.check(lab.device_id)).put_back == ()
+    assert (lab.running(), [app.name for app in await lab.change_log.desired(stopped=True)]) == ({}, ["blink"])
+    await lab.act("start", "blink")
+    assert lab.running() == {"blink": "v1"}
+
+
 async def test_a_board_that_is_off_is_unreachable_since_then(lab: Any) -> None:
     await lab.deploy()
     lab.transport.away = DeviceUnreachable("nobody there", next_step="switch it on")

@@ -60,7 +60,7 @@ from microclaw.agent.offline.schedule_answers import (
 )
 from microclaw.agent.offline.sentences import MAX_SENTENCE_CHARS, REMINDER, english
 from microclaw.agent.offline.thing_questions import THING_QUESTIONS
-from microclaw.agent.offline.timed_sentences import hour_question
+from microclaw.agent.offline.timed_sentences import hour_question, is_window
 from microclaw.agent.offline.unfinished import (
     UNFINISHED,
     ask_open_value,
@@ -358,7 +358,7 @@ def _two_schedules(context: Context) -> Decision:
         # The user has approved the words of the first call, which stand for both.
         words = "" if added else " and ".join(act.words for act in acts)
         return replace(acts[len(added)], words=words)
-    return answer_schedules([result.fields for result in added])
+    return answer_schedules([result.fields for result in added], is_window=is_window(context.parse))
 
 
 def _schedule_act(context: Context, when: When, what: str, task: str) -> Decision:

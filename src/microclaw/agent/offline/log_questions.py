@@ -9,7 +9,7 @@ import re
 from collections.abc import Mapping
 from typing import Final
 
-from microclaw.agent.offline.decision import Act, Context, Decider, Decision, Say
+from microclaw.agent.offline.decision import Context, Decider, Decision, Say
 from microclaw.agent.offline.earlier_sentences import find_mentions, topic_words
 from microclaw.agent.offline.thing_questions import (
     Subject,
@@ -81,33 +81,35 @@ def _values(context: Context, quantity: str) -> list[float]:
     return values
 
 
-def _logged_extreme(context: Context) -> Decision:
-    """Tell the highest or lowest reading in the logs, and the reading of now."""
+def _logged(context: Context) -> Decision:
+    """Tell the highest or lowest reading in the logs, or if they went up or down; else the reading of now."""
     quantity = context.parse.word("quantity") or ""
-    call = _next_reading(context, quantity)
+    calls = [*reading_calls(context, "read-logs"), *sensor_calls(context, [quantity]).values()]
+    call = next_call(context, calls)
     if call is not None:
         return call
     values = _values(context, quantity)
-    if not values:
+    is_trend = context.parse.kind == "logged_trend"
+    least_count = 2 if is_trend else 1
+    if len(values) < least_count:
         return _not_recorded(context, quantity)
-    is_most = context.parse.number("most")
-    value = max(values) if is_most else min(values)
-    word = "highest" if is_most else "lowest"
-    text = (
-        f"The {word} {quantity} in the programs' log is {value:g} {_UNITS[quantity]}, of {len(values)} readings in it."
-    )
+    if is_trend:
+        text = _trend_text(quantity, values)
+    else:
+        text = _extreme_text(context, quantity, values)
     return Say(f"{text} Older ones are not in the log any more.")
 
 
-def _logged_trend(context: Context) -> Decision:
-    """Tell if the readings in the logs went up or down, and the reading of now."""
-    quantity = context.parse.word("quantity") or ""
-    call = _next_reading(context, quantity)
-    if call is not None:
-        return call
-    values = _values(context, quantity)
-    if len(values) < 2:
-        return _not_recorded(context, quantity)
+def _extreme_text(context: Context, quantity: str, values: list[float]) -> str:
+    is_most = context.parse.number("most")
+    value = max(values) if is_most else min(values)
+    word = "highest" if is_most else "lowest"
+    return (
+        f"The {word} {quantity} in the programs' log is {value:g} {_UNITS[quantity]}, of {len(values)} readings in it."
+    )
+
+
+def _trend_text(quantity: str, values: list[float]) -> str:
     first = values[0]
     last = values[-1]
     if last == first:
@@ -117,13 +119,7 @@ def _logged_trend(context: Context) -> Decision:
     else:
         way = "has gone down"
     unit = _UNITS[quantity]
-    text = f"The {quantity} {way}: from {first:g} to {last:g} {unit}, in {len(values)} readings of the programs' log."
-    return Say(f"{text} Older ones are not in the log any more.")
-
-
-def _next_reading(context: Context, quantity: str) -> Act | None:
-    calls = [*reading_calls(context, "read-logs"), *sensor_calls(context, [quantity]).values()]
-    return next_call(context, calls)
+    return f"The {quantity} {way}: from {first:g} to {last:g} {unit}, in {len(values)} readings of the programs' log."
 
 
 def _not_recorded(context: Context, quantity: str) -> Say:
@@ -135,6 +131,6 @@ def _not_recorded(context: Context, quantity: str) -> Say:
 
 LOG_QUESTIONS: Final[Mapping[str, Decider]] = {
     "counted": _counted,
-    "logged_extreme": _logged_extreme,
-    "logged_trend": _logged_trend,
+    "logged_extreme": _logged,
+    "logged_trend": _logged,
 }

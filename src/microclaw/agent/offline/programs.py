@@ -10,7 +10,7 @@ import re
 from collections.abc import Callable, Iterable, Mapping
 from fractions import Fraction
 from math import ceil, floor
-from typing import Final
+from typing import Any, Final
 
 from msgspec.structs import replace
 
@@ -41,13 +41,15 @@ from microclaw.hardware.parts.named_parts import inputs_on, part_line
 from microclaw.hardware.parts.wiring import Wiring
 from microclaw.programs.patterns.displays import PYTHON_BOARDS, display_kinds, parse_display
 from microclaw.programs.patterns.expected import Value
-from microclaw.programs.patterns.library import fill, pattern_kinds
+from microclaw.programs.patterns.library import Pattern, fill, pattern_kinds
 from microclaw.programs.patterns.recorded_ids import with_recorded_ids
 
 _TRIED_BEFORE: Final = "soak 0 s\nuptime 1 min\n"
 """Each pattern was tried for minutes and across the wrap of millis() by tests/programs/patterns."""
-_ENDING: Final = frozenset({"led_color", "blink_times", "pulse", "melody", "stepper", "show_text", "clear_display"})
-"""Patterns whose programs end by themselves."""
+_DONE_ONCE: Final = frozenset({"blink_times", "pulse", "melody", "stepper"})
+"""Patterns that do something once. Their programs end by themselves, and the board does not begin them again."""
+_LEAVES_STATE: Final = frozenset({"led_color", "show_text", "clear_display"})
+"""Patterns whose programs end by themselves and leave a state, which a restart of the board brings back."""
 _LOAD_PINS: Final = ("PIN", "LED_PIN", "ALARM_PIN", "SERVO_PIN", "BUZZER_PIN", "PUMP_PIN")
 _EACH: Final = re.compile(r"(?i)\b(?:every|each)\b")
 _TOLERANCE: Final = Fraction(1, 100)
@@ -275,7 +277,9 @@ def _decide(context: Context) -> Decision:
     pattern, exact_values, words = _FILLERS[context.parse.kind](context)
     if context.results and context.results[-1].tool == "deploy-wasm-app":
         notes = [NOTES[pattern]] if pattern in NOTES else []
-        return answer_installed(context, notes, once=pattern in _ENDING)
+        is_done_once = pattern in _DONE_ONCE
+        leaves_state = pattern in _LEAVES_STATE
+        return answer_installed(context, notes, ends=is_done_once or leaves_state, runs_again=leaves_state)
     # Raises CannotDo, with the question which device, if there are several.
     board_of(context)
     exact: dict[str, Fraction] = {}
@@ -300,20 +304,28 @@ def _decide(context: Context) -> Decision:
     room_call = make_room(context, name, words)
     if room_call is not None:
         return room_call
+    arguments = _deploy_arguments(context, program, name)
+    return Act("deploy-wasm-app", arguments, words, f"{program.origin}   (a pattern: no model wrote this)")
+
+
+def _deploy_arguments(context: Context, program: Pattern, name: str) -> dict[str, Any]:
     arguments = context.on_device(appName=name, sourceCode=program.source)
     if program.expect:
         expect = with_recorded_ids(program.expect, device_of(context).wiring)
         arguments["expect"] = f"{expect}{_TRIED_BEFORE}"
-    return Act("deploy-wasm-app", arguments, words, f"{program.origin}   (a pattern: no model wrote this)")
+    if program.name in _DONE_ONCE:
+        arguments["autostart"] = False
+    return arguments
 
 
-def answer_installed(context: Context, notes: Iterable[str], *, once: bool) -> Say:
+def answer_installed(context: Context, notes: Iterable[str], *, ends: bool, runs_again: bool = False) -> Say:
     """Return the answer after the installation, with what it says of the board's places.
 
-    `notes` are sentences about the program, said if it runs. `once`: it ends by itself.
+    `notes` are sentences about the program, said if it runs. `ends`: it ends by itself. `runs_again`: and a restart of
+    the board begins it again.
     """
     result = context.results[-1]
-    answer = _answer_deployment(result, once=once)
+    answer = _answer_deployment(result, ends=ends, runs_again=runs_again)
     text = answer.text
     if answer.code is None:
         text = " ".join([text, *notes])
@@ -354,11 +366,8 @@ def _free_name(context: Context, name: str, pin: Value | None) -> str:
     return name
 
 
-def _answer_deployment(result: ToolFields, *, once: bool) -> Say:
-    """Return the answer after the deployment, which claims no more than its evidence.
-
-    `once`: the program ends by itself.
-    """
+def _answer_deployment(result: ToolFields, *, ends: bool, runs_again: bool) -> Say:
+    """Return the answer after the deployment, which claims no more than its evidence."""
     name = result.fields.get("appName", "the program")
     device = result.device
     kind, proof = result.proof
@@ -369,9 +378,11 @@ def _answer_deployment(result: ToolFields, *, once: bool) -> Say:
         return Say(f"{name} is on {device}, but not verified: {proof}.", "not_verified", step)
     end = ""
     way = " by itself"
-    if once:
-        end = " It ends by itself, and runs again when the board restarts."
+    if ends:
+        end = " It ends by itself."
         way = ""
+    if runs_again:
+        end = " It ends by itself, and runs again when the board restarts."
     if kind != "accepted":
         return Say(f"{name} runs on {device}{way}. {capitalize(proof)}.{end}")
     detail = "it lists it, and offers no read-back of what a program does"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
@@ -15,9 +14,6 @@ from microclaw.events import Choice
 # Buttons of one question.
 MAX_CHOICES: Final = 9
 HOST_MUST_RUN: Final = "This host must run then."
-# A program that ends by itself stays on the board.
-_END: Final = "to prevent it, say afterwards: stop everything on {}"
-_PULSE: Final = re.compile(r"turn on (pin \d+) for \d.*")
 
 
 def take_back(context: Context, added: list[ToolFields], failed: ToolFields) -> Decision:
@@ -53,16 +49,13 @@ def answer_schedule(fields: Mapping[str, Any]) -> Say:
     return answer_schedules([fields])
 
 
-def answer_schedules(schedules: Sequence[Mapping[str, Any]]) -> Say:
-    """Answer about the schedules of one sentence."""
+def answer_schedules(schedules: Sequence[Mapping[str, Any]], *, is_window: bool = False) -> Say:
+    """Answer about the schedules of one sentence. `is_window`: the first one begins what the second one ends."""
     texts = [describe_schedule(fields) for fields in schedules]
-    texts.append(HOST_MUST_RUN)
-    for fields in schedules:
-        pulse = _PULSE.fullmatch(str(fields.get("what")))
-        if pulse is not None:
-            texts.append(f"If the board restarts after that, its program runs once more; {_END.format(pulse[1])}.")
-            break
-    return Say(" ".join(texts))
+    if is_window:
+        # The window may be open just now.
+        texts.append(f"It begins {schedules[0].get('next')}, not now.")
+    return Say(" ".join([*texts, HOST_MUST_RUN]))
 
 
 def describe_schedule(fields: Mapping[str, Any]) -> str:

@@ -12,6 +12,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cache, lru_cache
 from importlib import resources
+from threading import Lock
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from msgspec.structs import replace
@@ -56,6 +57,8 @@ _NOT = re.compile(rf"\b(?:{NEGATIONS})\b")
 _SURE = 70
 _ALIKE = 55
 _MAX_COMPARED = 20
+# Flashes that are at least so far apart are short ones.
+_SELDOM_MS = 10_000
 # The share of a wording's words that a text has at least if they mean the same.
 _LEAST_SHARED = 0.5
 _LETTERS = re.compile(r"[a-z]+")
@@ -63,6 +66,9 @@ _LETTERS = re.compile(r"[a-z]+")
 _UNTOLD = re.compile(r"\b(?:an?|the|to|of|its?|this|that|there|with|for|from|in|on|at|by|be|is|are|and|as|my|me|i)\b")
 _MAX_ALIKE = 9
 _MAX_SUGGESTED = 3
+
+
+_READING = Lock()
 
 
 class Nearest(NamedTuple):
@@ -171,7 +177,7 @@ class Sentences:
             if not is_clear:
                 timed = split_when(normal, bare_hour=True)
             if timed is None:
-                return whole or self.rule(normal)
+                return self._without_long_flash(whole, normal) or self.rule(normal)
         what = _POLITE.sub("", timed[0])
         when = timed[1]
         schedule = Parse("schedule", {"what": what}, when=when)
@@ -190,6 +196,13 @@ class Sentences:
         if parse.kind in _WITH_ANY_NAME and _NOT.search(what):
             return None
         return schedule
+
+    def _without_long_flash(self, parse: Parse | None, normal: str) -> Parse | None:
+        """Return the parse; "flash the led every half hour" as a rule, since a blink is on for half of the time."""
+        if parse is None or not _flashes_seldom(parse, normal):
+            return parse
+        rule = _as_short_flash(parse)
+        return None if rule is None else self.rule(rule)
 
     def rule(self, normal: str, *, may_begin_later: bool = True) -> Parse | None:
         """Parse a sentence with two clauses in its normal form (rules/reader.py), or return None."""
@@ -310,6 +323,24 @@ class Sentences:
         return frozenset(self._telling.findall(text.shape.replace(" on PIN", " PIN")))
 
 
+def _flashes_seldom(parse: Parse, normal: str) -> bool:
+    """Return True for "flash the led every half hour", which is no blink that is on for half of the time."""
+    if parse.kind not in ("blink", "blink_times", "led_blink") or "flash" not in normal:
+        return False
+    period_ms = parse.number("period_ms") or parse.number("ms") or 0
+    return period_ms >= _SELDOM_MS
+
+
+def _as_short_flash(parse: Parse) -> str | None:
+    """Return the rule for a flash that comes seldom; None if the sentence has a color, a second pin or an end, too."""
+    if not parse.values.keys() <= {"thing", "pin", "ms", "period_ms"}:
+        return None
+    period_ms = parse.number("period_ms") or parse.number("ms")
+    pin = parse.number("pin")
+    place = "the led" if pin is None else f"pin {pin}"
+    return f"every {period_ms} ms flash {place} once"
+
+
 def _may_be_of_a_part(parse: Parse, what: str, normal: str) -> bool:
     """Return True if the time of the sentence may belong to a part of it only, or is in a name.
 
@@ -335,8 +366,14 @@ class _Likeness(NamedTuple):
         return readable(self.meaning.with_numbers(self.text))
 
 
-@cache
 def english() -> Sentences:
+    """Return the sentences. The first thread that asks reads them, and others wait for it."""
+    with _READING:
+        return _read_english()
+
+
+@cache
+def _read_english() -> Sentences:
     return Sentences()
 
 

@@ -256,8 +256,7 @@ def _in_order(first: Parse, second: Parse) -> Parse | None:
     parts = (first, second)
     start = first.when or When()
     end = second.when or When()
-    is_span = _has_same_target(first, second) and first.values != second.values
-    if not is_span or start.clock is None or end.clock is None:
+    if not _is_span(first, second) or start.clock is None or end.clock is None:
         return Parse("schedules", parts=parts)
     is_counted = start.repeat == end.repeat and re.fullmatch(r"\d+ days", start.repeat or "") is not None
     is_once = start.repeat is None and end.repeat is None and start.date == end.date
@@ -270,6 +269,18 @@ def _in_order(first: Parse, second: Parse) -> Parse | None:
         # The end is on the day after, which these days may not have.
         return None
     return Parse("schedules", parts=parts)
+
+
+def _is_span(first: Parse, second: Parse) -> bool:
+    """Return True if the second schedule ends what the first one begins."""
+    return _has_same_target(first, second) and first.values != second.values
+
+
+def is_window(parse: Parse) -> bool:
+    """Return True if the two schedules are from one time of day to another, as in "from 7 to 9"."""
+    first, second = parse.parts
+    start = first.when or When()
+    return start.clock is not None and _is_span(first, second)
 
 
 def _target_of(schedule: Parse) -> str | None:

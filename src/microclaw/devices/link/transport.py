@@ -368,8 +368,8 @@ _CALLS: Final = calls.CALLS.keys() - _OTHERS
 async def install(link: DeviceLink, call: AppInstall, timeout_s: float) -> None:
     """Upload a program in pieces, resumed by offset and checked by hash, and start it.
 
-    The device also starts it after a power cut. Raises DeployRejected, DeviceError. After OutcomeUnknown the device may
-    or may not have it: call `apps.list`.
+    With `autostart` the device also starts it after a power cut. Raises DeployRejected, DeviceError. After
+    OutcomeUnknown the device may or may not have it: call `apps.list`.
     """
     loop = asyncio.get_running_loop()
     deadline = loop.time() + timeout_s
@@ -392,7 +392,7 @@ async def _upload(link: DeviceLink, call: AppInstall, deadline: float) -> None:
         "size": len(code),
         "sha256": hashlib.sha256(code).digest(),
         "heap": call.heap_bytes,
-        "autostart": True,
+        "autostart": call.autostart,
     }
     if call.every_ms is not None or call.stop_after_ms is not None:
         begin |= {"every_ms": call.every_ms or 0, "stop_after_ms": call.stop_after_ms or 0}

@@ -324,7 +324,7 @@ class AppInstall(Call[None], frozen=True):
 
     `code` is a wasm module, or an .mpy file. `timers` and `watchdog_ms` are for WASMachine only, `every_ms` and
     `stop_after_ms` for boards that run programs at intervals by themselves. None: it runs without an end. `network`:
-    the hosts that it may talk to and the ports that it may open.
+    the hosts that it may talk to and the ports that it may open. `autostart`: begun again when the board restarts.
     """
 
     method = "apps.install"
@@ -338,6 +338,7 @@ class AppInstall(Call[None], frozen=True):
     every_ms: int | None = None
     stop_after_ms: int | None = None
     network: NetworkUse = NO_NETWORK
+    autostart: bool = True
 
 
 class AppUninstall(Call[None], frozen=True):

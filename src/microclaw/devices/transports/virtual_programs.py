@@ -51,6 +51,7 @@ class VirtualPrograms:
             "size": len(image),
             "sha256": hashlib.sha256(image).hexdigest(),
             "heap": call.heap_bytes,
+            "autostart": call.autostart,
             "every_ms": call.every_ms or 0,
             "stop_after_ms": call.stop_after_ms or 0,
             "hosts": call.network.hosts,

@@ -181,6 +181,11 @@ class AppTable(TimedTable, Generic[C, D]):
         sql.execute(query, (suspect_ms, device_id, name))
 
     @writes
+    def set_stopped(self, sql: Sql, device_id: str, name: str) -> None:
+        """Note that the app is off the device, and only kept for a start."""
+        update(sql, "desired_apps", {"device_id": device_id, "name": name}, stopped_ms=self._now_ms())
+
+    @writes
     def add_change(
         self,
         sql: Sql,

@@ -148,6 +148,8 @@ def logs(
     app = ""
     if not is_address(target):
         device, _, app = target.partition("/")
+    if options.device not in (None, device):
+        raise ConfigError(f"two devices are named: {options.device} and {device}", next_step=f"microclaw logs {target}")
     with _log_source(options, device, console) as source:
         viewer = _LogViewer(options, source, device, app, from_ms)
         if follow:

@@ -113,7 +113,7 @@ class Claims(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True
     as "i2c/0". `ended`: its trial ended. `forced`: its trial failed, and a person had it installed all the same.
     `own_source`: nobody else than its person and the agent wrote its source. `own_words`: and all that it can print
     stands there (programs/changes/authors.py). `network`: the hosts and ports that were allowed to it; `named_hosts`
-    are those of them that its owner named beside the source.
+    are those of them that its owner named beside the source. `autostart`: it begins again when its board restarts.
     """
 
     reads: tuple[int, ...] = ()
@@ -125,6 +125,7 @@ class Claims(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True
     own_words: bool = False
     network: NetworkUse = NO_NETWORK
     named_hosts: tuple[str, ...] = ()
+    autostart: bool = True
 
 
 class Origin(Struct, frozen=True, forbid_unknown_fields=True):

@@ -99,7 +99,7 @@ def claims_of(image: ProgramImage, trial: Trial) -> Claims:
 
 def tried_version(request: ChangeRequest, image: ProgramImage, trial: Trial) -> AppVersion:
     """Return the version with the pins and the claims that its trial showed."""
-    claims = replace(claims_of(image, trial), named_hosts=request.hosts)
+    claims = replace(claims_of(image, trial), named_hosts=request.hosts, autostart=request.autostart)
     return AppVersion(
         sha256=image.sha256,
         heap_bytes=request.heap_bytes,

@@ -54,7 +54,7 @@ class ChangeRequest(Struct, frozen=True):
     when it runs, where it does not simply run on. `begin` is called before anything on the device changes. `undoes`:
     the number of the change that it reverts. `based_on`: the running version that the act goes on from; if another one
     is there when it is done, the act is refused. `wiring`: the parts that the program's own wiring file has. `hosts`:
-    those that its owner names beside its source.
+    those that its owner names beside its source. `autostart`: it begins again when its board restarts.
     """
 
     device: str
@@ -81,6 +81,7 @@ class ChangeRequest(Struct, frozen=True):
     undoes: int | None = None
     based_on: AppVersion | None = None
     hosts: tuple[str, ...] = ()
+    autostart: bool = True
 
 
 def with_terms(request: ChangeRequest, version: AppVersion) -> ChangeRequest:
@@ -93,6 +94,7 @@ def with_terms(request: ChangeRequest, version: AppVersion) -> ChangeRequest:
         times=version.times,
         wiring=request.wiring or version.wiring,
         hosts=request.hosts or version.claims.named_hosts,
+        autostart=version.claims.autostart,
     )
 
 

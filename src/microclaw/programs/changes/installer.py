@@ -15,7 +15,7 @@ from typing import Final
 from msgspec import Struct
 from msgspec.structs import replace
 
-from microclaw.devices.registry.calls import AppInstall, AppList, AppUninstall, GpioGet
+from microclaw.devices.registry.calls import AppInstall, AppList, AppState, AppUninstall, GpioGet
 from microclaw.devices.registry.device import Device
 from microclaw.devices.registry.registry import Registry
 from microclaw.errors import AppNotFound, MicroclawError, TooManyApps
@@ -303,11 +303,18 @@ def _ended_in_the_way(there: ProgramState, version: AppVersion | None = None) ->
             continue
         if app.name not in names or app.name == there.name:
             continue
-        is_done = state.state in ("returned", "exited") and app.version.times is None
+        is_done = _is_done(app, state)
         if _is_needed(app.version, version) or (is_full and is_done):
             act: Act = "uninstall" if is_done else "stop"
             return ChangeRequest(device.device_id, app.name, act)
     return None
+
+
+def _is_done(app: DesiredApp, state: AppState) -> bool:
+    """Return True if an ended program has done what it is for, also if its board restarted and does not begin it."""
+    if state.state == "stopped":
+        return not app.claims.autostart
+    return state.state in ("returned", "exited") and app.version.times is None
 
 
 def _is_needed(ended: AppVersion, version: AppVersion | None) -> bool:
@@ -329,6 +336,7 @@ def _install_call(name: str, code: bytes, version: AppVersion) -> AppInstall:
         every_ms=times.every_ms,
         stop_after_ms=times.stop_after_ms,
         network=version.claims.network,
+        autostart=version.claims.autostart,
     )
 
 

@@ -17,6 +17,7 @@ from microclaw.host.operations.views import shown_as
 from microclaw.programs.changes.program_requests import (
     ON_THE_BOARD,
     AppName,
+    Autostart,
     DeviceName,
     Expect,
     Heap,
@@ -188,6 +189,7 @@ async def install(  # noqa: PLR0913, RUF100 - one parameter for each field of th
     stop_after_ms: Annotated[int | None, Meta(description="Of each run.")] = None,
     wiring: WiringText = None,
     hosts: Hosts = [],  # noqa: B006  msgspec makes a list for each
+    autostart: Autostart = True,
     when_back: WhenBack = False,
 ) -> ChangeResult | DeferredChange:
     """Build, check, try, install and verify a program."""
@@ -201,7 +203,7 @@ async def install(  # noqa: PLR0913, RUF100 - one parameter for each field of th
         target.device_id, name, source=source, wasm=wasm, expect=expect, every_ms=every_ms,
         stop_after_ms=stop_after_ms, origin=origin, wiring=wiring, hosts=hosts, language=language,
         optimization=optimization, heap_bytes=heap_bytes, timers=timers, watchdog_ms=watchdog_ms, replace=replace,
-        force=force, approve=approve_with(call, needs),
+        force=force, autostart=autostart, approve=approve_with(call, needs),
     )  # fmt: skip
     return await perform(programs.apps, call, request, when_back=when_back)
 

@@ -134,7 +134,7 @@ class Reconciler:
             return None
         listed = {app.name for app in await device.call(AppList(), wait=False)}
         problems: list[str] = []
-        for app in wanted:
+        for app in await self._leave_off_done(wanted, listed):
             is_lost = app.name not in listed
             if is_lost and app.name in waiting:
                 continue
@@ -159,6 +159,16 @@ class Reconciler:
             put_back.append(app.name)
             self._report(Step("deploy", f"{device.name} had lost {app.name}: redeployed from the stored image"))
         return problems[0] if problems else None
+
+    async def _leave_off_done(self, wanted: Sequence[DesiredApp], listed: Collection[str]) -> list[DesiredApp]:
+        """Keep lost apps stopped that do not begin again when their board restarts. Return the other apps."""
+        others = []
+        for app in wanted:
+            if app.claims.autostart or app.name in listed:
+                others.append(app)
+            else:
+                await self._change_log.set_stopped(app.device_id, app.name)
+        return others
 
     def _refusal_of_lost(self, device: Device, app: DesiredApp, listed: Collection[str]) -> str | None:
         """Return why a lost app is not redeployed; else count one more loss. The alarm of too many is given once."""

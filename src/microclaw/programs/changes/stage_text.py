@@ -144,7 +144,7 @@ def verification_steps(verification: Verification, prepared: PreparedChange) -> 
         if times.every_ms is not None:
             text += "; seen so far: the first run, no later one"
         steps.append(Step("verify", text))
-    if prepared.version.claims.ended:
+    if prepared.version.claims.ended and prepared.version.claims.autostart:
         steps.append(Step("verify", RUNS_AGAIN))
     return steps
 

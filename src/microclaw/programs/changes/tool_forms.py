@@ -90,7 +90,7 @@ async def _deployed(use: ProgramUse, deployment: Deployment) -> ToolOutput:
         "trial": trial.summary(),
         **proof_fields(trial, deployment.expected),
         "log": list(trial.log[:_MAX_LOG_LINES]),
-        "warnings": warnings_of(image, trial),
+        "warnings": warnings_of(image, trial, autostart=use.values["autostart"]),
     }
     what = "replaced" if deployment.replaced else "deployed"
     output = _changed(deployment, f"{what} {deployment.name} on {deployment.device_name}", **fields)
@@ -329,14 +329,14 @@ def proof_fields(trial: Trial, expected: Sequence[ExpectationResult]) -> dict[st
     return fields
 
 
-def warnings_of(image: ProgramImage, trial: Trial) -> list[str]:
+def warnings_of(image: ProgramImage, trial: Trial, *, autostart: bool = True) -> list[str]:
     """Return the first warnings of the compiler and of the trial."""
     from microclaw.programs.changes.claims import runs_once
     from microclaw.programs.changes.stage_text import RUNS_AGAIN
 
     warnings = [warning.render() for warning in image.warnings[:_MAX_WARNINGS]]
     warnings += trial.warnings[:_MAX_WARNINGS]
-    if runs_once(trial):
+    if runs_once(trial) and autostart:
         warnings.append(RUNS_AGAIN)
     return warnings
 
@@ -350,6 +350,7 @@ DEPLOY: Final = ToolForm(
         "heap_bytes": "heapSize",
         "optimization": "optimizationLevel",
         "expect": "expect",
+        "autostart": "autostart",
     },
     kinds={
         "source": SourceCode,

@@ -23,6 +23,7 @@ from microclaw.agent.offline.rules.rule import (
     Highest,
     Police,
     Rule,
+    Turn,
     Wait,
     Warn,
 )
@@ -44,8 +45,9 @@ def decide_rules(context: Context) -> Decision:
         raise ask(
             "Which part of it do you mean? I did nothing.", "say the whole sentence again, with what is different"
         )
+    is_done_once = rules[0].trigger is None
     if context.results and context.results[-1].tool == "deploy-wasm-app":
-        return answer_installed(context, _notes(rules), once=rules[0].trigger is None)
+        return answer_installed(context, _notes(rules), ends=is_done_once)
     device = device_of(context)
     program = _fill(context, rules)
     _check(program)
@@ -58,6 +60,8 @@ def decide_rules(context: Context) -> Decision:
     source = write_py(program) if kind == "py" else write_c(program)
     expect = with_recorded_ids(write_expectation(program), device.wiring) + _SOAK
     arguments = context.on_device(appName=name, sourceCode=source, expect=expect)
+    if is_done_once:
+        arguments["autostart"] = False
     return Act("deploy-wasm-app", arguments, words, "written from the sentence by a grammar: no model wrote this")
 
 
@@ -120,6 +124,7 @@ def _output(context: Context, pin: int | None) -> Output:
 
 def _check(program: RuleProgram) -> None:
     """Raise CannotDo if two parts are on one pin, or if the acts take longer than the time from one to the next."""
+    _check_switched_off(program)
     rule = program.rules[0]
     pins = [output.pin for output in program.outputs.values()]
     pins += [condition.pin for condition in program.inputs]
@@ -132,6 +137,18 @@ def _check(program: RuleProgram) -> None:
     if len(program.rules) == 1 and isinstance(rule.trigger, EveryTrigger) and span_ms > rule.trigger.ms:
         text = f"That takes {spoken_duration(span_ms)}, longer than {spoken_duration(rule.trigger.ms)}."
         raise ask(f"{text} How often, then?", "say the whole sentence with another time")
+
+
+def _check_switched_off(program: RuleProgram) -> None:
+    """Raise CannotDo for "off for 3 s" of a pin that nothing switches on before: it would go on after that."""
+    turns = list[Turn]()
+    for rule in program.rules:
+        turns += [act for act in rule.acts if isinstance(act, Turn)]
+    switched_on = {act.pin for act in turns if act.to != "off"}
+    for act in turns:
+        if act.to == "off" and act.for_ms and act.pin not in switched_on:
+            text = f"A program begins with everything off, so to {act.words} would switch it on afterwards"
+            raise ask(f"{text}. I did nothing.", f"say when it goes on, as in: {replace(act, to='on').words} when ...")
 
 
 def _app_name(program: RuleProgram) -> str:
