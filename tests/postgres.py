@@ -24,12 +24,12 @@ USER: Final = "microclaw"
 _PORTS: Final = cycle(sample(range(1_000), 1_000))  # the same port is not given twice soon
 
 
-def free_port() -> int:
+def free_port(kind: socket.SocketKind = socket.SOCK_STREAM) -> int:
     """Below those that the kernel gives to others: it stays the server's own until it is used, and over restarts."""
     first = 20_000 + 1_000 * int(os.environ.get("PYTEST_XDIST_WORKER", "gw0")[2:])
     while True:
         port = first + next(_PORTS)
-        with socket.socket() as probe, suppress(OSError):
+        with socket.socket(socket.AF_INET, kind) as probe, suppress(OSError):
             probe.bind(("127.0.0.1", port))
             return port
 

@@ -37,7 +37,7 @@ def image(folder: Path, name: str, source: str) -> bytes:
 async def install(device: DeviceLink, name: str, data: bytes, heap: int = 8192, **more: Value) -> None:
     """Install a program; `more` are fields of `apps.begin`."""
     for method, params in steps_of(name, data, heap, **more).items():
-        result = await device.calls.call(method, params, idempotent=method != "apps.commit", timeout_s=20)
+        result = await device.calls.call(method, params, idempotent=method != "apps.commit", timeout_s=60)
         assert result.ok, result
 
 
@@ -52,7 +52,7 @@ def steps_of(name: str, data: bytes, heap: int, **more: Value) -> dict[str, Valu
 
 
 async def called(device: DeviceLink, method: str) -> dict[str, Any]:
-    result = await device.calls.call(method, {}, idempotent=True, timeout_s=10)
+    result = await device.calls.call(method, {}, idempotent=True, timeout_s=60)
     assert result.ok
     return cast(dict[str, Any], result.value)
 

@@ -147,10 +147,10 @@ async def test_a_program_that_does_not_fit_leaves_no_call_without_an_answer(
     async with linked(plane, small) as device:
         steps = steps_of("ask", made.code, heap=fit_claim(made, DEFAULT_HEAP_BYTES), hosts=list(made.network.hosts))
         for method, params in steps.items():
-            result = await device.calls.call(method, params, idempotent=method != "apps.commit", timeout_s=20)
+            result = await device.calls.call(method, params, idempotent=method != "apps.commit", timeout_s=60)
             assert result.ok or "memory" in str(result.error)
         # One that was taken all the same can be stopped, and then there is room.
-        await device.calls.call("apps.stop", {"name": "ask"}, idempotent=True, timeout_s=20)
+        await device.calls.call("apps.stop", {"name": "ask"}, idempotent=True, timeout_s=60)
         assert (await called(device, "device.info"))["heap_free"] > 0
         assert not [one for one in plane.published if isinstance(one, DeviceLeft)]
     alarms = [one for one in plane.published if isinstance(one, Alarm)]

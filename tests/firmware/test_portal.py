@@ -14,6 +14,7 @@ from urllib.parse import urlencode
 
 import pytest
 from tests.firmware.conftest import PATIENCE_S, Firmware
+from tests.postgres import free_port
 
 HOME = {"ssid": "home", "password": "old secret"}
 KEY = "k4mzq7wxdr"
@@ -34,7 +35,7 @@ class Portal:
 
     def ask(self, method: str, path: str, body: bytes = b"", **headers: str) -> tuple[int, str, str]:
         """Status, text, where to."""
-        client = http.client.HTTPConnection("127.0.0.1", self.port, timeout=30)
+        client = http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)
         try:
             client.request(method, path, body or None, headers)
             answer = client.getresponse()
@@ -49,7 +50,7 @@ class Portal:
     def raw(self, data: bytes) -> bytes:
         """The bytes until the end; less where the board's end was not read to the end."""
         answer = b""
-        with socket.create_connection(("127.0.0.1", self.port), timeout=30) as connection:
+        with socket.create_connection(("127.0.0.1", self.port), timeout=60) as connection:
             try:
                 connection.sendall(data)
                 while piece := connection.recv(4096):
@@ -59,16 +60,10 @@ class Portal:
         return answer
 
 
-def free_port(kind: socket.SocketKind) -> int:
-    with socket.socket(socket.AF_INET, kind) as found:
-        found.bind(("127.0.0.1", 0))
-        return int(found.getsockname()[1])
-
-
 @pytest.fixture
 def portal(board: Firmware, tmp_path: Path) -> Portal:
     """A board that knows `home`, which is not there, and offers its access point after a second."""
-    made = Portal(board, tmp_path / "air.json", (free_port(socket.SOCK_STREAM), free_port(socket.SOCK_DGRAM)))
+    made = Portal(board, tmp_path / "air.json", (free_port(), free_port(socket.SOCK_DGRAM)))
     board.boot = "tests/firmware/simulated/boot_radio.py"
     board.environ["MICROCLAW_AIR"] = str(made.air)
     evil = {f"evil{sign}31m": None for sign in ("\x1b", "\n", "\x9b", "\u202e")}
@@ -162,7 +157,7 @@ def every_name_is_the_board(port: int) -> None:
     """Also after questions that are none."""
     question = b"\x12\x34\x01\x00\0\1\0\0\0\0\0\0\x07example\x03com\0"
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as asking:
-        asking.settimeout(20)
+        asking.settimeout(60)
         asking.connect(("127.0.0.1", port))
         for bad in (b"", b"\0" * 5, question, b"\xff" * 512, question[:2] + b"\x81" + question[3:] + b"\0\1\0\1"):
             asking.send(bad)

@@ -31,13 +31,13 @@ def radio(board: Firmware, tmp_path: Path) -> Firmware:
 
 
 async def ask(device: DeviceLink, method: str, **params: Any) -> Any:
-    result = await device.calls.call(method, params, idempotent=method == "wifi.list", timeout_s=20)
+    result = await device.calls.call(method, params, idempotent=method == "wifi.list", timeout_s=60)
     assert result.ok, result
     return result.value
 
 
 async def refusal(device: DeviceLink, method: str, **params: Any) -> tuple[str, str]:
-    result = await device.calls.call(method, params, idempotent=False, timeout_s=20)
+    result = await device.calls.call(method, params, idempotent=False, timeout_s=60)
     assert result.error is not None
     return result.error.code, result.error.message
 

@@ -85,9 +85,9 @@ async def test_l_33_and_34_a_device_that_was_written_from_the_page_is_let_in_wit
 ) -> None:
     monkeypatch.setattr("microclaw.devices.link.server.AT_ONCE_S", 60.0)
     new.wants_token = token
-    async with running(new), asyncio.timeout(30):
+    async with running(new), asyncio.timeout(60):
         await plane.published.until(DeviceConnected)
-        assert (await plane.links.online[0].calls.call("device.info", {}, idempotent=True, timeout_s=10)).ok
+        assert (await plane.links.online[0].calls.call("device.info", {}, idempotent=True, timeout_s=60)).ok
         assert await plane.plane.notify("plain", "hello", speak=False, expires_s=None) == "delivered"
     assert plane.registry.get("plain").board.board_id == "xiao-esp32s3"
     made = new.certificate

@@ -58,7 +58,8 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DisplayHome]:
     with running_host(folder, "--virtual", "1") as host:
         (row,) = host.facts["boards"]
         path = next(text for text in row["transports"] if text.startswith("virtual:")).removeprefix("virtual:")
-        wired = host.run("device", "wiring", row["name"], "--add", "oled1=ssd1306", "--add", "btn1=button pin=4")
+        button = "btn1=button pin=4 bounce_ms=0"
+        wired = host.run("device", "wiring", row["name"], "--add", "oled1=ssd1306", "--add", button)
         assert wired.code == 0, wired.err
         with BoardControl(Path(path)) as board:
             yield DisplayHome(host, row["name"], board)

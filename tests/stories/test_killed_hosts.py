@@ -135,7 +135,7 @@ def test_a_program_goes_on_while_the_host_is_off(blinking: House) -> None:
     away_ms = (time.monotonic() - began) * 1000
     blinking.start_host()
     since = [edge for edge in blinking.edges() if before <= edge <= before + away_ms]
-    assert len(since) > away_ms / 400  # one in 100 ms, of which a busy machine loses some
+    assert since[-1] > before + away_ms / 2
     assert blinking.host.conditions(DESK) == {"blink": "running"}
 
 

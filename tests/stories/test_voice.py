@@ -26,7 +26,7 @@ def ear(host: Host, tmp_path_factory: pytest.TempPathFactory) -> Board:
 
 def spoken(text: str, file: Path) -> bytes:
     """The sentence in flite's voice, 16 kHz, with a pause after it."""
-    subprocess.run(["flite", "-voice", "slt", "-t", text, "-o", str(file)], check=True, timeout=30)
+    subprocess.run(["flite", "-voice", "slt", "-t", text, "-o", str(file)], check=True, timeout=60)
     with wave.open(str(file)) as sound:
         assert (sound.getframerate(), sound.getnchannels(), sound.getsampwidth()) == (16000, 1, 2)
         said: bytes = sound.readframes(sound.getnframes())

@@ -7,6 +7,8 @@ import threading
 from contextlib import suppress
 from typing import Literal
 
+from tests.postgres import free_port
+
 Kind = Literal["install", "remove", "other"]
 
 
@@ -22,7 +24,7 @@ class Wire:
 
     def __init__(self, board_port: int) -> None:
         self.board_port = board_port
-        self.port = 0
+        self.port = free_port()
         self.caught = threading.Event()
         self._hold: tuple[Kind, bool] | None = None
         self._open: list[socket.socket] = []
@@ -35,7 +37,6 @@ class Wire:
     def mend(self) -> None:
         """The board answers again."""
         listener = socket.create_server(("127.0.0.1", self.port))
-        self.port = listener.getsockname()[1]
         self._open.append(listener)
         threading.Thread(target=self._accept, args=(listener,), daemon=True).start()
 

@@ -187,7 +187,7 @@ async def test_an_act_asks_only_if_others_wrote_what_the_turn_has_read(
         model.answers += replies([deploy("mine", source)], "Installed.")
         await home.say("install it", chat=home.new_chat())
         home.ask(control.SetSensor("bme280", {"temperature_c": 80}))
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             while source == CRASHES and not home.ask(control.Apps()).apps[0].error:  # noqa: ASYNC110
                 await asyncio.sleep(0.02)
     model.answers += replies(*([look] for look in looks), [SET_PIN], "Done.")
@@ -218,7 +218,7 @@ async def test_a_schedule_may_be_allowed_this_act_after_this_page_and_no_other(h
             before = len((await asyncio.to_thread(get, path))["runs"])
             model.answers += replies([("web-fetch", json.dumps({"url": f"{url}{where}"}))], [act], "Done.")
             await asyncio.to_thread(home.client.post, f"{path}/run", {})
-            async with asyncio.timeout(20):
+            async with asyncio.timeout(60):
                 while True:
                     waiting = (await asyncio.to_thread(get, "/v1/approvals"))["approvals"]
                     assert decision is not None or not waiting

@@ -52,6 +52,7 @@ class PtyBoard:
         self._interpreter: subprocess.Popen[bytes] | None = None
         self._main: subprocess.Popen[bytes] | None = None
         self._master = -1
+        self._pulled: list[int] = []
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._serve, name="pty board", daemon=True)
         if has_micropython:
@@ -70,6 +71,8 @@ class PtyBoard:
         self._end_programs()
         if self._master >= 0:
             os.close(self._master)
+        for slave in self._pulled:
+            os.close(slave)
 
     def plug(self) -> None:
         """The cable is in, and the power on."""
@@ -82,7 +85,9 @@ class PtyBoard:
 
     def pull(self) -> None:
         """The cable is out: whoever has the port open gets an error; the chip has no power."""
-        self.port.unlink(missing_ok=True)
+        # This end stays open: while it does, no board of another worker gets this port's number.
+        self._pulled.append(os.open(self.port, os.O_RDWR | os.O_NOCTTY))
+        self.port.unlink()
         master = self._master
         self._master = -1
         os.close(master)

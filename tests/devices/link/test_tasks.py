@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import pytest
+from tests.postgres import free_port
 
 from microclaw.devices.link.limits import LinkLimits
 from microclaw.devices.link.tasks import TaskEnd
@@ -119,13 +120,13 @@ async def test_a_task_that_fails_says_why_and_open_ones_are_bounded(
 async def test_a_task_that_the_hosts_end_interrupts_is_told_as_failed_once(
     tmp_path: Path, start_plane: Any, scripted: Any, runner: ScriptedRunner
 ) -> None:
-    async with start_plane(tmp_path, LinkLimits(), runner=runner) as first:
+    port = free_port()
+    async with start_plane(tmp_path, LinkLimits(), port, runner=runner) as first:
         device = scripted(first)
         await device.pair(lambda code: first.plane.pair(code, name="lamp"))
         async with device.online():
             await device.send(RunTask("t1", "agent", "wait", 60))
             await runner.begun.wait()
-        port = first.plane.port
     for life in range(2):
         async with start_plane(tmp_path, LinkLimits(), port, runner=runner) as again, device.connected():
             if life == 0:

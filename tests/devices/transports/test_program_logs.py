@@ -15,7 +15,7 @@ from microclaw.programs.builds.cache import BuildCache
 from microclaw.programs.wasm.compile import compile_module
 from microclaw.wire.wasmachine.program_log import KeptLine, ProgramLog
 
-LIMIT_S = 30.0
+LIMIT_S = 60.0
 HEAD = "#include <stdio.h>\n#include <unistd.h>\n"
 FLOOD = HEAD + 'int main(void) { for (int n = 0; n < 500; n++) printf("line %d\\n", n); return 0; }'
 PIECES = (

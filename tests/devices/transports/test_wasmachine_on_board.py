@@ -39,7 +39,7 @@ CASES = json.loads((Path(__file__).parents[2] / "vectors" / "wasmachine.json").r
 ECHO = WasmachineRequest.decode(
     bytes.fromhex(next(c for c in CASES if c["case"] == "install with heap, timers, watchdog")["to_device"])[8:]
 ).body
-LIMIT_S = 30.0
+LIMIT_S = 60.0
 
 
 async def test_app_is_installed_asked_listed_and_removed(transport: WasmachineTransport) -> None:

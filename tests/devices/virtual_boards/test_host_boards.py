@@ -24,7 +24,7 @@ from microclaw.host.store.database import Database
 from microclaw.host.store.devices import DeviceTable
 from microclaw.wire.board_control import Info, SetSensor
 
-LIMIT_S = 30
+LIMIT_S = 60
 BUTTON = "btn1=button pin=7"
 
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import socket
 from typing import Any
 
 from tests.firmware.runner.conftest import MicroPython
+from tests.postgres import free_port
 
 # It answers by the path: /long without a length, /kept with one and an open connection, /silent not at all.
 SERVER = """
@@ -67,11 +67,6 @@ codes = [await refusal("p", 3, 7, b""), await refusal("p", 1, 5019, b""), await 
 asked = [line for line in lines() if line.startswith("GET")]
 return [len(long), kept.decode(), silent["more"], len(silent["answer"]), took < 5000, codes, asked]
 """
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        return int(server.getsockname()[1])
 
 
 def run_steps(micropython: MicroPython, program: str, steps: str, options: str = "") -> Any:

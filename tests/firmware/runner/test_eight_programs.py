@@ -11,9 +11,10 @@ from pathlib import Path
 
 from tests.firmware.conftest import PATIENCE_S
 from tests.firmware.runner.conftest import MicroPython
-from tests.firmware.runner.test_net import free_port, serving
+from tests.firmware.runner.test_net import serving
 from tests.mosquitto import Broker, Listener, wait_for
 from tests.mosquitto import broker as broker  # a fixture
+from tests.postgres import free_port
 
 from microclaw.hardware.boards.reader import load_board
 from microclaw.programs.building import fit_claim

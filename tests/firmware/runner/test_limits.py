@@ -141,7 +141,7 @@ def test_a_program_that_eats_the_boards_memory_is_ended_and_gives_it_back(microp
             runner = new_runner(memory_floor=gc.mem_free() - 40_000)
             await install(runner, "calm")
             await install(runner, "bad")
-            await until(lambda: events("app.crash"), 20000)
+            await until(lambda: events("app.crash"))
             gc.collect()
             return [events(), row(runner, "bad"), row(runner, "calm")["state"], gc.mem_free() - runner.board.memory_floor]
         run(main)
@@ -159,7 +159,7 @@ def test_prints_and_events_without_end_are_limited_and_the_lost_lines_counted(mi
     seconds, found, ticks, later = micropython.act("""
         began = time.ticks_ms() // 1000
         await install(runner, "chatty")
-        await until(lambda: [line for line in lines()[:-1] if "were left out" in line], 20000)
+        await until(lambda: [line for line in lines()[:-1] if "were left out" in line])
         await runner.stop("chatty")
         found = [time.ticks_ms() // 1000 - began, [[len(line), line[:60]] for line in lines()]]
         began = time.ticks_ms() // 1000

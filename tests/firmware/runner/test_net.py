@@ -19,6 +19,7 @@ from typing import Any
 import pytest
 from tests.firmware.conftest import PATIENCE_S
 from tests.firmware.runner.conftest import MicroPython
+from tests.postgres import free_port
 
 CONNECT = """
     socket = E.module("socket")
@@ -73,12 +74,6 @@ def serving(handle: Callable[[socket.socket], None]) -> Iterator[int]:
         # Without it, the thread's `accept` would keep the port open.
         listener.shutdown(socket.SHUT_RDWR)
         listener.close()
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        port: int = probe.getsockname()[1]
-        return port
 
 
 def asked(micropython: MicroPython, body: str, hosts: tuple[str, ...] = ("server.example",)) -> list[str]:

@@ -26,7 +26,7 @@ def test_a_program_that_holds_more_than_its_claim_is_ended_though_it_catches_wha
     events, row, calm = micropython.act("""
         await install(runner, "calm")
         await install(runner, "bad")
-        await until(lambda: row(runner, "bad")["state"] == "trapped", 20000)
+        await until(lambda: row(runner, "bad")["state"] == "trapped")
         return [events(), row(runner, "bad"), row(runner, "calm")["state"]]
     """)
     assert {event["data"]["app"] for event in events} == {"bad"}

@@ -63,7 +63,7 @@ async def test_program_and_host_read_what_the_sensors_measure(micropython: Micro
         for name in ("bme280", "ina219", "bme68x", "bme280@0x76", "bme280@0x77", "bme280@0x40"):
             answers.append(await calls.answer(name, "i2c.read", {{"sensor": name}}, True))
         await install(runner, "app")
-        await until(lambda: row(runner, "app")["state"] != "running", 20000)
+        await until(lambda: row(runner, "app")["state"] != "running")
         return [answers, lines()]
     """
     answers, lines = micropython.act(body, i2c=[8, 9])

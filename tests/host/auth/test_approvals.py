@@ -37,7 +37,7 @@ def circle() -> dict[str, Person]:
 
 @pytest.fixture
 def approvals(circle: dict[str, Person]) -> Approvals:
-    return Approvals(timeout_s=5, roles=circle)
+    return Approvals(timeout_s=60, roles=circle)
 
 
 @pytest.fixture

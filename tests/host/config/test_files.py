@@ -328,7 +328,7 @@ def test_changes_at_the_same_time_are_all_kept(home: Path) -> None:
     """Two terminals, or a setup and a script: neither undoes the other's."""
     wanted = {"agent.turn_s": "61", "agent.queue": "5", "budget.day_usd": "3", "telegram.token": "12:secret"}
     with ThreadPoolExecutor(len(wanted)) as threads:
-        list(threads.map(lambda change: put(home, *change), wanted.items(), timeout=30))
+        list(threads.map(lambda change: put(home, *change), wanted.items(), timeout=60))
     found = {item.key for item in read_views(home, {}) if item.origin.startswith(("config", "secrets"))}
     assert found == wanted.keys()
 

@@ -210,7 +210,7 @@ class Turn:
 
     def __init__(self, words: str = "") -> None:
         self.asked: list[PendingApproval] = []
-        self.approvals = Approvals(timeout_s=5)
+        self.approvals = Approvals(timeout_s=60)
         self.approvals.listen(self.hear)
         self.tools = Toolbox(web_tools(fetcher=fetcher(), engine=Engine()), Gate(approvals=self.approvals))
         self.context = ToolContext("owner", lambda step: None, foreign=True, said=words)

@@ -56,7 +56,7 @@ async def test_store_and_its_folder_are_the_owners_alone(store_path: Path) -> No
 
 async def test_another_process_is_refused(store_path: Path) -> None:
     async with Database.open(store_path):
-        run = subprocess.run([sys.executable, "-c", TAKE, str(store_path)], capture_output=True, text=True, timeout=20)
+        run = subprocess.run([sys.executable, "-c", TAKE, str(store_path)], capture_output=True, text=True, timeout=60)
     assert run.returncode == 1
     assert f"process {os.getpid()}" in run.stderr
 

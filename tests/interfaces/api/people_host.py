@@ -123,7 +123,7 @@ class PeopleHost:
         headers = {"Content-Type": "application/json", **({"Prefer": "wait=60"} if waits else {})}
         if who is not None:
             headers["Authorization"] = f"Bearer {self.secrets.get(who, who)}"
-        connection = HTTPConnection(str(address.hostname), address.port, timeout=30)
+        connection = HTTPConnection(str(address.hostname), address.port, timeout=60)
         try:
             connection.request(method, path, None if body is None else json.dumps(body), headers)
             response = connection.getresponse()

@@ -106,7 +106,7 @@ def test_a_program_of_several_files_with_the_compiler_of_ones_choice(api: Addres
 
 def raw(api: Address, sent: bytes, *, all_of_it: bool = False) -> bytes:
     """The beginning of the answer, or all of it."""
-    with socket.create_connection(api, timeout=10) as connection:
+    with socket.create_connection(api, timeout=60) as connection:
         connection.sendall(sent)
         if all_of_it:
             connection.shutdown(socket.SHUT_WR)
@@ -292,7 +292,7 @@ def test_client_that_leaves_leaves_nothing_half_done(
     body = json.dumps({"name": name, "source": f"{BLINK}// {name}"}).encode()
     head = f"POST {APPS} HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
     with socket.socket(socket.AF_UNIX) as raw_client:
-        raw_client.settimeout(10)
+        raw_client.settimeout(60)
         raw_client.connect(host_facts["control"])
         raw_client.sendall(head.encode() + body)
         received = b""

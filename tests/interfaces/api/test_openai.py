@@ -70,7 +70,7 @@ class Talk:
 
         key = self.host.secrets[self.who]
         address = f"{self.host.http}/v1"
-        async with openai.AsyncOpenAI(base_url=address, api_key=key, max_retries=0, timeout=30) as client:
+        async with openai.AsyncOpenAI(base_url=address, api_key=key, max_retries=0, timeout=60) as client:
             yield client
 
     async def complete(self, *messages: Any, streamed: bool = False, **more: Any) -> tuple[str, dict[str, Any]]:

@@ -67,7 +67,7 @@ class Listener:
         """With the local token, where the options have no other one."""
         if "subprotocols" not in options:
             options.setdefault("additional_headers", AS_LOCAL)
-        return connect(f"{self.address}{path}", open_timeout=10, proxy=None, **options)
+        return connect(f"{self.address}{path}", open_timeout=60, proxy=None, **options)
 
 
 @asynccontextmanager
@@ -77,14 +77,14 @@ async def gateway(
     *,
     clients: int = 4,
     bound_to: str = "127.0.0.1",
-    send_s: float = 10.0,
-    head_s: float = 10.0,
+    send_s: float = 60.0,
+    head_s: float = 60.0,
     make_tokens: type[TwoTokens] = TwoTokens,
     is_open: bool = False,
 ) -> AsyncIterator[Listener]:
     """`bound_to` is what the settings say; the tests' socket is on loopback in any case."""
     people = MemoryPeople({("x", "1"): OWNER, ("x", "2"): MEMBER})
-    approvals = Approvals(timeout_s=10, roles=people, new_id=lambda: "a1")
+    approvals = Approvals(timeout_s=60, roles=people, new_id=lambda: "a1")
     async with Database.open(new_store(home / "tokens.db")) as database, served_inbox(home, turn) as inbox:
         tokens = make_tokens(database, people)
         await tokens.fill(database)

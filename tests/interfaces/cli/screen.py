@@ -15,7 +15,7 @@ from typing import Self
 from tests.forked import Forked
 from tests.interfaces.cli.conftest import clean_environ
 
-TIMEOUT_S = 30.0
+TIMEOUT_S = 60.0
 
 
 class Screen:
@@ -39,7 +39,7 @@ class Screen:
     def __exit__(self, *_: object) -> None:
         if self.process.poll() is None:
             self.process.kill()
-        self.process.wait(10)
+        self.process.wait()
         os.close(self._master)
 
     def type(self, text: str) -> None:

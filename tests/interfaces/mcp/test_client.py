@@ -62,7 +62,7 @@ class Strangers:
 @asynccontextmanager
 async def strangers(folder: Path, *kinds: str, limits: ClientLimits = QUICK) -> AsyncIterator[Strangers]:
     settings = [McpServerSettings(kind, (sys.executable, str(STRANGER), kind, str(folder))) for kind in kinds]
-    approvals = Approvals(timeout_s=30)
+    approvals = Approvals(timeout_s=60)
 
     def decide(news: PendingApproval | ApprovalOutcome) -> None:
         if isinstance(news, PendingApproval):

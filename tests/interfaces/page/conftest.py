@@ -11,6 +11,7 @@ import pytest
 from playwright.sync_api import Locator, Page, expect
 from tests.browser import WAIT_MS, OpenPage, chromium, open_page
 from tests.host_process import HostProcess
+from tests.postgres import free_port
 
 __all__ = ["WAIT_MS", "OpenPage", "PageHost", "chromium", "go", "open_board", "open_page", "program_of", "say", "yes"]
 HOME = "What should a board do?"
@@ -30,7 +31,7 @@ class PageHost(HostProcess):
             self._more = {}
         else:
             self._more = {"MICROCLAW_CACHE": str(cache)}
-        self.url = ":0"
+        self.url = f":{free_port()}"
         home.mkdir(mode=0o700)
         (home / "config.toml").write_text(config)
 

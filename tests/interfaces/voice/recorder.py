@@ -61,7 +61,7 @@ class RecordingDevice:
         return [row[1] for row in self.log if row[0] == "say"]
 
     async def until(self, condition: Callable[[], bool]) -> None:
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             while not condition():
                 self.changed.clear()
                 await self.changed.wait()

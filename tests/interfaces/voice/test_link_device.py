@@ -45,7 +45,7 @@ class Talk:
     async def until(self, kind: type[Any], stream: int) -> list[Any]:
         """Everything that came, up to this message of this stream."""
         bodies: list[Any] = []
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(60):
             while not bodies or not isinstance(bodies[-1], kind) or bodies[-1].stream != stream:
                 bodies.append((await self.device.got.get()).body)
         return bodies

@@ -45,13 +45,13 @@ class Talk:
 
     async def asked(self) -> None:
         """A question waits for a yes."""
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             while not self.agent.approvals.pending():  # noqa: ASYNC110  nobody else wants to be told
                 await asyncio.sleep(0.01)
 
     async def ended(self, count: int = 1) -> None:
         """`count` turns are over."""
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             while len(self.traces) < count:  # noqa: ASYNC110  nobody else wants to be told
                 await asyncio.sleep(0.01)
 
@@ -242,7 +242,7 @@ async def test_a_question_of_before_is_put_again_and_a_no_ends_it(
             await device.until(lambda: ("end", False) in device.log)
             assert shop.done == []
             later.speak(stream=2)
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             while talk.agent.approvals.pending() or shop.done != done:  # noqa: ASYNC110  nobody else wants to be told
                 await asyncio.sleep(0)
         again.left()

@@ -47,7 +47,7 @@ class Services:
 
     async def ask(self, *events: Event, until: Callable[[Event], bool] = lambda _: True) -> list[Event]:
         """Send these and read until one that ends it."""
-        async with self.client() as client, asyncio.timeout(20):
+        async with self.client() as client, asyncio.timeout(60):
             for event in events:
                 await client.write_event(event)
             found: list[Event] = []
@@ -200,7 +200,7 @@ async def test_a_question_that_nobody_heard_is_decided_by_no_yes(
     async with services(make_agent, replies, workshop=shop) as wyoming:
         wyoming.agent.approvals.listen(lambda _: asked.set())
         assert (await wyoming.handle("read the page and set pin two", "k")).data["text"] == "I am still working on it."
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             await asked.wait()
         monkeypatch.setattr(wyoming_turns, "HANDLE_S", 20.0)
         await wyoming.handle("yes", "k")
@@ -246,7 +246,7 @@ async def test_one_client_more_than_may_and_who_says_nothing_is_closed(
 async def test_clients_without_a_conversation_share_no_chat_though_their_address_is_one(make_agent: MakeAgent) -> None:
     shop = Workshop()
     replies = [call("page"), call("undo", call_id="call-2"), reply("Yes to what?"), reply("It is undone.")]
-    async with services(make_agent, replies, workshop=shop) as wyoming, asyncio.timeout(20):
+    async with services(make_agent, replies, workshop=shop) as wyoming, asyncio.timeout(60):
         async with wyoming.client() as kitchen:
             await kitchen.write_event(Transcript("read the page and undo").event())
             asked = await kitchen.read_event()

@@ -19,7 +19,7 @@ import aiohttp
 
 from microclaw.interfaces.voice.opus import OpusDecoder, OpusEncoder
 
-PATIENCE_S = 30
+PATIENCE_S = 60
 CLOSING = aiohttp.ClientWSTimeout(ws_close=1.0)
 FRAME_MS = 60
 LOUD = struct.pack("<h", 12_000) * 40 + struct.pack("<h", -12_000) * 40  # 200 Hz at 16 kHz

@@ -15,6 +15,7 @@ from microclaw.wire.board_control import Wire
 
 WIRED = (
     "btn1=button pin=4 resistor=1",
+    "btn2=button pin=18 resistor=1 bounce_ms=0",
     "pot1=potentiometer pin=1",
     "dht1=dht22 data=5",
     "enc1=rotary_encoder clk=6 dt=7 sw=15",

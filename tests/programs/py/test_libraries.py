@@ -135,7 +135,7 @@ def test_what_a_browser_sends_is_read_as_in_cpython() -> None:
 def _page(url: str, form: dict[str, str] | None = None) -> tuple[int, str, str]:
     data = urllib.parse.urlencode(form).encode() if form is not None else None
     try:
-        with urllib.request.urlopen(url, data, timeout=10) as answer:
+        with urllib.request.urlopen(url, data, timeout=60) as answer:
             return answer.status, answer.headers["Content-Type"], answer.read().decode()
     except urllib.error.HTTPError as exc:
         return exc.code, exc.headers["Content-Type"], exc.read().decode()

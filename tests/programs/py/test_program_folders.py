@@ -32,7 +32,7 @@ def cpython_lines(folder: Path) -> list[str]:
     environ = {**os.environ, "PYTHONPATH": str(folder / "lib"), "PYTHONDONTWRITEBYTECODE": "1", "PYTHONUTF8": "1"}
     command = [sys.executable, "main.py"]
     return subprocess.run(
-        command, cwd=folder, env=environ, capture_output=True, text=True, check=True, timeout=20
+        command, cwd=folder, env=environ, capture_output=True, text=True, check=True, timeout=60
     ).stdout.splitlines()
 
 

@@ -159,7 +159,7 @@ async def test_requests_are_answered_while_main_is_paused_and_its_end_is_an_even
             reply = await wasmachine.call(AppRequest("asked", "/a", {}), 60)
             assert reply.status == 69
         await wasmachine.close()
-        async with asyncio.timeout(20), watching(wasmachine.endpoint, "ended") as events:
+        async with asyncio.timeout(60), watching(wasmachine.endpoint, "ended") as events:
             await control.request(Advance(20_000))
             assert (await anext(events)).url == "ended"
         lines = [line.text for line in (await control.log(0)).lines if line.app == "asked"]

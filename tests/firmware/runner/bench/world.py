@@ -63,7 +63,7 @@ def row(runner, name):
     return [r for r in runner.list() if r["name"] == name][0]
 
 
-async def until(check, ms=30000):
+async def until(check, ms=180000):
     end = time.ticks_add(time.ticks_ms(), ms)
     while not check():
         if time.ticks_diff(end, time.ticks_ms()) < 0:

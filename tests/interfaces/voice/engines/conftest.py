@@ -61,7 +61,7 @@ def say(tmp_path: Path) -> Say:
 
     def said(text: str, voice: str = "slt") -> bytes:
         file = tmp_path / "said.wav"
-        subprocess.run(["flite", "-voice", voice, "-t", text, "-o", str(file)], check=True, timeout=30)
+        subprocess.run(["flite", "-voice", voice, "-t", text, "-o", str(file)], check=True, timeout=60)
         with wave.open(str(file)) as audio:
             assert audio.getframerate() == RATE_HZ
             pcm: bytes = audio.readframes(audio.getnframes())

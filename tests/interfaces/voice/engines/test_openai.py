@@ -89,7 +89,7 @@ async def test_speech_is_played_while_it_comes_and_closing_the_generator_ends_th
         finally:
             ended.set()
 
-    async with serving(speak) as url, asyncio.timeout(20):
+    async with serving(speak) as url, asyncio.timeout(60):
         engine = synthesizer(url)
         pcm = b""
         async with aclosing(engine.speak("The lamp is on.")) as pieces:

@@ -43,11 +43,11 @@ async def events_of(*pieces: bytes) -> list[Event]:
             await writer.drain()
 
     events = []
-    async with listening(send) as port, asyncio.timeout(20):
+    async with listening(send) as port, asyncio.timeout(60):
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
         with closing(writer):
             stream = WyomingStream(reader, writer)
-            while (event := await stream.next_event(20)) is not None:
+            while (event := await stream.next_event(60)) is not None:
                 events.append(event)
     return events
 
@@ -87,7 +87,7 @@ async def test_a_message_is_written_as_the_package_writes_it() -> None:
     async def receive(reader: asyncio.StreamReader, _: asyncio.StreamWriter) -> None:
         received.put_nowait(await reader.read())
 
-    async with listening(receive) as port, asyncio.timeout(20):
+    async with listening(receive) as port, asyncio.timeout(60):
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
         stream = WyomingStream(reader, writer)
         await stream.send(chunk)
@@ -115,7 +115,7 @@ def test_what_the_package_writes_is_read_as_the_package_reads_it(data: dict[str,
         reader = asyncio.StreamReader()
         reader.feed_data(written.getvalue())
         writer: Any = None
-        return await WyomingStream(reader, writer).next_event(20)
+        return await WyomingStream(reader, writer).next_event(60)
 
     assert asyncio.run(ours()) == theirs
 
@@ -128,5 +128,5 @@ async def test_other_work_has_its_turn_between_two_events_that_came_together() -
     turns: list[int] = []
     for count in (1, 2):
         asyncio.get_running_loop().call_soon(turns.append, count)
-        assert await stream.next_event(20) is not None
+        assert await stream.next_event(60) is not None
         assert len(turns) == count
