@@ -146,13 +146,19 @@ export function Question({ question, isCut = false }) {
   </section>`;
 }
 
-/** `isFolded`: its end is said already, so the steps that led to it are opened by who wants them. @param {{act: Act | null, isFolded?: boolean}} given */
-export function ActView({ act, isFolded = false }) {
-  if (act === null) return null;
-  const count = act.steps.length;
-  const steps = count > 0 && html`<ol class="steps">${act.steps.map((step) => html`<${StepLine} step=${step} />`)}</ol>`;
+/** `isFolded`: its end is said already, so the steps that led to it are opened by who wants them. @param {{steps: any[], isFolded: boolean}} given */
+export function Steps({ steps, isFolded }) {
+  if (steps.length === 0) return null;
+  const list = html`<ol class="steps">${steps.map((step) => html`<${StepLine} step=${step} />`)}</ol>`;
+  return isFolded ? html`<details><summary class="quiet">How: ${steps.length} ${steps.length === 1 ? "step" : "steps"}</summary>${list}</details>` : list;
+}
+
+/** @param {{act: Act | null, steps?: any[], isFolded?: boolean}} given `steps`: as the host keeps them */
+export function ActView({ act, steps = act?.steps ?? [], isFolded = false }) {
+  const list = html`<${Steps} steps=${steps} isFolded=${isFolded} />`;
+  if (act === null) return list;
   return html`<div class="act" aria-live="polite" aria-busy=${!act.isOver}>
-    ${isFolded && steps ? html`<details><summary class="quiet">How: ${count} ${count === 1 ? "step" : "steps"}</summary>${steps}</details>` : steps}
+    ${list}
     ${act.questions.map((question) => html`<${Question} key=${question.approval_id} question=${question} isCut=${act.isOver} />`)}
     ${act.result?.text && html`<p>${prose(act.result.text)}</p>`}<${Evidence} evidence=${act.result?.evidence} />
     <${Problem} error=${isFolded ? null : act.error} />
