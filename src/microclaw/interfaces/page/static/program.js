@@ -48,7 +48,7 @@ export function useChanges(device, name) {
 
 /** The newest change that can be undone. @param {any[]} changes */
 export function lastChange(changes) {
-  return changes.find((one) => one.state === "done" && one.undone_by === null && one.undoes === null);
+  return changes.find((one) => one.undoable && one.undoes === null);
 }
 
 /** Stop, start, remove, undo, and how that goes on. @param {{device: string, name: string, app: any, changes: any[], children?: any}} given */
