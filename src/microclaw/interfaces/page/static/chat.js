@@ -48,6 +48,11 @@ function isLost(act) {
   return act.error instanceof HostAway && !act.turn && !act.after;
 }
 
+/** Whether an answer asks the person. @param {any} answer */
+function isQuestion(answer) {
+  return answer?.choices?.length > 0 || QUESTIONS.includes(answer?.error);
+}
+
 /** Sentences that these boards can do, and this person may. @param {any[]} devices */
 function examples(devices) {
   const board = devices.find((one) => isOnline(one.name)) ?? devices[0];
@@ -121,7 +126,10 @@ function Conversation({ chat, isShown, isHome, changed }) {
     if (isShown) end.current?.scrollIntoView({ block: "end" });
   }, [isShown, turns.length, last?.act?.steps.length, last?.act?.isOver]);
   const newest = turns.filter((turn) => turn.number === last?.number); // an answer to a question has the number of what asked
-  const shown = isHome ? newest.filter((turn) => turn.act) : turns;
+  const waited = useRef(0); // the newest turn that waited while this page was open: Home shows its answer, too
+  waited.current = turns.filter((turn) => turn.waits).at(-1)?.number ?? waited.current;
+  const isOpen = (/** @type {Turn} */ turn) => turn.waits || (newest.includes(turn) && (turn.act || turn.number === waited.current || isQuestion(turn.answer)));
+  const shown = isHome ? turns.filter(isOpen) : turns;
   const hints = kept && shown.length === 0 && html`<p class="buttons hints"><span class="quiet">For example</span>
     ${examples(state.devices).map((one) => html`<button key=${one} onClick=${() => setText(one)}>${one}</button>`)}</p>`;
   const said = html`<ol class="turns">${shown.map((turn) => html`<${TurnView} key=${turn.key} turn=${turn} isNewest=${newest.includes(turn)} say=${say}
@@ -153,8 +161,7 @@ function TurnView({ turn, isNewest, say, sayAgain }) {
   const { act = null, steps } = turn;
   const answer = turn.answer ?? act?.answer; // a host that stops answers that it will
   const choices = /** @type {Choice[]} */ (answer?.choices ?? []);
-  const asks = choices.length > 0 || QUESTIONS.includes(answer?.error);
-  const look = asks ? "asks" : answer?.error && "refused";
+  const look = isQuestion(answer) ? "asks" : answer?.error && "refused";
   const isChange = answer?.actions.some((/** @type {any} */ one) => one.tool !== "undo" && one.outcome === "done" && one.changes.length > 0);
   return html`<li class="turn">
     ${turn.text && html`<p class="mine">${turn.text}</p>`}
