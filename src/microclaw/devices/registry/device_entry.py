@@ -69,7 +69,7 @@ def check_labels(labels: Iterable[str]) -> tuple[str, ...]:
 
 
 def _usable_label(label: str) -> str:
-    """Return a label like this one with the characters that a label may have: "room=Living Room" is room=living-room."""
+    """Return a label like this one with the characters that a label may have ("Attic 2" is attic-2)."""
     words = []
     for word in label.lower().split("=", 1):
         words.append(re.sub(r"[^a-z0-9]+", "-", word)[:32].strip("-") or "here")
@@ -97,8 +97,8 @@ def with_wiring(row: DeviceRow, wiring: Wiring) -> DeviceRow:
 def with_labels(row: DeviceRow, labels: Iterable[str], board: BoardProfile) -> DeviceRow:
     """Return the row with these labels; a label that names a pin (`pin-5=desk lamp`) becomes a part of its wiring.
 
-    The name of a part may have any visible characters, so the form of labels is not asked of it. Raises ConfigError for an invalid label, and for a pin that the board cannot use so; PinClaimed for a pin that has
-    another part.
+    The name of a part may have any visible characters, so it is not held to the form of labels. Raises ConfigError for
+    an invalid label, and for a pin that the board cannot use so; PinClaimed for a pin that has another part.
     """
     plain_labels = []
     for label in labels:
