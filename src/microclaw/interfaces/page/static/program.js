@@ -64,7 +64,7 @@ export function ProgramActs({ device, name, app, changes, children }) {
       ${app && html`<button disabled=${isBusy} onClick=${() => begin("DELETE", path)}>Remove</button>`}
       ${last && html`<button disabled=${isBusy} onClick=${() => begin("POST", "/v1/undo", { change_id: last.change_id })}>
         Undo: ${last.summary}</button>`}`}${children}</p>
-    <${ActView} act=${act} />`;
+    <${ActView} act=${act} device=${device} />`;
 }
 
 /** Expectations with how they were met. @param {{expected: any[]}} given */
