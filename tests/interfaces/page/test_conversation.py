@@ -79,7 +79,7 @@ def test_each_question_has_its_answers_as_buttons_and_does_not_look_like_an_erro
 
 
 def test_home_shows_after_a_reload_what_waits(asking_host: PageHost, page: Page, open_page: OpenPage) -> None:
-    send(page, "turn on pin 12")
+    expect(send(page, "turn on pin 12").locator(".answer.asks")).to_be_visible()
     page.reload()
     asked = turn_of(page, "turn on pin 12")
     expect(asked.locator(".answer.asks button")).to_have_text(["virtual-1", "virtual-2"])
