@@ -103,7 +103,8 @@ def test_an_undo_that_finds_the_board_full_asks_which_program_it_replaces(
         install(far_host, name)
     page = open_page(far_host.link())
     go(page, "Activity")
-    row = page.get_by_role("main").locator("section > .rows > li", has_text=re.compile("removed? first on virtual-1")).first
+    removal = re.compile("removed? first on virtual-1")
+    row = page.get_by_role("main").locator("section > .rows > li", has_text=removal).first
     row.get_by_role("button", name="Undo").click()
     expect(row.locator(".problem")).to_contain_text("has room for 3 apps")
     expect(row.locator(".problem .next")).to_have_count(0)
