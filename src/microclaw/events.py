@@ -265,6 +265,7 @@ class Answer(Struct, frozen=True):
     text was read that it may repeat and that is untrusted (agent.history). `question` is the question of the offline
     dialogue, with its last act. `files` are the files that tasks of the turn left for the person, `screens` the
     last pictures of displays in the turn's trials. `choices` are the answers to its question that a person may choose.
+    `steps` are those that led to it, without their pictures: who listened has had them, and history shows them.
     """
 
     text: str
@@ -279,6 +280,7 @@ class Answer(Struct, frozen=True):
     files: tuple[ResultFile, ...] = ()
     screens: tuple[ScreenPicture, ...] = ()
     choices: tuple[Choice, ...] = ()
+    steps: tuple[Step, ...] = ()
 
     @property
     def waits_for_yes(self) -> bool:

@@ -100,6 +100,7 @@ class _ActionObject(Struct, rename={"arguments": "args"}):
     outcome: ActOutcome
     evidence: tuple[_ProofObject, ...] = ()
     reason: str = ""
+    changes: tuple[int, ...] = ()
 
 
 class _ApprovalLine(Struct, tag="approval"):

@@ -57,14 +57,19 @@ async def test_labels_are_added_and_removed_and_never_wiped(tmp_path: Path) -> N
             "fan=load pin=6 active=high label=fan",
             "lamp=led pin=5 active=high label=lamp",
         ]
-        await registry.change_labels("desk", [], ["pin-6=fan"])
+        await registry.change_labels("desk", ["pin-7=Coffee lamp (left)"], ["pin-6=fan"])
         assert desk.wiring.find("fan") is None
+        (coffee,) = desk.wiring.on_pin(7)
+        assert (coffee.id, coffee.label) == ("coffee-lamp-left", "Coffee lamp (left)")
         for wrong in ("pin-6=fan", "pin-4=lamp", "indoor"):
             with pytest.raises(UnknownName):
                 await registry.change_labels("desk", ["attic"], [wrong])
         for wrong in ("pin-33=x", "Two Words"):
             with pytest.raises(ConfigError):
                 await registry.change_labels("desk", [wrong], [])
+        with pytest.raises(ConfigError) as refused:
+            await registry.change_labels("desk", ["room=Living Room!"], [])
+        assert refused.value.next_step == "try room=living-room"
         assert desk.labels == ("room=kitchen",)
 
 

@@ -12,6 +12,8 @@ import pytest
 from playwright.sync_api import Route, expect
 from tests.interfaces.page.conftest import OpenPage, PageHost, go
 
+from microclaw.wire.host_api import StreamResult
+
 ZONE = "Pacific/Kiritimati"
 FAR_ZONE = "Pacific/Niue"
 """25 hours behind: it never has the same day."""
@@ -84,3 +86,29 @@ def test_the_first_day_is_named_today_by_the_host(far_host: PageHost, open_page:
     page.route("**/v1/changes?limit=100", as_of_its_day)
     go(page, "Activity")
     expect(page.get_by_role("region", name="Today")).to_contain_text("set pin 6 high on virtual-1")
+
+
+def install(host: PageHost, name: str) -> None:
+    body = {"name": name, "source": '#include "microclaw.h"\nvoid on_init(void) {}\n'}
+    *_, end = host.client.stream("/v1/devices/virtual-1/apps", body)
+    assert isinstance(end, StreamResult), end
+
+
+def test_an_undo_that_finds_the_board_full_asks_which_program_it_replaces(
+    far_host: PageHost, open_page: OpenPage
+) -> None:
+    install(far_host, "first")
+    list(far_host.client.stream("/v1/devices/virtual-1/apps/first", method="DELETE"))
+    for name in ("second", "third", "fourth"):
+        install(far_host, name)
+    page = open_page(far_host.link())
+    go(page, "Activity")
+    removal = re.compile("removed? first on virtual-1")
+    row = page.get_by_role("main").locator("section > .rows > li", has_text=removal).first
+    row.get_by_role("button", name="Undo").click()
+    expect(row.locator(".problem")).to_contain_text("has room for 3 apps")
+    expect(row.locator(".problem .next")).to_have_count(0)
+    row.get_by_role("button", name="Replace third").click()
+    expect(row).to_contain_text("undone owner")
+    apps = {app["name"]: app["condition"] for app in far_host.client.get("/v1/apps")["apps"]}
+    assert apps == {"first": "running", "second": "running", "third": "stopped", "fourth": "running"}

@@ -78,6 +78,49 @@ def test_each_question_has_its_answers_as_buttons_and_does_not_look_like_an_erro
     expect(page.locator(".turn").last).to_contain_text("Pin 12 of virtual-1 is on")
 
 
+def test_home_shows_after_a_reload_what_waits(asking_host: PageHost, page: Page, open_page: OpenPage) -> None:
+    expect(send(page, "turn on pin 12").locator(".answer.asks")).to_be_visible()
+    page.reload()
+    asked = turn_of(page, "turn on pin 12")
+    expect(asked.locator(".answer.asks button")).to_have_text(["virtual-1", "virtual-2"])
+    asking = open_page(asking_host.link())
+    expect(send(asking, "turn on pin 8").locator(".question")).to_be_visible()
+    asking.reload()
+    expect(turn_of(asking, "turn on pin 8")).to_contain_text("One moment.")
+    asking.locator(".question").locator(LIVE).get_by_role("button", name="No").click()
+    expect(turn_of(asking, "turn on pin 8").locator(".answer")).to_be_visible()
+
+
+def looks(page: Page) -> list[str]:
+    """What the newest three turns show: the words and buttons, and the class that gives an answer its colour."""
+    turns = page.locator(".turn").locator(LIVE)
+    expect(turns.last.get_by_role("button", name="Undo")).to_be_visible()
+    shown = turns.all()[-3:]
+    return [f"{turn.inner_text()} {turn.locator('.answer').get_attribute('class')}" for turn in shown]
+
+
+def test_an_answer_looks_the_same_after_a_reload_and_in_a_second_tab(page: Page, open_page: OpenPage) -> None:
+    expect(say(page, "blink pin 13 on virtual-2").locator(".answer")).to_contain_text(RUNS)
+    expect(say(page, "turn on pin 99 on virtual-2").locator(".next")).to_be_visible()
+    turn = say(page, "turn on pin 14 on virtual-2")
+    expect(turn.locator(".evidence .badge")).to_have_text("counted")
+    expect(turn.get_by_text(re.compile(r"^How: \d+ steps"))).to_be_visible()
+    live = looks(page)
+    page.reload()
+    assert looks(page) == live
+    second = open_page(page.url, page.context)
+    assert looks(second) == live
+    second.locator(".turn").last.get_by_role("button", name="Undo").click()
+    for tab in (second, page):
+        expect(turn_of(tab, "undo").locator(".answer")).to_contain_text("pin 14 of virtual-2 low again")
+        expect(tab.locator(".turn").get_by_role("button", name="Undo")).to_have_count(0)
+    for _ in range(2):
+        again = say(page, "turn off pin 14 on virtual-2")
+        expect(again.locator(".answer")).to_contain_text("Pin 14 of virtual-2 is off")
+        expect(again.get_by_role("button", name="Undo")).to_have_count(0)
+    expect(say(page, "undo").locator(".answer.refused")).to_contain_text("nothing to undo")
+
+
 def test_a_removal_is_asked_with_yes_and_no(page: Page) -> None:
     for pin in (10, 11):
         expect(say(page, f"blink pin {pin} on virtual-2").locator(".answer")).to_contain_text(RUNS)

@@ -325,7 +325,9 @@ def _note(action: Action) -> str:
 
 
 def _changes_of(fields: Mapping[str, Any]) -> tuple[int, ...]:
-    """Return the numbers of the changes in a result."""
+    """Return the numbers of the changes in a result; none if all was so before."""
+    if fields.get("as_before"):
+        return ()
     changes = fields.get("changes")
     if not changes:
         changes = [fields.get("change")]

@@ -169,6 +169,7 @@ class Conversations:
         answer = await self._answer(turn)
         if answer.error_code == OLD_ORDER:
             answer = self._ask_about_old_order(turn, answer, group)
+        answer = replace(answer, steps=tuple(turn.steps))
         inbound = turn.message.inbound
         at_s = turn.message.received_ms // 1000
         text = _user_text(inbound).text or "(no words: a picture or a recording)"
@@ -185,7 +186,6 @@ class Conversations:
                 answer.question,
                 notes_of(answer.actions),
                 turn.number,
-                answer.choices,
             ),
         ]
         await self.inbox.finish(turn, answer, self.sessions.build_append(*turn.chat_key, exchange))

@@ -269,10 +269,9 @@ class Inbox:
                 turn.stop()
         return bool(turns)
 
-    def waiting(self, channel: str, chat_id: str) -> tuple[InboxMessage, ...]:
-        """Return the chat's messages without an answer that this host answers."""
-        chat = self._chats.get((channel, chat_id), _Chat())
-        return tuple(turn.message for turn in chat.turns)
+    def waiting(self, channel: str, chat_id: str) -> tuple[RunningTurn, ...]:
+        """Return the chat's turns without an answer at this host."""
+        return tuple(self._chats.get((channel, chat_id), _Chat()).turns)
 
     async def finish(self, turn: RunningTurn, answer: Answer, *keeping: Work) -> None:
         """Store the answer with the waiting rows of its turn, and hand it out. The chat's next turn may begin.

@@ -10,16 +10,17 @@ import asyncio
 import logging
 from collections import deque
 from collections.abc import AsyncGenerator, Callable, Collection, Iterator, Sequence
-from contextlib import AbstractContextManager, asynccontextmanager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, asynccontextmanager, contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from typing import Final, TypeAlias
 
-from msgspec import Struct
+from msgspec import Struct, ValidationError
+from msgspec.structs import replace
 
 from microclaw.backoff import Backoff
 from microclaw.bounded_map import BoundedMap
 from microclaw.errors import MessageTooLong, MicroclawError, Overloaded
-from microclaw.events import Answer, ToolRun, TurnEvent
+from microclaw.events import Answer, Step, ToolRun, TurnEvent
 from microclaw.host.cluster.live_hosts import ALONE, Fleet
 from microclaw.host.store.inbox import InboxMessage
 from microclaw.host.store.journal import Work
@@ -28,6 +29,7 @@ from microclaw.host.store.outbox import OutboxRow, OutboxTable
 ChatKey: TypeAlias = tuple[str, str]  # channel and chat id
 
 MAX_WAITING_EVENTS: Final = 1024
+MAX_KEPT_STEPS: Final = 64
 
 
 class AcceptedMessage(Struct, frozen=True):
@@ -76,6 +78,8 @@ class RunningTurn:
         else:
             self.share_key = f"person {message.inbound.person_id}"
         self.answer: Answer | None = None
+        # The newest steps, without their pictures.
+        self.steps: deque[Step] = deque(maxlen=MAX_KEPT_STEPS)
         # Set while no tool call runs.
         self.quiet = asyncio.Event()
         self.quiet.set()
@@ -99,6 +103,8 @@ class RunningTurn:
             return
         if isinstance(event, Answer):
             self.answer = event
+        elif isinstance(event, Step):
+            self._keep_step(event)
         if not self.left:
             self.waiting.append(event)
             self.news.set()
@@ -106,6 +112,12 @@ class RunningTurn:
     def stop(self) -> None:
         self.stopped = True
         self.on_stop()
+
+    def _keep_step(self, step: Step) -> None:
+        """Keep a step. The end of a stage takes the place of the step that said that the stage runs."""
+        if self.steps and self.steps[-1].state == "running" and self.steps[-1].stage == step.stage:
+            self.steps.pop()
+        self.steps.append(replace(step, screens=()))
 
 
 # After the store failed.
@@ -182,6 +194,15 @@ class Outbox:
         """Note that a message cannot be delivered by its channel, and never will be."""
         await self._table.fail(outbound_id, why)
         self._leases.pop(outbound_id, None)
+
+    async def answers(self, channel: str, chat_id: str, since: int) -> dict[int | None, Answer]:
+        """Return the answers that are kept of a chat by their messages, from the number `since` on."""
+        answers = {}
+        for row in await self._table.answers(channel, chat_id, since):
+            # A row that another version wrote hides no other answer.
+            with suppress(ValidationError):
+                answers[row.message_id] = row.answer
+        return answers
 
     async def failures(self) -> tuple[OutboxRow, ...]:
         """Return the messages that no channel could deliver within the last day, newest first."""

@@ -61,11 +61,19 @@ def check_labels(labels: Iterable[str]) -> tuple[str, ...]:
     for label in unique:
         if not _LABEL.fullmatch(label):
             text = f"a label is 1 to 32 of a-z, 0-9 and '-', and may have a value behind '=', not {label[:80]!r}"
-            raise ConfigError(text, next_step="microclaw device label NAME indoor room=kitchen")
+            raise ConfigError(text, next_step=f"try {_usable_label(label)}")
     if len(unique) > MAX_LABELS:
         text = f"{len(unique)} labels on one device, {MAX_LABELS} is the limit"
         raise ConfigError(text, next_step="use fewer labels")
     return unique
+
+
+def _usable_label(label: str) -> str:
+    """Return a label like this one with the characters that a label may have ("Attic 2" is attic-2)."""
+    words = []
+    for word in label.lower().split("=", 1):
+        words.append(re.sub(r"[^a-z0-9]+", "-", word)[:32].strip("-") or "here")
+    return "=".join(words)
 
 
 def read_record(row: DeviceRow) -> Wiring:
@@ -87,13 +95,13 @@ def with_wiring(row: DeviceRow, wiring: Wiring) -> DeviceRow:
 
 
 def with_labels(row: DeviceRow, labels: Iterable[str], board: BoardProfile) -> DeviceRow:
-    """Return the row with these labels; a label that names a pin (`pin-5=lamp`) becomes a part of its wiring.
+    """Return the row with these labels; a label that names a pin (`pin-5=desk lamp`) becomes a part of its wiring.
 
-    Raises ConfigError for an invalid label, and for a pin that the board cannot use so; PinClaimed for a pin that has
-    another part.
+    The name of a part may have any visible characters, so it is not held to the form of labels. Raises ConfigError for
+    an invalid label, and for a pin that the board cannot use so; PinClaimed for a pin that has another part.
     """
     plain_labels = []
-    for label in check_labels(labels):
+    for label in labels:
         named_pin = _PIN_LABEL.fullmatch(label)
         if named_pin is None:
             plain_labels.append(label)
@@ -101,7 +109,7 @@ def with_labels(row: DeviceRow, labels: Iterable[str], board: BoardProfile) -> D
             wiring = wiring_of_board(read_record(row), board)
             wiring = name_pin(wiring, board, named_pin[2], int(named_pin[1]), device=row.name)
             row = with_wiring(row, wiring)
-    return replace(row, labels=tuple(plain_labels))
+    return replace(row, labels=check_labels(plain_labels))
 
 
 def without_labels(row: DeviceRow, removed: Iterable[str], board: BoardProfile) -> DeviceRow:

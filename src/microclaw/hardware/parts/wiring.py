@@ -273,7 +273,7 @@ def checked_label(part_id: str, label: object) -> str | None:
     if label is None:
         return None
     if not isinstance(label, str) or not 0 < len(label) <= 60 or not label.isprintable():
-        raise ConfigError(f"{part_id}: a label is 1 to 60 characters", next_step=WIRING_STEP)
+        raise ConfigError(f"{part_id}: a name is 1 to 60 visible characters", next_step=WIRING_STEP)
     return label
 
 

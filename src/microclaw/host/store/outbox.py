@@ -21,9 +21,9 @@ Kind: TypeAlias = Literal["answer", "push"]
 class OutboxRow(Struct, frozen=True):
     """A message to a person.
 
-    `key` is the channel's own id of the message that is answered, `reply_to` its number in the chat. `failed` says why
-    it could not be delivered; then it is not tried again. In a cluster only the host `host` delivers it while that host
-    is alive; None: the host that has the channel.
+    `key` is the channel's own id of the message that is answered, `reply_to` its number in the chat, `message_id` its
+    number in the inbox. `failed` says why it could not be delivered; then it is not tried again. In a cluster only the
+    host `host` delivers it while that host is alive; None: the host that has the channel.
     """
 
     channel: str
@@ -38,6 +38,7 @@ class OutboxRow(Struct, frozen=True):
     host: str | None = None
     reply_to: str | None = None
     failed: str | None = None
+    message_id: int | None = None
 
     @property
     def answer(self) -> Answer:
@@ -96,6 +97,12 @@ class OutboxTable(TimedTable):
             only = f"AND chat_id {one_of(chats)}"
         where = f"outbox WHERE channel = ? AND delivered_ms IS NULL {only} ORDER BY outbound_id LIMIT ?"
         return select(sql, OutboxRow, where, (channel, *(chats or ()), limit))
+
+    @reads
+    def answers(self, sql: Sql, channel: str, chat_id: str, since: int) -> tuple[OutboxRow, ...]:
+        """Return the answers to a chat's messages from the number `since` on, delivered or not."""
+        where = "outbox WHERE channel = ? AND chat_id = ? AND message_id >= ?"
+        return select(sql, OutboxRow, where, (channel, chat_id, since))
 
     @reads
     def count(self, sql: Sql, channel: str) -> int:

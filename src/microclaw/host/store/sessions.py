@@ -21,7 +21,6 @@ from msgspec import Struct, ValidationError, to_builtins
 
 from microclaw.conversion import convert
 from microclaw.errors import UnknownName
-from microclaw.events import Choice
 from microclaw.host.store.journal import Work
 from microclaw.host.store.rows import TimedTable, delete, exists, insert, reads, scalar, update, writes
 from microclaw.host.store.sql import Sql
@@ -57,7 +56,7 @@ class SessionMessage(Struct, frozen=True, omit_defaults=True):
     `person` is the person whose turn it was part of. `tainted_s` is when the untrusted text was read that this message
     is or may repeat. `question` is what the offline dialogue asked with it and did last, as JSON of its own. `notes`
     are for the model of the next turns: they are not shown to people. `turn` is the number of its turn's message in the
-    inbox; None in lines of other programs. `choices` are the answers to the question of this message.
+    inbox; None in lines of other programs.
     """
 
     role: Role
@@ -68,7 +67,6 @@ class SessionMessage(Struct, frozen=True, omit_defaults=True):
     question: str | None = None
     notes: str | None = None
     turn: int | None = None
-    choices: tuple[Choice, ...] = ()
 
 
 class SessionEntry(Struct, frozen=True):

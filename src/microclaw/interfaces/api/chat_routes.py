@@ -6,7 +6,7 @@ The message is in the agent's inbox, so the answer is kept for a client that dis
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing
 from typing import Annotated, Any, TypeAlias
 
@@ -16,16 +16,15 @@ from starlette.responses import Response
 from microclaw.agent.knowledge.operations import SessionLine
 from microclaw.agent.turn.inbox import Inbox
 from microclaw.agent.turn.outbox import AcceptedMessage, Outbox
-from microclaw.conversion import convert
 from microclaw.devices.registry.registry import Registry
-from microclaw.events import Answer, Choice, Inbound, TurnEvent
+from microclaw.events import Answer, Inbound, TurnEvent
 from microclaw.host.operations.forms import HttpAnswer
 from microclaw.host.operations.operation import Access
-from microclaw.host.store.sessions import Sessions, session_name
+from microclaw.host.store.sessions import SessionMessage, Sessions, session_name
 from microclaw.interfaces.api.credential_end import ENDED_KEY
 from microclaw.interfaces.api.custom_routes import RouteRequest, custom_route
 from microclaw.interfaces.api.jobs import MEDIA_TYPE, stream
-from microclaw.wire.host_api import AFTER_HEADER, TURN_HEADER, answer_object, encode_event
+from microclaw.wire.host_api import AFTER_HEADER, TURN_HEADER, answer_object, encode_event, event_object
 
 MAX_CHATS = 20
 MAX_MESSAGES = 100
@@ -57,16 +56,20 @@ class Chats(Struct, frozen=True, kw_only=True):
 class ChatLine(SessionLine, frozen=True, kw_only=True):
     """`turn` is the number of its turn; None in lines of other programs, which are in their place.
 
-    `choices` are the answers to the question that it asks.
+    `answer` is the answer as the end of its stream has it, with the steps that led to it. Of an old one only the text
+    is kept; None in lines of the person.
     """
 
     turn: int | None
-    choices: tuple[Choice, ...]
+    answer: dict[str, Any] | None
 
 
 class WaitingMessage(Struct, frozen=True, kw_only=True):
+    """`steps` are those so far."""
+
     turn: int
     text: str
+    steps: list[dict[str, Any]]
 
 
 class ChatMessages(Struct, frozen=True, kw_only=True):
@@ -167,11 +170,31 @@ async def _last_user_text(sessions: Sessions, name: str) -> str:
 async def show_chat(chats: ChatService, asked: RouteRequest, chat_id: ChatId) -> ChatMessages:
     """Show a conversation's newest messages."""
     address = asked.by.chat(chat_id)
-    waiting = [
-        WaitingMessage(turn=message.message_id, text=message.inbound.text) for message in chats.inbox.waiting(*address)
-    ]
+    waiting = []
+    for turn in chats.inbox.waiting(*address):
+        steps = list(map(event_object, turn.steps))
+        waiting.append(WaitingMessage(turn=turn.number, text=turn.message.inbound.text, steps=steps))
     messages = await chats.sessions.load(*address, MAX_MESSAGES)
-    return ChatMessages(messages=convert(messages, list[ChatLine], from_attributes=True), waiting=waiting)
+    since = min((message.turn for message in messages if message.turn is not None), default=0)
+    answers = await chats.inbox.outbox.answers(*address, since)
+    return ChatMessages(messages=[_chat_line(message, answers) for message in messages], waiting=waiting)
+
+
+def _chat_line(message: SessionMessage, answers: Mapping[int | None, Answer]) -> ChatLine:
+    shown = None
+    if message.role == "assistant":
+        answer = Answer(message.content)
+        if message.turn is not None:
+            answer = answers.get(message.turn, answer)
+        shown = {**answer_object(answer), "steps": list(map(event_object, answer.steps))}
+    return ChatLine(
+        role=message.role,
+        content=message.content,
+        ts=message.ts,
+        person=message.person,
+        turn=message.turn,
+        answer=shown,
+    )
 
 
 @custom_route("chat.cancel", http="POST /v1/chat/{chat_id}/cancel", access=Access.ASK)

@@ -73,13 +73,17 @@ _AGAIN_S: Final = 0.05
 
 
 class PinChange(Struct, frozen=True):
-    """A pin that was set, the evidence for it, and the number of the change."""
+    """A pin that was set, the evidence for it, and the number of the change.
+
+    `is_as_before`: the pin was like that already, so there is nothing to undo.
+    """
 
     device_name: str
     state: PinLevel | PwmState
     evidence: Evidence
     change_id: int
     warning: str | None = None
+    is_as_before: bool = False
 
 
 class PinOrder(Struct, frozen=True):
@@ -197,7 +201,8 @@ class DirectIo:
             assert isinstance(state, PwmState)
             text = f"{target.name} answers: pin {state.pin} at duty {state.duty} of 255, {state.frequency_hz:,} Hz"
             evidence = Evidence("reported", text)
-        return PinChange(target.name, state, evidence, change_id, _warning(target, call.pin, rival))
+        warning = _warning(target, call.pin, rival)
+        return PinChange(target.name, state, evidence, change_id, warning, is_as_before=forward == inverse)
 
     async def _inverse(self, target: Device, call: GpioSet | PwmSet) -> tuple[DeviceAction | None, int]:
         """Return the action that takes this one back, None if it is not known, and the device's last change."""

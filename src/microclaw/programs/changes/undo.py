@@ -148,6 +148,13 @@ class Undo:
         return changes
 
     async def _chosen(self, choice: UndoChoice) -> tuple[Change, ...]:
+        changes = await self._choose(choice)
+        if choice.change_id is None and all(map(_is_as_before, changes)):
+            texts = ", ".join(map(change_text, changes))
+            raise DeployRejected(f"there is nothing to undo: it was so before {texts}", next_step=_LIST)
+        return changes
+
+    async def _choose(self, choice: UndoChoice) -> tuple[Change, ...]:
         names = self._device_names()
         if choice.change_id is not None:
             return (await self._numbered(choice.change_id, choice.by, names),)
@@ -277,10 +284,14 @@ def _how_again(change: Change) -> str:
     """Return how the pin of an undone change is as it was."""
     if isinstance(change.inverse, SwitchOff):
         return "and so off: nothing had set it before"
-    # The change may have changed nothing.
-    if change.forward == change.inverse:
+    if _is_as_before(change):
         return "already"
     return "again"
+
+
+def _is_as_before(change: Change) -> bool:
+    """Return True if the change set a pin to what it was already."""
+    return isinstance(change.forward, SetLevel | SetPwm) and change.forward == change.inverse
 
 
 class _Reversal:
@@ -322,7 +333,8 @@ def undoable(history: Sequence[Change]) -> frozenset[int]:
     newer: set[str] = set()
     numbers: set[int] = set()
     for change in history:
-        if in_force(change) and change.inverse is not None and change.subject not in newer:
+        is_revertible = change.inverse is not None and not _is_as_before(change)
+        if in_force(change) and is_revertible and change.subject not in newer:
             numbers.add(change.change_id)
         if change.change_id in counting:
             newer.add(change.subject)

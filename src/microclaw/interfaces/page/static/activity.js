@@ -58,7 +58,7 @@ function UndoableChange({ change }) {
   return html`<li><${Change} change=${change} time=${change.local_time.slice(11)} />
     ${change.undoable && isMine && may("act") && html` <button aria-label=${`${button}: ${change.did} on ${change.device}`} disabled=${act !== null && !act.isOver}
       onClick=${() => undo("POST", "/v1/undo", { change_id: change.change_id })}>${button}</button>`}
-    <${ActView} act=${act} /></li>`;
+    <${ActView} act=${act} device=${change.device} /></li>`;
 }
 
 /** A line of the list of changes. @param {{change: api.Change, time?: string}} given */

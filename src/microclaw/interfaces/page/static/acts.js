@@ -17,6 +17,8 @@ export class Act {
   isOver = false;
   turn = 0; // the number that the host gave it, in a chat
   after = 0; // the turn before it, if it was answered without one of its own
+  /** Does it again on a full board, in the place of a program that is stopped, and started again if it fails. @type {((program: string) => Promise<void>) | null} */
+  replace = null;
 
   /** @param {api.Line} line */
   take(line) {
@@ -67,9 +69,23 @@ export function useAct() {
   const [act, setAct] = useState(/** @type {Act | null} */ (null));
   /** @param {string} method @param {string} path @param {unknown} [body] */
   const begin = async (method, path, body) => {
-    const begun = new Act();
-    setAct(begun);
+    const begun = actOf(method, path, body);
     await run(begun, method, path, body);
+  };
+  /** @param {string} method @param {string} path @param {unknown} body */
+  const actOf = (method, path, body) => {
+    const begun = new Act();
+    begun.replace = async (program) => {
+      const again = actOf(method, path, body);
+      await run(again, "POST", `${program}/stop`);
+      if (again.error) return;
+      again.isOver = false;
+      again.result = null;
+      await run(again, method, path, body);
+      if (again.error) await run(new Act(), "POST", `${program}/start`);
+    };
+    setAct(begun);
+    return begun;
   };
   return [act, begin];
 }
@@ -146,17 +162,32 @@ export function Question({ question, isCut = false }) {
   </section>`;
 }
 
-/** `isFolded`: its end is said already, so the steps that led to it are opened by who wants them. @param {{act: Act | null, isFolded?: boolean}} given */
-export function ActView({ act, isFolded = false }) {
-  if (act === null) return null;
-  const count = act.steps.length;
-  const steps = count > 0 && html`<ol class="steps">${act.steps.map((step) => html`<${StepLine} step=${step} />`)}</ol>`;
+/** `isFolded`: its end is said already, so the steps that led to it are opened by who wants them. @param {{steps: any[], isFolded: boolean}} given */
+export function Steps({ steps, isFolded }) {
+  if (steps.length === 0) return null;
+  const list = html`<ol class="steps">${steps.map((step) => html`<${StepLine} step=${step} />`)}</ol>`;
+  return isFolded ? html`<details><summary class="quiet">How: ${steps.length} ${steps.length === 1 ? "step" : "steps"}</summary>${list}</details>` : list;
+}
+
+/** @param {{act: Act | null, steps?: any[], isFolded?: boolean, device?: string}} given `steps`: as the host keeps them; `device`: where it puts a program */
+export function ActView({ act, steps = act?.steps ?? [], isFolded = false, device }) {
+  const list = html`<${Steps} steps=${steps} isFolded=${isFolded} />`;
+  if (act === null) return list;
   return html`<div class="act" aria-live="polite" aria-busy=${!act.isOver}>
-    ${isFolded && steps ? html`<details><summary class="quiet">How: ${count} ${count === 1 ? "step" : "steps"}</summary>${steps}</details>` : steps}
+    ${list}
     ${act.questions.map((question) => html`<${Question} key=${question.approval_id} question=${question} isCut=${act.isOver} />`)}
     ${act.result?.text && html`<p>${prose(act.result.text)}</p>`}<${Evidence} evidence=${act.result?.evidence} />
-    <${Problem} error=${isFolded ? null : act.error} />
+    ${!isFolded && html`<${ActProblem} act=${act} device=${device} />`}
   </div>`;
+}
+
+/** What went wrong; on a full board the programs that the act may replace, as the chat asks for them. @param {{act: Act, device?: string}} given */
+function ActProblem({ act, device }) {
+  const isFull = act.error?.code === "too_many_apps" && act.replace;
+  const apps = isFull ? state.apps.filter((app) => app.device === device && app.condition !== "stopped") : [];
+  if (apps.length === 0) return html`<${Problem} error=${act.error} />`;
+  return html`<${Problem} error=${{ message: act.error.message }} /><p class="buttons">${apps.map((app) => html`<button key=${app.name}
+    onClick=${() => act.replace?.(`/v1/devices/${part(app.device)}/apps/${part(app.name)}`)}>Replace ${app.name}</button>`)}</p>`;
 }
 
 /** The act as the words of a button. @param {string} text */

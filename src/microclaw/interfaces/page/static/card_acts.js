@@ -32,7 +32,7 @@ export function CardActs({ device, apps }) {
         onClick=${() => begin("POST", `/v1/devices/${part(device)}/apps/${part(app.name)}/stop`)}>Stop ${app.name}</button>`)}
       ${last && html`<button disabled=${isBusy} onClick=${() => begin("POST", "/v1/undo", { change_id: last.change_id })}>Undo: ${last.summary}</button>`}
       ${freePins(device, apps).map(({ pin, level, name }) => html`<${PinSwitch} key=${pin} device=${device} pin=${pin} level=${1 - level} name=${name} />`)}</p>
-    <${ActView} act=${act} isFolded=${act !== null && act.isOver && !act.error} />`;
+    <${ActView} act=${act} device=${device} isFolded=${act !== null && act.isOver && !act.error} />`;
 }
 
 /** The outputs that no program has, with their levels; the one that moved last comes first. @param {string} device @param {any[]} apps */

@@ -1,6 +1,6 @@
 // The chat: a sentence, the answer with its evidence, the steps that led to it, questions; cancel and undo. Home has its field.
 
-import { Act, ActView, Question, Screens, run, useAct } from "./acts.js";
+import { Act, ActView, Question, Screens, run } from "./acts.js";
 import { HostAway, part } from "./api.js";
 import { useTyped } from "./drafts.js";
 import { useOrders, useReloaded } from "./lists.js";
@@ -11,13 +11,10 @@ import { html, useEffect, useRef, useState } from "./vendor/htm-preact.module.js
 const FIRST = "page";
 const [SHOWN_MS, HIDDEN_MS] = [10_000, 3_600_000]; // between two looks at what the host has of a conversation, besides those that it tells
 
-/** Tools whose acts on boards undo reverts; after an undo it would revert what came before. */
-const UNDOABLE = ["deploy-wasm-app", "uninstall-wasm-app", "switch-program", "set-program-times", "gpio-set", "pwm-set", "correct", "act-on-boards"];
-
 /** Codes of answers that ask. */
 const QUESTIONS = ["ambiguous", "confirm", "confirm_reading"];
 
-/** @typedef {{key: string, number: number, text: string, answer?: string, choices?: Choice[], act?: Act, waits?: boolean}} Turn `number`: the host's; `act`: of this page, with its steps; `waits`: the host works on it, and another page has its steps */
+/** @typedef {{key: string, number: number, text: string, answer?: any, steps?: any[], act?: Act, waits?: boolean}} Turn `number`, `answer`, `steps`: the host's; `act`: of this page, as it goes on; `waits`: the host works on it */
 /** @typedef {{text: string, say: string}} Choice */
 /** @typedef {{text: string, act: Act, since: number, body: any}} Own What was said on this page, when `since` was the newest turn. */
 
@@ -25,15 +22,18 @@ const QUESTIONS = ["ambiguous", "confirm", "confirm_reading"];
 function turnsOf(kept, own) {
   /** @type {Turn[]} */
   const turns = [];
-  for (const { role, content, turn, choices } of kept.messages) {
+  for (const { content, turn, answer } of kept.messages) {
     const last = turns.at(-1);
-    if (role === "assistant" && last && last.answer === undefined) Object.assign(last, { answer: content, choices });
-    else turns.push({ key: `${turns.length}`, number: turn ?? 0, choices, ...(role === "user" ? { text: content } : { text: "", answer: content }) });
+    if (answer && last && !last.answer) Object.assign(last, { answer, steps: answer.steps });
+    else turns.push({ key: `${turns.length}`, number: turn ?? 0, text: answer ? "" : content, answer, steps: answer?.steps });
   }
-  for (const { turn, text } of kept.waiting) turns.push({ key: `waits ${turn}`, number: turn, text, waits: true });
+  for (const { turn, text, steps } of kept.waiting) turns.push({ key: `waits ${turn}`, number: turn, text, steps, waits: true });
   for (const [i, { text, act, since }] of own.entries()) {
     const same = turns.find((turn) => (act.turn ? turn.number === act.turn : isLost(act) && turn.number > since && turn.text === text));
-    if (same) Object.assign(same, { key: `own ${i}`, act, waits: same.waits && act.isOver }); // of a host that was stopped, the next one goes on with it
+    if (same) {
+      const isCut = same.waits && act.isOver; // of a host that was stopped, the next one goes on with it
+      Object.assign(same, { key: `own ${i}`, act, waits: isCut, steps: same.answer || isCut ? same.steps : act.steps });
+    }
     else {
       const number = act.turn || act.after || (act.isOver ? since : Infinity);
       const later = turns.findIndex((turn) => turn.number > number);
@@ -46,6 +46,11 @@ function turnsOf(kept, own) {
 /** Whether nobody knows if the host took the message. @param {Act} act */
 function isLost(act) {
   return act.error instanceof HostAway && !act.turn && !act.after;
+}
+
+/** Whether an answer asks the person. @param {any} answer */
+function isQuestion(answer) {
+  return answer?.choices?.length > 0 || QUESTIONS.includes(answer?.error);
 }
 
 /** Sentences that these boards can do, and this person may. @param {any[]} devices */
@@ -84,7 +89,7 @@ function Conversation({ chat, isShown, isHome, changed }) {
   const end = useRef(/** @type {HTMLElement | null} */ (null));
   const turns = turnsOf(kept ?? { messages: [], waiting: [] }, own);
   const waits = turns.some((turn) => turn.waits);
-  const isBusy = waits || turns.some(({ act, answer }) => act && !act.isOver && answer === undefined);
+  const isBusy = waits || turns.some(({ act, answer }) => act && !act.isOver && !answer);
   const asked = waits ? state.approvals.filter((one) => one.channel === "browser" && one.person === state.me?.name) : [];
 
   /** @param {Own} one */
@@ -121,7 +126,10 @@ function Conversation({ chat, isShown, isHome, changed }) {
     if (isShown) end.current?.scrollIntoView({ block: "end" });
   }, [isShown, turns.length, last?.act?.steps.length, last?.act?.isOver]);
   const newest = turns.filter((turn) => turn.number === last?.number); // an answer to a question has the number of what asked
-  const shown = isHome ? newest.filter((turn) => turn.act) : turns;
+  const waited = useRef(0); // the newest turn that waited while this page was open: Home shows its answer, too
+  waited.current = turns.filter((turn) => turn.waits).at(-1)?.number ?? waited.current;
+  const isOpen = (/** @type {Turn} */ turn) => turn.waits || (newest.includes(turn) && (turn.act || turn.number === waited.current || isQuestion(turn.answer)));
+  const shown = isHome ? turns.filter(isOpen) : turns;
   const hints = kept && shown.length === 0 && html`<p class="buttons hints"><span class="quiet">For example</span>
     ${examples(state.devices).map((one) => html`<button key=${one} onClick=${() => setText(one)}>${one}</button>`)}</p>`;
   const said = html`<ol class="turns">${shown.map((turn) => html`<${TurnView} key=${turn.key} turn=${turn} isNewest=${newest.includes(turn)} say=${say}
@@ -148,16 +156,13 @@ function Conversation({ chat, isShown, isHome, changed }) {
     <${Problem} error=${orders.error ?? late ?? away} /><div ref=${end}></div>`;
 }
 
-/** Undo reverts what was done last, and a choice answers what was asked last: only the newest turn offers them. @param {{turn: Turn, isNewest: boolean, say: (text: string, answers: number) => void, sayAgain: () => void}} given */
+/** Undo reverts what was done last (after an undo: what came before that), and a choice answers what was asked last: only the newest turn offers them. @param {{turn: Turn, isNewest: boolean, say: (text: string, answers: number) => void, sayAgain: () => void}} given */
 function TurnView({ turn, isNewest, say, sayAgain }) {
-  const { act = null } = turn;
-  const [undoing, undo] = useAct();
-  const kept = turn.answer === undefined ? null : { text: turn.answer, actions: [], evidence: [], choices: turn.choices };
-  const answer = act?.answer?.outbound_id ? act.answer : (kept ?? act?.answer); // a host that stops answers that it will
+  const { act = null, steps } = turn;
+  const answer = turn.answer ?? act?.answer; // a host that stops answers that it will
   const choices = /** @type {Choice[]} */ (answer?.choices ?? []);
-  const asks = choices.length > 0 || QUESTIONS.includes(answer?.error);
-  const look = asks ? "asks" : answer?.error && "refused";
-  const changed = answer?.actions.some((/** @type {any} */ one) => one.outcome === "done" && UNDOABLE.includes(one.tool));
+  const look = isQuestion(answer) ? "asks" : answer?.error && "refused";
+  const isChange = answer?.actions.some((/** @type {any} */ one) => one.tool !== "undo" && one.outcome === "done" && one.changes.length > 0);
   return html`<li class="turn">
     ${turn.text && html`<p class="mine">${turn.text}</p>`}
     ${answer && html`<div class=${`answer ${look ?? ""}`}>
@@ -166,10 +171,9 @@ function TurnView({ turn, isNewest, say, sayAgain }) {
       ${answer.next && !(choices.length > 0 && QUESTIONS.includes(answer.error)) && html`<p class="next">next: ${prose(answer.next)}</p>`}
       ${answer.evidence.map((/** @type {any} */ one) => html`<${Evidence} evidence=${one} said=${answer.text} />`)}
       <${Screens} screens=${answer.screens} />
-      ${changed && isNewest && may("act") && undoing === null && html`<p><button onClick=${() => undo("POST", "/v1/undo", {})}>Undo</button></p>`}
-      <${ActView} act=${undoing} />
+      ${isChange && isNewest && may("act") && html`<p><button onClick=${() => say("undo", turn.number)}>Undo</button></p>`}
     </div>`}
-    <${ActView} act=${act} isFolded=${Boolean(answer || turn.waits)} />
+    <${ActView} act=${act} steps=${steps} isFolded=${Boolean(answer || (act && turn.waits))} />
     ${act && isLost(act) && !answer && !turn.waits && html`<p class="buttons"><button onClick=${sayAgain}>Send again</button></p>`}
     ${(turn.waits || (act && !act.isOver && act.steps.length === 0)) && html`<p class="quiet">One moment.</p>`}
     ${act && !answer && act.text && html`<p class="answer">${prose(act.text)}</p>`}

@@ -237,7 +237,7 @@ function Acts({ draft, trial, tryIt, drawn, seek }) {
       <${ActView} act=${trial} />${trial.result && html`<${TrialWords} edges=${trial.result.edges} />
         ${trial.result.log.length > 0 && html`<pre class="detail" tabindex="0" aria-label="printed">${trial.result.log.join("\n")}</pre>`}`}</section>`}
     ${installing && installed && html`<section aria-label="installation"><h2>Installation</h2>
-      <${Older} then=${installed} now=${draft} next="What you see now is not installed." /><${ActView} act=${installing} />
+      <${Older} then=${installed} now=${draft} next="What you see now is not installed." /><${ActView} act=${installing} device=${installed.device} />
       ${made && html`<p class="buttons"><${Link} to=${boardPath(installed.device, "programs", installed.name)}>${installed.name} on ${installed.device}<//>
         <button disabled=${isBusy || isUndone} onClick=${() => undo("POST", "/v1/undo", { change_id: made.change_id })}>Undo the installation</button></p>
         <${ActView} act=${undoing} />

@@ -48,7 +48,7 @@ export function useChanges(device, name) {
 
 /** The newest change that can be undone. @param {any[]} changes */
 export function lastChange(changes) {
-  return changes.find((one) => one.state === "done" && one.undone_by === null && one.undoes === null);
+  return changes.find((one) => one.undoable && one.undoes === null);
 }
 
 /** Stop, start, remove, undo, and how that goes on. @param {{device: string, name: string, app: any, changes: any[], children?: any}} given */
@@ -64,7 +64,7 @@ export function ProgramActs({ device, name, app, changes, children }) {
       ${app && html`<button disabled=${isBusy} onClick=${() => begin("DELETE", path)}>Remove</button>`}
       ${last && html`<button disabled=${isBusy} onClick=${() => begin("POST", "/v1/undo", { change_id: last.change_id })}>
         Undo: ${last.summary}</button>`}`}${children}</p>
-    <${ActView} act=${act} />`;
+    <${ActView} act=${act} device=${device} />`;
 }
 
 /** Expectations with how they were met. @param {{expected: any[]}} given */

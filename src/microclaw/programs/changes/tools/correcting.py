@@ -126,6 +126,7 @@ def _joined(outputs: Sequence[ToolOutput], undo_count: int) -> ToolOutput:
         "success": True,
         "undone": parts[:undo_count],
         "pins": parts[undo_count:],
+        "changes": [part["change"] for part in parts],
         "message": _message(outputs),
     }
     return ToolOutput(fields, tuple(proofs))
