@@ -5,7 +5,7 @@ import { HostAway, part } from "./api.js";
 import { useTyped } from "./drafts.js";
 import { useOrders, useReloaded } from "./lists.js";
 import { Choice, Evidence, Heading, Link, Problem, go, onSent, onText, prose } from "./parts.js";
-import { isOnline, may, state } from "./state.js";
+import { may, presenceOf, state } from "./state.js";
 import { html, useEffect, useRef, useState } from "./vendor/htm-preact.module.js";
 
 const FIRST = "page";
@@ -50,7 +50,7 @@ function isLost(act) {
 
 /** Sentences that these boards can do, and this person may. @param {any[]} devices */
 function examples(devices) {
-  const board = devices.find((one) => isOnline(one.name)) ?? devices[0];
+  const board = devices.find((one) => presenceOf(one.name).isOnline) ?? devices[0];
   if (board === undefined) return ["what can you do?"];
   const on = devices.length > 1 ? ` on ${board.name}` : "";
   const questions = [`what is the temperature${on}?`, "what is running?"];
@@ -148,7 +148,7 @@ function Conversation({ chat, isShown, isHome, changed }) {
     <${Problem} error=${orders.error ?? late ?? away} /><div ref=${end}></div>`;
 }
 
-/** Undo reverts what was done last, and a choice answers what was asked last: only the newest turn offers them. @param {{turn: Turn, isNewest: boolean, say: (text: string, answers: number) => void, sayAgain: () => void}} given */
+/** Undo reverts what was done last, and a choice answers what was asked last: only the newest turn offers them. @param {{turn: Turn, isNewest: boolean, say: (text: string, answers?: number) => void, sayAgain: () => void}} given */
 function TurnView({ turn, isNewest, say, sayAgain }) {
   const { act = null } = turn;
   const [undoing, undo] = useAct();
@@ -157,7 +157,10 @@ function TurnView({ turn, isNewest, say, sayAgain }) {
   const choices = /** @type {Choice[]} */ (answer?.choices ?? []);
   const asks = choices.length > 0 || QUESTIONS.includes(answer?.error);
   const look = asks ? "asks" : answer?.error && "refused";
-  const changed = answer?.actions.some((/** @type {any} */ one) => one.outcome === "done" && UNDOABLE.includes(one.tool));
+  const done = (answer?.actions ?? []).filter((/** @type {any} */ one) => one.outcome === "done").map((/** @type {any} */ one) => one.tool);
+  const isScheduled = done.includes("schedule-add"); // it is no change of a board, and the host takes it back by a sentence
+  const changed = isScheduled || UNDOABLE.some((tool) => done.includes(tool));
+  const takeBack = () => (isScheduled ? say("undo") : undo("POST", "/v1/undo", {}));
   return html`<li class="turn">
     ${turn.text && html`<p class="mine">${turn.text}</p>`}
     ${answer && html`<div class=${`answer ${look ?? ""}`}>
@@ -166,7 +169,7 @@ function TurnView({ turn, isNewest, say, sayAgain }) {
       ${answer.next && !(choices.length > 0 && QUESTIONS.includes(answer.error)) && html`<p class="next">next: ${prose(answer.next)}</p>`}
       ${answer.evidence.map((/** @type {any} */ one) => html`<${Evidence} evidence=${one} said=${answer.text} />`)}
       <${Screens} screens=${answer.screens} />
-      ${changed && isNewest && may("act") && undoing === null && html`<p><button onClick=${() => undo("POST", "/v1/undo", {})}>Undo</button></p>`}
+      ${changed && isNewest && may("act") && undoing === null && html`<p><button onClick=${takeBack}>Undo</button></p>`}
       <${ActView} act=${undoing} />
     </div>`}
     <${ActView} act=${act} isFolded=${Boolean(answer || turn.waits)} />
