@@ -9,8 +9,8 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
-from playwright.sync_api import Route, expect
-from tests.interfaces.page.conftest import OpenPage, PageHost, go
+from playwright.sync_api import Page, Route, expect
+from tests.interfaces.page.conftest import OpenPage, PageHost, go, say
 
 from microclaw.wire.host_api import StreamResult
 
@@ -47,7 +47,7 @@ def test_changes_stand_by_the_hosts_day_and_by_board_and_each_is_undone_in_its_r
     go(page, "Activity")
     main = page.get_by_role("main")
     expect(main.get_by_role("region")).to_have_count(2)
-    old = main.get_by_role("region", name=re.compile("^Sunday.* 1 March 2026$"))
+    old = main.get_by_role("region", name=re.compile("^Sunday, 2026-03-01$"))
     expect(old.get_by_role("listitem")).to_have_text("23:59 owner set pin 4 high on virtual-1 Undo")
     newest = far_host.client.get("/v1/changes")["changes"][0]
     at = datetime.fromtimestamp(newest["at_ms"] / 1000, ZoneInfo(ZONE))
@@ -112,3 +112,19 @@ def test_an_undo_that_finds_the_board_full_asks_which_program_it_replaces(
     expect(row).to_contain_text("undone owner")
     apps = {app["name"]: app["condition"] for app in far_host.client.get("/v1/apps")["apps"]}
     assert apps == {"first": "running", "second": "running", "third": "stopped", "fourth": "running"}
+
+
+def test_a_schedule_is_listed_and_undone_in_activity_and_under_its_answer(host: PageHost, page: Page) -> None:
+    turn = say(page, "every weekday at 7:00 turn on pin 4 on virtual-1")
+    expect(turn.locator(".answer")).to_contain_text("every weekday at 07:00")
+    turn.get_by_role("button", name="Undo").click()
+    expect(page.locator(".turn .mine").last).to_have_text("undo")
+    expect(page.locator(".turn").last.locator(".answer")).to_contain_text("every weekday at 07:00")
+    assert host.client.get("/v1/schedules")["schedules"] == []
+    host.client.post("/v1/schedules", {"when": "every day at 8:00", "do": "turn on pin 5 on virtual-1"})
+    go(page, "Activity")
+    row = page.locator("section > .rows > li", has_text="made schedule")
+    expect(row).to_contain_text("every day at 8:00")
+    row.get_by_role("button", name="Undo").click()
+    expect(row).to_have_count(0)
+    assert host.client.get("/v1/schedules")["schedules"] == []

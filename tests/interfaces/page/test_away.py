@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import re
+import signal
+import subprocess
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from playwright.sync_api import Page, expect
@@ -52,6 +56,7 @@ def test_a_question_of_a_killed_host_ends_and_its_pins_are_not_known(
     expect(page.locator("li[data-pin='4'] .unread")).to_have_text(re.compile(r"^not read since \d"))
     page.wait_for_function(RIGHT_END_IS_EMPTY)
     expect(page.locator("h1 .badge")).to_have_text("not known")
+    expect(page.locator("h1 small")).to_have_text(re.compile(r"^last seen \d"))
     killed_host.start()
     expect(page.locator(".connection")).to_have_attribute("data-live", "stream")
     go(page, "Chat")
@@ -98,3 +103,46 @@ def test_a_board_that_cannot_be_read_is_said_so_with_what_to_do(host: PageHost, 
     expect(page.locator(".problem", has_text="is not connected")).to_contain_text("This page reads it again by itself")
     expect(page.locator("h1 .badge")).to_have_text("not known")
     page.unroute_all(behavior="ignoreErrors")
+
+
+def test_a_frozen_board_and_a_frozen_host_are_shown_as_they_were_seen_last(tmp_path: Path, open_page: OpenPage) -> None:
+    host = PageHost(tmp_path / "home")
+    with host.running():
+        page = open_page(host.link())
+        expect(say(page, "blink pin 4 twice a second").locator(".answer")).to_contain_text(RUNS)
+        pid = host.client.get("/v1/status")["pid"]
+        children = subprocess.run(["ps", "-o", "pid=", "--ppid", str(pid)], capture_output=True, text=True, check=True)
+        board = int(children.stdout)
+        _bench_is_live(page)
+        os.kill(board, signal.SIGSTOP)
+        try:
+            _bench_was_seen_last(page, re.compile("not known|away"))
+            go(page, "Home")
+            expect(page.locator(".card h2 .badge")).to_have_class("badge before")
+            expect(page.locator(".card .rows .badge")).not_to_have_class(re.compile("running"))
+        finally:
+            os.kill(board, signal.SIGCONT)
+        _bench_is_live(page)
+        host.signal(signal.SIGSTOP)
+        try:
+            _bench_was_seen_last(page, re.compile("not known"))
+            expect(page.locator(".connection")).to_contain_text("The host is away")
+            expect(page.get_by_text("does not answer")).to_have_count(0)
+        finally:
+            host.signal(signal.SIGCONT)
+
+
+def _bench_is_live(page: Page) -> None:
+    expect(page.locator(".connection")).to_have_attribute("data-live", "stream")
+    open_board(page, "virtual-1", "bench")
+    expect(page.locator("h1 .badge")).to_have_text("online")
+    expect(page.locator(".panel .badge.running")).to_be_visible()
+    expect(page.locator(".benchview .line")).to_contain_text("Press, turn")
+    expect(page.locator("li[data-pin='4']")).to_contain_text("counted in")
+
+
+def _bench_was_seen_last(page: Page, state: re.Pattern[str]) -> None:
+    expect(page.locator("h1 .badge.before")).to_have_text(state)
+    expect(page.locator("h1 small")).to_have_text(re.compile(r"^last seen \d"))
+    expect(page.locator(".line.warn")).to_contain_text("Not read since")
+    expect(page.locator(".panel .cardhead .badge").first).to_have_text(re.compile("running when last seen|unreachable"))

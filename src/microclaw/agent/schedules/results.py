@@ -33,6 +33,7 @@ class ScheduleFacts(Result, frozen=True, kw_only=True):
     next_ms: int | None
     zone: str
     missed: Missed
+    created_ms: int
     person: str
     by: str
     channel: str

@@ -22,6 +22,9 @@ declare namespace api {
     by: string;
   };
 
+  /** Of GET /v1/schedules */
+  type Schedule = { schedule: number; when: string; what: string; by: string; created_ms: number };
+
   /** A part that can be wired, of GET /v1/parts. */
   type PartFacts = {
     name: string;

@@ -2,7 +2,8 @@
 
 import { ActView, Question, useAct } from "./acts.js";
 import { part } from "./api.js";
-import { Badge, Choice, Heading, Link, Problem, boardPath, useFetched } from "./parts.js";
+import { OrderState, useOrders, useReloaded } from "./lists.js";
+import { Badge, Choice, Heading, Link, Problem, boardPath, prose, useFetched } from "./parts.js";
 import { may, state } from "./state.js";
 import { html, useRef, useState } from "./vendor/htm-preact.module.js";
 
@@ -29,25 +30,46 @@ function Changes() {
   const [board, setBoard] = useState("");
   const [history, error] = useFetched(`/v1/changes?limit=${MAX_CHANGES}${board && `&device=${part(board)}`}`, [state.changed]);
   const changes = /** @type {api.Change[]} */ (history?.changes ?? []);
-  const days = [...new Set(changes.map(dayOf))];
+  const [scheduled, scheduleError, reload] = useReloaded("/v1/schedules");
+  const schedules = (scheduled?.schedules ?? []).filter((/** @type {any} */ one) => !board || one.device === board);
+  const rows = [
+    ...changes.map((one) => ({ at: one.local_time, row: html`<${UndoableChange} key=${one.change_id} change=${one} />` })),
+    ...schedules.map((/** @type {api.Schedule} */ one) => madeRow(one, scheduled.zone, reload)),
+  ].sort((a, b) => b.at.localeCompare(a.at)).slice(0, MAX_CHANGES);
+  const days = history ? [...new Set(rows.map(dayOf))] : [];
   const boards = state.devices.map((one) => one.name);
   return html`<h2>Changes</h2><p class="buttons"><${Choice} label="Board" value=${board} choices=${[["", "all boards"], ...boards]} onChoose=${setBoard} /></p>
-    <${Problem} error=${error} />
-    ${history && changes.length === 0 && html`<p class="quiet">Nothing was changed ${board ? `on ${board}` : "on a board"} yet.</p>`}
+    <${Problem} error=${error ?? scheduleError} />
+    ${history && rows.length === 0 && html`<p class="quiet">Nothing was changed ${board ? `on ${board}` : "on a board"} yet.</p>`}
     ${days.map((day) => html`<section key=${day} aria-label=${dayText(day, history.today)}><h3>${dayText(day, history.today)}</h3>
-      <ul class="rows">${changes.filter((one) => dayOf(one) === day).map((one) => html`<${UndoableChange} key=${one.change_id} change=${one} />`)}</ul></section>`)}
-    ${changes.length === MAX_CHANGES && html`<p class="quiet">These are the newest ${MAX_CHANGES}.</p>`}`;
+      <ul class="rows">${rows.filter((one) => dayOf(one) === day).map((one) => one.row)}</ul></section>`)}
+    ${rows.length === MAX_CHANGES && html`<p class="quiet">These are the newest ${MAX_CHANGES}.</p>`}`;
 }
 
-/** The day in the host's time zone. @param {api.Change} change */
-function dayOf(change) {
-  return change.local_time.slice(0, 10);
+/** The day in the host's time zone. @param {{at: string}} row */
+function dayOf({ at }) {
+  return at.slice(0, 10);
+}
+
+/** A schedule that was made and is still there. @param {api.Schedule} schedule @param {string} zone the host's @param {() => void} removed */
+function madeRow(schedule, zone, removed) {
+  const at = new Date(schedule.created_ms).toLocaleString("sv-SE", { timeZone: zone }).slice(0, 16);
+  return { at, row: html`<${MadeSchedule} key=${`schedule ${schedule.schedule}`} schedule=${schedule} time=${at.slice(11)} removed=${removed} />` };
+}
+
+/** @param {{schedule: api.Schedule, time: string, removed: () => void}} given */
+function MadeSchedule({ schedule, time, removed }) {
+  const orders = useOrders(removed);
+  const did = `made schedule ${schedule.schedule}`;
+  return html`<li><span class="quiet">${time}</span> <b>${schedule.by}</b> <${Link} to="/schedules">${did}<//>: ${schedule.when}, ${prose(schedule.what)}
+    ${may("act") && html` <button aria-label=${`Undo: ${did}`} disabled=${orders.isBusy}
+      onClick=${() => orders.order("DELETE", `/v1/schedules/${schedule.schedule}`)}>Undo</button>`}<${OrderState} orders=${orders} /></li>`;
 }
 
 /** @param {string} day @param {string} today */
 function dayText(day, today) {
   if (day === today) return "Today";
-  return new Date(`${day}T12:00Z`).toLocaleDateString("en-GB", { dateStyle: "full", timeZone: "UTC" });
+  return `${new Date(`${day}T12:00Z`).toLocaleDateString("en-GB", { weekday: "long", timeZone: "UTC" })}, ${day}`;
 }
 
 /** @param {{change: api.Change}} given */

@@ -43,6 +43,8 @@ export class OtherPerson extends ApiError {
   }
 }
 
+const LONGEST_READ_MS = 30_000; // the host waits 12 s for a board
+
 export const session = {
   csrf: "",
   /** Whose page this is, from its load on; "" before somebody signed in. */
@@ -53,8 +55,8 @@ export const session = {
   renew: async () => {},
 };
 
-/** @param {string} path @param {AbortSignal} [signal] @returns {Promise<any>} */
-export async function get(path, signal) {
+/** HostAway if the host is too slow for the signal. @param {string} path @param {AbortSignal} [signal] @returns {Promise<any>} */
+export async function get(path, signal = AbortSignal.timeout(LONGEST_READ_MS)) {
   return (await ask("GET", path, undefined, signal)).json().catch(lost);
 }
 

@@ -6,9 +6,10 @@ import { BoardHands } from "./bench_hands.js";
 import { useRecording } from "./bench_record.js";
 import { useSound } from "./bench_sound.js";
 import { benches } from "./bench_state.js";
-import { Badge, Link, Problem, boardPath, prose, useAgain, useFetched, useMedia, useTick } from "./parts.js";
+import { ProgramState } from "./home.js";
+import { Link, Problem, boardPath, prose, useAgain, useFetched, useMedia, useTick } from "./parts.js";
 import { Expected, ProgramActs, useChanges } from "./program.js";
-import { pins as livePins } from "./pins.js";
+import { momentText, pins as livePins } from "./pins.js";
 import { NARROW, useStage } from "./stage.js";
 import { may, state } from "./state.js";
 import { LivePins, everyFrame } from "./timeline.js";
@@ -123,7 +124,7 @@ function StateLine({ known, isNarrow, mayMove, children }) {
   if (known.answer === null) return html`<p class="line">One moment.</p>`;
   const unread = known.unreadText();
   if (unread) {
-    const since = known.readAt === 0 ? "Not read" : `Not read since ${new Date(known.readAt).toLocaleTimeString()}`;
+    const since = known.readAt === 0 ? "Not read" : `Not read since ${momentText(known.readAt)}`;
     return html`<p class="line warn" role="status"><span><b>${since}</b>: ${prose(unread)}. The drawing shows the wiring, not the state. It is read again by itself.</span></p>`;
   }
   const { virtual, hands, no_hands: noHands } = known.answer;
@@ -144,7 +145,7 @@ function ProgramCard({ device, app }) {
   const expected = shown?.proof?.expected ?? [];
   const met = expected.filter((/** @type {any} */ one) => !/^(not met|untried)/.test(one.answer)).length;
   return html`<section class="card" aria-label=${`program ${app.name}`}>
-    <div class="cardhead"><h2><${Link} to=${boardPath(device, "programs", app.name)}>${app.name}<//></h2><${Badge} state=${app.condition} /></div>
+    <div class="cardhead"><h2><${Link} to=${boardPath(device, "programs", app.name)}>${app.name}<//></h2><${ProgramState} app=${app} /></div>
     <${ProgramActs} device=${device} name=${app.name} app=${app} changes=${changes}>
       ${shown?.source && html`<${Link} class="button" to=${`/editor/${part(device)}/${part(app.name)}`}>Edit<//>`}<//>
     ${expected.length > 0 && html`<div class="cardhead"><h3>Proof</h3><span class="quiet">${met} of ${expected.length} met</span></div><${Expected} expected=${expected} />`}
@@ -162,5 +163,6 @@ export function MovedParts({ device, children }) {
   const ids = [...parts].sort((a, b) => moved(b) - moved(a)).slice(0, MOVED_COUNT).map((one) => one.id);
   const pins = parts.flatMap((one) => one.pins).map((pin) => ({ pin: pin.gpio }));
   const board = { name: device.name, chip: device.chip, pins, layout: null };
-  return html`<div class="mat small"><${LiveBench} known=${known} board=${board} label=${`parts of ${device.name} that moved last`} isStrip=${true} ids=${ids} /></div>`;
+  return html`<div class="mat small"><${LiveBench} known=${known} board=${board} label=${`parts of ${device.name} that moved last`} isStrip=${true} ids=${ids} /></div>
+    ${parts.length > ids.length && html`<p class="quiet"><${Link} to=${boardPath(device.name)}>and ${parts.length - ids.length} more<//></p>`}`;
 }

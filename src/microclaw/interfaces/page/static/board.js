@@ -89,5 +89,5 @@ function Facts({ device }) {
     <${Labels} device=${device.name} />
     ${shown?.today && html`<h2>What works on such boards today</h2>
       <ul class="rows">${shown.today.findings.map((/** @type {any} */ one) => html`<li key=${one.feature}>
-        <${Badge} state=${one.state} text=${one.text} /> ${prose(one.feature)}</li>`)}</ul>`}`;
+        ${prose(one.feature)}: <${Badge} state=${one.state} text=${one.text} /></li>`)}</ul>`}`;
 }

@@ -5,7 +5,7 @@ import { HostAway, part } from "./api.js";
 import { useTyped } from "./drafts.js";
 import { useOrders, useReloaded } from "./lists.js";
 import { Choice, Evidence, Heading, Link, Problem, go, onSent, onText, prose } from "./parts.js";
-import { isOnline, may, state } from "./state.js";
+import { may, presenceOf, state } from "./state.js";
 import { html, useEffect, useRef, useState } from "./vendor/htm-preact.module.js";
 
 const FIRST = "page";
@@ -55,7 +55,7 @@ function isQuestion(answer) {
 
 /** Sentences that these boards can do, and this person may. @param {any[]} devices */
 function examples(devices) {
-  const board = devices.find((one) => isOnline(one.name)) ?? devices[0];
+  const board = devices.find((one) => presenceOf(one.name).isOnline) ?? devices[0];
   if (board === undefined) return ["what can you do?"];
   const on = devices.length > 1 ? ` on ${board.name}` : "";
   const questions = [`what is the temperature${on}?`, "what is running?"];
@@ -162,7 +162,10 @@ function TurnView({ turn, isNewest, say, sayAgain }) {
   const answer = turn.answer ?? act?.answer; // a host that stops answers that it will
   const choices = /** @type {Choice[]} */ (answer?.choices ?? []);
   const look = isQuestion(answer) ? "asks" : answer?.error && "refused";
-  const isChange = answer?.actions.some((/** @type {any} */ one) => one.tool !== "undo" && one.outcome === "done" && one.changes.length > 0);
+  const isChange = answer?.actions.some((/** @type {any} */ one) => {
+    const isSchedule = one.tool === "schedule-add"; // it is no change of a board, and the host takes it back by a sentence
+    return one.tool !== "undo" && one.outcome === "done" && (isSchedule || one.changes.length > 0);
+  });
   return html`<li class="turn">
     ${turn.text && html`<p class="mine">${turn.text}</p>`}
     ${answer && html`<div class=${`answer ${look ?? ""}`}>

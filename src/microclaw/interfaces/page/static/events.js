@@ -12,7 +12,7 @@ import { ApiError, HostAway, get, hostError, opened, pieces } from "./api.js";
  */
 
 const FIRST_BYTES_MS = 5_000;
-const QUIET_MS = 60_000; // the host says "nothing new" more often
+const QUIET_MS = 20_000; // the host says "nothing new" more often
 const POLL_MS = 2_000;
 const STREAM_AGAIN_MS = 20_000;
 const LONGEST_PAUSE_MS = 8_000;
@@ -89,7 +89,7 @@ export class LiveStream {
     } catch (error) {
       if (open.signal.aborted) {
         if (open.signal.reason !== "quiet") return "again";
-        return this.blocked("");
+        return this.lostIt(false);
       }
       if (error instanceof ApiError && error.status === 401) {
         await get("/v1/me"); // goes on when somebody has signed in again

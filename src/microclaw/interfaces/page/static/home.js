@@ -4,17 +4,18 @@ import { part } from "./api.js";
 import { MAX_BENCHES } from "./bench_state.js";
 import { MovedParts } from "./bench_view.js";
 import { CardActs } from "./card_acts.js";
-import { useReloaded } from "./lists.js";
+import { Moment, useReloaded } from "./lists.js";
 import { LiveRow, MAX_LIVE, useLive } from "./live.js";
 import { Badge, Heading, Link, Problem, boardPath, prose, size, useTick } from "./parts.js";
 import { pins } from "./pins.js";
-import { isOnline, may, state } from "./state.js";
+import { may, presenceOf, state } from "./state.js";
 import { said } from "./telemetry.js";
 import { html, useState } from "./vendor/htm-preact.module.js";
 
 const MAX_CARDS = 12; // with live pins
 const MAX_READINGS = 4;
 const EDGE_TEXT_MS = 500;
+const HOST_KNOWS = ["unreachable", "deferred", "waiting", "stopped"];
 
 export function Home() {
   const [isWanted, setWanted] = useState(false);
@@ -65,7 +66,7 @@ function BoardCard({ device, isLive, isDense, isAlone, hasBench }) {
 /** Programs with their states. @param {{apps: any[]}} given */
 export function ProgramList({ apps }) {
   return html`<ul class="rows">${apps.map((app) => html`<li key=${app.name}>
-    <${Link} to=${boardPath(app.device, "programs", app.name)}>${app.name}<//> <${Badge} state=${app.condition} />${" "}
+    <${Link} to=${boardPath(app.device, "programs", app.name)}>${app.name}<//> <${ProgramState} app=${app} />${" "}
     <span class="quiet">${memoryText(app)}${app.foreign ? ", not installed by this host" : ""}</span>
     ${app.error && html`<p class="warning">${prose(app.error)}</p>`}</li>`)}</ul>`;
 }
@@ -80,7 +81,9 @@ function LastEdge({ device }) {
     if (last > at) [pin, at, level] = [one, last, track.level.at(-1) ?? 0];
   }
   if (pin < 0) return html`<p class="quiet">${board.sinceText() || "no edge seen yet"}</p>`;
-  return html`<p class="quiet">pin ${pin} went ${level ? "high" : "low"} ${Math.max(0, (board.now() - at) / 1000).toFixed(1)} s ago</p>`;
+  const went = `pin ${pin} went ${level ? "high" : "low"}`;
+  if (board.isOld()) return html`<p class="quiet">${board.sinceText()}; before: ${went}</p>`;
+  return html`<p class="quiet">${went} ${Math.max(0, (board.now() - at) / 1000).toFixed(1)} s ago</p>`;
 }
 
 /** The last values that a board sent. @param {{device: string}} given */
@@ -91,20 +94,27 @@ function Readings({ device }) {
   return html`<p class="quiet">${last.slice(0, MAX_READINGS).map((/** @type {any} */ one) => `${one.key} ${said(one.value, one.unit)}`).join(" · ")}</p>`;
 }
 
-/** Whether the board is there, and which of its states that is. @param {{device: any}} given */
+/** Whether the board is there, else when it was. @param {{device: any}} given */
 export function Presence({ device }) {
-  const online = isOnline(device.name);
+  const { isOnline, seenMs } = presenceOf(device.name);
   if (device.revoked) return html`<${Badge} state="revoked" />`;
-  if (online) return html`<${Badge} state="online" />`;
+  if (isOnline) return html`<${Badge} state="online" />`;
   if (device.never_reached) return html`<${Badge} state="unreachable" text="never reached" />`;
-  return online === null ? html`<${Badge} state="unknown" text="not known" />` : html`<${Badge} state="away" />`;
+  return html`<${Badge} state="before" text=${isOnline === null ? "not known" : "away"} />
+    ${seenMs > 0 && html` <small class="quiet">last seen <${Moment} at=${seenMs} /></small>`}`;
+}
+
+/** A program's state, or what it was when its board was seen last; what this host itself knows of it stays. @param {{app: any}} given */
+export function ProgramState({ app }) {
+  const isNow = presenceOf(app.device).isOnline || HOST_KNOWS.includes(app.condition);
+  return isNow ? html`<${Badge} state=${app.condition} />` : html`<${Badge} state="before" text=${`${app.condition} when last seen`} />`;
 }
 
 /** What to do about a board that cannot be there. @param {{device: any}} given */
 export function Absence({ device }) {
   if (device.revoked) return html`<p class="warning">It was revoked: nothing reaches it until it is paired again. On the host's machine:${" "}
     <code>microclaw device pair CODE -d ${device.name}</code></p>`;
-  if (!device.never_reached || isOnline(device.name)) return null;
+  if (!device.never_reached || presenceOf(device.name).isOnline) return null;
   return html`<p class="warning">This host has never reached it. On the host's machine: <code>microclaw device check ${device.name}</code></p>`;
 }
 

@@ -3,6 +3,7 @@
 import { Question } from "./acts.js";
 import { ApiError, get, part, send } from "./api.js";
 import { Problem, useAgain, useAttempt, useFetched } from "./parts.js";
+import { momentText } from "./pins.js";
 import { html, useEffect, useRef, useState } from "./vendor/htm-preact.module.js";
 
 const RELOAD_MS = 10_000;
@@ -96,9 +97,7 @@ export function SureButton({ what, label, disabled = false, onYes }) {
 /** A date and a time, or a word where there is none. @param {{at: number | null | undefined, none?: string}} given Unix ms */
 export function Moment({ at, none = "never" }) {
   if (at === null || at === undefined) return html`<span class="quiet">${none}</span>`;
-  const date = new Date(at);
-  const isToday = date.toDateString() === new Date().toDateString();
-  return html`<time datetime=${date.toISOString()} title=${date.toLocaleString()}>${isToday ? date.toLocaleTimeString() : date.toLocaleString()}</time>`;
+  return html`<time datetime=${new Date(at).toISOString()}>${momentText(at)}</time>`;
 }
 
 /**

@@ -2,6 +2,7 @@
 
 import { get, hostError, part } from "./api.js";
 import { Problem, onText } from "./parts.js";
+import { momentText } from "./pins.js";
 import { html, useEffect, useRef, useState } from "./vendor/htm-preact.module.js";
 
 const POLL_MS = 1_000;
@@ -58,7 +59,7 @@ function lineOf(line, n) {
 
 /** When the line came, or the board's own time. @param {any} line */
 function clock(line) {
-  if (line.at_ms) return new Date(line.at_ms).toLocaleTimeString();
+  if (line.at_ms) return momentText(line.at_ms);
   return typeof line.t_ms === "number" ? `+${(line.t_ms / 1000).toFixed(3)} s` : "";
 }
 

@@ -1,6 +1,7 @@
 // Small pieces that every view uses: errors with their next step, states, evidence, dialogs, links within the page, a document of the API.
 
-import { BASE, get, hostError, shownPath } from "./api.js";
+import { BASE, HostAway, get, hostError, shownPath } from "./api.js";
+import { state } from "./state.js";
 import { html, useEffect, useRef, useState } from "./vendor/htm-preact.module.js";
 
 /** Goes to another view. @param {string} path */
@@ -122,8 +123,9 @@ export function useLoaded(work, again) {
       },
     );
     return () => stop.abort();
-  }, again);
-  return [value, error];
+  }, [...again, state.returned]);
+  const isSaid = error instanceof HostAway && state.live === "away"; // the line at the top says it
+  return [value, isSaid ? null : error];
 }
 
 /**

@@ -10,21 +10,33 @@ const FROM_THE_END = 2 ** 52;
 const AT_FIRST = 400;
 export const LATE_NEWS_MS = 6_000; // the host tells of each board every second, polling takes 2
 
+/** A moment, in the form in which the host writes it: the time if it is today, else the date, too. @param {number} ms Unix ms */
+export function momentText(ms) {
+  const [date, today] = [new Date(ms), new Date()].map((one) => one.toLocaleString("sv-SE"));
+  return date?.slice(0, 10) === today?.slice(0, 10) ? date?.slice(11) : date;
+}
+
 /** What is read of a board again and again. */
 export class Readings {
   heardAt = 0; // performance.now() of the newest; 0: there was none
   readAt = 0; // Unix ms of it
   isLost = false; // nothing came since the host was away
+  beganAt = performance.now();
 
   /** Whether what the board does now is not known. */
   isOld() {
-    return this.isLost || this.heardAt === 0 || performance.now() - this.heardAt > LATE_NEWS_MS;
+    return this.heardAt === 0 || this.isSilent();
+  }
+
+  /** Whether news should have come by now, and none did. */
+  isSilent() {
+    return this.isLost || performance.now() - Math.max(this.heardAt, this.beganAt) > LATE_NEWS_MS;
   }
 
   /** Since when nothing is known; "" while it is read. */
   sinceText() {
     if (!this.isOld()) return "";
-    return this.readAt === 0 ? "not read yet" : `not read since ${new Date(this.readAt).toLocaleTimeString()}`;
+    return this.readAt === 0 ? "not read yet" : `not read since ${momentText(this.readAt)}`;
   }
 }
 
@@ -47,8 +59,8 @@ export class BoardPins extends Readings {
     return performance.now() - this.now() + (this.tracks.get(pin ?? -1)?.t.at(-1) ?? -Infinity);
   }
 
-  isOld() {
-    return this.problem !== "" || super.isOld();
+  isSilent() {
+    return this.problem !== "" || super.isSilent();
   }
 
   /** Until when its pins are known, in its own time; before all time while they were never read. @param {number} until */
@@ -86,6 +98,11 @@ export class Watched {
     return board;
   }
 
+  /** What is known of a board if somebody watches it. @param {string} name */
+  watched(name) {
+    return this.watchers.has(name) ? this.of(name) : null;
+  }
+
   /** From now on the news of these boards come; call the answer to end it. @param {string[]} names */
   watch(names) {
     for (const name of names) this.watchers.set(name, (this.watchers.get(name) ?? 0) + 1);
@@ -121,11 +138,6 @@ export class Watched {
 class Pins extends Watched {
   constructor() {
     super(() => new BoardPins());
-  }
-
-  /** Whether the last reading failed. @param {string} name */
-  isUnread(name) {
-    return Boolean(this.boards.get(name)?.problem);
   }
 
   /** Whether it is news that the board is read, or is not. @param {{device: string, edges: Edge[], now_ms: number, dropped: number, begins: boolean, problem?: string | null}} news */

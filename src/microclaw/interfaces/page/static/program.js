@@ -4,7 +4,7 @@ import { ActView, Screens, useAct } from "./acts.js";
 import { Change } from "./activity.js";
 import { BASE, part } from "./api.js";
 import { Diff } from "./asked.js";
-import { networkText, pinsText } from "./home.js";
+import { ProgramState, networkText, pinsText } from "./home.js";
 import { Moment } from "./lists.js";
 import { Logs } from "./logs.js";
 import { Badge, Evidence, Link, Problem, prose, size, useFetched } from "./parts.js";
@@ -22,7 +22,7 @@ export function Program({ device, name }) {
   const app = listed ?? null;
 
   return html`<section aria-label=${`program ${name}`}>
-    <h2>${name} ${app && html`<${Badge} state=${app.condition} />`}</h2>
+    <h2>${name} ${app && html`<${ProgramState} app=${app} />`}</h2>
     ${app ? html`<p class="quiet">${[app.kind, size(app.size_bytes ?? shown?.size_bytes), app.heap_bytes && `heap ${size(app.heap_bytes)}`,
         pinsText(app.pins), networkText(app.network)].filter(Boolean).join(" · ")}
         ${app.installed_ms && html` · since <${Moment} at=${app.installed_ms} />`} ${shown?.page && html` · <a href=${BASE + shown.page} target="_blank" rel="noopener">Open its page</a>`}</p>`

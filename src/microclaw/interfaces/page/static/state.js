@@ -18,11 +18,16 @@ export const state = {
   approvals: /** @type {any[]} */ ([]),
   settled: /** @type {Map<string, any>} */ (new Map()), // how questions ended, newest last
   changed: 0, // counts what happened to programs
+  returned: 0, // counts how often the host came back
   said: 0, // counts what happened to this person's conversations
 };
 
+/** When each board answered last, Unix ms. @type {Map<string, number>} */
+const seenAt = new Map();
 const MAX_SETTLED = 64;
 const LONGEST_PAUSE_MS = 2_000;
+const FIRST_ANSWER_MS = 5_000;
+const PRESENCE_MS = 1_000;
 let isDue = false;
 /** Draws the whole page. */
 let drawPage = () => {};
@@ -46,13 +51,28 @@ export function update(news = {}) {
   setTimeout(draw, 250); // a page in the background has no frames
 }
 
-/** Whether the board answers: true, false, or null when nobody has asked yet or its pins cannot be read. @param {string} name @returns {boolean | null} */
-export function isOnline(name) {
-  if (state.live === "away") return null;
+/** Whether the host reached the board when it was asked last; null when it has not tried. @param {string} name @returns {boolean | null} */
+function wasReached(name) {
   const device = state.devices.find((one) => one.name === name);
   const row = state.status?.devices?.find((/** @type {any} */ one) => one.name === name);
-  const isThere = device?.link?.online || (row?.reachable ?? (device?.link ? false : null));
-  return isThere && pins.isUnread(name) ? null : isThere;
+  return device?.link?.online || (row?.reachable ?? (device?.link ? false : null));
+}
+
+/**
+ * What is known of a board: `isOnline` is true or false, or null if nobody knows it now; `seenMs` is when it answered last, Unix ms, 0 if
+ * this page does not know. Every view that says how a board or its programs are asks here.
+ * @param {string} name @returns {{isOnline: boolean | null, seenMs: number}}
+ */
+export function presenceOf(name) {
+  const device = state.devices.find((one) => one.name === name);
+  const edges = pins.watched(name);
+  const readings = [edges, benches.watched(name)].filter((one) => one !== null);
+  const isSilent = readings.some((one) => one.isSilent());
+  const isRead = edges?.isOld() === false; // it is newer than what the host found when it asked last
+  const isThere = isRead || wasReached(name);
+  const isUnknown = state.live === "away" || (isThere && isSilent);
+  const seenMs = Math.max(device?.link?.last_seen_ms ?? 0, seenAt.get(name) ?? 0, ...readings.map((one) => one.readAt));
+  return { isOnline: isUnknown ? null : isThere, seenMs };
 }
 
 /** Whether this person's role has at least this access (docs/people.md). @param {"look" | "ask" | "act" | "own"} access */
@@ -101,8 +121,10 @@ async function allDevices() {
 }
 
 async function refreshBoards() {
-  const [status, devices, { apps }] = await Promise.all([get("/v1/status"), allDevices(), get("/v1/apps")]);
+  const { apps } = await get("/v1/apps"); // it asks every board, and the status then says which of them answered
+  const [status, devices] = await Promise.all([get("/v1/status"), allDevices()]);
   update({ status, devices, apps });
+  for (const { name } of devices) if (wasReached(name)) seenAt.set(name, Date.now());
 }
 
 async function refreshApprovals() {
@@ -111,8 +133,9 @@ async function refreshApprovals() {
   update({ approvals });
 }
 
-/** Everything, once; also what the stream would have told, while it is blocked. */
+/** Everything, once; also what the stream would have told, while it is blocked. HostAway if the host is frozen, too. */
 async function refresh() {
+  await get("/v1/me", AbortSignal.timeout(FIRST_ANSWER_MS));
   await Promise.all([refreshBoards(), refreshApprovals(), ...(state.live === "stream" ? [] : [pins.poll(), benches.poll()])]);
   update({ said: state.said + 1 });
 }
@@ -144,8 +167,10 @@ function soon(work, pauseMs = 150) {
 
 /** An error of a fetch in the background: the line at the top says it. @param {unknown} error */
 function tell(error) {
-  if (error instanceof HostAway) update({ live: "away", liveWhy: error.message });
-  else if (error instanceof ApiError) update({ liveWhy: error.message });
+  if (error instanceof HostAway) {
+    liveIs("away", error.message);
+    stream.reopen(); // it tells when the host is back
+  } else if (error instanceof ApiError) update({ liveWhy: error.message });
   else throw error;
 }
 
@@ -169,6 +194,7 @@ function liveIs(live, liveWhy) {
     pins.lost();
     benches.lost();
   }
+  if (before === "away" && live !== "away") update({ returned: state.returned + 1 });
   if (live === "stream" && before !== "stream") allSoon();
 }
 
@@ -204,6 +230,12 @@ function begin() {
   setInterval(() => {
     if (state.phase === "in" && !state.isOver && state.live === "stream" && !document.hidden) boardsSoon();
   }, REFRESH_MS);
+  let shown = "";
+  setInterval(() => { // that nothing is heard of a board is told by no event
+    const now = state.devices.map(({ name }) => presenceOf(name).isOnline).join();
+    if (now !== shown) update();
+    shown = now;
+  }, PRESENCE_MS);
   document.addEventListener("visibilitychange", () => { // a device that slept does not learn that its connections are gone
     if (document.hidden || state.isOver) return;
     stream.reopen();

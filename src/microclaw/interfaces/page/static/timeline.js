@@ -1,6 +1,7 @@
 // Live pins as a timeline: what the board counted, and what the trial expects, on one axis.
 
 import { get, part } from "./api.js";
+import { benches } from "./bench_state.js";
 import { Choice, Problem, useLoaded, useTick } from "./parts.js";
 import { pins } from "./pins.js";
 import { may, state } from "./state.js";
@@ -41,7 +42,8 @@ export function LivePins({ device, names, used }) {
   const canvas = useRef(/** @type {HTMLCanvasElement | null} */ (null));
   const trials = useTrials(device, used, state.changed);
   const board = pins.of(device);
-  const rows = [...new Set([...used.keys(), ...board.tracks.keys()])].sort((a, b) => a - b);
+  const wired = (benches.watched(device)?.parts() ?? []).filter((one) => !one.soldered).flatMap((one) => one.pins.map((pin) => pin.gpio));
+  const rows = [...new Set([...used.keys(), ...board.tracks.keys(), ...wired])].filter((pin) => pin !== null).sort((a, b) => a - b);
   const view = useRef({ seconds, frozenAt, rows, trials, names });
   view.current = { seconds, frozenAt, rows, trials, names };
 
@@ -130,7 +132,7 @@ function drawBoard(canvas, device, view) {
   drawAxis(draw, colour("--quiet"), width, height, view.seconds);
   view.rows.forEach((/** @type {number} */ pin, /** @type {number} */ row) => {
     const top = row * ROW;
-    const track = board.tracks.get(pin) ?? NONE;
+    const track = board.tracks.get(pin) ?? stillTrack(device, pin);
     draw.fillStyle = colour("--text");
     draw.fillText(`pin ${pin}`, 4, top + 20);
     draw.fillStyle = colour("--quiet");
@@ -143,6 +145,12 @@ function drawBoard(canvas, device, view) {
     }
     line(draw, track, from, until, colour("--counted"), width, top + 22, 18, GUTTER, end);
   });
+}
+
+/** The line of a pin that moved before this page looked: as the board says. @param {string} device @param {number} pin @returns {Track} */
+function stillTrack(device, pin) {
+  const level = benches.watched(device)?.pins.get(pin)?.level ?? null;
+  return level === null ? NONE : { t: [-Infinity], level: [level] };
 }
 
 /** @param {CanvasRenderingContext2D} draw @param {string} colour @param {number} width @param {number} height @param {number} seconds */
