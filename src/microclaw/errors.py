@@ -7,7 +7,7 @@ machine-readable name, `exit_code` what the command line exits with.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, Final, Literal, TypeAlias, TypeVar
 
@@ -34,7 +34,6 @@ E = TypeVar("E", bound=BaseException)
 # Of a source line, around the place: a line may be the whole program.
 SHOWN_CHARS: Final = 200
 MAX_LINE_CHARS: Final = 1000
-EXPECTATIONS_FILE: Final = "expectations"
 
 
 class Diagnostic(Struct, frozen=True):
@@ -332,22 +331,6 @@ class UnknownName(MicroclawError, code="unknown_name"):
 
 class ConfigError(MicroclawError, code="config_error"):
     """The operator must correct the configuration or the environment."""
-
-
-class ExpectationError(ConfigError):
-    """Lines of a program's expectations are wrong; `findings`, with the line of each, is never empty."""
-
-    def __init__(self, findings: Sequence[Diagnostic]) -> None:
-        first = findings[0]
-        place = f"expectations, line {first.line}"
-        if first.column is not None:
-            place += f", column {first.column}"
-        super().__init__(f"{place}: {first.message}", next_step=first.hint)
-        self.findings = tuple(findings)
-
-    @classmethod
-    def at_line(cls, line: int, problem: str, next_step: str | None, column: int | None = None) -> ExpectationError:
-        return cls([Diagnostic("error", problem, EXPECTATIONS_FILE, line, column, hint=next_step)])
 
 
 class StoreError(MicroclawError, code="store_error"):

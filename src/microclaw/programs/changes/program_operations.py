@@ -9,11 +9,9 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from msgspec import UNSET, Meta, Struct, UnsetType, structs, to_builtins
 
 from microclaw.errors import (
-    EXPECTATIONS_FILE,
     BuildError,
     ConfigError,
     Diagnostic,
-    ExpectationError,
     MicroclawError,
 )
 from microclaw.events import PROGRAM_KINDS, Evidence, ProgramKind, Step
@@ -23,6 +21,7 @@ from microclaw.host.operations.result import Result, SourceFinding, findings
 from microclaw.network_use import NetworkUse
 from microclaw.programs.changes.program_requests import Expect, Heap, Hosts, Language, Optimization, WiringText
 from microclaw.programs.named_hosts import read_hosts
+from microclaw.programs.proof.expectation_error import EXPECTATIONS_FILE, ExpectationError
 from microclaw.text import MAX_PROGRAM_CHARS
 from microclaw.wire.host_api import evidence_object
 from microclaw.wire.wasmachine.request import DEFAULT_HEAP_BYTES, DEFAULT_TIMERS

@@ -8,10 +8,11 @@ from typing import Any
 from msgspec import Struct
 from msgspec.structs import replace
 
-from microclaw.errors import ConfigError, ExpectationError, MicroclawError
+from microclaw.errors import ConfigError, MicroclawError
 from microclaw.hardware.boards.profile import BoardProfile
 from microclaw.hardware.parts.wiring import WiredPart, Wiring, bus_pins, read_wiring, wiring_tables
 from microclaw.hardware.parts.wiring_check import check_wiring
+from microclaw.programs.proof.expectation_error import ExpectationError
 
 
 class AssumedPart(Struct, frozen=True):

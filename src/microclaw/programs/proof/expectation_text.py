@@ -14,12 +14,13 @@ from typing import Any, Final
 
 from msgspec import Struct, structs
 
-from microclaw.errors import ConfigError, Diagnostic, ExpectationError, MicroclawError
+from microclaw.errors import ConfigError, Diagnostic, MicroclawError
 from microclaw.programs.proof.assumed_parts import AssumedKey, AssumedPart, read_assumed
 from microclaw.programs.proof.checks import Windowed
+from microclaw.programs.proof.expectation_error import MAX_FINDINGS, ExpectationError
 from microclaw.programs.proof.expectation_forms import LINES, Kind, all_examples, find_kind
 from microclaw.programs.proof.expectation_values import DURATION, VALUES
-from microclaw.programs.proof.expectations import MAX_FINDINGS, Check, ExpectationLine, Expectations
+from microclaw.programs.proof.expectations import Check, ExpectationLine, Expectations
 from microclaw.programs.proof.network_lines import PageVisit
 from microclaw.programs.proof.record import WHOLE, TrialWindow
 from microclaw.programs.proof.stimuli import AdcStimulus, NetworkStimulus, PartStimulus, PinStimulus, Stimulus

@@ -24,7 +24,6 @@ from microclaw.wire.canned_lines import Broker, HttpAnswer
 
 V = TypeVar("V")
 Answer: TypeAlias = Literal["met", "not met", "untried"]
-MAX_FINDINGS: Final = 20
 JITTER_MS: Final = 2.0
 """A board's tick: two times may differ by it, however short they are."""
 SERVO_HZ: Final = (40, 400)

@@ -10,13 +10,13 @@ from typing import Final
 
 from msgspec import structs
 
-from microclaw.errors import ConfigError, Diagnostic, ExpectationError
+from microclaw.errors import ConfigError, Diagnostic
 from microclaw.hardware.parts.part_ids import part_id_of
 from microclaw.hardware.parts.reader import Part, ValueRange, parts, quantities
 from microclaw.hardware.parts.reader import Stimulus as Verb
 from microclaw.hardware.parts.wiring import WiredPart, Wiring, part_roles
+from microclaw.programs.proof.expectation_error import MAX_FINDINGS, ExpectationError
 from microclaw.programs.proof.expectations import (
-    MAX_FINDINGS,
     Check,
     ExpectationLine,
     Expectations,

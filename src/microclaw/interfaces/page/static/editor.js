@@ -106,7 +106,7 @@ function Desk({ first, place, again }) {
     <p class="quiet">Tab indents; Escape, then Tab leaves the text. ${isKept ? "A draft is kept in this browser until it is installed or discarded." : "This browser keeps no draft: its storage is off or full."}${" "}
       <${SureButton} what="Discard" label="the draft" onYes=${again} /></p>
     <${Findings} checked=${checked} problem=${problem} isNew=${isNew} choose=${(/** @type {Finding} */ one) => setChosen({ ...one })} />
-    <p>Expected, one a line, or nothing; as <code>pin 2: period 1 s +- 5 %</code></p>
+    <p>Expected, one a line, or nothing; as <code>pin 2: period 1 s +- 5 %</code> (a period is the whole time from on to on again)</p>
     <${Code} label="Expected, one a line, or nothing" kind="expectations" first=${draft.expect} findings=${found.inExpectations} chosen=${inExpectations ? chosen : null}
       onText=${(/** @type {string} */ expect) => change({ expect })} />
     <${Answers} result=${trial?.result} onSeek=${(/** @type {number} */ ms) => setSeek({ ms })} />
