@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Locator, Page, expect
 from tests.interfaces.page.conftest import PageHost, go
 from tests.stories.conftest import until
 
@@ -25,16 +25,24 @@ void on_init(void) { led = gpio_open(12, GPIO_OUT); every(100, tick); }
 """
 
 
+def program_text(page: Page) -> Locator:
+    return page.get_by_role("textbox", name="Program")
+
+
+def expected_text(page: Page) -> Locator:
+    return page.get_by_role("textbox", name="Expected")
+
+
 def write(page: Page, source: str) -> None:
     """Put a program in the place of what is there."""
-    page.locator(".cm-content").click()
+    program_text(page).click()
     page.keyboard.press("Control+a")
     page.keyboard.insert_text(source)
 
 
 def open_editor(page: Page, board: str = "virtual-1") -> None:
     go(page, "Editor")
-    expect(page.locator(".cm-content")).to_contain_text("gpio_open(2, GPIO_OUT)")
+    expect(program_text(page)).to_contain_text("gpio_open(2, GPIO_OUT)")
     page.get_by_role("combobox", name="Board").select_option(board)
 
 
@@ -42,18 +50,50 @@ def test_a_draft_survives_a_reload_and_is_discarded_when_asked(page: Page) -> No
     open_editor(page)
     write(page, "// mine\n" + RIGHT)
     page.get_by_role("textbox", name="Name", exact=True).fill("drafted")
-    page.get_by_role("textbox", name="Expected").fill("pin 12: 3 edges")
+    expected_text(page).fill("pin 12: 3 edges")
     page.reload()
-    expect(page.locator(".cm-content")).to_contain_text("// mine")
+    expect(program_text(page)).to_contain_text("// mine")
     expect(page.get_by_role("textbox", name="Name", exact=True)).to_have_value("drafted")
-    expect(page.get_by_role("textbox", name="Expected")).to_have_value("pin 12: 3 edges")
+    expect(expected_text(page)).to_have_text("pin 12: 3 edges")
     go(page, "Home")
     go(page, "Editor")
-    expect(page.locator(".cm-content")).to_contain_text("// mine")
+    expect(program_text(page)).to_contain_text("// mine")
     page.get_by_role("button", name="Discard the draft").click()
     page.get_by_role("button", name="Yes").click()
-    expect(page.locator(".cm-content")).not_to_contain_text("// mine")
-    expect(page.locator(".cm-content")).to_contain_text("gpio_open(2, GPIO_OUT)")
+    expect(program_text(page)).not_to_contain_text("// mine")
+    expect(program_text(page)).to_contain_text("gpio_open(2, GPIO_OUT)")
+
+
+def test_an_installed_draft_is_not_the_next_new_program(host: PageHost, page: Page) -> None:
+    open_editor(page, "virtual-2")
+    write(page, RIGHT)
+    page.get_by_role("textbox", name="Name", exact=True).fill("first")
+    expected_text(page).fill("pin 12: period 200 ms")
+    page.get_by_role("button", name="Install on virtual-2").click()
+    installed = page.get_by_role("region", name="installation")
+    expect(installed.get_by_role("link", name="first on virtual-2")).to_be_visible()
+    go(page, "Home")
+    go(page, "Editor")
+    expect(program_text(page)).to_contain_text("gpio_open(2, GPIO_OUT)")
+    expect(expected_text(page)).to_have_text("")
+    list(host.client.stream("/v1/apps/first/remove", {"devices": ["virtual-2"]}))
+
+
+def test_each_bad_line_of_the_expectations_is_marked_before_a_trial(page: Page) -> None:
+    open_editor(page)
+    write(page, RIGHT)
+    expected_text(page).fill("pin 12: period 200 ms\npin 12: perod 1 s\npress nobody at 2 s")
+    lines = page.get_by_role("list", name="Findings").get_by_role("button")
+    expect(lines).to_have_text(["expectations, line 2, column 9"])
+    expected_text(page).fill("pin 12: period 200 ms\npress nobody at 2 s\npress no_one at 3 s")
+    expect(lines).to_have_text(["expectations, line 2", "expectations, line 3"])
+    expect(page.locator(".expectations .cm-lintRange-error")).to_have_count(2)
+    lines.nth(1).click()
+    expect(page.locator(".expectations .cm-activeLine.cm-line")).to_have_text("press no_one at 3 s")
+    expected_text(page).fill("pin 12: period 200 ms")
+    expect(page.locator(".checked")).to_have_attribute("data-ok", "true")
+    page.get_by_role("button", name="Discard the draft").click()
+    page.get_by_role("button", name="Yes").click()
 
 
 def test_a_fault_of_a_trial_stands_there_once(page: Page) -> None:
@@ -75,11 +115,11 @@ def test_an_installed_program_is_edited_and_replaced(host: PageHost, page: Page)
     expect(page.locator("main")).to_contain_text("gpio_open(13, GPIO_OUT)")
     expect(page.locator("main")).to_contain_text("pin 13: period 200 ms")
     page.get_by_role("link", name="Edit", exact=True).click()
-    expect(page.locator(".cm-content")).to_contain_text("gpio_open(13, GPIO_OUT)")
+    expect(program_text(page)).to_contain_text("gpio_open(13, GPIO_OUT)")
     expect(page.get_by_role("combobox", name="Board")).to_have_value("virtual-2")
     expect(page.get_by_role("textbox", name="Name", exact=True)).to_have_value("kept")
     write(page, RIGHT.replace("12", "14"))
-    page.get_by_role("textbox", name="Expected").fill("pin 14: period 200 ms")
+    expected_text(page).fill("pin 14: period 200 ms")
     expect(page.locator(".checked")).to_have_attribute("data-ok", "true")
     page.get_by_role("button", name="Install on virtual-2").click()
     installed = page.get_by_role("region", name="installation")
@@ -115,7 +155,7 @@ def test_a_finding_of_another_file_is_at_its_line_and_files_are_jumped_to(page: 
     expect(files).to_have_text(["main.c", "lib/lamp.h"])
     finding = page.get_by_role("list", name="Findings").get_by_role("button").first
     expect(finding).to_contain_text("lib/lamp.h, line 5")
-    active = page.locator(".cm-activeLine.cm-line")
+    active = page.locator(".code.c .cm-activeLine.cm-line")
     finding.click()
     expect(active).to_contain_text("gpio_sett")
     expect(page.locator(".cm-lintRange-error")).to_contain_text("gpio_sett")
@@ -142,7 +182,7 @@ def test_an_installed_programs_own_wiring_is_tried_and_installed_again(host: Pag
 
 def test_the_keyboard_leaves_the_text_and_a_superseded_check_is_ended(page: Page) -> None:
     open_editor(page)
-    content = page.locator(".cm-content")
+    content = program_text(page)
     content.click()
     expect(content).to_be_focused()
     page.keyboard.press("Tab")
@@ -213,7 +253,7 @@ def test_a_trial_is_played_on_the_bench_and_the_led_is_lit_when_its_time_says_so
     page.get_by_role("combobox", name="Board").select_option("")
     page.get_by_role("combobox", name="Language").select_option("python")
     write(page, COUNTER)
-    page.get_by_role("textbox", name="Expected").fill(COUNTER_EXPECT)
+    expected_text(page).fill(COUNTER_EXPECT)
     page.locator("details.wiring > summary").click()
     wiring = page.get_by_role("textbox", name="A wiring.toml")
     wiring.fill("[led1]\npart = 'led'\npin = 99\n")
@@ -285,7 +325,7 @@ def test_what_a_trial_pressed_and_what_followed_is_seen_at_once(page: Page) -> N
 def test_the_player_goes_by_the_keyboard_alone(page: Page) -> None:
     open_editor(page)
     write(page, RIGHT)
-    page.get_by_role("textbox", name="Expected").focus()
+    expected_text(page).focus()
     page.get_by_role("button", name="Try", exact=True).focus()
     page.keyboard.press("Enter")
     player = page.get_by_role("group", name="player")

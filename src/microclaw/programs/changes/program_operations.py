@@ -8,7 +8,12 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from msgspec import UNSET, Meta, Struct, UnsetType, structs, to_builtins
 
-from microclaw.errors import BuildError, ConfigError, MicroclawError
+from microclaw.errors import (
+    BuildError,
+    ConfigError,
+    Diagnostic,
+    MicroclawError,
+)
 from microclaw.events import PROGRAM_KINDS, Evidence, ProgramKind, Step
 from microclaw.host.operations.forms import Steps
 from microclaw.host.operations.operation import OperationCall, operation
@@ -16,6 +21,7 @@ from microclaw.host.operations.result import Result, SourceFinding, findings
 from microclaw.network_use import NetworkUse
 from microclaw.programs.changes.program_requests import Expect, Heap, Hosts, Language, Optimization, WiringText
 from microclaw.programs.named_hosts import read_hosts
+from microclaw.programs.proof.expectation_error import EXPECTATIONS_FILE, ExpectationError
 from microclaw.text import MAX_PROGRAM_CHARS
 from microclaw.wire.host_api import evidence_object
 from microclaw.wire.wasmachine.request import DEFAULT_HEAP_BYTES, DEFAULT_TIMERS
@@ -62,7 +68,7 @@ class CheckedProgram(Result, frozen=True, kw_only=True):
 
     `pins` and `network` are those that the source names, `text` what the checks found, in one line. `bench` has the
     board and the parts that a trial of it would have, as GET bench has them; its `message` says what is wrong with the
-    wiring.
+    wiring. Findings of the file "expectations" are about the lines of `expect`.
     """
 
     ok: bool
@@ -93,6 +99,7 @@ async def check(  # noqa: PLR0913, RUF100 - one parameter for each field of the 
     heap_bytes: Heap = DEFAULT_HEAP_BYTES,
     wiring: WiringText = None,
     hosts: Hosts = [],  # noqa: B006  msgspec makes a list for each
+    expect: Expect = None,
     bench: Annotated[bool, Meta(description="With `bench`: the board and parts of its trial.")] = False,
 ) -> CheckedProgram:
     """Check a program, before anything is done."""
@@ -109,9 +116,15 @@ async def check(  # noqa: PLR0913, RUF100 - one parameter for each field of the 
             message=exc.message,
             next=exc.next_step,
         )
+    record = _record_of(workshop, device)
+    error = None
+    if expect is not None:
+        error = _expectation_error(expect, image, profile, wiring, record)
+    if error is not None:
+        checked = _refused(checked, error)
     if not bench:
         return checked
-    drawn = workshop.bench.draft(image, profile, wiring, _record_of(workshop, device))
+    drawn = workshop.bench.draft(image, profile, wiring, record)
     return structs.replace(checked, bench=to_builtins(drawn))
 
 
@@ -130,6 +143,42 @@ def _checked(image: ProgramImage, profile: BoardProfile, heap_bytes: int) -> Che
         network=image.network,
         text=check_text(image, fit_claim(image, heap_bytes)),
     )
+
+
+def _expectation_error(
+    expect: str, image: ProgramImage | None, profile: BoardProfile, wiring: str | None, record: Wiring | None
+) -> ConfigError | None:
+    """Return what is wrong in the expectations, also with the parts that they name if the program can be built."""
+    from microclaw.programs.proof.expectation_text import parse_expectations
+    from microclaw.programs.proof.trial import TrialOptions, complete_options
+
+    try:
+        expectations = parse_expectations(expect)
+    except ConfigError as exc:
+        return exc
+    if image is None:
+        return None
+    try:
+        options = _with_wiring(TrialOptions(expectations=expectations), wiring, record)
+        complete_options(options, image, profile)
+    except ExpectationError as exc:
+        return exc
+    except MicroclawError:
+        # The wiring is wrong, so the parts are not known; `bench` says it.
+        return None
+    return None
+
+
+def _refused(checked: CheckedProgram, error: ConfigError) -> CheckedProgram:
+    """Return the answer with an error of the expectations; the program's own comes first."""
+    if isinstance(error, ExpectationError):
+        wrong = error.findings
+    else:
+        wrong = (Diagnostic("error", error.message, EXPECTATIONS_FILE, hint=error.next_step),)
+    every = [*checked.findings, *findings(wrong)]
+    if not checked.ok:
+        return structs.replace(checked, findings=every)
+    return structs.replace(checked, ok=False, findings=every, message=error.message, next=error.next_step)
 
 
 class InputLevel(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -8,9 +8,11 @@ from typing import Any
 from msgspec import Struct
 from msgspec.structs import replace
 
-from microclaw.errors import ConfigError
+from microclaw.errors import ConfigError, MicroclawError
 from microclaw.hardware.boards.profile import BoardProfile
 from microclaw.hardware.parts.wiring import WiredPart, Wiring, bus_pins, read_wiring, wiring_tables
+from microclaw.hardware.parts.wiring_check import check_wiring
+from microclaw.programs.proof.expectation_error import ExpectationError
 
 
 class AssumedPart(Struct, frozen=True):
@@ -18,6 +20,7 @@ class AssumedPart(Struct, frozen=True):
 
     wired: WiredPart
     keys: frozenset[str]
+    line: int
 
 
 class AssumedKey(Struct, frozen=True):
@@ -29,7 +32,7 @@ class AssumedKey(Struct, frozen=True):
     value: float | str
 
 
-def read_assumed(keys: Sequence[AssumedKey]) -> AssumedPart:
+def read_assumed(keys: Sequence[AssumedKey], line: int) -> AssumedPart:
     """Return the part of one line. Raises ConfigError or UnknownName, as for a wiring's file."""
     first = keys[0]
     table: dict[str, Any] = {"part": first.part}
@@ -38,28 +41,36 @@ def read_assumed(keys: Sequence[AssumedKey]) -> AssumedPart:
             raise ConfigError(f"{first.part_id}: {key.key} is there twice", next_step="give one value")
         table[key.key] = key.value
     wired = read_wiring({first.part_id: table}).parts[0]
-    return AssumedPart(wired, frozenset(key.key for key in keys))
+    return AssumedPart(wired, frozenset(key.key for key in keys), line)
 
 
 def with_assumed(wiring: Wiring, assumed: Sequence[AssumedPart], board: BoardProfile) -> Wiring:
     """Return the wiring with these parts.
 
     A part of the same kind at the same place gets the id and the attributes of the expectations.
-    Raises ConfigError if the wiring has another part of that id, or if the part at the same place is wired otherwise.
-    `check_wiring` refuses two parts at one pin.
+    Raises ExpectationError if the wiring has another part of that id, if the part at the same place is wired otherwise,
+    or if the board cannot have the part there.
     """
     for part in assumed:
-        others = [other for other in wiring.parts if not _is_same(other, part.wired, board)]
-        other_ids = {other.id for other in others}
-        if part.wired.id in other_ids:
-            step = "give it another id, or wire it as the expectations say"
-            raise ConfigError(f"the expectations wire {part.wired.id} in another way than the board", next_step=step)
-        same_parts = [other for other in wiring.parts if _is_same(other, part.wired, board)]
-        joined = part.wired
-        for same in same_parts:
-            joined = _joined(same, part)
-        wiring = replace(wiring, parts=(*others, joined))
+        try:
+            wiring = _with_part(wiring, part, board)
+            check_wiring(wiring, board)
+        except MicroclawError as exc:
+            raise ExpectationError.at_line(part.line, exc.message, exc.next_step) from exc
     return wiring
+
+
+def _with_part(wiring: Wiring, part: AssumedPart, board: BoardProfile) -> Wiring:
+    others = [other for other in wiring.parts if not _is_same(other, part.wired, board)]
+    other_ids = {other.id for other in others}
+    if part.wired.id in other_ids:
+        step = "give it another id, or wire it as the expectations say"
+        raise ConfigError(f"the expectations wire {part.wired.id} in another way than the board", next_step=step)
+    same_parts = [other for other in wiring.parts if _is_same(other, part.wired, board)]
+    joined = part.wired
+    for same in same_parts:
+        joined = _joined(same, part)
+    return replace(wiring, parts=(*others, joined))
 
 
 def _is_same(wired: WiredPart, assumed: WiredPart, board: BoardProfile) -> bool:

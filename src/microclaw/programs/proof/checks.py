@@ -18,6 +18,7 @@ from microclaw.programs.proof.expectations import (
     LedColor,
     LevelState,
     Lines,
+    PwmMoments,
     State,
 )
 from microclaw.programs.proof.network_events import Sent
@@ -156,7 +157,7 @@ class Period(Windowed, frozen=True):
             text = f"{count_text(len(times), self.subject.noun)} in {time_text(length_ms)}"
             return CheckResult("not met", text)
         if self.count == 1:
-            what = "period"
+            what = _cycle_words(self.subject)
         else:
             what = f"{self.count} pulses within"
         periods = [(before, after - before) for before, after in zip(times, times[self.count :], strict=False)]
@@ -177,6 +178,15 @@ class Period(Windowed, frozen=True):
             text = f"the last {noun} at {time_text(times[-1])}, then none until {time_text(until_ms)}"
             return CheckResult("not met", text, at_ms=times[-1])
         return None
+
+
+def _cycle_words(subject: Events) -> str:
+    """Return what the time from one event to the next is called in answers."""
+    if isinstance(subject, EdgeMoments):
+        return "period (on and off)"
+    if isinstance(subject, PwmMoments):
+        return "period (lowest to lowest)"
+    return "every"
 
 
 class Count(Windowed, frozen=True):

@@ -14,9 +14,10 @@ from typing import Any, Final
 
 from msgspec import Struct, structs
 
-from microclaw.errors import ConfigError, MicroclawError
+from microclaw.errors import ConfigError, Diagnostic, MicroclawError
 from microclaw.programs.proof.assumed_parts import AssumedKey, AssumedPart, read_assumed
 from microclaw.programs.proof.checks import Windowed
+from microclaw.programs.proof.expectation_error import MAX_FINDINGS, ExpectationError
 from microclaw.programs.proof.expectation_forms import LINES, Kind, all_examples, find_kind
 from microclaw.programs.proof.expectation_values import DURATION, VALUES
 from microclaw.programs.proof.expectations import Check, ExpectationLine, Expectations
@@ -33,14 +34,22 @@ ALL_FORMS: Final = "all forms: microclaw memory skills expectations"
 
 
 def parse_expectations(text: str) -> Expectations:
-    """Read the lines. Raises ConfigError with line, column and the form that was probably meant."""
+    """Read the lines.
+
+    Raises ExpectationError with line, column and the form that was probably meant of each wrong line, or ConfigError.
+    """
     reading = _Reading()
+    findings: list[Diagnostic] = []
     for number, row in enumerate(_rows_of(text), 1):
         line = _Line(number, row)
-        if line.first in reading.settings:
-            raise line.error(f"{line.first} is there twice")
-        if line.text:
-            reading.take(number, line, line.read())
+        try:
+            reading.read(number, line)
+        except ExpectationError as exc:
+            findings += exc.findings
+        if len(findings) == MAX_FINDINGS:
+            break
+    if findings:
+        raise ExpectationError(findings)
     stimuli = reading.stimuli
     if not reading.network:
         _check_lines(reading.lines)
@@ -71,8 +80,13 @@ class _Reading:
         self.settings: dict[str, float] = {}
         self._visit_count = 0
 
-    def take(self, number: int, line: _Line, items: list[Any]) -> None:
-        """Take what one line has made: checks, stimuli, keys of a wired part, an answer of the network or a time."""
+    def read(self, number: int, line: _Line) -> None:
+        """Read a line: checks, stimuli, keys of a wired part, an answer of the network or a time."""
+        if not line.text:
+            return
+        if line.first in self.settings:
+            raise line.error(f"{line.first} is there twice")
+        items = line.read()
         match items:
             case [float() as ms]:
                 self.settings[line.first] = ms
@@ -186,17 +200,17 @@ class _Line:
         self.text = self._row.strip()
         self.first = re.split(r"\W", self.text, maxsplit=1)[0]
 
-    def error(self, problem: str, instead: str | None = None) -> ConfigError:
+    def error(self, problem: str, instead: str | None = None) -> ExpectationError:
         """Build an error at what is read next, with the form that is most like the line."""
         rest = self._row[self._at :]
         column = self._at + len(rest) - len(rest.lstrip()) + 1
         step = instead or f"write it as: {_similar_form(self.text, self.first)}; {ALL_FORMS}"
-        return ConfigError(f"expectations, line {self._number}, column {column}: {problem}", next_step=step)
+        return ExpectationError.at_line(self._number, problem, step, column)
 
     def wired_part(self, keys: Sequence[AssumedKey]) -> AssumedPart:
-        """Return the part that the line takes as wired. Raises ConfigError if there is no such part."""
+        """Return the part that the line takes as wired. Raises ExpectationError if there is no such part."""
         try:
-            return read_assumed(keys)
+            return read_assumed(keys, self._number)
         except MicroclawError as exc:
             raise self.error(exc.message, exc.next_step) from exc
 

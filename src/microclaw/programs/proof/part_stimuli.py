@@ -5,16 +5,17 @@ Stimuli become settings of values, and values that a part must show are checked 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 from msgspec import structs
 
-from microclaw.errors import ConfigError
+from microclaw.errors import ConfigError, Diagnostic
 from microclaw.hardware.parts.part_ids import part_id_of
 from microclaw.hardware.parts.reader import Part, ValueRange, parts, quantities
 from microclaw.hardware.parts.reader import Stimulus as Verb
 from microclaw.hardware.parts.wiring import WiredPart, Wiring, part_roles
+from microclaw.programs.proof.expectation_error import MAX_FINDINGS, ExpectationError
 from microclaw.programs.proof.expectations import (
     Check,
     ExpectationLine,
@@ -35,17 +36,25 @@ def with_settings(expectations: Expectations, wiring: Wiring) -> Expectations:
     """Return the expectations with the settings of the wired parts in the place of the text's stimuli.
 
     Values that a part must show have its usual slack, if the text gives none. A line about a display has its id.
-    Raises ConfigError, with the line, for a part that is not wired, and for a value or a verb that it does not have.
+    Raises ExpectationError for each part that is not wired, and for each value or verb that its part does not have.
     """
     stimuli: list[Stimulus] = []
+    lines: list[ExpectationLine] = []
+    findings: list[Diagnostic] = []
     for stimulus in expectations.stimuli:
-        if isinstance(stimulus, PartStimulus):
+        try:
             stimuli += _settings_of_line(stimulus, wiring)
-        else:
-            stimuli.append(stimulus)
+        except ExpectationError as exc:
+            findings += exc.findings
+    for line in expectations.lines:
+        try:
+            lines.append(_in_wiring(line, wiring))
+        except ExpectationError as exc:
+            findings += exc.findings
+    if findings:
+        raise ExpectationError(findings[:MAX_FINDINGS])
     stimuli.sort(key=lambda stimulus: stimulus.at_ms)
-    lines = tuple(_in_wiring(line, wiring) for line in expectations.lines)
-    return structs.replace(expectations, lines=lines, stimuli=tuple(stimuli))
+    return structs.replace(expectations, lines=tuple(lines), stimuli=tuple(stimuli))
 
 
 def _in_wiring(line: ExpectationLine, wiring: Wiring) -> ExpectationLine:
@@ -68,26 +77,25 @@ def _in_wiring(line: ExpectationLine, wiring: Wiring) -> ExpectationLine:
 
 def _on_pin(line: ExpectationLine, check: PartReaction, wiring: Wiring) -> Reaction:
     """Return the reaction to a part as one to the pin that the part moves."""
-    where = f"expectations, line {line.number}"
     trigger = check.trigger
     wired = wiring.find(trigger.part)
     if wired is None:
-        raise ConfigError(f"{where}: {_absence(trigger.part, wiring)}", next_step=_wired_ids(wiring))
+        raise ExpectationError.at_line(line.number, _absence(trigger.part, wiring), _wired_ids(wiring))
     state = pin_state_of(wired)
     if state is None:
-        text = f"{where}: {wired.id} ({wired.part}) has no pin that says if it is {trigger.value}"
-        raise ConfigError(text, next_step="name a pin, as: when pin 4 falls: ...")
+        text = f"{wired.id} ({wired.part}) has no pin that says if it is {trigger.value}"
+        raise ExpectationError.at_line(line.number, text, "name a pin, as: when pin 4 falls: ...")
     name, level_state = state
     if trigger.value != name:
-        raise ConfigError(
-            f"{where}: {wired.id} is never {trigger.value}", next_step=f"write: when {wired.id} is {name}"
+        raise ExpectationError.at_line(
+            line.number, f"{wired.id} is never {trigger.value}", f"write: when {wired.id} is {name}"
         )
     if not trigger.is_so:
         level_state = LevelState(level_state.pin, 1 - level_state.level)
     try:
         return check.on_pin(level_state)
     except ValueError as exc:
-        raise ConfigError(f"{where}: {exc}", next_step="name another pin") from exc
+        raise ExpectationError.at_line(line.number, str(exc), "name another pin") from exc
 
 
 def pin_state_of(wired: WiredPart) -> tuple[str, LevelState] | None:
@@ -112,45 +120,44 @@ def pin_state_of(wired: WiredPart) -> tuple[str, LevelState] | None:
 
 def _display_id(line: ExpectationLine, part_id: str | None, wiring: Wiring) -> str:
     """Return the id of the display that a line is about: the only one if the line names none."""
-    where = f"expectations, line {line.number}"
     display_ids = [part.id for part in wiring.parts if part.facts.kind == "display"]
     if part_id is None and len(display_ids) == 1:
         return display_ids[0]
     displays = f"wired displays: {', '.join(display_ids) or 'none'}"
     if not display_ids:
-        raise ConfigError(f"{where}: no display is wired to the board", next_step=_wired_ids(wiring))
+        raise ExpectationError.at_line(line.number, "no display is wired to the board", _wired_ids(wiring))
     if part_id is None:
         step = f"name one, as: screen {display_ids[0]}: ...; {displays}"
-        raise ConfigError(f"{where}: which display?", next_step=step)
+        raise ExpectationError.at_line(line.number, "which display?", step)
     if part_id not in display_ids:
-        raise ConfigError(f"{where}: {part_id} is no display that is wired to the board", next_step=displays)
+        raise ExpectationError.at_line(line.number, f"{part_id} is no display that is wired to the board", displays)
     return part_id
 
 
 def _checked_shown(line: ExpectationLine, shown: PartShows, wiring: Wiring) -> PartShows:
-    where = f"expectations, line {line.number}"
     wired = wiring.find(shown.part)
     if wired is None:
-        raise ConfigError(f"{where}: {_absence(shown.part, wiring)}", next_step=_wired_ids(wiring))
+        raise ExpectationError.at_line(line.number, _absence(shown.part, wiring), _wired_ids(wiring))
     values = wired.facts.shows
     value = values.get(shown.name)
     if value is None:
-        text = f"{where}: {shown.part} ({wired.part}) shows no {shown.name}"
-        raise ConfigError(text, next_step=f"what it shows: {', '.join(values) or 'nothing'}")
+        text = f"{shown.part} ({wired.part}) shows no {shown.name}"
+        raise ExpectationError.at_line(line.number, text, f"what it shows: {', '.join(values) or 'nothing'}")
     if shown.unit is not None and shown.unit.lstrip("°") != value.unit.lstrip("°"):
-        text = f"{where}: {shown.name} is not in {shown.unit}"
-        raise ConfigError(text, next_step=_unit_step(value.unit))
+        raise ExpectationError.at_line(line.number, f"{shown.name} is not in {shown.unit}", _unit_step(value.unit))
     if shown.slack is None:
         return structs.replace(shown, slack=value.slack)
     return shown
 
 
-def _settings_of_line(stimulus: PartStimulus, wiring: Wiring) -> list[PartSetting]:
+def _settings_of_line(stimulus: Stimulus, wiring: Wiring) -> Sequence[Stimulus]:
+    """Return the settings that a stimulus of a part makes, or another stimulus as it is."""
+    if not isinstance(stimulus, PartStimulus):
+        return [stimulus]
     try:
         return settings_of(stimulus, wiring)
     except ConfigError as exc:
-        text = f"expectations, line {stimulus.line}: {exc.message}"
-        raise ConfigError(text, next_step=exc.next_step) from exc
+        raise ExpectationError.at_line(stimulus.line, exc.message, exc.next_step) from exc
 
 
 def settings_of(stimulus: PartStimulus, wiring: Wiring) -> list[PartSetting]:

@@ -59,7 +59,7 @@ class Duty(Windowed, frozen=True):
         else:
             duties = {duty for _, duty in seen.duties(pin)}
             if len(duties) != 1:
-                return CheckResult("not met", f"pin {pin} has no whole period")
+                return CheckResult("not met", f"pin {pin} has no whole period (on and off)")
             worst = duties.pop()
             slack = self.points
         is_right = abs(worst - self.percent) <= slack

@@ -203,7 +203,7 @@ async def try_image(
     dies, ConfigError for a wiring that the board cannot have and for a stimulus of a part that is not wired. Cancelling
     ends the board.
     """
-    options = _complete_options(options or TrialOptions(), image, board)
+    options = complete_options(options or TrialOptions(), image, board)
     _check_levels(image, options)
     started_s = time.perf_counter()
     uptime_ms = uptime_before(options.expectations, image)
@@ -255,15 +255,17 @@ async def _judged(bench: _Bench, run: Run, options: TrialOptions, record: Record
     )
 
 
-def _complete_options(options: TrialOptions, image: ProgramImage, board: BoardProfile) -> TrialOptions:
-    """Return the options with the wiring of the trial's board and the settings of its parts. Raises ConfigError."""
+def complete_options(options: TrialOptions, image: ProgramImage, board: BoardProfile) -> TrialOptions:
+    """Return the options with the wiring of the trial's board and the settings of its parts.
+
+    Raises ConfigError for a wiring that the board cannot have, ExpectationError for lines that do not fit the wiring.
+    """
     stated = stated_wiring(options)
     wiring = trial_wiring(image, board, options.wiring, options.record)
+    check_wiring(wiring, board)
     expectations = options.expectations
     if expectations is not None:
         wiring = with_assumed(wiring, expectations.wired, board)
-    check_wiring(wiring, board)
-    if expectations is not None:
         expectations = with_settings(expectations, wiring)
     options = structs.replace(options, wiring=wiring, stated=stated, expectations=expectations)
     return structs.replace(options, heap_bytes=fit_claim(image, options.heap_bytes))

@@ -409,5 +409,5 @@ def _pauses(record: Record) -> Iterator[str]:
         if short_ms < 1 and 2 < len(pauses) < rhythm.count / 4:
             yield (
                 f"pin {rhythm.pin}: main pauses {seconds(max(pauses))} among edges {seconds(short_ms)} apart; "
-                f"the period is {seconds(rhythm.period_s * 1000)} on average"
+                f"the period (on and off) is {seconds(rhythm.period_s * 1000)} on average"
             )

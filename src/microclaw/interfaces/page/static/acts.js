@@ -64,13 +64,14 @@ export async function run(act, method, path, body) {
   boardsSoon(); // a change of a pin is told by no event
 }
 
-/** An act that this component begins. @returns {[Act | null, (method: string, path: string, body?: unknown) => Promise<void>]} */
+/** An act that this component begins; the promise is of its end. @returns {[Act | null, (method: string, path: string, body?: unknown) => Promise<Act>]} */
 export function useAct() {
   const [act, setAct] = useState(/** @type {Act | null} */ (null));
   /** @param {string} method @param {string} path @param {unknown} [body] */
   const begin = async (method, path, body) => {
     const begun = actOf(method, path, body);
     await run(begun, method, path, body);
+    return begun;
   };
   /** @param {string} method @param {string} path @param {unknown} body */
   const actOf = (method, path, body) => {

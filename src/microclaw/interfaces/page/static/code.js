@@ -1,4 +1,4 @@
-// A program's text with marks at what is wrong: CodeMirror, fetched when the editor opens. It asks the host nothing.
+// The text of a program or of its expectations with marks at what is wrong: CodeMirror, fetched when the editor opens. It asks the host nothing.
 
 import { Problem } from "./parts.js";
 import { html, useEffect, useRef, useState } from "./vendor/htm-preact.module.js";
@@ -6,18 +6,19 @@ import { html, useEffect, useRef, useState } from "./vendor/htm-preact.module.js
 /** @typedef {import("./vendor/codemirror.js").EditorView} EditorView */
 /** @typedef {typeof import("./vendor/codemirror.js")} CodeMirror */
 /** @typedef {api.Finding & {at: number | null, isNamed: boolean}} Finding `at`: its line in the text, null if it is not there; `isNamed`: with its file */
-/** @typedef {{at: number | null, column?: number | null}} Place in the text */
+/** @typedef {{file?: string, at: number | null, column?: number | null}} Place in the text */
+/** @typedef {"c" | "python" | "expectations"} Kind of a text */
 /** `#line NUMBER "FILE"`: the line of the text behind it, and which line of which file that is. @typedef {{at: number, line: number, file: string}} Mark */
-/** @typedef {{language: (isPython: boolean) => void, mark: (findings: Finding[]) => void, goTo: (place: Place) => void, close: () => void}} Opened */
+/** @typedef {{read: (kind: Kind) => void, mark: (findings: Finding[]) => void, goTo: (place: Place) => void, close: () => void}} Opened */
 
 const MARK = /^[ \t]*#[ \t]*line[ \t]+(\d{1,6})[ \t]+"([^"\n]+)"[ \t]*$/; // as programs/source_marks.py has it
-const LABEL = "Program. Tab indents; to leave with the keyboard, press Escape, then Tab.";
+export const EXPECTATIONS = "expectations"; // the file of a finding in their lines, as the host has it
 /** @type {Record<string, "error" | "warning">} */
 const SEVERITIES = { error: "error", warning: "warning" };
 const AWAY = { message: "the editor could not be fetched", next: "is the host running? Then load the page again: the draft is kept" };
 
-/** @param {{first: string, isPython: boolean, findings: Finding[], chosen: Place | null, onText: (text: string) => void}} given `first` counts once */
-export function Code({ first, isPython, findings, chosen, onText }) {
+/** @param {{label: string, kind: Kind, first: string, findings: Finding[], chosen: Place | null, onText: (text: string) => void}} given `first` counts once */
+export function Code({ label, kind, first, findings, chosen, onText }) {
   const place = useRef(/** @type {HTMLElement | null} */ (null));
   const [opened, setOpened] = useState(/** @type {Opened | null} */ (null));
   const [error, setError] = useState(/** @type {any} */ (null));
@@ -29,7 +30,7 @@ export function Code({ first, isPython, findings, chosen, onText }) {
     let made = null;
     Promise.all([import("./vendor/codemirror.js"), looks()]).then(([cm, sheet]) => {
       if (!isHere || place.current === null) return;
-      made = open(cm, sheet, place.current, first, (text) => tell.current(text));
+      made = open(cm, sheet, place.current, label, first, (text) => tell.current(text));
       setOpened(made);
     }, (problem) => {
       console.error(problem);
@@ -40,12 +41,12 @@ export function Code({ first, isPython, findings, chosen, onText }) {
       made?.close();
     };
   }, []);
-  useEffect(() => opened?.language(isPython), [opened, isPython]);
+  useEffect(() => opened?.read(kind), [opened, kind]);
   useEffect(() => opened?.mark(findings), [opened, findings]);
   useEffect(() => {
     if (chosen) opened?.goTo(chosen);
   }, [opened, chosen]);
-  return html`<div class="code" ref=${place}></div><${Problem} error=${error} />
+  return html`<div class=${`code ${kind}`} ref=${place}></div><${Problem} error=${error} />
     ${!opened && !error && html`<p class="quiet">One moment.</p>`}`;
 }
 
@@ -58,12 +59,14 @@ async function looks() {
 /**
  * In a shadow root: there CodeMirror's styles are a constructed sheet, which the content policy allows; in the document they would be
  * an inline style, which it forbids.
- * @param {CodeMirror} cm @param {CSSStyleSheet} sheet @param {HTMLElement} place @param {string} first @param {(text: string) => void} onText @returns {Opened}
+ * @param {CodeMirror} cm @param {CSSStyleSheet} sheet @param {HTMLElement} place @param {string} label @param {string} first @param {(text: string) => void} onText @returns {Opened}
  */
-function open(cm, sheet, place, first, onText) {
+function open(cm, sheet, place, label, first, onText) {
   const root = place.attachShadow({ mode: "open" });
   root.adoptedStyleSheets = [sheet];
-  const language = new cm.Compartment();
+  const reading = new cm.Compartment();
+  const indenting = cm.keymap.of([cm.indentWithTab]);
+  const readings = { c: [cm.cpp(), indenting], python: [cm.python(), indenting], expectations: [] };
   const view = new cm.EditorView({
     root,
     parent: root,
@@ -72,9 +75,9 @@ function open(cm, sheet, place, first, onText) {
       extensions: [
         cm.lineNumbers(), cm.lintGutter(), cm.highlightSpecialChars(), cm.history(), cm.drawSelection(), cm.indentOnInput(),
         cm.bracketMatching(), cm.highlightActiveLine(), cm.search({ top: true }), cm.indentUnit.of("    "),
-        cm.keymap.of([...cm.defaultKeymap, ...cm.searchKeymap, ...cm.historyKeymap, ...cm.lintKeymap, cm.indentWithTab]),
-        language.of([]), cm.syntaxHighlighting(colours(cm)),
-        cm.EditorView.contentAttributes.of({ "aria-label": LABEL, spellcheck: "false", autocapitalize: "off", tabindex: "0" }),
+        cm.keymap.of([...cm.defaultKeymap, ...cm.searchKeymap, ...cm.historyKeymap, ...cm.lintKeymap]),
+        reading.of([]), cm.syntaxHighlighting(colours(cm)),
+        cm.EditorView.contentAttributes.of({ "aria-label": label, spellcheck: "false", autocapitalize: "off", tabindex: "0" }),
         cm.EditorView.domEventHandlers({ beforeinput: overwrite }),
         cm.EditorView.domEventObservers({ keydown: leaveByTab, blur: (_event, one) => one.setTabFocusMode(false) }),
         cm.EditorView.updateListener.of((update) => {
@@ -84,7 +87,7 @@ function open(cm, sheet, place, first, onText) {
     }),
   });
   return {
-    language: (isPython) => view.dispatch({ effects: language.reconfigure(isPython ? cm.python() : cm.cpp()) }),
+    read: (kind) => view.dispatch({ effects: reading.reconfigure(readings[kind]) }),
     mark: (findings) => {
       const marks = findings.filter((one) => one.at !== null).map((one) => marked(view, one)).sort((a, b) => a.from - b.from);
       view.dispatch(cm.setDiagnostics(view.state, marks));
@@ -137,7 +140,10 @@ function lineInText(marks, { file, line }) {
 /** Findings with their lines in the text. @param {Finding[]} findings @param {string} text @returns {Finding[]} */
 export function placed(findings, text) {
   const marks = marksOf(text);
-  return findings.map((one) => ({ ...one, at: lineInText(marks, one), isNamed: marks.length > 0 }));
+  return findings.map((one) => {
+    if (one.file === EXPECTATIONS) return { ...one, at: one.line, isNamed: true };
+    return { ...one, at: lineInText(marks, one), isNamed: marks.length > 0 };
+  });
 }
 
 /** @param {EditorView} view @param {Finding} finding @returns {import("./vendor/codemirror.js").Finding} */

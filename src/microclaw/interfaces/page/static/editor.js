@@ -2,7 +2,7 @@
 
 import { ActView, useAct } from "./acts.js";
 import { ApiError, HostAway, hostError, part, send } from "./api.js";
-import { Code, marksOf, placed } from "./code.js";
+import { Code, EXPECTATIONS, marksOf, placed } from "./code.js";
 import { draftKey, installedDraft, keepDraft, keptDraft } from "./drafts.js";
 import { SureButton } from "./lists.js";
 import { Logs } from "./logs.js";
@@ -17,8 +17,8 @@ import { html, useEffect, useMemo, useRef, useState } from "./vendor/htm-preact.
 
 const CHECK_AFTER_MS = 400;
 const AGAIN_MS = 3_000; // the host had no room
-/** @type {Finding[]} */
-const NO_FINDINGS = [];
+const LABEL = "Program. Tab indents; to leave with the keyboard, press Escape, then Tab.";
+const NO_FINDINGS = { inProgram: [], inExpectations: [] };
 const MAX_SOURCE_CHARS = 256 * 1024; // as the host's limit is, without a setting
 const LANGUAGES = [["c", "C"], ["c++", "C++"], ["sketch", "Arduino sketch"], ["python", "Python"], ["", "as the source says"]];
 const C = `#include "microclaw.h"
@@ -91,6 +91,8 @@ function Desk({ first, place, again }) {
     if (isUntouched) setText((count) => count + 1);
   };
   const files = marksOf(draft.source).filter((mark, i, all) => all.findIndex(({ file }) => file === mark.file) === i);
+  const inExpectations = chosen?.file === EXPECTATIONS;
+  const found = checked?.marks ?? NO_FINDINGS;
   const isPython = draft.language === "python" || (draft.language === "" && checked?.kind === "py");
   return html`<div class="desk"><div><p class="buttons">
       <${Choice} label="Board" value=${isHere ? draft.device : ""} choices=${[...boards, ["", "none: check and try alone"]]}
@@ -99,21 +101,22 @@ function Desk({ first, place, again }) {
       <label>Name <input value=${draft.name} maxlength="63" spellcheck=${false} autocapitalize="off" onInput=${onText((name) => change({ name }))} /></label>
     </p>
     ${files.length > 0 && html`<p class="buttons" role="group" aria-label="Files">${files.map(({ file, at }) => html`<button key=${file} onClick=${() => setChosen({ at })}>${file}</button>`)}</p>`}
-    <${Code} key=${text} first=${draft.source} isPython=${isPython} findings=${checked?.findings ?? NO_FINDINGS} chosen=${chosen}
+    <${Code} key=${text} label=${LABEL} kind=${isPython ? "python" : "c"} first=${draft.source} findings=${found.inProgram} chosen=${inExpectations ? null : chosen}
       onText=${(/** @type {string} */ source) => change({ source })} />
-    <p class="quiet">Tab indents; Escape, then Tab leaves the text. ${isKept ? "A draft is kept in this browser; discard it to begin as before." : "This browser keeps no draft: its storage is off or full."}${" "}
+    <p class="quiet">Tab indents; Escape, then Tab leaves the text. ${isKept ? "A draft is kept in this browser until it is installed or discarded." : "This browser keeps no draft: its storage is off or full."}${" "}
       <${SureButton} what="Discard" label="the draft" onYes=${again} /></p>
     <${Findings} checked=${checked} problem=${problem} isNew=${isNew} choose=${(/** @type {Finding} */ one) => setChosen({ ...one })} />
-    <${Expectations} draft=${draft} change=${change} result=${trial?.result} onSeek=${(/** @type {number} */ ms) => setSeek({ ms })} />
+    <p>Expected, one a line, or nothing; as <code>pin 2: period 1 s +- 5 %</code> (a period is the whole time from on to on again)</p>
+    <${Code} label="Expected, one a line, or nothing" kind="expectations" first=${draft.expect} findings=${found.inExpectations} chosen=${inExpectations ? chosen : null}
+      onText=${(/** @type {string} */ expect) => change({ expect })} />
+    <${Answers} result=${trial?.result} onSeek=${(/** @type {number} */ ms) => setSeek({ ms })} />
     <${WiringText} draft=${draft} change=${change} problem=${checked?.bench?.message ? checked.bench : null} /></div>
-    <div><${Acts} draft=${isHere ? draft : { ...draft, device: "" }} trial=${trial} tryIt=${tryIt} drawn=${checked?.bench} seek=${seek} /></div></div>`;
+    <div><${Acts} draft=${isHere ? draft : { ...draft, device: "" }} place=${place} trial=${trial} tryIt=${tryIt} drawn=${checked?.bench} seek=${seek} /></div></div>`;
 }
 
-/** What must happen, line by line, each with its answer after a trial. @param {{draft: Draft, change: (news: Partial<Draft>) => void, result: any, onSeek: (ms: number) => void}} given */
-function Expectations({ draft, change, result, onSeek }) {
-  return html`<label class="wide">Expected, one a line, or nothing <textarea rows="3" maxlength="20000" value=${draft.expect} placeholder="pin 2: period 1 s +- 5 %"
-      onInput=${onText((expect) => change({ expect }))} /></label>
-    ${result && result.expected.length > 0 && html`<ul class="rows answers" aria-label="answers of the trial">${result.expected.map((/** @type {any} */ one) => {
+/** The answers of a trial to the expectations. @param {{result: any, onSeek: (ms: number) => void}} given */
+function Answers({ result, onSeek }) {
+  return html`${result && result.expected.length > 0 && html`<ul class="rows answers" aria-label="answers of the trial">${result.expected.map((/** @type {any} */ one) => {
       const ms = result.play.moments[one.line];
       return html`<li key=${one.line}><${Badge} state=${one.trial} /> ${one.text} <span class="quiet">${one.found}</span>${" "}
         ${ms !== undefined && html`<button class="show" aria-label=${`Show ${one.text} at ${clockText(ms)}`} onClick=${() => onSeek(ms)}>show</button>`}</li>`;
@@ -132,8 +135,14 @@ function WiringText({ draft, change, problem }) {
 }
 
 /** What the host reads of a draft. @param {Draft} draft */
-function programOf({ source, language, device, wiring }) {
-  return { source, ...(language ? { language } : {}), ...(device ? { device } : {}), ...(wiring.trim() ? { wiring } : {}) };
+function programOf({ source, language, device, wiring, expect }) {
+  return {
+    source,
+    ...(language ? { language } : {}),
+    ...(device ? { device } : {}),
+    ...(wiring.trim() ? { wiring } : {}),
+    ...(expect.trim() ? { expect } : {}),
+  };
 }
 
 /**
@@ -151,7 +160,10 @@ function useCheck(draft) {
       try {
         if (draft.source.length > MAX_SOURCE_CHARS) throw new ApiError(413, { code: "too_large", message: "the program is longer than 256 KiB", next: "make it shorter" });
         const answer = await send("POST", "/v1/programs/check", { ...programOf(draft), bench: true }, stop.signal);
-        setFound({ of: asked, answer: { ...answer, findings: placed(answer.findings, draft.source) }, error: null });
+        const findings = placed(answer.findings, draft.source);
+        const inExpectations = findings.filter((one) => one.file === EXPECTATIONS);
+        const inProgram = findings.filter((one) => one.file !== EXPECTATIONS);
+        setFound({ of: asked, answer: { ...answer, findings, marks: { inProgram, inExpectations } }, error: null });
       } catch (error) {
         if (stop.signal.aborted) return;
         const problem = hostError(error);
@@ -200,29 +212,34 @@ function Older({ then, now, isOfBoard = false, next }) {
 
 /**
  * Trying and installing it. `drawn`: the bench that its trial would have; `seek`: a moment of the trial to show.
- * @param {{draft: Draft, trial: import("./acts.js").Act | null, tryIt: (method: string, path: string, body: unknown) => Promise<void>, drawn: any, seek: {ms: number} | null}} given
+ * @param {{draft: Draft, place: string, trial: import("./acts.js").Act | null, tryIt: (method: string, path: string, body: unknown) => Promise<unknown>, drawn: any, seek: {ms: number} | null}} given
  */
-function Acts({ draft, trial, tryIt, drawn, seek }) {
+function Acts({ draft, place, trial, tryIt, drawn, seek }) {
   const bench = useMemo(() => drawn, [JSON.stringify(drawn)]); // the same object while its content is, so that it is not drawn again
   const triedBoard = useRef(/** @type {any} */ (null));
   const [installing, install] = useAct();
   const [undoing, undo] = useAct();
   const [tried, setTried] = useState(/** @type {Draft | null} */ (null));
   const [installed, setInstalled] = useState(/** @type {Draft | null} */ (null));
-  const more = draft.expect.trim() ? { expect: draft.expect } : {};
   const isBusy = [trial, installing, undoing].some((act) => act !== null && !act.isOver);
   const made = installing?.isOver ? installing.result : null;
   const counts = state.devices.find((one) => one.name === installed?.device)?.capabilities.includes("edges.read");
   const isUndone = undoing?.isOver && !undoing.error;
+  const takeBack = () => {
+    keepDraft(place, draft);
+    void undo("POST", "/v1/undo", { change_id: made.change_id });
+  };
   const attempt = () => {
     setTried(draft);
     triedBoard.current = bench?.board;
-    void tryIt("POST", "/v1/programs/try", { ...programOf(draft), ...more, play: true });
+    void tryIt("POST", "/v1/programs/try", { ...programOf(draft), play: true });
   };
-  const put = () => {
+  const put = async () => {
     const { device, name } = draft;
     setInstalled(draft);
-    void install("POST", `/v1/devices/${part(device)}/apps`, { name, ...programOf({ ...draft, device: "" }), ...more });
+    const act = await install("POST", `/v1/devices/${part(device)}/apps`, { name, ...programOf({ ...draft, device: "" }) });
+    const kept = keptDraft(place); // the text may have been changed meanwhile
+    if (act.result && kept && textOf(kept) === textOf(draft)) keepDraft(place, null);
   };
   return html`<p class="buttons">
       <button class="main" disabled=${isBusy} onClick=${attempt}>Try</button>
@@ -239,7 +256,7 @@ function Acts({ draft, trial, tryIt, drawn, seek }) {
     ${installing && installed && html`<section aria-label="installation"><h2>Installation</h2>
       <${Older} then=${installed} now=${draft} next="What you see now is not installed." /><${ActView} act=${installing} device=${installed.device} />
       ${made && html`<p class="buttons"><${Link} to=${boardPath(installed.device, "programs", installed.name)}>${installed.name} on ${installed.device}<//>
-        <button disabled=${isBusy || isUndone} onClick=${() => undo("POST", "/v1/undo", { change_id: made.change_id })}>Undo the installation</button></p>
+        <button disabled=${isBusy || isUndone} onClick=${takeBack}>Undo the installation</button></p>
         <${ActView} act=${undoing} />
         ${!isUndone && counts && html`<${LivePins} device=${installed.device} names=${new Map()} used=${new Map(made.trial.pins.map((/** @type {number} */ pin) => [pin, installed.name]))} />`}
         ${!isUndone && html`<h3>Log</h3><${Logs} device=${{ name: installed.device }} app=${installed.name} />`}`}
