@@ -237,6 +237,47 @@ def test_another_wiring_takes_the_place_of_the_first_with_its_alarms_and_levels(
     assert own_bus(board).addresses() == []
 
 
+def test_what_was_set_of_a_part_stays_when_another_part_is_wired_or_it_is_wired_otherwise(
+    board: Board, clock: VirtualClock
+) -> None:
+    board.parts.set_values("bme1", {"temperature": 31})
+    board.parts.set_values("dht1", {"humidity": 80})
+    board.parts.set_values("btn1", {"pressed": 1})
+    clock.advance(100)
+    trigger(board, clock)
+    sensor = board.parts.model("bme1")
+    moved = WIRING.replace("data = 15", "data = 16\ntemperature = 5")
+    labelled = moved.replace("address = 0x77", 'address = 0x77\nlabel = "kitchen"')
+    board.parts.wire(parse_wiring(f'{labelled}\n[led1]\npart = "led"\npin = 42'))
+    assert board.parts.model("bme1") is sensor
+    assert board.parts.wiring().called("kitchen") is not None
+    states = {part_id: state.values for part_id, state in board.parts.states().items()}
+    assert states["bme1"]["temperature"] == 31
+    assert states["dht1"] == {"temperature": 5, "humidity": 80}
+    assert states["btn1"]["pressed"] == 1
+    clock.advance(100)
+    assert [level for _, level in edges(board, 5)] == [1, 0]
+
+
+def test_a_part_that_is_removed_takes_no_edges_from_the_one_that_shares_its_pins(
+    board: Board, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(bench, "load_model", lambda _: ShiftedIn)
+    first = WiredPart("display1", "st7789", {"sck": 12, "mosi": 11, "cs": 10})
+    second = WiredPart("display2", "st7789", {"sck": 12, "mosi": 11, "cs": 9})
+    board.parts.wire(Wiring((first, second)))
+    board.parts.wire(Wiring((second,)))
+    for pin in (9, 11, 12):
+        board.configure_pin(pin, reads=False, drives=True)
+    for bit in (1, 0, 1, 0, 0, 0, 1, 1):
+        board.write_pin(11, bit)
+        board.write_pin(12, 1)
+        board.write_pin(12, 0)
+    device = board.parts.model("display2")
+    assert isinstance(device, ShiftedIn)
+    assert device.taken == b"\xa3"
+
+
 def test_a_power_cut_ends_a_measurement(board: Board, clock: VirtualClock) -> None:
     trigger(board, clock)
     clock.advance(1)

@@ -13,6 +13,8 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, TypeVar
 
+from msgspec.structs import replace
+
 from microclaw.errors import MicroclawError, UnknownName
 from microclaw.hardware.parts.models import (
     BusDevice,
@@ -65,12 +67,35 @@ class BoardParts:
         self._screens = BoardScreens(board.clock, board.lock)
 
     def wire(self, wiring: Wiring) -> None:
-        """Replace all parts by those of the wiring, which fits the board."""
+        """Replace all parts by those of the wiring, which fits the board.
+
+        A part that is wired as before goes on; one that is wired otherwise begins anew with the values that were set.
+        """
         with self._board.lock:
+            former_models = dict(self._models)
+            kept_ids = {part.id for part in wiring.parts if self._is_wired_so(part)}
             for part_id in list(self._wired):
-                self._remove(part_id)
+                if part_id not in kept_ids:
+                    self._remove(part_id)
             for part in wiring.parts:
-                self._add(part)
+                if part.id not in kept_ids:
+                    self._add(part)
+                    self._take_values(part, former_models.get(part.id))
+            # In the order of the wiring, and with its labels.
+            self._wired = {part.id: part for part in wiring.parts}
+
+    def _is_wired_so(self, part: WiredPart) -> bool:
+        """Return True if the part is wired as this one; its label may be another."""
+        former = self._wired.get(part.id)
+        return former is not None and replace(former, label=part.label) == part
+
+    def _take_values(self, part: WiredPart, former: PartModel | None) -> None:
+        """Give a part the values that were set of its former model."""
+        if former is None or former.wired.part != part.part or part.id not in self._models:
+            return
+        values = former.changed_values()
+        if values:
+            self.set_values(part.id, values)
 
     def wire_usual(self, name: str) -> None:
         """Wire a part of that name at its usual I2C address if it is not there and the address is free."""
@@ -391,13 +416,18 @@ class BoardParts:
         self._screens.forget(part_id)
         roles = part_roles(wired.facts)
         for role, pin in wired.pins.items():
-            self._watched.pop(pin, None)
-            self._read.pop(pin, None)
+            self._unwatch(pin, part_id)
             bench.join(pin, None)
             bench.pull(pin, None)
             bench.drive(pin, None)
             if roles[role].use == "adc":
                 bench.set_volts(pin, 0.0)
+
+    def _unwatch(self, pin: int, part_id: str) -> None:
+        """Take a part from a pin that other parts may share."""
+        self._watched[pin] = [watcher for watcher in self._watched.get(pin, ()) if watcher[0] != part_id]
+        if self._read.get(pin) == part_id:
+            del self._read[pin]
 
     def _working(self, part_id: str) -> PartModel | None:
         """Return the model of a part, or None if it has none or it failed."""

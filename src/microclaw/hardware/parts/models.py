@@ -75,6 +75,7 @@ class PartModel:
         for name, value in self._ranges().items():
             if not value.follows:
                 self.values[name] = wired.attributes.get(name, value.default)
+        self._values_at_first = dict(self.values)
 
     def _ranges(self) -> Mapping[str, ValueRange]:
         return {**self.facts.measures, **self.facts.inputs}
@@ -91,6 +92,10 @@ class PartModel:
                 raise CallRejected(text, next_step=f"choose {allowed.least:g} to {allowed.most:g}")
         self.values.update(values)
         self.values_changed(values)
+
+    def changed_values(self) -> dict[str, float]:
+        """Return the values that are others than at first."""
+        return {name: value for name, value in self.values.items() if value != self._values_at_first[name]}
 
     def readings(self) -> dict[str, float]:
         """Return what it measures, by the field of a reading: {"temperature_c": 22.5}."""
