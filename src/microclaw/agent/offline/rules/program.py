@@ -80,6 +80,21 @@ def steps_of(acts: Sequence[Act], outputs: Mapping[int | None, Output]) -> list[
     return steps
 
 
+def cycle_of(rule: Rule, outputs: Mapping[int | None, Output]) -> list[Step]:
+    """Return the steps of acts that are done again and again: after the last one is the rest of the time."""
+    steps = steps_of(rule.acts, outputs)
+    last = steps[-1]
+    rest_ms = rule.again_ms - length_ms(steps)
+    steps[-1] = Step(last.output, last.level, last.wait_ms + rest_ms)
+    return steps
+
+
+def stops_of(steps: Sequence[Step]) -> list[Step]:
+    """Return the steps that switch each output of the steps off."""
+    outputs = dict.fromkeys(step.output for step in steps)
+    return [Step(output, 1 - output.on) for output in outputs]
+
+
 def _steps_of_act(act: Act, outputs: Mapping[int | None, Output]) -> list[Step]:
     if isinstance(act, Turn):
         output = outputs[act.pin]

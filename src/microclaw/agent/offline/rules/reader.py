@@ -15,6 +15,7 @@ from msgspec.structs import replace
 
 from microclaw.agent.language.quantities import BEGINS
 from microclaw.agent.offline.decision import Parse
+from microclaw.agent.offline.rules.repeat_reader import BLINK_MS, cut_end, ends_state, read_repeat
 from microclaw.agent.offline.rules.rule import (
     Act,
     Blink,
@@ -58,7 +59,6 @@ _FADES_MS: Final = range(200, 300_001)
 POLICE_MS: Final = 500
 """A police light's two pins are lit in turn within this time."""
 _LEAST_HALF_MS: Final = 10
-_BLINK_MS: Final = 500
 _BEEP_MS: Final = 200
 _TIMES: Final = {"once": 1, "twice": 2, "thrice": 3}
 _THING: Final = (
@@ -90,7 +90,7 @@ def _pulse(groups: Groups) -> Act:
 
 
 def _blink(groups: Groups) -> Act:
-    return Blink(_pin(groups), _times(groups), int(groups["period"] or 2 * _BLINK_MS) // 2)
+    return Blink(_pin(groups), _times(groups), int(groups["period"] or 2 * BLINK_MS) // 2)
 
 
 def _beep(groups: Groups) -> Act:
@@ -243,6 +243,9 @@ def _read_rule(text: str) -> Rule | None:
     loop = text.removesuffix(" over and over")
     if loop != text:
         return _read_loop(loop)
+    repeating = _read_repeating(text)
+    if repeating is not None:
+        return repeating
     text, gap_ms = _cut_gap(text)
     text, only_while = _cut_while(text)
     text, held_ms = cut_held(text)
@@ -264,6 +267,25 @@ def _read_rule(text: str) -> Rule | None:
             return None
         rule = Rule(trigger, acts, only_while, gap_ms, held_ms=held_ms, nth=nth)
         return _follow_states(rule)
+    return None
+
+
+def _read_repeating(text: str) -> Rule | None:
+    """Read acts that are done again and again while states last, or from an event until the state after it ends."""
+    body, states = _cut_while(text)
+    if states is not None:
+        repeat = read_repeat(body, _read_acts)
+        if repeat is not None:
+            return Rule(states, repeat.acts, holds=True, again_ms=repeat.again_ms)
+    cut = cut_end(text)
+    if cut is None:
+        return None
+    body, end = cut
+    body, held_ms = cut_held(body)
+    for trigger, rest in _splits(body, is_state=held_ms > 0):
+        repeat = read_repeat(rest, _read_acts)
+        if repeat is not None and isinstance(trigger, Condition) and ends_state(end, trigger):
+            return Rule(trigger, repeat.acts, holds=True, held_ms=held_ms, again_ms=repeat.again_ms)
     return None
 
 
@@ -378,6 +400,8 @@ def _is_possible(rule: Rule) -> bool:
     """Return False for acts that no one program here does together, and for a sentence of one act without a rule."""
     kinds = {type(act) for act in rule.acts}
     is_alone = len(rule.acts) == 1
+    if rule.again_ms:
+        return True
     if rule.holds:
         return rule.acts == (Turn(rule.turned_pin, "on"),)
     if rule.trigger is None:
