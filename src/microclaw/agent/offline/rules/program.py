@@ -68,15 +68,23 @@ class RuleProgram(Struct, frozen=True):
 
 
 def steps_of(acts: Sequence[Act], outputs: Mapping[int | None, Output]) -> list[Step]:
-    """Return the steps of acts that switch pins, in order. A wait belongs to the step before it."""
+    """Return the steps of acts that switch pins, in order. A wait belongs to the step before it.
+
+    While a wait at the begin lasts, the pin of the first act is off.
+    """
     steps = list[Step]()
+    first_wait_ms = 0
     for act in acts:
-        if isinstance(act, Wait):
-            if steps:
-                last = steps[-1]
-                steps[-1] = Step(last.output, last.level, last.wait_ms + act.ms)
-        else:
+        if not isinstance(act, Wait):
             steps += _steps_of_act(act, outputs)
+        elif steps:
+            last = steps[-1]
+            steps[-1] = Step(last.output, last.level, last.wait_ms + act.ms)
+        else:
+            first_wait_ms += act.ms
+    if first_wait_ms:
+        output = steps[0].output
+        steps.insert(0, Step(output, 1 - output.on, first_wait_ms))
     return steps
 
 

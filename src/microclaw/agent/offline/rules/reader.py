@@ -51,7 +51,7 @@ RULE_EXAMPLES: Final = (
     "turn on pin 4 then wait 10 s then turn on pin 5",
     "blink pin 2 twice a second and pin 4 once a second",
 )
-_MAX_TIMES: Final = 20
+_MAX_TIMES: Final = 30
 _MAX_JOINTS: Final = 12
 _MAX_NUMBER: Final = 604_800_000
 """A week in milliseconds."""
@@ -93,6 +93,13 @@ def _blink(groups: Groups) -> Act:
     return Blink(_pin(groups), _times(groups), int(groups["period"] or 2 * BLINK_MS) // 2)
 
 
+def _blink_for(groups: Groups) -> Act:
+    """Return a blink that lasts as long as is said: its whole periods are counted."""
+    half_ms = int(groups["half"] or BLINK_MS)
+    times = int(groups["for"] or 0) // (2 * half_ms)
+    return Blink(_pin(groups), times, half_ms)
+
+
 def _beep(groups: Groups) -> Act:
     if not groups["times"] and not groups["times_word"]:
         return Turn(_pin(groups), "on", _BEEP_MS)
@@ -128,6 +135,7 @@ _ACTS: Final[tuple[tuple[str, Callable[[Groups], Act]], ...]] = (
     (rf"(?:beep|buzz) (?:(?:on|with) )?{_PLACE}(?: {_COUNT})?", _beep),
     (rf"(?:beep|buzz) {_COUNT} (?:on|with) {_PLACE}", _beep),
     (rf"(?:blink|flash) {_PLACE} {_COUNT}(?: {_PERIOD})?", _blink),
+    (rf"(?:blink|flash) {_PLACE}(?: every (?P<half>[1-9]\d*) ms)? for (?P<for>[1-9]\d*) ms", _blink_for),
     (rf"(?:blink|flash) {_COUNT} (?:on|with) {_PLACE}", _blink),
     (rf"(?:blink|flash|send|signal) (?:an )?sos (?:on|with) {_PLACE}", lambda groups: Morse(_pin(groups))),
     (
@@ -426,15 +434,19 @@ def _is_possible(rule: Rule) -> bool:
 
 
 def _has_good_acts(rule: Rule) -> bool:
-    """Return False for a wait that no act surrounds, and for an act that takes too long."""
-    if isinstance(rule.acts[0], Wait) or isinstance(rule.acts[-1], Wait):
+    """Return False for a wait that no act surrounds, and for an act that takes too long.
+
+    Acts that begin with the program may begin with a wait.
+    """
+    is_late = isinstance(rule.acts[0], Wait) and rule.trigger is not None
+    if is_late or isinstance(rule.acts[-1], Wait):
         return False
     return all(_is_short(act) for act in rule.acts)
 
 
 def _is_short(act: Act) -> bool:
     if isinstance(act, Blink):
-        return act.times <= _MAX_TIMES and act.half_ms >= _LEAST_HALF_MS
+        return 1 <= act.times <= _MAX_TIMES and act.half_ms >= _LEAST_HALF_MS
     return not isinstance(act, Fade) or act.ms in _FADES_MS
 
 

@@ -68,11 +68,13 @@ def scene_lines(program: RuleProgram) -> Iterator[str]:
     if any(isinstance(rule.acts[0], Warn) for rule in program.rules):
         count = sum(event.output is None for event in events)
         yield f'log {count} times ~ "alert: .*" until {end_ms - _CLEAR_MS} ms'
-    rhythms = [rule for rule in program.rules if rule.again_ms and _rest_ms(program, rule) < _LONG_REST_MS]
-    beating = set[Output]()
-    for rule in rhythms:
+    beating = list[Output]()
+    for rule in program.rules:
+        if not rule.again_ms or _rest_ms(program, rule) >= _LONG_REST_MS:
+            continue
         steps = cycle_of(rule, program.outputs)
-        beating |= {step.output for step in steps}
+        for stop in stops_of(steps):
+            beating.append(stop.output)
         yield from _rhythm_lines(steps, _spans(rule, changes), end_ms)
     for output in program.outputs.values():
         yield from _output_lines(output, _levels(output, events), end_ms, is_counted=output not in beating)
@@ -212,7 +214,8 @@ def _repeat_events(program: RuleProgram, rule: Rule, changes: Sequence[_Change])
                 if ms < end_ms:
                     events.append(_Event(ms, step.output, step.level))
                 ms += step.wait_ms
-        events += [_Event(end_ms, stop.output, stop.level) for stop in stops_of(steps)]
+        for stop in stops_of(steps):
+            events.append(_Event(end_ms, stop.output, stop.level))
     return events
 
 
@@ -224,7 +227,8 @@ def _rhythm_lines(steps: Sequence[Step], spans: Sequence[tuple[int, int]], end_m
         last_ms = stop_ms - MEASURE_MS
         if last_ms > end_ms or last_ms - first_ms < 4 * again_ms:
             continue
-        for output in dict.fromkeys(step.output for step in steps):
+        for stop in stops_of(steps):
+            output = stop.output
             count = sum(step.output == output and step.level == output.on for step in steps)
             rhythm = f"{count} pulses within {again_ms} ms"
             if count == 1:
