@@ -413,7 +413,11 @@ def _is_possible(rule: Rule) -> bool:
     if rule.holds:
         return rule.acts == (Turn(rule.turned_pin, "on"),)
     if rule.trigger is None:
-        is_sequence = not is_alone and any(_lasts(act) for act in rule.acts)
+        acts = rule.acts
+        if isinstance(acts[0], Wait):
+            # One act after a wait is asked about: it may be meant for once, as a schedule.
+            acts = acts[1:]
+        is_sequence = len(acts) > 1 and any(_lasts(act) for act in acts)
         return is_sequence or Morse in kinds
     if not is_alone and kinds & {Fade, Police, Highest, Warn}:
         return False

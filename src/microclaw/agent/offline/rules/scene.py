@@ -56,7 +56,8 @@ class _Event(Struct, frozen=True):
 def scene_lines(program: RuleProgram) -> Iterator[str]:
     """Yield the stimuli, and what each output must do."""
     changes = _changes(program)
-    end_ms = min(changes[-1].ms + _STEP_MS, MAX_EXPECTED_MS)
+    held_ms = max(rule.held_ms for rule in program.rules)
+    end_ms = min(changes[-1].ms + _STEP_MS, MAX_EXPECTED_MS + min(held_ms, MAX_EXPECTED_MS))
     events = list[_Event]()
     for rule in program.rules:
         if rule.again_ms:
