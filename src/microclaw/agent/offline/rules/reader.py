@@ -413,12 +413,7 @@ def _is_possible(rule: Rule) -> bool:
     if rule.holds:
         return rule.acts == (Turn(rule.turned_pin, "on"),)
     if rule.trigger is None:
-        acts = rule.acts
-        if isinstance(acts[0], Wait):
-            # One act after a wait is asked about: it may be meant for once, as a schedule.
-            acts = acts[1:]
-        is_sequence = len(acts) > 1 and any(_lasts(act) for act in acts)
-        return is_sequence or Morse in kinds
+        return _is_sequence(rule.acts) or Morse in kinds
     if not is_alone and kinds & {Fade, Police, Highest, Warn}:
         return False
     if not is_alone and any(_to(act) == "toggle" for act in rule.acts):
@@ -435,6 +430,13 @@ def _is_possible(rule: Rule) -> bool:
         # A pin that only one side of the limit switches has an own sentence (programs.toml).
         return kinds <= {Blink, Morse} or len(rule.acts) > 1
     return Highest not in kinds
+
+
+def _is_sequence(acts: tuple[Act, ...]) -> bool:
+    """Return True for several acts of which one lasts. One act after a wait is none: it may be meant as a schedule."""
+    if isinstance(acts[0], Wait):
+        acts = acts[1:]
+    return len(acts) > 1 and any(_lasts(act) for act in acts)
 
 
 def _has_good_acts(rule: Rule) -> bool:
