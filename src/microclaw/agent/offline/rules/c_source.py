@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
-from microclaw.agent.offline.rules.program import Output, RuleProgram, Step, length_ms, steps_of
+from microclaw.agent.offline.rules.program import Output, RuleProgram, Step, cycle_of, length_ms, steps_of, stops_of
 from microclaw.agent.offline.rules.rule import (
     HYSTERESIS_MILLI,
     LOOK_MS,
@@ -39,7 +39,7 @@ static int timer{n} = -1;
 static void next_step{n}(void) {{
     while (step{n} < STEP_COUNT{n}) {{
         gpio_set(*STEPS{n}[step{n}].pin, STEPS{n}[step{n}].level);
-        unsigned wait_ms = STEPS{n}[step{n}++].wait_ms;
+        unsigned wait_ms = STEPS{n}[step{n}++].wait_ms;{wrap}
         if (wait_ms > 0) {{
             timer{n} = after(wait_ms, next_step{n});
             return;
@@ -47,6 +47,8 @@ static void next_step{n}(void) {{
     }}
 }}
 """
+_WRAP = """
+        step{n} %= STEP_COUNT{n};"""
 _FADE = """\
 #define FADE_MS{n} {ms}
 #define STEP_MS{n} 20
@@ -235,6 +237,8 @@ def _names(rule: Rule, n: str) -> list[str]:
 
 def _functions(program: RuleProgram, rule: Rule, n: str) -> str:
     steps = steps_of(rule.acts, program.outputs)
+    if rule.again_ms:
+        steps = cycle_of(rule, program.outputs)
     begin, functions = _begin(program, rule, steps, n)
     if isinstance(rule.only_while, ValueTrigger):
         functions += _MAY_ACT.format(
@@ -293,20 +297,29 @@ def _begin(program: RuleProgram, rule: Rule, steps: list[Step], n: str) -> tuple
         return f"gpio_toggle({program.outputs[act.pin].name});", ""
     if any(step.wait_ms for step in steps[:-1]):
         rows = "\n".join(f"    {{&{step.output.name}, {step.level}, {step.wait_ms}}}," for step in steps)
-        return f"cancel(timer{n});\nstep{n} = 0;\nnext_step{n}();", "\n" + _STEPS.format(n=n, rows=rows)
-    return "\n".join(f"gpio_set({step.output.name}, {step.level});" for step in steps), ""
+        wrap = _WRAP.format(n=n) if rule.again_ms else ""
+        return f"cancel(timer{n});\nstep{n} = 0;\nnext_step{n}();", "\n" + _STEPS.format(n=n, rows=rows, wrap=wrap)
+    return _sets(steps), ""
+
+
+def _sets(steps: Sequence[Step]) -> str:
+    return "\n".join(f"gpio_set({step.output.name}, {step.level});" for step in steps)
 
 
 def _look(program: RuleProgram, rule: Rule, begin: str, n: str) -> str:
     """Return the function that looks whether the conditions hold, and begins the acts."""
     changed = f"if (state{n}{_gates(rule, n)}) {{\n{_indent(_counted(rule, begin, n), 1)}\n}}"
     held = ""
-    if rule.holds:
+    stop = ""
+    if rule.again_ms:
+        stop = f"cancel(timer{n});\n{_sets(stops_of(steps_of(rule.acts, program.outputs)))}\n"
+        changed = f"if (state{n}) {{\n{_indent(begin, 1)}\n}} else {{\n{_indent(stop.rstrip(), 1)}\n}}"
+    elif rule.holds:
         output = program.outputs[rule.turned_pin]
         sign = "" if output.on else "!"
         changed = f"gpio_set({output.name}, {sign}state{n});"
     if rule.held_ms:
-        changed = f"held_ms{n} = 0;"
+        changed = f"{stop}held_ms{n} = 0;"
         held = _HELD.format(
             n=n,
             held_ms=rule.held_ms,

@@ -133,9 +133,17 @@ def _check(program: RuleProgram) -> None:
             raise ask(
                 f"Pin {pin} cannot be both. Which pin is what it acts on at?", "say the whole sentence with its pins"
             )
+    if len(program.rules) == 1 and isinstance(rule.trigger, EveryTrigger):
+        _check_length(program, rule, rule.trigger.ms)
+    for repeated in program.rules:
+        if repeated.again_ms:
+            _check_length(program, repeated, repeated.again_ms)
+
+
+def _check_length(program: RuleProgram, rule: Rule, period_ms: int) -> None:
     span_ms = length_ms(steps_of(rule.acts, program.outputs))
-    if len(program.rules) == 1 and isinstance(rule.trigger, EveryTrigger) and span_ms > rule.trigger.ms:
-        text = f"That takes {spoken_duration(span_ms)}, longer than {spoken_duration(rule.trigger.ms)}."
+    if span_ms > period_ms:
+        text = f"That takes {spoken_duration(span_ms)}, longer than {spoken_duration(period_ms)}."
         raise ask(f"{text} How often, then?", "say the whole sentence with another time")
 
 

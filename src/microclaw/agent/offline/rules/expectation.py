@@ -62,6 +62,8 @@ def _is_scene(program: RuleProgram) -> bool:
     is_followed = rule.holds and rule.measures
     if isinstance(rule.trigger, PinTrigger) and isinstance(rule.acts[0], Warn):
         return True
+    if rule.again_ms:
+        return True
     return is_followed or rule.held_ms > 0 or rule.nth > 1
 
 

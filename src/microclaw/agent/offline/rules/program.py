@@ -68,16 +68,39 @@ class RuleProgram(Struct, frozen=True):
 
 
 def steps_of(acts: Sequence[Act], outputs: Mapping[int | None, Output]) -> list[Step]:
-    """Return the steps of acts that switch pins, in order. A wait belongs to the step before it."""
+    """Return the steps of acts that switch pins, in order. A wait belongs to the step before it.
+
+    While a wait at the begin lasts, the pin of the first act is off.
+    """
     steps = list[Step]()
+    first_wait_ms = 0
     for act in acts:
-        if isinstance(act, Wait):
-            if steps:
-                last = steps[-1]
-                steps[-1] = Step(last.output, last.level, last.wait_ms + act.ms)
-        else:
+        if not isinstance(act, Wait):
             steps += _steps_of_act(act, outputs)
+        elif steps:
+            last = steps[-1]
+            steps[-1] = Step(last.output, last.level, last.wait_ms + act.ms)
+        else:
+            first_wait_ms += act.ms
+    if first_wait_ms:
+        output = steps[0].output
+        steps.insert(0, Step(output, 1 - output.on, first_wait_ms))
     return steps
+
+
+def cycle_of(rule: Rule, outputs: Mapping[int | None, Output]) -> list[Step]:
+    """Return the steps of acts that are done again and again: after the last one is the rest of the time."""
+    steps = steps_of(rule.acts, outputs)
+    last = steps[-1]
+    rest_ms = rule.again_ms - length_ms(steps)
+    steps[-1] = Step(last.output, last.level, last.wait_ms + rest_ms)
+    return steps
+
+
+def stops_of(steps: Sequence[Step]) -> list[Step]:
+    """Return the steps that switch each output of the steps off."""
+    outputs = dict.fromkeys(step.output for step in steps)
+    return [Step(output, 1 - output.on) for output in outputs]
 
 
 def _steps_of_act(act: Act, outputs: Mapping[int | None, Output]) -> list[Step]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import textwrap
 from collections.abc import Sequence
 
-from microclaw.agent.offline.rules.program import RuleProgram, Step, steps_of
+from microclaw.agent.offline.rules.program import RuleProgram, Step, length_ms, steps_of, stops_of
 from microclaw.agent.offline.rules.rule import (
     HYSTERESIS_MILLI,
     LOOK_MS,
@@ -187,7 +187,10 @@ def _imports(program: RuleProgram, *, is_async: bool) -> str:
 def _functions(program: RuleProgram, rule: Rule, wait: str, n: str) -> str:
     text = ""
     if _is_waiting(program, rule):
-        text += f"\n\nasync def act{n}():\n{_indent(_acts(program, rule, wait), 1)}\n"
+        acts = _acts(program, rule, wait)
+        if rule.again_ms:
+            acts = _endless(program, rule, wait)
+        text += f"\n\nasync def act{n}():\n{_indent(acts, 1)}\n"
     if rule.gap_ms:
         text += f"\n\nasync def pause{n}():\n    {wait}({rule.gap_ms})\n"
     if isinstance(rule.only_while, ValueTrigger):
@@ -218,12 +221,16 @@ def _watch(program: RuleProgram, rule: Rule, wait: str, n: str) -> str:
         before += "count = 0\n"
         counted = f"count += 1\nif count == {rule.nth}:\n    count = 0\n{_indent(begin, 1)}"
         changed = f"if state{gates}:\n{_indent(counted, 1)}"
-    if rule.holds:
+    stop = ""
+    if rule.again_ms:
+        stop = f"if task is not None:\n    task.cancel()\n{_stops(program, rule)}\n"
+        changed = f"if state:\n{_indent(begin, 1)}\nelse:\n{_indent(stop.rstrip(), 1)}"
+    elif rule.holds:
         output = program.outputs[rule.turned_pin]
         changed = f"{output.name}.value({'state' if output.on else 'not state'})"
     if rule.held_ms:
         before += "held_ms = 0\n"
-        changed = "held_ms = 0"
+        changed = f"{stop}held_ms = 0"
         held = _HELD.format(held_ms=rule.held_ms, look_ms=rule.look_ms, conditions=gates, begin=_indent(begin, 2))
     return before + _look(program, rule, changed, held, wait)
 
@@ -294,10 +301,23 @@ def _acts(program: RuleProgram, rule: Rule, wait: str) -> str:
     if isinstance(act, Turn) and act.to == "toggle":
         name = program.outputs[act.pin].name
         return f"{name}.value(1 - {name}.value())"
-    if len(rule.acts) == 1 and isinstance(act, Blink):
+    if len(rule.acts) == 1 and isinstance(act, Blink) and act.times > 1:
         lines = _lines_of(steps_of(rule.acts, program.outputs)[:2], wait)
         return f"for _ in range({act.times}):\n{_indent(lines, 1)}"
     return _lines_of(steps_of(rule.acts, program.outputs), wait)
+
+
+def _endless(program: RuleProgram, rule: Rule, wait: str) -> str:
+    """Return the loop of acts that are done again and again."""
+    lines = _acts(program, rule, wait)
+    rest_ms = rule.again_ms - length_ms(steps_of(rule.acts, program.outputs))
+    if rest_ms:
+        lines += f"\n{wait}({rest_ms})"
+    return f"while True:\n{_indent(lines, 1)}"
+
+
+def _stops(program: RuleProgram, rule: Rule) -> str:
+    return _lines_of(stops_of(steps_of(rule.acts, program.outputs)), "")
 
 
 def _lines_of(steps: Sequence[Step], wait: str) -> str:

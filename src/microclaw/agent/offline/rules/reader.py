@@ -15,6 +15,7 @@ from msgspec.structs import replace
 
 from microclaw.agent.language.quantities import BEGINS
 from microclaw.agent.offline.decision import Parse
+from microclaw.agent.offline.rules.repeat_reader import BLINK_MS, cut_end, ends_state, read_repeat
 from microclaw.agent.offline.rules.rule import (
     Act,
     Blink,
@@ -50,7 +51,7 @@ RULE_EXAMPLES: Final = (
     "turn on pin 4 then wait 10 s then turn on pin 5",
     "blink pin 2 twice a second and pin 4 once a second",
 )
-_MAX_TIMES: Final = 20
+_MAX_TIMES: Final = 30
 _MAX_JOINTS: Final = 12
 _MAX_NUMBER: Final = 604_800_000
 """A week in milliseconds."""
@@ -58,7 +59,6 @@ _FADES_MS: Final = range(200, 300_001)
 POLICE_MS: Final = 500
 """A police light's two pins are lit in turn within this time."""
 _LEAST_HALF_MS: Final = 10
-_BLINK_MS: Final = 500
 _BEEP_MS: Final = 200
 _TIMES: Final = {"once": 1, "twice": 2, "thrice": 3}
 _THING: Final = (
@@ -90,7 +90,14 @@ def _pulse(groups: Groups) -> Act:
 
 
 def _blink(groups: Groups) -> Act:
-    return Blink(_pin(groups), _times(groups), int(groups["period"] or 2 * _BLINK_MS) // 2)
+    return Blink(_pin(groups), _times(groups), int(groups["period"] or 2 * BLINK_MS) // 2)
+
+
+def _blink_for(groups: Groups) -> Act:
+    """Return a blink that lasts as long as is said: its whole periods are counted."""
+    half_ms = int(groups["half"] or BLINK_MS)
+    times = int(groups["for"] or 0) // (2 * half_ms)
+    return Blink(_pin(groups), times, half_ms)
 
 
 def _beep(groups: Groups) -> Act:
@@ -128,6 +135,7 @@ _ACTS: Final[tuple[tuple[str, Callable[[Groups], Act]], ...]] = (
     (rf"(?:beep|buzz) (?:(?:on|with) )?{_PLACE}(?: {_COUNT})?", _beep),
     (rf"(?:beep|buzz) {_COUNT} (?:on|with) {_PLACE}", _beep),
     (rf"(?:blink|flash) {_PLACE} {_COUNT}(?: {_PERIOD})?", _blink),
+    (rf"(?:blink|flash) {_PLACE}(?: every (?P<half>[1-9]\d*) ms)? for (?P<for>[1-9]\d*) ms", _blink_for),
     (rf"(?:blink|flash) {_COUNT} (?:on|with) {_PLACE}", _blink),
     (rf"(?:blink|flash|send|signal) (?:an )?sos (?:on|with) {_PLACE}", lambda groups: Morse(_pin(groups))),
     (
@@ -243,6 +251,9 @@ def _read_rule(text: str) -> Rule | None:
     loop = text.removesuffix(" over and over")
     if loop != text:
         return _read_loop(loop)
+    repeating = _read_repeating(text)
+    if repeating is not None:
+        return repeating
     text, gap_ms = _cut_gap(text)
     text, only_while = _cut_while(text)
     text, held_ms = cut_held(text)
@@ -264,6 +275,25 @@ def _read_rule(text: str) -> Rule | None:
             return None
         rule = Rule(trigger, acts, only_while, gap_ms, held_ms=held_ms, nth=nth)
         return _follow_states(rule)
+    return None
+
+
+def _read_repeating(text: str) -> Rule | None:
+    """Read acts that are done again and again while states last, or from an event until the state after it ends."""
+    body, states = _cut_while(text)
+    if states is not None:
+        repeat = read_repeat(body, _read_acts)
+        if repeat is not None:
+            return Rule(states, repeat.acts, holds=True, again_ms=repeat.again_ms)
+    cut = cut_end(text)
+    if cut is None:
+        return None
+    body, end = cut
+    body, held_ms = cut_held(body)
+    for trigger, rest in _splits(body, is_state=held_ms > 0):
+        repeat = read_repeat(rest, _read_acts)
+        if repeat is not None and isinstance(trigger, Condition) and ends_state(end, trigger):
+            return Rule(trigger, repeat.acts, holds=True, held_ms=held_ms, again_ms=repeat.again_ms)
     return None
 
 
@@ -378,11 +408,12 @@ def _is_possible(rule: Rule) -> bool:
     """Return False for acts that no one program here does together, and for a sentence of one act without a rule."""
     kinds = {type(act) for act in rule.acts}
     is_alone = len(rule.acts) == 1
+    if rule.again_ms:
+        return True
     if rule.holds:
         return rule.acts == (Turn(rule.turned_pin, "on"),)
     if rule.trigger is None:
-        is_sequence = not is_alone and any(_lasts(act) for act in rule.acts)
-        return is_sequence or Morse in kinds
+        return _is_sequence(rule.acts) or Morse in kinds
     if not is_alone and kinds & {Fade, Police, Highest, Warn}:
         return False
     if not is_alone and any(_to(act) == "toggle" for act in rule.acts):
@@ -401,16 +432,27 @@ def _is_possible(rule: Rule) -> bool:
     return Highest not in kinds
 
 
+def _is_sequence(acts: tuple[Act, ...]) -> bool:
+    """Return True for several acts of which one lasts. One act after a wait is none: it may be meant as a schedule."""
+    if isinstance(acts[0], Wait):
+        acts = acts[1:]
+    return len(acts) > 1 and any(_lasts(act) for act in acts)
+
+
 def _has_good_acts(rule: Rule) -> bool:
-    """Return False for a wait that no act surrounds, and for an act that takes too long."""
-    if isinstance(rule.acts[0], Wait) or isinstance(rule.acts[-1], Wait):
+    """Return False for a wait that no act surrounds, and for an act that takes too long.
+
+    Acts that begin with the program may begin with a wait.
+    """
+    is_late = isinstance(rule.acts[0], Wait) and rule.trigger is not None
+    if is_late or isinstance(rule.acts[-1], Wait):
         return False
     return all(_is_short(act) for act in rule.acts)
 
 
 def _is_short(act: Act) -> bool:
     if isinstance(act, Blink):
-        return act.times <= _MAX_TIMES and act.half_ms >= _LEAST_HALF_MS
+        return 1 <= act.times <= _MAX_TIMES and act.half_ms >= _LEAST_HALF_MS
     return not isinstance(act, Fade) or act.ms in _FADES_MS
 
 

@@ -223,7 +223,8 @@ Act: TypeAlias = Turn | Blink | Morse | Police | Fade | Wait | Warn | Highest
 class Rule(Struct, frozen=True):
     """What to do at the trigger, at most once in `gap_ms` if that is not 0, and only while a condition holds.
 
-    `holds`: the pin of the only act is on while the trigger's conditions last.
+    `holds`: the pin of the only act is on while the trigger's conditions last. With `again_ms` the acts are done again
+    and again instead, once in that time; at the end their pins are off.
     `held_ms`: its conditions must last so long before the acts begin. `nth`: only every nth time begins them.
     """
 
@@ -234,6 +235,7 @@ class Rule(Struct, frozen=True):
     holds: bool = False
     held_ms: int = 0
     nth: int = 1
+    again_ms: int = 0
 
     @property
     def conditions(self) -> tuple[Condition, ...]:
@@ -300,10 +302,12 @@ class Rule(Struct, frozen=True):
 
     @property
     def words(self) -> str:
-        text = " then ".join(act.words for act in self.acts)
+        text = self._act_words
         trigger = self.trigger
         if isinstance(trigger, EveryTrigger):
             text = f"{text} every {spoken_duration(trigger.ms)}"
+        elif self.holds and self.held_ms:
+            text = f"{self._begin_words} {text} while it {self._staying_words}"
         elif self.holds and trigger is not None:
             text = f"{text} while {trigger.state_words}"
         elif trigger is not None:
@@ -323,6 +327,25 @@ class Rule(Struct, frozen=True):
             state = self.trigger.state_words.replace(" is ", " stays ")
             return f"{state} for {spoken_duration(self.held_ms)}"
         return self.trigger.words
+
+    @property
+    def _act_words(self) -> str:
+        act = self.acts[0]
+        if isinstance(act, Blink) and self.again_ms == 2 * act.half_ms:
+            return f"blink {place_words(act.pin)} every {spoken_duration(act.half_ms)}"
+        text = " then ".join(act.words for act in self.acts)
+        if self.again_ms:
+            text += f" every {spoken_duration(self.again_ms)}"
+        return text
+
+    @property
+    def _staying_words(self) -> str:
+        """How its only condition lasts, without its noun."""
+        words = self.conditions[0].state_words
+        state = words.partition(" is ")[2]
+        if state:
+            return f"stays {state}"
+        return "sees" + words.partition(" sees")[2]
 
     @property
     def _begin_words(self) -> str:

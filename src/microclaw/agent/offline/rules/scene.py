@@ -11,7 +11,7 @@ from typing import Final, TypeAlias
 
 from msgspec import Struct
 
-from microclaw.agent.offline.rules.program import Output, RuleProgram, length_ms, steps_of
+from microclaw.agent.offline.rules.program import Output, RuleProgram, Step, cycle_of, length_ms, steps_of, stops_of
 from microclaw.agent.offline.rules.rule import (
     HYSTERESIS_MILLI,
     MEASURE_MS,
@@ -29,6 +29,11 @@ _STEP_MS: Final = 3_000
 _CLEAR_MS: Final = 600
 """No output changes so long before and after a moment at which it is looked at."""
 _MAX_POINTS: Final = 6
+_LONG_REST_MS: Final = 4_500
+"""Acts that are done again after a longer rest are counted; at a shorter one their rhythm is looked at."""
+_MAX_AGAIN_MS: Final = 60_000
+"""Acts that are done again within this time are seen twice."""
+_RHYTHM_CYCLES: Final = 6
 Signal: TypeAlias = int | str
 """A pin, or a quantity."""
 
@@ -51,17 +56,29 @@ class _Event(Struct, frozen=True):
 def scene_lines(program: RuleProgram) -> Iterator[str]:
     """Yield the stimuli, and what each output must do."""
     changes = _changes(program)
-    end_ms = min(changes[-1].ms + _STEP_MS, MAX_EXPECTED_MS)
+    held_ms = max(rule.held_ms for rule in program.rules)
+    end_ms = min(changes[-1].ms + _STEP_MS, MAX_EXPECTED_MS + min(held_ms, MAX_EXPECTED_MS))
     events = list[_Event]()
     for rule in program.rules:
-        events += _events(program, rule, changes)
+        if rule.again_ms:
+            events += _repeat_events(program, rule, changes)
+        else:
+            events += _events(program, rule, changes)
     events = [event for event in sorted(events, key=lambda event: event.ms) if event.ms < end_ms]
     yield from _stimuli(program, [change for change in changes if change.ms < end_ms])
     if any(isinstance(rule.acts[0], Warn) for rule in program.rules):
         count = sum(event.output is None for event in events)
         yield f'log {count} times ~ "alert: .*" until {end_ms - _CLEAR_MS} ms'
+    beating = list[Output]()
+    for rule in program.rules:
+        if not rule.again_ms or _rest_ms(program, rule) >= _LONG_REST_MS:
+            continue
+        steps = cycle_of(rule, program.outputs)
+        for stop in stops_of(steps):
+            beating.append(stop.output)
+        yield from _rhythm_lines(steps, _spans(rule, changes), end_ms)
     for output in program.outputs.values():
-        yield from _output_lines(output, _levels(output, events), end_ms)
+        yield from _output_lines(output, _levels(output, events), end_ms, is_counted=output not in beating)
 
 
 def _signal(condition: Condition) -> Signal:
@@ -102,7 +119,7 @@ def _all_conditions(rule: Rule) -> list[Condition]:
 
 def _add_changes(program: RuleProgram, rule: Rule, changes: list[_Change]) -> None:
     """Let each condition come to hold, and after the acts all go back to rest; with "or" after each one."""
-    span_ms = length_ms(steps_of(rule.acts, program.outputs)) + rule.held_ms
+    span_ms = _length_ms(program, rule) + rule.held_ms
     rest = changes[0].values
     conditions = _all_conditions(rule)
     for condition in conditions:
@@ -110,6 +127,22 @@ def _add_changes(program: RuleProgram, rule: Rule, changes: list[_Change]) -> No
         changes.append(_Change(last.ms + _STEP_MS, last.values | {_signal(condition): _value(condition, holds=True)}))
         if rule.is_any or condition is conditions[-1]:
             changes.append(_Change(changes[-1].ms + span_ms + _STEP_MS, rest))
+
+
+def _length_ms(program: RuleProgram, rule: Rule) -> int:
+    """Return how long a rule's conditions must last to see its acts."""
+    span_ms = length_ms(steps_of(rule.acts, program.outputs))
+    if not rule.again_ms:
+        return span_ms
+    if _rest_ms(program, rule) < _LONG_REST_MS:
+        return _RHYTHM_CYCLES * rule.again_ms
+    if rule.again_ms <= _MAX_AGAIN_MS:
+        return rule.again_ms + span_ms
+    return span_ms
+
+
+def _rest_ms(program: RuleProgram, rule: Rule) -> int:
+    return rule.again_ms - length_ms(steps_of(rule.acts, program.outputs))
 
 
 def _is_true(rule: Rule, values: dict[Signal, int], *, was_true: bool) -> bool:
@@ -155,6 +188,56 @@ def _events(program: RuleProgram, rule: Rule, changes: Sequence[_Change]) -> lis
     return events
 
 
+def _spans(rule: Rule, changes: Sequence[_Change]) -> list[tuple[int, int]]:
+    """Return when acts that are done again and again begin, and when they end."""
+    spans = []
+    late_ms = MEASURE_MS // 2 if rule.measures else 0
+    begin_ms: int | None = None
+    for change in changes:
+        is_true = _is_true(rule, change.values, was_true=begin_ms is not None)
+        ms = change.ms + late_ms
+        if begin_ms is None and is_true:
+            begin_ms = ms + rule.held_ms
+        elif begin_ms is not None and not is_true:
+            if begin_ms < ms:
+                spans.append((begin_ms, ms))
+            begin_ms = None
+    return spans
+
+
+def _repeat_events(program: RuleProgram, rule: Rule, changes: Sequence[_Change]) -> list[_Event]:
+    events = []
+    steps = cycle_of(rule, program.outputs)
+    for begin_ms, end_ms in _spans(rule, changes):
+        ms = begin_ms
+        while ms < end_ms:
+            for step in steps:
+                if ms < end_ms:
+                    events.append(_Event(ms, step.output, step.level))
+                ms += step.wait_ms
+        for stop in stops_of(steps):
+            events.append(_Event(end_ms, stop.output, stop.level))
+    return events
+
+
+def _rhythm_lines(steps: Sequence[Step], spans: Sequence[tuple[int, int]], end_ms: int) -> Iterator[str]:
+    """Yield the line of each output that goes on and off while acts are done again and again."""
+    again_ms = length_ms(steps)
+    for begin_ms, stop_ms in spans:
+        first_ms = begin_ms + MEASURE_MS
+        last_ms = stop_ms - MEASURE_MS
+        if last_ms > end_ms or last_ms - first_ms < 4 * again_ms:
+            continue
+        for stop in stops_of(steps):
+            output = stop.output
+            count = sum(step.output == output and step.level == output.on for step in steps)
+            rhythm = f"{count} pulses within {again_ms} ms"
+            if count == 1:
+                lit_ms = next(step.wait_ms for step in steps if step.output == output)
+                rhythm = f"period {again_ms} ms, duty {100 * lit_ms / again_ms:.3g} %"
+            yield f"pin {output.pin}: {rhythm} from {first_ms} ms until {last_ms} ms"
+
+
 def _act_events(program: RuleProgram, rule: Rule, ms: int) -> list[_Event]:
     act = rule.acts[0]
     if isinstance(act, Warn):
@@ -178,7 +261,7 @@ def _levels(output: Output, events: Sequence[_Event]) -> list[tuple[int, int]]:
     return levels
 
 
-def _output_lines(output: Output, levels: Sequence[tuple[int, int]], end_ms: int) -> Iterator[str]:
+def _output_lines(output: Output, levels: Sequence[tuple[int, int]], end_ms: int, *, is_counted: bool) -> Iterator[str]:
     parts = list[str]()
     rises = 0
     for index, (ms, level) in enumerate(levels):
@@ -188,7 +271,7 @@ def _output_lines(output: Output, levels: Sequence[tuple[int, int]], end_ms: int
             parts.append(f"{'high' if level else 'low'} at {next_ms - _CLEAR_MS} ms")
     if parts:
         yield f"pin {output.pin}: {', '.join(parts)}"
-    if output.on:
+    if output.on and is_counted:
         yield f"pin {output.pin}: {rises} pulses from 0 ms until {end_ms - _CLEAR_MS} ms"
 
 
