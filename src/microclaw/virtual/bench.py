@@ -69,7 +69,7 @@ class BoardParts:
     def wire(self, wiring: Wiring) -> None:
         """Replace all parts by those of the wiring, which fits the board.
 
-        A part that is wired as before goes on; one that is wired otherwise begins anew with the values that were set.
+        A part that is wired as before goes on; one that is wired otherwise begins again with the values that were set.
         """
         with self._board.lock:
             former_models = dict(self._models)

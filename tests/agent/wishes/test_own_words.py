@@ -120,8 +120,11 @@ async def test_a_plain_act_is_done_at_once() -> None:
 
 
 WORDS = st.sampled_from(
-    "the lamp on pin 5 button 4 when if while unless until is pressed opens door turn off blink it and then or for 5 "
-    "seconds every 3 times above 28 degrees at 7:30 please , . not my fan".split()
+    [
+        *("the", "my", "lamp on pin 5", "button on pin 4", "fan", "door", "blink", "turn", "off", "open", "press", "it"),
+        *("when", "if", "while", "unless", "until", "and", "then", "or", "is", "opens", "pressed", "not", "please"),
+        *("for 5 seconds", "every", "3 times", "above 28 degrees", "at 7:30", "on mondays", ",", ".", "(", ")"),
+    ]
 )
 
 
