@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from tests.agent.offline.test_wishes import BOARD, PATTERN, program, world
 from tests.agent.offline.turns import CHANGING, Chat
 
+from microclaw.agent.wishes.questions import read_question
 from microclaw.agent.wishes.reader import read_wish
 from microclaw.events import ProgramKind
 from microclaw.programs.building import cached_compiler
@@ -131,3 +132,28 @@ WORDS = st.sampled_from(
 @given(st.lists(WORDS, max_size=40).map(" ".join))
 def test_any_words_are_read_in_bounded_time(text: str) -> None:
     read_wish(text, lambda _: True)
+
+
+@pytest.mark.parametrize(
+    ("question", "plainly"),
+    [
+        ("Why on earth is the sprinkler on pin 16 running at this hour?", "why is pin 16 on"),
+        ("why doesn't the hall lamp on pin 12 want to come on, please?", "why is pin 12 off"),
+        ("who turned the telly off on pin 10??", "who switched pin 10 off"),
+        ("how long will the tv plug on pin 10 stay on", "when does pin 10 go off"),
+        ("when does lamp 4 go on nxt", "when does pin 4 run next"),
+        ("Is the garden gate on pin 17 shut, or should I go and look?", "is the door contact on pin 17 open"),
+        ("What duty cycle is GPIO 5 running at?", "read pin 5"),
+        ("How cold did it get during the night?", "what was the lowest temperature today"),
+        ("which pins can i use 4 a button", "which pins are free"),
+        ("What sort of things could I ask you to do for my greenhouse?", "what can you do"),
+        ("What's the temperature in the nursery, and is the air too dry?", "what is the temperature and the humidity"),
+        ("y is led blinking", "why is the led on"),
+    ],
+)
+async def test_a_question_is_answered_as_the_plain_one(question: str, plainly: str) -> None:
+    assert read_question(question) == plainly
+    asked = await Chat(world("wasm")).say(question)
+    plain = await Chat(world("wasm")).say(plainly)
+    assert asked.reply.text == plain.reply.text
+    assert not asked.acts

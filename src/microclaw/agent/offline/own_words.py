@@ -1,4 +1,7 @@
-"""A wish in a person's own words: asked as the sentence that it is read as, and done at once where nothing is open."""
+"""A wish in a person's own words: asked as the sentence that it is read as, and done at once where nothing is open.
+
+A question in own words is answered: nothing is done by it.
+"""
 
 from __future__ import annotations
 
@@ -9,11 +12,13 @@ from typing import Final
 from microclaw.agent.language.times import spoken_duration
 from microclaw.agent.models.protocol import KnownDevice
 from microclaw.agent.offline.decision import Parse, Say
+from microclaw.agent.offline.everyday_questions import parse_everyday_question
 from microclaw.agent.offline.impossible_wishes import find_obstacle
 from microclaw.agent.offline.sentences import english
 from microclaw.agent.offline.timed_sentences import parse_two_times
 from microclaw.agent.offline.unfinished import parse_unfinished
 from microclaw.agent.offline.unknown_sentences import is_question
+from microclaw.agent.wishes.questions import read_question
 from microclaw.agent.wishes.reader import Wish, read_wish
 from microclaw.agent.wishes.wording import write_out
 
@@ -24,7 +29,10 @@ _MOST_QUOTED: Final = 3
 def parse_own_words(text: str, device: KnownDevice | None) -> Parse | Say | None:
     """Return what the wish asks for: the parse if it is plain, else the question whether it is read right."""
     if is_question(write_out(text)):
-        return None
+        question = read_question(text)
+        if question is None:
+            return None
+        return english().parse(question) or parse_everyday_question(question)
     wish = read_wish(text, _is_readable)
     if wish is None:
         return None
