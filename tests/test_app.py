@@ -19,7 +19,7 @@ from microclaw.host.config.load import load_settings
 from microclaw.interfaces.cli.child import BoardControl
 from microclaw.wire import board_control as control
 
-SHUTDOWN_S = 20.0  # a host at rest takes one; the rest is for a busy machine
+SHUTDOWN_S = 60.0  # a host at rest takes one; the rest is for a busy machine
 BLINK = """
 #include "microclaw.h"
 static int led;

@@ -147,10 +147,10 @@ async def test_a_crash_is_explained_and_mended_without_a_question(house: House, 
 
 async def test_an_analysis_knows_the_series_and_runs_twice_without_a_question(house: House) -> None:
     sentence = f"What was the mean of the free memory of {PYTHON_BOARD} in the last hour?"
-    [series] = (await house.get(f"/v1/devices/{PYTHON_BOARD}/telemetry"))["last"]
+    last = (await house.get(f"/v1/devices/{PYTHON_BOARD}/telemetry"))["last"]
+    series = next(one for one in last if one["key"] == "free_heap")
     answer = await house.say(sentence, policies.analysis, chat="analysis")
     assert answer.error_code is None
-    assert series["key"] == "free_heap"
     assert f"{series['value']:.1f}" in answer.text
 
 

@@ -151,6 +151,9 @@ class PtyBoard:
                 return
 
     def _receive(self, data: bytes) -> None:
+        if self._in_rom and not self.rom.is_packet(data):
+            # The port was closed and opened again before this thread looked.
+            self._reset()
         if not self._in_rom and SYNC in data and self._paste is None:
             self._reset(boots=False)
             self.rom.flash[FILES_AT : FILES_AT + FILES_BYTES] = self.files.read_bytes()

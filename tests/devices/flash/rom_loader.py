@@ -73,6 +73,10 @@ class RomLoader:
     _inflate: zlib._Decompress | None = None
     _reading: Iterator[bytes] | None = None
 
+    def is_packet(self, data: bytes) -> bool:
+        """Return True if the data begins a packet of esptool, or goes on with one."""
+        return self._packet is not None or data[0] == END
+
     def receive(self, data: bytes) -> bytes:
         """Answer what is complete in `data`; a rest is kept."""
         out = bytearray()

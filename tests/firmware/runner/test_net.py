@@ -43,7 +43,7 @@ async def main(E):
     while True:
         await E.y()
         client, address = await E.aw(listener.accept())
-        client.settimeout(1)
+        client.settimeout(3)
         try:
             await E.aw(client.send(b"got " + await E.aw(client.recv(1024))))
         except OSError:
@@ -521,7 +521,7 @@ while "seen" not in os.listdir(FOLDER):
     await asyncio.sleep_ms(5)
 return 1
 """
-    program = echo(port).replace("settimeout(1)", "settimeout(60)")
+    program = echo(port).replace("settimeout(3)", "settimeout(60)")
     with ExitStack() as stack:
         end = stack.enter_context(running(micropython, program, steps))
         open_one = stack.enter_context(socket.create_connection(("127.0.0.1", port), timeout=PATIENCE_S))

@@ -129,12 +129,10 @@ def test_looking_at_processes_that_do_nothing_costs_no_exact_sum(tmp_path: Path)
         assert job.process.stdout is not None
         assert job.process.stdout.readline() == b"asleep\n"
         assert 40 << 20 < job.usage(SMALL).memory_bytes < SMALL.memory_bytes
-        for _ in range(100):  # until the last of them has fallen asleep
+        summed: object = None
+        while job.exact_state is not summed:  # until the last of them has fallen asleep; else each look sums again
             summed = job.exact_state
             job.usage(SMALL)
-            if job.exact_state is summed:
-                return
-    pytest.fail("each look summed up every page again")
 
 
 def test_a_job_is_the_first_that_the_kernel_ends_and_the_last_that_it_runs(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Jobs in a systemd scope, by a stand-in for systemd-run."""
+"""Jobs in a systemd scope, by a stand-in for systemd-run; and a bubblewrap that fails."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from microclaw.host.sandbox import wrapped_job
+from microclaw.host.sandbox.bubblewrap import Descriptors, common_words, waiting
 from microclaw.host.sandbox.job import SandboxJob, SandboxLimits
 from microclaw.host.sandbox.run import run_sandboxed
 from microclaw.host.sandbox.wrapped_job import threads_of
@@ -36,3 +37,11 @@ def test_a_job_is_started_in_a_scope_with_its_limits(tmp_path: Path, monkeypatch
     words = (tmp_path / "words").read_text()
     assert f"-p MemoryMax={(64 + 3 + 32) << 20} -p MemorySwapMax=0 -p TasksMax={threads_of(limits) + 2} " in words
     assert ("--user" in words) != (" setpriv --reuid=60666 --regid=60666 --clear-groups env -i " in words)
+
+
+def test_a_sandbox_that_fails_while_it_is_made_says_why_in_its_output() -> None:
+    words = [*common_words(), "--ro-bind", "/nowhere", "/nowhere"]
+    with Descriptors() as opened, waiting(words, ["true"], None, opened, environment={}) as (process, _):
+        output, _ = process.communicate()
+    assert process.returncode != 0
+    assert b"/nowhere" in output

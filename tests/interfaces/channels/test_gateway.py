@@ -84,7 +84,7 @@ async def gateway(
 ) -> AsyncIterator[Listener]:
     """`bound_to` is what the settings say; the tests' socket is on loopback in any case."""
     people = MemoryPeople({("x", "1"): OWNER, ("x", "2"): MEMBER})
-    approvals = Approvals(timeout_s=60, roles=people, new_id=lambda: "a1")
+    approvals = Approvals(timeout_s=10, roles=people, new_id=lambda: "a1")
     async with Database.open(new_store(home / "tokens.db")) as database, served_inbox(home, turn) as inbox:
         tokens = make_tokens(database, people)
         await tokens.fill(database)

@@ -18,6 +18,8 @@ from microclaw.host.config.settings import MqttSettings
 WINDOW = 5
 MESSAGES = 200
 ACKNOWLEDGED_AFTER_S = 0.01
+# What fills no window, as the last ones.
+LEFT_OVER_AFTER_S = 1.0
 # MQTT 5.0, 3.2: accepted, with one property: Receive Maximum (0x21) of two bytes.
 CONNACK = bytes.fromhex("20 06 00 00 03 21") + WINDOW.to_bytes(2, "big")
 PUBLISH = 3
@@ -41,7 +43,7 @@ async def read_packet(reader: asyncio.StreamReader) -> tuple[int, bytes]:
 
 @asynccontextmanager
 async def strict_broker(counts: list[int]) -> AsyncIterator[str]:
-    """A broker that acknowledges each message a little later, and ends a connection that has more under way.
+    """A broker that acknowledges messages a little after their window is full, and ends a connection with more of them.
 
     `counts` gets the number of messages under way at each message.
     """
@@ -50,8 +52,13 @@ async def strict_broker(counts: list[int]) -> AsyncIterator[str]:
         under_way: set[bytes] = set()
 
         def acknowledge(message_id: bytes) -> None:
-            under_way.discard(message_id)
+            if message_id not in under_way:
+                return
+            under_way.remove(message_id)
             writer.write(PUBACK + message_id)
+
+        def acknowledge_later(message_id: bytes, after_s: float) -> None:
+            asyncio.get_running_loop().call_later(after_s, acknowledge, message_id)
 
         await read_packet(reader)
         writer.write(CONNACK)
@@ -62,7 +69,10 @@ async def strict_broker(counts: list[int]) -> AsyncIterator[str]:
                 message_id = body[topic_end : topic_end + 2]
                 under_way.add(message_id)
                 counts.append(len(under_way))
-                asyncio.get_running_loop().call_later(ACKNOWLEDGED_AFTER_S, acknowledge, message_id)
+                acknowledge_later(message_id, LEFT_OVER_AFTER_S)
+                if len(under_way) == WINDOW:
+                    for full_id in under_way:
+                        acknowledge_later(full_id, ACKNOWLEDGED_AFTER_S)
         writer.write(DISCONNECT)
 
     async with listening(serve) as port:

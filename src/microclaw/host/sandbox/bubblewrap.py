@@ -20,7 +20,8 @@ from microclaw.errors import NoSandbox
 
 SYSTEM: Final = tuple(Path(f"/{name}") for name in ("usr", "lib", "lib32", "lib64", "bin"))
 READ_BESIDES: Final = (Path("/etc/ld.so.cache"), Path("/etc/alternatives"))
-START_S: Final = 10.0
+START_S: Final = 60.0
+"""On a busy machine the start of a sandbox, which has a low priority, takes seconds."""
 LOOK_S: Final = 0.0005
 NEXT_STEP: Final = (
     "install bubblewrap (apt-get install bubblewrap) on a kernel that allows user namespaces, or Docker or Podman; "
@@ -114,7 +115,9 @@ def waiting(
             raise sandbox_error(process)
         try:
             yield process, pid
-            control.send(b"\0")
+            # It may have failed by now: its output and its exit code say why.
+            with suppress(BrokenPipeError):
+                control.send(b"\0")
         except BaseException:
             process.kill()
             process.wait()

@@ -50,7 +50,7 @@ IN_IMAGE: Final = "microclaw-in-image"
 CONTAINER_MEMORY: Final = "2g"
 CONTAINER_PROCESSES: Final = 64
 _NEXT_STEP: Final = "apt-get install bubblewrap"
-BUBBLEWRAP_S: Final = 10.0
+BUBBLEWRAP_S: Final = 60.0
 _SHARED: Final = tuple(Path(path) for path in ("/tmp", "/var/tmp", "/dev/shm"))  # noqa: S108 - never read whole
 
 
