@@ -138,7 +138,6 @@ def test_any_words_are_read_in_bounded_time(text: str) -> None:
     ("question", "plainly"),
     [
         ("Why on earth is the sprinkler on pin 16 running at this hour?", "why is pin 16 on"),
-        ("why doesn't the hall lamp on pin 12 want to come on, please?", "why is pin 12 off"),
         ("who turned the telly off on pin 10??", "who switched pin 10 off"),
         ("how long will the tv plug on pin 10 stay on", "when does pin 10 go off"),
         ("when does lamp 4 go on nxt", "when does pin 4 run next"),
