@@ -35,7 +35,7 @@ def rows(kind: str) -> list[OwnWords]:
     found = []
     for line in VECTORS.read_text(encoding="utf-8").splitlines():
         if line and line[0] != "#":
-            row = OwnWords(*(part.strip() for part in line.split(" | ")))
+            row = OwnWords(*(part.strip() for part in f"{line} ".split(" | ")))
             if row.kind == kind:
                 found.append(row)
     return found

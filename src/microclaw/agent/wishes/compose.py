@@ -48,6 +48,7 @@ class _Rule(Struct):
     gates: list[Condition] = field(default_factory=list)
     acts: list[Act] = field(default_factory=list)
     paces: list[Pace] = field(default_factory=list)
+    ends: list[Condition] = field(default_factory=list)
     is_act_first: bool = False
 
     @property
@@ -119,9 +120,10 @@ def _rules(items: Sequence[Item]) -> list[_Rule]:
             _add_pace(rule, item)
         elif isinstance(item, Condition) and item.role == "until":
             act = _ending(rule)
-            if act is None:
-                return []
-            rules.append(_Rule([Condition(item.events, "trigger", item.is_any)], acts=[act]))
+            if act is not None:
+                rules.append(_Rule([Condition(item.events, "trigger", item.is_any)], acts=[act]))
+            else:
+                rule.ends.append(item)
         elif isinstance(item, Condition) and item.role == "trigger":
             _add_trigger(rules, item, has_act_after=_has_act(items[index + 1 :]))
         elif isinstance(item, Condition):
@@ -160,7 +162,7 @@ def _add_pace(rule: _Rule, pace: Pace) -> None:
 
 
 def _ending(rule: _Rule) -> Act | None:
-    """Return the act that ends the rule's only act, which is on or off without a time."""
+    """Return the act that ends the rule's only act; None if that is not on or off without a time."""
     if len(rule.acts) != 1 or not rule.triggers:
         return None
     act = rule.acts[0]
@@ -221,7 +223,7 @@ def _of_one(rule: _Rule) -> list[str]:
 
 def _sentence(rule: _Rule, *, trigger_first: bool) -> str:
     acts = _act_words(rule.acts)
-    paces = _pace_words(rule.paces)
+    paces = f"{_pace_words(rule.paces)}{_end_words(rule)}"
     gates = _gates(rule)
     clause = _trigger_words(rule)
     if rule.is_lasting and _is_plain_on(rule) and not gates:
@@ -235,6 +237,14 @@ def _sentence(rule: _Rule, *, trigger_first: bool) -> str:
     if trigger_first:
         return f"when {clause} {acts}{paces}"
     return f"{acts} when {clause}{paces}"
+
+
+def _end_words(rule: _Rule) -> str:
+    words = ""
+    for end in rule.ends:
+        for event in end.events:
+            words += f" until {event.trigger or event.state}"
+    return words
 
 
 def _gates(rule: _Rule) -> list[str]:
