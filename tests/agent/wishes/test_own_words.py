@@ -115,11 +115,6 @@ async def test_what_is_missing_is_asked_for(wish: str, question: str) -> None:
     assert question in turn.reply.text
 
 
-async def test_a_plain_act_is_done_at_once() -> None:
-    turn = await Chat(world("wasm")).say("Would you turn the lamp over the potting bench on pin 12 on now, please?")
-    assert [(tool, arguments["pin"]) for tool, arguments in turn.acts] == [("gpio-set", 12)]
-
-
 WORDS = st.sampled_from(
     [
         *("the", "my", "lamp on pin 5", "button on pin 4", "fan", "door", "blink", "turn", "off", "open", "press"),

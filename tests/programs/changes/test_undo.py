@@ -241,9 +241,16 @@ async def test_a_pin_that_a_turn_set_twice_is_as_before_the_turn(lab: Any) -> No
     assert lab.transport.levels == {4: 0}
     assert (await lab.change_log.changes())[0].forward == SetLevel(4, 0)
     await lab.set_pin(4, 0)
-    with pytest.raises(DeployRejected, match="nothing to undo"):
-        await undo(lab)
+    assert (await undo(lab)).text.startswith("nothing to undo: pin 4 of paper low as before")
     assert lab.transport.levels == {4: 0}
+
+
+async def test_undo_goes_on_after_a_change_that_changed_nothing(lab: Any) -> None:
+    await lab.set_pin(4)
+    await lab.set_pin(5, 0)
+    assert (await undo(lab)).text.startswith("nothing to undo: pin 5")
+    assert (await undo(lab)).text.startswith("undone: pin 4 of paper low again")
+    assert lab.transport.levels == {4: 0, 5: 0}
 
 
 async def test_a_change_that_another_turn_covers_stays_and_is_named(lab: Any) -> None:

@@ -1,4 +1,4 @@
-"""A wish in a person's own words: asked as the sentence that it is read as, and done at once where nothing is open.
+"""A wish in a person's own words: asked as the sentence that it is read as.
 
 A question in own words is answered: nothing is done by it.
 """
@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from microclaw.agent.language.times import spoken_duration
-from microclaw.agent.models.protocol import KnownDevice
+from microclaw.agent.models.protocol import DeviceContext, KnownDevice
 from microclaw.agent.offline.decision import Parse, Say
 from microclaw.agent.offline.everyday_questions import parse_everyday_question
 from microclaw.agent.offline.impossible_wishes import find_obstacle
@@ -24,10 +24,11 @@ from microclaw.agent.wishes.wording import write_out
 
 _PINS: Final = re.compile(r"pin (\d+)((?: also pin \d+)+)")
 _MOST_QUOTED: Final = 3
+_QUESTION: Final = re.compile(r'I read this as: (?P<sentence>[^"]+?)\.(?: Left out: .+\.)? Shall I do it\??')
 
 
-def parse_own_words(text: str, device: KnownDevice | None) -> Parse | Say | None:
-    """Return what the wish asks for: the parse if it is plain, else the question whether it is read right."""
+def parse_own_words(text: str, device_context: DeviceContext, device: KnownDevice | None) -> Parse | Say | None:
+    """Return the question whether the wish is read right, or for what it leaves open; a question has its answer."""
     if is_question(write_out(text)):
         question = read_question(text)
         if question is None:
@@ -37,19 +38,26 @@ def parse_own_words(text: str, device: KnownDevice | None) -> Parse | Say | None
     if wish is None:
         return None
     sentence = spoken(wish.sentence)
-    obstacle = find_obstacle(sentence, device, ())
+    obstacle = find_obstacle(sentence, device or device_context.meant, ())
     if obstacle is not None:
         return obstacle
+    if device is not None:
+        sentence = f"{sentence} on {device.name}"
     if wish.open_words:
         return _ask_about(sentence, wish)
-    parse = english().parse(sentence)
-    if parse is not None and wish.is_plain:
-        return parse
-    if parse is None:
+    if english().parse(sentence) is None:
         unfinished = parse_unfinished(sentence)
         if unfinished is not None:
             return unfinished
     return _ask(sentence, wish)
+
+
+def asked_sentence(text: str) -> str:
+    """Return the sentence that a question of this module asks about: a terminal sends the question instead of a yes."""
+    match = _QUESTION.fullmatch(text.strip())
+    if match is None:
+        return text
+    return match["sentence"]
 
 
 def _is_readable(sentence: str) -> bool:
@@ -85,6 +93,7 @@ def spoken(sentence: str) -> str:
     """Return a sentence in normal form as a person says it: "30000 ms" is "30 s", "28000 milli degrees" 28 degrees."""
     said = re.sub(r"(\d+) ms\b", lambda match: spoken_duration(int(match[1])), sentence)
     said = re.sub(r"(-?\d+) milli\b", lambda match: f"{int(match[1]) / 1000:g}", said)
+    said = re.sub(r"\bperiod (\d+) ns\b", lambda match: f"{10**9 / int(match[1]):.0f} Hz", said)
     said = re.sub(r"\bclock (\d\d)(\d\d)\b", r"\1:\2", said)
     return _PINS.sub(_several_pins, said)
 

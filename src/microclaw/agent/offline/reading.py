@@ -23,12 +23,12 @@ from microclaw.agent.offline.everyday_questions import parse_everyday_question
 from microclaw.agent.offline.hand_sentences import parse_hand_sentence
 from microclaw.agent.offline.impossible_wishes import refuse_first, refuse_foreign
 from microclaw.agent.offline.memory import names_to_pins, parse_memory
-from microclaw.agent.offline.own_words import parse_own_words
+from microclaw.agent.offline.own_words import asked_sentence, parse_own_words
 from microclaw.agent.offline.ready_programs import parse_installation
 from microclaw.agent.offline.sentences import MAX_SENTENCE_CHARS, english
 from microclaw.agent.offline.timed_sentences import parse_two_times
-from microclaw.agent.offline.unfinished import parse_unfinished
-from microclaw.agent.offline.unknown_sentences import answer_unknown
+from microclaw.agent.offline.unfinished import UNFINISHED, parse_unfinished
+from microclaw.agent.offline.unknown_sentences import NOT_UNDERSTOOD, answer_unknown
 from microclaw.events import NOTHING_WAITS
 
 # Kinds of follow-ups that are about an act that was tried.
@@ -45,6 +45,7 @@ _NO_FACT: Final = ("read_sensor_every", "cancel_schedule")
 
 def read(sentence: str, device_context: DeviceContext, state: DialogueState) -> Context | Say:
     """Read a sentence as it is meant in its chat."""
+    sentence = asked_sentence(sentence)
     if len(sentence) > MAX_SENTENCE_CHARS:
         return answer_unknown(sentence, "", device_context, None)
     # A fact is read first: a board's name, a pad or a "not" inside it is a part of the fact.
@@ -200,10 +201,16 @@ def _read_unknown(
     unknown_device = boards.unknown_device(text, device_context)
     if unknown_device is not None:
         return unknown_device
-    own = parse_own_words(text, device or device_context.meant)
-    if isinstance(own, Parse):
-        return Context(own, text, device_context, device)
-    return own or answer_unknown(text, named_text, device_context, device)
+    answer = answer_unknown(text, named_text, device_context, device)
+    if answer.code != NOT_UNDERSTOOD:
+        return answer
+    own = parse_own_words(text, device_context, device)
+    if not isinstance(own, Parse):
+        return own or answer
+    if own.kind == UNFINISHED and answer.suggested:
+        # A ready program has what the wish leaves open.
+        return answer
+    return Context(own, text, device_context, device)
 
 
 def _may_be_everyday(parse: Parse | None, text: str) -> bool:

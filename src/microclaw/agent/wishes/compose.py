@@ -13,7 +13,7 @@ from microclaw.agent.wishes.acts import Act
 from microclaw.agent.wishes.events import Event
 
 Role: TypeAlias = Literal["trigger", "while", "unless", "until"]
-TimeKind: TypeAlias = Literal["days", "clock", "window", "delay"]
+TimeKind: TypeAlias = Literal["days", "clock", "window", "delay", "unknown"]
 
 
 class Condition(Struct, frozen=True):
@@ -25,7 +25,7 @@ class Condition(Struct, frozen=True):
 
 
 class Time(Struct, frozen=True):
-    """Words for a time: which days, a time of day, from when to when, or in how long."""
+    """Words for a time: which days, a time of day, from when to when, in how long; "until 8" is not known."""
 
     kind: TimeKind
     words: str
@@ -293,7 +293,7 @@ def _timed(items: Sequence[Item]) -> list[str]:
     acts = []
     paces = []
     for item in items:
-        if isinstance(item, Condition):
+        if isinstance(item, Condition) or (isinstance(item, Time) and item.kind == "unknown"):
             return []
         if isinstance(item, Act):
             acts.append(item)

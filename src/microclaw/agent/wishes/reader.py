@@ -12,7 +12,7 @@ from typing import Final
 
 from msgspec import Struct
 
-from microclaw.agent.wishes.acts import Act
+from microclaw.agent.language.quantities import NEGATIONS
 from microclaw.agent.wishes.compose import sentences
 from microclaw.agent.wishes.scan import Clause, Scan
 from microclaw.agent.wishes.things import MARK, MarkedWish, mark_things, words_of
@@ -23,6 +23,7 @@ _TABLE: Final = read_table(__package__, "wish_words")["left_over"]
 _FILLER: Final = frozenset(_TABLE["filler"].split())
 _DECISIVE: Final = frozenset(_TABLE["decisive"].split())
 _DECISIVE_IN_REMARK: Final = frozenset(_TABLE["decisive_in_remark"].split())
+_NEGATION: Final = re.compile(rf"\b(?:{NEGATIONS}|nor)\b")
 _NUMBER_OR_THING: Final = re.compile(rf"\d|{MARK}")
 _MAX_LEFT_OUT: Final = 20
 Understands = Callable[[str], bool]
@@ -32,30 +33,29 @@ class Wish(Struct, frozen=True):
     """A wish as it is read.
 
     `sentence` is one of the grammar, `left_out` are words that it leaves out, by clauses. `open_words` are those that
-    would change it and are not understood: the wish is not to be done without them. `is_plain`: it is one act on one
-    thing, of which every word was understood.
+    would change it and are not understood: the wish is not to be done without them.
     """
 
     sentence: str
     left_out: tuple[str, ...] = ()
     open_words: tuple[str, ...] = ()
-    is_plain: bool = False
 
 
 def read_wish(text: str, understands: Understands) -> Wish | None:
-    """Return the wish as a sentence that is understood, or None."""
+    """Return the wish as a sentence that is understood, or None; also if a negation in it is not understood."""
     marked = mark_things(clauses(text))
     if marked is None:
         return None
     scan = Scan(marked)
     left_out, open_words = _left_over(scan)
+    if _NEGATION.search(" ".join(open_words)):
+        return None
     for sentence in sentences(scan.items):
         if not understands(sentence):
             continue
         if not _names_all(sentence, marked):
             return None
-        is_plain = len(scan.items) == 1 and isinstance(scan.items[0], Act) and not left_out
-        return Wish(sentence, left_out, open_words, is_plain)
+        return Wish(sentence, left_out, open_words)
     return None
 
 
@@ -87,11 +87,22 @@ def _left_over(scan: Scan) -> tuple[tuple[str, ...], tuple[str, ...]]:
 def _changes_meaning(clause: Clause, words: Sequence[str]) -> bool:
     """Return True if the words could change what is meant: they are more than a remark."""
     decisive = _DECISIVE
-    if clause.is_remark and clause.words[0] not in ("or", "not"):
+    if clause.is_remark and not {"or", "not"} & set(clause.words[:2]):
         decisive = _DECISIVE_IN_REMARK
+    if not clause.is_remark and _joins_a_word(clause.words):
+        return True
     return any(word in decisive or _NUMBER_OR_THING.search(word) for word in words)
+
+
+def _joins_a_word(words: Sequence[str]) -> bool:
+    """Return True for "and the attic" behind an act: something more is meant."""
+    for index, word in enumerate(words):
+        if word == "and" and any(following not in _FILLER for following in words[index + 1 :]):
+            return True
+    return False
 
 
 def _unmarked(words: str) -> str:
     """Return words with their things as a person may say them."""
+    words = re.sub(r"\w+#@([a-z]+)", r"the \1", words)
     return re.sub(MARK, lambda match: words_of(match[0]), words)

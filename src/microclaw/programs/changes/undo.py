@@ -148,13 +148,6 @@ class Undo:
         return changes
 
     async def _chosen(self, choice: UndoChoice) -> tuple[Change, ...]:
-        changes = await self._choose(choice)
-        if choice.change_id is None and all(map(_is_as_before, changes)):
-            texts = ", ".join(map(change_text, changes))
-            raise DeployRejected(f"there is nothing to undo: it was so before {texts}", next_step=_LIST)
-        return changes
-
-    async def _choose(self, choice: UndoChoice) -> tuple[Change, ...]:
         names = self._device_names()
         if choice.change_id is not None:
             return (await self._numbered(choice.change_id, choice.by, names),)
@@ -277,6 +270,8 @@ class Undo:
             elif isinstance(back, StopApp):
                 text += f", and {back.name} is kept without being started"
             texts.append(f"{text} (change {change.change_id})")
+        if all(map(_is_as_before, changes)):
+            return f"nothing to undo: {', '.join(texts)}"
         return f"undone: {', '.join(texts)}"
 
 
@@ -285,7 +280,7 @@ def _how_again(change: Change) -> str:
     if isinstance(change.inverse, SwitchOff):
         return "and so off: nothing had set it before"
     if _is_as_before(change):
-        return "already"
+        return "as before"
     return "again"
 
 
