@@ -67,10 +67,7 @@ class BoardParts:
         self._screens = BoardScreens(board.clock, board.lock)
 
     def wire(self, wiring: Wiring) -> None:
-        """Replace all parts by those of the wiring, which fits the board.
-
-        A part that is wired as before goes on; one that is wired otherwise begins again with the values that were set.
-        """
+        """Have the parts of this wiring, which fits the board; a part that is wired otherwise keeps its set values."""
         with self._board.lock:
             former_models = dict(self._models)
             kept_ids = {part.id for part in wiring.parts if self._is_wired_so(part)}
@@ -81,7 +78,6 @@ class BoardParts:
                 if part.id not in kept_ids:
                     self._add(part)
                     self._take_values(part, former_models.get(part.id))
-            # In the order of the wiring, and with its labels.
             self._wired = {part.id: part for part in wiring.parts}
 
     def _is_wired_so(self, part: WiredPart) -> bool:
@@ -93,9 +89,7 @@ class BoardParts:
         """Give a part the values that were set of its former model."""
         if former is None or former.wired.part != part.part or part.id not in self._models:
             return
-        values = former.changed_values()
-        if values:
-            self.set_values(part.id, values)
+        self.set_values(part.id, former.changed_values())
 
     def wire_usual(self, name: str) -> None:
         """Wire a part of that name at its usual I2C address if it is not there and the address is free."""

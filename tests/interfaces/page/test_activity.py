@@ -125,6 +125,7 @@ def test_a_schedule_is_listed_and_undone_in_activity_and_under_its_answer(host: 
     go(page, "Activity")
     row = page.locator("section > .rows > li", has_text="made schedule")
     expect(row).to_contain_text("every day at 8:00")
-    row.get_by_role("button", name="Undo").click()
+    row.get_by_role("button", name="Remove").click()
+    row.get_by_role("button", name="Yes").click()
     expect(row).to_have_count(0)
     assert host.client.get("/v1/schedules")["schedules"] == []

@@ -30,6 +30,8 @@ ChatKey: TypeAlias = tuple[str, str]  # channel and chat id
 
 MAX_WAITING_EVENTS: Final = 1024
 MAX_KEPT_STEPS: Final = 64
+MAX_KEPT_LINES: Final = 200
+"""Of a step's detail, which may be a whole program: a conversation is read again and again."""
 
 
 class AcceptedMessage(Struct, frozen=True):
@@ -117,7 +119,10 @@ class RunningTurn:
         """Keep a step. The end of a stage takes the place of the step that said that the stage runs."""
         if self.steps and self.steps[-1].state == "running" and self.steps[-1].stage == step.stage:
             self.steps.pop()
-        self.steps.append(replace(step, screens=()))
+        detail = step.detail
+        if len(detail) > MAX_KEPT_LINES:
+            detail = (*detail[:MAX_KEPT_LINES], "... the rest is not kept")
+        self.steps.append(replace(step, screens=(), detail=detail))
 
 
 # After the store failed.

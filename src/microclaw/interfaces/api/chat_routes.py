@@ -170,11 +170,15 @@ async def _last_user_text(sessions: Sessions, name: str) -> str:
 async def show_chat(chats: ChatService, asked: RouteRequest, chat_id: ChatId) -> ChatMessages:
     """Show a conversation's newest messages."""
     address = asked.by.chat(chat_id)
-    waiting = []
-    for turn in chats.inbox.waiting(*address):
-        steps = list(map(event_object, turn.steps))
-        waiting.append(WaitingMessage(turn=turn.number, text=turn.message.inbound.text, steps=steps))
+    running = chats.inbox.waiting(*address)
     messages = await chats.sessions.load(*address, MAX_MESSAGES)
+    answered = {message.turn for message in messages if message.role == "assistant"}
+    waiting = []
+    for turn in running:
+        # It may have been answered since.
+        if turn.number not in answered:
+            steps = list(map(event_object, turn.steps))
+            waiting.append(WaitingMessage(turn=turn.number, text=turn.message.inbound.text, steps=steps))
     since = min((message.turn for message in messages if message.turn is not None), default=0)
     answers = await chats.inbox.outbox.answers(*address, since)
     return ChatMessages(messages=[_chat_line(message, answers) for message in messages], waiting=waiting)

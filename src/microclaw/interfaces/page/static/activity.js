@@ -2,7 +2,7 @@
 
 import { ActView, Question, useAct } from "./acts.js";
 import { part } from "./api.js";
-import { OrderState, useOrders, useReloaded } from "./lists.js";
+import { OrderState, SureButton, useOrders, useReloaded } from "./lists.js";
 import { Badge, Choice, Heading, Link, Problem, boardPath, prose, useFetched } from "./parts.js";
 import { may, state } from "./state.js";
 import { html, useRef, useState } from "./vendor/htm-preact.module.js";
@@ -62,8 +62,8 @@ function MadeSchedule({ schedule, time, removed }) {
   const orders = useOrders(removed);
   const did = `made schedule ${schedule.schedule}`;
   return html`<li><span class="quiet">${time}</span> <b>${schedule.by}</b> <${Link} to="/schedules">${did}<//>: ${schedule.when}, ${prose(schedule.what)}
-    ${may("act") && html` <button aria-label=${`Undo: ${did}`} disabled=${orders.isBusy}
-      onClick=${() => orders.order("DELETE", `/v1/schedules/${schedule.schedule}`)}>Undo</button>`}<${OrderState} orders=${orders} /></li>`;
+    ${may("act") && html` <${SureButton} what="Remove" label=${did} disabled=${orders.isBusy}
+      onYes=${() => orders.order("DELETE", `/v1/schedules/${schedule.schedule}`)} />`}<${OrderState} orders=${orders} /></li>`;
 }
 
 /** @param {string} day @param {string} today */

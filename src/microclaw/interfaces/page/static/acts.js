@@ -83,7 +83,8 @@ export function useAct() {
       again.isOver = false;
       again.result = null;
       await run(again, method, path, body);
-      if (again.error) await run(new Act(), "POST", `${program}/start`);
+      // Of a lost answer nobody knows: the host may be installing it.
+      if (again.error && !(again.error instanceof HostAway)) await run(new Act(), "POST", `${program}/start`);
     };
     setAct(begun);
     return begun;

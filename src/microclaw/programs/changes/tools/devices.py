@@ -95,7 +95,7 @@ class _PinCalls(Struct, frozen=True):
             stopped = {"stopped": conflict.app}
         change = await self.apps.direct_io.act(device.name, call, insist=context.insisted)
         fields = {"device": change.device_name, "change": change.change_id, **structs.asdict(change.state), **stopped}
-        if change.is_as_before:
+        if change.is_as_before and not stopped:
             fields["as_before"] = True
         if change.warning:
             fields["warning"] = change.warning
