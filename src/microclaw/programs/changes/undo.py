@@ -242,8 +242,7 @@ class Undo:
             text = f"change {change.change_id} ({change.summary}) is {change.state}: there is nothing to undo"
             raise DeployRejected(text, next_step=_LIST)
         for newer in changes_to_revert(await self._change_log.changes(change.device_id, _LOOK_BACK)):
-            is_newer = newer.change_id > change.change_id and newer.subject == change.subject
-            if is_newer and not _is_as_before(newer):
+            if newer.change_id > change.change_id and newer.subject == change.subject:
                 text = f"change {newer.change_id} ({newer.summary}) came after it"
                 raise DeployRejected(text, next_step=f"undo that first: microclaw app undo {newer.change_id}")
         if change.inverse is None:
@@ -329,10 +328,8 @@ def undoable(history: Sequence[Change]) -> frozenset[int]:
     newer: set[str] = set()
     numbers: set[int] = set()
     for change in history:
-        # What changed nothing is in no one's way.
-        if _is_as_before(change):
-            continue
-        if in_force(change) and change.inverse is not None and change.subject not in newer:
+        is_revertible = change.inverse is not None and not _is_as_before(change)
+        if in_force(change) and is_revertible and change.subject not in newer:
             numbers.add(change.change_id)
         if change.change_id in counting:
             newer.add(change.subject)
