@@ -88,6 +88,7 @@ async def test_the_program_of_a_wish_meets_its_expectation(row: OwnWords, kind: 
         "don't turn on the pump on pin 9 for 5 seconds when the button on pin 4 is pressed",
         "why is the lamp over the desk on pin 5 on, please?",
         "turn on the lamp on pin 5 unless I say otherwise",
+        "For what reason did the pump on pin 7 stop?",
         "turn on pin 5 or maybe pin 6, whichever you like",
         "when the door on pin 4 opens do the usual thing with pin 5",
         "the lamp on pin 5 is the button on pin 5",

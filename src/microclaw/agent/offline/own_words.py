@@ -29,7 +29,7 @@ _QUESTION: Final = re.compile(r'I read this as: (?P<sentence>[^"]+?)\.(?: Left o
 
 def parse_own_words(text: str, device_context: DeviceContext, device: KnownDevice | None) -> Parse | Say | None:
     """Return the question whether the wish is read right, or for what it leaves open; a question has its answer."""
-    if is_question(write_out(text)):
+    if is_question(text) or is_question(write_out(text)):
         question = read_question(text)
         if question is None:
             return None

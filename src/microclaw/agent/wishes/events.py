@@ -56,7 +56,7 @@ _AMOUNT: Final = r"(?P<milli>-?\d+)(?: milli)?(?: (?P<unit>degrees|percent|hpa))
 _PLACE: Final = r"(?: (?:in|of|at) (?:the|my|our) (?!(?:led|pin)\b)[a-z]+)?"
 _QUANTITIES: Final = {
     "temperature": "temperature", "temp": "temperature", "t": "temperature", "heat": "temperature",
-    "humidity": "humidity", "hum": "humidity", "rh": "humidity", "pressure": "pressure",
+    "humidity": "humidity", "hum": "humidity", "rh": "humidity", "pressure": "pressure", "barometer": "pressure",
 }  # fmt: skip
 _SUBJECT: Final = (
     r"(?:(?:the |a )?(?:(?:air|room|relative|outside|inside|barometric) )?"
