@@ -79,7 +79,7 @@ def _ask_about(sentence: str, wish: Wish) -> Say | None:
         return None
     words = _quoted(wish.open_words)
     text = f"I read: {sentence}. But I do not understand {words}, so I did nothing. How do you mean that?"
-    return Say(text, "ambiguous", f"say it in other words, or without it: {sentence}")
+    return Say(text, "ambiguous", "say the whole wish in other words")
 
 
 def _quoted(clauses: Sequence[str]) -> str:

@@ -37,6 +37,15 @@ _VALUES: Final = {
     "slow": "2000 ms",
     "slowly": "2000 ms",
 }
+# Which field of an act a detail fills, and with which words. "Every 2 s" is the time between two changes of a light.
+_DETAIL_FIELDS: Final = {
+    "span": ("span", "{}"),
+    "end": ("span", "{}"),
+    "count": ("count", "{}"),
+    "period": ("period", "with a period of {}"),
+    "every": ("period", "every {}"),
+    "speed": ("period", "every {}"),
+}
 _COUNTED: Final = frozenset({"blink", "beep", "pulse"})
 _AS_BEFORE: Final = frozenset({"on", "off", "toggle", "blink"})
 _WORDS: Final = {
@@ -50,7 +59,6 @@ _WORDS: Final = {
     "breathe": "fade {out} in and out",
     "dim": "dim {out} to {amount}",
     "servo": "set the servo on {out} to {amount}",
-    "read": "read {amount}",
     "keep": "keep the temperature at {amount} with {out}",
 }
 _WORDS_ALONE: Final = {
@@ -99,10 +107,8 @@ class Act(Struct, frozen=True):
         words = _WORDS[self.verb].format(out=output, amount=self.amount)
         if self.count:
             words += f" {self.count} times"
-        if self.period and self.count:
-            words += f" with a period of {self.period}"
-        elif self.period:
-            words += f" every {self.period}"
+        if self.period:
+            words += f" {self.period}"
         if self.span:
             words += f" for {self.span}"
         return words
@@ -167,10 +173,11 @@ def _with_detail(text: str, act: Act) -> Act | None:
         match = pattern.match(text, act.end)
         if match is None or not _may_have(act, name):
             continue
-        value = _VALUES.get(match["value"], match["value"])
-        if name == "end":
-            name = "span"
-        return replace(act, end=match.end(), **{name: value})
+        field, words = _DETAIL_FIELDS[name]
+        if field == "period" and act.count:
+            words = _DETAIL_FIELDS["period"][1]
+        value = words.format(_VALUES.get(match["value"], match["value"]))
+        return replace(act, end=match.end(), **{field: value})
     return None
 
 
@@ -181,4 +188,7 @@ def _may_have(act: Act, detail: str) -> bool:
         return not act.span and act.verb == "on"
     if detail == "count":
         return not act.count and act.verb in _COUNTED
+    if detail == "every" and act.count:
+        # So often all of it is done.
+        return False
     return not act.period and act.verb == "blink"

@@ -32,10 +32,11 @@ class Time(Struct, frozen=True):
 
 
 class Pace(Struct, frozen=True):
-    """How often: every so often, or at most so often (`is_gap`)."""
+    """How often: every so often, or at most so often (`is_gap`); a light may blink with that `is_period`."""
 
     ms: str
     is_gap: bool = False
+    is_period: bool = False
 
 
 Item: TypeAlias = Act | Condition | Time | Pace
@@ -72,6 +73,11 @@ class _Rule(Struct):
         if len(self.acts) != 1 or len(self.events) != 1:
             return None
         return self.acts[0]
+
+    @property
+    def is_bare(self) -> bool:
+        """Nothing but events begins and ends its acts."""
+        return not (self.gates or self.paces or self.ends)
 
     @property
     def joint(self) -> str:
@@ -156,7 +162,10 @@ def _add_pace(rule: _Rule, pace: Pace) -> None:
     if rule.acts and not pace.is_gap:
         last = rule.acts[-1]
         if last.verb == "blink" and not last.count:
-            rule.acts[-1] = replace(last, period=pace.ms)
+            words = f"every {pace.ms}"
+            if pace.is_period:
+                words = f"with a period of {pace.ms}"
+            rule.acts[-1] = replace(last, period=words)
             return
     rule.paces.append(pace)
 
@@ -176,14 +185,14 @@ def _as_toggle(first: _Rule, second: _Rule) -> _Rule | None:
     act = _undone_act(first, second)
     if act is None or first.events[0].trigger != second.events[0].trigger:
         return None
-    return _Rule(first.triggers, first.gates, [Act(0, "toggle", act.out)], first.paces)
+    return _Rule(first.triggers, acts=[Act(0, "toggle", act.out)])
 
 
 def _undone_act(first: _Rule, second: _Rule) -> Act | None:
     """Return the only act of a rule, on or off without a time, if the other rule's only act is its opposite."""
     act = first.only_act
     other = second.only_act
-    if act is None or other is None:
+    if act is None or other is None or not (first.is_bare and second.is_bare):
         return None
     if act.span or other.span or act.out != other.out:
         return None
@@ -295,11 +304,15 @@ def _timed(items: Sequence[Item]) -> list[str]:
     for item in items:
         if isinstance(item, Condition) or (isinstance(item, Time) and item.kind == "unknown"):
             return []
+        if isinstance(item, Pace) and item.is_gap:
+            return []
         if isinstance(item, Act):
             acts.append(item)
-        elif isinstance(item, Pace) and not item.is_gap:
+        elif isinstance(item, Pace):
             paces.append(item)
     days = _days(items)
+    if days is None:
+        return []
     times = _times_by_act(items)
     if len(acts) == 1:
         return [f"{acts[0].words_together}{_pace_words(paces)}{days} {' and '.join(times[0])}".strip()]
@@ -323,12 +336,15 @@ def _each_at_its_time(acts: Sequence[Act], times: Sequence[Sequence[str]], days:
     return " and ".join(parts)
 
 
-def _days(items: Sequence[Item]) -> str:
-    words = ""
+def _days(items: Sequence[Item]) -> str | None:
+    """Return the words for the days; None if they are of two kinds, of which each may have its own times."""
+    words = set[str]()
     for item in items:
         if isinstance(item, Time) and item.kind == "days":
-            words = f" {item.words}"
-    return words
+            words.add(f" {item.words}")
+    if len(words) > 1:
+        return None
+    return min(words, default="")
 
 
 def _times_by_act(items: Sequence[Item]) -> list[list[str]]:

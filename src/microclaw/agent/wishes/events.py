@@ -53,16 +53,19 @@ _ABOVE: Final = (
 )
 _BELOW: Final = r"(?:below|under|(?:less|lower|colder|cooler|drier|dryer) than)"
 _AMOUNT: Final = r"(?P<milli>-?\d+)(?: milli)?(?: (?P<unit>degrees|percent|hpa))?"
-_PLACE: Final = r"(?: (?:in|of|at) (?:the|my|our) (?!(?:led|pin)\b)[a-z]+)?"
+_ROOM: Final = (
+    r"(?:room|air|house|greenhouse|nursery|cellar|shed|garage|kitchen|bedroom|attic|basement|office|tent|box|cabin"
+    r"|bathroom|bath)"
+)
+_PLACE: Final = rf"(?: (?:in|of|at) (?:the|my|our) {_ROOM})?"
 _QUANTITIES: Final = {
     "temperature": "temperature", "temp": "temperature", "t": "temperature", "heat": "temperature",
     "humidity": "humidity", "hum": "humidity", "rh": "humidity", "pressure": "pressure", "barometer": "pressure",
 }  # fmt: skip
 _SUBJECT: Final = (
-    r"(?:(?:the |a )?(?:(?:air|room|relative|outside|inside|barometric) )?"
+    r"(?:(?:the |a )?(?:(?:air|room|relative|barometric) )?"
     rf"(?P<quantity>{'|'.join(_QUANTITIES)}){_PLACE}"
-    r"|(?P<it>it|we|there|(?:the|my|our|this) (?:[a-z]+['’]?s? ){0,2}(?:room|air|house|greenhouse|nursery|cellar|shed"
-    r"|garage|kitchen|bedroom|attic|basement|office|tent|box|cabin|bathroom|bath)))"
+    rf"|(?P<it>it|we|there|(?:the|my|our|this) (?:[a-z]+['’]?s? ){{0,2}}{_ROOM}))"
 )
 _VALUE: Final = re.compile(rf"{_SUBJECT}{_GO} (?:(?P<above>{_ABOVE})|{_BELOW}) {_AMOUNT}{_PLACE}")
 _ONLY_LIMIT: Final = re.compile(rf"(?:(?P<above>{_ABOVE})|{_BELOW}) {_AMOUNT}{_PLACE}")
@@ -71,6 +74,7 @@ _BY_WORD: Final = (
     (re.compile(r"\b(?:warmer|hotter|colder|cooler)\b"), "temperature"),
     (re.compile(r"\b(?:wetter|damper|drier|dryer)\b"), "humidity"),
 )
+_FALLS_TO: Final = re.compile(r"\b(?:falls|drops|sinks|fallen|dropped) (?:back |down )?(?:past|reaches|hits)\b")
 _HELD: Final = re.compile(r" (?:for (?:longer than |more than |at least |over )?|(?:longer|more) than )(?P<ms>\d+ ms)")
 _TOO: Final = re.compile(
     rf"{_SUBJECT}(?: (?:is|gets|becomes)|['’]s)(?: far| much)?(?: too| very| really| so)? "
@@ -145,7 +149,7 @@ def _read_value(text: str, start: int, before: Event | None) -> Event | None:
     if " milli" not in match[0]:
         milli *= 1000
     sides = ("above", "below")
-    if match["above"] is None:
+    if match["above"] is None or _FALLS_TO.search(match[0]):
         sides = ("below", "above")
     unit = {"temperature": " degrees", "humidity": " percent"}.get(about, "")
     state, opposite = (f"the {about} is {side} {milli} milli{unit}" for side in sides)

@@ -1,4 +1,4 @@
-"""Reads a question in a person's own words as a question of the grammar, by the words in it (question_words.toml)."""
+"""Reads a question in a person's own words as a question of the grammar, by the words in it (plain_questions.toml)."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def _compile(words: str) -> re.Pattern[str]:
 
 def _rows() -> tuple[_Row, ...]:
     rows = []
-    for row in read_table(__package__, "question_words")["questions"]:
+    for row in read_table(__package__, "plain_questions")["questions"]:
         without = None
         if "without" in row:
             without = _compile(row["without"])

@@ -1,7 +1,7 @@
 """Reads a wish in a person's own words as a sentence of the grammar, which is then asked: "I read this as ...".
 
-A word that is nothing to the wish is left out, and is told. One that could change the meaning ("not", a number,
-"until") makes no sentence.
+A word that is nothing to the wish is left out, and is told. One that could change the meaning (a number, "until") is
+asked about, and a "not" makes no sentence.
 """
 
 from __future__ import annotations
@@ -47,9 +47,9 @@ def read_wish(text: str, understands: Understands) -> Wish | None:
     if marked is None:
         return None
     scan = Scan(marked)
-    left_out, open_words = _left_over(scan)
-    if _NEGATION.search(" ".join(open_words)):
+    if any(map(_negates, scan.skipped)):
         return None
+    left_out, open_words = _left_over(scan)
     for sentence in sentences(scan.items):
         if not understands(sentence):
             continue
@@ -84,10 +84,19 @@ def _left_over(scan: Scan) -> tuple[tuple[str, ...], tuple[str, ...]]:
     return tuple(left_out), tuple(open_words)
 
 
+def _negates(clause: Clause) -> bool:
+    """Return True for a negation that is not understood, and is in no remark ("it doesn't matter")."""
+    return not _is_remark(clause) and _NEGATION.search(" ".join(clause.words)) is not None
+
+
+def _is_remark(clause: Clause) -> bool:
+    return clause.is_remark and not {"or", "not"} & set(clause.words[:2])
+
+
 def _changes_meaning(clause: Clause, words: Sequence[str]) -> bool:
     """Return True if the words could change what is meant: they are more than a remark."""
     decisive = _DECISIVE
-    if clause.is_remark and not {"or", "not"} & set(clause.words[:2]):
+    if _is_remark(clause):
         decisive = _DECISIVE_IN_REMARK
     if not clause.is_remark and _joins_a_word(clause.words):
         return True

@@ -22,9 +22,9 @@ _CONNECTORS: Final = compile_rows(_TABLE["connectors"], _TABLE["parts"])
 _PACES: Final = compile_rows(_TABLE["paces"], _TABLE["parts"])
 _TIMES: Final = compile_rows(_TABLE["times"], _TABLE["parts"])
 _JOIN: Final = re.compile(rf"(?: {END})? (?P<word>and|or)(?: (?:when|if|also))? ")
-_ONLY_LIMIT: Final = re.compile(r"(?:above|below|over|under) -?\d+ milli (?:degrees|percent)")
 _DAY_COUNTS: Final = {"other": "2", "second": "2", "1000 ms": "2", "third": "3", "fourth": "4"}
 _DAY_KINDS: Final = {"weekday": "every weekday", "weekend": "on weekends", "school day": "every weekday"}
+_NARRATORS: Final = (["i"], ["we"], ["he"], ["she"], ["they"])
 _ARTICLE: Final = re.compile(rf"(?:the|a|an|that|my|then) (?={MARK})")
 _WORD: Final = re.compile(r"\S+")
 
@@ -83,7 +83,8 @@ class Scan:
         for kind, pattern in _PACES:
             match = pattern.match(self._text, self._at)
             if match is not None:
-                return self._add(Pace(match["ms"], is_gap=kind == "gap"), match.end())
+                pace = Pace(match["ms"], is_gap=kind == "gap", is_period=kind == "period")
+                return self._add(pace, match.end())
         return False
 
     def _read_time(self) -> bool:
@@ -132,6 +133,9 @@ class Scan:
         return article.end()
 
     def _read_act(self) -> bool:
+        if self.skipped[-1].words[-1:] in _NARRATORS:
+            # "I turn on the lamp by hand" is told, and not asked for.
+            return False
         act = read_act(self._text, self._at, self._out)
         if act is not None and re.search(r"\bboth\b", self._text[self._at : act.end]):
             act = self._of_both(act)

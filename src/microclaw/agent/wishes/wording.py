@@ -36,7 +36,12 @@ _HALF: Final = re.compile(
 )
 _PART: Final = re.compile(r"\b(?:morning|evening|afternoon|night|[ap]\.?m)")
 _SAID_TWICE: Final = re.compile(r"\bwater (?=(?:sensor|pump|valve|tap|level|detector)\b)")
-_IN_BRACKETS: Final = re.compile(r"\((?:[^()]*\b(?:debounced?|pull-?up|pull-?down)|high|low)\b[^()]*\)", re.IGNORECASE)
+_IN_BRACKETS: Final = re.compile(
+    r"\((?:high|low|(?:(?:pull-?up|pull-?down|(?:\d+ ?ms )?debounced?)(?:, )?)+)\)", re.IGNORECASE
+)
+# It says more than a reason.
+_IN_REASON: Final = re.compile(r"\b(?:when|if|while|until|unless|every|at clock|for \d|pin \d)")
+_FIRST: Final = re.compile(rf"(^|{END} )first ")
 _ALSO_THEN: Final = re.compile(rf"(?<={END}) also on holidays\b")
 _SAY: Final = re.compile(r"¦ say (?=from|at|between|every)|\((?=(?:high|low|pull-up|pullup)\))(?:[^()]*)\)")
 _TURN_OF: Final = re.compile(r"\b(turn|switch) of (?=(?:the|my|our|pin)\b)")
@@ -60,7 +65,8 @@ def clauses(text: str) -> str:
     text = _HALF.sub(_half, text)
     text = _OF_DAY.sub(_of_day, text)
     text = _ALSO_THEN.sub("", _SAY.sub("¦ ", text))
-    text = _REASON.sub(" ", text)
+    text = _REASON.sub(_without_reason, text)
+    text = _FIRST.sub(r"\1", text)
     text = _POLITE.sub(" ", text)
     text = re.sub(rf"(?:\s*{END}\s*)+", f" {END} ", text)
     return re.sub(r"\s+", " ", text).strip(f" {END}")
@@ -85,6 +91,12 @@ def _long(word: str, before: str) -> str:
     return _SHORT.get(bare, bare) + word[len(bare) :]
 
 
+def _without_reason(match: re.Match[str]) -> str:
+    if _IN_REASON.search(match[0]):
+        return match[0]
+    return " "
+
+
 def _half(match: re.Match[str]) -> str:
     """Write "half past 6 in the evening" as "clock 1830"."""
     minutes = {"half past": 30, "quarter past": 15, "quarter to": -15}[match["kind"].removeprefix("a ")]
@@ -107,7 +119,7 @@ def _of_day(match: re.Match[str]) -> str:
 def _hour(hour: int, part: str) -> int | None:
     if hour > 12:
         return None
-    is_late = "evening" in part or "afternoon" in part or "p" in part.split(" ")[-1][:1]
+    is_late = "evening" in part or "afternoon" in part or part.strip().startswith("p")
     if "night" in part and hour >= 6:
         is_late = True
     if is_late and hour < 12:
