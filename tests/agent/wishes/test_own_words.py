@@ -98,7 +98,6 @@ async def test_the_program_of_a_wish_meets_its_expectation(row: OwnWords, kind: 
         "If nobody presses the button on pin 4 for 5 minutes turn off the lamp on pin 5",
         "When nobody walks past the motion sensor on pin 16 turn off the lamp on pin 5",
         "Turn off all outputs apart from the lamp on pin 5 when the button on pin 4 is pressed",
-        "turn on pin 5 every monday at 7 and on weekends at 9",
         "turn on the heater on pin 5 below 18 degrees while the humidity is under 60 percent, and off above 21",
         "turn on pin 5 when the temperature of the water is above 5 degrees",
         "Turn on the lamp on pin 5 because it is dark when the button on pin 4 is pressed",

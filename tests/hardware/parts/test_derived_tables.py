@@ -37,7 +37,7 @@ CACHES: Final[tuple[Any, ...]] = (
     reader.quantities,
     reader.part_folders,
     reader.parts,
-    sentences.english,
+    sentences._read_english,
     answer_check._possible_values,
     discovery.reading_sensors,
     library.load_pattern,

@@ -66,7 +66,7 @@ def test_a_wiring_is_read_and_asked_by_pin_address_kind_and_quantity() -> None:
         ('[a]\npart = "bme280"\naddress = "0x76"', "0x76"),
         ('[a]\npart = "ws2812"\ndata = 4\ncount = 0', "count"),
         ('[a]\npart = "a4988"\nstep = 4\ndir = 5\nmicrosteps = 3', "1, 2, 4, 8, 16"),
-        ('[a]\npart = "led"\npin = 4\nlabel = 5', "label"),
+        ('[a]\npart = "led"\npin = 4\nlabel = 5', "a name"),
         ('[a]\npart = "led"\npin = nan', "pin"),
         ('[a]\npart = "led"\npin = 4.5', "pin"),
         ("x = 1\n" * 40_000, "bytes"),

@@ -69,13 +69,13 @@ class _Rule(Struct):
 
     @property
     def only_act(self) -> Act | None:
-        """The act of a rule with one event and one act."""
-        if len(self.acts) != 1 or len(self.events) != 1:
+        """The act of a rule that is one event and one act."""
+        if len(self.acts) != 1 or len(self.events) != 1 or not self._is_bare:
             return None
         return self.acts[0]
 
     @property
-    def is_bare(self) -> bool:
+    def _is_bare(self) -> bool:
         """Nothing but events begins and ends its acts."""
         return not (self.gates or self.paces or self.ends)
 
@@ -192,7 +192,7 @@ def _undone_act(first: _Rule, second: _Rule) -> Act | None:
     """Return the only act of a rule, on or off without a time, if the other rule's only act is its opposite."""
     act = first.only_act
     other = second.only_act
-    if act is None or other is None or not (first.is_bare and second.is_bare):
+    if act is None or other is None:
         return None
     if act.span or other.span or act.out != other.out:
         return None

@@ -69,9 +69,7 @@ Hosts: TypeAlias = Annotated[
     list[str],
     Meta(max_length=64, description="Hosts that it talks to and its source does not name, each as HOST:PORT."),
 ]
-Autostart: TypeAlias = Annotated[
-    bool, Meta(description="Begin it again when the board restarts; false for what is done once, as a pulse.")
-]
+Autostart: TypeAlias = Annotated[bool, Meta(description="Start at each boot.")]
 Origin: TypeAlias = Annotated[AppOrigin | None, Meta(description="The catalogue entry that it comes from.")]
 OfDevice: TypeAlias = Annotated[str | None, Meta(description="Only of this device.")]
 WhenBack: TypeAlias = Annotated[

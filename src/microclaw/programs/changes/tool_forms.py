@@ -57,17 +57,17 @@ _MAX_LOG_LINES: Final = 10
 
 SourceCode: TypeAlias = Annotated[
     str,
-    Meta(min_length=1, max_length=MAX_PROGRAM_CHARS, description="The program: C, C++, an Arduino sketch, or Python."),
+    Meta(min_length=1, max_length=MAX_PROGRAM_CHARS, description="C, C++, a sketch, or Python."),
 ]
 Expected: TypeAlias = Annotated[str, Meta(max_length=MAX_EXPECT_CHARS, description=EXPECT)] | None
 HeapSize: TypeAlias = Annotated[
-    int, Meta(ge=1024, le=131_072, description="App heap in bytes; the memory that a Python program claims.")
+    int, Meta(ge=1024, le=131_072, description="In bytes.")
 ]
 _NewName: TypeAlias = Annotated[
     str,
     Meta(
         pattern=r"^[A-Za-z0-9_-]{1,31}$",
-        description="Letters, digits, - and _. The device's program of that name is replaced.",
+        description="Replaces the program of that name.",
     ),
 ]
 _Name: TypeAlias = Annotated[str, Meta(min_length=1, max_length=126)]
@@ -343,7 +343,7 @@ def warnings_of(image: ProgramImage, trial: Trial, *, autostart: bool = True) ->
 
 DEPLOY: Final = ToolForm(
     "deploy-wasm-app",
-    "Compile a program in the device's language, check it, try it on a virtual board, install it and verify it there.",
+    "Compile a program in the device's language, check it, try it on a virtual board, install and verify it.",
     fields={
         "source": "sourceCode",
         "name": "appName",
