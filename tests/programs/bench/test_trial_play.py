@@ -208,7 +208,7 @@ async def test_nobody_pays_for_a_play_that_is_not_asked_for(host: PeopleHost) ->
         ({"wiring": SERVO_WIRING}, ["pot1", "servo1"], None),
         (
             {"device": "virtual-1", "language": "c", "source": "void on_init(void) {}"},
-            ["btn1", "pot1", "dht1", "enc1", "kp1"],
+            ["btn1", "btn2", "pot1", "dht1", "enc1", "kp1"],
             None,
         ),
         ({"wiring": "[led1]\npart = 'led'\npin = 99\n"}, [], "99"),

@@ -163,7 +163,7 @@ async def test_a_failed_trial_tells_each_line_the_edges_and_what_was_printed(bui
     assert (result.ok, result.error_code) == (False, "expectation_not_met")
     period, log, pump, met, edges, printed = content["diagnostics"]
     assert period.splitlines() == [
-        "expectations:1: error: not met: period 1 s at 0 s (± 0.06 s allowed)",
+        "expectations:1: error: not met: period (on and off) 1 s at 0 s (± 0.06 s allowed)",
         "    pin 5: period 1.2 s",
     ]
     assert log.startswith("expectations:3: error: not met: 0 matching lines")
