@@ -7,6 +7,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from itertools import pairwise
 from typing import Final
 
+from msgspec.structs import replace
+
 from microclaw.errors import Diagnostic
 from microclaw.programs.wasm.refusals import refused_reasons
 from microclaw.programs.wasm.source_text import SourceText
@@ -19,6 +21,7 @@ UNKNOWN: Final = re.compile(
 _UNUSED: Final = re.compile(r"unused (?:variable|parameter)|variable '[^']*' set but not used")
 _NESTED: Final = "function definition is not allowed here"
 _FOREIGN: Final = "this is no C and no C++"
+_MAX_NAMES: Final = 8
 
 
 def errors_of(findings: Iterable[Diagnostic]) -> tuple[Diagnostic, ...]:
@@ -26,7 +29,7 @@ def errors_of(findings: Iterable[Diagnostic]) -> tuple[Diagnostic, ...]:
 
 
 def folded(missing: Sequence[Diagnostic], found: Iterable[Diagnostic], source: SourceText) -> tuple[Diagnostic, ...]:
-    """Return the headers that are not here, then what has another cause; each unknown name once, where it is first.
+    """Return the headers that are not here, then what has another cause; each reason once, with the names it is about.
 
     With a header missing only refusals still say something, every other finding may come from it.
     """
@@ -38,7 +41,7 @@ def folded(missing: Sequence[Diagnostic], found: Iterable[Diagnostic], source: S
         for error in errors:
             if error.explanation and error.explanation.startswith(_FOREIGN):
                 return (error,)
-    return tuple(_each_name_once((*missing, *errors)))
+    return tuple(_each_reason_once((*missing, *errors)))
 
 
 def _without_followers(found: Iterable[Diagnostic], source: SourceText) -> Iterator[Diagnostic]:
@@ -66,18 +69,29 @@ def _without_followers(found: Iterable[Diagnostic], source: SourceText) -> Itera
         yield diagnostic
 
 
-def _each_name_once(found: Iterable[Diagnostic]) -> Iterator[Diagnostic]:
-    """Leave out errors about a name that an error before is about."""
-    names: set[str] = set()
-    for diagnostic in found:
-        name = None
-        if diagnostic.severity == "error":
-            name = unknown_name(diagnostic, headers=True)
-        if name in names:
+def _each_reason_once(found: Sequence[Diagnostic]) -> Iterator[Diagnostic]:
+    """Yield one finding for all names with the same reason and the same advice; the others are named in it."""
+    groups: dict[object, list[Diagnostic]] = {}
+    for number, diagnostic in enumerate(found):
+        key: object = number
+        if diagnostic.severity == "error" and diagnostic.hint and unknown_name(diagnostic, headers=True) is not None:
+            key = (diagnostic.explanation, diagnostic.hint)
+        groups.setdefault(key, []).append(diagnostic)
+    for first, *others in groups.values():
+        lines: dict[str | None, int | None] = {}
+        for other in others:
+            lines.setdefault(unknown_name(other, headers=True), other.line)
+        lines.pop(unknown_name(first, headers=True), None)
+        if not lines:
+            yield first
             continue
-        if name is not None:
-            names.add(name)
-        yield diagnostic
+        more = [f"{name} (line {line})" for name, line in [*lines.items()][:_MAX_NAMES]]
+        if len(lines) > _MAX_NAMES:
+            more.append(f"{len(lines) - _MAX_NAMES} more")
+        explanation = f"the same for {', '.join(more)}"
+        if first.explanation:
+            explanation = f"{first.explanation}; {explanation}"
+        yield replace(first, explanation=explanation)
 
 
 def unknown_name(diagnostic: Diagnostic, *, headers: bool = False) -> str | None:
