@@ -20,7 +20,7 @@ PULSED_PIN = 5
 
 async def answer(host: RealHost, *words: str) -> Any:
     ran = await asyncio.to_thread(run_in, host.home, "--json", *words)
-    assert ran.code == 0, ran.err
+    assert ran.code == 0, f"{ran.out}\n{ran.err}"
     return json.loads(ran.out)
 
 
