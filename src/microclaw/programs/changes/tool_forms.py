@@ -60,9 +60,7 @@ SourceCode: TypeAlias = Annotated[
     Meta(min_length=1, max_length=MAX_PROGRAM_CHARS, description="C, C++, sketch or Python."),
 ]
 Expected: TypeAlias = Annotated[str, Meta(max_length=MAX_EXPECT_CHARS, description=EXPECT)] | None
-HeapSize: TypeAlias = Annotated[
-    int, Meta(ge=1024, le=131_072, description="Bytes.")
-]
+HeapSize: TypeAlias = Annotated[int, Meta(ge=1024, le=131_072, description="Bytes.")]
 _NewName: TypeAlias = Annotated[
     str,
     Meta(
