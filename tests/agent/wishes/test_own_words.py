@@ -11,6 +11,8 @@ from hypothesis import strategies as st
 from tests.agent.offline.test_wishes import BOARD, PATTERN, program, world
 from tests.agent.offline.turns import CHANGING, Chat
 
+from microclaw.agent.models.protocol import ModelRequest, UserText
+from microclaw.agent.offline.model import OfflineModel
 from microclaw.agent.wishes.questions import read_question
 from microclaw.agent.wishes.reader import read_wish
 from microclaw.events import ProgramKind
@@ -168,3 +170,10 @@ async def test_a_question_is_answered_as_the_plain_one(question: str, plainly: s
     plain = await Chat(world("wasm")).say(plainly)
     assert asked.reply.text == plain.reply.text
     assert not asked.acts
+
+
+def test_a_language_model_answers_a_question_that_is_only_guessed() -> None:
+    model = OfflineModel()
+    for question, is_sure in (("why is pin 16 on", True), ("Why on earth is the sprinkler on pin 16 on?", False)):
+        request = ModelRequest("", (UserText(question),), (), device_context=world("wasm").context)
+        assert model.is_sure(request) is is_sure

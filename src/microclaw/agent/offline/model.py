@@ -101,7 +101,7 @@ class OfflineModel:
 
 
 def load_dialogue() -> None:
-    """Load what the first sentence needs: 0.25 s of CPU time and 6 MB."""
+    """Load what the first sentence needs: 0.5 s of CPU time and 11 MB."""
     from microclaw.agent.offline import choices, dialogue  # noqa: F401 - after the host's start
     from microclaw.agent.offline.sentences import english
 

@@ -9,6 +9,8 @@ import re
 from collections.abc import Sequence
 from typing import Final
 
+from msgspec.structs import replace
+
 from microclaw.agent.language.times import spoken_duration
 from microclaw.agent.models.protocol import DeviceContext, KnownDevice
 from microclaw.agent.offline.decision import Parse, Say
@@ -30,10 +32,7 @@ _QUESTION: Final = re.compile(r'I read this as: (?P<sentence>[^"]+?)\.(?: Left o
 def parse_own_words(text: str, device_context: DeviceContext, device: KnownDevice | None) -> Parse | Say | None:
     """Return the question whether the wish is read right, or for what it leaves open; a question has its answer."""
     if is_question(text) or is_question(write_out(text)):
-        question = read_question(text)
-        if question is None:
-            return None
-        return english().parse(question) or parse_everyday_question(question)
+        return _parse_question(text)
     wish = read_wish(text, _is_readable)
     if wish is None:
         return None
@@ -50,6 +49,17 @@ def parse_own_words(text: str, device_context: DeviceContext, device: KnownDevic
         if unfinished is not None:
             return unfinished
     return _ask(sentence, wish)
+
+
+def _parse_question(text: str) -> Parse | None:
+    """Return the plain question as a guess: a language model, if there is one, answers what was asked."""
+    question = read_question(text)
+    if question is None:
+        return None
+    parse = english().parse(question) or parse_everyday_question(question)
+    if parse is None:
+        return None
+    return replace(parse, values=parse.values | {"guess": True})
 
 
 def asked_sentence(text: str) -> str:

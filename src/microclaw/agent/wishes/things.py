@@ -33,6 +33,7 @@ _DETERMINER: Final = (
     r"(?:both(?: the)?|all(?: the)?|these|two|the|my|our|your|a|an|this|that|his|her|their|[a-z]+['’]s)"
 )
 _ARTICLE_NAME: Final = NO_NAME - set(_TABLE["things"]["may_name"].split()) | set(_TABLE["things"]["no_name"].split())
+_NEVER_A_NAME: Final = "|".join(sorted(NO_NAME))
 _BARE_NAME_PARTS: Final = frozenset({"night", "morning", "evening", "front", "back"})
 _NO_BARE_NAME: Final = NO_NAME - _BARE_NAME_PARTS | set(_TABLE["things"]["no_bare_name"].split())
 
@@ -60,9 +61,9 @@ _MENTIONS: Final = tuple(
     re.compile(pattern)
     for pattern in (
         rf"\((?P<pins>pin \d{{1,3}}) (?:is |= )?(?:{_DETERMINER} )?(?P<name>{_NAME})\)(?P<where>)",
-        rf"\b(?P<det>{_DETERMINER} )(?P<name>{_NAME}){_WHERE}{_LINK} \(?{_PINS}\)?",
+        rf"\b{_DETERMINER} (?P<name>{_NAME}){_WHERE}{_LINK} \(?{_PINS}\)?",
         rf"(?<!\S)(?P<name>{_BARE_NAME}){_WHERE}{_LINK} \(?{_PINS}\)?",
-        rf"\b(?P<pins>pin \d{{1,3}}) (?:is|has|= |are|with) (?P<det>{_DETERMINER} )(?P<name>{_NAME})(?P<where>)"
+        rf"\b(?P<pins>pin \d{{1,3}}) (?:is|has|= |are|with) {_DETERMINER} (?P<name>{_NAME})(?P<where>)"
         r"(?= ¦|$| and )",
         r"\b(?P<pins>pin \d{1,3}(?: also pin \d{1,3})*)(?P<name>)(?P<where>)",
     )
@@ -77,13 +78,13 @@ _EACH: Final = re.compile(
     rf"(?P<first>{MARK}) and (?P<second>{MARK})(?: ¦)? are (?:both )?(?P<how>open|closed|shut|high|low|pressed|down)"
 )
 _INTRODUCED: Final = re.compile(
-    rf"(?:i have|i've got|i have got|we have|we've got|there is|there's|there are) (?:a |an |one )?(?P<mark>{MARK})"
-    r"(?=(?: ¦| and| ¦ so|$))|(?:^|(?<=¦ ))(?P<alone>(?:door|motion|soil|output|input)#\d+)(?= ¦)"
+    rf"(?:i have|i've got|i have got|we have|we've got|there is|there's|there are) (?:a |an |one )?{MARK}"
+    r"(?=(?: ¦| and| ¦ so|$))|(?:^|(?<=¦ ))(?:door|motion|soil|output|input)#\d+(?= ¦)"
 )
 
 _ASKED_FOR: Final = "|".join(_TABLE["things"]["asked_for"].split())
 _WITHOUT_PIN: Final = re.compile(
-    rf"\b{_DETERMINER} (?:(?!(?:{'|'.join(sorted(NO_NAME))})\b)[a-z'’]+ ){{0,2}}"
+    rf"\b{_DETERMINER} (?:(?!(?:{_NEVER_A_NAME})\b)[a-z'’]+ ){{0,2}}"
     rf"(?P<noun>{_ASKED_FOR})(?: contact)?(?! sensor| contact)(?![\w#'’])"
 )
 
@@ -232,7 +233,7 @@ def _mark_names(text: str, things: dict[str, Thing]) -> str:
     for noun in sorted(names, key=len, reverse=True):
         if names[noun] > 1 or (noun not in _KIND_OF and noun not in things[owners[noun]].nouns):
             continue
-        before = rf"(?:(?!(?:{'|'.join(sorted(NO_NAME))})\b)[a-z]+ ){{0,2}}"
+        before = rf"(?:(?!(?:{_NEVER_A_NAME})\b)[a-z]+ ){{0,2}}"
         text = re.sub(rf"\b(?:the|my|our|this|that|his|her) {before}{noun}\b(?!#)", owners[noun], text)
     return text
 

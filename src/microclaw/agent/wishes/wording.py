@@ -43,7 +43,7 @@ _IN_BRACKETS: Final = re.compile(
 _IN_REASON: Final = re.compile(r"\b(?:when|if|while|until|unless|every|at clock|for \d|pin \d)")
 _FIRST: Final = re.compile(rf"(^|{END} )first ")
 _ALSO_THEN: Final = re.compile(rf"(?<={END}) also on holidays\b")
-_SAY: Final = re.compile(r"¦ say (?=from|at|between|every)|\((?=(?:high|low|pull-up|pullup)\))(?:[^()]*)\)")
+_SAY: Final = re.compile(rf"{END} say (?=from|at|between|every)")
 _TURN_OF: Final = re.compile(r"\b(turn|switch) of (?=(?:the|my|our|pin)\b)")
 _ONE: Final = re.compile(r"\bthe (?:other )?one (?:in the [a-z]+ |over the [a-z]+ )?(?=(?:on|at) )")
 _OF_DAY: Final = re.compile(
@@ -64,7 +64,7 @@ def clauses(text: str) -> str:
     text = normalize_quantities(text)
     text = _HALF.sub(_half, text)
     text = _OF_DAY.sub(_of_day, text)
-    text = _ALSO_THEN.sub("", _SAY.sub("¦ ", text))
+    text = _ALSO_THEN.sub("", _SAY.sub(f"{END} ", text))
     text = _REASON.sub(_without_reason, text)
     text = _FIRST.sub(r"\1", text)
     text = _POLITE.sub(" ", text)
@@ -101,8 +101,10 @@ def _half(match: re.Match[str]) -> str:
     """Write "half past 6 in the evening" as "clock 1830"."""
     minutes = {"half past": 30, "quarter past": 15, "quarter to": -15}[match["kind"].removeprefix("a ")]
     part = _PART.search(match["part"] or match.string)
-    hour = _hour(int(match["hour"]), (part or [""])[0])
-    if hour is None or part is None:
+    if part is None:
+        return match[0]
+    hour = _hour(int(match["hour"]), part[0])
+    if hour is None:
         return match[0]
     total = hour * 60 + minutes
     return f"clock {total // 60:02d}{total % 60:02d}"
