@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from typing import Any, TypeAlias
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Page, Route, expect, sync_playwright
 
 WAIT_MS = 60_000
 expect.set_options(timeout=WAIT_MS)
@@ -46,7 +47,7 @@ def open_page(chromium: Browser) -> Iterator[OpenPage]:
         def opened(address: str, context: BrowserContext | None = None, **options: Any) -> Page:
             if context is None:
                 context = chromium.new_context(**options)
-                stack.callback(context.close)
+                stack.callback(_close, context)
             page = context.new_page()
             page.set_default_timeout(WAIT_MS)
             page.on("pageerror", lambda error: failures.append(str(error)))
@@ -56,6 +57,36 @@ def open_page(chromium: Browser) -> Iterator[OpenPage]:
 
         yield opened
     assert failures == []
+
+
+class Interception:
+    """Requests of a page that fail, or are answered by the test, until it ends.
+
+    Its route stays until the page is closed: a route that is taken away while it answers a request fails the test.
+    """
+
+    def __init__(
+        self, pages: Page | BrowserContext, url: str | re.Pattern[str], answer: Callable[[Route], None] = Route.abort
+    ) -> None:
+        self._answer = answer
+        self._lasts = True
+        pages.route(url, self._take)
+
+    def end(self) -> None:
+        self._lasts = False
+
+    def _take(self, route: Route) -> None:
+        if self._lasts:
+            self._answer(route)
+        else:
+            route.fallback()
+
+
+def _close(context: BrowserContext) -> None:
+    context.unroute_all(behavior="ignoreErrors")
+    for page in context.pages:
+        page.unroute_all(behavior="ignoreErrors")
+    context.close()
 
 
 def _note_refusal(line: str, failures: list[str]) -> None:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 from playwright.sync_api import Page, expect
+from tests.browser import Interception
 from tests.interfaces.page.conftest import RUNS, OpenPage, PageHost, go, open_board, say, yes
 
 MAX_CONNECTIONS = 6  # that a browser opens to one host
@@ -71,11 +72,11 @@ def test_a_question_of_a_killed_host_ends_and_its_pins_are_not_known(
 
 
 def _pins_never_read_are_not_counted(page: Page) -> None:
-    page.route(NEWS_OF_PINS, lambda route: route.abort())
+    lost_news = Interception(page, NEWS_OF_PINS)
     open_board(page, "virtual-1")
     expect(page.locator("li[data-pin='4'] .unread")).to_have_text("not read yet")
     expect(page.locator("li[data-pin='4']")).not_to_contain_text("counted")
-    page.unroute_all(behavior="ignoreErrors")
+    lost_news.end()
     go(page, "Home")
 
 
@@ -94,7 +95,7 @@ def test_a_board_that_cannot_be_read_is_said_so_with_what_to_do(host: PageHost, 
     pin = page.locator("li[data-pin='41']")
     expect(pin).to_be_visible()
     failure = {"error": {"code": "away", "message": "virtual-1 is not connected", "next": None}}
-    page.route(re.compile(r"/v1/events"), lambda route: route.abort())
+    Interception(page, re.compile(r"/v1/events"))
     page.route(re.compile(r"/v1/devices/virtual-1/edges"), lambda route: route.fulfill(status=503, json=failure))
     host.client.post("/v1/devices/virtual-1/call", call | {"arguments": {"pin": 41, "level": 0}})
     with page.expect_request(re.compile(r"/v1/events")):  # the stream is opened again, and blocked
@@ -102,7 +103,6 @@ def test_a_board_that_cannot_be_read_is_said_so_with_what_to_do(host: PageHost, 
     page.get_by_role("link", name="pins", exact=True).click()
     expect(page.locator(".problem", has_text="is not connected")).to_contain_text("This page reads it again by itself")
     expect(page.locator("h1 .badge")).to_have_text("not known")
-    page.unroute_all(behavior="ignoreErrors")
 
 
 def test_a_frozen_board_and_a_frozen_host_are_shown_as_they_were_seen_last(tmp_path: Path, open_page: OpenPage) -> None:

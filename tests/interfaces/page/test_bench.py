@@ -9,6 +9,7 @@ from collections.abc import Iterator
 
 import pytest
 from playwright.sync_api import Browser, Locator, Page, Route, expect
+from tests.browser import Interception
 from tests.interfaces.page.conftest import OpenPage, PageHost, go
 from tests.interfaces.page.test_views import check_and_picture
 from tests.stories.conftest import until
@@ -162,7 +163,7 @@ def test_a_knob_stays_where_it_was_turned_until_newer_news_come(
         hand.focus()
         page.keyboard.press("End")
         expect(words).to_have_text("100 %")
-        page.route("**/v1/events?*", lambda route: route.abort())
+        Interception(page, "**/v1/events?*")
         page.reload()
         expect(page.locator(".connection")).to_have_attribute("data-live", "polling")
         expect(words).to_have_text("100 %")
@@ -171,7 +172,7 @@ def test_a_knob_stays_where_it_was_turned_until_newer_news_come(
         # Something else in it is drawn, so that the test knows when it has come.
         lamp_state.update({name: 1 - value for name, value in lamp_state.items() if value in (0, 1)})
         light_before = glow(page).get_attribute("opacity")
-        page.route("**/bench", lambda route: route.fulfill(json=older))
+        late_answers = Interception(page, "**/bench", lambda route: route.fulfill(json=older))
         # The page has only the time that the test lets pass: after some seconds no news would count as newer.
         page.evaluate(PAUSE)
         hand.focus()
@@ -186,7 +187,7 @@ def test_a_knob_stays_where_it_was_turned_until_newer_news_come(
 
         until(is_lit_otherwise)
         assert words.text_content() == "0 %"
-        page.unroute("**/bench")
+        late_answers.end()
         page.clock.resume()
         expect(glow(page)).to_have_attribute("opacity", light_before or "")
         expect(words).to_have_text("0 %")
@@ -209,7 +210,7 @@ def test_the_state_is_asked_for_where_a_proxy_blocks_events(bench_host: PageHost
     page = open_page(bench_host.link())
     # The link has signed in when Home is there.
     go(page, "Home")
-    page.route("**/v1/events?*", lambda route: route.abort())
+    Interception(page, "**/v1/events?*")
     page.goto(f"{bench_host.url}/boards/{BOARD}")
     expect(page.locator(".connection")).to_have_attribute("data-live", "polling")
     make_dark(page)
@@ -271,7 +272,6 @@ def test_the_recordings_button_is_not_set_back_by_an_older_poll(bench_host: Page
     expect(record).to_be_enabled()
     expect(page.get_by_role("region", name="Recorded")).not_to_contain_text("ghost")
     expect(page.get_by_role("alert")).to_have_count(0)
-    page.unroute_all(behavior="ignoreErrors")
 
 
 def test_a_refused_move_is_said_once(bench_host: PageHost, open_page: OpenPage) -> None:

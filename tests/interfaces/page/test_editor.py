@@ -206,7 +206,6 @@ def test_the_keyboard_leaves_the_text_and_a_superseded_check_is_ended(page: Page
         write(page, RIGHT)
     with page.expect_event("requestfailed", lambda request: request.url.endswith("/v1/programs/check")):
         write(page, WRONG)
-    page.unroute_all(behavior="ignoreErrors")
 
 
 COUNTER = """from machine import I2C, Pin

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 from playwright.sync_api import Locator, Page, Route, expect
+from tests.browser import Interception
 from tests.interfaces.page.conftest import RUNS, OpenPage, PageHost, go, say
 from tests.interfaces.page.gateway import Gateway
 
@@ -88,7 +89,7 @@ def test_only_the_first_of_two_answers_counts_and_the_other_browser_sees_it(
     late = same_chat(page, board_host, open_page, own_browser=True)
     for each in (other, late):
         expect(each.locator(".turn .answer button")).to_have_count(2)
-    late.route(NEWS, lambda route: route.abort())
+    lost_news = Interception(late, NEWS)
     page.get_by_role("button", name="virtual-1").click()
     for each in (page, other):
         expect(sentences(each)).to_have_text(["turn on pin 17", "virtual-1"])
@@ -96,7 +97,7 @@ def test_only_the_first_of_two_answers_counts_and_the_other_browser_sees_it(
         expect(each.locator(".turn .answer button", has_text="virtual")).to_have_count(0)
     late.get_by_role("button", name="virtual-2").click()
     expect(late.get_by_role("alert")).to_contain_text('answered already, with "virtual-1"')
-    late.unroute_all(behavior="ignoreErrors")
+    lost_news.end()
     late.bring_to_front()
     expect(sentences(page)).to_have_text(["turn on pin 17", "virtual-1"])
     assert edges_of(board_host, "virtual-2", 17) == []
@@ -107,18 +108,17 @@ def test_a_no_that_came_after_a_yes_changes_nothing(asking_host: PageHost, open_
     turn = say(page, "turn on pin 18 on virtual-1")
     expect(turn.locator(".question")).to_be_visible()
     late = open_page("about:blank")
-    late.route(re.compile(r"/v1/events"), lambda route: route.abort())
+    Interception(late, re.compile(r"/v1/events"))
     late.goto(asking_host.link())
     go(late, "Activity")
     question = late.locator(".question", has_text="pin 18")
     expect(question).to_be_visible()
-    late.route(re.compile(r"/v1/approvals$"), lambda route: route.abort())
+    Interception(late, re.compile(r"/v1/approvals$"))
     turn.locator("button.main").click()
     expect(turn.locator(".answer")).to_contain_text("Pin 18 of virtual-1 is on")
     question.get_by_role("button", name="No", exact=True).click()
     expect(question.locator(".settled")).to_be_visible()
     expect(question.get_by_role("button")).to_have_count(0)
-    late.unroute_all(behavior="ignoreErrors")
     assert edges_of(asking_host, "virtual-1", 18) == [1]
 
 
@@ -137,26 +137,26 @@ def test_a_phone_that_slept_shows_what_was_done_meanwhile(asking_host: PageHost,
         expect(page.locator(".turn .problem")).to_have_count(0)
         expect(page.get_by_role("button", name="Cancel")).to_have_count(0)
         expect(sentences(page)).to_have_text(["blink pin 7 on virtual-1 twice a second"])
-        page.context.close()
+        page.close()
 
 
 def test_a_message_whose_answer_was_lost_is_shown_once_and_done_once(board_host: PageHost, open_page: OpenPage) -> None:
     page = open_page(board_host.link())
     expect(say(page, "turn off pin 14 on virtual-1").locator(".answer")).to_be_visible()
-    page.route(CHAT, answered_and_lost)
+    answers = Interception(page, CHAT, answered_and_lost)
     send(page, "turn on pin 14 on virtual-1")
     expect(last_turn(page).locator(".answer")).to_contain_text("Pin 14 of virtual-1 is on")
     said = ["turn off pin 14 on virtual-1", "turn on pin 14 on virtual-1"]
     expect(sentences(page)).to_have_text(said)
     expect(page.get_by_role("button", name="Send again")).to_have_count(0)
-    page.route(MESSAGES, lambda route: route.abort())
+    news = Interception(page, MESSAGES)
     send(page, "toggle pin 14 on virtual-1")
     again = page.get_by_role("button", name="Send again")
     expect(again).to_be_visible()
-    page.unroute(CHAT)
+    answers.end()
     # The page hears of its message only after it sent it again: else there is nothing to send.
     again.click()
-    page.unroute(MESSAGES)
+    news.end()
     expect(last_turn(page).locator(".answer")).to_contain_text("Pin 14")
     expect(sentences(page)).to_have_text([*said, "toggle pin 14 on virtual-1"])
     expect(page.get_by_role("button", name="Send again")).to_have_count(0)

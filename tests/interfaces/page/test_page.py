@@ -6,6 +6,7 @@ import re
 from typing import Any
 
 from playwright.sync_api import Page, Response, Route, expect
+from tests.browser import Interception
 from tests.interfaces.page.conftest import OpenPage, PageHost, go, open_board, program_of, say
 
 from microclaw.wire.host_api import StreamResult
@@ -68,11 +69,11 @@ def test_names_and_texts_with_markup_are_text(host: PageHost, page: Page) -> Non
 
     asked: list[str] = []
     page.on("dialog", lambda dialog: asked.append(dialog.message))
-    page.route("**/v1/devices", renamed)  # no host takes such a name; the page trusts none of them
+    names = Interception(page, "**/v1/devices", renamed)  # no host takes such a name; the page trusts none of them
     page.reload()
     expect(page.get_by_role("link", name=MARKUP)).to_be_visible()
     expect(page.locator("main img, main b")).to_have_count(0)
-    page.unroute_all(behavior="ignoreErrors")  # one may be under way
+    names.end()
     turn = say(page, MARKUP)
     expect(turn.locator(".answer")).to_be_visible()
     expect(turn.locator("img, b")).to_have_count(0)
@@ -160,13 +161,13 @@ def test_what_waits_for_a_sign_in_is_dropped_when_somebody_else_signs_in(host: P
 
 def test_blocked_live_events_are_said_and_polled_for(host: PageHost, page: Page, open_page: OpenPage) -> None:
     page.context.clock.install()
-    page.context.route(re.compile(r"/v1/events"), lambda route: route.abort())
+    events = Interception(page.context, re.compile(r"/v1/events"))
     blocked = open_page(f"{host.url}/boards/virtual-1/pins", page.context)
     expect(blocked.locator(".connection")).to_contain_text("Live events are blocked")
     call = {"method": "gpio.set", "arguments": {"pin": 7, "level": 1}}
     host.client.post("/v1/devices/virtual-1/call", call)
     expect(blocked.locator("li[data-pin='7']")).to_have_attribute("data-edges", "1")
-    page.context.unroute(re.compile(r"/v1/events"))
+    events.end()
     blocked.clock.fast_forward(20_000)  # after which it tries again
     expect(blocked.locator(".connection")).to_have_attribute("data-live", "stream")
 
