@@ -74,6 +74,9 @@ class Parse(Struct, frozen=True):
         return None
 
 
+WORDS: Final = "{words}"
+"""The hole in a wish that was read in part: for the words that it lacks."""
+
 CORRECT: Final = "correct"
 """The tool that takes changes back and sets pins instead, with one question."""
 
@@ -92,7 +95,7 @@ class Say(Struct, frozen=True):
 
     `suggested` are sentences of which a yes or a number chooses one. `refers`: it is about the last act, or nothing.
     `template` is the sentence with a hole for the answer (unfinished.py), if `asks` is "words". `choices` are the
-    answers if neither of these gives them.
+    answers if neither of these gives them. `part` is what was read of a wish, with the hole WORDS for more words.
     """
 
     text: str
@@ -103,6 +106,7 @@ class Say(Struct, frozen=True):
     refers: bool = False
     template: str = ""
     choices: tuple[Choice, ...] = ()
+    part: str = ""
 
 
 Decision: TypeAlias = Act | Say

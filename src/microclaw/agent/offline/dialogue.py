@@ -44,7 +44,13 @@ from microclaw.agent.offline.hand_sentences import HANDS
 from microclaw.agent.offline.log_questions import LOG_QUESTIONS
 from microclaw.agent.offline.memory import MEMORY
 from microclaw.agent.offline.more_questions import MORE_QUESTIONS
-from microclaw.agent.offline.open_question import ask_again, choose_suggestion, complete_question
+from microclaw.agent.offline.open_question import (
+    ask_again,
+    choose_part,
+    choose_suggestion,
+    complete_part,
+    complete_question,
+)
 from microclaw.agent.offline.pattern_values import may_last
 from microclaw.agent.offline.programs import PROGRAMS, as_light
 from microclaw.agent.offline.questions import QUESTIONS
@@ -97,10 +103,9 @@ def understand(request: ModelRequest) -> ParsedSentence:
     last_message = earlier[-1] if earlier else None
     state = state_after(last_message)
     is_short = len(sentence) <= MAX_SENTENCE_CHARS
-    has_question = is_short and (state.question is not None or bool(state.suggested))
-    if has_question and is_no(sentence):
+    if is_short and state.has_question and is_no(sentence):
         return _decline(state)
-    choice = choose_suggestion(sentence, state.suggested)
+    choice = choose_suggestion(sentence, state.suggested) or choose_part(sentence, state.part)
     if isinstance(choice, Say):
         return ParsedSentence(None, choice, state=state)
     asked_context = request.device_context or DeviceContext()
@@ -109,10 +114,7 @@ def understand(request: ModelRequest) -> ParsedSentence:
     if current is not None:
         device_context = replace(asked_context, meant=current)
     completed = complete_question(choice or sentence, state.question, device_context)
-    whole = complete_words(sentence, state.question)
-    reading = completed or read(choice or whole or sentence, device_context, state)
-    if isinstance(reading, Say) and reading.code == NOT_UNDERSTOOD:
-        reading = ask_again(refuse_answer(sentence, state.question), state.question, device_context) or reading
+    reading = completed or _read(sentence, choice, device_context, state)
     context = None
     decision: Decision
     if isinstance(reading, Say):
@@ -132,6 +134,19 @@ def understand(request: ModelRequest) -> ParsedSentence:
     has_confirmed = completed is not None and completed.parse.confirmed
     confirms = choice is not None or has_confirmed
     return ParsedSentence(parse, decision, confirms=confirms, refers=reading.refers, state=next_state)
+
+
+def _read(sentence: str, choice: str | None, device_context: DeviceContext, state: DialogueState) -> Context | Say:
+    """Read a sentence that does not complete the open question, or the suggestion that it chose."""
+    if choice is not None:
+        return read(choice, device_context, state)
+    whole = complete_words(sentence, state.question)
+    reading = read(whole or sentence, device_context, state)
+    if isinstance(reading, Say) and reading.code == NOT_UNDERSTOOD:
+        reading = ask_again(refuse_answer(sentence, state.question), state.question, device_context) or reading
+    if whole is None:
+        reading = complete_part(sentence, state.part, reading, device_context) or reading
+    return reading
 
 
 def _with_board(context: Context, asked: DeviceContext, current: KnownDevice | None) -> Context:
@@ -166,7 +181,7 @@ def one_call(text: str, device_context: DeviceContext) -> Decision | None:
 def _decline(state: DialogueState) -> ParsedSentence:
     """Answer a no to the open question, or to the suggested sentences."""
     # An act that was done can still be corrected.
-    next_state = replace(state, question=None, tried=None, suggested=())
+    next_state = replace(state, question=None, tried=None, suggested=(), part="")
     return ParsedSentence(None, Say("Then it stays as it is."), state=next_state)
 
 
@@ -193,6 +208,9 @@ def _state_to_store(
         act = before.act
     undoable = undoable_after(context, results, before.undoable)
     told_of_models = before.told_of_models or answer.code == NOT_UNDERSTOOD
+    part = answer.part
+    if answer.code == NOT_UNDERSTOOD:
+        part = before.part
     return DialogueState(
         _question(context, answer),
         act,
@@ -201,6 +219,7 @@ def _state_to_store(
         told_of_models,
         tried,
         _board_after(context, act, before),
+        part,
     )
 
 

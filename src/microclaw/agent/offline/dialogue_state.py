@@ -93,6 +93,7 @@ class DialogueState(Struct, frozen=True):
     `suggested` are sentences that the user may choose by number. `told_of_models`: the answer to a sentence that was
     not understood has said how to add a model. `tried` is the act of the last sentence, if it was not done: "it" still
     means `act`, and "no, pin 5" means the one that was tried. `board` is the name of the board that the chat is about.
+    `part` is what was read of the last wish, with a hole for more words (decision.WORDS).
     """
 
     question: Question | None = None
@@ -102,6 +103,11 @@ class DialogueState(Struct, frozen=True):
     told_of_models: bool = False
     tried: LastAct | None = None
     board: str | None = None
+    part: str = ""
+
+    @property
+    def has_question(self) -> bool:
+        return self.question is not None or bool(self.suggested or self.part)
 
 
 def state_after(message: Message | None) -> DialogueState:

@@ -10,16 +10,21 @@ from msgspec.structs import replace
 from microclaw.agent.language.quantities import is_yes, without_commas
 from microclaw.agent.models.protocol import DeviceContext
 from microclaw.agent.offline import boards
-from microclaw.agent.offline.decision import Context, Parse, Say, number_sentences
-from microclaw.agent.offline.dialogue_state import Question
+from microclaw.agent.offline.decision import WORDS, Context, Parse, Say, number_sentences
+from microclaw.agent.offline.dialogue_state import DialogueState, Question
 from microclaw.agent.offline.full_board import with_replaced
-from microclaw.agent.offline.reading import find_device
+from microclaw.agent.offline.own_words import ask_reading, leaves_words_out
+from microclaw.agent.offline.reading import find_device, read
 from microclaw.agent.offline.ready_programs import with_next_pin
 from microclaw.agent.offline.sentences import MAX_SENTENCE_CHARS
 from microclaw.agent.offline.unfinished import NAMED, read_contradiction
 
 _PERCENT: Final = re.compile(r"(?:(?:at|to|make it) )*(-?\d+) milli percent")
 _SCHEDULE: Final = re.compile(r"(?:the |number |schedule |cancel )*(\d{1,6})")
+_LEAVES_OUT: Final = re.compile(r"(?:please )?(?:leave|ignore|skip|do it without) (?:it|that|them)(?: out)?")
+_GOES_ON: Final = re.compile(r"(?:and|for|when|while|until|at|every|from|above|below)\b")
+_JOINTS: Final = ("", "for ", "when ")
+"""What an answer may leave out: "3 s", "the door opens"."""
 _PINS: Final = re.compile(rf"(?:(?:on|at|the|its?|it is|it's|{NAMED}) )*(?:pin )?\d{{1,3}}(?: also pin \d{{1,3}})*")
 
 
@@ -35,6 +40,49 @@ def choose_suggestion(sentence: str, suggested: tuple[str, ...]) -> str | Say | 
     if len(suggested) == 1:
         return suggested[0]
     return Say(f"Which one: {number_sentences(suggested)}?", "ambiguous", "its number")
+
+
+def choose_part(sentence: str, part: str) -> str | None:
+    """Return the wish as far as it was read, for an answer that leaves the rest out. Return None for any other."""
+    if not part or not _LEAVES_OUT.fullmatch(sentence.lower().strip(" .!")):
+        return None
+    return part.replace(f" {WORDS}", "")
+
+
+def complete_part(answer: str, part: str, alone: Context | Say, device_context: DeviceContext) -> Say | None:
+    """Ask whether a wish that was read in part is meant with the words of the answer: "for 3 s".
+
+    `alone` is the answer as a sentence of its own. Return None if it is one, or if the words do not fit.
+    """
+    words = answer.strip(" .!?,")
+    if not part or _stands_alone(words, alone):
+        return None
+    for joint in _JOINTS:
+        longer_part = part.replace(WORDS, f"{joint}{words} {WORDS}")
+        question = _ask_part(longer_part, device_context)
+        if question is not None:
+            return question
+    return None
+
+
+def _stands_alone(words: str, reading: Context | Say) -> bool:
+    """Return True for a sentence of its own, for one about the last act ("turn it off", but not "for 3 s"), for none."""
+    if not words or "{" in words or len(words) > MAX_SENTENCE_CHARS:
+        return True
+    if isinstance(reading, Say):
+        return False
+    return not reading.refers or _GOES_ON.match(words.lower()) is None
+
+
+def _ask_part(part: str, device_context: DeviceContext) -> Say | None:
+    """Ask whether this sentence is meant, if all of it is understood."""
+    sentence = part.replace(f" {WORDS}", "")
+    reading = read(sentence, device_context, DialogueState())
+    if isinstance(reading, Context):
+        return ask_reading(sentence, part)
+    if reading.code != "confirm_reading" or leaves_words_out(reading):
+        return None
+    return reading
 
 
 def complete_question(sentence: str, question: Question | None, device_context: DeviceContext) -> Context | None:

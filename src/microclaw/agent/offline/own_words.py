@@ -13,7 +13,7 @@ from msgspec.structs import replace
 
 from microclaw.agent.language.times import spoken_duration
 from microclaw.agent.models.protocol import DeviceContext, KnownDevice
-from microclaw.agent.offline.decision import Parse, Say
+from microclaw.agent.offline.decision import WORDS, Parse, Say
 from microclaw.agent.offline.everyday_questions import parse_everyday_question
 from microclaw.agent.offline.impossible_wishes import find_obstacle
 from microclaw.agent.offline.sentences import english
@@ -23,10 +23,13 @@ from microclaw.agent.offline.unknown_sentences import is_question
 from microclaw.agent.wishes.questions import read_question
 from microclaw.agent.wishes.reader import Wish, read_wish
 from microclaw.agent.wishes.wording import write_out
+from microclaw.events import Choice
 
 _PINS: Final = re.compile(r"pin (\d+)((?: also pin \d+)+)")
 _MOST_QUOTED: Final = 3
-_QUESTION: Final = re.compile(r'I read this as: (?P<sentence>[^"]+?)\.(?: Left out: .+\.)? Shall I do it\??')
+LEAVE_OUT: Final = "leave it out"
+"""The answer that does what was understood, without the words that were not."""
+_QUESTION: Final = re.compile(r'I read this as: (?P<sentence>[^"]+?)\.(?P<left_out> Left out: .+\.)? Shall I do it\??')
 
 
 def parse_own_words(text: str, device_context: DeviceContext, device: KnownDevice | None) -> Parse | Say | None:
@@ -40,15 +43,18 @@ def parse_own_words(text: str, device_context: DeviceContext, device: KnownDevic
     obstacle = find_obstacle(sentence, device or device_context.meant, ())
     if obstacle is not None:
         return obstacle
+    board = ""
     if device is not None:
-        sentence = f"{sentence} on {device.name}"
+        board = f" on {device.name}"
+    part = f"{sentence} {WORDS}{board}"
+    sentence += board
     if wish.open_words:
-        return _ask_about(sentence, wish)
+        return _ask_about(sentence, wish, part)
     if english().parse(sentence) is None:
         unfinished = parse_unfinished(sentence)
         if unfinished is not None:
             return unfinished
-    return _ask(sentence, wish)
+    return ask_reading(sentence, part, wish.left_out)
 
 
 def _parse_question(text: str) -> Parse | None:
@@ -76,20 +82,29 @@ def _is_readable(sentence: str) -> bool:
     return isinstance(reading, Parse)
 
 
-def _ask(sentence: str, wish: Wish) -> Say:
+def ask_reading(sentence: str, part: str, left_out: Sequence[str] = ()) -> Say:
+    """Ask whether a wish is meant as this sentence. `part` is the sentence with a hole for more words."""
     text = f"I read this as: {sentence}."
-    if wish.left_out:
-        text = f"{text} Left out: {_quoted(wish.left_out)}."
-    return Say(f"{text} Shall I do it?", "confirm_reading", "yes, or say it in other words", suggested=(sentence,))
+    if left_out:
+        text = f"{text} Left out: {_quoted(left_out)}."
+    text = f"{text} Shall I do it?"
+    return Say(text, "confirm_reading", "yes, or say it in other words", suggested=(sentence,), part=part)
 
 
-def _ask_about(sentence: str, wish: Wish) -> Say | None:
+def leaves_words_out(question: Say) -> bool:
+    """Return True if a question of this module is about less than what was said."""
+    match = _QUESTION.fullmatch(question.text)
+    return match is None or match["left_out"] is not None
+
+
+def _ask_about(sentence: str, wish: Wish, part: str) -> Say | None:
     """Say what was understood, and ask for the words that were not."""
     if "{" in sentence:
         return None
     words = _quoted(wish.open_words)
     text = f"I read: {sentence}. But I do not understand {words}, so I did nothing. How do you mean that?"
-    return Say(text, "ambiguous", "say the whole wish in other words")
+    step = f"say only that in other words, or the whole wish; or: {LEAVE_OUT}"
+    return Say(text, "ambiguous", step, part=part, choices=(Choice("Leave it out", LEAVE_OUT),))
 
 
 def _quoted(clauses: Sequence[str]) -> str:
