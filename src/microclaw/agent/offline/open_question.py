@@ -66,7 +66,7 @@ def complete_part(answer: str, part: str, alone: Context | Say, device_context: 
 
 
 def _stands_alone(words: str, reading: Context | Say) -> bool:
-    """Return True for a sentence of its own, for one about the last act ("turn it off", but not "for 3 s"), for none."""
+    """Return True for a sentence of its own, for one about the last act ("turn it off"; not "for 3 s"), for none."""
     if not words or "{" in words or len(words) > MAX_SENTENCE_CHARS:
         return True
     if isinstance(reading, Say):
