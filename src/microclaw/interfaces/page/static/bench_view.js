@@ -93,7 +93,7 @@ export function BenchView({ device, apps }) {
   if (mayMove && hands.current?.device !== device.name) hands.current = new BoardHands(device.name, setRefusal);
   const parts = known.parts();
   const hasTone = parts.some((one) => "tone" in one.values);
-  const names = pinNames(parts);
+  const nameOf = (/** @type {number} */ pin) => parts.filter((one) => one.part && one.pins.some(({ gpio }) => gpio === pin)).map((one) => one.id).join(", ");
   const used = new Map(apps.flatMap((app) => app.pins.map((/** @type {number} */ pin) => [pin, app.name])));
   return html`<div class="benchview">
     <section class="mat" aria-label="Bench">
@@ -107,22 +107,9 @@ export function BenchView({ device, apps }) {
       : apps.map((app) => html`<${ProgramCard} key=${app.name} device=${device.name} app=${app} />`)}
       <${WiringCard} device=${device.name} version=${known.answer?.wiring} /></aside>
     <section class="card time" aria-label="Timeline"><h2>Timeline</h2>
-      ${device.capabilities.includes("edges.read") ? html`<${LivePins} device=${device.name} names=${names} used=${used} />`
+      ${device.capabilities.includes("edges.read") ? html`<${LivePins} device=${device.name} nameOf=${nameOf} used=${used} />`
         : html`<p class="quiet">This board counts no edges: its firmware takes orders and does not report its pins.</p>`}</section>
   </div>`;
-}
-
-/** The parts on each pin; of a part with several pins also which one it is. @param {import("./bench.js").WiredPart[]} parts */
-function pinNames(parts) {
-  /** @type {Map<number, string>} */
-  const names = new Map();
-  for (const { id, pins } of parts.filter((one) => one.part)) {
-    for (const { gpio, role } of pins) {
-      const name = pins.length > 1 ? `${id} ${role}` : id;
-      if (gpio !== null) names.set(gpio, names.has(gpio) ? `${names.get(gpio)}, ${name}` : name);
-    }
-  }
-  return names;
 }
 
 /** The frequency that a buzzer has now, 0 if none sounds. @param {Record<string, import("./bench.js").PartState>} states */

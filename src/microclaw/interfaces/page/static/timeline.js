@@ -42,8 +42,8 @@ function windowOf(board, { seconds, frozenAt }) {
   return [until - seconds * 1000, until, board.knownUntil(until)];
 }
 
-/** @param {{device: string, names: Map<number, string>, used: Map<number, string>}} given */
-export function LivePins({ device, names, used }) {
+/** @param {{device: string, nameOf: (pin: number) => string, used: Map<number, string>}} given */
+export function LivePins({ device, nameOf, used }) {
   const [seconds, setSeconds] = useState(10);
   const [frozenAt, setFrozenAt] = useState(/** @type {number | null} */ (null));
   const canvas = useRef(/** @type {HTMLCanvasElement | null} */ (null));
@@ -51,8 +51,8 @@ export function LivePins({ device, names, used }) {
   const board = pins.of(device);
   const wired = (benches.watched(device)?.parts() ?? []).filter((one) => !one.soldered).flatMap((one) => one.pins.map((pin) => pin.gpio));
   const rows = [...new Set([...used.keys(), ...board.tracks.keys(), ...wired])].filter((pin) => pin !== null).sort((a, b) => a - b);
-  const view = useRef({ seconds, frozenAt, rows, trials, names });
-  view.current = { seconds, frozenAt, rows, trials, names };
+  const view = useRef({ seconds, frozenAt, rows, trials, nameOf });
+  view.current = { seconds, frozenAt, rows, trials, nameOf };
 
   useEffect(() => pins.watch([device]), [device]);
   useEffect(() => everyFrame(() => canvas.current !== null && drawBoard(canvas.current, device, view.current)), [device]);
@@ -69,16 +69,15 @@ export function LivePins({ device, names, used }) {
     ${rows.length === 0
       ? html`<p class="quiet">No pin has moved yet. What a program does here is drawn as the board counts it.</p>`
       : html`<canvas class="timeline" ref=${canvas} role="img" aria-label=${`the pins of ${device} over the last ${seconds} seconds`}></canvas>
-        <ul class="rows" aria-label="pins in words">${rows.map((pin) => html`<${PinText} key=${pin} pin=${pin} name=${names.get(pin)}
+        <ul class="rows" aria-label="pins in words">${rows.map((pin) => html`<${PinText} key=${pin} pin=${pin} name=${nameOf(pin)}
           program=${used.get(pin)} track=${board.tracks.get(pin) ?? NONE} expected=${trials.get(pin)} from=${from} until=${end} unread=${end < until ? board.sinceText() : ""} />`)}</ul>`}`;
 }
 
-/** @param {{pin: number, name?: string, program?: string, track: Track, expected?: Rhythm | null, from: number, until: number, unread: string}} given */
+/** @param {{pin: number, name: string, program?: string, track: Track, expected?: Rhythm | null, from: number, until: number, unread: string}} given */
 function PinText({ pin, name, program, track, expected, from, until, unread }) {
   const label = html`<b>pin ${pin}</b>${name ? ` (${name})` : ""}${program ? `, used by ${program}` : ""}: `;
   if (until <= from) return html`<li data-pin=${pin} data-edges=${track.t.length}>${label}<span class="unread">${unread}</span></li>`;
-  const first = indexAt(track.t, from);
-  const times = track.t.slice(first, indexAt(track.t, until));
+  const times = track.t.slice(indexAt(track.t, from), indexAt(track.t, until));
   const count = times.length;
   const closeCount = times.filter((t, i) => t - (times[i - 1] ?? -Infinity) < (until - from) / LINE_DOTS).length;
   return html`<li data-pin=${pin} data-edges=${track.t.length}>
@@ -143,7 +142,7 @@ function drawBoard(canvas, device, view) {
     draw.fillStyle = colour("--text");
     draw.fillText(`pin ${pin}`, 4, top + 20);
     draw.fillStyle = colour("--quiet");
-    draw.fillText((view.names.get(pin) ?? "").slice(0, 13), 4, top + 36);
+    draw.fillText(view.nameOf(pin).slice(0, 13), 4, top + 36);
     const expected = view.trials.get(pin);
     if (expected) {
       draw.setLineDash([4, 3]);
