@@ -410,18 +410,15 @@ class BoardParts:
         self._screens.forget(part_id)
         roles = part_roles(wired.facts)
         for role, pin in wired.pins.items():
-            self._unwatch(pin, part_id)
+            # Other parts may share the pin.
+            self._watched[pin] = [watcher for watcher in self._watched.get(pin, ()) if watcher[0] != part_id]
+            if self._read.get(pin) == part_id:
+                del self._read[pin]
             bench.join(pin, None)
             bench.pull(pin, None)
             bench.drive(pin, None)
             if roles[role].use == "adc":
                 bench.set_volts(pin, 0.0)
-
-    def _unwatch(self, pin: int, part_id: str) -> None:
-        """Take a part from a pin that other parts may share."""
-        self._watched[pin] = [watcher for watcher in self._watched.get(pin, ()) if watcher[0] != part_id]
-        if self._read.get(pin) == part_id:
-            del self._read[pin]
 
     def _working(self, part_id: str) -> PartModel | None:
         """Return the model of a part, or None if it has none or it failed."""

@@ -6,6 +6,7 @@ import itertools
 import json
 import re
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 from playwright.sync_api import Browser, Locator, Page, Route, expect
@@ -14,6 +15,7 @@ from tests.interfaces.page.conftest import OpenPage, PageHost, go
 from tests.interfaces.page.test_views import check_and_picture
 from tests.stories.conftest import until
 
+from microclaw.programs.bench.hand_operations import set_part
 from microclaw.programs.changes.wiring_operations import wire
 from microclaw.wire.host_api import StreamResult
 
@@ -193,6 +195,33 @@ def test_a_knob_stays_where_it_was_turned_until_newer_news_come(
         expect(words).to_have_text("0 %")
 
 
+def test_the_boards_own_button_is_pressed_until_a_part_takes_its_pin(bench_host: PageHost, open_page: OpenPage) -> None:
+    page = open_bench(bench_host, open_page)
+    button = drawn(page, "boot")
+    expect(button).to_have_attribute("aria-label", "boot, a push button on pin 0: released")
+    button.locator(".hand").hover()
+    page.mouse.down()
+    until(lambda: part_of(bench_host, "boot")["state"]["pressed"] == 1)
+    page.mouse.up()
+    until(lambda: part_of(bench_host, "boot")["state"]["pressed"] == 0)
+    bench_host.client.call(wire, device=BOARD, add=["btn2=button pin=0"])
+    expect(drawn(page, "btn2").locator(".hand")).to_be_visible()
+    expect(button).to_have_count(0)
+    bench_host.client.call(wire, device=BOARD, remove=["btn2"])
+    expect(button).to_be_visible()
+
+
+def test_edges_that_the_line_cannot_show_are_named_beside_their_count(
+    bench_host: PageHost, open_page: OpenPage
+) -> None:
+    bench_host.client.call(wire, device=BOARD, add=["btn3=button pin=6 resistor=1 bounce_ms=3"])
+    page = open_bench(bench_host, open_page)
+    bench_host.client.call(set_part, device=BOARD, part="btn3", values={"pressed": 1})
+    words = page.locator("li[data-pin='6']")
+    expect(words).to_contain_text(re.compile(r"\d+ edges counted in 10 s \(\d+ too soon after another to be seen"))
+    bench_host.client.call(wire, device=BOARD, remove=["btn3"])
+
+
 def test_a_pin_that_direct_io_set_is_a_lamp_also_after_a_reload(bench_host: PageHost, open_page: OpenPage) -> None:
     page = open_bench(bench_host, open_page)
     call = {"method": "gpio.set", "arguments": {"pin": 17, "level": 1}}
@@ -239,10 +268,13 @@ def test_a_held_button_is_let_go_if_the_bench_is_drawn_anew_or_left(bench_host: 
         page.mouse.up()
 
 
-def is_pressed(host: PageHost) -> bool:
+def part_of(host: PageHost, part_id: str) -> dict[str, Any]:
     parts = host.client.get(f"/v1/devices/{BOARD}/bench")["parts"]
-    button = next(part for part in parts if part["id"] == "btn1")
-    return bool(button["state"]["pressed"])
+    return next(part for part in parts if part["id"] == part_id)
+
+
+def is_pressed(host: PageHost) -> bool:
+    return bool(part_of(host, "btn1")["state"]["pressed"])
 
 
 def test_the_recordings_button_is_not_set_back_by_an_older_poll(bench_host: PageHost, open_page: OpenPage) -> None:

@@ -18,7 +18,7 @@ from microclaw.agent.offline.decision import CannotDo, Context, Say, Slot, ask, 
 from microclaw.agent.offline.recorded_parts import recorded_pins
 from microclaw.agent.offline.sentences import english
 from microclaw.errors import PinRefused
-from microclaw.hardware.boards.pins import check_pin
+from microclaw.hardware.boards.pins import boot_pin, check_pin
 from microclaw.hardware.boards.profile import BoardProfile
 from microclaw.hardware.parts.named_parts import switched_pins
 
@@ -247,14 +247,6 @@ def boot_button_to_pin(sentence: str, board: BoardProfile | None) -> str:
     if pin is None:
         return sentence
     return _BOOT_BUTTON.sub(f"the button on pin {pin}", sentence)
-
-
-def boot_pin(board: BoardProfile) -> int | None:
-    """Return the pin of the board's own button, or None if it has none."""
-    for number, pin in board.pins.items():
-        if "BOOT button" in (pin.caution or ""):
-            return number
-    return None
 
 
 def board_of(context: Context) -> BoardProfile:

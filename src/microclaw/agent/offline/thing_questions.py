@@ -15,7 +15,7 @@ from msgspec.structs import replace
 
 from microclaw.agent.models.protocol import KnownDevice
 from microclaw.agent.offline.actions import ACTIONS
-from microclaw.agent.offline.boards import PinTarget, board_of, boot_pin, device_of, pin_target
+from microclaw.agent.offline.boards import PinTarget, board_of, device_of, pin_target
 from microclaw.agent.offline.decision import (
     Act,
     CannotDo,
@@ -46,6 +46,7 @@ from microclaw.agent.offline.questions import (
     tool_fields,
 )
 from microclaw.hardware.boards.feature_status import VIRTUALS
+from microclaw.hardware.boards.pins import boot_pin
 
 _MAX_SHOWN: Final = 5
 _LEVELS: Final = ("low", "high")

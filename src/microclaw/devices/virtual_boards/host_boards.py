@@ -20,7 +20,7 @@ from microclaw.devices.registry.registry import Registry
 from microclaw.devices.virtual_boards.process import BoardReady, VirtualBoardProcess
 from microclaw.durable import replace_file
 from microclaw.errors import ConfigError, DeviceUnreachable, MicroclawError, UnknownName
-from microclaw.hardware.parts.wiring import Wiring, wiring_tables
+from microclaw.hardware.parts.wiring import Wiring, wiring_tables, with_boot_button
 from microclaw.supervision import SupervisedTasks
 from microclaw.text import count_text, moment_text
 from microclaw.wire.board_control import Wire
@@ -166,8 +166,9 @@ class VirtualBoards:
         for board in self._boards:
             if device.device_id != board.device_id or not board.process.running:
                 continue
+            wiring = with_boot_button(device.wiring, device.board)
             try:
-                await board.process.control.request(Wire(wiring_tables(device.wiring)))
+                await board.process.control.request(Wire(wiring_tables(wiring)))
             except MicroclawError as exc:
                 # The board itself works, and its programs find nothing wired.
                 _log.warning("%s was not given its wiring: %s", device.name, exc.message)

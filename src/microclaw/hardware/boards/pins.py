@@ -53,6 +53,14 @@ def refusal(board: BoardProfile, pin: int, use: PinUse) -> str | None:
     return f"on {board.title} it offers {', '.join(sorted(facts.uses))}"
 
 
+def boot_pin(board: BoardProfile) -> int | None:
+    """Return the pin of the board's own button, or None if it has none."""
+    for number, pin in board.pins.items():
+        if "BOOT button" in (pin.caution or ""):
+            return number
+    return None
+
+
 def offer_boards(
     board: BoardProfile, uses: Collection[tuple[int, PinUse]], names: Set[str] = frozenset()
 ) -> str | None:

@@ -31,6 +31,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from microclaw.errors import ConfigError, over_limit
+from microclaw.hardware.boards.pins import boot_pin
 from microclaw.hardware.boards.profile import BoardProfile, PinUse
 from microclaw.hardware.parts.part_ids import MAX_ID_CHARS, check_part_id, part_id_of, part_ids, renamed_ids, whole_id
 from microclaw.hardware.parts.reader import Active, Part, PartPin, PartPinUse, ValueRange, find_part, parts
@@ -39,6 +40,7 @@ MAX_PARTS: Final = 64
 MAX_WIRING_BYTES: Final = 65_536
 MAX_FAULTS: Final = 20
 
+BOOT_BUTTON: Final = "boot"
 NEEDED_USE: Final[Mapping[PartPinUse, PinUse]] = {
     "input": "input",
     "output": "output",
@@ -236,6 +238,18 @@ def soldered_parts(board: BoardProfile) -> Wiring:
         if name in parts():
             soldered.append(WiredPart(id=name, part=name, address=address))
     return Wiring(tuple(soldered))
+
+
+def with_boot_button(wiring: Wiring, board: BoardProfile) -> Wiring:
+    """Add the button that a virtual board has itself, as its part "boot"; a part on its pin takes its place.
+
+    No record has it, and no trial.
+    """
+    pin = boot_pin(board)
+    if pin is None or wiring.on_pin(pin) or wiring.find(BOOT_BUTTON) is not None:
+        return wiring
+    button = make_part(BOOT_BUTTON, "button", pins={"pin": pin})
+    return replace(wiring, parts=(*wiring.parts, button))
 
 
 def make_part(

@@ -11,7 +11,7 @@ from msgspec import Struct
 from microclaw.devices.registry.calls import EdgeLog, PartsRead
 from microclaw.devices.registry.device import Device
 from microclaw.errors import MicroclawError
-from microclaw.hardware.parts.wiring import Wiring, wiring_tables
+from microclaw.hardware.parts.wiring import Wiring, wiring_tables, with_boot_button
 from microclaw.programs.bench.real_source import RealSource
 from microclaw.programs.bench.records import HostRecords
 from microclaw.programs.bench.source import BoardSource, SourceReading
@@ -95,6 +95,8 @@ class BoardBench:
         """Begin again with what is wired to the board now."""
         self._record = self.device.record
         wiring = self.device.wiring
+        if self.is_virtual:
+            wiring = with_boot_button(wiring, self.device.board)
         self._wiring_key = _wiring_key(wiring)
         self._source: BoardSource
         if self.is_virtual:

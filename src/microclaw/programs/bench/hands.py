@@ -12,7 +12,7 @@ from microclaw.devices.registry.device import Device
 from microclaw.devices.transports.virtual_board import SCHEME, VirtualBoardTransport
 from microclaw.errors import ConfigError, NotSupported
 from microclaw.hardware.parts.reader import Stimulus as Verb
-from microclaw.hardware.parts.wiring import WiredPart
+from microclaw.hardware.parts.wiring import WiredPart, Wiring, with_boot_button
 from microclaw.host.operations.result import Result
 from microclaw.programs.proof.expectation_values import VALUES
 from microclaw.programs.proof.part_stimuli import settings_of
@@ -125,7 +125,7 @@ async def do_verb(
     stimulus = PartStimulus(
         part_id,
         0.0,
-        _typed_argument(device.wiring.find(part_id), verb, argument),
+        _typed_argument(_wiring_of(device).find(part_id), verb, argument),
         verb=verb,
         hold_ms=hold_ms,
     )
@@ -159,11 +159,17 @@ def _repeated(settings: Sequence[PartSetting], times: int) -> list[PartSetting]:
     return repeated
 
 
+def _wiring_of(device: Device) -> Wiring:
+    """Return the parts that hands can reach, the board's own button too."""
+    return with_boot_button(device.wiring, device.board)
+
+
 def _settings_of(device: Device, stimulus: PartStimulus) -> list[PartSetting]:
     """Return the settings of a stimulus. Raises ConfigError, which names what the part has if it has not this."""
-    wired = device.wiring.find(stimulus.part)
+    wiring = _wiring_of(device)
+    wired = wiring.find(stimulus.part)
     if wired is None:
-        return settings_of(stimulus, device.wiring)
+        return settings_of(stimulus, wiring)
     if stimulus.verb is None:
         names = _settable_names(wired)
         if stimulus.value is None and len(names) != 1:
@@ -175,7 +181,7 @@ def _settings_of(device: Device, stimulus: PartStimulus) -> list[PartSetting]:
         raise ConfigError(f"{wired.id} has nothing to {stimulus.verb}", next_step=_abilities(device, wired.id))
     else:
         _check_verb(stimulus, wired.facts.stimuli[stimulus.verb])
-    return settings_of(stimulus, device.wiring)
+    return settings_of(stimulus, wiring)
 
 
 def _check_verb(stimulus: PartStimulus, verb: Verb) -> None:
@@ -192,7 +198,7 @@ def _check_verb(stimulus: PartStimulus, verb: Verb) -> None:
 
 def _abilities(device: Device, part_id: str) -> str:
     """Return the values and the verbs of a part in a line."""
-    wired = device.wiring.find(part_id)
+    wired = _wiring_of(device).find(part_id)
     if wired is None:
         return f"microclaw device wiring {device.name}"
     facts = wired.facts

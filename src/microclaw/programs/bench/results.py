@@ -9,7 +9,7 @@ from msgspec.structs import asdict
 
 from microclaw.hardware.boards.profile import BoardProfile
 from microclaw.hardware.parts.reader import Part, PartKind, ValueRange, quantities
-from microclaw.hardware.parts.wiring import WiredPart, bus_pins, part_roles, soldered_parts
+from microclaw.hardware.parts.wiring import WiredPart, bus_pins, part_roles, soldered_parts, with_boot_button
 from microclaw.host.operations.result import Listing
 from microclaw.programs.bench.board_bench import BenchReading, BoardBench
 from microclaw.programs.bench.hands import no_hands_text
@@ -154,7 +154,7 @@ def bench_part(board: BoardProfile, wired: WiredPart, state: BenchState) -> Benc
         label=wired.label,
         active=wired.active,
         address=wired.address,
-        soldered=wired in soldered_parts(board).parts,
+        soldered=wired in with_boot_button(soldered_parts(board), board).parts,
         attributes=attributes,
         pins=_pin_uses(board, wired),
         values=_values(facts),

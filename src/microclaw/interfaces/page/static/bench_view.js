@@ -93,7 +93,7 @@ export function BenchView({ device, apps }) {
   if (mayMove && hands.current?.device !== device.name) hands.current = new BoardHands(device.name, setRefusal);
   const parts = known.parts();
   const hasTone = parts.some((one) => "tone" in one.values);
-  const names = new Map(parts.flatMap((one) => one.pins.map((pin) => [pin.gpio, one.part ? one.id : ""])));
+  const nameOf = (/** @type {number} */ pin) => parts.filter((one) => one.part && one.pins.some(({ gpio }) => gpio === pin)).map((one) => one.id).join(", ");
   const used = new Map(apps.flatMap((app) => app.pins.map((/** @type {number} */ pin) => [pin, app.name])));
   return html`<div class="benchview">
     <section class="mat" aria-label="Bench">
@@ -107,7 +107,7 @@ export function BenchView({ device, apps }) {
       : apps.map((app) => html`<${ProgramCard} key=${app.name} device=${device.name} app=${app} />`)}
       <${WiringCard} device=${device.name} version=${known.answer?.wiring} /></aside>
     <section class="card time" aria-label="Timeline"><h2>Timeline</h2>
-      ${device.capabilities.includes("edges.read") ? html`<${LivePins} device=${device.name} names=${names} used=${used} />`
+      ${device.capabilities.includes("edges.read") ? html`<${LivePins} device=${device.name} nameOf=${nameOf} used=${used} />`
         : html`<p class="quiet">This board counts no edges: its firmware takes orders and does not report its pins.</p>`}</section>
   </div>`;
 }

@@ -50,7 +50,7 @@ function Pins({ device, apps }) {
   const held = new Map(apps.filter((app) => app.condition !== "stopped").flatMap((app) => app.pins.map((/** @type {number} */ pin) => [pin, app.name])));
   const names = new Map((shown?.pins ?? []).map((/** @type {any} */ pin) => [pin.pin, pin.name]));
   const used = new Map(apps.flatMap((app) => app.pins.map((/** @type {number} */ pin) => [pin, app.name])));
-  const seen = isLive ? html`<${LivePins} device=${device.name} names=${names} used=${used} />`
+  const seen = isLive ? html`<${LivePins} device=${device.name} nameOf=${(/** @type {number} */ pin) => names.get(pin) ?? ""} used=${used} />`
     : html`<p>This board does not report its pins: its firmware takes orders and counts no edges. What a program did is
       seen on another board, or on the virtual one.</p>`;
   if (!shown?.pins.length) return html`<${Problem} error=${error} />${(shown || error) && seen}`;

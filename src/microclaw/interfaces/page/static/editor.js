@@ -258,7 +258,7 @@ function Acts({ draft, place, trial, tryIt, drawn, seek }) {
       ${made && html`<p class="buttons"><${Link} to=${boardPath(installed.device, "programs", installed.name)}>${installed.name} on ${installed.device}<//>
         <button disabled=${isBusy || isUndone} onClick=${takeBack}>Undo the installation</button></p>
         <${ActView} act=${undoing} />
-        ${!isUndone && counts && html`<${LivePins} device=${installed.device} names=${new Map()} used=${new Map(made.trial.pins.map((/** @type {number} */ pin) => [pin, installed.name]))} />`}
+        ${!isUndone && counts && html`<${LivePins} device=${installed.device} nameOf=${() => ""} used=${new Map(made.trial.pins.map((/** @type {number} */ pin) => [pin, installed.name]))} />`}
         ${!isUndone && html`<h3>Log</h3><${Logs} device=${{ name: installed.device }} app=${installed.name} />`}`}
     </section>`}`;
 }

@@ -19,6 +19,7 @@ const AXIS = 22;
 export const LATE_MS = 60; // the newest edges are on their way: the right end is so far behind the board's time
 const WINDOWS = [2, 10, 60].map((one) => [one, `${one} s`]);
 const TEXT_MS = 500;
+const LINE_DOTS = 500; // edges that are nearer than this part of a line cannot be told apart
 const FRAME_MS = 50;
 const CALM_MS = 250;
 const PERIODS = 6; // of a steady program: so many are drawn at least
@@ -35,8 +36,14 @@ export function TrialWords({ edges }) {
     ${track.t.length === 1 ? "edge" : "edges"}, ${rhythmText(rhythm(track))}</li>`)}</ul>`;
 }
 
-/** @param {{device: string, names: Map<number, string>, used: Map<number, string>}} given */
-export function LivePins({ device, names, used }) {
+/** What the line and the words beside it are of: from when, until when, and until when it is known. @param {import("./pins.js").BoardPins} board @param {{seconds: number, frozenAt: number | null}} view @returns {[number, number, number]} */
+function windowOf(board, { seconds, frozenAt }) {
+  const until = frozenAt ?? board.now() - LATE_MS;
+  return [until - seconds * 1000, until, board.knownUntil(until)];
+}
+
+/** @param {{device: string, nameOf: (pin: number) => string, used: Map<number, string>}} given */
+export function LivePins({ device, nameOf, used }) {
   const [seconds, setSeconds] = useState(10);
   const [frozenAt, setFrozenAt] = useState(/** @type {number | null} */ (null));
   const canvas = useRef(/** @type {HTMLCanvasElement | null} */ (null));
@@ -44,18 +51,17 @@ export function LivePins({ device, names, used }) {
   const board = pins.of(device);
   const wired = (benches.watched(device)?.parts() ?? []).filter((one) => !one.soldered).flatMap((one) => one.pins.map((pin) => pin.gpio));
   const rows = [...new Set([...used.keys(), ...board.tracks.keys(), ...wired])].filter((pin) => pin !== null).sort((a, b) => a - b);
-  const view = useRef({ seconds, frozenAt, rows, trials, names });
-  view.current = { seconds, frozenAt, rows, trials, names };
+  const view = useRef({ seconds, frozenAt, rows, trials, nameOf });
+  view.current = { seconds, frozenAt, rows, trials, nameOf };
 
   useEffect(() => pins.watch([device]), [device]);
   useEffect(() => everyFrame(() => canvas.current !== null && drawBoard(canvas.current, device, view.current)), [device]);
   useTick(TEXT_MS);
 
-  const until = frozenAt ?? board.now();
-  const end = board.knownUntil(until);
+  const [from, until, end] = windowOf(board, view.current);
   return html`<p class="buttons">
       <${Choice} label="Show" value=${seconds} choices=${WINDOWS} onChoose=${setSeconds} />
-      <button onClick=${() => setFrozenAt(frozenAt === null ? board.now() : null)}>${frozenAt === null ? "Hold" : "Go on"}</button>
+      <button onClick=${() => setFrozenAt(frozenAt === null ? board.now() - LATE_MS : null)}>${frozenAt === null ? "Hold" : "Go on"}</button>
       <span class="legend"><i class="counted"></i> counted by the board <i class="expected"></i> seen in the trial, aligned at the first rise</span>
       ${board.dropped > 0 && html`<span class="warning">${board.dropped} edges were too many to be kept</span>`}
     </p>
@@ -63,18 +69,20 @@ export function LivePins({ device, names, used }) {
     ${rows.length === 0
       ? html`<p class="quiet">No pin has moved yet. What a program does here is drawn as the board counts it.</p>`
       : html`<canvas class="timeline" ref=${canvas} role="img" aria-label=${`the pins of ${device} over the last ${seconds} seconds`}></canvas>
-        <ul class="rows" aria-label="pins in words">${rows.map((pin) => html`<${PinText} key=${pin} pin=${pin} name=${names.get(pin)}
-          program=${used.get(pin)} track=${board.tracks.get(pin) ?? NONE} expected=${trials.get(pin)} from=${until - seconds * 1000} until=${end} unread=${end < until ? board.sinceText() : ""} />`)}</ul>`}`;
+        <ul class="rows" aria-label="pins in words">${rows.map((pin) => html`<${PinText} key=${pin} pin=${pin} name=${nameOf(pin)}
+          program=${used.get(pin)} track=${board.tracks.get(pin) ?? NONE} expected=${trials.get(pin)} from=${from} until=${end} unread=${end < until ? board.sinceText() : ""} />`)}</ul>`}`;
 }
 
-/** @param {{pin: number, name?: string, program?: string, track: Track, expected?: Rhythm | null, from: number, until: number, unread: string}} given */
+/** @param {{pin: number, name: string, program?: string, track: Track, expected?: Rhythm | null, from: number, until: number, unread: string}} given */
 function PinText({ pin, name, program, track, expected, from, until, unread }) {
-  const label = html`<b>pin ${pin}</b>${name ? ` (${name})` : ""}${program ? `, ${program}` : ""}: `;
+  const label = html`<b>pin ${pin}</b>${name ? ` (${name})` : ""}${program ? `, used by ${program}` : ""}: `;
   if (until <= from) return html`<li data-pin=${pin} data-edges=${track.t.length}>${label}<span class="unread">${unread}</span></li>`;
-  const count = indexAt(track.t, until) - indexAt(track.t, from);
+  const times = track.t.slice(indexAt(track.t, from), indexAt(track.t, until));
+  const count = times.length;
+  const closeCount = times.filter((t, i) => t - (times[i - 1] ?? -Infinity) < (until - from) / LINE_DOTS).length;
   return html`<li data-pin=${pin} data-edges=${track.t.length}>
     ${label}${unread && html`<span class="unread">${unread}</span>; before: `}${count} ${count === 1 ? "edge" : "edges"} counted in${" "}
-    ${((until - from) / 1000).toFixed(0)} s${count > 2 ? `, ${rhythmText(rhythm(track, from))}` : ""}
+    ${((until - from) / 1000).toFixed(0)} s${closeCount > 0 ? ` (${closeCount} too soon after another to be seen in the line)` : ""}${count > 2 ? `, ${rhythmText(rhythm(track, from))}` : ""}
     ${expected && html`<span class="quiet">; in the trial: ${rhythmText(expected)}</span>`}</li>`;
 }
 
@@ -109,9 +117,7 @@ export function everyFrame(draw) {
 /** @param {HTMLCanvasElement} canvas @param {string} device @param {any} view */
 function drawBoard(canvas, device, view) {
   const board = pins.of(device);
-  const until = view.frozenAt ?? board.now() - LATE_MS;
-  const from = until - view.seconds * 1000;
-  const end = board.knownUntil(until);
+  const [from, until, end] = windowOf(board, view);
   const scale = window.devicePixelRatio || 1;
   const width = canvas.clientWidth;
   const { top, bottom } = canvas.getBoundingClientRect();
@@ -136,7 +142,7 @@ function drawBoard(canvas, device, view) {
     draw.fillStyle = colour("--text");
     draw.fillText(`pin ${pin}`, 4, top + 20);
     draw.fillStyle = colour("--quiet");
-    draw.fillText((view.names.get(pin) ?? "").slice(0, 13), 4, top + 36);
+    draw.fillText(view.nameOf(pin).slice(0, 13), 4, top + 36);
     const expected = view.trials.get(pin);
     if (expected) {
       draw.setLineDash([4, 3]);
