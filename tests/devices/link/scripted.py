@@ -104,6 +104,7 @@ class ScriptedDevice:
                 clock=SystemClock(),
                 new_id=lambda: secrets.token_bytes(16),
             )
+            gone = self._socket._response.connection.protocol.closed
             reading = asyncio.create_task(self._read(), name="scripted device")
             try:
                 yield self
@@ -112,6 +113,10 @@ class ScriptedDevice:
                 await reading
                 if self._timer is not None:
                     self._timer.cancel()
+                if gone is not None:
+                    # TLS says goodbye after this; a loop that ended before would leave the transport open.
+                    await asyncio.wait((gone,))
+                    gone.exception()
 
     @asynccontextmanager
     async def online(self, opening: Hello | None = None) -> AsyncIterator[ScriptedDevice]:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from http.client import HTTPConnection
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 from urllib.parse import urlsplit
 
 from tests.interfaces.api.answer_forms import AnswerForms
@@ -134,11 +134,15 @@ class PeopleHost:
 
 @asynccontextmanager
 async def people_host(
-    home: Path, environ: Mapping[str, str] | None = None, agent: AgentSettings | None = None
+    home: Path,
+    environ: Mapping[str, str] | None = None,
+    agent: AgentSettings | None = None,
+    clock: Literal["real", "virtual"] = "real",
 ) -> AsyncIterator[PeopleHost]:
+    """`clock` is the board's: on the virtual one its time passes only by requests to advance."""
     settings = replace(load_settings(environ or {}, home=home, http_port=0), agent=agent or AgentSettings())
     secrets = await _people_and_tokens(settings)
-    async with VirtualBoardProcess() as board, running_host(settings) as host:
+    async with VirtualBoardProcess(clock=clock) as board, running_host(settings) as host:
         await host.devices.add("virtual-1", "virtual", board.ready.transports)
         assert host.http is not None
         yield PeopleHost(settings, host.http, secrets, host.devices)

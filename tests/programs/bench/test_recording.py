@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 from typing import Any, Final
 
 import pytest
+import pytest_asyncio
 from msgspec import Struct
 from tests.interfaces.api.people_host import PeopleHost, people_host
 from tests.programs.bench.board_relay import board_relay
@@ -23,7 +24,7 @@ from microclaw.programs.building import PY_CLAIM_BYTES, ProgramImage, cached_com
 from microclaw.programs.builds.cache import BuildCache
 from microclaw.programs.proof.expectation_text import parse_expectations
 from microclaw.programs.proof.trial import TrialOptions, try_image
-from microclaw.wire.board_control import Info, Power, Py
+from microclaw.wire.board_control import Advance, Info, Power, Py
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 DEVICE: Final = "/v1/devices/virtual-1"
@@ -183,9 +184,9 @@ async def image_of(story: Story, build_cache: Path) -> ProgramImage:
     return await compile_source(story.source, board, "recorded", "O3", None, kinds)
 
 
-async def wait_until(control: VirtualBoardTransport, board_ms: float) -> None:
-    while (await control.request(Info())).now_ms < board_ms:
-        pass
+async def advance_to(control: VirtualBoardTransport, board_ms: float) -> None:
+    now_ms = (await control.request(Info())).now_ms
+    await control.request(Advance(board_ms - now_ms))
 
 
 async def install(host: PeopleHost, control: VirtualBoardTransport, story: Story, image: ProgramImage) -> None:
@@ -207,25 +208,36 @@ async def uninstall(host: PeopleHost, control: VirtualBoardTransport, story: Sto
 async def record(
     host: PeopleHost, control: VirtualBoardTransport, hands: Sequence[tuple[float, str, dict[str, Any]]]
 ) -> dict[str, Any]:
-    """Do everything with hands while it is recorded, and return the recording."""
+    """Do everything with hands while it is recorded, and return the recording.
+
+    The program has begun before: what its pins do then is no reaction to a hand.
+    """
+    await control.request(Advance(1000))
     status, begun = await host.ask("ada", "POST", f"{DEVICE}/recording", {})
     assert (status, begun["running"], begun["lines"]) == (200, True, [])
     begin_ms = (await control.request(Info())).now_ms
     for at_ms, part, body in hands:
-        await wait_until(control, begin_ms + at_ms)
+        await advance_to(control, begin_ms + at_ms)
         path = f"{DEVICE}/parts/{part}"
         if "verb" in body:
             status, moved = await host.ask("ada", "POST", f"{path}/do", body)
         else:
             status, moved = await host.ask("ada", "PATCH", path, body)
         assert status == 200, moved
-    await wait_until(control, begin_ms + hands[-1][0] + 1500)
+    await advance_to(control, begin_ms + hands[-1][0] + 1500)
     status, shown = await host.ask("ada", "GET", f"{DEVICE}/recording")
     assert (status, shown["running"]) == (200, True)
     status, recording = await host.ask("ada", "DELETE", f"{DEVICE}/recording")
     assert status == 200, recording
     assert not recording["running"]
     return dict(recording)
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def host(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[PeopleHost]:
+    """Its board's time passes as the test says: no program is late for a hand."""
+    async with people_host(tmp_path_factory.mktemp("recorded") / "home", clock="virtual") as running:
+        yield running
 
 
 @pytest.mark.parametrize("name", STORIES)
