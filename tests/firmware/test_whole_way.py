@@ -46,6 +46,13 @@ async def until_edges(pins: Path, more: int) -> None:
             await asyncio.sleep(0.1)
 
 
+async def until_over(pins: Path, pin: int) -> None:
+    """The pulse has set its pin low again: what is begun again after a power cut would do that once more."""
+    async with asyncio.timeout(PATIENCE_S):
+        while "0" not in edges(pins, pin):  # noqa: ASYNC110 - the chip tells nobody
+            await asyncio.sleep(0.1)
+
+
 async def test_a_sentence_blinks_without_the_host_and_after_a_power_cut_and_is_undone(
     board: Firmware, real_host: RealHost, tmp_path: Path
 ) -> None:
@@ -67,6 +74,7 @@ async def test_a_sentence_blinks_without_the_host_and_after_a_power_cut_and_is_u
         (app,) = (await answer(host, "app", "list", "-d", "lamp"))["apps"]
         assert (app["name"], app["condition"], app["pins"]) == ("blink", "running", [PIN])
         await answer(host, "chat", "--yes", f"turn on pin {PULSED_PIN} for 1 second")
+        await until_over(pins, PULSED_PIN)
         await asyncio.to_thread(host.kill)
         await until_edges(pins, 4)
         board.kill()

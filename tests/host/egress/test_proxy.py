@@ -155,8 +155,9 @@ async def test_a_peer_that_says_nothing_is_not_waited_for(tmp_path: Path) -> Non
             writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nabc")
         await never(reader, writer, head)
 
-    async with allowed(tmp_path, stall, times=ProxyTimes(head_s=0.5, stall_s=0.5)) as task:
+    async with allowed(tmp_path, stall, times=ProxyTimes(head_s=0.5, stall_s=WAIT_S)) as task:
         assert status(await task.send(b"GET http://api")) == 408
+    async with allowed(tmp_path, stall, times=ProxyTimes(head_s=WAIT_S, stall_s=0.5)) as task:
         assert status(await task.get()) == 504
         assert (await task.get("/begun")).endswith(b"abc")
         assert status(await task.tunnel(task.place)) == 200
