@@ -172,6 +172,7 @@ PRESSES = """
 press btn1 at 2 s, 3 s, 4 s
 when pin 6 falls: pin 2 toggles within 50 ms
 pin 2: 3 edges
+soak 0 s
 """
 
 
