@@ -19,9 +19,9 @@ from microclaw.agent.offline.impossible_wishes import find_obstacle
 from microclaw.agent.offline.sentences import english
 from microclaw.agent.offline.timed_sentences import parse_two_times
 from microclaw.agent.offline.unfinished import parse_unfinished
-from microclaw.agent.offline.unknown_sentences import is_question
+from microclaw.agent.offline.unknown_sentences import NOT_UNDERSTOOD, is_question
 from microclaw.agent.wishes.questions import read_question
-from microclaw.agent.wishes.reader import Wish, read_wish
+from microclaw.agent.wishes.reader import Wish, read_parts, read_wish
 from microclaw.agent.wishes.wording import write_out
 
 _PINS: Final = re.compile(r"pin (\d+)((?: also pin \d+)+)")
@@ -35,7 +35,7 @@ def parse_own_words(text: str, device_context: DeviceContext, device: KnownDevic
         return _parse_question(text)
     wish = read_wish(text, _is_readable)
     if wish is None:
-        return None
+        return _tell_parts(text)
     sentence = spoken(wish.sentence)
     obstacle = find_obstacle(sentence, device or device_context.meant, ())
     if obstacle is not None:
@@ -90,6 +90,17 @@ def _ask_about(sentence: str, wish: Wish) -> Say | None:
     words = _quoted(wish.open_words)
     text = f"I read: {sentence}. But I do not understand {words}, so I did nothing. How do you mean that?"
     return Say(text, "ambiguous", "say the whole wish in other words")
+
+
+def _tell_parts(text: str) -> Say | None:
+    """Say which acts of a wish are understood, and what is not: a language model may read it."""
+    acts, open_words = read_parts(text)
+    if not acts or any("{" in act for act in acts):
+        return None
+    words = f"I understand {_quoted(acts)}, but not how the rest of it belongs to that"
+    if open_words:
+        words = f"I understand {_quoted(acts)}, but not {_quoted(open_words)}"
+    return Say(f"{words}: that needs a language model, so I did nothing.", NOT_UNDERSTOOD, "say it in other words")
 
 
 def _quoted(clauses: Sequence[str]) -> str:
