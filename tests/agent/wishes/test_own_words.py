@@ -113,6 +113,14 @@ async def test_the_program_of_a_wish_meets_its_expectation(row: OwnWords, kind: 
         "I turn on the lamp on pin 5 by hand. When the door on pin 4 opens, beep pin 6",
         "turn on the heater on pin 5 when it is above 77 F",
         "beep pin 5 with every other press of the button on pin 4",
+        "While I hold the button on pin 17 the crane on pin 6 turns, if I let go it stops, but after 20 s it stops too",
+        "The lamp on pin 4 should not be dark at 8 in the evening",
+        "Run the motor on pin 10 for 3 seconds, not longer than the button on pin 4 is held",
+        "The lamp on pin 5 must never be lit between 11 pm and 6 am",
+        "Neither the lamp on pin 5 nor the pump on pin 6 should be running",
+        "Blink the LED when either of the doors on pins 14 and 16 is open, but not both",
+        "Water with the pump on pin 7 at 6 am and at 6 pm, except when the humidity is over 85 percent",
+        "Turn on the lamp on pin 5 every evening at 8 except on Sundays",
     ],
 )
 async def test_what_may_mean_something_else_is_never_read_as_an_act(wish: str) -> None:

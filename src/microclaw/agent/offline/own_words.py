@@ -19,9 +19,9 @@ from microclaw.agent.offline.impossible_wishes import find_obstacle
 from microclaw.agent.offline.sentences import english
 from microclaw.agent.offline.timed_sentences import parse_two_times
 from microclaw.agent.offline.unfinished import parse_unfinished
-from microclaw.agent.offline.unknown_sentences import is_question
+from microclaw.agent.offline.unknown_sentences import NOT_UNDERSTOOD, is_question
 from microclaw.agent.wishes.questions import read_question
-from microclaw.agent.wishes.reader import Wish, read_wish
+from microclaw.agent.wishes.reader import Wish, read_parts, read_wish
 from microclaw.agent.wishes.wording import write_out
 from microclaw.events import Choice
 
@@ -38,7 +38,7 @@ def parse_own_words(text: str, device_context: DeviceContext, device: KnownDevic
         return _parse_question(text)
     wish = read_wish(text, _is_readable)
     if wish is None:
-        return None
+        return _tell_parts(text)
     sentence = spoken(wish.sentence)
     obstacle = find_obstacle(sentence, device or device_context.meant, ())
     if obstacle is not None:
@@ -105,6 +105,17 @@ def _ask_about(sentence: str, wish: Wish, part: str) -> Say | None:
     text = f"I read: {sentence}. But I do not understand {words}, so I did nothing. How do you mean that?"
     step = f"say only that in other words, or the whole wish; or: {LEAVE_OUT}"
     return Say(text, "ambiguous", step, part=part, choices=(Choice("Leave it out", LEAVE_OUT),))
+
+
+def _tell_parts(text: str) -> Say | None:
+    """Say which acts of a wish are understood, and what is not: a language model may read it."""
+    acts, open_words = read_parts(text)
+    if not acts or any("{" in act for act in acts):
+        return None
+    words = f"I understand {_quoted(acts)}, but not how the rest of it belongs to that"
+    if open_words:
+        words = f"I understand {_quoted(acts)}, but not {_quoted(open_words)}"
+    return Say(f"{words}: that needs a language model, so I did nothing.", NOT_UNDERSTOOD, "say it in other words")
 
 
 def _quoted(clauses: Sequence[str]) -> str:

@@ -205,6 +205,9 @@ def _read_unknown(
     if answer.code != NOT_UNDERSTOOD:
         return answer
     own = parse_own_words(text, device_context, device)
+    is_told_in_part = isinstance(own, Say) and own.code == NOT_UNDERSTOOD
+    if is_told_in_part and answer.suggested:
+        return answer
     if not isinstance(own, Parse):
         return own or answer
     if own.kind == UNFINISHED and answer.suggested:

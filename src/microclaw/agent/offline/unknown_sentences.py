@@ -31,7 +31,7 @@ _HELP: Final = "what can you do"
 _QUESTION: Final = re.compile(
     r"(?i)^\W*(?:and |but |so )?(?:why|what|whats|which|who|whose|whom|where|how|is|are|am|was|were|do|does|did|has|had"
     r"|when (?:is|are|was|were|do|does|did|will)|have (?:i|you|we|they)|should|shall|may|might|i wonder"
-    r"|tell me (?:if|whether|why|what|which|who|how))\b"
+    r"|(?:explain|describe)(?: to (?:me|us))? (?:what|why|which|how)|tell me (?:if|whether|why|what|which|who|how))\b"
 )
 _REQUEST: Final = re.compile(r"(?i)\W*(?:please )?(?:can|could|would|will)\b(?! (?:i|we|an?|one)\b)")
 _ABOUT_PROGRAMS: Final = re.compile(r"(?i)^\W*(?:how|what|which|is there|are there|do you|can)\b")

@@ -56,6 +56,7 @@ _WORDS: Final = {
     "beep": "beep {out}",
     "pulse": "pulse {out}",
     "fade": "fade {out} in over {amount}",
+    "ramp": "fade {out} up to {amount}",
     "breathe": "fade {out} in and out",
     "dim": "dim {out} to {amount}",
     "servo": "set the servo on {out} to {amount}",

@@ -93,9 +93,15 @@ _OPPOSITE: Final = {"on": "off", "off": "on"}
 
 def sentences(items: Sequence[Item]) -> list[str]:
     """Return the sentences that may say it, the likeliest first; nothing if nothing is to be done."""
-    for item in items:
-        if isinstance(item, Time):
-            return _timed(items)
+    times = [item for item in items if isinstance(item, Time)]
+    if times and any(isinstance(item, Condition) for item in items):
+        return _in_window(items, times)
+    if times:
+        return _timed(items)
+    return _untimed(items)
+
+
+def _untimed(items: Sequence[Item]) -> list[str]:
     rules = _rules(items)
     if len(rules) == 2:
         one = _as_toggle(*rules) or _as_lasting(*rules)
@@ -146,6 +152,10 @@ def _has_act(items: Sequence[Item]) -> bool:
 def _add_trigger(rules: list[_Rule], trigger: Condition, *, has_act_after: bool) -> None:
     """Add what begins acts to the last rule, or begin a rule with it; the last act may be the new rule's."""
     rule = rules[-1]
+    is_whole = bool(rule.gates and rule.acts) and not rule.triggers
+    if is_whole and has_act_after:
+        # "While I hold it the crane turns, when I let go it stops": each has its own act.
+        rule.triggers, rule.gates = rule.gates, []
     if rule.triggers and rule.acts:
         acts = []
         if len(rule.acts) > 1 and (rule.is_act_first or not has_act_after):
@@ -227,7 +237,32 @@ def _as_two_limits(first: _Rule, second: _Rule) -> list[str]:
 def _of_one(rule: _Rule) -> list[str]:
     if not rule.triggers and not rule.gates and len(rule.acts) == 1:
         return [f"{rule.acts[0].words_together}{_pace_words(rule.paces)}"]
-    return [_sentence(rule, trigger_first=True), _sentence(rule, trigger_first=False)]
+    return [
+        _sentence(rule, trigger_first=True),
+        _sentence(rule, trigger_first=False),
+        *_again_while(rule),
+        *_blinks_while(rule),
+    ]
+
+
+def _again_while(rule: _Rule) -> list[str]:
+    """Return "every 10 min while it is below 40" for "at most every 10 min when it is below 40"."""
+    is_measured = len(rule.events) == 1 and "#" not in rule.events[0].about
+    if not is_measured or len(rule.acts) != 1 or len(rule.paces) != 1:
+        return []
+    if not rule.acts[0].span or rule.gates or rule.ends:
+        return []
+    return [f"{rule.acts[0].words} every {rule.paces[0].ms} while {rule.events[0].state}"]
+
+
+def _blinks_while(rule: _Rule) -> list[str]:
+    """Return "blink while the door is open" for "blink when it opens", of which no end is said."""
+    act = rule.only_act
+    if act is None or act.verb != "blink" or not rule.events[0].state:
+        return []
+    if rule.events[0].about.startswith("button#"):
+        return []
+    return [f"{act.words} while {rule.events[0].state}"]
 
 
 def _sentence(rule: _Rule, *, trigger_first: bool) -> str:
@@ -297,12 +332,24 @@ def _act_words(acts: Sequence[Act]) -> str:
     return " then ".join(act.words for act in acts)
 
 
+def _in_window(items: Sequence[Item], times: Sequence[Time]) -> list[str]:
+    """Return what begins and is done in a window of each day, or of some days; nothing for any other time."""
+    windows = [time.words for time in times if time.kind == "window"]
+    days = _days(items)
+    if days is None or len(windows) != 1:
+        return []
+    if any(time.kind not in ("window", "days") for time in times):
+        return []
+    rest = [item for item in items if not isinstance(item, Time)]
+    return [f"{sentence}{days or ' every day'} {windows[0]}" for sentence in _untimed(rest)]
+
+
 def _timed(items: Sequence[Item]) -> list[str]:
-    """Return acts with their times; nothing if a condition is in it, which a schedule cannot have."""
+    """Return acts with their times."""
     acts = []
     paces = []
     for item in items:
-        if isinstance(item, Condition) or (isinstance(item, Time) and item.kind == "unknown"):
+        if isinstance(item, Time) and item.kind == "unknown":
             return []
         if isinstance(item, Pace) and item.is_gap:
             return []
@@ -312,7 +359,7 @@ def _timed(items: Sequence[Item]) -> list[str]:
             paces.append(item)
     days = _days(items)
     if days is None:
-        return []
+        return _by_days(items, acts)
     times = _times_by_act(items)
     if len(acts) == 1:
         return [f"{acts[0].words_together}{_pace_words(paces)}{days} {' and '.join(times[0])}".strip()]
@@ -334,6 +381,16 @@ def _each_at_its_time(acts: Sequence[Act], times: Sequence[Sequence[str]], days:
             words = act.verb
         parts.append(f"{words} {' and '.join(moments)}")
     return " and ".join(parts)
+
+
+def _by_days(items: Sequence[Item], acts: Sequence[Act]) -> list[str]:
+    """Return an act with "every saturday at 9 and every weekday at 06:45": each day has its time after it."""
+    times = [item for item in items if isinstance(item, Time)]
+    kinds = [time.kind for time in times]
+    if len(acts) != 1 or kinds != ["days", "clock"] * 2:
+        return []
+    first, first_clock, second, second_clock = (time.words for time in times)
+    return [f"{acts[0].words_together} {first} {first_clock} and {second} {second_clock}"]
 
 
 def _days(items: Sequence[Item]) -> str | None:

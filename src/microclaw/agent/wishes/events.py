@@ -24,6 +24,9 @@ _KIND_OF_NOBODY: Final = {
     "rises": "input",
     "closes": "door",
     "opens": "door",
+    "open": "door",
+    "closed": "door",
+    "down": "button",
 }
 """The kind of the thing that an event without one is about."""
 _FORMS: Final = {
@@ -87,6 +90,7 @@ _THINGS: Final = {
     "motion": rf"(?P<mark>motion#{_PIN})",
     "soil": rf"(?P<mark>soil#{_PIN})",
     "input": rf"(?P<mark>input#{_PIN})",
+    "sensor": rf"(?P<mark>(?:motion|input)#{_PIN})",
     "pin": rf"(?P<mark>(?:input|output|button|door|motion|soil)#{_PIN})",
     "it": "(?P<mark>)",
 }
@@ -116,8 +120,10 @@ def read_event(wish: MarkedWish, start: int, before: Event | None) -> Event | No
         if match is None or (best is not None and match.end() <= best.end):
             continue
         mark = match["mark"] or wish.only(_KIND_OF_NOBODY.get(name, ""))
-        if mark is not None and name == "pressed":
-            mark = mark.replace("input#", "button#")
+        kind = _KIND_OF_NOBODY.get(name)
+        if mark is not None and kind is not None:
+            # What a person does with it says what it is.
+            mark = mark.replace("input#", f"{kind}#")
         if mark is not None:
             best = _event(match.end(), mark, name)
     if best is None:

@@ -13,6 +13,7 @@ from typing import Final
 from msgspec import Struct
 
 from microclaw.agent.language.quantities import NEGATIONS
+from microclaw.agent.wishes.acts import Act
 from microclaw.agent.wishes.compose import sentences
 from microclaw.agent.wishes.scan import Clause, Scan
 from microclaw.agent.wishes.things import MARK, MarkedWish, mark_things, words_of
@@ -57,6 +58,19 @@ def read_wish(text: str, understands: Understands) -> Wish | None:
             return None
         return Wish(sentence, left_out, open_words)
     return None
+
+
+def read_parts(text: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Return the acts of a wish that is not read, and the words that are not understood; nothing for a "not"."""
+    marked = mark_things(clauses(text))
+    if marked is None or _NEGATION.search(marked.text):
+        return (), ()
+    scan = Scan(marked)
+    acts = []
+    for item in scan.items:
+        if isinstance(item, Act):
+            acts.append(item.words)
+    return tuple(acts), _left_over(scan)[1]
 
 
 def _names_all(sentence: str, marked: MarkedWish) -> bool:

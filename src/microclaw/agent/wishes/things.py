@@ -77,6 +77,10 @@ MARK: Final = r"(?:button|door|motion|soil|output|input|led)#(?:\d+|@[a-z]+)?"
 _EACH: Final = re.compile(
     rf"(?P<first>{MARK}) and (?P<second>{MARK})(?: ¦)? are (?:both )?(?P<how>open|closed|shut|high|low|pressed|down)"
 )
+_EITHER: Final = re.compile(
+    rf"(?:either|any)(?: 1)?(?: of)? (?P<first>{MARK}) (?:and|or) (?P<second>{MARK}) "
+    r"(?:is|are|goes|go|gets) (?P<how>open|closed|shut|high|low|pressed|down)"
+)
 _INTRODUCED: Final = re.compile(
     rf"(?:i have|i've got|i have got|we have|we've got|there is|there's|there are) (?:a |an |one )?{MARK}"
     r"(?=(?: ¦| and| ¦ so|$))|(?:^|(?<=¦ ))(?:door|motion|soil|output|input)#\d+(?= ¦)"
@@ -154,13 +158,10 @@ def mark_things(text: str) -> MarkedWish | None:
         text = _LED.sub("led#", text)
     text = _mark_without_pin(text, things)
     text = re.sub(rf"\b{_DETERMINER} (?={MARK})", "", text)
-    text = _EACH.sub(_each, re.sub(r"\s+", " ", text).strip())
+    text = re.sub(r"\s+", " ", text).strip()
+    for joint, pattern in (("and", _EACH), ("or", _EITHER)):
+        text = pattern.sub(rf"\g<first> is \g<how> {joint} \g<second> is \g<how>", text)
     return MarkedWish(text, things)
-
-
-def _each(match: re.Match[str]) -> str:
-    """Write "door#15 and door#17 are closed" as two clauses."""
-    return f"{match['first']} is {match['how']} and {match['second']} is {match['how']}"
 
 
 def _marks_of(match: re.Match[str], things: dict[str, Thing]) -> list[str] | None:

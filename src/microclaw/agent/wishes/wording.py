@@ -26,6 +26,7 @@ _ENDS: Final = (
     (re.compile(r"(?<=[a-z)]),(?=\s)|(?<=\d),(?=\s(?![\d]))"), f" {END} "),
     (re.compile(r"\s[-–—]+>?\s(?=[a-z])"), f" {END} "),
 )
+_PHRASES: Final = tuple((re.compile(words), meaning) for words, meaning in _TABLE["phrases"]["rows"])
 _POLITE: Final = re.compile(rf"\b(?:{'|'.join(_TABLE['polite']['words'])})\b")
 _REASON: Final = re.compile(
     rf"(?<={END} )like (?:a|an|the) [^{END}]*|(?:^|(?<= ))(?:{'|'.join(_TABLE['polite']['reasons'])})[^{END}]*"
@@ -34,6 +35,17 @@ _HALF: Final = re.compile(
     r"\b(?P<kind>half past|(?:a )?quarter past|(?:a )?quarter to) (?P<hour>\d{1,2})(?:000 milli)?\b"
     r"(?P<part> in the (?:morning|evening|afternoon)| at night| (?:[ap])\.?m)?"
 )
+_DUTY: Final = re.compile(
+    r"\b(?:(?:on|lit) for )?(?P<on>\d+) ms(?: (?:on|lit|bright))?(?: ¦)?(?: and| then| but)*"
+    r" (?:(?:off|dark|out) for (?P<off>\d+) ms|(?P<then_off>\d+) ms (?:off|dark|out)\b)"
+)
+"""On for a time and off for a time, again and again."""
+_PART_AT: Final = re.compile(
+    r"\b(?P<day>every|this|tomorrow|(?:on )?[a-z]+days?) (?P<part>morning|afternoon|evening|night)s?"
+    r" at (?P<hour>\d{1,2})(?:000 milli)?(?![:\d]| ms| milli| degrees| percent| in the)"
+)
+_PIN_RANGE: Final = re.compile(r"\b(?:pins|gpios) (\d{1,2}) ?(?:to|through|until|-|–) ?(\d{1,2})\b")
+_MOST_PINS: Final = 8
 _PART: Final = re.compile(r"\b(?:morning|evening|afternoon|night|[ap]\.?m)")
 _SAID_TWICE: Final = re.compile(r"\bwater (?=(?:sensor|pump|valve|tap|level|detector)\b)")
 _IN_BRACKETS: Final = re.compile(
@@ -57,11 +69,16 @@ def clauses(text: str) -> str:
     text = _ONE.sub("", text)
     text = _SAID_TWICE.sub("", text)
     text = _TURN_OF.sub(r"\1 off ", text)
+    text = _PIN_RANGE.sub(_pin_range, text)
     text = _BARE_PIN.sub(r"\1 on pin ", text)
     text = _IN_BRACKETS.sub("", text).replace(" = ", f" {END} ")
     for pattern, mark in _ENDS:
         text = pattern.sub(mark, text)
     text = normalize_quantities(text)
+    for phrase, meaning in _PHRASES:
+        text = phrase.sub(meaning, text)
+    text = _DUTY.sub(_duty, text)
+    text = _PART_AT.sub(_part_at, text)
     text = _HALF.sub(_half, text)
     text = _OF_DAY.sub(_of_day, text)
     text = _ALSO_THEN.sub("", _SAY.sub(f"{END} ", text))
@@ -108,6 +125,30 @@ def _half(match: re.Match[str]) -> str:
         return match[0]
     total = hour * 60 + minutes
     return f"clock {total // 60:02d}{total % 60:02d}"
+
+
+def _duty(match: re.Match[str]) -> str:
+    """Write "10 s on, 50 s off" as "on for 10 s every 60 s"."""
+    on_ms = int(match["on"])
+    off_ms = int(match["off"] or match["then_off"])
+    return f"on for {on_ms} ms every {on_ms + off_ms} ms"
+
+
+def _part_at(match: re.Match[str]) -> str:
+    """Write "every evening at 8" as "every day at 8 in the evening"."""
+    day = {"every": "every day", "this": "today"}.get(match["day"], match["day"])
+    part = f"in the {match['part']}"
+    if match["part"] == "night":
+        part = "at night"
+    return f"{day} at {match['hour']} {part}"
+
+
+def _pin_range(match: re.Match[str]) -> str:
+    """Write "pins 4 to 6" as "pins 4, 5 and 6"."""
+    pins = [str(pin) for pin in range(int(match[1]), int(match[2]) + 1)]
+    if not 1 < len(pins) <= _MOST_PINS:
+        return match[0]
+    return f"pins {', '.join(pins[:-1])} and {pins[-1]}"
 
 
 def _of_day(match: re.Match[str]) -> str:
