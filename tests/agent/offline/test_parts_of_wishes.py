@@ -7,7 +7,7 @@ from tests.agent.offline.test_wishes import world
 from tests.agent.offline.turns import Chat
 
 CRANE = "Run the crane on pin 6 for three."
-FROST = "Keep frost out: heater on pin 21 on under 3 degrees, off from 6 upwards."
+DOOR = "When the door contact on pin 15 opens turn on pin 16 in the blink of 3 eyes."
 TRAIN = "Close the crossing on pin 5 when the train comes."
 
 
@@ -18,11 +18,7 @@ TRAIN = "Close the crossing on pin 5 when the train comes."
         (CRANE, "3 s", "turn on pin 6 for 3 s"),
         (TRAIN, "when the contact on pin 14 closes", "turn off pin 5 when the contact on pin 14 closes"),
         (TRAIN, "the contact on pin 14 closes", "when the door contact on pin 14 closes turn off pin 5"),
-        (
-            FROST,
-            "when it is above 6 degrees",
-            "turn on pin 21 when the temperature is below 3 degrees and off again when it is above 6 degrees",
-        ),
+        (DOOR, "for 3 s", "when the door contact on pin 15 opens turn on pin 16 for 3 s"),
         ("Switch the lamps on pin 4 on, if you would.", "for 10 seconds", "turn on pin 4 for 10 seconds"),
         ("Switch the lamps on pin 4 on, if you would.", "and pin 5", "turn on pin 4 and pin 5"),
     ],

@@ -60,9 +60,8 @@ _AT_NAME: Final = re.compile(
 # A level that is said as one, and not as what it does.
 _LEVEL_WORD: Final = re.compile(r"(?i)\b(?:high|low)\b|(?:\bto|=) ?[01]\W*$|\bwrite [01]\b")
 _BOOT_BUTTON: Final = re.compile(
-    r"(?i)\b(?:(?:the|my) )?boot button\b|\b(?:the|my) (?:board's (?:own )?|onboard |on-board |built-in )button\b"
-    r"|(?-i:\bBOOT\b)"
-    r"(?! (?:on|at|is) )"
+    r"(?i)(?:\b(?:(?:the|my) )?boot button\b|\b(?:the|my) (?:board's (?:own )?|onboard |on-board |built-in )button\b"
+    r"|(?-i:\bBOOT\b))(?! (?:is )?(?:on|at) )"
 )
 _PAD = re.compile(r"(?i)(?<![\w.])(?:pins? )?d(\d{1,2})(?![\w.%])")
 
