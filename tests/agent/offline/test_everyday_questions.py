@@ -68,6 +68,7 @@ async def test_an_answer_with_the_pin_completes_the_question() -> None:
     ("question", "answer"),
     [
         ("what was the highest temperature?", "The highest temperature in the programs' log is 23 °C, of 2 readings"),
+        ("whats the warmest it got today", "The highest temperature in the programs' log is 23 °C"),
         ("what's the coldest temperature it had?", "The lowest temperature in the programs' log is 20.5 °C"),
         ("has the temperature gone up or down?", "The temperature has gone up: from 20.5 to 23 °C"),
     ],

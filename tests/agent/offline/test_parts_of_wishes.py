@@ -40,11 +40,16 @@ async def test_words_that_are_not_understood_may_be_left_out() -> None:
     asked = await chat.say(CRANE)
     assert [choice.say for choice in asked.reply.choices] == ["leave it out"]
     assert (await chat.say("as I told you")).reply.failed_code == "not_understood"
-    done = await chat.say("leave it out")
-    assert done.outcome == "gpio-set pin=6 level=1"
+    asked = await chat.say("leave it out")
+    assert asked.reply.text == "I read this as: turn on pin 6. Shall I do it?"
+    assert asked.acts == []
+    assert (await chat.say("yes")).outcome == "gpio-set pin=6 level=1"
 
 
-@pytest.mark.parametrize("answer", ["hello", "not for long", "maybe", "no", "yes", "3 degrees and more", ""])
+@pytest.mark.parametrize(
+    "answer",
+    ["hello", "not for long", "maybe", "no", "yes", "3 degrees and more", "off", "at most 3 s", ""],
+)
 async def test_other_words_do_nothing_to_it(answer: str) -> None:
     chat = Chat(world("wasm"))
     await chat.say(CRANE)
@@ -57,6 +62,7 @@ async def test_other_words_do_nothing_to_it(answer: str) -> None:
     ("answer", "outcome"),
     [
         ("turn on pin 7", "gpio-set pin=7 level=1"),
+        ("and pin 7 off", "confirm_reading: I read this as: turn off pin 7. Shall I do it?"),
         ("turn it off", "gpio-set pin=4 level=0 device=virtual-1"),
     ],
 )

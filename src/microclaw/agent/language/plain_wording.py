@@ -302,7 +302,7 @@ _FORMS: Final[tuple[tuple[str, str | Callable[[re.Match[str]], str]], ...]] = (
     (rf"\b(?:let me know|notify me|inform me|ping me) (?={BEGINS} )", "warn me "),
     (r"\btell me (?=(?:when|whenever|as soon as) )", "warn me "),
     (r"^(?:write|put) (the [a-z]+) (?:in|into|to) the log (?=every )", r"log \1 "),
-    (r"^(?:write down|note down|jot down|keep a record of|record) (?=(?:the )?[a-z]+(?: [a-z]+)? every )", "log "),
+    (r"^(?:write down|note(?: down)?|jot down|keep a record of|record) (?=(?:the )?[a-z]+(?: [a-z]+)? every )", "log "),
 )  # fmt: skip
 _REWRITES: Final = tuple((re.compile(pattern), replacement) for pattern, replacement in _FORMS)
 

@@ -61,7 +61,8 @@ _AT_NAME: Final = re.compile(
 _LEVEL_WORD: Final = re.compile(r"(?i)\b(?:high|low)\b|(?:\bto|=) ?[01]\W*$|\bwrite [01]\b")
 _BOOT_BUTTON: Final = re.compile(
     r"(?i)(?:\b(?:(?:the|my) )?boot button\b|\b(?:the|my) (?:board's (?:own )?|onboard |on-board |built-in )button\b"
-    r"|(?-i:\bBOOT\b))(?! (?:is )?(?:on|at) )"
+    r"|\b(?P<verb>(?:press|push|hold|tap|hit|click)\w* )(?-i:BOOT\b)"
+    r"|(?-i:\bBOOT\b)(?= (?:is |was )?(?:pressed|pushed|held|tapped|released)))(?! (?:is )?(?:on|at) )"
 )
 _PAD = re.compile(r"(?i)(?<![\w.])(?:pins? )?d(\d{1,2})(?![\w.%])")
 
@@ -246,7 +247,7 @@ def boot_button_to_pin(sentence: str, board: BoardProfile | None) -> str:
     pin = boot_pin(board) if board else None
     if pin is None:
         return sentence
-    return _BOOT_BUTTON.sub(f"the button on pin {pin}", sentence)
+    return _BOOT_BUTTON.sub(lambda match: f"{match['verb'] or ''}the button on pin {pin}", sentence)
 
 
 def board_of(context: Context) -> BoardProfile:

@@ -46,7 +46,6 @@ from microclaw.agent.offline.memory import MEMORY
 from microclaw.agent.offline.more_questions import MORE_QUESTIONS
 from microclaw.agent.offline.open_question import (
     ask_again,
-    choose_part,
     choose_suggestion,
     complete_part,
     complete_question,
@@ -105,7 +104,7 @@ def understand(request: ModelRequest) -> ParsedSentence:
     is_short = len(sentence) <= MAX_SENTENCE_CHARS
     if is_short and state.has_question and is_no(sentence):
         return _decline(state)
-    choice = choose_suggestion(sentence, state.suggested) or choose_part(sentence, state.part)
+    choice = choose_suggestion(sentence, state.suggested)
     if isinstance(choice, Say):
         return ParsedSentence(None, choice, state=state)
     asked_context = request.device_context or DeviceContext()

@@ -164,7 +164,9 @@ def _readings(direct: str) -> Parse | None:
     plain = _PLACE.sub(" ", re.sub(r"\s+", " ", plain))
     names = quantities_in(plain)
     begins = _READING.match(direct) is not None or quantities_in(direct.split(" ")[0])
-    if not names or not begins or _NUMBER.search(plain):
+    if _NUMBER.search(plain) or _EXTREME.search(plain):
+        return None
+    if not names or not begins:
         return None
     spoken = set(" ".join(_QUANTITIES.values()).split())
     unknown = set(re.findall(r"[a-z]+", plain)) - _READING_WORDS - spoken

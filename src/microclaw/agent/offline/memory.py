@@ -21,7 +21,8 @@ _SHOWN: Final = 30
 
 _PLEASE: Final = r"(?:please |can you |could you |hey |ok |okay )*"
 _REMEMBER: Final = re.compile(
-    rf"(?is){_PLEASE}(?:remember|keep in mind|(?:make|take) a note|note(?: down)?|(?:don't|do not|dont|never) forget)"
+    rf"(?is){_PLEASE}(?:remember|keep in mind|(?:make|take) a note"
+    r"|note(?: down)?(?!(?! that\b|:).*\b(?:every|whenever|each time)\b)|(?:don't|do not|dont|never) forget)"
     r"(?>(?: for me)?(?: that)?:? )(?!(?:me )?to )(.+)",
 )
 _RECALL: Final = re.compile(

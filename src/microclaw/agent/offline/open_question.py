@@ -22,9 +22,9 @@ from microclaw.agent.offline.unfinished import NAMED, read_contradiction
 _PERCENT: Final = re.compile(r"(?:(?:at|to|make it) )*(-?\d+) milli percent")
 _SCHEDULE: Final = re.compile(r"(?:the |number |schedule |cancel )*(\d{1,6})")
 _LEAVES_OUT: Final = re.compile(r"(?:please )?(?:leave|ignore|skip|do it without) (?:it|that|them)(?: out)?")
-_GOES_ON: Final = re.compile(r"(?:and|for|when|while|until|at|every|from|above|below)\b")
-_JOINTS: Final = ("", "for ", "when ")
-"""What an answer may leave out: "3 s", "the door opens"."""
+_GOES_ON: Final = re.compile(r"(?:and|for|when|if|while|until|at|in|on|after|every|from|above|below|twice)\b")
+_SWITCHES: Final = re.compile(r"\b(?:off|low|high|lit|dark|at most|at least)\b|\bon$")
+"""An answer with these would turn the act round, or is not read as it is said."""
 _PINS: Final = re.compile(rf"(?:(?:on|at|the|its?|it is|it's|{NAMED}) )*(?:pin )?\d{{1,3}}(?: also pin \d{{1,3}})*")
 
 
@@ -42,27 +42,31 @@ def choose_suggestion(sentence: str, suggested: tuple[str, ...]) -> str | Say | 
     return Say(f"Which one: {number_sentences(suggested)}?", "ambiguous", "its number")
 
 
-def choose_part(sentence: str, part: str) -> str | None:
-    """Return the wish as far as it was read, for an answer that leaves the rest out. Return None for any other."""
-    if not part or not _LEAVES_OUT.fullmatch(sentence.lower().strip(" .!")):
-        return None
-    return part.replace(f" {WORDS}", "")
-
-
 def complete_part(answer: str, part: str, alone: Context | Say, device_context: DeviceContext) -> Say | None:
-    """Ask whether a wish that was read in part is meant with the words of the answer: "for 3 s".
+    """Ask whether a wish that was read in part is meant with the words of the answer ("for 3 s"), or without more.
 
     `alone` is the answer as a sentence of its own. Return None if it is one, or if the words do not fit.
     """
     words = answer.strip(" .!?,")
     if not part or _stands_alone(words, alone):
         return None
-    for joint in _JOINTS:
+    if _LEAVES_OUT.fullmatch(words.lower()):
+        return ask_reading(part.replace(f" {WORDS}", ""), part)
+    if _SWITCHES.search(words.lower()):
+        return None
+    for joint in _joints(words.lower()):
         longer_part = part.replace(WORDS, f"{joint}{words} {WORDS}")
         question = _ask_part(longer_part, device_context)
         if question is not None:
             return question
     return None
+
+
+def _joints(words: str) -> tuple[str, ...]:
+    """Return what an answer may leave out before it: "3 s", "the door opens"."""
+    if _GOES_ON.match(words):
+        return ("",)
+    return ("for ", "when ")
 
 
 def _stands_alone(words: str, reading: Context | Say) -> bool:

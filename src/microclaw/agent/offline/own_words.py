@@ -28,7 +28,7 @@ from microclaw.events import Choice
 _PINS: Final = re.compile(r"pin (\d+)((?: also pin \d+)+)")
 _MOST_QUOTED: Final = 3
 LEAVE_OUT: Final = "leave it out"
-"""The answer that does what was understood, without the words that were not."""
+"""The answer that asks for what was understood, without the words that were not."""
 _QUESTION: Final = re.compile(r'I read this as: (?P<sentence>[^"]+?)\.(?P<left_out> Left out: .+\.)? Shall I do it\??')
 
 

@@ -35,10 +35,7 @@ _HALF: Final = re.compile(
     r"\b(?P<kind>half past|(?:a )?quarter past|(?:a )?quarter to) (?P<hour>\d{1,2})(?:000 milli)?\b"
     r"(?P<part> in the (?:morning|evening|afternoon)| at night| (?:[ap])\.?m)?"
 )
-_DUTY: Final = re.compile(
-    r"\b(?:(?:on|lit) for )?(?P<on>\d+) ms(?: (?:on|lit|bright))?(?: ¦)?(?: and| then| but)*"
-    r" (?:(?:off|dark|out) for (?P<off>\d+) ms|(?P<then_off>\d+) ms (?:off|dark|out)\b)"
-)
+_DUTY: Final = re.compile(r"\b(?P<on>\d+) ms (?:on|lit|bright)(?: ¦)?(?: and)? (?P<off>\d+) ms (?:off|dark|out)\b")
 """On for a time and off for a time, again and again."""
 _PART_AT: Final = re.compile(
     r"\b(?P<day>every|this|tomorrow|(?:on )?[a-z]+days?) (?P<part>morning|afternoon|evening|night)s?"
@@ -130,7 +127,7 @@ def _half(match: re.Match[str]) -> str:
 def _duty(match: re.Match[str]) -> str:
     """Write "10 s on, 50 s off" as "on for 10 s every 60 s"."""
     on_ms = int(match["on"])
-    off_ms = int(match["off"] or match["then_off"])
+    off_ms = int(match["off"])
     return f"on for {on_ms} ms every {on_ms + off_ms} ms"
 
 
