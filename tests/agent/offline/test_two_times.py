@@ -35,6 +35,8 @@ async def _outcome(said: str) -> str:
         ("switch pin 4 on at 7:00, then switch it back off at 21:00", ON_OFF),
         ("please turn on pin 4 from 7:00 until 21:00", ON_OFF),
         ("turn on pin 4 between 7 am and 9 pm", ON_OFF),
+        ("turn on pin 4 every evening from 8 to 10", "daily 20:00 turn on pin 4; daily 22:00 turn off pin 4"),
+        ("turn on pin 4 every night from 10 to 6", "daily 22:00 turn on pin 4; daily 06:00 turn off pin 4"),
         ("turn pin 4 on at 7:00 till 21:00", ON_OFF),
         ("turn pin 4 on at 07:00 and turn off pin 4 at 21:00", ON_OFF),
         ("at 7 am and 9 pm turn on pin 4", "07:00 turn on pin 4; 21:00 turn on pin 4"),

@@ -30,6 +30,7 @@ _LIGHT_FROM: Final = re.compile(
 )
 _PART: Final = r"(?: in the (morning|afternoon|evening)| at (night))?"
 _POINT: Final = rf"(?:clock (\d{{4}})|(\d{{1,2}})(?:000 milli)?|({'|'.join(sorted(SUN))})){_PART}"
+_NAMED_PART: Final = re.compile(r"\b(?:every|each|this|tomorrow) (morning|afternoon|evening|night)\b")
 _RANGE: Final = re.compile(
     rf"\b(?:(?:from|between) {_POINT} (?:to|until|till|and)|at {_POINT} (?:until|till)) {_POINT}(?!\w)"
 )
@@ -37,6 +38,7 @@ _SWITCH_WORDS: Final = frozenset({"turn", "switch", "put", "shut", "it", "them",
 _STOP: Final = re.compile(r"(?:stop|end)(?: it| them| that| again)?")
 _REPEAT_AT_END: Final = re.compile(r"\b(?:every|each|daily|on)\b[^,]*$")
 _HOURS: Final = {"morning": range(1, 12), "afternoon": range(12, 19), "evening": range(16, 24), "night": range(19, 24)}
+_AFTER_MIDNIGHT: Final = range(1, 7)
 _STOPPED_BY_WORD: Final = {"blink": "blinking", "flash": "flashing", "fade": "fading", "breathe": "breathing"}
 
 
@@ -165,6 +167,7 @@ def _read_range(normal: str) -> tuple[Parse, Parse] | None:
     start_words = groups[:5] if any(groups[:5]) else groups[5:10]
     end_words = groups[10:]
     rest = f"{normal[: match.start()]} {normal[match.end() :]}".strip()
+    named_part = _NAMED_PART.search(rest)
     days = When()
     timed = split_when(rest)
     if timed is not None:
@@ -180,6 +183,8 @@ def _read_range(normal: str) -> tuple[Parse, Parse] | None:
         return None
     end_what = _opposite(parse, "off", rest)
     shared_part = end_words[3] or end_words[4]
+    if shared_part is None and named_part is not None:
+        shared_part = named_part[1]
     is_dated = days.repeat is not None or days.date is not None
     start = _point(start_words, shared_part, is_dated=is_dated)
     end = _point(end_words, shared_part, is_dated=is_dated)
@@ -218,6 +223,8 @@ def _point(words: list[str | None], shared_part: str | None, *, is_dated: bool) 
         for possible in (hour, hour + 12):
             if possible in _HOURS[part_of_day]:
                 return When(clock=f"{possible:02d}:00")
+        if part_of_day == "night" and hour in _AFTER_MIDNIGHT:
+            return When(clock=f"{hour:02d}:00")
         return None
     if is_dated or hour not in range(1, 13):
         return When(clock=f"{hour % 24:02d}:00")
