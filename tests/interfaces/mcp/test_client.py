@@ -163,25 +163,23 @@ async def test_a_server_that_misbehaves_is_off_with_one_clear_line_and_tried_aga
 
 
 @pytest.mark.parametrize(
-    ("command", "start_s", "why"),
+    ("script", "start_s", "why"),
     [
         (
-            (sys.executable, "-c", "import sys; sys.exit('x' * 200_000 + '\\nno module named home\\n')"),
+            "sys.stderr.write('x' * 200_000 + '\\nno module named home\\n'); sys.exit(3)",
             TIMEOUT_S,
-            "it ended with code 1",
+            "it ended with code 3",
         ),
         (
-            (sys.executable, "-c", "import sys; sys.stderr.write('no module named home'); sys.stdin.read()"),
-            2.0,
-            "it did not answer within 2 s",
+            "sys.stderr.write('downloading, no module named home\\n'); sys.stdin.read()",
+            2.5,
+            "it did not answer within 2.5 s",
         ),
     ],
 )
-async def test_a_server_that_does_not_start_is_shown_with_its_last_words(
-    command: tuple[str, ...], start_s: float, why: str
-) -> None:
+async def test_a_server_that_does_not_start_is_shown_with_its_last_words(script: str, start_s: float, why: str) -> None:
     changed = asyncio.Event()
-    server = McpServerSettings("late", command, start_s=start_s)
+    server = McpServerSettings("late", (sys.executable, "-c", f"import sys; {script}"), start_s=start_s)
     async with mcp_servers([server], limits=QUICK, on_change=changed.set) as servers:
         async with asyncio.timeout(TIMEOUT_S):
             while "no module named home" not in servers.states()["late"]:

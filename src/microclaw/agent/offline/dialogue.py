@@ -44,12 +44,7 @@ from microclaw.agent.offline.hand_sentences import HANDS
 from microclaw.agent.offline.log_questions import LOG_QUESTIONS
 from microclaw.agent.offline.memory import MEMORY
 from microclaw.agent.offline.more_questions import MORE_QUESTIONS
-from microclaw.agent.offline.open_question import (
-    ask_again,
-    choose_suggestion,
-    complete_part,
-    complete_question,
-)
+from microclaw.agent.offline.open_question import ask_again, choose_suggestion, complete_part, complete_question
 from microclaw.agent.offline.pattern_values import may_last
 from microclaw.agent.offline.programs import PROGRAMS, as_light
 from microclaw.agent.offline.questions import QUESTIONS

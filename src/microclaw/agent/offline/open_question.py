@@ -13,7 +13,7 @@ from microclaw.agent.offline import boards
 from microclaw.agent.offline.decision import WORDS, Context, Parse, Say, number_sentences
 from microclaw.agent.offline.dialogue_state import DialogueState, Question
 from microclaw.agent.offline.full_board import with_replaced
-from microclaw.agent.offline.own_words import ask_reading, leaves_words_out
+from microclaw.agent.offline.own_words import ask_reading, leaves_words_out, sentence_of
 from microclaw.agent.offline.reading import find_device, read
 from microclaw.agent.offline.ready_programs import with_next_pin
 from microclaw.agent.offline.sentences import MAX_SENTENCE_CHARS
@@ -51,7 +51,7 @@ def complete_part(answer: str, part: str, alone: Context | Say, device_context: 
     if not part or _stands_alone(words, alone):
         return None
     if _LEAVES_OUT.fullmatch(words.lower()):
-        return ask_reading(part.replace(f" {WORDS}", ""), part)
+        return ask_reading(part)
     if _SWITCHES.search(words.lower()):
         return None
     for joint in _joints(words.lower()):
@@ -80,10 +80,9 @@ def _stands_alone(words: str, reading: Context | Say) -> bool:
 
 def _ask_part(part: str, device_context: DeviceContext) -> Say | None:
     """Ask whether this sentence is meant, if all of it is understood."""
-    sentence = part.replace(f" {WORDS}", "")
-    reading = read(sentence, device_context, DialogueState())
+    reading = read(sentence_of(part), device_context, DialogueState())
     if isinstance(reading, Context):
-        return ask_reading(sentence, part)
+        return ask_reading(part)
     if reading.code != "confirm_reading" or leaves_words_out(reading):
         return None
     return reading

@@ -21,9 +21,10 @@ from microclaw.agent.offline.timed_sentences import parse_two_times
 from microclaw.agent.offline.unfinished import parse_unfinished
 from microclaw.agent.offline.unknown_sentences import NOT_UNDERSTOOD, is_question
 from microclaw.agent.wishes.questions import read_question
-from microclaw.agent.wishes.reader import Wish, read_parts, read_wish
+from microclaw.agent.wishes.reader import read_parts, read_wish
 from microclaw.agent.wishes.wording import write_out
 from microclaw.events import Choice
+from microclaw.text import plural
 
 _PINS: Final = re.compile(r"pin (\d+)((?: also pin \d+)+)")
 _MOST_QUOTED: Final = 3
@@ -43,18 +44,17 @@ def parse_own_words(text: str, device_context: DeviceContext, device: KnownDevic
     obstacle = find_obstacle(sentence, device or device_context.meant, ())
     if obstacle is not None:
         return obstacle
-    board = ""
+    part = f"{sentence} {WORDS}"
     if device is not None:
-        board = f" on {device.name}"
-    part = f"{sentence} {WORDS}{board}"
-    sentence += board
+        part = f"{part} on {device.name}"
+    sentence = sentence_of(part)
     if wish.open_words:
-        return _ask_about(sentence, wish, part)
+        return _ask_about(part, wish.open_words)
     if english().parse(sentence) is None:
         unfinished = parse_unfinished(sentence)
         if unfinished is not None:
             return unfinished
-    return ask_reading(sentence, part, wish.left_out)
+    return ask_reading(part, wish.left_out)
 
 
 def _parse_question(text: str) -> Parse | None:
@@ -82,8 +82,14 @@ def _is_readable(sentence: str) -> bool:
     return isinstance(reading, Parse)
 
 
-def ask_reading(sentence: str, part: str, left_out: Sequence[str] = ()) -> Say:
-    """Ask whether a wish is meant as this sentence. `part` is the sentence with a hole for more words."""
+def sentence_of(part: str) -> str:
+    """Return the sentence of a wish that was read in part, without its hole for more words."""
+    return part.replace(f" {WORDS}", "")
+
+
+def ask_reading(part: str, left_out: Sequence[str] = ()) -> Say:
+    """Ask whether a wish is meant as the sentence of this part."""
+    sentence = sentence_of(part)
     text = f"I read this as: {sentence}."
     if left_out:
         text = f"{text} Left out: {_quoted(left_out)}."
@@ -97,11 +103,12 @@ def leaves_words_out(question: Say) -> bool:
     return match is None or match["left_out"] is not None
 
 
-def _ask_about(sentence: str, wish: Wish, part: str) -> Say | None:
+def _ask_about(part: str, open_words: Sequence[str]) -> Say | None:
     """Say what was understood, and ask for the words that were not."""
+    sentence = sentence_of(part)
     if "{" in sentence:
         return None
-    words = _quoted(wish.open_words)
+    words = _quoted(open_words)
     text = f"I read: {sentence}. But I do not understand {words}, so I did nothing. How do you mean that?"
     step = f"say only that in other words, or the whole wish; or: {LEAVE_OUT}"
     return Say(text, "ambiguous", step, part=part, choices=(Choice("Leave it out", LEAVE_OUT),))
@@ -135,5 +142,4 @@ def spoken(sentence: str) -> str:
 
 
 def _several_pins(match: re.Match[str]) -> str:
-    pins = re.findall(r"\d+", match[0])
-    return f"pins {', '.join(pins[:-1])} and {pins[-1]}"
+    return plural("pin", [int(pin) for pin in re.findall(r"\d+", match[0])])

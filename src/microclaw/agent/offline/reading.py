@@ -205,15 +205,19 @@ def _read_unknown(
     if answer.code != NOT_UNDERSTOOD:
         return answer
     own = parse_own_words(text, device_context, device)
-    is_told_in_part = isinstance(own, Say) and own.code == NOT_UNDERSTOOD
-    if is_told_in_part and answer.suggested:
-        return answer
-    if not isinstance(own, Parse):
-        return own or answer
-    if own.kind == UNFINISHED and answer.suggested:
+    if own is None or (answer.suggested and _leaves_open(own)):
         # A ready program has what the wish leaves open.
         return answer
+    if isinstance(own, Say):
+        return own
     return Context(own, text, device_context, device)
+
+
+def _leaves_open(own: Parse | Say) -> bool:
+    """Return True for a wish in own words that is understood only in part."""
+    if isinstance(own, Parse):
+        return own.kind == UNFINISHED
+    return own.code == NOT_UNDERSTOOD
 
 
 def _may_be_everyday(parse: Parse | None, text: str) -> bool:

@@ -19,6 +19,7 @@ from microclaw.agent.offline.sentences import english
 from microclaw.hardware.parts.part_ids import free_id
 from microclaw.hardware.parts.reader import Part, find_part
 from microclaw.hardware.parts.wiring import WiredPart, Wiring
+from microclaw.text import plural
 
 _BEEPS: Final = re.compile(r"\b(?:beep|buzz)\b")
 _SWITCHING: Final = frozenset(
@@ -172,9 +173,7 @@ def _words_of(part: WiredPart) -> str:
     noun = f"the {_noun(part.facts)}"
     if part.address is not None or not pins:
         return noun
-    if len(pins) == 1:
-        return f"{noun} on pin {pins[0]}"
-    return f"{noun} on pins {', '.join(map(str, pins[:-1]))} and {pins[-1]}"
+    return f"{noun} on {plural('pin', pins)}"
 
 
 def _noun(facts: Part) -> str:

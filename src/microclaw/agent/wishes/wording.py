@@ -7,6 +7,7 @@ from typing import Final
 
 from microclaw.agent.language.quantities import normalize_quantities
 from microclaw.tables import read_table
+from microclaw.text import plural
 
 END: Final = "¦"
 _TABLE: Final = read_table(__package__, "wish_words")
@@ -142,10 +143,10 @@ def _part_at(match: re.Match[str]) -> str:
 
 def _pin_range(match: re.Match[str]) -> str:
     """Write "pins 4 to 6" as "pins 4, 5 and 6"."""
-    pins = [str(pin) for pin in range(int(match[1]), int(match[2]) + 1)]
+    pins = range(int(match[1]), int(match[2]) + 1)
     if not 1 < len(pins) <= _MOST_PINS:
         return match[0]
-    return f"pins {', '.join(pins[:-1])} and {pins[-1]}"
+    return plural("pin", pins)
 
 
 def _of_day(match: re.Match[str]) -> str:
