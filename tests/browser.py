@@ -11,7 +11,8 @@ from typing import Any, TypeAlias
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, Route, expect, sync_playwright
 
-WAIT_MS = 60_000
+WAIT_MS = 180_000
+"""How long to wait for what a page is to show: on a loaded machine a start of the browser alone takes a minute."""
 expect.set_options(timeout=WAIT_MS)
 ARGS = [
     "--headless",

@@ -14,7 +14,7 @@ from tests.stories.conftest import environ_of
 
 from microclaw.host.operations.client import Client
 
-PATIENCE_S = 60.0
+PATIENCE_S = 180.0
 
 
 class HostProcess:

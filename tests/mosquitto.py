@@ -21,7 +21,7 @@ from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 from paho.mqtt.subscribeoptions import SubscribeOptions
 from tests.postgres import free_port
 
-LIMIT_S = 60.0
+LIMIT_S = 180.0
 PASSWORD = "open-sesame-91"
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 
 Answer = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[object]]
 
@@ -30,11 +30,16 @@ async def listening(answer: Answer, *, tls: ssl.SSLContext | None = None) -> Asy
     try:
         yield int(server.sockets[0].getsockname()[1])
     finally:
-        await asyncio.sleep(0.05)  # one that was just accepted gets its transport: a closed server gives it none
+        # A connection that waits is accepted in one turn of the loop and gets its transport in a later one. A server
+        # that is closed between the two would give it none.
+        for _ in range(8):
+            await asyncio.sleep(0)
         server.close()
         for task, writer in running.items():
             task.cancel()
-            writer.transport.abort()
+            # A transport that sent its last bytes after it was closed knows no loop any more: asyncio forgets to ask.
+            with suppress(AttributeError):
+                writer.transport.abort()
         for outcome in await asyncio.gather(*running, return_exceptions=True):
             if isinstance(outcome, Exception):
                 raise outcome

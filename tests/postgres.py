@@ -21,17 +21,33 @@ import psycopg
 from microclaw.host.store.postgres import make_tables
 
 USER: Final = "microclaw"
+_TAKEN: Final[list[socket.socket]] = []  # one for each port that was given
 _PORTS: Final = cycle(sample(range(1_000), 1_000))  # the same port is not given twice soon
 
 
 def free_port(kind: socket.SocketKind = socket.SOCK_STREAM) -> int:
-    """Below those that the kernel gives to others: it stays the server's own until it is used, and over restarts."""
+    """Below those that the kernel gives to others: it stays the server's own until it is used, and over restarts.
+
+    No other process of tests gets it as long as this one lives, also not of another run on this machine.
+    """
     first = 20_000 + 1_000 * int(os.environ.get("PYTEST_XDIST_WORKER", "gw0")[2:])
     while True:
         port = first + next(_PORTS)
         with socket.socket(socket.AF_INET, kind) as probe, suppress(OSError):
             probe.bind(("127.0.0.1", port))
+            _take(port)
             return port
+
+
+def _take(port: int) -> None:
+    """Mark the port by a name that the kernel frees at the end of the process. Raises OSError if another one has it."""
+    mark = socket.socket(socket.AF_UNIX)
+    try:
+        mark.bind(f"\0microclaw-tests-port-{port}")
+    except OSError:
+        mark.close()
+        raise
+    _TAKEN.append(mark)
 
 
 def program(name: str) -> str:

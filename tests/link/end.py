@@ -14,7 +14,7 @@ import cbor2
 from websockets.asyncio.connection import Connection
 from websockets.exceptions import ConnectionClosed
 
-PATIENCE_S = 60.0
+PATIENCE_S = 180.0
 PING = {"n": 1, "t0": 0}
 
 

@@ -273,7 +273,7 @@ def owner(host: Host) -> Door:
     return member_of(host, "owner", "owner")
 
 
-def until(look: Callable[[], _Found], patience_s: float = 60.0) -> _Found:
+def until(look: Callable[[], _Found], patience_s: float = 180.0) -> _Found:
     """The first true answer of `look`; fails if it does not come within `patience_s`."""
     deadline = time.monotonic() + patience_s
     while not (found := look()):

@@ -129,7 +129,7 @@ async def test_a_server_that_drips_or_talks_of_other_things_is_left_in_time(monk
             await asyncio.sleep(0)
 
     monkeypatch.setattr(wyoming_engine, "ANSWER_S", 0.2)
-    monkeypatch.setattr(wyoming_engine, "CONNECT_S", 0.2)
+    monkeypatch.setattr(wyoming_engine, "DESCRIBE_S", 0.2)
     for answer in (drop_by_drop, chat):
         async with listening(answer) as port, asyncio.timeout(60):
             for call in (WyomingRecognizer("127.0.0.1", port).hear(b""), WyomingSynthesizer("127.0.0.1", port).check()):

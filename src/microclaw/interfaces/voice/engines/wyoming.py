@@ -37,6 +37,8 @@ from microclaw.interfaces.voice.engines.wyoming_stream import CHANNELS, SAMPLE_B
 from microclaw.text import clean_text
 
 CONNECT_S: Final = 3.0
+DESCRIBE_S: Final = 3.0
+"""For what a server says of itself."""
 ANSWER_S: Final = 15.0
 """For an utterance, from the text to its first audio, and between two pieces of it."""
 MAX_AUDIO_BYTES: Final = MAX_SENTENCE_S * 48_000 * 2
@@ -57,7 +59,7 @@ class _WyomingEngine(Engine):
     async def check(self) -> None:
         step = f"start a Wyoming server there, or: microclaw config set voice.wyoming_{self.service} HOST:PORT"
         try:
-            async with self._connected() as stream, asyncio.timeout(CONNECT_S):
+            async with self._connected() as stream, asyncio.timeout(DESCRIBE_S):
                 await stream.send(Describe())
                 event = await self._next_answer(stream)
                 while not Info.is_type(event.type):
