@@ -11,7 +11,7 @@ import microclaw
 
 OWN_JSON: Final = {  # what this host, or this command, wrote itself
     "agent/turn/history.py", "interfaces/cli/child.py", "agent/offline/dialogue_state.py", "host/store/rows.py",
-    "programs/bench/records.py", "virtual/__main__.py", "devices/virtual_boards/host_boards.py",
+    "programs/bench/records.py", "virtual/board_process.py", "devices/virtual_boards/host_boards.py",
     "devices/virtual_boards/process.py",
 }  # fmt: skip
 WRONG_JSON: Final = {"ValueError", "JSONDecodeError", "DecodeError", "MsgspecError", "ValidationError"}

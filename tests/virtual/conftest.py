@@ -18,8 +18,8 @@ from msgspec.structs import replace
 from tests.forked import Forked
 
 from microclaw.hardware.boards import load_board
-from microclaw.virtual.__main__ import BoardProcess, parse_options
 from microclaw.virtual.board import Board
+from microclaw.virtual.board_process import BoardProcess, parse_options
 from microclaw.virtual.clock import Clock
 from microclaw.virtual.firmware.program_runners import ProgramRunners
 from microclaw.virtual.machine import VirtualMachine
