@@ -19,14 +19,16 @@ from microclaw.agent.offline.impossible_wishes import find_obstacle
 from microclaw.agent.offline.sentences import english
 from microclaw.agent.offline.timed_sentences import parse_two_times
 from microclaw.agent.offline.unfinished import parse_unfinished
-from microclaw.agent.offline.unknown_sentences import NOT_UNDERSTOOD, is_question
+from microclaw.agent.offline.unknown_sentences import NOT_UNDERSTOOD, is_question, vocabulary
 from microclaw.agent.wishes.questions import read_question
 from microclaw.agent.wishes.reader import read_parts, read_wish
+from microclaw.agent.wishes.slips import mend_slips
 from microclaw.agent.wishes.wording import write_out
 from microclaw.events import Choice
 from microclaw.text import plural
 
 _PINS: Final = re.compile(r"pin (\d+)((?: also pin \d+)+)")
+_HOLE: Final = re.compile(r"(?:pin )?\{[a-z]+:([^{}]*)\}")
 _MOST_QUOTED: Final = 3
 LEAVE_OUT: Final = "leave it out"
 """The answer that asks for what was understood, without the words that were not."""
@@ -34,7 +36,31 @@ _QUESTION: Final = re.compile(r'I read this as: (?P<sentence>[^"]+?)\.(?P<left_o
 
 
 def parse_own_words(text: str, device_context: DeviceContext, device: KnownDevice | None) -> Parse | Say | None:
-    """Return the question whether the wish is read right, or for what it leaves open; a question has its answer."""
+    """Return the question whether the wish is read right, or for what it leaves open; a question has its answer.
+
+    Words that are not understood as they stand are read without slips of the keyboard.
+    """
+    reading = _parse_as_it_stands(text, device_context, device)
+    if _is_whole(reading):
+        return reading
+    mended = mend_slips(text, vocabulary())
+    if mended == text.lower():
+        return reading
+    mended_reading = _parse_as_it_stands(mended, device_context, device)
+    if reading is None or _is_whole(mended_reading):
+        return mended_reading
+    return reading
+
+
+def _is_whole(reading: Parse | Say | None) -> bool:
+    """Return True for a reading of all words."""
+    if not isinstance(reading, Say):
+        return reading is not None
+    is_of_part = bool(reading.part) and reading.code != "confirm_reading"
+    return not is_of_part and reading.code != NOT_UNDERSTOOD
+
+
+def _parse_as_it_stands(text: str, device_context: DeviceContext, device: KnownDevice | None) -> Parse | Say | None:
     if is_question(text) or is_question(write_out(text)):
         return _parse_question(text)
     wish = read_wish(text, _is_readable)
@@ -106,10 +132,13 @@ def leaves_words_out(question: Say) -> bool:
 def _ask_about(part: str, open_words: Sequence[str]) -> Say | None:
     """Say what was understood, and ask for the words that were not."""
     sentence = sentence_of(part)
-    if "{" in sentence:
-        return None
     words = _quoted(open_words)
+    is_open = "{" in sentence
+    if is_open:
+        sentence = _HOLE.sub(r"the \1", sentence)
     text = f"I read: {sentence}. But I do not understand {words}, so I did nothing. How do you mean that?"
+    if is_open:
+        return Say(text, "ambiguous", "say the whole wish in other words")
     step = f"say only that in other words, or the whole wish; or: {LEAVE_OUT}"
     return Say(text, "ambiguous", step, part=part, choices=(Choice("Leave it out", LEAVE_OUT),))
 

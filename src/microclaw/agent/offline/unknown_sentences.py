@@ -151,13 +151,13 @@ def _is_english(text: str) -> bool:
 
 
 def _is_known(word: str) -> bool:
-    if word in _vocabulary():
+    if word in vocabulary():
         return True
-    return len(word) >= _LONG_WORD and is_misspelt(word, tuple(_vocabulary()))
+    return len(word) >= _LONG_WORD and is_misspelt(word, tuple(vocabulary()))
 
 
 @cache
-def _vocabulary() -> frozenset[str]:
+def vocabulary() -> frozenset[str]:
     """Return the English words that are known here: of the templates, the known sentences and the ready programs."""
     words = set(known_words())
     texts = [*english().near, *english().examples.values(), *ready_texts()]

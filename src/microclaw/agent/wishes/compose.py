@@ -70,12 +70,12 @@ class _Rule(Struct):
     @property
     def only_act(self) -> Act | None:
         """The act of a rule that is one event and one act."""
-        if len(self.acts) != 1 or len(self.events) != 1 or not self._is_bare:
+        if len(self.acts) != 1 or len(self.events) != 1 or not self.is_bare:
             return None
         return self.acts[0]
 
     @property
-    def _is_bare(self) -> bool:
+    def is_bare(self) -> bool:
         """Nothing but events begins and ends its acts."""
         return not (self.gates or self.paces or self.ends)
 
@@ -88,6 +88,7 @@ class _Rule(Struct):
         return " and "
 
 
+_BEEPS: Final = "with a period of 400 ms"
 _OPPOSITE: Final = {"on": "off", "off": "on"}
 
 
@@ -107,6 +108,8 @@ def _untimed(items: Sequence[Item]) -> list[str]:
         one = _as_toggle(*rules) or _as_lasting(*rules)
         if one is not None:
             rules = [one]
+    if len(rules) == 1:
+        rules = _with_warning_apart(rules[0])
     if len(rules) == 1:
         return _of_one(rules[0])
     said = []
@@ -143,6 +146,15 @@ def _rules(items: Sequence[Item]) -> list[_Rule]:
     if not all(rule.acts for rule in rules):
         return []
     return rules
+
+
+def _with_warning_apart(rule: _Rule) -> list[_Rule]:
+    """Return a rule that warns and does more as two rules of one event."""
+    warnings = [act for act in rule.acts if act.verb == "warn"]
+    others = [act for act in rule.acts if act.verb != "warn"]
+    if not warnings or not others or not rule.events or not rule.is_bare:
+        return [rule]
+    return [_Rule(rule.triggers, acts=warnings[:1]), _Rule(rule.triggers, acts=others)]
 
 
 def _has_act(items: Sequence[Item]) -> bool:
@@ -236,7 +248,10 @@ def _as_two_limits(first: _Rule, second: _Rule) -> list[str]:
 
 def _of_one(rule: _Rule) -> list[str]:
     if not rule.triggers and not rule.gates and len(rule.acts) == 1:
-        return [f"{rule.acts[0].words_together}{_pace_words(rule.paces)}"]
+        act = rule.acts[0]
+        if act.verb == "beep" and act.count:
+            act = replace(act, verb="blink", period=_BEEPS)
+        return [f"{act.words_together}{_pace_words(rule.paces)}"]
     return [
         _sentence(rule, trigger_first=True),
         _sentence(rule, trigger_first=False),

@@ -58,7 +58,8 @@ _BELOW: Final = r"(?:below|under|(?:less|lower|colder|cooler|drier|dryer) than)"
 _AMOUNT: Final = r"(?P<milli>-?\d+)(?: milli)?(?: (?P<unit>degrees|percent|hpa))?"
 _ROOM: Final = (
     r"(?:room|air|house|greenhouse|nursery|cellar|shed|garage|kitchen|bedroom|attic|basement|office|tent|box|cabin"
-    r"|bathroom|bath)"
+    r"|bathroom|bath|enclosure|cupboard|closet|cabinet|chamber|incubator|hive|coop|conservatory|terrarium|vivarium"
+    r"|sauna|workshop|loft|classroom|hall|hallway|corridor|barn|stable|aviary|wardrobe|flat|studio|lab|nest)"
 )
 _PLACE: Final = rf"(?: (?:in|of|at) (?:the|my|our) {_ROOM})?"
 _QUANTITIES: Final = {
@@ -192,6 +193,10 @@ def _with_time(text: str, event: Event) -> Event:
     match = _HELD.match(text, event.end)
     if match is None or not event.state:
         return event
+    return hold(event, match["ms"], match.end())
+
+
+def hold(event: Event, ms: str, end: int) -> Event:
+    """Return the event that this one's state has lasted for a time."""
     state = event.state.replace(" is ", " stays ")
-    words = f"{state} for {match['ms']}"
-    return Event(match.end(), event.about, words, "", "")
+    return Event(end, event.about, f"{state} for {ms}", "", "")

@@ -10,7 +10,7 @@ from msgspec.structs import replace
 
 from microclaw.agent.wishes.acts import Act, read_act, read_more
 from microclaw.agent.wishes.compose import Condition, Item, Pace, Role, Time, TimeKind
-from microclaw.agent.wishes.events import Event, read_event
+from microclaw.agent.wishes.events import Event, hold, read_event
 from microclaw.agent.wishes.patterns import compile_rows
 from microclaw.agent.wishes.things import MARK, MarkedWish
 from microclaw.agent.wishes.wording import END
@@ -21,6 +21,7 @@ _TABLE: Final = read_table(__package__, "clause_words")
 _CONNECTORS: Final = compile_rows(_TABLE["connectors"], _TABLE["parts"])
 _PACES: Final = compile_rows(_TABLE["paces"], _TABLE["parts"])
 _TIMES: Final = compile_rows(_TABLE["times"], _TABLE["parts"])
+_AFTER: Final = re.compile(r"(?:(?:and|then|but) )*(?P<ms>\d+ ms) after (?:that )?(?=\S)")
 _JOIN: Final = re.compile(rf"(?: {END})? (?P<word>and|or)(?: (?:when|if|also))? ")
 _DAY_COUNTS: Final = {"other": "2", "second": "2", "1000 ms": "2", "third": "3", "fourth": "4"}
 _DAY_KINDS: Final = {"weekday": "every weekday", "weekend": "on weekends", "school day": "every weekday"}
@@ -95,11 +96,22 @@ class Scan:
         return False
 
     def _read_condition(self) -> bool:
+        after = _AFTER.match(self._text, self._at)
+        if after is not None and self._read_held(after):
+            return True
         for role, pattern in _CONNECTORS:
             match = pattern.match(self._text, self._at)
             if match is not None and self._read_events(match.end() + 1, convert(role, Role)):
                 return True
         return False
+
+    def _read_held(self, after: re.Match[str]) -> bool:
+        """Read "3 min after the door closes" as a door that has been closed for so long."""
+        event = read_event(self._wish, self._without_article(after.end()), self._event)
+        if event is None or not event.state or event.about.startswith("button#"):
+            return False
+        self._event = event
+        return self._add(Condition((hold(event, after["ms"], event.end),), "trigger"), event.end)
 
     def _read_subject(self) -> bool:
         """Read "movement on pin 16 turns on the lamp": what begins it needs no "when"."""
