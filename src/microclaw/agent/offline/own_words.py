@@ -85,13 +85,11 @@ def _parse_as_it_stands(text: str, device_context: DeviceContext, device: KnownD
 
 def _parse_question(text: str) -> Parse | None:
     """Return the plain question as a guess: a language model, if there is one, answers what was asked."""
-    question = read_question(text)
-    if question is None:
-        return None
-    parse = english().parse(question) or parse_everyday_question(question)
-    if parse is None:
-        return None
-    return replace(parse, values=parse.values | {"guess": True})
+    for question in read_question(text):
+        parse = english().parse(question) or parse_everyday_question(question)
+        if parse is not None:
+            return replace(parse, values=parse.values | {"guess": True})
+    return None
 
 
 def asked_sentence(text: str) -> str:

@@ -35,7 +35,7 @@ _TOO: Final = re.compile(
 )
 _A_WHILE: Final = re.compile(
     r"\b(?:for (?:(?:a|some) (?:short |little )?(?:while|bit|moment|time)|a (?:few|couple of) (?:seconds|minutes))"
-    r"|briefly)(?= |$)"
+    r"|(?<!flash )(?<!blink )briefly)(?= |$)"
 )
 _HALF: Final = re.compile(r"\bat (half past|(?:a )?quarter past|(?:a )?quarter to)(?=$| (?!\d))")
 _FROM: Final = re.compile(r"\bfrom (\d{1,2}:\d\d|\d{1,2} ?[ap]\.?m\.?)(?=$| (?!to |until |till |- ))")

@@ -88,7 +88,8 @@ class _Rule(Struct):
         return " and "
 
 
-_BEEPS: Final = "with a period of 400 ms"
+_BEEPS: Final = Pace("1000 ms")
+"""Beeps that go on until something happens."""
 _OPPOSITE: Final = {"on": "off", "off": "on"}
 
 
@@ -187,6 +188,8 @@ def _add_pace(rule: _Rule, pace: Pace) -> None:
             words = f"every {pace.ms}"
             if pace.is_period:
                 words = f"with a period of {pace.ms}"
+                if pace.ms.endswith("ns"):
+                    words = f"at period {pace.ms}"
             rule.acts[-1] = replace(last, period=words)
             return
     rule.paces.append(pace)
@@ -248,10 +251,7 @@ def _as_two_limits(first: _Rule, second: _Rule) -> list[str]:
 
 def _of_one(rule: _Rule) -> list[str]:
     if not rule.triggers and not rule.gates and len(rule.acts) == 1:
-        act = rule.acts[0]
-        if act.verb == "beep" and act.count:
-            act = replace(act, verb="blink", period=_BEEPS)
-        return [f"{act.words_together}{_pace_words(rule.paces)}"]
+        return [f"{rule.acts[0].words_together}{_pace_words(rule.paces)}"]
     return [
         _sentence(rule, trigger_first=True),
         _sentence(rule, trigger_first=False),
@@ -262,12 +262,14 @@ def _of_one(rule: _Rule) -> list[str]:
 
 def _again_while(rule: _Rule) -> list[str]:
     """Return "every 10 min while it is below 40" for "at most every 10 min when it is below 40"."""
-    is_measured = len(rule.events) == 1 and "#" not in rule.events[0].about
-    if not is_measured or len(rule.acts) != 1 or len(rule.paces) != 1:
+    if len(rule.acts) != 1 or len(rule.paces) != 1 or not rule.acts[0].span or rule.ends:
         return []
-    if not rule.acts[0].span or rule.gates or rule.ends:
+    states = _gates(rule)
+    if rule.events and "#" not in rule.events[0].about:
+        states += [event.state for event in rule.events]
+    if len(states) != 1 or len(rule.events) + len(rule.gates) != 1:
         return []
-    return [f"{rule.acts[0].words} every {rule.paces[0].ms} while {rule.events[0].state}"]
+    return [f"{rule.acts[0].words} every {rule.paces[0].ms} while {states[0]}"]
 
 
 def _blinks_while(rule: _Rule) -> list[str]:
@@ -281,6 +283,8 @@ def _blinks_while(rule: _Rule) -> list[str]:
 
 
 def _sentence(rule: _Rule, *, trigger_first: bool) -> str:
+    if rule.ends and not rule.paces and [act.verb for act in rule.acts] == ["beep"]:
+        rule = replace(rule, paces=[_BEEPS])
     acts = _act_words(rule.acts)
     paces = f"{_pace_words(rule.paces)}{_end_words(rule)}"
     gates = _gates(rule)
@@ -377,7 +381,12 @@ def _timed(items: Sequence[Item]) -> list[str]:
         return _by_days(items, acts)
     times = _times_by_act(items)
     if len(acts) == 1:
-        return [f"{acts[0].words_together}{_pace_words(paces)}{days} {' and '.join(times[0])}".strip()]
+        words = f"{acts[0].words_together}{_pace_words(paces)}{days}"
+        moments = " and ".join(times[0])
+        if moments.startswith("in ") and (acts[0].span or acts[0].count):
+            # "Blink 2 times in 5 s" could be how long it takes.
+            return [f"{moments} {words}"]
+        return [f"{words} {moments}".strip()]
     if acts and times[0] and not any(times[1:]):
         return [f"{_act_words(acts)}{days} {' and '.join(times[0])}"]
     if acts and all(times):

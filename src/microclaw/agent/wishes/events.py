@@ -79,6 +79,10 @@ _BY_WORD: Final = (
     (re.compile(r"\b(?:wetter|damper|drier|dryer)\b"), "humidity"),
 )
 _FALLS_TO: Final = re.compile(r"\b(?:falls|drops|sinks|fallen|dropped) (?:back |down )?(?:past|reaches|hits)\b")
+_CHANGES: Final = re.compile(
+    r"\b(?:rises|climbs|falls|drops|sinks|gone up|gone down|goes up|goes down|risen|fallen|dropped)(?: by)? (?:more|greater|at least)\b"
+)
+_CHANGE_CHARS: Final = 15
 _HELD: Final = re.compile(r" (?:for (?:longer than |more than |at least |over )?|(?:longer|more) than )(?P<ms>\d+ ms)")
 _TOO: Final = re.compile(
     rf"{_SUBJECT}(?: (?:is|gets|becomes)|['’]s)(?: far| much)?(?: too| very| really| so)? "
@@ -120,8 +124,8 @@ def read_event(wish: MarkedWish, start: int, before: Event | None) -> Event | No
         match = pattern.match(wish.text, start)
         if match is None or (best is not None and match.end() <= best.end):
             continue
-        mark = match["mark"] or wish.only(_KIND_OF_NOBODY.get(name, ""))
         kind = _KIND_OF_NOBODY.get(name)
+        mark = match["mark"] or wish.only(kind or "") or _thing_of(before, kind)
         if mark is not None and kind is not None:
             # What a person does with it says what it is.
             mark = mark.replace("input#", f"{kind}#")
@@ -130,6 +134,13 @@ def read_event(wish: MarkedWish, start: int, before: Event | None) -> Event | No
     if best is None:
         return None
     return _with_time(wish.text, best)
+
+
+def _thing_of(before: Event | None, kind: str | None) -> str | None:
+    """Return the thing that an event without one is about, if that of the event before it may be of this kind."""
+    if before is not None and kind is not None and before.about.startswith(f"{kind}#"):
+        return before.about
+    return None
 
 
 def _event(end: int, mark: str, name: str) -> Event:
@@ -150,7 +161,7 @@ def _read_value(text: str, start: int, before: Event | None) -> Event | None:
         if match is None or not (match["unit"] or known):
             return None
     about = _quantity_of(match, known)
-    if about is None:
+    if about is None or _CHANGES.search(text, max(0, start - _CHANGE_CHARS), match.end()):
         return None
     milli = int(match["milli"])
     if " milli" not in match[0]:

@@ -22,6 +22,7 @@ _CONNECTORS: Final = compile_rows(_TABLE["connectors"], _TABLE["parts"])
 _PACES: Final = compile_rows(_TABLE["paces"], _TABLE["parts"])
 _TIMES: Final = compile_rows(_TABLE["times"], _TABLE["parts"])
 _AFTER: Final = re.compile(r"(?:(?:and|then|but) )*(?P<ms>\d+ ms) after (?:that )?(?=\S)")
+_SPAN: Final = re.compile(r"for (?P<ms>\d+ ms)(?= ¦|$)")
 _JOIN: Final = re.compile(rf"(?: {END})? (?P<word>and|or)(?: (?:when|if|also))? ")
 _DAY_COUNTS: Final = {"other": "2", "second": "2", "1000 ms": "2", "third": "3", "fourth": "4"}
 _DAY_KINDS: Final = {"weekday": "every weekday", "weekend": "on weekends", "school day": "every weekday"}
@@ -69,7 +70,14 @@ class Scan:
             self._at += word.end()
 
     def _read_item(self) -> bool:
-        for read in (self._read_pace, self._read_time, self._read_condition, self._read_act, self._read_subject):
+        for read in (
+            self._read_span,
+            self._read_pace,
+            self._read_time,
+            self._read_condition,
+            self._read_act,
+            self._read_subject,
+        ):
             if read():
                 return True
         return False
@@ -80,10 +88,26 @@ class Scan:
         self._at = end
         return True
 
+    def _read_span(self) -> bool:
+        """Read "for 30 min" as how long the act before it lasts, where a time stands between them."""
+        match = _SPAN.match(self._text, self._at)
+        if match is None or len(self.items) < 2:
+            return False
+        act, between = self.items[-2:]
+        if not isinstance(act, Act) or not isinstance(between, Time) or act.span or act.verb != "on":
+            return False
+        self.items[-2] = replace(act, span=match["ms"])
+        self.skipped[-1].is_remark = False
+        self._at = match.end()
+        return True
+
     def _read_pace(self) -> bool:
         for kind, pattern in _PACES:
             match = pattern.match(self._text, self._at)
             if match is not None:
+                if match["ms"].endswith("ns") and (self._act is None or self._act.verb != "blink"):
+                    # The pitch of a tone.
+                    return False
                 pace = Pace(match["ms"], is_gap=kind == "gap", is_period=kind == "period")
                 return self._add(pace, match.end())
         return False

@@ -1,64 +1,55 @@
-"""Mends slips of the keyboard: "shuold" is "should", "untill" is "until"."""
+"""Mends slips of the keyboard in the words that wishes are made of: "shuold" is "should", "untill" is "until"."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
-from functools import cache
-from typing import Any, Final
+from typing import Final
 
 from microclaw.tables import read_table
 
-_TABLES: Final = ("act_words", "clause_words", "event_words", "plain_questions", "wish_words")
-_LEAST_CHARS: Final = 5
-"""In a shorter word one letter more or less makes another word too easily."""
-_WORD: Final = re.compile(rf"(?<![\w'-])[a-z]{{{_LEAST_CHARS},}}(?![\w'-])")
-_NAME: Final = re.compile(r"<[a-z_]+>")
+_WORDS: Final = tuple(read_table(__package__, "wish_words")["slips"]["words"].split())
+_WORD: Final = re.compile(r"(?<![\w'-])[a-z]{5,}(?![\w'-])")
+_VOWELS: Final = frozenset("aeiou")
 
 
 def mend_slips(text: str, known_words: frozenset[str]) -> str:
     """Return the text in lower case, with each word that is none of the known ones, but for one letter, as that one.
 
-    A word that may be two of them stays.
+    A letter is missing, doubled, twisted with the next one, or another vowel: other differences make other words.
     """
-    words = _own_words() | known_words
 
     def mend(match: re.Match[str]) -> str:
-        return _mended(match[0], words)
+        word = match[0]
+        if word in known_words:
+            return word
+        return _mended(word)
 
     return _WORD.sub(mend, text.lower())
 
 
-def _mended(word: str, words: frozenset[str]) -> str:
-    if word in words or word.removesuffix("s") in words:
+def _mended(word: str) -> str:
+    if word in _WORDS:
         return word
     # It takes 3.5 MB, which a host saves that understands all its sentences.
     from rapidfuzz import process
     from rapidfuzz.distance import OSA
 
-    near = process.extract(word, words, scorer=OSA.distance, score_cutoff=1, limit=3)
-    long = [found for found, _, _ in near if len(found) >= _LEAST_CHARS]
-    if len(long) != 1:
+    near = process.extract(word, _WORDS, scorer=OSA.distance, score_cutoff=1, limit=None)
+    slips = [found for found, _, _ in near if _is_slip(word, found)]
+    if len(slips) != 1:
         return word
-    return str(long[0])
+    return slips[0]
 
 
-@cache
-def _own_words() -> frozenset[str]:
-    """Return the words of this room's tables."""
-    words = set[str]()
-    for name in _TABLES:
-        for text in _texts(read_table(__package__, name)):
-            words |= set(re.findall(r"[a-z]+", _NAME.sub(" ", text)))
-    return frozenset(words)
-
-
-def _texts(value: Any) -> Iterator[str]:
-    if isinstance(value, str):
-        yield value
-    elif isinstance(value, dict):
-        for inner in value.values():
-            yield from _texts(inner)
-    elif isinstance(value, list):
-        for inner in value:
-            yield from _texts(inner)
+def _is_slip(word: str, meant: str) -> bool:
+    """Return True if one letter that differs is hardly another word: not the first, no ending, no other consonant."""
+    if word[0] != meant[0]:
+        return False
+    if word.startswith(meant):
+        return word[-1] == word[-2]
+    if len(word) != len(meant):
+        return True
+    differing = [pair for pair in zip(word, meant, strict=True) if pair[0] != pair[1]]
+    if len(differing) == 2:
+        return True
+    return set(differing[0]) <= _VOWELS

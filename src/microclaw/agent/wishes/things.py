@@ -62,8 +62,9 @@ _MENTIONS: Final = tuple(
     re.compile(pattern)
     for pattern in (
         rf"\((?P<pins>pin \d{{1,3}}) (?:is |= )?(?:{_DETERMINER} )?(?P<name>{_NAME})\)(?P<where>)",
-        rf"\b{_DETERMINER} (?P<name>{_NAME}){_WHERE}{_LINK} \(?{_PINS}\)?",
+        rf"(?<!for )\b{_DETERMINER} (?P<name>{_NAME}){_WHERE}{_LINK} \(?{_PINS}\)?",
         rf"(?<!\S)(?P<name>{_BARE_NAME}){_WHERE}{_LINK} \(?{_PINS}\)?",
+        rf"\b{_DETERMINER} (?P<name>{_NAME}){_WHERE}{_LINK} \(?{_PINS}\)?",
         rf"\b(?P<pins>pin \d{{1,3}}) (?:is|has|= |are|with) {_DETERMINER} (?P<name>{_NAME})(?P<where>)"
         r"(?= ¦|$| and )",
         r"\b(?P<pins>pin \d{1,3}(?: also pin \d{1,3})*)(?P<name>)(?P<where>)",
@@ -94,7 +95,7 @@ _AFTER_A_NAME: Final = (
 _ASKED_FOR: Final = "|".join(_TABLE["things"]["asked_for"].split())
 _WITHOUT_PIN: Final = re.compile(
     rf"(?:\b{_DETERMINER} |(?:^|(?<=¦ ))(?=(?:[a-z]+ ){{1,2}}(?:on|off) ))(?:(?!(?:{_NEVER_A_NAME})\b)[a-z'’]+ ){{0,2}}"
-    rf"(?P<noun>{_ASKED_FOR})s?(?: contact)?(?! sensor| contact)(?![\w#'’])"
+    rf"(?P<noun>{_ASKED_FOR})s?(?: contact)?(?! sensor| contact| schedule| program| app| rule)(?![\w#'’])"
 )
 
 
@@ -132,6 +133,11 @@ class MarkedWish(Struct, frozen=True):
         if len(marks) == 1:
             return marks[0]
         return None
+
+
+def thing_words() -> frozenset[str]:
+    """Return the nouns of things that may be on a pin, in the singular and the plural."""
+    return frozenset(_KIND_OF) | {f"{noun}s" for noun in _KIND_OF}
 
 
 def words_of(mark: str) -> str:
