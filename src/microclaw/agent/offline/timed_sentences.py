@@ -6,6 +6,7 @@ Each becomes two schedules, of which every part is a sentence that is understood
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from typing import Final
 
 from msgspec.structs import replace
@@ -13,6 +14,7 @@ from msgspec.structs import replace
 from microclaw.agent.language.quantities import NEGATIONS, normalize_quantities
 from microclaw.agent.language.times import DAYS, SUN, When, format_when, is_sun_time, split_when
 from microclaw.agent.offline.decision import Parse, Say, number_sentences
+from microclaw.agent.offline.rules.reader import switched_pins
 from microclaw.agent.offline.sentences import english
 
 _JOINT: Final = re.compile(r",? (?:and then|and|then|but) ")
@@ -142,17 +144,20 @@ def _opposite(first: Parse, level: str, first_what: str) -> str | None:
         return None
     if first.kind in ("set_pin", "dim_pin"):
         return f"turn {level} {target}"
-    if level == "on" or len(first.pins) > 1:
+    if level == "on" or " and " in target:
         return None
     stopped = _STOPPED_BY_WORD.get(first_what.split()[0])
     if stopped is None:
-        return f"stop everything on {target}" if first.pins else None
+        return f"stop everything on {target}" if target.startswith("pin ") else None
     return f"stop {stopped} {target}"
 
 
 def _target_words(parse: Parse) -> str | None:
-    if parse.pins:
-        return " and ".join(f"pin {pin}" for pin in parse.pins)
+    pins: Sequence[int] = parse.pins
+    if parse.kind == "rule":
+        pins = switched_pins(parse.word("rule") or "")
+    if pins:
+        return " and ".join(f"pin {pin}" for pin in pins)
     if parse.word("thing") == "led":
         return "the led"
     return None
@@ -176,7 +181,9 @@ def _read_range(normal: str) -> tuple[Parse, Parse] | None:
         return None
     rest = re.sub(r"\s+", " ", rest).strip(" ,")
     parse = english().parse(rest)
-    if parse is None or parse.kind == "schedule":
+    is_dated = days.repeat is not None or days.date is not None
+    if parse is None or parse.kind == "schedule" or (parse.kind == "rule" and not is_dated):
+        # "When the door opens between 8 and 9 pm" may mean each day: that is asked.
         return None
     # That a pin stays off for a time does not say that it goes on after it.
     if parse.kind == "set_pin" and ("level_2" in parse.values or not parse.number("level")):
@@ -185,7 +192,6 @@ def _read_range(normal: str) -> tuple[Parse, Parse] | None:
     shared_part = end_words[3] or end_words[4]
     if shared_part is None and named_part is not None:
         shared_part = named_part[1]
-    is_dated = days.repeat is not None or days.date is not None
     start = _point(start_words, shared_part, is_dated=is_dated)
     end = _point(end_words, shared_part, is_dated=is_dated)
     # How a dimmed pin goes on after the end is not said.

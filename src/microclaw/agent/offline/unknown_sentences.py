@@ -31,7 +31,8 @@ NOT_UNDERSTOOD: Final = "not_understood"
 _HELP: Final = "what can you do"
 _QUESTION: Final = re.compile(
     r"(?i)^\W*(?:and |but |so )?(?:why|what|whats|which|who|whose|whom|where|how|is|are|am|was|were|do|does|did|has|had"
-    r"|list (?:all|my|the|our|me|every)|when (?:is|are|was|were|do|does|did|will)|have (?:i|you|we|they)|should|shall|may|might|i wonder"
+    r"|list (?:all|my|the|our|me|every)|when (?:is|are|was|were|do|does|did|will)|have (?:i|you|we|they)"
+    r"|should|shall|may|might|i wonder"
     r"|(?:explain|describe)(?: to (?:me|us))? (?:what|why|which|how)|tell me (?:if|whether|why|what|which|who|how))\b"
 )
 _REQUEST: Final = re.compile(r"(?i)\W*(?:please )?(?:can|could|would|will)\b(?! (?:i|we|an?|one)\b)")
@@ -62,9 +63,7 @@ def answer_unknown(text: str, named_text: str, device_context: DeviceContext, de
     guess = _guess(text, named_text, device_context, device)
     if guess is not None and guess.code == "confirm_reading":
         return guess
-    apology = "I did not understand that, so I did nothing."
-    if not _names_a_thing(text):
-        apology = "I did nothing: that names no pin, part or sensor that I know."
+    apology = _apology(text)
     if not _is_english(text):
         # It may be English about something else, so the first sentence stays.
         apology = f"{apology} I know English words only."
@@ -86,10 +85,12 @@ def answer_unknown(text: str, named_text: str, device_context: DeviceContext, de
     return Say(f"{apology} {guess.text}", NOT_UNDERSTOOD, f"yes, no, or: {_HELP}", suggested=guess.suggested)
 
 
-def _names_a_thing(text: str) -> bool:
-    """Return True if a sentence names a pin, a part or anything else that boards have."""
+def _apology(text: str) -> str:
+    """Say that nothing was done, and if the sentence names nothing that boards have, that."""
     words = set(_LETTERS.findall(text.lower()))
-    return bool(words & thing_words()) or _OF_BOARDS.search(text) is not None
+    if words & thing_words() or _OF_BOARDS.search(text):
+        return "I did not understand that, so I did nothing."
+    return "I did nothing: that names no pin, part or sensor that I know."
 
 
 def _unreadable(text: str) -> Say | None:

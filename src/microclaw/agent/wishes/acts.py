@@ -66,6 +66,7 @@ _WORDS: Final = {
 }
 _WORDS_ALONE: Final = {
     "warn": "warn me",
+    "count": "count it",
     "all off": "turn everything off",
     "wait": "wait {amount}",
     "read": "read {amount}",

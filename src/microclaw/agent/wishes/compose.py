@@ -96,7 +96,8 @@ _OPPOSITE: Final = {"on": "off", "off": "on"}
 def sentences(items: Sequence[Item]) -> list[str]:
     """Return the sentences that may say it, the likeliest first; nothing if nothing is to be done."""
     times = [item for item in items if isinstance(item, Time)]
-    if times and any(isinstance(item, Condition) for item in items):
+    has_pace = any(isinstance(item, Pace) for item in items)
+    if times and (has_pace or any(isinstance(item, Condition) for item in items)):
         return _in_window(items, times)
     if times:
         return _timed(items)
@@ -381,17 +382,20 @@ def _timed(items: Sequence[Item]) -> list[str]:
         return _by_days(items, acts)
     times = _times_by_act(items)
     if len(acts) == 1:
-        words = f"{acts[0].words_together}{_pace_words(paces)}{days}"
-        moments = " and ".join(times[0])
-        if moments.startswith("in ") and (acts[0].span or acts[0].count):
-            # "Blink 2 times in 5 s" could be how long it takes.
-            return [f"{moments} {words}"]
-        return [f"{words} {moments}".strip()]
+        return [_at_times(acts[0], f"{_pace_words(paces)}{days}", " and ".join(times[0]))]
     if acts and times[0] and not any(times[1:]):
         return [f"{_act_words(acts)}{days} {' and '.join(times[0])}"]
     if acts and all(times):
         return [_each_at_its_time(acts, times, days)]
     return []
+
+
+def _at_times(act: Act, details: str, moments: str) -> str:
+    words = f"{act.words_together}{details}"
+    if moments.startswith("in ") and (act.span or act.count):
+        # "Blink 2 times in 5 s" could be how long it takes.
+        return f"{moments} {words}"
+    return f"{words} {moments}".strip()
 
 
 def _each_at_its_time(acts: Sequence[Act], times: Sequence[Sequence[str]], days: str) -> str:

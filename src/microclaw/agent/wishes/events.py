@@ -80,7 +80,8 @@ _BY_WORD: Final = (
 )
 _FALLS_TO: Final = re.compile(r"\b(?:falls|drops|sinks|fallen|dropped) (?:back |down )?(?:past|reaches|hits)\b")
 _CHANGES: Final = re.compile(
-    r"\b(?:rises|climbs|falls|drops|sinks|gone up|gone down|goes up|goes down|risen|fallen|dropped)(?: by)? (?:more|greater|at least)\b"
+    r"\b(?:rises|climbs|falls|drops|sinks|gone up|gone down|goes up|goes down|risen|fallen|dropped)(?: by)? "
+    r"(?:more|greater|at least)\b"
 )
 _CHANGE_CHARS: Final = 15
 _HELD: Final = re.compile(r" (?:for (?:longer than |more than |at least |over )?|(?:longer|more) than )(?P<ms>\d+ ms)")

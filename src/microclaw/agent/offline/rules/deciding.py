@@ -19,6 +19,7 @@ from microclaw.agent.offline.rules.py_source import write_py
 from microclaw.agent.offline.rules.reader import read_rules
 from microclaw.agent.offline.rules.rule import Act as RuleAct
 from microclaw.agent.offline.rules.rule import (
+    Count,
     EveryTrigger,
     Highest,
     Police,
@@ -75,6 +76,8 @@ def _notes(rules: tuple[Rule, ...]) -> list[str]:
         for act in rule.acts:
             if isinstance(act, Warn):
                 notes.append("The warning is a line in the log of the program (microclaw logs); it is sent nowhere.")
+            if isinstance(act, Count):
+                notes.append("The counts are lines in the log of the program (microclaw logs).")
             if isinstance(act, Highest):
                 notes.append(
                     "Its lines are in the log of the program (microclaw logs). A day is 24 hours from its start."
@@ -103,7 +106,7 @@ def _fill(context: Context, rules: tuple[Rule, ...]) -> RuleProgram:
 
 def _pins_of(act: RuleAct) -> list[int | None]:
     """Return the pins that an act switches. Raises CannotDo for a light of two pins that are one."""
-    if isinstance(act, Wait | Warn | Highest):
+    if isinstance(act, Wait | Warn | Count | Highest):
         return []
     if not isinstance(act, Police):
         return [act.pin]

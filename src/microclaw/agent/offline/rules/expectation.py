@@ -9,6 +9,7 @@ from microclaw.agent.offline.rules.program import Output, RuleProgram, Step, len
 from microclaw.agent.offline.rules.rule import (
     HYSTERESIS_MILLI,
     MEASURE_MS,
+    Count,
     EveryTrigger,
     Fade,
     Highest,
@@ -60,11 +61,11 @@ def _is_scene(program: RuleProgram) -> bool:
     if isinstance(rule.trigger, Together) or isinstance(rule.only_while, ValueTrigger):
         return True
     is_followed = rule.holds and rule.measures
-    if isinstance(rule.trigger, PinTrigger) and isinstance(rule.acts[0], Warn):
+    if isinstance(rule.trigger, PinTrigger) and isinstance(rule.acts[0], Warn | Count):
         return True
     if rule.again_ms:
         return True
-    return is_followed or rule.held_ms > 0 or rule.nth > 1
+    return is_followed or rule.held_ms > 0 or rule.nth > 1 or rule.delay_ms > 0
 
 
 def _rate_line(program: RuleProgram, rule: Rule) -> str:

@@ -20,6 +20,7 @@ from microclaw.agent.offline.rules.rule import (
     Act,
     Blink,
     Condition,
+    Count,
     EveryTrigger,
     Fade,
     Highest,
@@ -32,6 +33,7 @@ from microclaw.agent.offline.rules.rule import (
     ValueTrigger,
     Wait,
     Warn,
+    act_length_ms,
 )
 from microclaw.agent.offline.rules.several_rules import read_several
 from microclaw.agent.offline.rules.trigger_reader import (
@@ -144,6 +146,7 @@ _ACTS: Final[tuple[tuple[str, Callable[[Groups], Act]], ...]] = (
     ),
     (r"wait (?:for )?(?P<ms>[1-9]\d*) ms", lambda groups: Wait(int(groups["ms"] or 0))),
     (r"(?:warn|alert|tell) me|print (?:a|the) warning", lambda _: Warn()),
+    (r"count it", lambda _: Count()),
     (
         r"(?:turn on|light) pin (?P<pin>\d+) (?:and|also) pin (?P<pin_2>\d+) in turn",
         lambda groups: Police(int(groups["pin"] or 0), int(groups["pin_2"] or 0)),
@@ -153,6 +156,8 @@ _ACTS: Final[tuple[tuple[str, Callable[[Groups], Act]], ...]] = (
         lambda groups: Police(int(groups["pin"] or 0), int(groups["pin_2"] or 0)),
     ),
 )
+_ALONE: Final = frozenset({Fade, Police, Highest, Warn, Count})
+"""Kinds of acts that a rule has no other one beside."""
 _MEASURED: Final = (
     r"(?:read|measure|log) (?:the )?(?P<quantity>[a-z]+(?: [a-z]+)?)( every (?P<every>[1-9]\d*) ms)?"
     r" and print (?:the |its )?(?P<most>highest|maximum|max|warmest|lowest|minimum|min|coldest)"
@@ -194,6 +199,18 @@ def read_rules(normal: str) -> tuple[Rule, ...] | None:
             return read_several(text, _read_good)
         rules = (rule,)
     return rules
+
+
+def switched_pins(normal: str) -> list[int]:
+    """Return the pins that the rules of a sentence switch, each once; nothing if one switches the board's LED."""
+    pins = list[int]()
+    for rule in read_rules(normal) or ():
+        for act in rule.acts:
+            if isinstance(act, Turn | Blink | Morse | Fade):
+                if act.pin is None:
+                    return []
+                pins.append(act.pin)
+    return list(dict.fromkeys(pins))
 
 
 def _read_good(text: str) -> Rule | None:
@@ -274,8 +291,16 @@ def _read_rule(text: str) -> Rule | None:
         if isinstance(only_while, Together):
             return None
         rule = Rule(trigger, acts, only_while, gap_ms, held_ms=held_ms, nth=nth)
-        return _follow_states(rule)
+        return _follow_states(_delayed(rule))
     return None
+
+
+def _delayed(rule: Rule) -> Rule:
+    """Return a rule whose acts begin with a wait as one that begins them so much later."""
+    first = rule.acts[0]
+    if not isinstance(first, Wait) or not rule.conditions or len(rule.acts) == 1:
+        return rule
+    return replace(rule, acts=rule.acts[1:], delay_ms=first.ms)
 
 
 def _read_repeating(text: str) -> Rule | None:
@@ -309,23 +334,13 @@ def _read_loop(text: str) -> Rule | None:
     acts = _read_acts(text)
     if acts is None or not all(isinstance(act, Turn | Blink | Wait) for act in acts):
         return None
-    period_ms = sum(_length_ms(act) for act in acts)
+    period_ms = sum(act_length_ms(act) for act in acts)
     if isinstance(acts[-1], Wait):
         acts = acts[:-1]
     is_one_turn = len(acts) == 1 and isinstance(acts[0], Turn)
-    if not acts or (is_one_turn and _length_ms(acts[0]) == period_ms):
+    if not acts or (is_one_turn and act_length_ms(acts[0]) == period_ms):
         return None
     return Rule(EveryTrigger(period_ms), acts)
-
-
-def _length_ms(act: Act) -> int:
-    if isinstance(act, Blink):
-        return act.times * 2 * act.half_ms
-    if isinstance(act, Wait):
-        return act.ms
-    if isinstance(act, Turn):
-        return act.for_ms
-    return 0
 
 
 def _cut_gap(text: str) -> tuple[str, int]:
@@ -414,22 +429,34 @@ def _is_possible(rule: Rule) -> bool:
         return rule.acts == (Turn(rule.turned_pin, "on"),)
     if rule.trigger is None:
         return _is_sequence(rule.acts) or Morse in kinds
-    if not is_alone and kinds & {Fade, Police, Highest, Warn}:
+    if not is_alone and (kinds & _ALONE or any(_to(act) == "toggle" for act in rule.acts)):
         return False
-    if not is_alone and any(_to(act) == "toggle" for act in rule.acts):
+    if rule.delay_ms and not _may_be_late(rule):
         return False
     if isinstance(rule.trigger, EveryTrigger):
-        if Police in kinds and rule.trigger.ms != POLICE_MS:
-            return False
-        has_end = kinds <= {Morse, Police} or any(_lasts(act) for act in rule.acts)
-        has_condition = rule.gap_ms > 0 or rule.only_while is not None
-        return has_end and not has_condition and not kinds & {Fade, Highest, Warn}
-    if Warn in kinds:
+        return _may_be_repeated(rule, rule.trigger)
+    if kinds & {Warn, Count}:
         return bool(rule.conditions)
     if isinstance(rule.trigger, ValueTrigger) and rule.only_while is None and not rule.held_ms:
         # A pin that only one side of the limit switches has an own sentence (programs.toml).
-        return kinds <= {Blink, Morse} or len(rule.acts) > 1
+        return kinds <= {Blink, Morse} or len(rule.acts) > 1 or rule.delay_ms > 0
     return Highest not in kinds
+
+
+def _may_be_late(rule: Rule) -> bool:
+    """Return False if the acts cannot begin some time after their trigger."""
+    is_short = all(isinstance(act, Turn | Blink | Wait) for act in rule.acts)
+    return is_short and rule.nth == 1 and not rule.held_ms
+
+
+def _may_be_repeated(rule: Rule, trigger: EveryTrigger) -> bool:
+    """Return True for acts that end, and that nothing else begins or hinders."""
+    kinds = {type(act) for act in rule.acts}
+    if Police in kinds and trigger.ms != POLICE_MS:
+        return False
+    has_end = kinds <= {Morse, Police} or any(_lasts(act) for act in rule.acts)
+    has_condition = rule.gap_ms > 0 or rule.only_while is not None
+    return has_end and not has_condition and not kinds & (_ALONE - {Police})
 
 
 def _is_sequence(acts: tuple[Act, ...]) -> bool:

@@ -12,6 +12,7 @@ from microclaw.agent.language.quantities import BEGINS
 from microclaw.agent.offline.rules.rule import (
     NOUNS,
     Blink,
+    Count,
     EveryTrigger,
     Morse,
     PinTrigger,
@@ -128,7 +129,7 @@ def _is_possible(rule: Rule, rules: tuple[Rule, ...]) -> bool:
     """Return False for a rule that would not agree with the others."""
     if rule.trigger is None or isinstance(rule.trigger, EveryTrigger):
         return False
-    if not all(isinstance(act, Turn | Blink | Morse | Warn) for act in rule.acts):
+    if not all(isinstance(act, Turn | Blink | Morse | Warn | Count) for act in rule.acts):
         return False
     if _is_shared(rule, rules):
         return _shares_well(rule, rules)
