@@ -12,6 +12,9 @@ from microclaw.agent.wishes.wording import clauses, write_out
 from microclaw.tables import read_table
 
 
+_AT_PIN: Final = re.compile(r"\b(?:on|at|to|in|of) (?:the )?(?:pin|gpio) ?\d+")
+
+
 class _Row(Struct, frozen=True):
     """A question is asked as `plain` if each of the `words` is in it, and none of those `without`."""
 
@@ -32,7 +35,7 @@ def read_question(text: str) -> list[str]:
     if marked is None:
         return []
     mark = _only_mark(marked)
-    said = write_out(text)
+    said = _AT_PIN.sub("", write_out(text))
     plain = []
     for row in _ROWS:
         if "{" in row.plain and mark is None:
