@@ -32,7 +32,10 @@ _HOLE: Final = re.compile(r"(?:pin )?\{[a-z]+:([^{}]*)\}")
 _MOST_QUOTED: Final = 3
 LEAVE_OUT: Final = "leave it out"
 """The answer that asks for what was understood, without the words that were not."""
-_QUESTION: Final = re.compile(r'I read this as: (?P<sentence>[^"]+?)\.(?P<left_out> Left out: .+\.)? Shall I do it\??')
+_ONCE: Final = " It names no day: once, or say: every day."
+_QUESTION: Final = re.compile(
+    rf'I read this as: (?P<sentence>[^"]+?)\.(?:{re.escape(_ONCE)})?(?P<left_out> Left out: .+\.)? Shall I do it\??'
+)
 
 
 def parse_own_words(text: str, device_context: DeviceContext, device: KnownDevice | None) -> Parse | Say | None:
@@ -115,10 +118,21 @@ def ask_reading(part: str, left_out: Sequence[str] = ()) -> Say:
     """Ask whether a wish is meant as the sentence of this part."""
     sentence = sentence_of(part)
     text = f"I read this as: {sentence}."
+    if _is_once(sentence):
+        text += _ONCE
     if left_out:
         text = f"{text} Left out: {_quoted(left_out)}."
     text = f"{text} Shall I do it?"
     return Say(text, "confirm_reading", "yes, or say it in other words", suggested=(sentence,), part=part)
+
+
+def _is_once(sentence: str) -> bool:
+    """Return True for a time of day without a day: it may be meant each day."""
+    reading = english().parse(sentence) or parse_two_times(sentence)
+    if not isinstance(reading, Parse):
+        return False
+    whens = [part.when for part in reading.parts or (reading,)]
+    return any(when is not None and when.clock and not (when.repeat or when.date) for when in whens)
 
 
 def leaves_words_out(question: Say) -> bool:

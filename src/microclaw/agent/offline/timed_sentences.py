@@ -182,7 +182,9 @@ def _read_range(normal: str) -> tuple[Parse, Parse] | None:
     rest = re.sub(r"\s+", " ", rest).strip(" ,")
     parse = english().parse(rest)
     is_dated = days.repeat is not None or days.date is not None
-    if parse is None or parse.kind == "schedule" or (parse.kind == "rule" and not is_dated):
+    if parse is None or parse.kind == "schedule":
+        return None
+    if parse.kind == "rule" and not is_dated:
         # "When the door opens between 8 and 9 pm" may mean each day: that is asked.
         return None
     # That a pin stays off for a time does not say that it goes on after it.

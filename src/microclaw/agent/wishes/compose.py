@@ -152,9 +152,15 @@ def _rules(items: Sequence[Item]) -> list[_Rule]:
 
 def _with_warning_apart(rule: _Rule) -> list[_Rule]:
     """Return a rule that warns and does more as two rules of one event."""
-    warnings = [act for act in rule.acts if act.verb == "warn"]
-    others = [act for act in rule.acts if act.verb != "warn"]
-    if not warnings or not others or not rule.events or not rule.is_bare:
+    warnings = list[Act]()
+    others = list[Act]()
+    for act in rule.acts:
+        if act.verb == "warn":
+            warnings.append(act)
+        else:
+            others.append(act)
+    is_begun = bool(rule.events) and rule.is_bare
+    if not is_begun or not warnings or not others:
         return [rule]
     return [_Rule(rule.triggers, acts=warnings[:1]), _Rule(rule.triggers, acts=others)]
 
@@ -263,11 +269,13 @@ def _of_one(rule: _Rule) -> list[str]:
 
 def _again_while(rule: _Rule) -> list[str]:
     """Return "every 10 min while it is below 40" for "at most every 10 min when it is below 40"."""
-    if len(rule.acts) != 1 or len(rule.paces) != 1 or not rule.acts[0].span or rule.ends:
+    is_one_act = len(rule.acts) == 1 and len(rule.paces) == 1 and not rule.ends
+    if not is_one_act or not rule.acts[0].span:
         return []
     states = _gates(rule)
-    if rule.events and "#" not in rule.events[0].about:
-        states += [event.state for event in rule.events]
+    for event in rule.events:
+        if "#" not in event.about:
+            states.append(event.state)
     if len(states) != 1 or len(rule.events) + len(rule.gates) != 1:
         return []
     return [f"{rule.acts[0].words} every {rule.paces[0].ms} while {states[0]}"]

@@ -11,7 +11,6 @@ from microclaw.agent.wishes.things import MarkedWish, mark_things, pin_words, wo
 from microclaw.agent.wishes.wording import clauses, write_out
 from microclaw.tables import read_table
 
-
 _AT_PIN: Final = re.compile(r"\b(?:on|at|to|in|of) (?:the )?(?:pin|gpio) ?\d+")
 
 
@@ -26,7 +25,8 @@ class _Row(Struct, frozen=True):
         """Return True for a question as it was said, and with its things as marks."""
         if self.without is not None and self.without.search(marked):
             return False
-        return all(words.search(marked) or words.search(said) for words in self.words)
+        text = f"{marked} ¦ {said}"
+        return all(words.search(text) for words in self.words)
 
 
 def read_question(text: str) -> list[str]:

@@ -90,7 +90,7 @@ def _left_over(scan: Scan) -> tuple[tuple[str, ...], tuple[str, ...]]:
     for clause in scan.skipped:
         words = " ".join(clause.words)
         content = [word.strip("()\"'") for word in clause.words if word not in _FILLER]
-        if not content or all(_THING.fullmatch(word) for word in content):
+        if all(map(_THING.fullmatch, content)):
             # "The contact is on pin 4" at the end: each pin of the wish is in its sentence.
             continue
         if _changes_meaning(clause, content) or len(content) > _MAX_LEFT_OUT:

@@ -94,7 +94,9 @@ class Scan:
         if match is None or len(self.items) < 2:
             return False
         act, between = self.items[-2:]
-        if not isinstance(act, Act) or not isinstance(between, Time) or act.span or act.verb != "on":
+        if not isinstance(act, Act) or not isinstance(between, Time):
+            return False
+        if act.span or act.verb != "on":
             return False
         self.items[-2] = replace(act, span=match["ms"])
         self.skipped[-1].is_remark = False

@@ -35,10 +35,13 @@ def _mended(word: str) -> str:
     from rapidfuzz.distance import OSA
 
     near = process.extract(word, _WORDS, scorer=OSA.distance, score_cutoff=1, limit=None)
-    slips = [found for found, _, _ in near if _is_slip(word, found)]
+    slips = set[str]()
+    for found, _, _ in near:
+        if _is_slip(word, found):
+            slips.add(found)
     if len(slips) != 1:
         return word
-    return slips[0]
+    return slips.pop()
 
 
 def _is_slip(word: str, meant: str) -> bool:
@@ -49,7 +52,6 @@ def _is_slip(word: str, meant: str) -> bool:
         return word[-1] == word[-2]
     if len(word) != len(meant):
         return True
-    differing = [pair for pair in zip(word, meant, strict=True) if pair[0] != pair[1]]
-    if len(differing) == 2:
+    if sorted(word) == sorted(meant):
         return True
-    return set(differing[0]) <= _VOWELS
+    return set(word) ^ set(meant) <= _VOWELS

@@ -53,6 +53,7 @@ _BARE_NAME: Final = _name(_NO_BARE_NAME)
 _AREA: Final = (
     r"(?:over|in|at|by|of|for|under|above|behind|beside|near|next to|outside|inside|from|on|below|to|around|along|with)"
 )
+_BRACKET: Final = r"(?: \((?:the |its |a )?(?:contact|switch|sensor|relay|button))?"
 _WHERE: Final = rf"(?: {_AREA} (?:(?:the|my|our|a|an|his|her|their|[a-z]+['’]s) )(?P<where>{_NAME}))?"
 _WIRED: Final = r"(?: (?:which is|that is|that's|it is|it's|is|are|sits|hangs|connected|wired|attached|hooked up))*"
 _LINK: Final = rf"(?: ¦)?{_WIRED}(?: (?:on|at|to|in|into|using|via|=|by|of))?(?: the)?"
@@ -62,9 +63,9 @@ _MENTIONS: Final = tuple(
     re.compile(pattern)
     for pattern in (
         rf"\((?P<pins>pin \d{{1,3}}) (?:is |= )?(?:{_DETERMINER} )?(?P<name>{_NAME})\)(?P<where>)",
-        rf"(?<!for )\b{_DETERMINER} (?P<name>{_NAME}){_WHERE}{_LINK} \(?{_PINS}\)?",
-        rf"(?<!\S)(?P<name>{_BARE_NAME}){_WHERE}{_LINK} \(?{_PINS}\)?",
-        rf"\b{_DETERMINER} (?P<name>{_NAME}){_WHERE}{_LINK} \(?{_PINS}\)?",
+        rf"(?<!for )\b{_DETERMINER} (?P<name>{_NAME}){_WHERE}{_BRACKET}{_LINK} \(?{_PINS}\)?",
+        rf"(?<!\S)(?P<name>{_BARE_NAME}){_WHERE}{_BRACKET}{_LINK} \(?{_PINS}\)?",
+        rf"\b{_DETERMINER} (?P<name>{_NAME}){_WHERE}{_BRACKET}{_LINK} \(?{_PINS}\)?",
         rf"\b(?P<pins>pin \d{{1,3}}) (?:is|has|= |are|with) {_DETERMINER} (?P<name>{_NAME})(?P<where>)"
         r"(?= ¦|$| and )",
         r"\b(?P<pins>pin \d{1,3}(?: also pin \d{1,3})*)(?P<name>)(?P<where>)",

@@ -44,6 +44,11 @@ _PART_AT: Final = re.compile(
 )
 _PIN_RANGE: Final = re.compile(r"\b(?:pins|gpios) (\d{1,2}) ?(?:to|through|until|-|–) ?(\d{1,2})\b")
 _MOST_PINS: Final = 8
+_DAYS: Final = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
+_DAY: Final = "|".join(_DAYS)
+_DAY_RANGE: Final = re.compile(
+    rf"\b(?:from |every |on |each )*(?P<first>{_DAY})s? ?(?:to|till|until|through|-|–) ?(?P<last>{_DAY})s?\b"
+)
 _PART: Final = re.compile(r"\b(?:morning|evening|afternoon|night|[ap]\.?m)")
 _SAID_TWICE: Final = re.compile(r"\bwater (?=(?:sensor|pump|valve|tap|level|detector)\b)")
 _IN_BRACKETS: Final = re.compile(
@@ -75,6 +80,7 @@ def clauses(text: str) -> str:
     text = normalize_quantities(text)
     for phrase, meaning in _PHRASES:
         text = phrase.sub(meaning, text)
+    text = _DAY_RANGE.sub(_day_range, text)
     text = _DUTY.sub(_duty, text)
     text = _PART_AT.sub(_part_at, text)
     text = _HALF.sub(_half, text)
@@ -147,6 +153,14 @@ def _pin_range(match: re.Match[str]) -> str:
     if not 1 < len(pins) <= _MOST_PINS:
         return match[0]
     return plural("pin", pins)
+
+
+def _day_range(match: re.Match[str]) -> str:
+    """Write "monday to wednesday" as "every monday and tuesday and wednesday"."""
+    first = _DAYS.index(match["first"])
+    count = (_DAYS.index(match["last"]) - first) % len(_DAYS) + 1
+    days = (_DAYS + _DAYS)[first : first + count]
+    return f"every {' and '.join(days)}"
 
 
 def _of_day(match: re.Match[str]) -> str:

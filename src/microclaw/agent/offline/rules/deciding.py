@@ -9,7 +9,7 @@ from msgspec.structs import replace
 from microclaw.agent.language.times import spoken_duration
 from microclaw.agent.offline.board_sensors import sensor_of
 from microclaw.agent.offline.boards import device_of, pin_target
-from microclaw.agent.offline.decision import Act, Context, Decision, Parse, Values, ask
+from microclaw.agent.offline.decision import Act, Context, Decision, Parse, Say, Values, ask
 from microclaw.agent.offline.full_board import make_room
 from microclaw.agent.offline.programs import answer_installed, check_pressed_low
 from microclaw.agent.offline.rules.c_source import write_c
@@ -29,6 +29,7 @@ from microclaw.agent.offline.rules.rule import (
     Warn,
 )
 from microclaw.programs.patterns.recorded_ids import with_recorded_ids
+from microclaw.text import plural
 
 _SOAK: Final = "soak 0 s\n"
 _ASSUMED: Final = {
@@ -54,6 +55,9 @@ def decide_rules(context: Context) -> Decision:
     _check(program)
     name = context.parse.replaces or _app_name(program)
     words = " and ".join(rule.words for rule in rules)
+    question = _ask_to_replace(context, name, program)
+    if question is not None:
+        return question
     room_call = make_room(context, name, words)
     if room_call is not None:
         return room_call
@@ -64,6 +68,19 @@ def decide_rules(context: Context) -> Decision:
     if is_done_once:
         arguments["autostart"] = False
     return Act("deploy-wasm-app", arguments, words, "written from the sentence by a grammar: no model wrote this")
+
+
+def _ask_to_replace(context: Context, name: str, program: RuleProgram) -> Say | None:
+    """Ask before a rule takes the place of one with other inputs: both would have the name of their output."""
+    if context.parse.confirmed or context.parse.replaces is not None:
+        return None
+    inputs = {condition.pin for condition in program.inputs}
+    for app in device_of(context).apps:
+        if app.name == name and set(app.reads) != inputs:
+            pins = plural("pin", sorted({*app.pins, *app.reads}))
+            text = f"{name} works on {pins} already, and this would take its place. Say yes to do it."
+            return Say(text, "confirm", f"yes, or keep it: another pin than {min(app.pins, default=0)}", "confirmed")
+    return None
 
 
 def _notes(rules: tuple[Rule, ...]) -> list[str]:
@@ -165,5 +182,8 @@ def _check_switched_off(program: RuleProgram) -> None:
 def _app_name(program: RuleProgram) -> str:
     if program.outputs:
         return f"rule-{next(iter(program.outputs.values())).pin}"
-    watched = [*program.sensors, *(f"pin-{condition.pin}" for condition in program.inputs)]
-    return f"watch-{watched[0]}".replace("_", "-")
+    watched = [*program.sensors, *(str(condition.pin) for condition in program.inputs)]
+    verb = "watch"
+    if isinstance(program.rules[0].acts[0], Count):
+        verb = "count"
+    return f"{verb}-{watched[0]}".replace("_", "-")

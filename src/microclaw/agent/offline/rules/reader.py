@@ -9,12 +9,13 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from functools import lru_cache
-from typing import Final, Literal
+from typing import Final
 
 from msgspec.structs import replace
 
 from microclaw.agent.language.quantities import BEGINS
 from microclaw.agent.offline.decision import Parse
+from microclaw.agent.offline.rules.possible_rules import LEAST_HALF_MS, POLICE_MS, has_good_acts, is_possible
 from microclaw.agent.offline.rules.repeat_reader import BLINK_MS, cut_end, ends_state, read_repeat
 from microclaw.agent.offline.rules.rule import (
     Act,
@@ -30,7 +31,6 @@ from microclaw.agent.offline.rules.rule import (
     Together,
     Trigger,
     Turn,
-    ValueTrigger,
     Wait,
     Warn,
     act_length_ms,
@@ -53,14 +53,9 @@ RULE_EXAMPLES: Final = (
     "turn on pin 4 then wait 10 s then turn on pin 5",
     "blink pin 2 twice a second and pin 4 once a second",
 )
-_MAX_TIMES: Final = 30
 _MAX_JOINTS: Final = 12
 _MAX_NUMBER: Final = 604_800_000
 """A week in milliseconds."""
-_FADES_MS: Final = range(200, 300_001)
-POLICE_MS: Final = 500
-"""A police light's two pins are lit in turn within this time."""
-_LEAST_HALF_MS: Final = 10
 _BEEP_MS: Final = 200
 _TIMES: Final = {"once": 1, "twice": 2, "thrice": 3}
 _THING: Final = (
@@ -156,8 +151,6 @@ _ACTS: Final[tuple[tuple[str, Callable[[Groups], Act]], ...]] = (
         lambda groups: Police(int(groups["pin"] or 0), int(groups["pin_2"] or 0)),
     ),
 )
-_ALONE: Final = frozenset({Fade, Police, Highest, Warn, Count})
-"""Kinds of acts that a rule has no other one beside."""
 _MEASURED: Final = (
     r"(?:read|measure|log) (?:the )?(?P<quantity>[a-z]+(?: [a-z]+)?)( every (?P<every>[1-9]\d*) ms)?"
     r" and print (?:the |its )?(?P<most>highest|maximum|max|warmest|lowest|minimum|min|coldest)"
@@ -195,7 +188,7 @@ def read_rules(normal: str) -> tuple[Rule, ...] | None:
     rules = _read_rates(text) or _read_measured(text)
     if rules is None:
         rule = _read_rule(text)
-        if rule is None or not _has_good_acts(rule) or not _is_possible(rule):
+        if rule is None or not has_good_acts(rule) or not is_possible(rule):
             return read_several(text, _read_good)
         rules = (rule,)
     return rules
@@ -216,10 +209,10 @@ def switched_pins(normal: str) -> list[int]:
 def _read_good(text: str) -> Rule | None:
     """Read one rule of several."""
     rule = _read_rule(text)
-    if rule is None or not _has_good_acts(rule):
+    if rule is None or not has_good_acts(rule):
         return None
     is_turned = len(rule.acts) == 1 and isinstance(rule.acts[0], Turn) and rule.measures
-    if not is_turned and not _is_possible(rule):
+    if not is_turned and not is_possible(rule):
         return None
     return rule
 
@@ -239,7 +232,7 @@ def _read_rates(text: str) -> tuple[Rule, ...] | None:
             half_ms = int(match["period"]) // 2
             if int(match["period"]) % 2:
                 return None
-        if half_ms < _LEAST_HALF_MS:
+        if half_ms < LEAST_HALF_MS:
             return None
         rules.append(Rule(EveryTrigger(half_ms), (Turn(_pin(match), "toggle"),)))
     pins = {rule.acts[0] for rule in rules}
@@ -416,78 +409,4 @@ def _read_act(text: str) -> Act | None:
         match = match_all(pattern, text)
         if match is not None:
             return make(match)
-    return None
-
-
-def _is_possible(rule: Rule) -> bool:
-    """Return False for acts that no one program here does together, and for a sentence of one act without a rule."""
-    kinds = {type(act) for act in rule.acts}
-    is_alone = len(rule.acts) == 1
-    if rule.again_ms:
-        return True
-    if rule.holds:
-        return rule.acts == (Turn(rule.turned_pin, "on"),)
-    if rule.trigger is None:
-        return _is_sequence(rule.acts) or Morse in kinds
-    if not is_alone and (kinds & _ALONE or any(_to(act) == "toggle" for act in rule.acts)):
-        return False
-    if rule.delay_ms and not _may_be_late(rule):
-        return False
-    if isinstance(rule.trigger, EveryTrigger):
-        return _may_be_repeated(rule, rule.trigger)
-    if kinds & {Warn, Count}:
-        return bool(rule.conditions)
-    if isinstance(rule.trigger, ValueTrigger) and rule.only_while is None and not rule.held_ms:
-        # A pin that only one side of the limit switches has an own sentence (programs.toml).
-        return kinds <= {Blink, Morse} or len(rule.acts) > 1 or rule.delay_ms > 0
-    return Highest not in kinds
-
-
-def _may_be_late(rule: Rule) -> bool:
-    """Return False if the acts cannot begin some time after their trigger."""
-    is_short = all(isinstance(act, Turn | Blink | Wait) for act in rule.acts)
-    return is_short and rule.nth == 1 and not rule.held_ms
-
-
-def _may_be_repeated(rule: Rule, trigger: EveryTrigger) -> bool:
-    """Return True for acts that end, and that nothing else begins or hinders."""
-    kinds = {type(act) for act in rule.acts}
-    if Police in kinds and trigger.ms != POLICE_MS:
-        return False
-    has_end = kinds <= {Morse, Police} or any(_lasts(act) for act in rule.acts)
-    has_condition = rule.gap_ms > 0 or rule.only_while is not None
-    return has_end and not has_condition and not kinds & (_ALONE - {Police})
-
-
-def _is_sequence(acts: tuple[Act, ...]) -> bool:
-    """Return True for several acts of which one lasts. One act after a wait is none: it may be meant as a schedule."""
-    if isinstance(acts[0], Wait):
-        acts = acts[1:]
-    return len(acts) > 1 and any(_lasts(act) for act in acts)
-
-
-def _has_good_acts(rule: Rule) -> bool:
-    """Return False for a wait that no act surrounds, and for an act that takes too long.
-
-    Acts that begin with the program may begin with a wait.
-    """
-    is_late = isinstance(rule.acts[0], Wait) and rule.trigger is not None
-    if is_late or isinstance(rule.acts[-1], Wait):
-        return False
-    return all(_is_short(act) for act in rule.acts)
-
-
-def _is_short(act: Act) -> bool:
-    if isinstance(act, Blink):
-        return 1 <= act.times <= _MAX_TIMES and act.half_ms >= _LEAST_HALF_MS
-    return not isinstance(act, Fade) or act.ms in _FADES_MS
-
-
-def _lasts(act: Act) -> bool:
-    return isinstance(act, Blink | Wait) or (isinstance(act, Turn) and act.for_ms > 0)
-
-
-def _to(act: Act) -> Literal["on", "off", "toggle"] | None:
-    if isinstance(act, Turn):
-        return act.to
     return None
