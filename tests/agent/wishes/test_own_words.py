@@ -156,10 +156,7 @@ async def test_what_may_mean_something_else_is_never_read_as_an_act(wish: str) -
         ("turn the extractor on", "Which pin is the extractor on?"),
         ("lamp on when the shed door opens", "Which pin is the door on?"),
         ("turn the fan on when the print is done", 'turn on the fan. But I do not understand "when the print is done"'),
-        (
-            "The tank light is on pin 9. Switch it on at 9 in the morning and off at half past eight in the evening",
-            "It names no day: once, or say: every day.",
-        ),
+        ("night light on pin 4 on at 7:30 pm and off at 6:30 am please", "It names no day: once, or say: every day."),
     ],
 )
 async def test_what_is_missing_is_asked_for(wish: str, question: str) -> None:
