@@ -189,6 +189,10 @@ def unknown_device(sentence: str, device_context: DeviceContext) -> Context | Sa
     if parse is None:
         return None
     is_lamp = parse.word("thing") == "load" and not parse.pins and parse.kind == "set_pin"
+    is_light = parse.kind == "set_pin" and parse.word("thing") == "led"
+    if match["joint"].lower() == "in" and is_light:
+        # "The light in the kitchen" is hardly the board's LED: its pin is asked for.
+        return None
     # "How warm is it in the greenhouse?": the answer names the board that measured it.
     is_place = match["joint"].lower() == "in" and parse.kind in _READINGS
     if is_lamp or is_place:

@@ -103,7 +103,7 @@ _WITHOUT_PIN: Final = re.compile(
 # What stands there is a thing, whatever its name is.
 _SWITCHED: Final = re.compile(
     rf"\b(?P<verb>(?:turn|switch|put|power) (?:on|off)|start|stop|run|shut|open|close) "
-    rf"{_DETERMINER} (?P<name>{_NAME})(?= ¦|$| {_AFTER_A_NAME})"
+    rf"{_DETERMINER} (?P<name>{_NAME})(?: (?:of|in|at|over) {_DETERMINER} {_NAME})?(?= ¦|$| {_AFTER_A_NAME})"
     rf"|\b(?P<verb_2>turn|switch|put|power) {_DETERMINER} (?P<name_2>{_NAME})(?= (?:on|off)(?: ¦|$| {_AFTER_A_NAME}))"
 )
 
