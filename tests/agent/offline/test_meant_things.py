@@ -7,8 +7,7 @@ from msgspec.structs import replace
 from tests.agent.offline.test_wishes import world
 from tests.agent.offline.turns import Chat, World
 
-from microclaw.agent.language.pin_names import NamedPin
-from microclaw.agent.models.protocol import DeviceContext, KnownApp
+from microclaw.agent.models.protocol import DeviceContext, KnownApp, NamedPin
 
 
 @pytest.mark.parametrize(

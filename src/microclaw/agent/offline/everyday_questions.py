@@ -58,7 +58,8 @@ _NEXT: Final = re.compile(
     r"(?: (?:the )?next(?: time)?| again| (?:go|goes|turn|turns|come|comes|switch) (?:on|off))\b"
 )
 _WHY: Final = re.compile(
-    r"why (?:is|are|isn't|aren't|does|doesn't|do|did|didn't|has|hasn't|was|wasn't|won't|will|can't(?! (?:i|we|you)\b)) (?P<topic>.+?) "
+    r"why (?:is|are|isn't|aren't|does|doesn't|do|did|didn't|has|hasn't|was|wasn't|won't|will|can't(?! (?:i|we|you)\b)) "
+    r"(?P<topic>.+?) "
     r"(?P<state>(?:still |always |now |even |been )*(?:not|never|on|off|run|running|start|started|stop|stopped|turn"
     r"|turning|turned|go|going|gone|work|working|come|coming|came|open|closed|dark|lit|silent|quiet|high|low)\b.*)"
 )

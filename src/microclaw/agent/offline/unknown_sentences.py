@@ -35,7 +35,10 @@ _QUESTION: Final = re.compile(
     r"|should|shall|may|might|i wonder"
     r"|(?:explain|describe)(?: to (?:me|us))? (?:what|why|which|how)|tell me (?:if|whether|why|what|which|who|how))\b"
 )
-_REQUEST: Final = re.compile(r"(?i)\W*(?:please )?(?:can|could|would|will)\b(?! (?:i|we|an?|one)\b)")
+_REQUEST: Final = re.compile(
+    r"(?i)\W*(?:please )?(?:can|could|would|will)\b(?! (?:i|we|an?|one)\b)"
+    r"|.*[,;:.] (?:so )?(?:can|could|would|will) you\b"
+)
 _ABOUT_PROGRAMS: Final = re.compile(r"(?i)^\W*(?:how|what|which|is there|are there|do you|can)\b")
 # What a guess must have, too: without it another thing would be done.
 _DECISIVE: Final = re.compile(

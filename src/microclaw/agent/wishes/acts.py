@@ -156,7 +156,7 @@ def _longest(patterns: Patterns, text: str, start: int, last: tuple[str, ...]) -
             out,
             span=groups.get("direct", ""),
             count=groups.get("count", ""),
-            amount=groups.get("amount", ""),
+            amount=groups.get("amount", "").replace("air ", ""),
         )
     return best
 

@@ -132,7 +132,7 @@ def _rules(items: Sequence[Item]) -> list[_Rule]:
     for index, item in enumerate(items):
         rule = rules[-1]
         if isinstance(item, Act):
-            rule.acts.append(item)
+            _add_act(rules, item)
         elif isinstance(item, Pace):
             _add_pace(rule, item)
         elif isinstance(item, Condition) and item.role == "until":
@@ -148,6 +148,17 @@ def _rules(items: Sequence[Item]) -> list[_Rule]:
     if not all(rule.acts for rule in rules):
         return []
     return rules
+
+
+def _add_act(rules: list[_Rule], act: Act) -> None:
+    """Add an act to the last rule; "off" behind "on as long as ..." begins one of its own."""
+    rule = rules[-1]
+    is_whole = bool(rule.gates) and len(rule.acts) == 1 and not rule.triggers
+    if is_whole and _OPPOSITE.get(rule.acts[0].verb) == act.verb and rule.acts[0].out == act.out:
+        rule.triggers, rule.gates = rule.gates, []
+        rules.append(_Rule(acts=[act], is_act_first=True))
+        return
+    rule.acts.append(act)
 
 
 def _with_warning_apart(rule: _Rule) -> list[_Rule]:

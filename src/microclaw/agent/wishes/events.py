@@ -48,11 +48,13 @@ _FORMS: Final = {
 _STATES: Final = frozenset({"down", "open", "closed", "quiet", "high", "low"})
 
 _GO: Final = (
-    r"(?: (?:is|gets|goes|rises|climbs|falls|drops|sinks|becomes|was|has (?:been|gone|fallen|risen|dropped)|are|reads"
-    r"|stays|remains|gone)|['’](?:s|re))?(?: back| up| down)?(?: to be)?"
+    r"(?: (?:is|gets|goes|rises|climbs|falls|drops|sinks|becomes|was|are|reads"
+    r"|has (?:been|gone|fallen|risen|dropped|climbed|sunk)|stays|remains|gone)|['’](?:s|re))?"
+    r"(?: back| up| down)?(?: to(?: be)?)?"
 )
 _ABOVE: Final = (
-    r"(?:above|over|(?:more|greater|higher|warmer|hotter|wetter|damper) than|exceeds|past|reaches|hits|at least)"
+    r"(?:above|over|(?:more humid|more|greater|higher|warmer|hotter|wetter|damper) than|exceeds|past|reaches|hits"
+    r"|at least)"
 )
 _BELOW: Final = r"(?:below|under|(?:less|lower|colder|cooler|drier|dryer) than)"
 _AMOUNT: Final = r"(?P<milli>-?\d+)(?: milli)?(?: (?P<unit>degrees|percent|hpa))?"
@@ -69,14 +71,14 @@ _QUANTITIES: Final = {
 _SUBJECT: Final = (
     r"(?:(?:the |a )?(?:(?:air|room|relative|barometric) )?"
     rf"(?P<quantity>{'|'.join(_QUANTITIES)}){_PLACE}"
-    rf"|(?P<it>it|we|there|(?:the|my|our|this) (?:[a-z]+['’]?s? ){{0,2}}{_ROOM}))"
+    rf"|(?P<it>it|we|there|(?:the )?air{_PLACE}|(?:the|my|our|this) (?:[a-z]+['’]?s? ){{0,2}}{_ROOM}))"
 )
 _VALUE: Final = re.compile(rf"{_SUBJECT}{_GO} (?:(?P<above>{_ABOVE})|{_BELOW}) {_AMOUNT}{_PLACE}")
 _ONLY_LIMIT: Final = re.compile(rf"(?:(?P<above>{_ABOVE})|{_BELOW}) {_AMOUNT}{_PLACE}")
 _UNITS: Final = {"degrees": "temperature", "percent": "humidity", "hpa": "pressure"}
 _BY_WORD: Final = (
     (re.compile(r"\b(?:warmer|hotter|colder|cooler)\b"), "temperature"),
-    (re.compile(r"\b(?:wetter|damper|drier|dryer)\b"), "humidity"),
+    (re.compile(r"\b(?:wetter|damper|drier|dryer|more humid)\b"), "humidity"),
 )
 _FALLS_TO: Final = re.compile(r"\b(?:falls|drops|sinks|fallen|dropped) (?:back |down )?(?:past|reaches|hits)\b")
 _CHANGES: Final = re.compile(

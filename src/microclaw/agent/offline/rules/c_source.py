@@ -15,6 +15,7 @@ from microclaw.agent.offline.rules.rule import (
     EveryTrigger,
     Fade,
     Highest,
+    Measure,
     PinTrigger,
     Rule,
     Turn,
@@ -137,6 +138,20 @@ void on_init(void) {{
     every(DAY_MS, new_day);
 }}
 """
+_MEASURED = """\
+static int i2c;
+
+static void look(void) {{
+{reads}
+    printf("{line}\\n", {values});
+}}
+
+void on_init(void) {{
+    i2c = i2c_open(BOARD_I2C_SDA, BOARD_I2C_SCL);
+    look();
+    every({ms}u, look);
+}}
+"""
 _MAY_BEGIN = """
 #define GAP_MS{n} {gap_ms}u
 
@@ -152,6 +167,8 @@ def write_c(program: RuleProgram) -> str:
     first = program.rules[0]
     if isinstance(first.acts[0], Highest):
         return f"{head}\n{_highest(program, first.acts[0], first.trigger)}"
+    if isinstance(first.acts[0], Measure):
+        return f"{head}\n{_measured(program, first, first.acts[0])}"
     if len(program.rules) > 1 and isinstance(first.trigger, EveryTrigger):
         return head + _rates(program)
     return head + _ruled(program)
@@ -176,6 +193,11 @@ def _highest(program: RuleProgram, act: Highest, trigger: object) -> str:
         word=act.most_word,
         ms=ms,
     )
+
+
+def _measured(program: RuleProgram, rule: Rule, act: Measure) -> str:
+    reads = _reads(program, list(act.quantities))
+    return _MEASURED.format(reads=reads, line=act.line, values=", ".join(act.quantities), ms=_ms(rule))
 
 
 def _rates(program: RuleProgram) -> str:

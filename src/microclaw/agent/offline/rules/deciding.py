@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Final
 
 from msgspec.structs import replace
@@ -22,6 +23,7 @@ from microclaw.agent.offline.rules.rule import (
     Count,
     EveryTrigger,
     Highest,
+    Measure,
     Police,
     Rule,
     Turn,
@@ -32,6 +34,8 @@ from microclaw.programs.patterns.recorded_ids import with_recorded_ids
 from microclaw.text import plural
 
 _SOAK: Final = "soak 0 s\n"
+_VERBS: Final[Mapping[type[RuleAct], str]] = {Count: "count", Measure: "log"}
+"""What a program without outputs does, in its name."""
 _ASSUMED: Final = {
     "button": "The button is taken to connect its pin to ground.",
     "door": "The contact is taken to connect its pin to ground while it is closed.",
@@ -93,8 +97,8 @@ def _notes(rules: tuple[Rule, ...]) -> list[str]:
         for act in rule.acts:
             if isinstance(act, Warn):
                 notes.append("The warning is a line in the log of the program (microclaw logs); it is sent nowhere.")
-            if isinstance(act, Count):
-                notes.append("The counts are lines in the log of the program (microclaw logs).")
+            if isinstance(act, Count | Measure):
+                notes.append("Its lines are in the log of the program (microclaw logs).")
             if isinstance(act, Highest):
                 notes.append(
                     "Its lines are in the log of the program (microclaw logs). A day is 24 hours from its start."
@@ -123,7 +127,7 @@ def _fill(context: Context, rules: tuple[Rule, ...]) -> RuleProgram:
 
 def _pins_of(act: RuleAct) -> list[int | None]:
     """Return the pins that an act switches. Raises CannotDo for a light of two pins that are one."""
-    if isinstance(act, Wait | Warn | Count | Highest):
+    if isinstance(act, Wait | Warn | Count | Highest | Measure):
         return []
     if not isinstance(act, Police):
         return [act.pin]
@@ -182,8 +186,9 @@ def _check_switched_off(program: RuleProgram) -> None:
 def _app_name(program: RuleProgram) -> str:
     if program.outputs:
         return f"rule-{next(iter(program.outputs.values())).pin}"
+    act = program.rules[0].acts[0]
     watched = [*program.sensors, *(str(condition.pin) for condition in program.inputs)]
-    verb = "watch"
-    if isinstance(program.rules[0].acts[0], Count):
-        verb = "count"
+    if isinstance(act, Measure):
+        watched = ["-".join(act.quantities[:2])]
+    verb = _VERBS.get(type(act), "watch")
     return f"{verb}-{watched[0]}".replace("_", "-")

@@ -13,6 +13,7 @@ from microclaw.agent.offline.rules.rule import (
     EveryTrigger,
     Fade,
     Highest,
+    Measure,
     PinTrigger,
     Rule,
     Together,
@@ -187,6 +188,9 @@ def _every_lines(program: RuleProgram, rule: Rule, trigger: EveryTrigger) -> Ite
     if isinstance(act, Highest):
         yield from _highest_lines(program, act, trigger.ms)
         return
+    if isinstance(act, Measure):
+        yield from _measured_lines(program, act)
+        return
     steps = steps_of(rule.acts, program.outputs)
     starts_ms = [0]
     if 2 * trigger.ms <= MAX_EXPECTED_MS:
@@ -217,6 +221,17 @@ def _highest_lines(program: RuleProgram, act: Highest, every_ms: int) -> Iterato
     until = f"until {every_ms * 5 // 2} ms"
     yield f'log 1 times ~ "{act.quantity} {more}\\.[45]\\d, {word} of the day {more}\\.[45]\\d" {until}'
     yield f'log 1 times ~ "{act.quantity} {first}\\.[45]\\d, {word} of the day {more}\\.[45]\\d" {until}'
+
+
+def _measured_lines(program: RuleProgram, act: Measure) -> Iterator[str]:
+    """Yield a value of each quantity, and the line that has them all."""
+    parts = []
+    for quantity in act.quantities:
+        part = program.sensors[quantity].part
+        value = round(find_part(part).measures[quantity].sample or 0)
+        yield f"i2c.{part}.{quantity} = {value}.5 at 0 s"
+        parts.append(rf"{quantity} {value}\.[45]\d")
+    yield f'log ~ "{", ".join(parts)}" within 1 s'
 
 
 def _fade_lines(program: RuleProgram, act: Fade, start_ms: int) -> Iterator[str]:

@@ -11,6 +11,7 @@ from microclaw.agent.offline.rules.rule import (
     EveryTrigger,
     Fade,
     Highest,
+    Measure,
     Morse,
     Police,
     Rule,
@@ -25,7 +26,7 @@ _FADES_MS: Final = range(200, 300_001)
 POLICE_MS: Final = 500
 """A police light's two pins are lit in turn within this time."""
 LEAST_HALF_MS: Final = 10
-_ALONE: Final = frozenset({Fade, Police, Highest, Warn, Count})
+_ALONE: Final = frozenset({Fade, Police, Highest, Measure, Warn, Count})
 """Kinds of acts that a rule has no other one beside."""
 
 

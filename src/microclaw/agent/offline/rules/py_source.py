@@ -16,6 +16,7 @@ from microclaw.agent.offline.rules.rule import (
     EveryTrigger,
     Fade,
     Highest,
+    Measure,
     PinTrigger,
     Rule,
     Turn,
@@ -58,6 +59,18 @@ def may_act{n}():
     {quantity} = sensor("{quantity}", {address:#04x})
     return {quantity} is not None and {condition}
 """
+_MEASURED = """\
+from microclaw import sensor
+from time import sleep_ms
+
+while True:
+{reads}
+    if None in ({names}):
+        print("the sensor for {words} does not answer")
+    else:
+        print("{line}" % ({names}))
+    sleep_ms({ms})
+"""
 _HIGHEST = """\
 from microclaw import sensor
 from time import sleep_ms
@@ -95,11 +108,26 @@ def write_py(program: RuleProgram) -> str:
     act = rule.acts[0]
     if isinstance(act, Highest):
         return head + _highest(program, act, rule)
+    if isinstance(act, Measure) and isinstance(rule.trigger, EveryTrigger):
+        return head + _measured(program, act, rule.trigger.ms)
     if len(program.rules) > 1 and isinstance(rule.trigger, EveryTrigger):
         return head + _rates(program)
     if rule.trigger is None or isinstance(rule.trigger, EveryTrigger):
         return head + _loop(program, rule)
     return head + _ruled(program)
+
+
+def _measured(program: RuleProgram, act: Measure, every_ms: int) -> str:
+    reads = ""
+    for quantity in act.quantities:
+        reads += f'{quantity} = sensor("{quantity}", {program.sensors[quantity].address:#04x})\n'
+    return _MEASURED.format(
+        reads=_indent(reads.rstrip(), 1),
+        names=", ".join(act.quantities),
+        words=" or ".join(act.quantities),
+        line=act.line,
+        ms=every_ms,
+    )
 
 
 def _highest(program: RuleProgram, act: Highest, rule: Rule) -> str:

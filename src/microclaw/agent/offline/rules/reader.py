@@ -25,6 +25,7 @@ from microclaw.agent.offline.rules.rule import (
     EveryTrigger,
     Fade,
     Highest,
+    Measure,
     Morse,
     Police,
     Rule,
@@ -156,6 +157,11 @@ _MEASURED: Final = (
     r" and print (?:the |its )?(?P<most>highest|maximum|max|warmest|lowest|minimum|min|coldest)"
     r"(?: value| one)? of the day( every (?P<pace>[1-9]\d*) ms)?"
 )
+_SEVERAL: Final = (
+    r"(?:read|measure|log|print|record) (?P<names>(?:the )?[a-z]+(?:(?: and| also) (?:the )?[a-z]+){1,2})"
+    r"(?: and (?:print|log) (?:them|it|both))? every (?P<every>[1-9]\d*) ms(?: and (?:print|log) (?:them|it|both))?"
+)
+_LEAST_EVERY_MS: Final = 100
 _WHILE: Final = r"(?:while|as long as) (?P<while>.+)"
 _GAP: Final = (
     r"(?:but )?(?:at most|no more than|not more than|not more often than|never more than)"
@@ -245,15 +251,28 @@ def _read_measured(text: str) -> tuple[Rule, ...] | None:
     """Read "read the temperature every 5 minutes and print the highest of the day"."""
     match = match_all(_MEASURED, text)
     if match is None:
-        return None
+        return _read_several_quantities(text)
     quantity = (match["quantity"] or "").replace(" ", "_")
     every = match["every"] or match["pace"]
     if every is None or (match["every"] and match["pace"]):
         return None
-    if quantity not in i2c_quantities() or int(every) < 100:
+    if quantity not in i2c_quantities() or int(every) < _LEAST_EVERY_MS:
         return None
     act = Highest(quantity, match["most"] in ("highest", "maximum", "max", "warmest"))
     return (Rule(EveryTrigger(int(every)), (act,)),)
+
+
+def _read_several_quantities(text: str) -> tuple[Rule, ...] | None:
+    """Read "log the temperature and the humidity every 10 minutes"."""
+    match = match_all(_SEVERAL, text)
+    if match is None:
+        return None
+    names = re.split(r" and | also ", (match["names"] or "").replace("the ", ""))
+    quantities = tuple(dict.fromkeys(name.replace(" ", "_") for name in names))
+    every_ms = int(match["every"] or 0)
+    if len(quantities) < 2 or every_ms < _LEAST_EVERY_MS or not set(quantities) <= set(i2c_quantities()):
+        return None
+    return (Rule(EveryTrigger(every_ms), (Measure(quantities),)),)
 
 
 def _read_rule(text: str) -> Rule | None:

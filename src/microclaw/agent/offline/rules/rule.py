@@ -225,7 +225,23 @@ class Highest(Struct, frozen=True):
         return f"read the {self.quantity.replace('_', ' ')} and print the {self.most_word} of the day"
 
 
-Act: TypeAlias = Turn | Blink | Morse | Police | Fade | Wait | Warn | Count | Highest
+class Measure(Struct, frozen=True):
+    """Print several quantities in one line."""
+
+    quantities: tuple[str, ...]
+
+    @property
+    def line(self) -> str:
+        """The line, with the form of each value."""
+        return ", ".join(f"{quantity} %.2f" for quantity in self.quantities)
+
+    @property
+    def words(self) -> str:
+        names = " and the ".join(self.quantities).replace("_", " ")
+        return f"read the {names} and print them"
+
+
+Act: TypeAlias = Turn | Blink | Morse | Police | Fade | Wait | Warn | Count | Highest | Measure
 
 
 def act_length_ms(act: Act) -> int:
@@ -326,6 +342,8 @@ class Rule(Struct, frozen=True):
         for thing in (self.only_while, *self.acts):
             if isinstance(thing, ValueTrigger | Highest):
                 names.append(thing.quantity)
+            elif isinstance(thing, Measure):
+                names += thing.quantities
         return list(dict.fromkeys(names))
 
     @property
