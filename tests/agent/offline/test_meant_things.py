@@ -7,7 +7,8 @@ from msgspec.structs import replace
 from tests.agent.offline.test_wishes import world
 from tests.agent.offline.turns import Chat, World
 
-from microclaw.agent.models.protocol import DeviceContext, KnownApp, NamedPin
+from microclaw.agent.models.protocol import DeviceContext, KnownApp
+from microclaw.hardware.parts.named_parts import NamedPin
 
 
 @pytest.mark.parametrize(

@@ -155,7 +155,8 @@ def _add_act(rules: list[_Rule], act: Act) -> None:
     rule = rules[-1]
     is_whole = bool(rule.gates) and len(rule.acts) == 1 and not rule.triggers
     if is_whole and _OPPOSITE.get(rule.acts[0].verb) == act.verb and rule.acts[0].out == act.out:
-        rule.triggers, rule.gates = rule.gates, []
+        rule.triggers = rule.gates
+        rule.gates = []
         rules.append(_Rule(acts=[act], is_act_first=True))
         return
     rule.acts.append(act)
@@ -186,7 +187,8 @@ def _add_trigger(rules: list[_Rule], trigger: Condition, *, has_act_after: bool)
     is_whole = bool(rule.gates and rule.acts) and not rule.triggers
     if is_whole and has_act_after:
         # "While I hold it the crane turns, when I let go it stops": each has its own act.
-        rule.triggers, rule.gates = rule.gates, []
+        rule.triggers = rule.gates
+        rule.gates = []
     if rule.triggers and rule.acts:
         acts = []
         if len(rule.acts) > 1 and (rule.is_act_first or not has_act_after):
