@@ -46,17 +46,12 @@ def _with_program(app: KnownApp) -> World:
     return World(DeviceContext((device,), device))
 
 
-async def test_a_rule_asks_before_it_takes_the_place_of_one_with_another_input() -> None:
+async def test_a_rule_asks_before_it_takes_the_place_of_another() -> None:
     chat = Chat(_with_program(KnownApp("rule-6", (6,), (5,))))
     asked = await chat.say("when the button on pin 10 is pressed turn on pin 6 for 2 seconds")
-    assert asked.reply.text.startswith("rule-6 works on pins 5 and 6 already, and this would take its place.")
+    assert asked.reply.text.startswith("rule-6 runs already (on pins 5 and 6), and this would take its place.")
     assert not asked.acts
     assert "rule-6" in (await chat.say("yes")).outcome
-
-
-async def test_a_rule_of_the_same_input_takes_the_place_of_the_one_before() -> None:
-    chat = Chat(_with_program(KnownApp("rule-6", (6,), (10,))))
-    assert "rule-6" in (await chat.say("when the button on pin 10 is pressed turn on pin 6 for 2 seconds")).outcome
 
 
 async def test_a_recorded_name_beside_another_kind_and_pin_stays() -> None:

@@ -23,7 +23,7 @@ from microclaw.programs.proof.expectation_text import parse_expectations
 from microclaw.programs.proof.trial import TrialOptions, try_image
 
 VECTORS = Path(__file__).parents[2] / "vectors" / "own_words.txt"
-ONCE = " It names no day: once, or say: every day."
+ONCE = " It names no day, so it is done once; for each day say: every day."
 TRIED = 6
 """Of so many wishes one is built and tried; the programs of its sentence are those of wishes.txt."""
 
@@ -156,7 +156,10 @@ async def test_what_may_mean_something_else_is_never_read_as_an_act(wish: str) -
         ("turn the extractor on", "Which pin is the extractor on?"),
         ("lamp on when the shed door opens", "Which pin is the door on?"),
         ("turn the fan on when the print is done", 'turn on the fan. But I do not understand "when the print is done"'),
-        ("night light on pin 4 on at 7:30 pm and off at 6:30 am please", "It names no day: once, or say: every day."),
+        (
+            "night light on pin 4 on at 7:30 pm and off at 6:30 am please",
+            "It names no day, so it is done once; for each day say: every day.",
+        ),
     ],
 )
 async def test_what_is_missing_is_asked_for(wish: str, question: str) -> None:

@@ -35,9 +35,10 @@ _SPOKEN_HOUR = re.compile(
     r"\b(?:(?:at|by) )?(?:half past|(?:a )?quarter (?:past|to)|\d+(?: ms| milli)? past) "
     r"(?:clock \d{4}|\d+(?: milli)?)\b(?! (?:milli|degrees|percent|ms)\b)"
 )
-# The same with the part of the day that its hour is in.
+# The same with the part of the day that its hour is in; near twelve that is not clear.
 _SPOKEN_QUARTER: Final = re.compile(
-    r"\b(?P<quarter>half past|(?:a )?quarter past|(?:a )?quarter to) (?P<hour>1[0-2]|[1-9])(?:000 milli)?\b"
+    r"\b(?P<quarter>half past|(?:a )?quarter past|(?:a )?quarter to(?! 1(?:000)?\b)) "
+    r"(?P<hour>1[01]|[1-9])(?:000 milli)?\b"
 )
 _QUARTERS: Final = {"half past": 30, "quarter past": 15, "quarter to": -15}
 _BARE_HOUR = re.compile(r"\bat (\d{1,2})(?:000 milli)?\b(?![/:]| ?/|\.\d| (?:ms|milli|percent|over|divided)\b)")

@@ -17,6 +17,7 @@ from microclaw.agent.models.protocol import DeviceContext, KnownDevice
 from microclaw.agent.offline.decision import CannotDo, Context, Say, Slot, ask, capitalize, number_sentences
 from microclaw.agent.offline.recorded_parts import recorded_pins
 from microclaw.agent.offline.sentences import english
+from microclaw.agent.wishes.events import is_room
 from microclaw.errors import PinRefused
 from microclaw.hardware.boards.pins import boot_pin, check_pin
 from microclaw.hardware.boards.profile import BoardProfile
@@ -194,7 +195,7 @@ def unknown_device(sentence: str, device_context: DeviceContext) -> Context | Sa
         # "The light in the kitchen" is hardly the board's LED: its pin is asked for.
         return None
     # "How warm is it in the greenhouse?": the answer names the board that measured it.
-    is_place = match["joint"].lower() == "in" and parse.kind in _READINGS
+    is_place = match["joint"].lower() == "in" and parse.kind in _READINGS and is_room(match["name"])
     if is_lamp or is_place:
         return Context(parse, sentence, device_context)
     names = [device.name for device in device_context.devices]

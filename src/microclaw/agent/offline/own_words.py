@@ -32,7 +32,7 @@ _HOLE: Final = re.compile(r"(?:pin )?\{[a-z]+:([^{}]*)\}")
 _MOST_QUOTED: Final = 3
 LEAVE_OUT: Final = "leave it out"
 """The answer that asks for what was understood, without the words that were not."""
-_ONCE: Final = " It names no day: once, or say: every day."
+_ONCE: Final = " It names no day, so it is done once; for each day say: every day."
 _QUESTION: Final = re.compile(
     rf'I read this as: (?P<sentence>[^"]+?)\.(?:{re.escape(_ONCE)})?(?P<left_out> Left out: .+\.)? Shall I do it\??'
 )
@@ -49,18 +49,16 @@ def parse_own_words(text: str, device_context: DeviceContext, device: KnownDevic
     mended = mend_slips(text, vocabulary())
     if mended == text.lower():
         return reading
-    mended_reading = _parse_as_it_stands(mended, device_context, device)
-    if reading is None or _is_whole(mended_reading):
-        return mended_reading
-    return reading
+    return _parse_as_it_stands(mended, device_context, device)
 
 
 def _is_whole(reading: Parse | Say | None) -> bool:
     """Return True for a reading of all words."""
     if not isinstance(reading, Say):
         return reading is not None
-    is_of_part = bool(reading.part) and reading.code != "confirm_reading"
-    return not is_of_part and reading.code != NOT_UNDERSTOOD
+    if reading.part:
+        return not leaves_words_out(reading)
+    return reading.code != NOT_UNDERSTOOD
 
 
 def _parse_as_it_stands(text: str, device_context: DeviceContext, device: KnownDevice | None) -> Parse | Say | None:

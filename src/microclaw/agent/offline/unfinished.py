@@ -72,7 +72,7 @@ _VALUE_NAMES: Final = {
     "half": "an hour",
     "pin": "another pin",
 }
-NAMED: Final = r"(?:the|my|our) [a-z]+(?: [a-z]+){0,2}?(?: (?:is|hangs|sits))?"
+NAMED: Final = r"(?:the|my|our) [a-z]+(?: [a-z]+){0,2} (?:is|hangs|sits)"
 """A pattern for the words before a pin in an answer, as "the heat lamp is"."""
 _PIN: Final = re.compile(rf"(?:(?:on|at|it is|it's|{NAMED}) )*(?:pin )?(\d{{1,3}})")
 _NOT_IN_TIME: Final = re.compile(r"^(?:from|to|until|till|by) ")

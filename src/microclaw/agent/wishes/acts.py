@@ -156,9 +156,15 @@ def _longest(patterns: Patterns, text: str, start: int, last: tuple[str, ...]) -
             out,
             span=groups.get("direct", ""),
             count=groups.get("count", ""),
-            amount=groups.get("amount", "").replace("air ", ""),
+            amount=_plain_amount(groups.get("amount", "")),
         )
     return best
+
+
+def _plain_amount(words: str) -> str:
+    """Return an amount in the words of the grammar: "temperature ¦ air humidity" is "temperature and humidity"."""
+    words = words.replace("air ", "").replace(" ¦ and ", " and ")
+    return words.replace(" ¦ ", " and ")
 
 
 def _marks(words: str, last: tuple[str, ...]) -> tuple[str, ...]:

@@ -106,6 +106,11 @@ _TABLE: Final = read_table(__package__, "event_words")
 _PATTERNS: Final = compile_rows(_TABLE["events"], _TABLE["parts"] | _THINGS)
 
 
+def is_room(name: str) -> bool:
+    """Return True for a room, whose air a board's sensor may measure."""
+    return re.fullmatch(_ROOM, name.lower()) is not None
+
+
 class Event(Struct, frozen=True):
     """What begins something (`trigger`), or a state that lasts; empty where the grammar has no words for it.
 

@@ -22,6 +22,8 @@ _CONNECTORS: Final = compile_rows(_TABLE["connectors"], _TABLE["parts"])
 _PACES: Final = compile_rows(_TABLE["paces"], _TABLE["parts"])
 _TIMES: Final = compile_rows(_TABLE["times"], _TABLE["parts"])
 _AFTER: Final = re.compile(r"(?:(?:and|then|but) )*(?P<ms>\d+ ms) after (?:that )?(?=\S)")
+_LATER: Final = re.compile(r"(?<!for) (?P<ms>\d+ ms) $")
+"""Behind it "after" is no "when", but so much later."""
 _SPAN: Final = re.compile(r"for (?P<ms>\d+ ms)(?= ¦|$)")
 _JOIN: Final = re.compile(rf"(?: {END})? (?P<word>and|or)(?: (?:when|if|also))? ")
 _DAY_COUNTS: Final = {"other": "2", "second": "2", "1000 ms": "2", "third": "3", "fourth": "4"}
@@ -118,6 +120,8 @@ class Scan:
         for kind, pattern in _TIMES:
             match = pattern.match(self._text, self._at)
             if match is not None:
+                if kind == "window" and _may_be_late(match["from"], match["to"]):
+                    kind = "unknown"
                 return self._add(Time(convert(kind, TimeKind), _time_words(match)), match.end())
         return False
 
@@ -125,8 +129,11 @@ class Scan:
         after = _AFTER.match(self._text, self._at)
         if after is not None and self._read_held(after):
             return True
+        is_late = _LATER.search(self._text[: self._at]) is not None
         for role, pattern in _CONNECTORS:
             match = pattern.match(self._text, self._at)
+            if match is not None and is_late and match[0].endswith("after"):
+                continue
             if match is not None and self._read_events(match.end() + 1, convert(role, Role)):
                 return True
         return False
@@ -135,6 +142,9 @@ class Scan:
         """Read "3 min after the door closes" as a door that has been closed for so long."""
         event = read_event(self._wish, self._without_article(after.end()), self._event)
         if event is None or not event.state or event.about.startswith("button#"):
+            return False
+        if self.items and isinstance(self.items[-1], Act) and self.items[-1].verb == "on":
+            # "Keep it on 10 s after the door closes": it goes off then.
             return False
         self._event = event
         return self._add(Condition((hold(event, after["ms"], event.end),), "trigger"), event.end)
@@ -196,6 +206,12 @@ class Scan:
         if len(out) != 2:
             return None
         return replace(act, out=out)
+
+
+def _may_be_late(start: str, end: str) -> bool:
+    """Return True for "from 8 to 21:00", which may be 8 in the evening."""
+    late = re.search(r"\bclock (\d\d)", end)
+    return start.isdigit() and int(start) < 12 and late is not None and int(start) + 12 < int(late[1])
 
 
 def _time_words(match: re.Match[str]) -> str:

@@ -8,7 +8,7 @@ from typing import Final
 from microclaw.tables import read_table
 
 _WORDS: Final = tuple(read_table(__package__, "wish_words")["slips"]["words"].split())
-_WORD: Final = re.compile(r"(?<![\w'-])[a-z]{5,}(?![\w'-])")
+_WORD: Final = re.compile(r"(?<![\w'-])[a-z]{4,}(?![\w'-])")
 _VOWELS: Final = frozenset("aeiou")
 
 
@@ -20,7 +20,9 @@ def mend_slips(text: str, known_words: frozenset[str]) -> str:
 
     def mend(match: re.Match[str]) -> str:
         word = match[0]
-        if word in known_words:
+        # The known words are without the "s" of a plural: "unles" is among them.
+        is_cut = word.endswith("s") and f"{word}s" in _WORDS
+        if word in known_words and not is_cut:
             return word
         return _mended(word)
 

@@ -47,7 +47,11 @@ _MOST_PINS: Final = 8
 _DAYS: Final = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
 _DAY: Final = "|".join(_DAYS)
 _DAY_RANGE: Final = re.compile(
-    rf"\b(?:from |every |on |each )*(?P<first>{_DAY})s? ?(?:to|till|until|through|-|–) ?(?P<last>{_DAY})s?\b"
+    rf"(?<!on )\b(?:from |every |each )*(?P<first>{_DAY})s? ?(?:to|till|until|through|-|–) ?(?P<last>{_DAY})s?\b"
+)
+_PM_RANGE: Final = re.compile(
+    r"\b(?P<joint>from|between) (?P<first>\d{1,2}) (?P<to>to|and|until|till|-) (?P<last>\d{1,2}) ?"
+    r"(?:p\.?m\b\.?|in the (?:evening|afternoon))"
 )
 _PART: Final = re.compile(r"\b(?:morning|evening|afternoon|night|[ap]\.?m)")
 _SAID_TWICE: Final = re.compile(r"\bwater (?=(?:sensor|pump|valve|tap|level|detector)\b)")
@@ -69,6 +73,7 @@ _OF_DAY: Final = re.compile(
 def clauses(text: str) -> str:
     """Return the wish in lower case and normal form, with a mark at the end of each clause."""
     text = write_out(text)
+    text = _PM_RANGE.sub(_pm_range, text)
     text = _ONE.sub("", text)
     text = _SAID_TWICE.sub("", text)
     text = _TURN_OF.sub(r"\1 off ", text)
@@ -153,6 +158,14 @@ def _pin_range(match: re.Match[str]) -> str:
     if not 1 < len(pins) <= _MOST_PINS:
         return match[0]
     return plural("pin", pins)
+
+
+def _pm_range(match: re.Match[str]) -> str:
+    """Write "8 to 9 pm" as "8 pm to 9 pm", and leave "10 to 2 pm"."""
+    first = int(match["first"])
+    if first >= int(match["last"]) or first > 11:
+        return match[0]
+    return f"{match['joint']} {first} pm {match['to']} {match['last']} pm"
 
 
 def _day_range(match: re.Match[str]) -> str:

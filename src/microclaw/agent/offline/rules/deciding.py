@@ -59,7 +59,7 @@ def decide_rules(context: Context) -> Decision:
     _check(program)
     name = context.parse.replaces or _app_name(program)
     words = " and ".join(rule.words for rule in rules)
-    question = _ask_to_replace(context, name, program)
+    question = _ask_to_replace(context, name)
     if question is not None:
         return question
     room_call = make_room(context, name, words)
@@ -74,16 +74,15 @@ def decide_rules(context: Context) -> Decision:
     return Act("deploy-wasm-app", arguments, words, "written from the sentence by a grammar: no model wrote this")
 
 
-def _ask_to_replace(context: Context, name: str, program: RuleProgram) -> Say | None:
-    """Ask before a rule takes the place of one with other inputs: both would have the name of their output."""
+def _ask_to_replace(context: Context, name: str) -> Say | None:
+    """Ask before a rule takes the place of one that has its name: both may be wanted."""
     if context.parse.confirmed or context.parse.replaces is not None:
         return None
-    inputs = {condition.pin for condition in program.inputs}
     for app in device_of(context).apps:
-        if app.name == name and set(app.reads) != inputs:
+        if app.name == name:
             pins = plural("pin", sorted({*app.pins, *app.reads}))
-            text = f"{name} works on {pins} already, and this would take its place. Say yes to do it."
-            return Say(text, "confirm", f"yes, or keep it: another pin than {min(app.pins, default=0)}", "confirmed")
+            text = f"{name} runs already (on {pins}), and this would take its place. Say yes to do it."
+            return Say(text, "confirm", f"yes, replace {name}", "confirmed")
     return None
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Final, Literal
 
 from microclaw.agent.offline.rules.rule import (
@@ -83,9 +84,19 @@ def has_good_acts(rule: Rule) -> bool:
     Acts that begin with the program may begin with a wait.
     """
     is_late = isinstance(rule.acts[0], Wait) and rule.trigger is not None
-    if is_late or isinstance(rule.acts[-1], Wait):
+    if is_late or isinstance(rule.acts[-1], Wait) or _undoes_itself(rule.acts):
         return False
     return all(_is_short(act) for act in rule.acts)
+
+
+def _undoes_itself(acts: tuple[Act, ...]) -> bool:
+    """Return True if a pin is turned and at once turned again."""
+    for act, following in pairwise(acts):
+        if not isinstance(act, Turn) or not isinstance(following, Turn):
+            continue
+        if act.pin == following.pin and not act.for_ms:
+            return True
+    return False
 
 
 def _is_short(act: Act) -> bool:
