@@ -15,6 +15,7 @@ from microclaw.agent.models.protocol import ModelRequest, UserText
 from microclaw.agent.offline.model import OfflineModel
 from microclaw.agent.wishes.questions import read_question
 from microclaw.agent.wishes.reader import read_wish
+from microclaw.agent.wishes.slips import mend_slips
 from microclaw.events import ProgramKind
 from microclaw.programs.building import cached_compiler
 from microclaw.programs.builds.cache import BuildCache
@@ -22,6 +23,7 @@ from microclaw.programs.proof.expectation_text import parse_expectations
 from microclaw.programs.proof.trial import TrialOptions, try_image
 
 VECTORS = Path(__file__).parents[2] / "vectors" / "own_words.txt"
+ONCE = " It names no day, so it is done once; for each day say: every day."
 TRIED = 6
 """Of so many wishes one is built and tried; the programs of its sentence are those of wishes.txt."""
 
@@ -52,7 +54,7 @@ async def test_a_wish_is_asked_as_it_is_read_and_a_yes_does_that(row: OwnWords) 
     chat = Chat(world("wasm"))
     asked = await chat.say(row.wish)
     left_out = f" Left out: {row.told}." if row.told else ""
-    assert asked.reply.text == f"I read this as: {row.sentence}.{left_out} Shall I do it?"
+    assert asked.reply.text.replace(ONCE, "") == f"I read this as: {row.sentence}.{left_out} Shall I do it?"
     assert asked.reply.failed_code == "confirm_reading"
     assert not CHANGING & {tool for tool, _ in asked.calls}
     confirmed = await chat.say("yes")
@@ -151,6 +153,13 @@ async def test_what_may_mean_something_else_is_never_read_as_an_act(wish: str) -
         ("please let pin 12 beep when the back door opens", "Which pin is the door on?"),
         ("Turn the fan on when it gets too damp for the tomatoes, you know.", "Above how many percent?"),
         ("Open the valve every morning at 7:30, please.", "Which pin is the valve on?"),
+        ("turn the extractor on", "Which pin is the extractor on?"),
+        ("lamp on when the shed door opens", "Which pin is the door on?"),
+        ("turn the fan on when the print is done", 'turn on the fan. But I do not understand "when the print is done"'),
+        (
+            "night light on pin 4 on at 7:30 pm and off at 6:30 am please",
+            "It names no day, so it is done once; for each day say: every day.",
+        ),
     ],
 )
 async def test_what_is_missing_is_asked_for(wish: str, question: str) -> None:
@@ -189,7 +198,7 @@ def test_any_words_are_read_in_bounded_time(text: str) -> None:
     ],
 )
 async def test_a_question_is_answered_as_the_plain_one(question: str, plainly: str) -> None:
-    assert read_question(question) == plainly
+    assert read_question(question)[0] == plainly
     asked = await Chat(world("wasm")).say(question)
     plain = await Chat(world("wasm")).say(plainly)
     assert asked.reply.text == plain.reply.text
@@ -201,3 +210,27 @@ def test_a_language_model_answers_a_question_that_is_only_guessed() -> None:
     for question, is_sure in (("why is pin 16 on", True), ("Why on earth is the sprinkler on pin 16 on?", False)):
         request = ModelRequest("", (UserText(question),), (), device_context=world("wasm").context)
         assert model.is_sure(request) is is_sure
+
+
+@pytest.mark.parametrize(
+    ("typed", "meant"),
+    [
+        (
+            "the lamp shuold blink untill the buton is presed agian",
+            "the lamp should blink until the button is pressed again",
+        ),
+        ("wenever the temprature is abvoe 20", "whenever the temperature is above 20"),
+        ("either mother or the fifth newer shower", "either mother or the fifth newer shower"),
+        ("heated buttons and the lighter", "heated buttons and the lighter"),
+    ],
+)
+def test_only_slips_of_the_keyboard_are_mended(typed: str, meant: str) -> None:
+    assert mend_slips(typed, frozenset()) == meant
+
+
+async def test_a_day_makes_a_time_that_names_none_a_daily_one() -> None:
+    chat = Chat(world("wasm"))
+    await chat.say("feed the fish: pin 13 for half a second at 8 in the morning and again at 5 in the afternoon")
+    asked = await chat.say("every day")
+    assert "every day" in asked.reply.text
+    assert (await chat.say("yes")).outcome.count("daily") == 2

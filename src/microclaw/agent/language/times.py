@@ -35,6 +35,12 @@ _SPOKEN_HOUR = re.compile(
     r"\b(?:(?:at|by) )?(?:half past|(?:a )?quarter (?:past|to)|\d+(?: ms| milli)? past) "
     r"(?:clock \d{4}|\d+(?: milli)?)\b(?! (?:milli|degrees|percent|ms)\b)"
 )
+# The same with the part of the day that its hour is in; near twelve that is not clear.
+_SPOKEN_QUARTER: Final = re.compile(
+    r"\b(?P<quarter>half past|(?:a )?quarter past|(?:a )?quarter to(?! 1(?:000)?\b)) "
+    r"(?P<hour>1[01]|[1-9])(?:000 milli)?\b"
+)
+_QUARTERS: Final = {"half past": 30, "quarter past": 15, "quarter to": -15}
 _BARE_HOUR = re.compile(r"\bat (\d{1,2})(?:000 milli)?\b(?![/:]| ?/|\.\d| (?:ms|milli|percent|over|divided)\b)")
 _REPEAT = re.compile(
     rf"\b(?:every|each) (?:single )?({_SOME_DAYS} days?|day|{_PARTS}|weekday|weekend|week|month|year"
@@ -83,7 +89,7 @@ def split_when(said: str, *, bare_hour: bool = False) -> tuple[str, When] | None
     With `bare_hour`, "at 7" without a date is a time too.
     """
     _, part_of_day = _cut(_PART, said)
-    rest, spoken_count = _SPOKEN_HOUR.subn(" ", said)
+    rest, spoken_count = _SPOKEN_HOUR.subn(" ", _with_quarters(said, part_of_day))
     rest, clock = _cut(_CLOCK, rest)
     if clock:
         clock = _name_clock(clock)
@@ -147,6 +153,18 @@ def split_sun_time(clock: str) -> tuple[str, int]:
     if offset[2] == "before":
         minutes = -minutes
     return offset[3], minutes
+
+
+def _with_quarters(said: str, part_of_day: str | None) -> str:
+    if part_of_day is None:
+        return said
+    return _SPOKEN_QUARTER.sub(_quarter_clock, said)
+
+
+def _quarter_clock(match: re.Match[str]) -> str:
+    """Write "half past 6" as "clock 0630"."""
+    minutes = 60 * int(match["hour"]) + _QUARTERS[match["quarter"].removeprefix("a ")]
+    return f"clock {minutes // 60:02d}{minutes % 60:02d}"
 
 
 def _cut(pattern: re.Pattern[str], text: str) -> tuple[str, str | None]:

@@ -17,6 +17,7 @@ from microclaw.agent.models.protocol import DeviceContext, KnownDevice
 from microclaw.agent.offline.decision import CannotDo, Context, Say, Slot, ask, capitalize, number_sentences
 from microclaw.agent.offline.recorded_parts import recorded_pins
 from microclaw.agent.offline.sentences import english
+from microclaw.agent.wishes.events import is_room
 from microclaw.errors import PinRefused
 from microclaw.hardware.boards.pins import boot_pin, check_pin
 from microclaw.hardware.boards.profile import BoardProfile
@@ -52,11 +53,12 @@ _NO_QUANTITY: Final = (
     r"\s*(?:and|or|&|,)\s*#?\d)"
 )
 _AT_NAME: Final = re.compile(
-    r"(?i)\s*\b(?:on|at|of|from|in) (?:the |my |our )?(?:device |board )?"
+    r"(?i)\s*\b(?P<joint>on|at|of|from|in) (?:the |my |our )?(?:device |board )?"
     r"(?P<name>(?:board|device|esp32)[ -]?#?\d+|"
     r"(?!d\d|(?:high|low|all|both|off|now|celsius|fahrenheit|kelvin|psi|volts|percent|present)\b)[a-z][\w-]*)"
     r"(?=\s+(?:every|each|for|when|if)\b|[\s.?!]*$)"
 )
+_READINGS: Final = frozenset({"read_sensor", "two_readings", "past_reading"})
 # A level that is said as one, and not as what it does.
 _LEVEL_WORD: Final = re.compile(r"(?i)\b(?:high|low)\b|(?:\bto|=) ?[01]\W*$|\bwrite [01]\b")
 _BOOT_BUTTON: Final = re.compile(
@@ -187,7 +189,14 @@ def unknown_device(sentence: str, device_context: DeviceContext) -> Context | Sa
     parse = english().parse(_remove_match(sentence, match))
     if parse is None:
         return None
-    if parse.word("thing") == "load" and not parse.pins and parse.kind == "set_pin":
+    is_lamp = parse.word("thing") == "load" and not parse.pins and parse.kind == "set_pin"
+    is_light = parse.kind == "set_pin" and parse.word("thing") == "led"
+    if match["joint"].lower() == "in" and is_light:
+        # "The light in the kitchen" is hardly the board's LED: its pin is asked for.
+        return None
+    # "How warm is it in the greenhouse?": the answer names the board that measured it.
+    is_place = match["joint"].lower() == "in" and parse.kind in _READINGS and is_room(match["name"])
+    if is_lamp or is_place:
         return Context(parse, sentence, device_context)
     names = [device.name for device in device_context.devices]
     text = f"There is no device {match['name']}, so I did nothing. There is: {', '.join(names[:_MAX_SHOWN])}."

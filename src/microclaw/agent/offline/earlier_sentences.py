@@ -61,7 +61,7 @@ def topic_words(text: str) -> tuple[str, ...]:
 
 
 def find_mentions(words: Sequence[str], earlier: Sequence[str]) -> list[Mention]:
-    """Return the user's sentences that have most of these words, the newest first; nothing without any of them.
+    """Return the user's sentences that have most of these words, at least half of them, the newest first.
 
     `earlier` has the newest first. A question tells nothing about a thing.
     """
@@ -73,7 +73,8 @@ def find_mentions(words: Sequence[str], earlier: Sequence[str]) -> list[Mention]
         if _QUESTION.match(normal):
             continue
         shared = stems & {_stem(word) for word in _WORD.findall(normal)}
-        if not shared or len(shared) < most:
+        is_other = 2 * len(shared) < len(stems)
+        if not shared or is_other or len(shared) < most:
             continue
         if len(shared) > most:
             most = len(shared)

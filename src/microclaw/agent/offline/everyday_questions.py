@@ -58,11 +58,14 @@ _NEXT: Final = re.compile(
     r"(?: (?:the )?next(?: time)?| again| (?:go|goes|turn|turns|come|comes|switch) (?:on|off))\b"
 )
 _WHY: Final = re.compile(
-    r"why (?:is|are|isn't|aren't|does|doesn't|do|did|didn't|has|hasn't|was|wasn't|won't|will|can't) (?P<topic>.+?) "
+    r"why (?:is|are|isn't|aren't|does|doesn't|do|did|didn't|has|hasn't|was|wasn't|won't|will|can't(?! (?:i|we|you)\b)) "
+    r"(?P<topic>.+?) "
     r"(?P<state>(?:still |always |now |even |been )*(?:not|never|on|off|run|running|start|started|stop|stopped|turn"
     r"|turning|turned|go|going|gone|work|working|come|coming|came|open|closed|dark|lit|silent|quiet|high|low)\b.*)"
 )
-_WHY_NOT: Final = re.compile(r"why (?:isn't|aren't|doesn't|didn't|hasn't|wasn't|won't|can't) (?P<topic>.+)")
+_WHY_NOT: Final = re.compile(
+    r"why (?:isn't|aren't|doesn't|didn't|hasn't|wasn't|won't|can't(?! (?:i|we|you)\b)) (?P<topic>.+)"
+)
 _PAST: Final = re.compile(
     r"\b(?:did|didn't|was|wasn't|were|had|yesterday|earlier|(?:this|in the) (?:morning|afternoon|evening)|last night)\b"
 )

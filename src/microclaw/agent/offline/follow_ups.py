@@ -33,6 +33,13 @@ _REPLACED_SLOTS: Final = {"milli": "angle", "times": "for_ms"}
 """Slots that give the same value in two ways: the new one takes the place of the old one."""
 _FILLER: Final = re.compile(r"(?i)^(?:(?:and|now|then|but|ok|okay) )+| (?:back|again)\b")
 _IT: Final = re.compile(r"(?i)\b(?:it|that|this|(?P<all>(?:all of )?(?:them|those)|both))\b")
+_INPUT: Final = re.compile(
+    r"(?i)\b(?:button|key|switch|door|window|gate|lid|contact|sensor|detector|pir|motion)(?: [a-z]+)? (?:on|at) pin \d+"
+)
+_SWITCHED: Final = re.compile(r"(?i)\bpin \d|\b(?:led|lamp|light|fan|pump|heater|buzzer|relay|valve)\b")
+_HANDLED: Final = re.compile(
+    r"(?i)\b(?:open|opens|close|closes|shut|shuts|press|presses|push|pushes|release|releases) $"
+)
 _STOP: Final = re.compile(r"(?i)\b(?:stop|end|kill|quit|delete|remove) (?:it|that|this)\b")
 _STEP_MILLI: Final = 20_000
 """A fifth of the full brightness."""
@@ -163,6 +170,8 @@ def with_target(text: str, act: LastAct) -> tuple[Parse, str] | None:
 
     A program there is replaced, or the user is asked. Returns None if the sentence is not about the act.
     """
+    if _says_what_it_is(text):
+        return None
     if _STOP.search(text):
         return _with_stop(text, act)
     sentence = _FILLER.sub("", text)
@@ -183,6 +192,15 @@ def with_target(text: str, act: LastAct) -> tuple[Parse, str] | None:
             raise ask(f"{act.app} drives {act.target} now, so nothing was done.", f"stop {act.app}")
         parse = replace(parse, replaces=act.app)
     return parse, sentence
+
+
+def _says_what_it_is(text: str) -> bool:
+    """Return True if "it" is a thing of the same sentence: "turn on pin 5 and turn it off when the door closes"."""
+    pronoun = _IT.search(text)
+    if pronoun is None:
+        return False
+    before = text[: pronoun.start()]
+    return _SWITCHED.search(_INPUT.sub(" ", before)) is not None or _HANDLED.search(before) is not None
 
 
 def _with_stop(text: str, act: LastAct) -> tuple[Parse, str] | None:

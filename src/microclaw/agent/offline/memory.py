@@ -41,7 +41,8 @@ _NOTHING: Final = frozenset({"", "it", "that", "this", "that again", "them", "ab
 # With these words the name stays beside the pin, because a template needs to know that it is an input.
 _APPENDED: Final = re.compile(r"\b(?:button|switch|key|sensor)$")
 _WITH: Final = re.compile(r"\b(?:with|using|by|via|through|and) (?:the |my |our )?$")
-_HAS_PIN: Final = r"(?! (?:(?:is|are) )?(?:on|at) (?:the )?(?:gpio |io )?(?:pin )?#?\d| (?:pin|gpio) ?\d)"
+_KIND: Final = r"(?: (?:contact|switch|sensor|button|lamp|light|relay))?"
+_HAS_PIN: Final = rf"(?!{_KIND} (?:(?:is|are) )?(?:on|at) (?:the )?(?:gpio |io )?(?:pin )?#?\d| (?:pin|gpio) ?\d)"
 
 
 def parse_memory(sentence: str) -> Parse | None:

@@ -39,7 +39,7 @@ def choose_suggestion(sentence: str, suggested: tuple[str, ...]) -> str | Say | 
         return None
     if len(suggested) == 1:
         return suggested[0]
-    return Say(f"Which one: {number_sentences(suggested)}?", "ambiguous", "its number")
+    return Say(f"Which one: {number_sentences(suggested)}?", "ambiguous", "its number", suggested=suggested)
 
 
 def complete_part(answer: str, part: str, alone: Context | Say, device_context: DeviceContext) -> Say | None:

@@ -19,22 +19,49 @@ from microclaw.agent.offline.impossible_wishes import find_obstacle
 from microclaw.agent.offline.sentences import english
 from microclaw.agent.offline.timed_sentences import parse_two_times
 from microclaw.agent.offline.unfinished import parse_unfinished
-from microclaw.agent.offline.unknown_sentences import NOT_UNDERSTOOD, is_question
+from microclaw.agent.offline.unknown_sentences import NOT_UNDERSTOOD, is_question, vocabulary
 from microclaw.agent.wishes.questions import read_question
 from microclaw.agent.wishes.reader import read_parts, read_wish
+from microclaw.agent.wishes.slips import mend_slips
 from microclaw.agent.wishes.wording import write_out
 from microclaw.events import Choice
 from microclaw.text import plural
 
 _PINS: Final = re.compile(r"pin (\d+)((?: also pin \d+)+)")
+_HOLE: Final = re.compile(r"(?:pin )?\{[a-z]+:([^{}]*)\}")
 _MOST_QUOTED: Final = 3
 LEAVE_OUT: Final = "leave it out"
 """The answer that asks for what was understood, without the words that were not."""
-_QUESTION: Final = re.compile(r'I read this as: (?P<sentence>[^"]+?)\.(?P<left_out> Left out: .+\.)? Shall I do it\??')
+_ONCE: Final = " It names no day, so it is done once; for each day say: every day."
+_QUESTION: Final = re.compile(
+    rf'I read this as: (?P<sentence>[^"]+?)\.(?:{re.escape(_ONCE)})?(?P<left_out> Left out: .+\.)? Shall I do it\??'
+)
 
 
 def parse_own_words(text: str, device_context: DeviceContext, device: KnownDevice | None) -> Parse | Say | None:
-    """Return the question whether the wish is read right, or for what it leaves open; a question has its answer."""
+    """Return the question whether the wish is read right, or for what it leaves open; a question has its answer.
+
+    Words that are not understood as they stand are read without slips of the keyboard.
+    """
+    reading = _parse_as_it_stands(text, device_context, device)
+    if _is_whole(reading):
+        return reading
+    mended = mend_slips(text, vocabulary())
+    if mended == text.lower():
+        return reading
+    return _parse_as_it_stands(mended, device_context, device)
+
+
+def _is_whole(reading: Parse | Say | None) -> bool:
+    """Return True for a reading of all words."""
+    if not isinstance(reading, Say):
+        return reading is not None
+    if reading.part:
+        return not leaves_words_out(reading)
+    return reading.code != NOT_UNDERSTOOD
+
+
+def _parse_as_it_stands(text: str, device_context: DeviceContext, device: KnownDevice | None) -> Parse | Say | None:
     if is_question(text) or is_question(write_out(text)):
         return _parse_question(text)
     wish = read_wish(text, _is_readable)
@@ -59,13 +86,11 @@ def parse_own_words(text: str, device_context: DeviceContext, device: KnownDevic
 
 def _parse_question(text: str) -> Parse | None:
     """Return the plain question as a guess: a language model, if there is one, answers what was asked."""
-    question = read_question(text)
-    if question is None:
-        return None
-    parse = english().parse(question) or parse_everyday_question(question)
-    if parse is None:
-        return None
-    return replace(parse, values=parse.values | {"guess": True})
+    for question in read_question(text):
+        parse = english().parse(question) or parse_everyday_question(question)
+        if parse is not None:
+            return replace(parse, values=parse.values | {"guess": True})
+    return None
 
 
 def asked_sentence(text: str) -> str:
@@ -91,10 +116,21 @@ def ask_reading(part: str, left_out: Sequence[str] = ()) -> Say:
     """Ask whether a wish is meant as the sentence of this part."""
     sentence = sentence_of(part)
     text = f"I read this as: {sentence}."
+    if _is_once(sentence):
+        text += _ONCE
     if left_out:
         text = f"{text} Left out: {_quoted(left_out)}."
     text = f"{text} Shall I do it?"
     return Say(text, "confirm_reading", "yes, or say it in other words", suggested=(sentence,), part=part)
+
+
+def _is_once(sentence: str) -> bool:
+    """Return True for a time of day without a day: it may be meant each day."""
+    reading = english().parse(sentence) or parse_two_times(sentence)
+    if not isinstance(reading, Parse):
+        return False
+    whens = [part.when for part in reading.parts or (reading,)]
+    return any(when is not None and when.clock and not (when.repeat or when.date) for when in whens)
 
 
 def leaves_words_out(question: Say) -> bool:
@@ -106,10 +142,13 @@ def leaves_words_out(question: Say) -> bool:
 def _ask_about(part: str, open_words: Sequence[str]) -> Say | None:
     """Say what was understood, and ask for the words that were not."""
     sentence = sentence_of(part)
-    if "{" in sentence:
-        return None
     words = _quoted(open_words)
+    is_open = "{" in sentence
+    if is_open:
+        sentence = _HOLE.sub(r"the \1", sentence)
     text = f"I read: {sentence}. But I do not understand {words}, so I did nothing. How do you mean that?"
+    if is_open:
+        return Say(text, "ambiguous", "say the whole wish in other words")
     step = f"say only that in other words, or the whole wish; or: {LEAVE_OUT}"
     return Say(text, "ambiguous", step, part=part, choices=(Choice("Leave it out", LEAVE_OUT),))
 

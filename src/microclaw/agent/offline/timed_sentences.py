@@ -6,13 +6,15 @@ Each becomes two schedules, of which every part is a sentence that is understood
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from typing import Final
 
 from msgspec.structs import replace
 
-from microclaw.agent.language.quantities import NEGATIONS, normalize_quantities
+from microclaw.agent.language.quantities import BEGINS, NEGATIONS, normalize_quantities
 from microclaw.agent.language.times import DAYS, SUN, When, format_when, is_sun_time, split_when
 from microclaw.agent.offline.decision import Parse, Say, number_sentences
+from microclaw.agent.offline.rules.reader import switched_pins
 from microclaw.agent.offline.sentences import english
 
 _JOINT: Final = re.compile(r",? (?:and then|and|then|but) ")
@@ -34,6 +36,7 @@ _NAMED_PART: Final = re.compile(r"\b(?:every|each|this|tomorrow) (morning|aftern
 _RANGE: Final = re.compile(
     rf"\b(?:(?:from|between) {_POINT} (?:to|until|till|and)|at {_POINT} (?:until|till)) {_POINT}(?!\w)"
 )
+_BEGINS: Final = re.compile(rf"\b{BEGINS} ")
 _SWITCH_WORDS: Final = frozenset({"turn", "switch", "put", "shut", "it", "them", "that", "back", "again"})
 _STOP: Final = re.compile(r"(?:stop|end)(?: it| them| that| again)?")
 _REPEAT_AT_END: Final = re.compile(r"\b(?:every|each|daily|on)\b[^,]*$")
@@ -110,6 +113,9 @@ def _read_pair(left: str, right: str) -> tuple[Parse, Parse] | None:
     is_contrary = right.startswith("on ") and second_what.endswith("off")
     if first is None or first.kind == "schedule" or is_contrary:
         return None
+    if _BEGINS.search(first_what) and first_when.delay_ms is not None:
+        # "Turn it on after 5 s when the button is pressed": the rule waits, and not its installation.
+        return None
     what = _second_what(first_what, first, second_what)
     if what is None:
         return None
@@ -142,17 +148,20 @@ def _opposite(first: Parse, level: str, first_what: str) -> str | None:
         return None
     if first.kind in ("set_pin", "dim_pin"):
         return f"turn {level} {target}"
-    if level == "on" or len(first.pins) > 1:
+    if level == "on" or " and " in target:
         return None
     stopped = _STOPPED_BY_WORD.get(first_what.split()[0])
     if stopped is None:
-        return f"stop everything on {target}" if first.pins else None
+        return f"stop everything on {target}" if target.startswith("pin ") else None
     return f"stop {stopped} {target}"
 
 
 def _target_words(parse: Parse) -> str | None:
-    if parse.pins:
-        return " and ".join(f"pin {pin}" for pin in parse.pins)
+    pins: Sequence[int] = parse.pins
+    if parse.kind == "rule":
+        pins = switched_pins(parse.word("rule") or "")
+    if pins:
+        return " and ".join(f"pin {pin}" for pin in pins)
     if parse.word("thing") == "led":
         return "the led"
     return None
@@ -176,7 +185,11 @@ def _read_range(normal: str) -> tuple[Parse, Parse] | None:
         return None
     rest = re.sub(r"\s+", " ", rest).strip(" ,")
     parse = english().parse(rest)
+    is_dated = days.repeat is not None or days.date is not None
     if parse is None or parse.kind == "schedule":
+        return None
+    if parse.kind == "rule" and not is_dated:
+        # "When the door opens between 8 and 9 pm" may mean each day: that is asked.
         return None
     # That a pin stays off for a time does not say that it goes on after it.
     if parse.kind == "set_pin" and ("level_2" in parse.values or not parse.number("level")):
@@ -185,9 +198,9 @@ def _read_range(normal: str) -> tuple[Parse, Parse] | None:
     shared_part = end_words[3] or end_words[4]
     if shared_part is None and named_part is not None:
         shared_part = named_part[1]
-    is_dated = days.repeat is not None or days.date is not None
-    start = _point(start_words, shared_part, is_dated=is_dated)
     end = _point(end_words, shared_part, is_dated=is_dated)
+    may_be_late = _may_be_late(start_words[1], end)
+    start = _point(start_words, shared_part, is_dated=is_dated and not may_be_late)
     # How a dimmed pin goes on after the end is not said.
     if end_what is None or parse.kind == "dim_pin":
         return None
@@ -229,6 +242,13 @@ def _point(words: list[str | None], shared_part: str | None, *, is_dated: bool) 
     if is_dated or hour not in range(1, 13):
         return When(clock=f"{hour % 24:02d}:00")
     return When(hour=hour)
+
+
+def _may_be_late(hour: str | None, end: When | None) -> bool:
+    """Return True for the 8 of "from 8 to 9 pm": it may be in the evening, too."""
+    if hour is None or end is None or end.clock is None or is_sun_time(end.clock):
+        return False
+    return int(hour) < 12 and int(hour) + 12 < int(end.clock[:2])
 
 
 def _share_days(left: str, first: When, right: str, second: When) -> tuple[When, When] | None:

@@ -35,7 +35,7 @@ _TOO: Final = re.compile(
 )
 _A_WHILE: Final = re.compile(
     r"\b(?:for (?:(?:a|some) (?:short |little )?(?:while|bit|moment|time)|a (?:few|couple of) (?:seconds|minutes))"
-    r"|briefly)(?= |$)"
+    r"|(?<!flash )(?<!blink )briefly)(?= |$)"
 )
 _HALF: Final = re.compile(r"\bat (half past|(?:a )?quarter past|(?:a )?quarter to)(?=$| (?!\d))")
 _FROM: Final = re.compile(r"\bfrom (\d{1,2}:\d\d|\d{1,2} ?[ap]\.?m\.?)(?=$| (?!to |until |till |- ))")
@@ -48,7 +48,8 @@ _OUTPUT: Final = re.compile(
     r"(?! (?:on|at|to|of) pin)"
 )
 _OTHER_ONE: Final = re.compile(
-    r"\bthe (?P<part>(?:other|first|second|third|left|right) (?:one|led|light|lamp|pin))(?= |$)(?! (?:on|at|to|of) pin)"
+    r"\bthe (?P<part>(?:other|first|second|third|left|right) "
+    r"(?:one|led|light|lamp|pin|relay|fan|pump|valve|heater))(?= |$)(?! (?:on|at|to|of) pin)"
 )
 _A_BIT: Final = re.compile(r"\b(?:dim|brighten) (?:the|my) (?P<part>light|lamp|led) (?:a )?(?:little )?(?:bit|little)$")
 _WATER: Final = re.compile(r"(?:please )?water (?:the|my|our) (?!pump|valve|heater)[a-z]+(?P<rest>(?: .*)?)")

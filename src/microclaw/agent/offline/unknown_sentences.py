@@ -21,6 +21,7 @@ from microclaw.agent.offline.order_words import is_misspelt, known_words
 from microclaw.agent.offline.ready_programs import find_ready_programs, ready_texts
 from microclaw.agent.offline.recorded_parts import fits_wiring, recorded_sentences
 from microclaw.agent.offline.sentences import MAX_SENTENCE_CHARS, english
+from microclaw.agent.wishes.things import thing_words
 
 ADD_A_MODEL: Final = (
     "a language model reads any wording: set ANTHROPIC_API_KEY, OPENAI_API_KEY, or OPENAI_BASE_URL for a local one"
@@ -30,14 +31,22 @@ NOT_UNDERSTOOD: Final = "not_understood"
 _HELP: Final = "what can you do"
 _QUESTION: Final = re.compile(
     r"(?i)^\W*(?:and |but |so )?(?:why|what|whats|which|who|whose|whom|where|how|is|are|am|was|were|do|does|did|has|had"
-    r"|when (?:is|are|was|were|do|does|did|will)|have (?:i|you|we|they)|should|shall|may|might|i wonder"
+    r"|list (?:all|my|the|our|me|every)|when (?:is|are|was|were|do|does|did|will)|have (?:i|you|we|they)"
+    r"|should|shall|may|might|i wonder"
     r"|(?:explain|describe)(?: to (?:me|us))? (?:what|why|which|how)|tell me (?:if|whether|why|what|which|who|how))\b"
 )
-_REQUEST: Final = re.compile(r"(?i)\W*(?:please )?(?:can|could|would|will)\b(?! (?:i|we|an?|one)\b)")
+_REQUEST: Final = re.compile(
+    r"(?i)\W*(?:please )?(?:can|could|would|will)\b(?! (?:i|we|an?|one)\b)"
+    r"|.*[,;:.] (?:so )?(?:can|could|would|will) you\b"
+)
 _ABOUT_PROGRAMS: Final = re.compile(r"(?i)^\W*(?:how|what|which|is there|are there|do you|can)\b")
 # What a guess must have, too: without it another thing would be done.
 _DECISIVE: Final = re.compile(
     rf"\d+|\b(?:when|if|while|until|off|only|except|without|yesterday|tomorrow|tonight|ago|{NEGATIONS})\b"
+)
+_OF_BOARDS: Final = re.compile(
+    r"(?i)\b(?:pins?|gpios?|io ?\d+|boards?|devices?|programs?|apps?|schedules?|displays?|screens?|sensors?|servos?|i2c"
+    r"|temperature|humidity|pressure|it|them)\b"
 )
 _LETTERS: Final = re.compile(r"[^\W\d_]+")
 _LONG_WORD: Final = 5
@@ -57,7 +66,7 @@ def answer_unknown(text: str, named_text: str, device_context: DeviceContext, de
     guess = _guess(text, named_text, device_context, device)
     if guess is not None and guess.code == "confirm_reading":
         return guess
-    apology = "I did not understand that, so I did nothing."
+    apology = _apology(text)
     if not _is_english(text):
         # It may be English about something else, so the first sentence stays.
         apology = f"{apology} I know English words only."
@@ -77,6 +86,14 @@ def answer_unknown(text: str, named_text: str, device_context: DeviceContext, de
     if guess is None:
         return Say(f"{apology} Ask: {_HELP}.", NOT_UNDERSTOOD, _HELP)
     return Say(f"{apology} {guess.text}", NOT_UNDERSTOOD, f"yes, no, or: {_HELP}", suggested=guess.suggested)
+
+
+def _apology(text: str) -> str:
+    """Say that nothing was done, and if the sentence names nothing that boards have, that."""
+    words = set(_LETTERS.findall(text.lower()))
+    if words & thing_words() or _OF_BOARDS.search(text):
+        return "I did not understand that, so I did nothing."
+    return "I did nothing: that names no pin, part or sensor that I know."
 
 
 def _unreadable(text: str) -> Say | None:
@@ -151,13 +168,13 @@ def _is_english(text: str) -> bool:
 
 
 def _is_known(word: str) -> bool:
-    if word in _vocabulary():
+    if word in vocabulary():
         return True
-    return len(word) >= _LONG_WORD and is_misspelt(word, tuple(_vocabulary()))
+    return len(word) >= _LONG_WORD and is_misspelt(word, tuple(vocabulary()))
 
 
 @cache
-def _vocabulary() -> frozenset[str]:
+def vocabulary() -> frozenset[str]:
     """Return the English words that are known here: of the templates, the known sentences and the ready programs."""
     words = set(known_words())
     texts = [*english().near, *english().examples.values(), *ready_texts()]

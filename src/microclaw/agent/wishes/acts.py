@@ -29,6 +29,7 @@ _MORE: Final = re.compile(
 )
 _VALUES: Final = {
     "once": "1",
+    "briefly": "1",
     "twice": "2",
     "thrice": "3",
     "fast": "200 ms",
@@ -46,6 +47,7 @@ _DETAIL_FIELDS: Final = {
     "every": ("period", "every {}"),
     "speed": ("period", "every {}"),
 }
+_BEEPS: Final = "with a period of 400 ms"
 _COUNTED: Final = frozenset({"blink", "beep", "pulse"})
 _AS_BEFORE: Final = frozenset({"on", "off", "toggle", "blink"})
 _WORDS: Final = {
@@ -64,6 +66,7 @@ _WORDS: Final = {
 }
 _WORDS_ALONE: Final = {
     "warn": "warn me",
+    "count": "count it",
     "all off": "turn everything off",
     "wait": "wait {amount}",
     "read": "read {amount}",
@@ -99,6 +102,8 @@ class Act(Struct, frozen=True):
     @property
     def words_together(self) -> str:
         """The act of a sentence that has no other: its pins stand together."""
+        if self.verb == "beep" and self.count:
+            return replace(self, verb="blink", period=_BEEPS).words
         is_level = self.verb in ("on", "off") and not self.span
         if not is_level or "led#" in self.out:
             return self.words
@@ -151,9 +156,15 @@ def _longest(patterns: Patterns, text: str, start: int, last: tuple[str, ...]) -
             out,
             span=groups.get("direct", ""),
             count=groups.get("count", ""),
-            amount=groups.get("amount", ""),
+            amount=_plain_amount(groups.get("amount", "")),
         )
     return best
+
+
+def _plain_amount(words: str) -> str:
+    """Return an amount in the words of the grammar: "temperature ¦ air humidity" is "temperature and humidity"."""
+    words = words.replace("air ", "").replace(" ¦ and ", " and ")
+    return words.replace(" ¦ ", " and ")
 
 
 def _marks(words: str, last: tuple[str, ...]) -> tuple[str, ...]:

@@ -70,12 +70,12 @@ class _Rule(Struct):
     @property
     def only_act(self) -> Act | None:
         """The act of a rule that is one event and one act."""
-        if len(self.acts) != 1 or len(self.events) != 1 or not self._is_bare:
+        if len(self.acts) != 1 or len(self.events) != 1 or not self.is_bare:
             return None
         return self.acts[0]
 
     @property
-    def _is_bare(self) -> bool:
+    def is_bare(self) -> bool:
         """Nothing but events begins and ends its acts."""
         return not (self.gates or self.paces or self.ends)
 
@@ -88,13 +88,16 @@ class _Rule(Struct):
         return " and "
 
 
+_BEEPS: Final = Pace("1000 ms")
+"""Beeps that go on until something happens."""
 _OPPOSITE: Final = {"on": "off", "off": "on"}
 
 
 def sentences(items: Sequence[Item]) -> list[str]:
     """Return the sentences that may say it, the likeliest first; nothing if nothing is to be done."""
     times = [item for item in items if isinstance(item, Time)]
-    if times and any(isinstance(item, Condition) for item in items):
+    has_pace = any(isinstance(item, Pace) for item in items)
+    if times and (has_pace or any(isinstance(item, Condition) for item in items)):
         return _in_window(items, times)
     if times:
         return _timed(items)
@@ -107,6 +110,8 @@ def _untimed(items: Sequence[Item]) -> list[str]:
         one = _as_toggle(*rules) or _as_lasting(*rules)
         if one is not None:
             rules = [one]
+    if len(rules) == 1:
+        rules = _with_warning_apart(rules[0])
     if len(rules) == 1:
         return _of_one(rules[0])
     said = []
@@ -127,7 +132,7 @@ def _rules(items: Sequence[Item]) -> list[_Rule]:
     for index, item in enumerate(items):
         rule = rules[-1]
         if isinstance(item, Act):
-            rule.acts.append(item)
+            _add_act(rules, item)
         elif isinstance(item, Pace):
             _add_pace(rule, item)
         elif isinstance(item, Condition) and item.role == "until":
@@ -145,6 +150,34 @@ def _rules(items: Sequence[Item]) -> list[_Rule]:
     return rules
 
 
+def _add_act(rules: list[_Rule], act: Act) -> None:
+    """Add an act to the last rule; "off" behind "on as long as ..." begins one of its own."""
+    rule = rules[-1]
+    is_whole = bool(rule.gates) and len(rule.acts) == 1 and not rule.triggers
+    if is_whole and _OPPOSITE.get(rule.acts[0].verb) == act.verb and rule.acts[0].out == act.out:
+        rule.triggers = rule.gates
+        rule.gates = []
+        rules.append(_Rule(acts=[act], is_act_first=True))
+        return
+    rule.acts.append(act)
+
+
+def _with_warning_apart(rule: _Rule) -> list[_Rule]:
+    """Return a rule that warns and does more as two rules of one event."""
+    warnings = list[Act]()
+    others = list[Act]()
+    for act in rule.acts:
+        if act.verb == "warn":
+            warnings.append(act)
+        else:
+            others.append(act)
+    is_begun = bool(rule.events) and rule.is_bare and not rule.is_act_first
+    is_first = rule.acts[:1] == warnings or not any(act.span for act in others)
+    if not is_begun or not is_first or not (warnings and others):
+        return [rule]
+    return [_Rule(rule.triggers, acts=warnings[:1]), _Rule(rule.triggers, acts=others)]
+
+
 def _has_act(items: Sequence[Item]) -> bool:
     return any(isinstance(item, Act) for item in items)
 
@@ -155,7 +188,8 @@ def _add_trigger(rules: list[_Rule], trigger: Condition, *, has_act_after: bool)
     is_whole = bool(rule.gates and rule.acts) and not rule.triggers
     if is_whole and has_act_after:
         # "While I hold it the crane turns, when I let go it stops": each has its own act.
-        rule.triggers, rule.gates = rule.gates, []
+        rule.triggers = rule.gates
+        rule.gates = []
     if rule.triggers and rule.acts:
         acts = []
         if len(rule.acts) > 1 and (rule.is_act_first or not has_act_after):
@@ -175,6 +209,8 @@ def _add_pace(rule: _Rule, pace: Pace) -> None:
             words = f"every {pace.ms}"
             if pace.is_period:
                 words = f"with a period of {pace.ms}"
+                if pace.ms.endswith("ns"):
+                    words = f"at period {pace.ms}"
             rule.acts[-1] = replace(last, period=words)
             return
     rule.paces.append(pace)
@@ -247,12 +283,16 @@ def _of_one(rule: _Rule) -> list[str]:
 
 def _again_while(rule: _Rule) -> list[str]:
     """Return "every 10 min while it is below 40" for "at most every 10 min when it is below 40"."""
-    is_measured = len(rule.events) == 1 and "#" not in rule.events[0].about
-    if not is_measured or len(rule.acts) != 1 or len(rule.paces) != 1:
+    is_one_act = len(rule.acts) == 1 and len(rule.paces) == 1 and not rule.ends
+    if not is_one_act or not rule.acts[0].span:
         return []
-    if not rule.acts[0].span or rule.gates or rule.ends:
+    states = _gates(rule)
+    for event in rule.events:
+        if "#" not in event.about:
+            states.append(event.state)
+    if len(states) != 1 or len(rule.events) + len(rule.gates) != 1:
         return []
-    return [f"{rule.acts[0].words} every {rule.paces[0].ms} while {rule.events[0].state}"]
+    return [f"{rule.acts[0].words} every {rule.paces[0].ms} while {states[0]}"]
 
 
 def _blinks_while(rule: _Rule) -> list[str]:
@@ -266,6 +306,8 @@ def _blinks_while(rule: _Rule) -> list[str]:
 
 
 def _sentence(rule: _Rule, *, trigger_first: bool) -> str:
+    if rule.ends and not rule.paces and [act.verb for act in rule.acts] == ["beep"]:
+        rule = replace(rule, paces=[_BEEPS])
     acts = _act_words(rule.acts)
     paces = f"{_pace_words(rule.paces)}{_end_words(rule)}"
     gates = _gates(rule)
@@ -362,12 +404,20 @@ def _timed(items: Sequence[Item]) -> list[str]:
         return _by_days(items, acts)
     times = _times_by_act(items)
     if len(acts) == 1:
-        return [f"{acts[0].words_together}{_pace_words(paces)}{days} {' and '.join(times[0])}".strip()]
+        return [_at_times(acts[0], f"{_pace_words(paces)}{days}", " and ".join(times[0]))]
     if acts and times[0] and not any(times[1:]):
         return [f"{_act_words(acts)}{days} {' and '.join(times[0])}"]
     if acts and all(times):
         return [_each_at_its_time(acts, times, days)]
     return []
+
+
+def _at_times(act: Act, details: str, moments: str) -> str:
+    words = f"{act.words_together}{details}"
+    if moments.startswith("in ") and (act.span or act.count):
+        # "Blink 2 times in 5 s" could be how long it takes.
+        return f"{moments} {words}"
+    return f"{words} {moments}".strip()
 
 
 def _each_at_its_time(acts: Sequence[Act], times: Sequence[Sequence[str]], days: str) -> str:

@@ -48,17 +48,20 @@ _FORMS: Final = {
 _STATES: Final = frozenset({"down", "open", "closed", "quiet", "high", "low"})
 
 _GO: Final = (
-    r"(?: (?:is|gets|goes|rises|climbs|falls|drops|sinks|becomes|was|has (?:been|gone|fallen|risen|dropped)|are|reads"
-    r"|stays|remains|gone)|['’](?:s|re))?(?: back| up| down)?(?: to be)?"
+    r"(?: (?:is|gets|goes|rises|climbs|falls|drops|sinks|becomes|was|are|reads"
+    r"|has (?:been|gone|fallen|risen|dropped|climbed|sunk)|stays|remains|gone)|['’](?:s|re))?"
+    r"(?: back| up| down)?(?: to(?: be)?)?"
 )
 _ABOVE: Final = (
-    r"(?:above|over|(?:more|greater|higher|warmer|hotter|wetter|damper) than|exceeds|past|reaches|hits|at least)"
+    r"(?:above|over|(?:more humid|more|greater|higher|warmer|hotter|wetter|damper) than|exceeds|past|reaches|hits"
+    r"|at least)"
 )
 _BELOW: Final = r"(?:below|under|(?:less|lower|colder|cooler|drier|dryer) than)"
 _AMOUNT: Final = r"(?P<milli>-?\d+)(?: milli)?(?: (?P<unit>degrees|percent|hpa))?"
 _ROOM: Final = (
     r"(?:room|air|house|greenhouse|nursery|cellar|shed|garage|kitchen|bedroom|attic|basement|office|tent|box|cabin"
-    r"|bathroom|bath)"
+    r"|bathroom|bath|enclosure|cupboard|closet|cabinet|chamber|incubator|hive|coop|conservatory|terrarium|vivarium"
+    r"|sauna|workshop|loft|classroom|hall|hallway|corridor|barn|stable|aviary|wardrobe|flat|studio|lab|nest)"
 )
 _PLACE: Final = rf"(?: (?:in|of|at) (?:the|my|our) {_ROOM})?"
 _QUANTITIES: Final = {
@@ -68,16 +71,21 @@ _QUANTITIES: Final = {
 _SUBJECT: Final = (
     r"(?:(?:the |a )?(?:(?:air|room|relative|barometric) )?"
     rf"(?P<quantity>{'|'.join(_QUANTITIES)}){_PLACE}"
-    rf"|(?P<it>it|we|there|(?:the|my|our|this) (?:[a-z]+['’]?s? ){{0,2}}{_ROOM}))"
+    rf"|(?P<it>it|we|there|(?:the )?air{_PLACE}|(?:the|my|our|this) (?:[a-z]+['’]?s? ){{0,2}}{_ROOM}))"
 )
 _VALUE: Final = re.compile(rf"{_SUBJECT}{_GO} (?:(?P<above>{_ABOVE})|{_BELOW}) {_AMOUNT}{_PLACE}")
 _ONLY_LIMIT: Final = re.compile(rf"(?:(?P<above>{_ABOVE})|{_BELOW}) {_AMOUNT}{_PLACE}")
 _UNITS: Final = {"degrees": "temperature", "percent": "humidity", "hpa": "pressure"}
 _BY_WORD: Final = (
     (re.compile(r"\b(?:warmer|hotter|colder|cooler)\b"), "temperature"),
-    (re.compile(r"\b(?:wetter|damper|drier|dryer)\b"), "humidity"),
+    (re.compile(r"\b(?:wetter|damper|drier|dryer|more humid)\b"), "humidity"),
 )
 _FALLS_TO: Final = re.compile(r"\b(?:falls|drops|sinks|fallen|dropped) (?:back |down )?(?:past|reaches|hits)\b")
+_CHANGES: Final = re.compile(
+    r"\b(?:rises|climbs|falls|drops|sinks|gone up|gone down|goes up|goes down|risen|fallen|dropped)(?: by)? "
+    r"(?:more|greater|at least)\b"
+)
+_CHANGE_CHARS: Final = 15
 _HELD: Final = re.compile(r" (?:for (?:longer than |more than |at least |over )?|(?:longer|more) than )(?P<ms>\d+ ms)")
 _TOO: Final = re.compile(
     rf"{_SUBJECT}(?: (?:is|gets|becomes)|['’]s)(?: far| much)?(?: too| very| really| so)? "
@@ -96,6 +104,11 @@ _THINGS: Final = {
 }
 _TABLE: Final = read_table(__package__, "event_words")
 _PATTERNS: Final = compile_rows(_TABLE["events"], _TABLE["parts"] | _THINGS)
+
+
+def is_room(name: str) -> bool:
+    """Return True for a room, whose air a board's sensor may measure."""
+    return re.fullmatch(_ROOM, name.lower()) is not None
 
 
 class Event(Struct, frozen=True):
@@ -119,8 +132,8 @@ def read_event(wish: MarkedWish, start: int, before: Event | None) -> Event | No
         match = pattern.match(wish.text, start)
         if match is None or (best is not None and match.end() <= best.end):
             continue
-        mark = match["mark"] or wish.only(_KIND_OF_NOBODY.get(name, ""))
         kind = _KIND_OF_NOBODY.get(name)
+        mark = match["mark"] or wish.only(kind or "") or _thing_of(before, kind)
         if mark is not None and kind is not None:
             # What a person does with it says what it is.
             mark = mark.replace("input#", f"{kind}#")
@@ -129,6 +142,13 @@ def read_event(wish: MarkedWish, start: int, before: Event | None) -> Event | No
     if best is None:
         return None
     return _with_time(wish.text, best)
+
+
+def _thing_of(before: Event | None, kind: str | None) -> str | None:
+    """Return the thing that an event without one is about, if that of the event before it may be of this kind."""
+    if before is not None and kind is not None and before.about.startswith(f"{kind}#"):
+        return before.about
+    return None
 
 
 def _event(end: int, mark: str, name: str) -> Event:
@@ -149,7 +169,7 @@ def _read_value(text: str, start: int, before: Event | None) -> Event | None:
         if match is None or not (match["unit"] or known):
             return None
     about = _quantity_of(match, known)
-    if about is None:
+    if about is None or _CHANGES.search(text, max(0, start - _CHANGE_CHARS), match.end()):
         return None
     milli = int(match["milli"])
     if " milli" not in match[0]:
@@ -192,6 +212,10 @@ def _with_time(text: str, event: Event) -> Event:
     match = _HELD.match(text, event.end)
     if match is None or not event.state:
         return event
+    return hold(event, match["ms"], match.end())
+
+
+def hold(event: Event, ms: str, end: int) -> Event:
+    """Return the event that this one's state has lasted for a time."""
     state = event.state.replace(" is ", " stays ")
-    words = f"{state} for {match['ms']}"
-    return Event(match.end(), event.about, words, "", "")
+    return Event(end, event.about, f"{state} for {ms}", "", "")

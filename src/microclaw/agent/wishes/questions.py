@@ -8,8 +8,10 @@ from typing import Final
 from msgspec import Struct
 
 from microclaw.agent.wishes.things import MarkedWish, mark_things, pin_words, words_of
-from microclaw.agent.wishes.wording import clauses
+from microclaw.agent.wishes.wording import clauses, write_out
 from microclaw.tables import read_table
+
+_AT_PIN: Final = re.compile(r"\b(?:on|at|to|in|of) (?:the )?(?:pin|gpio) ?\d+")
 
 
 class _Row(Struct, frozen=True):
@@ -19,26 +21,31 @@ class _Row(Struct, frozen=True):
     without: re.Pattern[str] | None
     plain: str
 
-    def fits(self, text: str) -> bool:
-        if self.without is not None and self.without.search(text):
+    def fits(self, marked: str, said: str) -> bool:
+        """Return True for a question as it was said, and with its things as marks."""
+        if self.without is not None and self.without.search(marked):
             return False
+        text = f"{marked} ¦ {said}"
         return all(words.search(text) for words in self.words)
 
 
-def read_question(text: str) -> str | None:
-    """Return the question as the grammar asks it; None if no row has its words."""
+def read_question(text: str) -> list[str]:
+    """Return what the question may be in the words of the grammar, the likeliest first; nothing without its words."""
     marked = mark_things(clauses(text))
     if marked is None:
-        return None
+        return []
     mark = _only_mark(marked)
+    said = _AT_PIN.sub("", write_out(text))
+    plain = []
     for row in _ROWS:
         if "{" in row.plain and mark is None:
             continue
-        if row.fits(marked.text):
+        if row.fits(marked.text, said):
             if mark is None:
-                return row.plain
-            return row.plain.format(pin=_pin_words(mark), thing=words_of(mark))
-    return None
+                plain.append(row.plain)
+            else:
+                plain.append(row.plain.format(pin=_pin_words(mark), thing=words_of(mark)))
+    return plain
 
 
 def _only_mark(marked: MarkedWish) -> str | None:

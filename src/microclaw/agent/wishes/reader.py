@@ -24,8 +24,9 @@ _TABLE: Final = read_table(__package__, "wish_words")["left_over"]
 _FILLER: Final = frozenset(_TABLE["filler"].split())
 _DECISIVE: Final = frozenset(_TABLE["decisive"].split())
 _DECISIVE_IN_REMARK: Final = frozenset(_TABLE["decisive_in_remark"].split())
-_NEGATION: Final = re.compile(rf"\b(?:{NEGATIONS}|nor)\b")
+_NEGATION: Final = re.compile(rf"\b(?:{NEGATIONS}|nor|nothing|nobody|none|neither)\b")
 _NUMBER_OR_THING: Final = re.compile(rf"\d|{MARK}")
+_THING: Final = re.compile(MARK)
 _MAX_LEFT_OUT: Final = 20
 Understands = Callable[[str], bool]
 
@@ -89,7 +90,8 @@ def _left_over(scan: Scan) -> tuple[tuple[str, ...], tuple[str, ...]]:
     for clause in scan.skipped:
         words = " ".join(clause.words)
         content = [word.strip("()\"'") for word in clause.words if word not in _FILLER]
-        if not content:
+        if all(map(_THING.fullmatch, content)):
+            # "The contact is on pin 4" at the end: each pin of the wish is in its sentence.
             continue
         if _changes_meaning(clause, content) or len(content) > _MAX_LEFT_OUT:
             open_words.append(_unmarked(words))

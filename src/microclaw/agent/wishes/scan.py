@@ -10,7 +10,7 @@ from msgspec.structs import replace
 
 from microclaw.agent.wishes.acts import Act, read_act, read_more
 from microclaw.agent.wishes.compose import Condition, Item, Pace, Role, Time, TimeKind
-from microclaw.agent.wishes.events import Event, read_event
+from microclaw.agent.wishes.events import Event, hold, read_event
 from microclaw.agent.wishes.patterns import compile_rows
 from microclaw.agent.wishes.things import MARK, MarkedWish
 from microclaw.agent.wishes.wording import END
@@ -21,6 +21,10 @@ _TABLE: Final = read_table(__package__, "clause_words")
 _CONNECTORS: Final = compile_rows(_TABLE["connectors"], _TABLE["parts"])
 _PACES: Final = compile_rows(_TABLE["paces"], _TABLE["parts"])
 _TIMES: Final = compile_rows(_TABLE["times"], _TABLE["parts"])
+_AFTER: Final = re.compile(r"(?:(?:and|then|but) )*(?P<ms>\d+ ms) after (?:that )?(?=\S)")
+_LATER: Final = re.compile(r"(?<!for) (?P<ms>\d+ ms) $")
+"""Behind it "after" is no "when", but so much later."""
+_SPAN: Final = re.compile(r"for (?P<ms>\d+ ms)(?= ¦|$)")
 _JOIN: Final = re.compile(rf"(?: {END})? (?P<word>and|or)(?: (?:when|if|also))? ")
 _DAY_COUNTS: Final = {"other": "2", "second": "2", "1000 ms": "2", "third": "3", "fourth": "4"}
 _DAY_KINDS: Final = {"weekday": "every weekday", "weekend": "on weekends", "school day": "every weekday"}
@@ -68,7 +72,14 @@ class Scan:
             self._at += word.end()
 
     def _read_item(self) -> bool:
-        for read in (self._read_pace, self._read_time, self._read_condition, self._read_act, self._read_subject):
+        for read in (
+            self._read_span,
+            self._read_pace,
+            self._read_time,
+            self._read_condition,
+            self._read_act,
+            self._read_subject,
+        ):
             if read():
                 return True
         return False
@@ -79,10 +90,28 @@ class Scan:
         self._at = end
         return True
 
+    def _read_span(self) -> bool:
+        """Read "for 30 min" as how long the act before it lasts, where a time stands between them."""
+        match = _SPAN.match(self._text, self._at)
+        if match is None or len(self.items) < 2:
+            return False
+        act, between = self.items[-2:]
+        if not isinstance(act, Act) or not isinstance(between, Time):
+            return False
+        if act.span or act.verb != "on":
+            return False
+        self.items[-2] = replace(act, span=match["ms"])
+        self.skipped[-1].is_remark = False
+        self._at = match.end()
+        return True
+
     def _read_pace(self) -> bool:
         for kind, pattern in _PACES:
             match = pattern.match(self._text, self._at)
             if match is not None:
+                if match["ms"].endswith("ns") and (self._act is None or self._act.verb != "blink"):
+                    # The pitch of a tone.
+                    return False
                 pace = Pace(match["ms"], is_gap=kind == "gap", is_period=kind == "period")
                 return self._add(pace, match.end())
         return False
@@ -91,15 +120,34 @@ class Scan:
         for kind, pattern in _TIMES:
             match = pattern.match(self._text, self._at)
             if match is not None:
+                if kind == "window" and _may_be_late(match["from"], match["to"]):
+                    kind = "unknown"
                 return self._add(Time(convert(kind, TimeKind), _time_words(match)), match.end())
         return False
 
     def _read_condition(self) -> bool:
+        after = _AFTER.match(self._text, self._at)
+        if after is not None and self._read_held(after):
+            return True
+        is_late = _LATER.search(self._text[: self._at]) is not None
         for role, pattern in _CONNECTORS:
             match = pattern.match(self._text, self._at)
+            if match is not None and is_late and match[0].endswith("after"):
+                continue
             if match is not None and self._read_events(match.end() + 1, convert(role, Role)):
                 return True
         return False
+
+    def _read_held(self, after: re.Match[str]) -> bool:
+        """Read "3 min after the door closes" as a door that has been closed for so long."""
+        event = read_event(self._wish, self._without_article(after.end()), self._event)
+        if event is None or not event.state or event.about.startswith("button#"):
+            return False
+        if self.items and isinstance(self.items[-1], Act) and self.items[-1].verb == "on":
+            # "Keep it on 10 s after the door closes": it goes off then.
+            return False
+        self._event = event
+        return self._add(Condition((hold(event, after["ms"], event.end),), "trigger"), event.end)
 
     def _read_subject(self) -> bool:
         """Read "movement on pin 16 turns on the lamp": what begins it needs no "when"."""
@@ -158,6 +206,12 @@ class Scan:
         if len(out) != 2:
             return None
         return replace(act, out=out)
+
+
+def _may_be_late(start: str, end: str) -> bool:
+    """Return True for "from 8 to 21:00", which may be 8 in the evening."""
+    late = re.search(r"\bclock (\d\d)", end)
+    return start.isdigit() and int(start) < 12 and late is not None and int(start) + 12 < int(late[1])
 
 
 def _time_words(match: re.Match[str]) -> str:

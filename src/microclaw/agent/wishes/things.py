@@ -16,6 +16,7 @@ from microclaw.agent.language.plain_wording import NO_NAME
 from microclaw.tables import read_table
 
 _TABLE: Final = read_table(__package__, "wish_words")
+_NO_THING: Final = frozenset(_TABLE["things"]["no_thing"].split())
 _KIND_OF: Final[dict[str, str]] = {}
 for _kind_name, _kind_nouns in _TABLE["kinds"].items():
     _KIND_OF.update(dict.fromkeys(_kind_nouns.split(), _kind_name))
@@ -52,6 +53,7 @@ _BARE_NAME: Final = _name(_NO_BARE_NAME)
 _AREA: Final = (
     r"(?:over|in|at|by|of|for|under|above|behind|beside|near|next to|outside|inside|from|on|below|to|around|along|with)"
 )
+_BRACKET: Final = r"(?: \((?:the |its |a )?(?:contact|switch|sensor|relay|button))?"
 _WHERE: Final = rf"(?: {_AREA} (?:(?:the|my|our|a|an|his|her|their|[a-z]+['’]s) )(?P<where>{_NAME}))?"
 _WIRED: Final = r"(?: (?:which is|that is|that's|it is|it's|is|are|sits|hangs|connected|wired|attached|hooked up))*"
 _LINK: Final = rf"(?: ¦)?{_WIRED}(?: (?:on|at|to|in|into|using|via|=|by|of))?(?: the)?"
@@ -61,8 +63,9 @@ _MENTIONS: Final = tuple(
     re.compile(pattern)
     for pattern in (
         rf"\((?P<pins>pin \d{{1,3}}) (?:is |= )?(?:{_DETERMINER} )?(?P<name>{_NAME})\)(?P<where>)",
-        rf"\b{_DETERMINER} (?P<name>{_NAME}){_WHERE}{_LINK} \(?{_PINS}\)?",
-        rf"(?<!\S)(?P<name>{_BARE_NAME}){_WHERE}{_LINK} \(?{_PINS}\)?",
+        rf"(?<!for )\b{_DETERMINER} (?P<name>{_NAME}){_WHERE}{_BRACKET}{_LINK} \(?{_PINS}\)?",
+        rf"(?<!\S)(?P<name>{_BARE_NAME}){_WHERE}{_BRACKET}{_LINK} \(?{_PINS}\)?",
+        rf"\b{_DETERMINER} (?P<name>{_NAME}){_WHERE}{_BRACKET}{_LINK} \(?{_PINS}\)?",
         rf"\b(?P<pins>pin \d{{1,3}}) (?:is|has|= |are|with) {_DETERMINER} (?P<name>{_NAME})(?P<where>)"
         r"(?= ¦|$| and )",
         r"\b(?P<pins>pin \d{1,3}(?: also pin \d{1,3})*)(?P<name>)(?P<where>)",
@@ -86,10 +89,22 @@ _INTRODUCED: Final = re.compile(
     r"(?=(?: ¦| and| ¦ so|$))|(?:^|(?<=¦ ))(?:door|motion|soil|output|input)#\d+(?= ¦)"
 )
 
+_AFTER_A_NAME: Final = (
+    r"(?:for|at|when|whenever|if|while|until|every|in \d|as soon|as long|and|then|once|tonight|tomorrow|now|again"
+    r"|please)\b"
+)
 _ASKED_FOR: Final = "|".join(_TABLE["things"]["asked_for"].split())
 _WITHOUT_PIN: Final = re.compile(
-    rf"\b{_DETERMINER} (?:(?!(?:{_NEVER_A_NAME})\b)[a-z'’]+ ){{0,2}}"
-    rf"(?P<noun>{_ASKED_FOR})(?: contact)?(?! sensor| contact)(?![\w#'’])"
+    rf"(?:\b{_DETERMINER} |(?:^|(?<=¦ ))(?=(?:[a-z]+ ){{1,2}}(?:on|off) ))(?:(?!(?:{_NEVER_A_NAME})\b)[a-z'’]+ ){{0,2}}"
+    rf"(?P<noun>{_ASKED_FOR})s?(?: contact)?(?! sensor| contact| schedule| program| app| rule)(?![\w#'’])"
+)
+
+
+# What stands there is a thing, whatever its name is.
+_SWITCHED: Final = re.compile(
+    rf"\b(?P<verb>(?:turn|switch|put|power) (?:on|off)|start|stop|run|shut|open|close) "
+    rf"{_DETERMINER} (?P<name>{_NAME})(?: (?:of|in|at|over) {_DETERMINER} {_NAME})?(?= ¦|$| {_AFTER_A_NAME})"
+    rf"|\b(?P<verb_2>turn|switch|put|power) {_DETERMINER} (?P<name_2>{_NAME})(?= (?:on|off)(?: ¦|$| {_AFTER_A_NAME}))"
 )
 
 
@@ -119,6 +134,11 @@ class MarkedWish(Struct, frozen=True):
         if len(marks) == 1:
             return marks[0]
         return None
+
+
+def thing_words() -> frozenset[str]:
+    """Return the nouns of things that may be on a pin, in the singular and the plural."""
+    return frozenset(_KIND_OF) | {f"{noun}s" for noun in _KIND_OF}
 
 
 def words_of(mark: str) -> str:
@@ -248,7 +268,15 @@ def _mark_without_pin(text: str, things: dict[str, Thing]) -> str:
         things[mark] = Thing(_KIND_OF[noun], None, frozenset({noun}))
         return mark
 
-    return _WITHOUT_PIN.sub(write, text)
+    def write_switched(match: re.Match[str]) -> str:
+        noun = (match["name"] or match["name_2"]).rpartition(" ")[2]
+        if noun in _NO_THING or not noun.isalpha() or noun in ("down", "up", "out"):
+            return match[0]
+        mark = f"output#@{noun}"
+        things[mark] = Thing("output", None, frozenset({noun}))
+        return f"{match['verb'] or match['verb_2']} {mark}"
+
+    return _SWITCHED.sub(write_switched, _WITHOUT_PIN.sub(write, text))
 
 
 def _all_names(thing: Thing) -> frozenset[str]:

@@ -44,6 +44,15 @@ _PART_AT: Final = re.compile(
 )
 _PIN_RANGE: Final = re.compile(r"\b(?:pins|gpios) (\d{1,2}) ?(?:to|through|until|-|–) ?(\d{1,2})\b")
 _MOST_PINS: Final = 8
+_DAYS: Final = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
+_DAY: Final = "|".join(_DAYS)
+_DAY_RANGE: Final = re.compile(
+    rf"(?<!on )\b(?:from |every |each )*(?P<first>{_DAY})s? ?(?:to|till|until|through|-|–) ?(?P<last>{_DAY})s?\b"
+)
+_PM_RANGE: Final = re.compile(
+    r"\b(?P<joint>from|between) (?P<first>\d{1,2}) (?P<to>to|and|until|till|-) (?P<last>\d{1,2}) ?"
+    r"(?:p\.?m\b\.?|in the (?:evening|afternoon))"
+)
 _PART: Final = re.compile(r"\b(?:morning|evening|afternoon|night|[ap]\.?m)")
 _SAID_TWICE: Final = re.compile(r"\bwater (?=(?:sensor|pump|valve|tap|level|detector)\b)")
 _IN_BRACKETS: Final = re.compile(
@@ -64,6 +73,7 @@ _OF_DAY: Final = re.compile(
 def clauses(text: str) -> str:
     """Return the wish in lower case and normal form, with a mark at the end of each clause."""
     text = write_out(text)
+    text = _PM_RANGE.sub(_pm_range, text)
     text = _ONE.sub("", text)
     text = _SAID_TWICE.sub("", text)
     text = _TURN_OF.sub(r"\1 off ", text)
@@ -75,6 +85,7 @@ def clauses(text: str) -> str:
     text = normalize_quantities(text)
     for phrase, meaning in _PHRASES:
         text = phrase.sub(meaning, text)
+    text = _DAY_RANGE.sub(_day_range, text)
     text = _DUTY.sub(_duty, text)
     text = _PART_AT.sub(_part_at, text)
     text = _HALF.sub(_half, text)
@@ -147,6 +158,22 @@ def _pin_range(match: re.Match[str]) -> str:
     if not 1 < len(pins) <= _MOST_PINS:
         return match[0]
     return plural("pin", pins)
+
+
+def _pm_range(match: re.Match[str]) -> str:
+    """Write "8 to 9 pm" as "8 pm to 9 pm", and leave "10 to 2 pm"."""
+    first = int(match["first"])
+    if first >= int(match["last"]) or first > 11:
+        return match[0]
+    return f"{match['joint']} {first} pm {match['to']} {match['last']} pm"
+
+
+def _day_range(match: re.Match[str]) -> str:
+    """Write "monday to wednesday" as "every monday and tuesday and wednesday"."""
+    first = _DAYS.index(match["first"])
+    count = (_DAYS.index(match["last"]) - first) % len(_DAYS) + 1
+    days = (_DAYS + _DAYS)[first : first + count]
+    return f"every {' and '.join(days)}"
 
 
 def _of_day(match: re.Match[str]) -> str:

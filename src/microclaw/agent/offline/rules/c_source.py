@@ -11,9 +11,11 @@ from microclaw.agent.offline.rules.rule import (
     LOOK_MS,
     MEASURE_MS,
     Condition,
+    Count,
     EveryTrigger,
     Fade,
     Highest,
+    Measure,
     PinTrigger,
     Rule,
     Turn,
@@ -136,6 +138,20 @@ void on_init(void) {{
     every(DAY_MS, new_day);
 }}
 """
+_MEASURED = """\
+static int i2c;
+
+static void look(void) {{
+{reads}
+    printf("{line}\\n", {values});
+}}
+
+void on_init(void) {{
+    i2c = i2c_open(BOARD_I2C_SDA, BOARD_I2C_SCL);
+    look();
+    every({ms}u, look);
+}}
+"""
 _MAY_BEGIN = """
 #define GAP_MS{n} {gap_ms}u
 
@@ -151,6 +167,8 @@ def write_c(program: RuleProgram) -> str:
     first = program.rules[0]
     if isinstance(first.acts[0], Highest):
         return f"{head}\n{_highest(program, first.acts[0], first.trigger)}"
+    if isinstance(first.acts[0], Measure):
+        return f"{head}\n{_measured(program, first, first.acts[0])}"
     if len(program.rules) > 1 and isinstance(first.trigger, EveryTrigger):
         return head + _rates(program)
     return head + _ruled(program)
@@ -175,6 +193,11 @@ def _highest(program: RuleProgram, act: Highest, trigger: object) -> str:
         word=act.most_word,
         ms=ms,
     )
+
+
+def _measured(program: RuleProgram, rule: Rule, act: Measure) -> str:
+    reads = _reads(program, list(act.quantities))
+    return _MEASURED.format(reads=reads, line=act.line, values=", ".join(act.quantities), ms=_ms(rule))
 
 
 def _rates(program: RuleProgram) -> str:
@@ -230,8 +253,10 @@ def _names(rule: Rule, n: str) -> list[str]:
         names.append(f"held_ms{n}")
     if rule.nth > 1:
         names.append(f"count{n}")
-    if rule.gap_ms:
+    if rule.pause_ms:
         names.append(f"has_to_wait{n}")
+    if isinstance(rule.acts[0], Count):
+        names.append(f"total{n}")
     return names
 
 
@@ -240,14 +265,17 @@ def _functions(program: RuleProgram, rule: Rule, n: str) -> str:
     if rule.again_ms:
         steps = cycle_of(rule, program.outputs)
     begin, functions = _begin(program, rule, steps, n)
+    if rule.delay_ms:
+        functions += f"\nstatic void later{n}(void) {{\n{_indent(begin, 1)}\n}}\n"
+        begin = f"after({rule.delay_ms}u, later{n});"
     if isinstance(rule.only_while, ValueTrigger):
         functions += _MAY_ACT.format(
             n=n,
             reads=_reads(program, [rule.only_while.quantity], " 0"),
             condition=_condition(rule.only_while, n, is_gate=True),
         )
-    if rule.gap_ms:
-        functions += _MAY_BEGIN.format(n=n, gap_ms=rule.gap_ms)
+    if rule.pause_ms:
+        functions += _MAY_BEGIN.format(n=n, gap_ms=rule.pause_ms)
         begin = f"has_to_wait{n} = 1;\nafter(GAP_MS{n}, may_begin{n});\n{begin}"
     if isinstance(rule.trigger, EveryTrigger):
         if length_ms(steps) == rule.trigger.ms:
@@ -293,6 +321,8 @@ def _begin(program: RuleProgram, rule: Rule, steps: list[Step], n: str) -> tuple
     if isinstance(act, Warn):
         values = "".join(f", {quantity}" for quantity in rule.measured)
         return f'printf("{rule.alert}\\n"{values});', ""
+    if isinstance(act, Count):
+        return f'printf("count %d\\n", ++total{n});', ""
     if isinstance(act, Turn) and act.to == "toggle":
         return f"gpio_toggle({program.outputs[act.pin].name});", ""
     if any(step.wait_ms for step in steps[:-1]):
@@ -369,7 +399,7 @@ def _gates(rule: Rule, n: str) -> str:
         text += f" && {_condition(rule.only_while, n)}"
     elif rule.only_while is not None:
         text += f" && may_act{n}()"
-    if rule.gap_ms:
+    if rule.pause_ms:
         text += f" && !has_to_wait{n}"
     if rule.nth > 1:
         text += f" && ++count{n} == {rule.nth}"

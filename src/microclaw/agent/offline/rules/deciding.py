@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Final
 
 from msgspec.structs import replace
@@ -9,7 +10,7 @@ from msgspec.structs import replace
 from microclaw.agent.language.times import spoken_duration
 from microclaw.agent.offline.board_sensors import sensor_of
 from microclaw.agent.offline.boards import device_of, pin_target
-from microclaw.agent.offline.decision import Act, Context, Decision, Parse, Values, ask
+from microclaw.agent.offline.decision import Act, Context, Decision, Parse, Say, Values, ask
 from microclaw.agent.offline.full_board import make_room
 from microclaw.agent.offline.programs import answer_installed, check_pressed_low
 from microclaw.agent.offline.rules.c_source import write_c
@@ -19,8 +20,10 @@ from microclaw.agent.offline.rules.py_source import write_py
 from microclaw.agent.offline.rules.reader import read_rules
 from microclaw.agent.offline.rules.rule import Act as RuleAct
 from microclaw.agent.offline.rules.rule import (
+    Count,
     EveryTrigger,
     Highest,
+    Measure,
     Police,
     Rule,
     Turn,
@@ -28,8 +31,11 @@ from microclaw.agent.offline.rules.rule import (
     Warn,
 )
 from microclaw.programs.patterns.recorded_ids import with_recorded_ids
+from microclaw.text import plural
 
 _SOAK: Final = "soak 0 s\n"
+_VERBS: Final[Mapping[type[RuleAct], str]] = {Count: "count", Measure: "log"}
+"""What a program without outputs does, in its name."""
 _ASSUMED: Final = {
     "button": "The button is taken to connect its pin to ground.",
     "door": "The contact is taken to connect its pin to ground while it is closed.",
@@ -53,6 +59,9 @@ def decide_rules(context: Context) -> Decision:
     _check(program)
     name = context.parse.replaces or _app_name(program)
     words = " and ".join(rule.words for rule in rules)
+    question = _ask_to_replace(context, name)
+    if question is not None:
+        return question
     room_call = make_room(context, name, words)
     if room_call is not None:
         return room_call
@@ -65,6 +74,18 @@ def decide_rules(context: Context) -> Decision:
     return Act("deploy-wasm-app", arguments, words, "written from the sentence by a grammar: no model wrote this")
 
 
+def _ask_to_replace(context: Context, name: str) -> Say | None:
+    """Ask before a rule takes the place of one that has its name: both may be wanted."""
+    if context.parse.confirmed or context.parse.replaces is not None:
+        return None
+    for app in device_of(context).apps:
+        if app.name == name:
+            pins = plural("pin", sorted({*app.pins, *app.reads}))
+            text = f"{name} runs already (on {pins}), and this would take its place. Say yes to do it."
+            return Say(text, "confirm", f"yes, replace {name}", "confirmed")
+    return None
+
+
 def _notes(rules: tuple[Rule, ...]) -> list[str]:
     """Return what the program takes for granted, and where its lines are."""
     notes = []
@@ -75,6 +96,8 @@ def _notes(rules: tuple[Rule, ...]) -> list[str]:
         for act in rule.acts:
             if isinstance(act, Warn):
                 notes.append("The warning is a line in the log of the program (microclaw logs); it is sent nowhere.")
+            if isinstance(act, Count | Measure):
+                notes.append("Its lines are in the log of the program (microclaw logs).")
             if isinstance(act, Highest):
                 notes.append(
                     "Its lines are in the log of the program (microclaw logs). A day is 24 hours from its start."
@@ -103,7 +126,7 @@ def _fill(context: Context, rules: tuple[Rule, ...]) -> RuleProgram:
 
 def _pins_of(act: RuleAct) -> list[int | None]:
     """Return the pins that an act switches. Raises CannotDo for a light of two pins that are one."""
-    if isinstance(act, Wait | Warn | Highest):
+    if isinstance(act, Wait | Warn | Count | Highest | Measure):
         return []
     if not isinstance(act, Police):
         return [act.pin]
@@ -162,5 +185,9 @@ def _check_switched_off(program: RuleProgram) -> None:
 def _app_name(program: RuleProgram) -> str:
     if program.outputs:
         return f"rule-{next(iter(program.outputs.values())).pin}"
-    watched = [*program.sensors, *(f"pin-{condition.pin}" for condition in program.inputs)]
-    return f"watch-{watched[0]}".replace("_", "-")
+    act = program.rules[0].acts[0]
+    watched = [*program.sensors, *(str(condition.pin) for condition in program.inputs)]
+    if isinstance(act, Measure):
+        watched = ["-".join(act.quantities[:2])]
+    verb = _VERBS.get(type(act), "watch")
+    return f"{verb}-{watched[0]}".replace("_", "-")

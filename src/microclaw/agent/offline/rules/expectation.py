@@ -9,9 +9,11 @@ from microclaw.agent.offline.rules.program import Output, RuleProgram, Step, len
 from microclaw.agent.offline.rules.rule import (
     HYSTERESIS_MILLI,
     MEASURE_MS,
+    Count,
     EveryTrigger,
     Fade,
     Highest,
+    Measure,
     PinTrigger,
     Rule,
     Together,
@@ -60,11 +62,11 @@ def _is_scene(program: RuleProgram) -> bool:
     if isinstance(rule.trigger, Together) or isinstance(rule.only_while, ValueTrigger):
         return True
     is_followed = rule.holds and rule.measures
-    if isinstance(rule.trigger, PinTrigger) and isinstance(rule.acts[0], Warn):
+    if isinstance(rule.trigger, PinTrigger) and isinstance(rule.acts[0], Warn | Count):
         return True
     if rule.again_ms:
         return True
-    return is_followed or rule.held_ms > 0 or rule.nth > 1
+    return is_followed or rule.held_ms > 0 or rule.nth > 1 or rule.delay_ms > 0
 
 
 def _rate_line(program: RuleProgram, rule: Rule) -> str:
@@ -186,6 +188,9 @@ def _every_lines(program: RuleProgram, rule: Rule, trigger: EveryTrigger) -> Ite
     if isinstance(act, Highest):
         yield from _highest_lines(program, act, trigger.ms)
         return
+    if isinstance(act, Measure):
+        yield from _measured_lines(program, act)
+        return
     steps = steps_of(rule.acts, program.outputs)
     starts_ms = [0]
     if 2 * trigger.ms <= MAX_EXPECTED_MS:
@@ -216,6 +221,17 @@ def _highest_lines(program: RuleProgram, act: Highest, every_ms: int) -> Iterato
     until = f"until {every_ms * 5 // 2} ms"
     yield f'log 1 times ~ "{act.quantity} {more}\\.[45]\\d, {word} of the day {more}\\.[45]\\d" {until}'
     yield f'log 1 times ~ "{act.quantity} {first}\\.[45]\\d, {word} of the day {more}\\.[45]\\d" {until}'
+
+
+def _measured_lines(program: RuleProgram, act: Measure) -> Iterator[str]:
+    """Yield a value of each quantity, and the line that has them all."""
+    parts = []
+    for quantity in act.quantities:
+        part = program.sensors[quantity].part
+        value = round(find_part(part).measures[quantity].sample or 0)
+        yield f"i2c.{part}.{quantity} = {value}.5 at 0 s"
+        parts.append(rf"{quantity} {value}\.[45]\d")
+    yield f'log ~ "{", ".join(parts)}" within 1 s'
 
 
 def _fade_lines(program: RuleProgram, act: Fade, start_ms: int) -> Iterator[str]:

@@ -12,9 +12,11 @@ from microclaw.agent.offline.rules.rule import (
     MEASURE_MS,
     Blink,
     Condition,
+    Count,
     EveryTrigger,
     Fade,
     Highest,
+    Measure,
     PinTrigger,
     Rule,
     Turn,
@@ -57,6 +59,18 @@ def may_act{n}():
     {quantity} = sensor("{quantity}", {address:#04x})
     return {quantity} is not None and {condition}
 """
+_MEASURED = """\
+from microclaw import sensor
+from time import sleep_ms
+
+while True:
+{reads}
+    if None in ({names}):
+        print("the sensor for {words} does not answer")
+    else:
+        print("{line}" % ({names}))
+    sleep_ms({ms})
+"""
 _HIGHEST = """\
 from microclaw import sensor
 from time import sleep_ms
@@ -94,11 +108,26 @@ def write_py(program: RuleProgram) -> str:
     act = rule.acts[0]
     if isinstance(act, Highest):
         return head + _highest(program, act, rule)
+    if isinstance(act, Measure) and isinstance(rule.trigger, EveryTrigger):
+        return head + _measured(program, act, rule.trigger.ms)
     if len(program.rules) > 1 and isinstance(rule.trigger, EveryTrigger):
         return head + _rates(program)
     if rule.trigger is None or isinstance(rule.trigger, EveryTrigger):
         return head + _loop(program, rule)
     return head + _ruled(program)
+
+
+def _measured(program: RuleProgram, act: Measure, every_ms: int) -> str:
+    reads = ""
+    for quantity in act.quantities:
+        reads += f'{quantity} = sensor("{quantity}", {program.sensors[quantity].address:#04x})\n'
+    return _MEASURED.format(
+        reads=_indent(reads.rstrip(), 1),
+        names=", ".join(act.quantities),
+        words=" or ".join(act.quantities),
+        line=act.line,
+        ms=every_ms,
+    )
 
 
 def _highest(program: RuleProgram, act: Highest, rule: Rule) -> str:
@@ -129,7 +158,7 @@ def _rates(program: RuleProgram) -> str:
 def _loop(program: RuleProgram, rule: Rule) -> str:
     """Write a rule that only waits: at the start, or again and again."""
     steps = steps_of(rule.acts, program.outputs)
-    lines = _acts(program, rule, "sleep_ms")
+    lines = _acts(program, rule, "sleep_ms", "")
     if isinstance(rule.trigger, EveryTrigger):
         rest_ms = rule.trigger.ms - sum(step.wait_ms for step in steps)
         lines = f"while True:\n{_indent(lines, 1)}\n"
@@ -161,11 +190,11 @@ def _ruled(program: RuleProgram) -> str:
 
 def _is_waiting(program: RuleProgram, rule: Rule) -> bool:
     steps = steps_of(rule.acts, program.outputs)
-    return any(step.wait_ms for step in steps[:-1]) or isinstance(rule.acts[0], Fade)
+    return rule.delay_ms > 0 or any(step.wait_ms for step in steps[:-1]) or isinstance(rule.acts[0], Fade)
 
 
 def _needs_task(program: RuleProgram, rule: Rule) -> bool:
-    return _is_waiting(program, rule) or rule.gap_ms > 0
+    return _is_waiting(program, rule) or rule.pause_ms > 0
 
 
 def _imports(program: RuleProgram, *, is_async: bool) -> str:
@@ -187,12 +216,14 @@ def _imports(program: RuleProgram, *, is_async: bool) -> str:
 def _functions(program: RuleProgram, rule: Rule, wait: str, n: str) -> str:
     text = ""
     if _is_waiting(program, rule):
-        acts = _acts(program, rule, wait)
+        acts = _acts(program, rule, wait, n)
+        if rule.delay_ms:
+            acts = f"{wait}({rule.delay_ms})\n{acts}"
         if rule.again_ms:
-            acts = _endless(program, rule, wait)
+            acts = _endless(program, rule, wait, n)
         text += f"\n\nasync def act{n}():\n{_indent(acts, 1)}\n"
-    if rule.gap_ms:
-        text += f"\n\nasync def pause{n}():\n    {wait}({rule.gap_ms})\n"
+    if rule.pause_ms:
+        text += f"\n\nasync def pause{n}():\n    {wait}({rule.pause_ms})\n"
     if isinstance(rule.only_while, ValueTrigger):
         quantity = rule.only_while.quantity
         text += _MAY_ACT.format(
@@ -206,17 +237,19 @@ def _functions(program: RuleProgram, rule: Rule, wait: str, n: str) -> str:
 
 def _watch(program: RuleProgram, rule: Rule, wait: str, n: str) -> str:
     """Return the statements that begin the acts whenever the conditions hold."""
-    begin = _acts(program, rule, wait)
+    begin = _acts(program, rule, wait, n)
     before = ""
     if _is_waiting(program, rule):
         begin = f"if task is not None:\n    task.cancel()\ntask = asyncio.create_task(act{n}())"
         before += "task = None\n"
-    if rule.gap_ms:
+    if rule.pause_ms:
         begin = f"pause_task = asyncio.create_task(pause{n}())\n{begin}"
         before += "pause_task = None\n"
     gates = _gates(rule, n)
     changed = f"if state{gates}:\n{_indent(begin, 1)}"
     held = ""
+    if isinstance(rule.acts[0], Count):
+        before += f"total{n} = 0\n"
     if rule.nth > 1:
         before += "count = 0\n"
         counted = f"count += 1\nif count == {rule.nth}:\n    count = 0\n{_indent(begin, 1)}"
@@ -281,12 +314,12 @@ def _gates(rule: Rule, n: str) -> str:
         text += f" and {_condition(rule.only_while)}"
     elif rule.only_while is not None:
         text += f" and may_act{n}()"
-    if rule.gap_ms:
+    if rule.pause_ms:
         text += " and (pause_task is None or pause_task.done())"
     return text
 
 
-def _acts(program: RuleProgram, rule: Rule, wait: str) -> str:
+def _acts(program: RuleProgram, rule: Rule, wait: str, n: str) -> str:
     """Return the statements of the acts. A blink is a loop."""
     act = rule.acts[0]
     if isinstance(act, Fade):
@@ -298,6 +331,8 @@ def _acts(program: RuleProgram, rule: Rule, wait: str) -> str:
     if isinstance(act, Warn):
         values = f" % ({', '.join(rule.measured)},)" if rule.measured else ""
         return f'print("{rule.alert}"{values})'
+    if isinstance(act, Count):
+        return f'total{n} += 1\nprint("count", total{n})'
     if isinstance(act, Turn) and act.to == "toggle":
         name = program.outputs[act.pin].name
         return f"{name}.value(1 - {name}.value())"
@@ -307,9 +342,9 @@ def _acts(program: RuleProgram, rule: Rule, wait: str) -> str:
     return _lines_of(steps_of(rule.acts, program.outputs), wait)
 
 
-def _endless(program: RuleProgram, rule: Rule, wait: str) -> str:
+def _endless(program: RuleProgram, rule: Rule, wait: str, n: str) -> str:
     """Return the loop of acts that are done again and again."""
-    lines = _acts(program, rule, wait)
+    lines = _acts(program, rule, wait, n)
     rest_ms = rule.again_ms - length_ms(steps_of(rule.acts, program.outputs))
     if rest_ms:
         lines += f"\n{wait}({rest_ms})"

@@ -9,29 +9,32 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from functools import lru_cache
-from typing import Final, Literal
+from typing import Final
 
 from msgspec.structs import replace
 
 from microclaw.agent.language.quantities import BEGINS
 from microclaw.agent.offline.decision import Parse
+from microclaw.agent.offline.rules.possible_rules import LEAST_HALF_MS, POLICE_MS, has_good_acts, is_possible
 from microclaw.agent.offline.rules.repeat_reader import BLINK_MS, cut_end, ends_state, read_repeat
 from microclaw.agent.offline.rules.rule import (
     Act,
     Blink,
     Condition,
+    Count,
     EveryTrigger,
     Fade,
     Highest,
+    Measure,
     Morse,
     Police,
     Rule,
     Together,
     Trigger,
     Turn,
-    ValueTrigger,
     Wait,
     Warn,
+    act_length_ms,
 )
 from microclaw.agent.offline.rules.several_rules import read_several
 from microclaw.agent.offline.rules.trigger_reader import (
@@ -51,14 +54,9 @@ RULE_EXAMPLES: Final = (
     "turn on pin 4 then wait 10 s then turn on pin 5",
     "blink pin 2 twice a second and pin 4 once a second",
 )
-_MAX_TIMES: Final = 30
 _MAX_JOINTS: Final = 12
 _MAX_NUMBER: Final = 604_800_000
 """A week in milliseconds."""
-_FADES_MS: Final = range(200, 300_001)
-POLICE_MS: Final = 500
-"""A police light's two pins are lit in turn within this time."""
-_LEAST_HALF_MS: Final = 10
 _BEEP_MS: Final = 200
 _TIMES: Final = {"once": 1, "twice": 2, "thrice": 3}
 _THING: Final = (
@@ -144,6 +142,7 @@ _ACTS: Final[tuple[tuple[str, Callable[[Groups], Act]], ...]] = (
     ),
     (r"wait (?:for )?(?P<ms>[1-9]\d*) ms", lambda groups: Wait(int(groups["ms"] or 0))),
     (r"(?:warn|alert|tell) me|print (?:a|the) warning", lambda _: Warn()),
+    (r"count it", lambda _: Count()),
     (
         r"(?:turn on|light) pin (?P<pin>\d+) (?:and|also) pin (?P<pin_2>\d+) in turn",
         lambda groups: Police(int(groups["pin"] or 0), int(groups["pin_2"] or 0)),
@@ -158,6 +157,11 @@ _MEASURED: Final = (
     r" and print (?:the |its )?(?P<most>highest|maximum|max|warmest|lowest|minimum|min|coldest)"
     r"(?: value| one)? of the day( every (?P<pace>[1-9]\d*) ms)?"
 )
+_SEVERAL: Final = (
+    r"(?:read|measure|log|print|record) (?P<names>(?:the )?[a-z]+(?:(?: and| also) (?:the )?[a-z]+){1,2})"
+    r"(?: and (?:print|log) (?:them|it|both))? every (?P<every>[1-9]\d*) ms(?: and (?:print|log) (?:them|it|both))?"
+)
+_LEAST_EVERY_MS: Final = 100
 _WHILE: Final = r"(?:while|as long as) (?P<while>.+)"
 _GAP: Final = (
     r"(?:but )?(?:at most|no more than|not more than|not more often than|never more than)"
@@ -190,19 +194,31 @@ def read_rules(normal: str) -> tuple[Rule, ...] | None:
     rules = _read_rates(text) or _read_measured(text)
     if rules is None:
         rule = _read_rule(text)
-        if rule is None or not _has_good_acts(rule) or not _is_possible(rule):
+        if rule is None or not has_good_acts(rule) or not is_possible(rule):
             return read_several(text, _read_good)
         rules = (rule,)
     return rules
 
 
+def switched_pins(normal: str) -> list[int]:
+    """Return the pins that the rules of a sentence switch, each once; nothing if one switches the board's LED."""
+    pins = list[int]()
+    for rule in read_rules(normal) or ():
+        for act in rule.acts:
+            if isinstance(act, Turn | Blink | Morse | Fade):
+                if act.pin is None:
+                    return []
+                pins.append(act.pin)
+    return list(dict.fromkeys(pins))
+
+
 def _read_good(text: str) -> Rule | None:
     """Read one rule of several."""
     rule = _read_rule(text)
-    if rule is None or not _has_good_acts(rule):
+    if rule is None or not has_good_acts(rule):
         return None
     is_turned = len(rule.acts) == 1 and isinstance(rule.acts[0], Turn) and rule.measures
-    if not is_turned and not _is_possible(rule):
+    if not is_turned and not is_possible(rule):
         return None
     return rule
 
@@ -222,7 +238,7 @@ def _read_rates(text: str) -> tuple[Rule, ...] | None:
             half_ms = int(match["period"]) // 2
             if int(match["period"]) % 2:
                 return None
-        if half_ms < _LEAST_HALF_MS:
+        if half_ms < LEAST_HALF_MS:
             return None
         rules.append(Rule(EveryTrigger(half_ms), (Turn(_pin(match), "toggle"),)))
     pins = {rule.acts[0] for rule in rules}
@@ -235,15 +251,28 @@ def _read_measured(text: str) -> tuple[Rule, ...] | None:
     """Read "read the temperature every 5 minutes and print the highest of the day"."""
     match = match_all(_MEASURED, text)
     if match is None:
-        return None
+        return _read_several_quantities(text)
     quantity = (match["quantity"] or "").replace(" ", "_")
     every = match["every"] or match["pace"]
     if every is None or (match["every"] and match["pace"]):
         return None
-    if quantity not in i2c_quantities() or int(every) < 100:
+    if quantity not in i2c_quantities() or int(every) < _LEAST_EVERY_MS:
         return None
     act = Highest(quantity, match["most"] in ("highest", "maximum", "max", "warmest"))
     return (Rule(EveryTrigger(int(every)), (act,)),)
+
+
+def _read_several_quantities(text: str) -> tuple[Rule, ...] | None:
+    """Read "log the temperature and the humidity every 10 minutes"."""
+    match = match_all(_SEVERAL, text)
+    if match is None:
+        return None
+    names = re.split(r" and | also ", (match["names"] or "").replace("the ", ""))
+    quantities = tuple(dict.fromkeys(name.replace(" ", "_") for name in names))
+    every_ms = int(match["every"] or 0)
+    if len(quantities) < 2 or every_ms < _LEAST_EVERY_MS or not set(quantities) <= set(i2c_quantities()):
+        return None
+    return (Rule(EveryTrigger(every_ms), (Measure(quantities),)),)
 
 
 def _read_rule(text: str) -> Rule | None:
@@ -274,8 +303,16 @@ def _read_rule(text: str) -> Rule | None:
         if isinstance(only_while, Together):
             return None
         rule = Rule(trigger, acts, only_while, gap_ms, held_ms=held_ms, nth=nth)
-        return _follow_states(rule)
+        return _follow_states(_delayed(rule))
     return None
+
+
+def _delayed(rule: Rule) -> Rule:
+    """Return a rule whose acts begin with a wait as one that begins them so much later."""
+    first = rule.acts[0]
+    if not isinstance(first, Wait) or not rule.conditions or len(rule.acts) == 1:
+        return rule
+    return replace(rule, acts=rule.acts[1:], delay_ms=first.ms)
 
 
 def _read_repeating(text: str) -> Rule | None:
@@ -309,23 +346,13 @@ def _read_loop(text: str) -> Rule | None:
     acts = _read_acts(text)
     if acts is None or not all(isinstance(act, Turn | Blink | Wait) for act in acts):
         return None
-    period_ms = sum(_length_ms(act) for act in acts)
+    period_ms = sum(act_length_ms(act) for act in acts)
     if isinstance(acts[-1], Wait):
         acts = acts[:-1]
     is_one_turn = len(acts) == 1 and isinstance(acts[0], Turn)
-    if not acts or (is_one_turn and _length_ms(acts[0]) == period_ms):
+    if not acts or (is_one_turn and act_length_ms(acts[0]) == period_ms):
         return None
     return Rule(EveryTrigger(period_ms), acts)
-
-
-def _length_ms(act: Act) -> int:
-    if isinstance(act, Blink):
-        return act.times * 2 * act.half_ms
-    if isinstance(act, Wait):
-        return act.ms
-    if isinstance(act, Turn):
-        return act.for_ms
-    return 0
 
 
 def _cut_gap(text: str) -> tuple[str, int]:
@@ -401,66 +428,4 @@ def _read_act(text: str) -> Act | None:
         match = match_all(pattern, text)
         if match is not None:
             return make(match)
-    return None
-
-
-def _is_possible(rule: Rule) -> bool:
-    """Return False for acts that no one program here does together, and for a sentence of one act without a rule."""
-    kinds = {type(act) for act in rule.acts}
-    is_alone = len(rule.acts) == 1
-    if rule.again_ms:
-        return True
-    if rule.holds:
-        return rule.acts == (Turn(rule.turned_pin, "on"),)
-    if rule.trigger is None:
-        return _is_sequence(rule.acts) or Morse in kinds
-    if not is_alone and kinds & {Fade, Police, Highest, Warn}:
-        return False
-    if not is_alone and any(_to(act) == "toggle" for act in rule.acts):
-        return False
-    if isinstance(rule.trigger, EveryTrigger):
-        if Police in kinds and rule.trigger.ms != POLICE_MS:
-            return False
-        has_end = kinds <= {Morse, Police} or any(_lasts(act) for act in rule.acts)
-        has_condition = rule.gap_ms > 0 or rule.only_while is not None
-        return has_end and not has_condition and not kinds & {Fade, Highest, Warn}
-    if Warn in kinds:
-        return bool(rule.conditions)
-    if isinstance(rule.trigger, ValueTrigger) and rule.only_while is None and not rule.held_ms:
-        # A pin that only one side of the limit switches has an own sentence (programs.toml).
-        return kinds <= {Blink, Morse} or len(rule.acts) > 1
-    return Highest not in kinds
-
-
-def _is_sequence(acts: tuple[Act, ...]) -> bool:
-    """Return True for several acts of which one lasts. One act after a wait is none: it may be meant as a schedule."""
-    if isinstance(acts[0], Wait):
-        acts = acts[1:]
-    return len(acts) > 1 and any(_lasts(act) for act in acts)
-
-
-def _has_good_acts(rule: Rule) -> bool:
-    """Return False for a wait that no act surrounds, and for an act that takes too long.
-
-    Acts that begin with the program may begin with a wait.
-    """
-    is_late = isinstance(rule.acts[0], Wait) and rule.trigger is not None
-    if is_late or isinstance(rule.acts[-1], Wait):
-        return False
-    return all(_is_short(act) for act in rule.acts)
-
-
-def _is_short(act: Act) -> bool:
-    if isinstance(act, Blink):
-        return 1 <= act.times <= _MAX_TIMES and act.half_ms >= _LEAST_HALF_MS
-    return not isinstance(act, Fade) or act.ms in _FADES_MS
-
-
-def _lasts(act: Act) -> bool:
-    return isinstance(act, Blink | Wait) or (isinstance(act, Turn) and act.for_ms > 0)
-
-
-def _to(act: Act) -> Literal["on", "off", "toggle"] | None:
-    if isinstance(act, Turn):
-        return act.to
     return None

@@ -193,6 +193,14 @@ class Warn(Struct, frozen=True):
         return "print a warning"
 
 
+class Count(Struct, frozen=True):
+    """Print how often the trigger came, since the program began."""
+
+    @property
+    def words(self) -> str:
+        return "count it"
+
+
 class Highest(Struct, frozen=True):
     """Print a quantity, and the highest or lowest value of the last day."""
 
@@ -217,7 +225,34 @@ class Highest(Struct, frozen=True):
         return f"read the {self.quantity.replace('_', ' ')} and print the {self.most_word} of the day"
 
 
-Act: TypeAlias = Turn | Blink | Morse | Police | Fade | Wait | Warn | Highest
+class Measure(Struct, frozen=True):
+    """Print several quantities in one line."""
+
+    quantities: tuple[str, ...]
+
+    @property
+    def line(self) -> str:
+        """The line, with the form of each value."""
+        return ", ".join(f"{quantity} %.2f" for quantity in self.quantities)
+
+    @property
+    def words(self) -> str:
+        names = " and the ".join(self.quantities).replace("_", " ")
+        return f"read the {names} and print them"
+
+
+Act: TypeAlias = Turn | Blink | Morse | Police | Fade | Wait | Warn | Count | Highest | Measure
+
+
+def act_length_ms(act: Act) -> int:
+    """Return how long an act takes that switches a pin for a time, blinks or waits."""
+    if isinstance(act, Blink):
+        return act.times * 2 * act.half_ms
+    if isinstance(act, Wait):
+        return act.ms
+    if isinstance(act, Turn):
+        return act.for_ms
+    return 0
 
 
 class Rule(Struct, frozen=True):
@@ -226,6 +261,7 @@ class Rule(Struct, frozen=True):
     `holds`: the pin of the only act is on while the trigger's conditions last. With `again_ms` the acts are done again
     and again instead, once in that time; at the end their pins are off.
     `held_ms`: its conditions must last so long before the acts begin. `nth`: only every nth time begins them.
+    `delay_ms`: the acts begin so long after that; until they are done nothing begins them again.
     """
 
     trigger: Trigger
@@ -236,6 +272,7 @@ class Rule(Struct, frozen=True):
     held_ms: int = 0
     nth: int = 1
     again_ms: int = 0
+    delay_ms: int = 0
 
     @property
     def conditions(self) -> tuple[Condition, ...]:
@@ -253,6 +290,13 @@ class Rule(Struct, frozen=True):
         if isinstance(act, Turn):
             return act.pin
         return None
+
+    @property
+    def pause_ms(self) -> int:
+        """Nothing begins the acts again for so long."""
+        if not self.delay_ms:
+            return self.gap_ms
+        return max(self.gap_ms, self.delay_ms + sum(map(act_length_ms, self.acts)))
 
     @property
     def look_ms(self) -> int:
@@ -298,6 +342,8 @@ class Rule(Struct, frozen=True):
         for thing in (self.only_while, *self.acts):
             if isinstance(thing, ValueTrigger | Highest):
                 names.append(thing.quantity)
+            elif isinstance(thing, Measure):
+                names += thing.quantities
         return list(dict.fromkeys(names))
 
     @property
@@ -334,6 +380,8 @@ class Rule(Struct, frozen=True):
         if isinstance(act, Blink) and self.again_ms == 2 * act.half_ms:
             return f"blink {place_words(act.pin)} every {spoken_duration(act.half_ms)}"
         text = " then ".join(act.words for act in self.acts)
+        if self.delay_ms:
+            text = f"wait {spoken_duration(self.delay_ms)} then {text}"
         if self.again_ms:
             text += f" every {spoken_duration(self.again_ms)}"
         return text

@@ -16,6 +16,7 @@ from microclaw.agent.offline.rules.rule import (
     HYSTERESIS_MILLI,
     MEASURE_MS,
     Condition,
+    Count,
     PinTrigger,
     Rule,
     Turn,
@@ -46,11 +47,12 @@ class _Change(Struct, frozen=True):
 
 
 class _Event(Struct, frozen=True):
-    """An output that changes, or None for a warning."""
+    """An output that changes, or a line that is printed: `kind` is the act that prints it."""
 
     ms: int
     output: Output | None = None
     level: int = 0
+    kind: type[Warn | Count] | None = None
 
 
 def scene_lines(program: RuleProgram) -> Iterator[str]:
@@ -66,9 +68,10 @@ def scene_lines(program: RuleProgram) -> Iterator[str]:
             events += _events(program, rule, changes)
     events = [event for event in sorted(events, key=lambda event: event.ms) if event.ms < end_ms]
     yield from _stimuli(program, [change for change in changes if change.ms < end_ms])
-    if any(isinstance(rule.acts[0], Warn) for rule in program.rules):
-        count = sum(event.output is None for event in events)
-        yield f'log {count} times ~ "alert: .*" until {end_ms - _CLEAR_MS} ms'
+    for kind, line in ((Warn, "alert: .*"), (Count, r"count \d+")):
+        count = sum(event.kind is kind for event in events)
+        if any(isinstance(rule.acts[0], kind) for rule in program.rules):
+            yield f'log {count} times ~ "{line}" until {end_ms - _CLEAR_MS} ms'
     beating = list[Output]()
     for rule in program.rules:
         if not rule.again_ms or _rest_ms(program, rule) >= _LONG_REST_MS:
@@ -131,7 +134,7 @@ def _add_changes(program: RuleProgram, rule: Rule, changes: list[_Change]) -> No
 
 def _length_ms(program: RuleProgram, rule: Rule) -> int:
     """Return how long a rule's conditions must last to see its acts."""
-    span_ms = length_ms(steps_of(rule.acts, program.outputs))
+    span_ms = rule.delay_ms + length_ms(steps_of(rule.acts, program.outputs))
     if not rule.again_ms:
         return span_ms
     if _rest_ms(program, rule) < _LONG_REST_MS:
@@ -183,7 +186,7 @@ def _events(program: RuleProgram, rule: Rule, changes: Sequence[_Change]) -> lis
             continue
         count += 1
         if count % rule.nth == 0:
-            free_ms = ms + rule.gap_ms
+            free_ms = ms + rule.pause_ms
             events += _act_events(program, rule, ms + rule.held_ms)
     return events
 
@@ -240,8 +243,9 @@ def _rhythm_lines(steps: Sequence[Step], spans: Sequence[tuple[int, int]], end_m
 
 def _act_events(program: RuleProgram, rule: Rule, ms: int) -> list[_Event]:
     act = rule.acts[0]
-    if isinstance(act, Warn):
-        return [_Event(ms)]
+    ms += rule.delay_ms
+    if isinstance(act, Warn | Count):
+        return [_Event(ms, kind=type(act))]
     if isinstance(act, Turn) and act.to == "toggle":
         return [_Event(ms, program.outputs[act.pin], -1)]
     events = []

@@ -12,6 +12,7 @@ from microclaw.agent.language.quantities import BEGINS
 from microclaw.agent.offline.rules.rule import (
     NOUNS,
     Blink,
+    Count,
     EveryTrigger,
     Morse,
     PinTrigger,
@@ -128,7 +129,7 @@ def _is_possible(rule: Rule, rules: tuple[Rule, ...]) -> bool:
     """Return False for a rule that would not agree with the others."""
     if rule.trigger is None or isinstance(rule.trigger, EveryTrigger):
         return False
-    if not all(isinstance(act, Turn | Blink | Morse | Warn) for act in rule.acts):
+    if not all(isinstance(act, Turn | Blink | Morse | Warn | Count) for act in rule.acts):
         return False
     if _is_shared(rule, rules):
         return _shares_well(rule, rules)
@@ -140,4 +141,7 @@ def _shares_well(rule: Rule, rules: tuple[Rule, ...]) -> bool:
     """Return True if the rules that switch one pin only turn it on, off or over, each at a pin of its own or level."""
     triggers = {other.trigger for other in rules}
     is_plain = len(rule.acts) == 1 and isinstance(rule.acts[0], Turn) and not rule.acts[0].for_ms
+    if any(other.delay_ms for other in rules):
+        # What ends it may come before it has begun.
+        return False
     return is_plain and not rule.holds and not rule.measures and len(triggers) == len(rules)
