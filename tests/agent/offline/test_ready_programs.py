@@ -113,7 +113,7 @@ async def test_an_entry_that_leaves_out_most_of_a_wish_is_not_offered(wish: str)
 
 async def test_a_time_that_the_entry_can_use_is_installed() -> None:
     turn = await converse(
-        BOTH_KINDS, "every ten minutes tell the temperature, the humidity and the air pressure of the bme280 | yes"
+        BOTH_KINDS, "every ten minutes tell temperature, humidity and air pressure of the bme280 | yes"
     )
     assert "EVERY_MS=600000" in turn.outcome
     offered = (await converse(BOTH_KINDS, "an alarm for 30 seconds if the PIR on pin 6 sees motion")).reply.text

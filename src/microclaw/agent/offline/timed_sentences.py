@@ -186,10 +186,7 @@ def _read_range(normal: str) -> tuple[Parse, Parse] | None:
     rest = re.sub(r"\s+", " ", rest).strip(" ,")
     parse = english().parse(rest)
     is_dated = days.repeat is not None or days.date is not None
-    if parse is None or parse.kind == "schedule":
-        return None
-    if parse.kind == "rule" and not is_dated:
-        # "When the door opens between 8 and 9 pm" may mean each day: that is asked.
+    if parse is None or parse.kind == "schedule" or _may_be_daily(parse, is_dated=is_dated):
         return None
     # That a pin stays off for a time does not say that it goes on after it.
     if parse.kind == "set_pin" and ("level_2" in parse.values or not parse.number("level")):
@@ -244,9 +241,16 @@ def _point(words: list[str | None], shared_part: str | None, *, is_dated: bool) 
     return When(hour=hour)
 
 
+def _may_be_daily(parse: Parse, *, is_dated: bool) -> bool:
+    """Return True for "when the door opens between 8 and 9 pm" without a day: it is asked."""
+    return parse.kind == "rule" and not is_dated
+
+
 def _may_be_late(hour: str | None, end: When | None) -> bool:
     """Return True for the 8 of "from 8 to 9 pm": it may be in the evening, too."""
-    if hour is None or end is None or end.clock is None or is_sun_time(end.clock):
+    if hour is None or end is None:
+        return False
+    if end.clock is None or is_sun_time(end.clock):
         return False
     return int(hour) < 12 and int(hour) + 12 < int(end.clock[:2])
 

@@ -173,7 +173,9 @@ def _with_warning_apart(rule: _Rule) -> list[_Rule]:
             others.append(act)
     is_begun = bool(rule.events) and rule.is_bare and not rule.is_act_first
     is_first = rule.acts[:1] == warnings or not any(act.span for act in others)
-    if not is_begun or not is_first or not (warnings and others):
+    if not warnings or not others:
+        return [rule]
+    if not is_begun or not is_first:
         return [rule]
     return [_Rule(rule.triggers, acts=warnings[:1]), _Rule(rule.triggers, acts=others)]
 
