@@ -329,9 +329,10 @@ WORLDS: Mapping[str, World] = _worlds()
 
 @dataclass(slots=True)
 class Turn:
-    """A sentence's calls, in order, and its answer."""
+    """A sentence's calls, in order and in so many rounds, and its answer."""
 
     calls: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
+    rounds: int = 0
     intent: str | None = None
     reply: ModelReply = field(default_factory=lambda: ModelReply(""))
 
@@ -394,6 +395,7 @@ class Chat:
             turn.intent = turn.intent or turn.reply.intent
             if not turn.reply.calls:
                 break
+            turn.rounds += 1
             messages.append(AssistantReply("", turn.reply.calls))
             for call in turn.reply.calls:
                 arguments = json.loads(call.arguments)
