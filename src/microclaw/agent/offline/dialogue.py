@@ -107,7 +107,7 @@ def understand(request: ModelRequest) -> ParsedSentence:
     device_context = asked_context
     if current is not None:
         device_context = replace(asked_context, meant=current)
-    completed = complete_question(choice or sentence, state.question, device_context)
+    completed = complete_question(choice or sentence, state.question, device_context, state.suggested)
     reading = completed or _read(sentence, choice, device_context, state)
     context = None
     decision: Decision
