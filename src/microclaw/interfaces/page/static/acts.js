@@ -185,8 +185,8 @@ export function ActView({ act, steps = act?.steps ?? [], isFolded = false, devic
 
 /** What went wrong; on a full board the programs that the act may replace, as the chat asks for them. @param {{act: Act, device?: string}} given */
 function ActProblem({ act, device }) {
-  const names = (device && act.replace && act.error?.replaceable) || [];
-  if (names.length === 0) return html`<${Problem} error=${act.error} />`;
+  const names = act.replace && act.error?.replaceable;
+  if (!device || !names?.length) return html`<${Problem} error=${act.error} />`;
   return html`<${Problem} error=${{ message: act.error.message }} /><p class="buttons">${names.map((/** @type {string} */ name) => html`<button key=${name}
     onClick=${() => act.replace?.(`/v1/devices/${part(device)}/apps/${part(name)}`)}>Replace ${name}</button>`)}</p>`;
 }
