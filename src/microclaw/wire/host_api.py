@@ -16,7 +16,7 @@ import msgspec
 from msgspec import Struct
 
 from microclaw.conversion import convert
-from microclaw.errors import MicroclawError, ProtocolError
+from microclaw.errors import MicroclawError, ProtocolError, TooManyApps
 from microclaw.events import (
     Action,
     ActOutcome,
@@ -65,13 +65,17 @@ class StreamResult(Struct, frozen=True, tag="result", rename={"value": "result"}
 
 
 class StreamFailure(Struct, frozen=True, rename={"next_step": "next"}):
-    """The end of a stream that failed: errors.py's code, and each diagnostic as `Diagnostic.to_json` has it."""
+    """The end of a stream that failed: errors.py's code, and each diagnostic as `Diagnostic.to_json` has it.
+
+    `replaceable`: the programs of a full board of which each makes room if it is stopped.
+    """
 
     code: str
     message: str
     next_step: str | None = None
     diagnostics: tuple[JsonObject, ...] = ()
     exit_code: int = 1
+    replaceable: tuple[str, ...] = ()
 
 
 class Keepalive(Struct, frozen=True, tag="keepalive"):
@@ -225,15 +229,17 @@ def evidence_object(evidence: Evidence) -> JsonObject:
 def failure_object(failure: StreamFailure) -> JsonObject:
     """Build the form that an error has in every JSON answer of the host."""
     value = _builtins(failure)
-    if not failure.diagnostics:
-        del value["diagnostics"]
+    for name in ("diagnostics", "replaceable"):
+        if not value[name]:
+            del value[name]
     return value
 
 
 def failure_of(error: MicroclawError) -> StreamFailure:
     """Build the form of a raised error."""
     diagnostics = tuple(d.to_json() for d in error.diagnostics)
-    return StreamFailure(error.code, error.message, error.next_step, diagnostics, error.exit_code)
+    replaceable = error.replaceable if isinstance(error, TooManyApps) else ()
+    return StreamFailure(error.code, error.message, error.next_step, diagnostics, error.exit_code, replaceable)
 
 
 def decode_event(line: bytes) -> StreamEvent:

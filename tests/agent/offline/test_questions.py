@@ -14,7 +14,7 @@ from tests.agent.turn.real_host import real_host
 
 from microclaw.agent.offline.decision import Context, ToolFields
 from microclaw.agent.offline.more_questions import MORE_QUESTIONS
-from microclaw.agent.offline.questions import QUESTIONS, pin_uses
+from microclaw.agent.offline.questions import QUESTIONS, pin_schedules, pin_uses
 from microclaw.agent.offline.sentences import english
 
 NOW = "2026-11-23T14:00:00+01:00"
@@ -114,7 +114,8 @@ def test_a_pin_that_was_left_on_or_is_scheduled_is_in_use() -> None:
     parse = english().parse("which pins are free")
     assert parse is not None
     results = tuple(ToolFields(tool, ok=True, fields=fields) for tool, fields in RESULTS.items())
-    uses = pin_uses(Context(parse, "which pins are free", BOARD.context, results=results))
+    context = Context(parse, "which pins are free", BOARD.context, results=results)
+    uses = pin_uses(context) | pin_schedules(context)
     assert uses == {
         4: "left on: set pin 4 of desk high (change 7)",
         7: "left on: set pin 7 of desk high (change 5)",

@@ -329,9 +329,10 @@ WORLDS: Mapping[str, World] = _worlds()
 
 @dataclass(slots=True)
 class Turn:
-    """A sentence's calls, in order, and its answer."""
+    """A sentence's calls, in order and in so many rounds, and its answer."""
 
     calls: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
+    rounds: int = 0
     intent: str | None = None
     reply: ModelReply = field(default_factory=lambda: ModelReply(""))
 
@@ -377,6 +378,7 @@ class Chat:
         self.messages: list[Message] = []
         self._model = OfflineModel()
         self._installed: set[str] = set()
+        self._stopped: set[str] = set()
         self._schedules: dict[int, dict[str, Any]] = {}
         self._pin_changes: list[dict[str, Any]] = []
         self._number = 0
@@ -394,11 +396,13 @@ class Chat:
             turn.intent = turn.intent or turn.reply.intent
             if not turn.reply.calls:
                 break
+            turn.rounds += 1
             messages.append(AssistantReply("", turn.reply.calls))
             for call in turn.reply.calls:
                 arguments = json.loads(call.arguments)
-                turn.calls.append((call.name, arguments))
                 fields = self._answer(call.name, arguments) | self._first
+                if fields.get("error") != "too_many_apps":
+                    turn.calls.append((call.name, arguments))
                 self._first = {}
                 messages.append(ToolReturn(call.call_id, call.name, json.dumps(fields), failed=not fields["success"]))
         self.messages += [UserText(sentence), kept(turn.reply)]
@@ -410,6 +414,10 @@ class Chat:
         device = next((one for one in context.devices if one.name == arguments.get("device")), device)
         if device.name in self.world.away:
             return {"success": False, "error": "device_unreachable", "message": "it is away", "device": device.name}
+        if tool == "deploy-wasm-app" and self._is_full(device, arguments["appName"]):
+            oldest_first = sorted(device.apps, key=lambda app: app.since_ms)
+            full = {"success": False, "error": "too_many_apps", "message": "it is full"}
+            return full | {"replaceable": [app.name for app in oldest_first]}
         if tool == "deploy-wasm-app" and not self.world.takes_programs:
             return {"success": False, "error": "trap", "message": "it trapped in its trial", "device": device.name}
         self._number += 1
@@ -432,6 +440,8 @@ class Chat:
                 fields["values"] = dict.fromkeys(names, 20.0)
             case "uninstall-wasm-app" | "switch-program":
                 fields |= {"appName": arguments["appName"], "verified": True}
+                if arguments.get("switch", "stop") == "stop":
+                    self._stopped.add(arguments["appName"])
             case "device-info" | "device-status":
                 fields["facts"] = {"firmware": "v1", "uptime_s": 5, "free_heap_kb": 200}
             case "time":
@@ -466,6 +476,11 @@ class Chat:
             case "forget":
                 fields["removed"] = [{"line": f"- {arguments['text']}"}]
         return fields
+
+    def _is_full(self, device: KnownDevice, name: str) -> bool:
+        names = {app.name for app in device.apps}
+        has_room = len(names - self._stopped) < device.board.firmware.max_apps
+        return name not in names and not has_room
 
     def _pin_change(self, device: str, arguments: dict[str, Any]) -> dict[str, Any]:
         level = ("low", "high")[arguments["level"]]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,7 +17,10 @@ from microclaw.interfaces.cli.no_program import refuse_other_files
 from microclaw.interfaces.cli.typed_words import LISTS, TYPED_COMMANDS
 from microclaw.interfaces.cli.usage_advice import meant_lines
 
-VECTORS = Path(__file__).parents[2] / "vectors/wrong_usages.txt"
+ROOT = Path(__file__).parents[3]
+VECTORS = ROOT / "tests/vectors/wrong_usages.txt"
+NAMED_COMMAND = re.compile(r"\bmicroclaw ([a-z]+) ([a-z][a-z-]*)")
+PROSE = ("backup made",)
 
 
 def usages() -> Iterator[tuple[str, str]]:
@@ -67,6 +71,24 @@ def test_each_line_of_the_table_is_a_command_that_exists() -> None:
             command = load_command(names[0]) if not names[0].startswith("-") else app
             if isinstance(command, click.Group) and command is not app:
                 assert names[1] in command.commands, template
+
+
+def test_each_command_of_a_group_that_a_text_names_exists() -> None:
+    groups = dict[str, click.Group]()
+    for name in app.list_commands(click.Context(app)):
+        command = load_command(name)
+        if isinstance(command, click.Group):
+            groups[name] = command
+    unknown = list[str]()
+    for file in sorted([*(ROOT / "src/microclaw").rglob("*"), *(ROOT / "docs").rglob("*.md"), ROOT / "README.md"]):
+        if file.suffix not in (".py", ".md", ".js", ".toml"):
+            continue
+        for name, word in NAMED_COMMAND.findall(file.read_text(encoding="utf-8")):
+            if name not in groups:
+                continue
+            if word not in groups[name].commands and f"{name} {word}" not in PROSE:
+                unknown.append(f"{file.name}: microclaw {name} {word}")
+    assert unknown == []
 
 
 def test_each_guess_of_the_table_keeps_the_name_that_was_typed() -> None:

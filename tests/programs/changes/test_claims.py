@@ -144,6 +144,22 @@ async def test_nobody_is_asked_about_a_deployment_that_is_refused_anyway(lab: An
     assert "two" not in lab.tried, "a full board is told before the trial"
 
 
+async def test_a_full_board_names_only_programs_of_which_each_makes_room(lab: Any) -> None:
+    for name, node in (("one", "/dev/i2c/0"), ("two", "/dev/spi/2"), ("three", "/dev/ledc/0")):
+        await deploy(lab, name, source=node)
+    for node, names in (
+        ("/dev/uart/1", ("one", "two", "three")),
+        ("/dev/spi/2", ("two",)),
+        ("/dev/ledc/1", ("three",)),
+    ):
+        with pytest.raises(TooManyApps) as full:
+            await deploy(lab, "four", source=node)
+        assert full.value.replaceable == names
+    with pytest.raises(PinClaimed):
+        await deploy(lab, "four", source="/dev/i2c/0 /dev/spi/2")
+    assert list(lab.running()) == ["one", "two", "three"]
+
+
 async def test_a_start_over_pins_that_only_a_trial_showed_is_refused_before_its_trial(lab: Any) -> None:
     await deploy(lab, "fade", pwm=(PwmChange(1.0, 6, 10, 1000),))
     await lab.act("stop", "fade")

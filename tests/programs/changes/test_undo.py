@@ -212,6 +212,24 @@ async def test_one_undo_takes_back_all_that_a_turn_did_newest_first(lab: Any) ->
     assert [change.change_id for change in await lab.undo.chosen(UndoChoice("owner"))] == [first], "what is left of it"
 
 
+async def test_a_program_that_a_turn_stopped_and_started_again_is_left_alone(lab: Any) -> None:
+    await lab.deploy()
+    with change_origin(ChangeOrigin("m1")):
+        await lab.act("stop")
+        lab.plays("blink", 2)
+        await lab.act("start")
+    with pytest.raises(DeployRejected, match="as it was before"):
+        await undo(lab)
+    assert lab.running() == {"blink": "v1"}
+    with change_origin(ChangeOrigin("m2")):
+        await lab.act("stop")
+        lab.plays("blink", 2)
+        await lab.act("start")
+        await lab.set_pin(4)
+    done = await undo(lab)
+    assert ([taken.undone for taken in done.taken], lab.running()) == ([6], {"blink": "v1"})
+
+
 @pytest.mark.parametrize(
     ("acts", "levels"),
     [

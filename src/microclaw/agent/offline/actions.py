@@ -23,8 +23,8 @@ from microclaw.agent.offline.decision import (
     ask,
     capitalize,
 )
-from microclaw.agent.offline.questions import next_read, pin_uses
-from microclaw.agent.offline.schedule_answers import ask_which_schedule, schedule_line
+from microclaw.agent.offline.questions import next_read, pin_schedules, pin_uses
+from microclaw.agent.offline.schedule_answers import list_or_cancel_schedules
 from microclaw.errors import PinRefused
 from microclaw.hardware.boards.pins import check_pin
 from microclaw.hardware.boards.profile import BoardProfile
@@ -307,6 +307,8 @@ def _pin_facts(context: Context) -> Decision:
     if call is not None:
         return call
     users = pin_uses(context) | _pin_users(context)
+    for number, text in pin_schedules(context).items():
+        users[number] = f"{users[number]}, and {text}" if number in users else text
     if profile is None:
         return _list_free_pins(board, users)
     wired = ""
@@ -362,65 +364,6 @@ def _wired_pins(context: Context) -> dict[int, str]:
     return pins
 
 
-def _list_or_cancel_schedules(context: Context) -> Decision:
-    """List the schedules that are not over, or cancel one or all of them."""
-    if not context.results:
-        return Act("schedule-list", {})
-    schedules = [row for row in context.results[0].fields.get("schedules", ()) if row.get("state") != "over"]
-    if context.parse.kind == "list_schedules":
-        return _list_schedules(schedules)
-    number = context.parse.number("number")
-    numbers = (context.parse.word("numbers") or "").split()
-    matches = [row for row in schedules if number in (None, row["schedule"])]
-    if numbers:
-        matches = [row for row in schedules if str(row["schedule"]) in numbers]
-    is_settled = context.parse.confirmed or bool(numbers)
-    removed = [result.fields.get("removed") for result in context.results if result.tool == "schedule-remove"]
-    has_more = is_settled and len(removed) < len(matches)
-    if removed and not has_more:
-        return _answer_cancelled(context, [row for row in matches if row["schedule"] in removed])
-    if not matches:
-        return _nothing_to_cancel(schedules)
-    lines = "; ".join(map(schedule_line, matches))
-    is_unclear = (number is None and not numbers) or context.parse.when is not None
-    if is_unclear and not context.parse.values.get("all"):
-        return ask_which_schedule(matches)
-    if number is None and not is_settled:
-        all_numbers = ", ".join(str(row["schedule"]) for row in matches)
-        step = f"yes, cancel {all_numbers}"
-        return Say(f"That cancels now {lines}. Say yes to do it.", "confirm", step, "confirmed")
-    number = matches[len(removed)]["schedule"]
-    return Act("schedule-remove", {"schedule": number}, f"cancel schedule {number}")
-
-
-def _answer_cancelled(context: Context, schedules: Sequence[Mapping[str, Any]]) -> Say:
-    lines = "; ".join(map(schedule_line, schedules))
-    for result in context.results:
-        if result.fields.get("under_way"):
-            return Say(f"Cancelled: {lines}. What had begun continues.")
-    return Say(f"Cancelled: {lines}.")
-
-
-def _list_schedules(schedules: Sequence[Mapping[str, Any]]) -> Say:
-    if not schedules:
-        return Say("Nothing is scheduled.", next_step="as in: every weekday at 7 turn on pin 4")
-    in_order = sorted(schedules, key=lambda schedule: str(schedule.get("next_ms")))
-    lines = [f"{len(schedules)} scheduled:"]
-    for row in in_order:
-        lines.append(f"  {schedule_line(row)}")
-    return Say("\n".join(lines))
-
-
-def _nothing_to_cancel(schedules: Sequence[Mapping[str, Any]]) -> Say:
-    if schedules:
-        text = f"There is: {'; '.join(map(schedule_line, schedules))}"
-        step = f"cancel schedule {schedules[0]['schedule']}"
-    else:
-        text = "Nothing is scheduled"
-        step = "undo reverts the last change of a board"
-    return Say(f"{text}, so nothing was cancelled.", "unknown_name", step)
-
-
 ACTIONS: Final[Mapping[str, Decider]] = {
     "set_pin": _set_pin,
     "toggle_pin": _toggle_pin,
@@ -429,7 +372,7 @@ ACTIONS: Final[Mapping[str, Decider]] = {
     **dict.fromkeys(("device_info", "device_status"), _device_fact),
     "undo": _undo,
     "pin_facts": _pin_facts,
-    **dict.fromkeys(("list_schedules", "cancel_schedule"), _list_or_cancel_schedules),
+    **dict.fromkeys(("list_schedules", "cancel_schedule"), list_or_cancel_schedules),
 }
 
 

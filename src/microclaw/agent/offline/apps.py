@@ -12,7 +12,7 @@ from msgspec.structs import replace
 from microclaw.agent.language.quantities import normalize_quantities
 from microclaw.agent.models.protocol import KnownDevice
 from microclaw.agent.offline.boards import board_of, pin_target, with_pins
-from microclaw.agent.offline.decision import Act, Context, Decider, Decision, Parse, Say, ToolFields
+from microclaw.agent.offline.decision import Act, Context, Decider, Decision, Parse, Say, ToolFields, all_at_once
 from microclaw.agent.offline.earlier_sentences import find_mentions, topic_words
 from microclaw.agent.offline.thing_questions import tell_thing_state
 
@@ -166,15 +166,19 @@ def _takes_off(context: Context) -> bool:
 
 
 def _remove_each(context: Context, overview: AppOverview, names: Sequence[str]) -> Decision:
-    """Stop or remove these programs one after the other, then answer."""
+    """Stop or remove these programs, then answer."""
     removed = [str(result.fields.get("appName")) for result in context.results if result.tool in (_REMOVE, _SWITCH)]
+    acts = list[Act]()
     for name in names:
         if name in removed:
             continue
         # A program of another host cannot be kept, so it is removed.
         if _takes_off(context) or overview.apps.get(name, {}).get("foreign"):
-            return Act(_REMOVE, context.on_device(appName=name), f"remove {name}")
-        return Act(_SWITCH, context.on_device(appName=name, switch="stop"), f"stop {name}")
+            acts.append(Act(_REMOVE, context.on_device(appName=name), f"remove {name}"))
+        else:
+            acts.append(Act(_SWITCH, context.on_device(appName=name, switch="stop"), f"stop {name}"))
+    if acts:
+        return all_at_once(acts)
     last = context.results[-1]
     is_single = len(removed) == 1
     text = ", ".join(removed)

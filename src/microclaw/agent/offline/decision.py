@@ -82,12 +82,16 @@ CORRECT: Final = "correct"
 
 
 class Act(Struct, frozen=True):
-    """A call of one tool. `words` is a sentence with exactly this meaning, if the tool changes something."""
+    """A call of one tool. `words` is a sentence with exactly this meaning, if the tool changes something.
+
+    `also` are calls that are made with it, after it: one round of a turn has several calls.
+    """
 
     tool: str
     arguments: Mapping[str, Any]
     words: str = ""
     code_origin: str | None = None
+    also: tuple[Act, ...] = ()
 
 
 class Say(Struct, frozen=True):
@@ -179,6 +183,11 @@ def ask(
     `slot`: the value that a short answer fills. `suggested`: all sentences that answer it.
     """
     return CannotDo(Say(text, code, next_step, slot, suggested))
+
+
+def all_at_once(acts: Sequence[Act]) -> Act:
+    """Return these calls as one act: more than one round each would pass the limit of a turn."""
+    return replace(acts[0], also=tuple(acts[1:]))
 
 
 def read_turn(messages: Sequence[Message]) -> tuple[str, tuple[ToolFields, ...], tuple[Message, ...]]:

@@ -6,7 +6,7 @@ An answer to the open question completes the sentence that the question was abou
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 from msgspec import Struct, field
@@ -107,7 +107,7 @@ def understand(request: ModelRequest) -> ParsedSentence:
     device_context = asked_context
     if current is not None:
         device_context = replace(asked_context, meant=current)
-    completed = complete_question(choice or sentence, state.question, device_context)
+    completed = complete_question(choice or sentence, state.question, device_context, state.suggested)
     reading = completed or _read(sentence, choice, device_context, state)
     context = None
     decision: Decision
@@ -298,10 +298,11 @@ def _help(context: Context) -> Say:
 
 
 def _failure(context: Context) -> Decision | None:
-    """Return the answer if the last tool failed, with the pins that were set before, or what takes a part back."""
-    if not context.results or context.results[-1].ok:
+    """Return the answer if a tool failed, with what was done beside it, or what takes a part back."""
+    failed = [result for result in context.results if not result.ok]
+    if not failed:
         return None
-    last = context.results[-1]
+    last = failed[0]
     # Finding nothing to forget is an answer too. The facts of a pin are known without the board.
     if "removed" in last.fields or context.parse.kind == "pin_facts":
         return None
@@ -313,7 +314,21 @@ def _failure(context: Context) -> Decision | None:
     pins = [str(result.fields.get("pin")) for result in context.results[:-1] if result.tool == "gpio-set"]
     if pins:
         text = f"{text}. Set before that: pin {', '.join(pins)}"
+    ended = _ended_by(context.results)
+    if ended:
+        text = f"{text}. Done all the same: {', '.join(ended)}"
     return Say(text, code, last.fields.get("next"))
+
+
+def _ended_by(results: Sequence[ToolFields]) -> list[str]:
+    """Return the programs and schedules that these calls ended."""
+    ended = list[str]()
+    for result in results:
+        if result.ok and result.tool in ("uninstall-wasm-app", "switch-program"):
+            ended.append(str(result.fields.get("appName")))
+        elif result.ok and result.tool == "schedule-remove":
+            ended.append(f"schedule {result.fields.get('removed')}")
+    return ended
 
 
 def _describe_undos(context: Context) -> str:

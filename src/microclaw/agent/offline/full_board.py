@@ -1,23 +1,23 @@
 """A board that has no place for one more program: which program it replaces is asked, then done with the installation.
 
-The replaced program is stopped, and the host keeps it. If the new one cannot be installed, it is started again.
+Only programs are offered of which each makes room: the refused installation names them, before anything is stopped. The
+replaced program is stopped, and the host keeps it. If the new one cannot be installed, it is started again.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
-from typing import Any, Final
+from collections.abc import Sequence
+from typing import Final
 
 from msgspec.structs import replace
 
 from microclaw.agent.language.quantities import without_commas
 from microclaw.agent.models.protocol import KnownDevice
-from microclaw.agent.offline.apps import known_apps, match_names
+from microclaw.agent.offline.apps import match_names
 from microclaw.agent.offline.boards import device_of
 from microclaw.agent.offline.decision import (
     Act,
-    CannotDo,
     Context,
     Decision,
     Parse,
@@ -31,9 +31,7 @@ from microclaw.text import count_text
 
 _SWITCH: Final = "switch-program"
 _DEPLOY: Final = "deploy-wasm-app"
-_LIST: Final = "query-wasm-apps"
-_OVER: Final = ("ended", "trapped", "dead", "missing")
-"""States of programs that do nothing any more."""
+_REPLACE: Final = "replace "
 _MAX_OFFERED: Final = 8
 _ANSWER: Final = re.compile(
     r"(?i)\W*(?:please )?(?:replace |instead of |in place of )?(?:the )?(?P<name>[\w-]{1,63})"
@@ -42,53 +40,36 @@ _ANSWER: Final = re.compile(
 
 
 def make_room(context: Context, name: str, words: str) -> Act | None:
-    """Return the call that comes before the installation of `name`, or None if there is room for it.
-
-    It stops the program that the user chose, or asks the board for the states of its programs. Raises CannotDo with the
-    question what to replace.
-    """
-    device = device_of(context)
+    """Return the call that stops the program that the user chose to be replaced, or None if there is none to stop."""
     chosen = context.parse.removes
-    names = _names(device)
-    if name in names or len(names) < device.board.firmware.max_apps or _find(context, _SWITCH) is not None:
+    names = _names(device_of(context))
+    if chosen not in names or name in names or _find(context, _SWITCH) is not None:
         return None
-    if chosen in names:
-        arguments = context.on_device(appName=chosen, switch="stop")
-        return Act(_SWITCH, arguments, f"stop {chosen}, then {words}")
-    listed = _find(context, _LIST)
-    if listed is None:
-        return Act(_LIST, context.on_device(), words)
-    rows = _rows(listed)
-    # The host itself takes off a program that has ended by itself.
-    for app in device.apps:
-        if rows.get(app.name, {}).get("state") == "ended":
-            return None
-    raise CannotDo(ask_what_to_replace(device, rows))
+    arguments = context.on_device(appName=chosen, switch="stop")
+    return Act(_SWITCH, arguments, f"stop {chosen}, then {words}")
 
 
-def ask_what_to_replace(device: KnownDevice, rows: Mapping[str, Mapping[str, Any]]) -> Say:
-    """Ask which program is replaced: those that do nothing any more come first, then the oldest."""
+def _ask_what_to_replace(device: KnownDevice, replaceable: Sequence[str]) -> Say:
+    """Ask which program is replaced. `replaceable` are those that each make room, as the board's host found."""
     limit = device.board.firmware.max_apps
-
-    def order(app: Any) -> tuple[bool, int]:
-        return rows.get(app.name, {}).get("state") not in _OVER, app.since_ms
-
-    apps = sorted(device.apps, key=order)[:_MAX_OFFERED]
-    if not apps:
+    names = replaceable[:_MAX_OFFERED]
+    if not names:
         text = f"{device.name} has room for {count_text(limit, 'program')}, and others than mine have it."
         return Say(text, TooManyApps.code, f"see them: what is running on {device.name}")
-    sentences = tuple(f"replace {app.name}" for app in apps)
+    sentences = tuple(f"{_REPLACE}{name}" for name in names)
     text = f"{device.name} has room for {count_text(limit, 'program')}, and all places are taken, so I did nothing."
+    if len(names) == 1 < limit:
+        text += f" Only without {names[0]} it can run: both need the same pin, bus or timers."
     question = f"{text} What shall I replace? {number_sentences(sentences)}."
     return Say(question, "ambiguous", f"a number, or: {sentences[0]}; or: no", "room", sentences)
 
 
-def with_replaced(sentence: str, parse: Parse, device: KnownDevice | None) -> Parse | None:
-    """Return the parse with the program that an answer chooses, or None if it names none of the board."""
+def with_replaced(sentence: str, parse: Parse, offered: Sequence[str]) -> Parse | None:
+    """Return the parse with the program that an answer chooses, or None if it names none that was offered."""
     answer = _ANSWER.fullmatch(without_commas(sentence))
-    if answer is None or device is None:
+    if answer is None:
         return None
-    names = match_names(known_apps(device), answer["name"])
+    names = match_names([choice.removeprefix(_REPLACE) for choice in offered], answer["name"])
     if len(names) != 1:
         return None
     return replace(parse, removes=names[0])
@@ -99,28 +80,31 @@ def after_failure(context: Context) -> Decision | None:
 
     A program that was stopped for it is started again.
     """
-    stopped = _find(context, _SWITCH)
-    last = context.results[-1]
-    if context.parse.removes is None or stopped is None:
-        is_full = last.tool == _DEPLOY and last.fields.get("error") == TooManyApps.code
-        if is_full and not last.ok:
-            return ask_what_to_replace(device_of(context), {})
-        return None
     name = context.parse.removes
-    if last.tool == _DEPLOY and not last.ok:
+    last = context.results[-1]
+    if last.tool != _DEPLOY or last.ok:
+        return None
+    if name is not None and _find(context, _SWITCH) is not None:
         return Act(_SWITCH, context.on_device(appName=name, switch="start"), f"start {name}")
+    if last.fields.get("error") == TooManyApps.code:
+        return _ask_what_to_replace(device_of(context), last.fields.get("replaceable", ()))
     return None
 
 
 def describe_restored(context: Context) -> Say | None:
-    """Return the answer after the replaced program was started again, or None if none was."""
+    """Return the answer after the replaced program was to be started again, or None if it was not."""
     deployed = _find(context, _DEPLOY)
     if deployed is None or deployed.ok:
         return None
     last = context.results[-1]
-    if last.tool != _SWITCH or not last.ok:
+    if last.tool != _SWITCH:
         return None
-    text = f"{capitalize(str(deployed.fields.get('message', 'it failed')))}. {context.parse.removes} runs again."
+    outcome = f"{context.parse.removes} runs again"
+    if not last.ok:
+        outcome = (
+            f"{context.parse.removes} is stopped, and could not be started: {last.fields.get('message', 'it failed')}"
+        )
+    text = f"{capitalize(str(deployed.fields.get('message', 'it failed')))}. {outcome}."
     return Say(text, str(deployed.fields.get("error", "tool_failed")), deployed.fields.get("next"))
 
 
@@ -148,13 +132,6 @@ def replaced_text(context: Context) -> str:
 def _find(context: Context, tool: str) -> ToolFields | None:
     """Return the first result of a tool, or None."""
     return next((result for result in context.results if result.tool == tool), None)
-
-
-def _rows(result: ToolFields) -> dict[str, Mapping[str, Any]]:
-    rows: dict[str, Mapping[str, Any]] = {}
-    for row in result.fields.get("apps", ()):
-        rows[str(row.get("name"))] = row
-    return rows
 
 
 def _names(device: KnownDevice) -> set[str]:

@@ -22,6 +22,8 @@ from microclaw.agent.offline.decision import Act, Decision, Parse, read_turn
 
 _REFERS = re.compile(r"\b(?:it|its|that|this|them|those|these|one|ones|again|same|there|then|instead|before)\b", re.I)
 _CALL = "offline-"
+# As many calls of one reply are run (TurnLimits.calls_a_reply).
+_MAX_CALLS = 8
 
 
 class OfflineModel:
@@ -83,7 +85,7 @@ class OfflineModel:
         duration_ms = max(1.0, (time.perf_counter() - start_s) * 1000)
         note = f"offline, {duration_ms:.0f} ms, cost 0"
         if isinstance(decision, Act):
-            return _call_tool(decision, request, note)
+            return _call_tools(decision, request, note)
         question = None
         if parsed.state != DialogueState():
             question = msgspec.json.encode(parsed.state).decode()
@@ -128,13 +130,15 @@ def _is_about_programs(parse: Parse, device_context: DeviceContext | None) -> bo
     return any(match_names(known_apps(device), name) for device in devices)
 
 
-def _call_tool(act: Act, request: ModelRequest, note: str) -> ModelReply:
-    """Return the reply with the call. Only the first call of a turn has a note, and the intent that a user approves."""
-    call = ToolCall(f"{_CALL}{len(request.messages)}", act.tool, json.dumps(act.arguments))
+def _call_tools(act: Act, request: ModelRequest, note: str) -> ModelReply:
+    """Return the reply with the calls. Only the first one of a turn has a note, and the intent that a user approves."""
+    calls = list[ToolCall]()
+    for index, one in enumerate((act, *act.also)[:_MAX_CALLS]):
+        calls.append(ToolCall(f"{_CALL}{len(request.messages)}-{index}", one.tool, json.dumps(one.arguments)))
     last = request.messages[-1]
     intent = None
     call_note = ""
     if isinstance(last, UserText):
         intent = last.text and (act.words or last.text)
         call_note = note if last.text else ""
-    return ModelReply("", (call,), note=call_note, intent=intent, code_origin=act.code_origin, literal=True)
+    return ModelReply("", tuple(calls), note=call_note, intent=intent, code_origin=act.code_origin, literal=True)

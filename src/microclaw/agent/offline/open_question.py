@@ -88,8 +88,13 @@ def _ask_part(part: str, device_context: DeviceContext) -> Say | None:
     return reading
 
 
-def complete_question(sentence: str, question: Question | None, device_context: DeviceContext) -> Context | None:
-    """Return the sentence of the open question with the value that it asked for, or None if this is not an answer."""
+def complete_question(
+    sentence: str, question: Question | None, device_context: DeviceContext, suggested: tuple[str, ...]
+) -> Context | None:
+    """Return the sentence of the open question with the value that it asked for, or None if this is not an answer.
+
+    `suggested` are the sentences that the question offered.
+    """
     if question is None or len(sentence) > MAX_SENTENCE_CHARS:
         return None
     if question.slot == "words":
@@ -101,7 +106,7 @@ def complete_question(sentence: str, question: Question | None, device_context: 
         return Context(question.parse, question.said, device_context, device)
     device = find_device(device_context, question.device)
     if question.slot == "room":
-        parse = with_replaced(sentence, question.parse, device or device_context.meant)
+        parse = with_replaced(sentence, question.parse, suggested)
     else:
         parse = _fill_slot(sentence, question)
     if parse is None:

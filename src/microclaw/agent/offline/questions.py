@@ -7,6 +7,7 @@ the answer says so: a program's own switching, for example, is not in the list o
 from __future__ import annotations
 
 import re
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any, Final
@@ -16,6 +17,7 @@ from msgspec.structs import replace
 from microclaw.agent.language.times import spoken_duration
 from microclaw.agent.offline.boards import PinTarget, pin_target
 from microclaw.agent.offline.decision import Act, Context, Decider, Decision, Say, capitalize
+from microclaw.agent.offline.schedule_answers import pins_named_in
 from microclaw.agent.offline.sentences import english
 
 _MAX_SHOWN: Final = 8
@@ -235,7 +237,7 @@ def _contact(context: Context) -> Decision:
     text = (
         f"Pin {target.pin} of {device} is {word}. No door contact is recorded there, so I do not know if that is open."
     )
-    return Say(text, next_step=f"with a contact to ground high is open; record it: microclaw device wire {device}")
+    return Say(text, next_step=f"with a contact to ground high is open; record it: microclaw device wiring {device}")
 
 
 def _with_contact(context: Context) -> Context:
@@ -323,20 +325,31 @@ def _topic_of(context: Context) -> str:
 
 
 def pin_uses(context: Context) -> dict[int, str]:
-    """Return what else uses each pin: a remembered name, a schedule, or an act that left it on."""
+    """Return what else uses each pin: a remembered name, or an act that left it on."""
     uses = dict[int, str]()
     device = context.device.name if context.device is not None else None
     for name in context.device_context.names:
         if name.device is None or name.device == (device or "").lower():
             uses[name.pin] = f"remembered as {name.name}"
-    for row in tool_fields(context, "schedule-list").get("schedules", ()):
-        is_here = row.get("state") != "over" and row.get("device") in (None, device)
-        if is_here:
-            for digits in re.findall(r"\bpin (\d+)\b", str(row.get("what"))):
-                uses[int(digits)] = f"named by schedule {row['schedule']}"
     for pin, change in pins_left_on(context).items():
         uses[pin] = f"left on: {change['summary']} (change {change['change_id']})"
     return uses
+
+
+def pin_schedules(context: Context) -> dict[int, str]:
+    """Return the pins that schedules of this board name, each with all of these schedules in words."""
+    device = context.device.name if context.device is not None else None
+    numbers = defaultdict[int, list[str]](list)
+    for row in tool_fields(context, "schedule-list").get("schedules", ()):
+        is_here = row.get("state") != "over" and row.get("device") in (None, device)
+        if is_here:
+            for pin in pins_named_in(str(row.get("what"))):
+                numbers[pin].append(str(row["schedule"]))
+    texts = dict[int, str]()
+    for pin, found in numbers.items():
+        word = "schedules" if len(found) > 1 else "schedule"
+        texts[pin] = f"named by {word} {', '.join(found)}"
+    return texts
 
 
 def pins_left_on(context: Context) -> dict[int, Mapping[str, Any]]:

@@ -79,6 +79,14 @@ class ScheduleBook:
                 text = f"schedule {schedule.schedule_id} does that already: {schedule.said}: {schedule.what}"
                 raise ScheduleRefused(text, next_step=step)
 
+    async def coinciding(self, new: Schedule) -> Schedule | None:
+        """Return an active schedule of the person that does the same at one of the same times, or None."""
+        for schedule in await self.all():
+            is_same = _is_for_same(schedule, new) and _is_same_act(schedule.deed, new.deed)
+            if schedule.state == "active" and is_same and _coincide(schedule, new):
+                return schedule
+        return None
+
     async def add(self, new: Schedule) -> Schedule:
         """Store a schedule and return it with its number and next time.
 
@@ -193,9 +201,20 @@ def _check_text(schedule: Schedule) -> None:
 
 def _is_equal(schedule: Schedule, new: Schedule) -> bool:
     """Return True if both do the same for the same person at the same times; `said` may differ."""
-    if schedule.person_id != new.person_id or schedule.device != new.device:
+    is_same_act = _is_for_same(schedule, new) and _is_same_act(schedule.deed, new.deed)
+    return is_same_act and _is_same_timing(schedule.timing, new.timing)
+
+
+def _is_for_same(schedule: Schedule, new: Schedule) -> bool:
+    return schedule.person_id == new.person_id and schedule.device == new.device
+
+
+def _coincide(schedule: Schedule, other: Schedule) -> bool:
+    """Return True if one of them is due at the next time of the other."""
+    if schedule.next_ms is None or other.next_ms is None:
         return False
-    return _is_same_act(schedule.deed, new.deed) and _is_same_timing(schedule.timing, new.timing)
+    is_due_with_other = next_due(schedule.timing, other.next_ms - 1) == other.next_ms
+    return is_due_with_other or next_due(other.timing, schedule.next_ms - 1) == schedule.next_ms
 
 
 def _is_same_act(action: Action, other: Action) -> bool:

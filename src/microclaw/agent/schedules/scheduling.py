@@ -133,7 +133,7 @@ class Scheduling(Struct, frozen=True):
             approved=review.permission,
             next_ms=due_ms,
         )
-        warning = _join_warnings(review.warning, self._away_warning(device_of(schedule)))
+        warning = _join_warnings(review.warning, await self._schedule_warning(schedule))
         return SchedulePlan(schedule, f"schedule {said}: {title}", tuple(lines), warning)
 
     async def try_call(self, call: OperationCall, plan: SchedulePlan) -> SchedulePlan:
@@ -220,6 +220,14 @@ class Scheduling(Struct, frozen=True):
             waits = "if it reads a page, each run waits for a yes before it acts; its question can allow all runs"
             warning = _join_warnings(warning, waits)
         return _Review([what], warning)
+
+    async def _schedule_warning(self, schedule: Schedule) -> str | None:
+        """Return a warning if another schedule does the same at that time, or if its device is away."""
+        warning = self._away_warning(device_of(schedule))
+        other = await self.book.coinciding(schedule)
+        if other is None:
+            return warning
+        return _join_warnings(warning, f"schedule {other.schedule_id} does the same at that time")
 
     def _away_warning(self, reference: str | None) -> str | None:
         """Return a warning if the device with this name or id is known to be away."""

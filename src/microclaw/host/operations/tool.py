@@ -11,7 +11,7 @@ from msgspec import Struct
 from msgspec.structs import asdict
 
 from microclaw.conversion import convert
-from microclaw.errors import BuildError, MicroclawError, ToolRetry, UndoElsewhere
+from microclaw.errors import BuildError, MicroclawError, ToolRetry, TooManyApps, UndoElsewhere
 from microclaw.events import Evidence, ResultFile, ScreenPicture
 from microclaw.host.operations.argument_form import fault_path, right_form
 from microclaw.host.operations.forms import ToolForm
@@ -271,6 +271,8 @@ def result_of_error(error: MicroclawError, device_texts: Sequence[str] = (), *, 
         fields["diagnostics"] = [diagnostic.render(next_step=error.next_step) for diagnostic in diagnostics]
     if isinstance(error, UndoElsewhere):
         fields["changes"] = list(error.changes)
+    if isinstance(error, TooManyApps) and error.replaceable:
+        fields["replaceable"] = list(error.replaceable)
     if error.next_step:
         fields["next"] = error.next_step
     if error.screens:

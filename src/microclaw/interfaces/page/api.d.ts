@@ -1,7 +1,7 @@
 // What the host's API answers, as far as the page reads it by name, for `tsc --checkJs`. No browser gets this file.
 declare namespace api {
   /** What was refused, in the host's own words. */
-  type Failure = { code: string; message: string; next: string | null; diagnostics?: { text: string }[] };
+  type Failure = { code: string; message: string; next: string | null; diagnostics?: { text: string }[]; replaceable?: string[] };
   /** GET /v1/me */
   type Me = { name: string; role: string; csrf: string | null; person_id: string; may: string };
   /** A line of a stream. */

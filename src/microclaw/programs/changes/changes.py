@@ -51,7 +51,7 @@ from microclaw.programs.changes.deployment import (
     keep_proof,
     with_terms,
 )
-from microclaw.programs.changes.installer import Installation, Installer, check_place
+from microclaw.programs.changes.installer import Installation, Installer, check_install
 from microclaw.programs.changes.pin_cautions import PinCautions
 from microclaw.programs.changes.program_state import ProgramState, look_at_program, running_version
 from microclaw.programs.changes.stage_text import (
@@ -271,8 +271,7 @@ class ProgramChanges:
             request = replace(request, heap_bytes=heap_bytes, timers=timers)
             if there is None:
                 there = await look_at_program(self._change_log, device, request.name)
-            check_place(there, take_over=request.replace)
-            check_free(there, request.version or to_come(there, image).version)
+            check_install(there, request.version or to_come(there, image).version, take_over=request.replace)
             for text in check_texts(request, image, there):
                 report(Step("check", text))
             stage = "try"

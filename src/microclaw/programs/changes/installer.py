@@ -18,7 +18,7 @@ from msgspec.structs import replace
 from microclaw.devices.registry.calls import AppInstall, AppList, AppState, AppUninstall, GpioGet
 from microclaw.devices.registry.device import Device
 from microclaw.devices.registry.registry import Registry
-from microclaw.errors import AppNotFound, MicroclawError, TooManyApps
+from microclaw.errors import AppNotFound, DeployRejected, MicroclawError, PinClaimed, TooManyApps
 from microclaw.events import Report, Step
 from microclaw.programs.board_list import find_by_name
 from microclaw.programs.building import read_image
@@ -39,7 +39,7 @@ from microclaw.programs.changes.change_log import (
     current_origin,
     no_answer_tells,
 )
-from microclaw.programs.changes.claims import pin_roles, shared_ports, unknown_pins_text
+from microclaw.programs.changes.claims import check_free, pin_roles, shared_ports, unknown_pins_text
 from microclaw.programs.changes.deployment import ChangeRequest
 from microclaw.programs.changes.program_state import ENDED, Act, ProgramState, app_command, name_taken, not_found
 from microclaw.programs.proof.verify import Baseline, take_baseline
@@ -285,6 +285,34 @@ def check_place(there: ProgramState, *, take_over: bool) -> None:
         raise name_taken(there.device, there.name)
 
 
+def check_install(there: ProgramState, version: AppVersion, *, take_over: bool) -> None:
+    """Raise what keeps this version from being installed, as `check_place` and `check_free` do.
+
+    The error of a full board has only programs of which each makes room for this version. If it conflicts with two of
+    them, none does, and the conflict is raised.
+    """
+    try:
+        check_place(there, take_over=take_over)
+    except TooManyApps as exc:
+        names = [name for name in exc.replaceable if _is_free_without(there, name, version)]
+        if not names:
+            check_free(there, version)
+        step = exc.next_step
+        if len(names) < len(exc.replaceable):
+            step = f"stop {names[0]} first: {app_command('stop', names[0], there.device, is_away=there.is_away)}"
+        raise TooManyApps(exc.message, next_step=step, replaceable=tuple(names)) from exc
+    check_free(there, version)
+
+
+def _is_free_without(there: ProgramState, name: str, version: AppVersion) -> bool:
+    """Return True if the version conflicts with no program but the one of this name."""
+    try:
+        check_free(there.without(name), version)
+    except (DeployRejected, PinClaimed):
+        return False
+    return True
+
+
 def _ended_in_the_way(there: ProgramState, version: AppVersion | None = None) -> ChangeRequest | None:
     """Return how to take off a program of this host that has ended; None if it is in nobody's way.
 
@@ -356,10 +384,14 @@ def check_room(
     if len(names - {name}) < limit:
         return
     deferred = sorted(app.name for app in wanted if app.waits)
+    oldest_first = sorted(wanted, key=lambda app: app.since_ms)
+    replaceable = tuple(app.name for app in oldest_first if not app.waits)
     texts = [f"{other} (deferred)" if other in deferred else other for other in sorted(names)]
     step = f"remove one first: {app_command('uninstall', min(names), device, is_away=is_away)}"
     if deferred:
         step = f"drop one that waits: microclaw app cancel {deferred[0]} -d {device.name}"
     raise TooManyApps(
-        f"{device.name} has room for {count_text(limit, 'app')} and has {', '.join(texts)}{need}", next_step=step
+        f"{device.name} has room for {count_text(limit, 'app')} and has {', '.join(texts)}{need}",
+        next_step=step,
+        replaceable=replaceable,
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import defaultdict
 from collections.abc import Sequence
 from typing import Final
 
@@ -23,7 +24,19 @@ from microclaw.errors import (
 from microclaw.events import Report, Step
 from microclaw.host.auth.gate import Gate
 from microclaw.host.store.apps import already_undone_error
-from microclaw.programs.changes.change_log import SCHEDULED, Change, SetLevel, SetPwm, StopApp, SwitchOff, chat_of
+from microclaw.programs.changes.change_log import (
+    SCHEDULED,
+    AppVersion,
+    Change,
+    DeviceAction,
+    PutApp,
+    SetLevel,
+    SetPwm,
+    StartApp,
+    StopApp,
+    SwitchOff,
+    chat_of,
+)
 from microclaw.programs.changes.changes import ProgramChanges
 from microclaw.programs.changes.deferring import DeferredLog
 from microclaw.programs.changes.deployment import ChangeRequest, ChangeResult
@@ -165,7 +178,12 @@ class Undo:
             if change.device_id in device_ids:
                 numbers.add(change.change_id)
         newest_first = [everything[number] for number in sorted(everything, reverse=True)]
-        return tuple(change for change in changes_to_revert(newest_first) if change.change_id in numbers)
+        changes = [change for change in changes_to_revert(newest_first) if change.change_id in numbers]
+        left = _without_returns(changes)
+        if not left:
+            texts = ", ".join(change.summary for change in reversed(changes))
+            raise _not_meant(f"{texts}, left all as it was before", None, _LIST)
+        return left
 
     async def _numbered(self, change_id: int, person: str, names: dict[str, str]) -> Change:
         change = await self._change_log.change(change_id)
@@ -339,6 +357,28 @@ def undoable(history: Sequence[Change]) -> frozenset[int]:
 def change_text(change: Change) -> str:
     """Return the change in words, with its number."""
     return f"{change.summary} (change {change.change_id})"
+
+
+def _without_returns(changes: Sequence[Change]) -> tuple[Change, ...]:
+    """Return the changes of one turn without those of a program that runs again as before it.
+
+    A program is stopped to make room, and started again if the new one cannot be installed.
+    """
+    by_subject = defaultdict[tuple[str, str], list[Change]](list)
+    for change in changes:
+        by_subject[change.device_id, change.subject].append(change)
+    returned = set[int]()
+    for newest_first in by_subject.values():
+        before = _started_version(newest_first[-1].inverse)
+        if before is not None and before == _started_version(newest_first[0].forward):
+            returned.update(change.change_id for change in newest_first)
+    return tuple(change for change in changes if change.change_id not in returned)
+
+
+def _started_version(action: DeviceAction | None) -> AppVersion | None:
+    if isinstance(action, PutApp | StartApp):
+        return action.version
+    return None
 
 
 def _refuse_failed(meant: Sequence[Change], last: Change) -> None:

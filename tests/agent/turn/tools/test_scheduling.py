@@ -177,3 +177,20 @@ async def test_an_equal_schedule_is_not_added_a_second_time(desk: Desk) -> None:
     await desk.call("schedule-pause", {"schedule": 1})
     _, paused = await desk.call("schedule-add", {"when": "daily at 07:00", "do": "turn on pin 4"})
     assert "schedule resume 1" in paused["next"]
+
+
+@pytest.mark.parametrize(
+    ("when", "do", "is_repeated"),
+    [
+        ("every day at 7:00", "turn on pin 4", True),
+        ("every weekday at 7:00", "turn on pin 4", True),
+        ("every day at 7:01", "turn on pin 4", False),
+        ("every day at 7:00", "turn off pin 4", False),
+    ],
+)
+async def test_a_schedule_that_does_the_same_at_a_time_of_another_says_so(
+    desk: Desk, when: str, do: str, is_repeated: bool
+) -> None:
+    await desk.call("schedule-add", {"when": "on monday at 7:00", "do": "turn on pin 4"})
+    _, fields = await desk.call("schedule-add", {"when": when, "do": do})
+    assert ("schedule 1 does the same" in str(fields.get("warning"))) is is_repeated

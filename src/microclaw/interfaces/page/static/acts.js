@@ -185,11 +185,10 @@ export function ActView({ act, steps = act?.steps ?? [], isFolded = false, devic
 
 /** What went wrong; on a full board the programs that the act may replace, as the chat asks for them. @param {{act: Act, device?: string}} given */
 function ActProblem({ act, device }) {
-  const isFull = act.error?.code === "too_many_apps" && act.replace;
-  const apps = isFull ? state.apps.filter((app) => app.device === device && app.condition !== "stopped") : [];
-  if (apps.length === 0) return html`<${Problem} error=${act.error} />`;
-  return html`<${Problem} error=${{ message: act.error.message }} /><p class="buttons">${apps.map((app) => html`<button key=${app.name}
-    onClick=${() => act.replace?.(`/v1/devices/${part(app.device)}/apps/${part(app.name)}`)}>Replace ${app.name}</button>`)}</p>`;
+  const names = act.replace && act.error?.replaceable;
+  if (!device || !names?.length) return html`<${Problem} error=${act.error} />`;
+  return html`<${Problem} error=${{ message: act.error.message }} /><p class="buttons">${names.map((/** @type {string} */ name) => html`<button key=${name}
+    onClick=${() => act.replace?.(`/v1/devices/${part(device)}/apps/${part(name)}`)}>Replace ${name}</button>`)}</p>`;
 }
 
 /** The act as the words of a button. @param {string} text */

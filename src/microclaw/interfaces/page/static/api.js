@@ -17,6 +17,7 @@ export class ApiError extends Error {
     this.code = failure.code;
     this.next = failure.next;
     this.diagnostics = failure.diagnostics ?? [];
+    this.replaceable = failure.replaceable ?? []; // programs of a full board
     this.retryAfterS = retryAfterS;
   }
 }
