@@ -74,7 +74,9 @@ async def list_schedules(scheduling: Scheduling, call: OperationCall) -> Schedul
     return ScheduleList(zone=scheduling.book.zone, schedules=schedules)
 
 
-async def _needed_permission(scheduling: Scheduling, call: OperationCall, **values: Any) -> Permission:
+async def _needed_permission(
+    scheduling: Scheduling, call: OperationCall, force: bool = False, **values: Any
+) -> Permission:
     plan = await scheduling.plan(call, **values)
     return plan.schedule.approved
 
@@ -100,6 +102,7 @@ async def add(  # noqa: PLR0913, RUF100 - one parameter for each field of the re
     device: DeviceName = None,
     timezone: TimeZone = None,
     missed: MissedRuns = None,
+    force: Annotated[bool, Meta(description="Also on a pin that needs care.")] = False,
 ) -> NewSchedule:
     """Do something later or again and again, at times of day.
 
@@ -116,8 +119,8 @@ async def add(  # noqa: PLR0913, RUF100 - one parameter for each field of the re
         missed=missed,
     )
     await scheduling.book.check_new(plan.schedule)
-    plan = await scheduling.try_call(call, plan)
-    await call.approve(plan.action, plan.detail, None, plan.schedule.approved)
+    plan = await scheduling.try_calls(call, plan)
+    await scheduling.approve(call, plan, force=force)
     schedule = await scheduling.book.add(plan.schedule)
     return scheduling.facts(schedule, NewSchedule, warning=plan.warning)
 
