@@ -70,7 +70,11 @@ MissedRuns: TypeAlias = Annotated[
 async def list_schedules(scheduling: Scheduling, call: OperationCall) -> ScheduleList:
     """List the schedules, oldest first: all for an owner, else the own ones."""
     visible = await scheduling.book.visible(call.person_id)
-    schedules = [scheduling.facts(schedule, ScheduleFacts) for schedule in visible]
+    failures = await scheduling.book.table.last_failures()
+    schedules = []
+    for schedule in visible:
+        failure = failures.get(schedule.schedule_id)
+        schedules.append(scheduling.facts(schedule, ScheduleFacts, failure=failure))
     return ScheduleList(zone=scheduling.book.zone, schedules=schedules)
 
 
@@ -139,7 +143,8 @@ async def show(scheduling: Scheduling, call: OperationCall, schedule: Number) ->
         )
         for row in await book.table.runs(schedule)
     ]
-    return scheduling.facts(stored, OneSchedule, runs=runs)
+    failures = await book.table.last_failures()
+    return scheduling.facts(stored, OneSchedule, runs=runs, failure=failures.get(schedule))
 
 
 @operation(

@@ -190,7 +190,7 @@ class Scheduling(Struct, frozen=True):
         clock = f"{moment:%H:%M:%S}" if is_soon else f"{moment:%H:%M}"
         return f"{day}, {moment:%Y-%m-%d} {clock} {moment:%Z}"
 
-    def facts(self, schedule: Schedule, kind: type[F], **more: Any) -> F:
+    def facts(self, schedule: Schedule, kind: type[F], failure: str | None = None, **more: Any) -> F:
         """Build the result `kind` for a schedule; `more` are its additional fields."""
         action = schedule.deed
         problem = None
@@ -220,6 +220,7 @@ class Scheduling(Struct, frozen=True):
             person=schedule.person_id,
             by=self.name_of(schedule.person_id),
             allowed=allowed,
+            failure=failure,
             **more,
         )
 

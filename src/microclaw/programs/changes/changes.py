@@ -23,6 +23,7 @@ from microclaw.hardware.boards.pins import check_pin
 from microclaw.hardware.parts.wiring import Wiring
 from microclaw.hardware.parts.wiring_check import check_wiring
 from microclaw.host.operations.operation import Permission
+from microclaw.host.store.schedules import ScheduleTable
 from microclaw.programs.board_list import removal_text
 from microclaw.programs.building import (
     Compile,
@@ -40,7 +41,7 @@ from microclaw.programs.building import (
 )
 from microclaw.programs.changes.authors import with_author
 from microclaw.programs.changes.change_log import AppVersion
-from microclaw.programs.changes.claims import check_free, driven_pins, network_needs, to_come, tried_version
+from microclaw.programs.changes.claims import check_free, driven_pins, network_needs, pin_roles, to_come, tried_version
 from microclaw.programs.changes.deployment import (
     INSTALLED_ALL_THE_SAME,
     ChangeRequest,
@@ -54,6 +55,7 @@ from microclaw.programs.changes.deployment import (
 from microclaw.programs.changes.installer import Installation, Installer, check_place
 from microclaw.programs.changes.pin_cautions import PinCautions
 from microclaw.programs.changes.program_state import ProgramState, look_at_program, running_version
+from microclaw.programs.changes.scheduled_pins import scheduled_pins_text
 from microclaw.programs.changes.stage_text import (
     accept_text,
     built,
@@ -98,6 +100,7 @@ class ProgramChanges:
         self._cautions = cautions
         self._devices = installer.devices
         self._change_log = installer.change_log
+        self._schedules = ScheduleTable(self._change_log.database)
         self._compile = compile
         self._read_module = read_module
         self._try_image = try_image
@@ -356,6 +359,8 @@ class ProgramChanges:
             fail(report, stage, exc)
         for step in verification_steps(verification, prepared):
             report(step)
+        pins = pin_roles(prepared.version)
+        warning = await scheduled_pins_text(self._schedules, device.device_id, pins)
         deployment = Deployment(
             device_id=device.device_id,
             device_name=device.name,
@@ -370,6 +375,7 @@ class ProgramChanges:
             replaced=installation.replaced,
             expected=verification.expected,
             expectations=request.expectations,
+            warning=warning,
         )
         await keep_proof(self._change_log, deployment)
         return deployment

@@ -90,6 +90,8 @@ async def _deployed(use: ProgramUse, deployment: Deployment) -> ToolOutput:
         "log": list(trial.log[:_MAX_LOG_LINES]),
         "warnings": warnings_of(image, trial, autostart=use.values["autostart"]),
     }
+    if deployment.warning is not None:
+        fields["warning"] = deployment.warning
     what = "replaced" if deployment.replaced else "deployed"
     output = _changed(deployment, f"{what} {deployment.name} on {deployment.device_name}", **fields)
     return replace(output, screens=trial.pictures)

@@ -19,6 +19,7 @@ from tests.agent.schedules.conftest import Board, Boards, People
 from tests.stores import new_store
 
 from microclaw.agent.models.protocol import DeviceContext, KnownDevice
+from microclaw.agent.offline.schedule_answers import schedule_line
 from microclaw.agent.schedules.book import ScheduleBook
 from microclaw.agent.schedules.operations import add
 from microclaw.agent.schedules.runner import Executor, Runner
@@ -42,7 +43,7 @@ from microclaw.host.operations.tool import (
     declared_tools,
 )
 from microclaw.host.store.database import Database
-from microclaw.host.store.schedules import SchedulePrompt, ScheduleTable, ToolAction
+from microclaw.host.store.schedules import RunState, SchedulePrompt, ScheduleTable, ToolAction
 
 CAREFUL_PIN = 9
 CARE = "pin 9 needs care"
@@ -180,6 +181,20 @@ async def test_a_pin_that_needs_care_is_asked_for_once_when_it_is_planned(desk: 
     assert [one.risky and "pin 9 needs care" in one.action for one in desk.asked] == [True, True]
     _, told = await desk.call("schedule-add", {"when": "tomorrow at 3:00", "do": "turn on pin 5"})
     assert told["warning"] == "pin 5 is used by threshold now"
+
+
+async def test_a_list_names_the_failure_of_the_last_run_until_one_is_done(desk: Desk) -> None:
+    _, told = await desk.call("schedule-add", {"when": "every day at 3:00", "do": "turn on pin 5"})
+    table = desk.book.table
+    seen = []
+    ends: list[tuple[RunState, str]] = [("failed", "pin 5 is taken"), ("skipped", ""), ("done", "it is on")]
+    for due_ms, (state, text) in enumerate(ends, start=1):
+        await table.claim(told["schedule"], due_ms, next_ms=NOW_MS, woke=False, now_ms=due_ms)
+        await table.end_run(told["schedule"], due_ms, state, text, woke=False, now_ms=due_ms)
+        _, fields = await desk.call("schedule-list", {})
+        [row] = fields["schedules"]
+        seen.append((row.get("failure"), "last run failed: pin 5 is taken" in schedule_line(row)))
+    assert seen == [("pin 5 is taken", True), ("pin 5 is taken", True), (None, False)]
 
 
 async def test_a_command_says_yes_to_a_pin_that_needs_care(desk: Desk) -> None:
