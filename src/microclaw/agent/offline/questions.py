@@ -181,18 +181,10 @@ def _acts_of(context: Context) -> Decision:
     for change in _done_acts(context):
         if _is_in(context, change, period):
             changes.append(change)
-    subject = "was changed"
     if target is not None:
         changes = changes_of_pin(changes, target.pin)
-        subject = f"set {target.words}"
     if not changes:
-        text = f"{capitalize(_none_of(context))} of this host {subject} {period}. {_NOT_RECORDED}"
-        if target is None and _is_whole(context):
-            text = f"Nothing {subject} by this host {period}"
-        elif target is None:
-            text = f"{capitalize(_none_of(context))} is of {period}"
-        note = "" if target is not None else f" {_CANCELLED}"
-        return Say(f"{text}.{note}")
+        return _nothing_done(context, target, period)
     lines = [f"  {change_words(context, change)}" for change in changes[:_MAX_SHOWN]]
     more_count = len(changes) - len(lines)
     if more_count:
@@ -203,6 +195,16 @@ def _acts_of(context: Context) -> Decision:
     return Say("\n".join([f"{capitalize(period)}, newest first:", *lines]))
 
 
+def _nothing_done(context: Context, target: PinTarget | None, period: str) -> Say:
+    if target is not None:
+        text = f"{capitalize(_none_of(context))} of this host set {target.words} {period}"
+        return Say(f"{text}. {_NOT_RECORDED}.")
+    text = f"{capitalize(_none_of(context))} is of {period}"
+    if _is_whole(context):
+        text = f"Nothing was changed by this host {period}"
+    return Say(f"{text}. {_CANCELLED}")
+
+
 def _last_act(context: Context) -> Decision:
     """Tell the newest change or new schedule of this host."""
     call = next_read(context, "time", "list-changes", "schedule-list")
@@ -211,7 +213,7 @@ def _last_act(context: Context) -> Decision:
     changes = _done_acts(context)
     if not changes:
         return Say(f"I have no record of an act: {_none_of(context)} was done. {_NOT_RECORDED}.")
-    return Say(f"The last act: {change_words(context, changes[0])}.")
+    return Say(f"The last act: {change_words(context, changes[0])}. {_CANCELLED}")
 
 
 def _period_of(context: Context) -> str:

@@ -146,7 +146,10 @@ class ProgramChanges:
         if terms is not None:
             request = with_terms(request, terms)
         prepared = await self.prepare(request, report, there)
-        return await self._install(prepared, report)
+        deployment = await self._install(prepared, report)
+        pins = pin_roles(prepared.version)
+        warning = await scheduled_pins_text(self._schedules, device.device_id, pins)
+        return replace(deployment, warning=warning)
 
     async def set_times(
         self, request: ChangeRequest, report: Report, every_ms: NewTime = UNSET, stop_after_ms: NewTime = UNSET
@@ -359,8 +362,6 @@ class ProgramChanges:
             fail(report, stage, exc)
         for step in verification_steps(verification, prepared):
             report(step)
-        pins = pin_roles(prepared.version)
-        warning = await scheduled_pins_text(self._schedules, device.device_id, pins)
         deployment = Deployment(
             device_id=device.device_id,
             device_name=device.name,
@@ -375,7 +376,6 @@ class ProgramChanges:
             replaced=installation.replaced,
             expected=verification.expected,
             expectations=request.expectations,
-            warning=warning,
         )
         await keep_proof(self._change_log, deployment)
         return deployment
