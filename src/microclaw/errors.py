@@ -279,7 +279,7 @@ class PinClaimed(PinRefused, code="pin_claimed"):
 
 
 class PinCaution(PinRefused, code="pin_caution"):
-    """The pin needs care, and no person has said yes to driving it."""
+    """The pin needs care, and no person has said yes to driving it; a command says yes with `force`."""
 
 
 class PermissionRefused(MicroclawError, code="permission_refused"):

@@ -21,9 +21,12 @@ NOW = "2026-11-23T14:00:00+01:00"
 BOARD = one("virtual", name="desk")
 
 
+def _moment(at: str) -> str:
+    return f"{datetime.fromisoformat(at).astimezone():%Y-%m-%d %H:%M:%S}"
+
+
 def _change(number: int, at: str, kind: str, summary: str, **more: Any) -> dict[str, Any]:
-    at_ms = f"{datetime.fromisoformat(at).astimezone():%Y-%m-%d %H:%M:%S}"
-    fields = {"change_id": number, "at_ms": at_ms, "device": "desk", "kind": kind, "summary": summary}
+    fields = {"change_id": number, "at_ms": _moment(at), "device": "desk", "kind": kind, "summary": summary}
     return fields | {"state": "done", "person": "ada", "undone_by": None, "undoes": None} | more
 
 
@@ -41,15 +44,33 @@ RESULTS: dict[str, dict[str, Any]] = {
     "query-wasm-apps": {"apps": [{"name": "blink", "state": "running", "pins": [2]}]},
     "schedule-list": {
         "schedules": [
-            {"schedule": 3, "what": "turn on pin 9 for 10 s", "next": "tomorrow, 08:00", "state": "active"},
+            {
+                "schedule": 3,
+                "when": "at 8:00",
+                "what": "turn on pin 9 for 10 s",
+                "next": "tomorrow, 08:00",
+                "state": "active",
+                "created_ms": _moment("2026-11-21T08:40:00+01:00"),
+                "by": "ada",
+            },
             {
                 "schedule": 4,
                 "when": "every day at 06:45",
                 "what": "turn on pin 10",
                 "next": "today, 06:45",
                 "next_ms": 1,
+                "created_ms": _moment("2026-11-20T09:00:00+01:00"),
+                "by": "ada",
             },
-            {"schedule": 2, "what": "turn on pin 9", "next": None, "state": "over"},
+            {
+                "schedule": 2,
+                "when": "in 5 minutes",
+                "what": "turn on pin 9",
+                "next": None,
+                "state": "over",
+                "created_ms": _moment("2026-11-21T08:30:00+01:00"),
+                "by": "ada",
+            },
         ]
     },
     "gpio-get": {"device": "desk", "level": 1},
@@ -163,6 +184,22 @@ async def test_what_is_no_question_about_the_records_is_not_answered_from_them(s
     turn = await Chat(WORLDS["40 pins"]).say(sentence)
     assert not turn.calls
     assert turn.reply.failed_code is not None
+
+
+def test_a_schedule_that_was_added_is_an_act_and_a_cancelled_one_has_no_record(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    created = _moment("2026-11-23T13:55:00+01:00")
+    row = {"schedule": 5, "when": "at 05:07", "what": "turn on pin 9", "created_ms": created, "by": "ada"}
+    rows = [*RESULTS["schedule-list"]["schedules"], row]
+    monkeypatch.setitem(RESULTS, "schedule-list", {"schedules": rows})
+    line = "13:55 add schedule 5: turn on pin 9, at 05:07 (asked by ada)"
+    recent = _answer("what did you do in the last 10 minutes")
+    assert line in recent
+    assert "schedule 4" not in recent
+    assert "cancelled are not recorded" in recent
+    assert line in _answer("what did you do last")
+    assert "cancelled are not recorded" in _answer("what happened this evening")
 
 
 async def test_a_question_is_answered_from_a_list_that_is_too_long_for_a_model(tmp_path: Path) -> None:

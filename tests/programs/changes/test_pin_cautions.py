@@ -4,10 +4,16 @@ from typing import Any
 
 import pytest
 
+from microclaw.agent.turn.toolbox import Toolbox
+from microclaw.devices.registry.act_tool import act_tools
 from microclaw.devices.registry.calls import GpioSet, PwmSet
 from microclaw.errors import PermissionRefused, PinCaution
 from microclaw.hardware.parts.named_parts import parse_part_line, with_part, without_part
+from microclaw.host.auth.gate import Gate
 from microclaw.host.operations.operation import Permission
+from microclaw.host.operations.tool import ToolContext
+from microclaw.programs.changes.operations import ProgramContext
+from microclaw.programs.changes.tools.devices import direct_io_tools
 
 STRAPPING = 45
 
@@ -83,3 +89,29 @@ async def test_a_program_that_drives_such_a_pin_asks_in_its_question_and_only_on
     assert len(first_cautions) == 1
     assert "needs care" not in second
     assert (first_needs, second_cautions, second_needs) == (Permission.RISKY, (), None)
+
+
+@pytest.mark.parametrize(
+    ("tool", "arguments"),
+    [("gpio-set", '{"pin":45,"level":1}'), ("deploy-wasm-app", '{"sourceCode":"x","appName":"late"}')],
+)
+async def test_a_planned_act_tells_the_care_of_its_pin_and_the_program_there(
+    lab: Any, tool: str, arguments: str
+) -> None:
+    async def approve(*_: Any) -> None:
+        return
+
+    lab.plays("late", STRAPPING)
+    gate = Gate()
+    programs = act_tools(lab.registry, {"app": ProgramContext(lab, gate)}, lab.change_log.holds)
+    toolbox = Toolbox((*direct_io_tools(lab), *programs), gate)
+    context = ToolContext("owner", lab.steps.append, "paper")
+    planned = await toolbox.try_planned(tool, arguments, context)
+    assert planned.warning is None
+    assert [text[:17] for text in planned.cautions] == ["pin 45 needs care"]
+    await planned.keep_yes()
+    assert (await toolbox.try_planned(tool, arguments, context)).cautions == ()
+    await lab.deploy("first", pin=STRAPPING, approve=approve)
+    planned = await toolbox.try_planned(tool, arguments, context)
+    assert str(planned.warning).startswith("pin 45 is driven by first on paper now; if that ")
+    assert (await toolbox.prepare(tool, arguments, context)).objections == ()

@@ -122,7 +122,7 @@ async def test_tools_and_schedules_have_no_force(lab: Any, approved: Permission 
     assert (result.ok, result.error_code) == (False, "trial_failed")
     lab.trials["part"] = make_trial(untried="this trial has no DHT11 on pin 4")
     planned = await toolbox.try_planned("deploy-wasm-app", '{"sourceCode":"x","appName":"part"}', context)
-    assert planned == "this trial has no DHT11 on pin 4"
+    assert planned.warning == "this trial has no DHT11 on pin 4"
     forced = await toolbox.call("deploy-wasm-app", '{"sourceCode":"x","appName":"bad","force":true}', context)
     assert not forced.ok
     assert lab.running() == {}

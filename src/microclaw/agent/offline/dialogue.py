@@ -172,6 +172,19 @@ def one_call(text: str, device_context: DeviceContext) -> Decision | None:
     return decision
 
 
+def driving_calls(text: str, device_context: DeviceContext) -> list[Act]:
+    """Return the calls by which a sentence would drive pins now: of its program, or of each pin that it names."""
+    parsed = understand(ModelRequest("", (UserText(text),), (), device_context=device_context))
+    act = parsed.decision
+    if parsed.parse is None or not isinstance(act, Act):
+        return []
+    if act.tool == "deploy-wasm-app":
+        return [act]
+    if act.tool not in ("gpio-set", "pwm-set"):
+        return []
+    return [replace(act, arguments={**act.arguments, "pin": pin}) for pin in parsed.parse.pins]
+
+
 def _decline(state: DialogueState) -> ParsedSentence:
     """Answer a no to the open question, or to the suggested sentences."""
     # An act that was done can still be corrected.

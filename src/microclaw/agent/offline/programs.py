@@ -329,6 +329,8 @@ def answer_installed(context: Context, notes: Iterable[str], *, ends: bool, runs
     text = answer.text
     if answer.code is None:
         text = " ".join([text, *notes])
+    if result.fields.get("warning"):
+        text += f" Careful: {result.fields['warning']}."
     return replace(answer, text=f"{text}{replaced_text(context)}{last_place(context, result)}")
 
 

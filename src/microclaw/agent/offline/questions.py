@@ -10,6 +10,7 @@ import re
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from datetime import datetime
+from functools import partial
 from typing import Any, Final
 
 from msgspec.structs import replace
@@ -29,6 +30,7 @@ _OPEN: Final = "open"
 _OPEN_LEVELS: Final = ("closed", "open")
 # From when to when on the day.
 _PARTS: Final = {"this morning": (0, 12), "this afternoon": (12, 18), "this evening": (17, 24)}
+_CANCELLED: Final = "Schedules that were cancelled are not recorded."
 _NOT_RECORDED: Final = "What a program switches by itself is not recorded there"
 
 
@@ -103,12 +105,23 @@ def change_words(context: Context, change: Mapping[str, Any]) -> str:
     day = f"{moment:%H:%M}"
     if moment.date() != _now(context).date():
         day = f"{moment:%Y-%m-%d %H:%M}"
-    text = f"{day} {change.get('summary')} (change {change.get('change_id')}"
+    details = list[str]()
+    if change.get("change_id"):
+        details.append(f"change {change['change_id']}")
     if change.get("person"):
-        text += f", asked by {change['person']}"
+        details.append(f"asked by {change['person']}")
     if change.get("undone_by"):
-        text += f", undone by {change['undone_by']}"
-    return f"{text})"
+        details.append(f"undone by {change['undone_by']}")
+    return f"{day} {change.get('summary')} ({', '.join(details)})"
+
+
+def _done_acts(context: Context) -> list[Mapping[str, Any]]:
+    """Return the changes of the board that were done and the schedules that were added, newest first."""
+    acts = done_changes(context)
+    for row in tool_fields(context, "schedule-list").get("schedules", ()):
+        summary = f"add schedule {row['schedule']}: {row.get('what')}, {row.get('when')}"
+        acts.append({"at_ms": row.get("created_ms"), "summary": summary, "person": row.get("by")})
+    return sorted(acts, key=partial(_moment, context), reverse=True)
 
 
 def _pin_reason(context: Context) -> Decision:
@@ -158,46 +171,51 @@ def _start_of(context: Context, program: str) -> Mapping[str, Any] | None:
 
 
 def _acts_of(context: Context) -> Decision:
-    """List the changes of a day or a part of it, all or those of one pin."""
+    """List the changes and new schedules of a day or a part of it, or the changes of one pin."""
     target = None
     if context.parse.pins or context.parse.word("thing") is not None:
         target = pin_target(context)
-    call = next_read(context, "time", "list-changes")
+    call = next_read(context, "time", "list-changes", "schedule-list")
     if call is not None:
         return call
     period = _period_of(context)
     changes = list[Mapping[str, Any]]()
-    for change in done_changes(context):
+    for change in _done_acts(context):
         if _is_in(context, change, period):
             changes.append(change)
-    subject = "was changed"
     if target is not None:
         changes = changes_of_pin(changes, target.pin)
-        subject = f"set {target.words}"
     if not changes:
-        text = f"{capitalize(_none_of(context))} of this host {subject} {period}. {_NOT_RECORDED}"
-        if target is None and _is_whole(context):
-            text = f"Nothing {subject} by this host {period}"
-        elif target is None:
-            text = f"{capitalize(_none_of(context))} is of {period}"
-        return Say(f"{text}.")
+        return _nothing_done(context, target, period)
     lines = [f"  {change_words(context, change)}" for change in changes[:_MAX_SHOWN]]
     more_count = len(changes) - len(lines)
     if more_count:
         at_least = "" if _is_whole(context) else "at least "
         lines.append(f"  and {at_least}{more_count} more: microclaw app changes")
+    if target is None:
+        lines.append(f"  {_CANCELLED}")
     return Say("\n".join([f"{capitalize(period)}, newest first:", *lines]))
 
 
+def _nothing_done(context: Context, target: PinTarget | None, period: str) -> Say:
+    if target is not None:
+        text = f"{capitalize(_none_of(context))} of this host set {target.words} {period}"
+        return Say(f"{text}. {_NOT_RECORDED}.")
+    text = f"{capitalize(_none_of(context))} is of {period}"
+    if _is_whole(context):
+        text = f"Nothing was changed by this host {period}"
+    return Say(f"{text}. {_CANCELLED}")
+
+
 def _last_act(context: Context) -> Decision:
-    """Tell the newest change of this host."""
-    call = next_read(context, "time", "list-changes")
+    """Tell the newest change or new schedule of this host."""
+    call = next_read(context, "time", "list-changes", "schedule-list")
     if call is not None:
         return call
-    changes = done_changes(context)
+    changes = _done_acts(context)
     if not changes:
         return Say(f"I have no record of an act: {_none_of(context)} was done. {_NOT_RECORDED}.")
-    return Say(f"The last act: {change_words(context, changes[0])}.")
+    return Say(f"The last act: {change_words(context, changes[0])}. {_CANCELLED}")
 
 
 def _period_of(context: Context) -> str:

@@ -94,6 +94,8 @@ def schedule_line(schedule: Mapping[str, Any]) -> str:
     state = str(schedule.get("state"))
     if schedule.get("next"):
         state = f"next {schedule['next']}"
+    if schedule.get("failure"):
+        state += f"; last run failed: {schedule['failure']}"
     return f"{schedule['schedule']}: {schedule.get('when')}: {schedule.get('what')} ({state})"
 
 

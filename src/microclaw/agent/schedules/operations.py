@@ -70,11 +70,17 @@ MissedRuns: TypeAlias = Annotated[
 async def list_schedules(scheduling: Scheduling, call: OperationCall) -> ScheduleList:
     """List the schedules, oldest first: all for an owner, else the own ones."""
     visible = await scheduling.book.visible(call.person_id)
-    schedules = [scheduling.facts(schedule, ScheduleFacts) for schedule in visible]
+    failures = await scheduling.book.table.last_failures()
+    schedules = []
+    for schedule in visible:
+        failure = failures.get(schedule.schedule_id)
+        schedules.append(scheduling.facts(schedule, ScheduleFacts, failure=failure))
     return ScheduleList(zone=scheduling.book.zone, schedules=schedules)
 
 
-async def _needed_permission(scheduling: Scheduling, call: OperationCall, **values: Any) -> Permission:
+async def _needed_permission(
+    scheduling: Scheduling, call: OperationCall, force: bool = False, **values: Any
+) -> Permission:
     plan = await scheduling.plan(call, **values)
     return plan.schedule.approved
 
@@ -100,6 +106,7 @@ async def add(  # noqa: PLR0913, RUF100 - one parameter for each field of the re
     device: DeviceName = None,
     timezone: TimeZone = None,
     missed: MissedRuns = None,
+    force: Annotated[bool, Meta(description="Also on a pin that needs care.")] = False,
 ) -> NewSchedule:
     """Do something later or again and again, at times of day.
 
@@ -116,8 +123,8 @@ async def add(  # noqa: PLR0913, RUF100 - one parameter for each field of the re
         missed=missed,
     )
     await scheduling.book.check_new(plan.schedule)
-    plan = await scheduling.try_call(call, plan)
-    await call.approve(plan.action, plan.detail, None, plan.schedule.approved)
+    plan = await scheduling.try_calls(call, plan)
+    await scheduling.approve(call, plan, force=force)
     schedule = await scheduling.book.add(plan.schedule)
     return scheduling.facts(schedule, NewSchedule, warning=plan.warning)
 
@@ -136,7 +143,8 @@ async def show(scheduling: Scheduling, call: OperationCall, schedule: Number) ->
         )
         for row in await book.table.runs(schedule)
     ]
-    return scheduling.facts(stored, OneSchedule, runs=runs)
+    failures = await book.table.last_failures()
+    return scheduling.facts(stored, OneSchedule, runs=runs, failure=failures.get(schedule))
 
 
 @operation(

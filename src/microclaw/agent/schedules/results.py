@@ -14,7 +14,7 @@ class ScheduleFacts(Result, frozen=True, kw_only=True):
     """A schedule. `when` is in the user's words, `next` in readable form, `by` the creator's name.
 
     `asks_model`: each run asks a model. `allowed`: the acts that its runs do without approval, although they have read
-    these pages.
+    these pages. `failure`: how its last run failed, in a list and of one schedule.
     """
 
     document: ClassVar[str] = "schedule"
@@ -39,11 +39,15 @@ class ScheduleFacts(Result, frozen=True, kw_only=True):
     channel: str
     chat_id: str
     allowed: list[str]
+    failure: str | None = None
 
     @property
     def condition(self) -> str:
         """The state with its reasons."""
         reasons = [reason for reason in (self.why, self.problem) if reason]
+        # The reason of a schedule that is over says it already.
+        if self.failure and self.state != "over":
+            reasons.append(f"last run failed: {self.failure}")
         if not reasons:
             return self.state
         return f"{self.state}: {'; '.join(reasons)}"

@@ -21,10 +21,10 @@ from microclaw.agent.schedules.devices import device_of, lost_device
 from microclaw.agent.schedules.due import is_due_more_often, next_due
 from microclaw.agent.schedules.results import ScheduleFacts
 from microclaw.agent.schedules.runner import Executor, Runner
-from microclaw.errors import ScheduleRefused, ToolRetry
+from microclaw.errors import PinCaution, ScheduleRefused, ToolRetry
 from microclaw.host.operations.operation import OperationCall, Permission
 from microclaw.host.operations.result import filled
-from microclaw.host.operations.tool import PlannedCall
+from microclaw.host.operations.tool import PlannedCall, PlannedTrial
 from microclaw.host.store.schedules import Action, Missed, Once, Schedule, SchedulePrompt, Timing, ToolAction
 
 F = TypeVar("F", bound="ScheduleFacts")
@@ -36,22 +36,25 @@ _SHOW_SECONDS_BELOW_MS: Final = 60_000
 class SchedulePlan(Struct, frozen=True):
     """A schedule to approve and store; `detail` lists exactly what would happen.
 
-    `warning` says that it would ask for approval if it ran now, that its device is offline, or that it asks a model too
-    often.
+    `warning` says that it would ask for approval if it ran now, that its device is offline, that it asks a model too
+    often, or what its trials show. `calls` are the calls that can be tried, `trials` how that went.
     """
 
     schedule: Schedule
     action: str
     detail: tuple[str, ...]
     warning: str | None
+    calls: tuple[ToolAction, ...] = ()
+    trials: tuple[PlannedTrial, ...] = ()
 
 
 class _PlannedAction(NamedTuple):
-    """The action of a schedule, the same in words, and the device that it is for."""
+    """The action of a schedule, the same in words, the device that it is for, and its calls that can be tried."""
 
     deed: Action
     what: str
     device: str | None
+    calls: tuple[ToolAction, ...]
 
 
 class _Review(NamedTuple):
@@ -65,15 +68,15 @@ class _Review(NamedTuple):
 class ScheduleTools(Struct, frozen=True):
     """The tools that schedules call, as the agent offers them; none of them makes a schedule.
 
-    `perform` does the work of a schedule. `try_planned` tries a tool call and returns a warning of untried parts, or
-    None. `reads_others` returns True for words that have a page or a server read. `prepare` returns the permission and
+    `perform` does the work of a schedule. `try_planned` tries a tool call and returns what it would meet now.
+    `reads_others` returns True for words that have a page or a server read. `prepare` returns the permission and
     effects of a tool call. `takes_device` returns True for a tool with a device argument. `scene` returns the devices
     as a sentence sees them, for a device by name. `is_offline`: there is no model.
     """
 
     perform: Executor
     prepare: Callable[[str, str, OperationCall], Awaitable[PlannedCall]]
-    try_planned: Callable[[str, str, OperationCall], Awaitable[str | None]]
+    try_planned: Callable[[str, str, OperationCall], Awaitable[PlannedTrial]]
     takes_device: Callable[[str], bool]
     reads_others: Callable[[str], bool]
     scene: Callable[[str | None], Awaitable[DeviceContext]]
@@ -134,19 +137,42 @@ class Scheduling(Struct, frozen=True):
             next_ms=due_ms,
         )
         warning = _join_warnings(review.warning, await self._schedule_warning(schedule))
-        return SchedulePlan(schedule, f"schedule {said}: {title}", tuple(lines), warning)
+        return SchedulePlan(schedule, f"schedule {said}: {title}", tuple(lines), warning, planned.calls)
 
-    async def try_call(self, call: OperationCall, plan: SchedulePlan) -> SchedulePlan:
-        """Try the call of a plan, a program also on a virtual board. Return the plan with a warning of untried parts.
+    async def try_calls(self, call: OperationCall, plan: SchedulePlan) -> SchedulePlan:
+        """Try the calls of a plan, a program also on a virtual board. Return the plan with what they met.
 
-        Raises what the call would fail with when it is due: BuildError, TrialFailed, ToolRetry.
+        Raises what a call would fail with when it is due: BuildError, TrialFailed, PinRefused, ToolRetry.
         """
-        action = plan.schedule.deed
-        if not isinstance(action, ToolAction):
-            return plan
         due_call = replace(call, device=plan.schedule.device)
-        untried = await self.tools.try_planned(action.tool, action.arguments, due_call)
-        return replace(plan, warning=_join_warnings(plan.warning, untried))
+        warning = plan.warning
+        trials = []
+        for action in plan.calls:
+            trial = await self.tools.try_planned(action.tool, action.arguments, due_call)
+            warning = _join_warnings(warning, trial.warning)
+            trials.append(trial)
+        return replace(plan, warning=warning, trials=tuple(trials))
+
+    async def approve(self, call: OperationCall, plan: SchedulePlan, *, force: bool) -> None:
+        """Ask for a risky action, and for pins that need care: nobody may be there when it is due.
+
+        Raises PinCaution without `force` for a command of this machine, which nobody is asked about.
+        """
+        cautions = list[str]()
+        for trial in plan.trials:
+            cautions += trial.cautions
+        if not cautions:
+            await call.approve(plan.action, plan.detail, None, plan.schedule.approved)
+            return
+        text = cautions[0]
+        if len(cautions) > 1:
+            text = f"it drives {len(cautions)} pins that need care"
+        if call.direct and not force:
+            step = "use another pin; or say yes: microclaw schedule add --force ..."
+            raise PinCaution(f"{text}, so it is not planned without a yes", next_step=step)
+        await call.approve(f"{text}: {plan.action}", (*cautions, *plan.detail), None, Permission.RISKY)
+        for trial in plan.trials:
+            await trial.keep_yes()
 
     def format_time(self, at_ms: int, zone: str | None = None) -> str:
         """Format a time with its weekday, "today" or "tomorrow"; with seconds if it is less than a minute away."""
@@ -164,7 +190,7 @@ class Scheduling(Struct, frozen=True):
         clock = f"{moment:%H:%M:%S}" if is_soon else f"{moment:%H:%M}"
         return f"{day}, {moment:%Y-%m-%d} {clock} {moment:%Z}"
 
-    def facts(self, schedule: Schedule, kind: type[F], **more: Any) -> F:
+    def facts(self, schedule: Schedule, kind: type[F], failure: str | None = None, **more: Any) -> F:
         """Build the result `kind` for a schedule; `more` are its additional fields."""
         action = schedule.deed
         problem = None
@@ -194,6 +220,7 @@ class Scheduling(Struct, frozen=True):
             person=schedule.person_id,
             by=self.name_of(schedule.person_id),
             allowed=allowed,
+            failure=failure,
             **more,
         )
 
@@ -256,10 +283,10 @@ class Scheduling(Struct, frozen=True):
             self.book.devices.get(reference)  # raises UnknownName now, not when the schedule is due
         act = ToolAction(tool, json.dumps(arguments, ensure_ascii=False))
         what = f"{act.tool} {act.arguments}"
-        return _PlannedAction(act, what[:MAX_WHAT_CHARS], device)
+        return _PlannedAction(act, what[:MAX_WHAT_CHARS], device, (act,))
 
     def _plan_words(self, words: str, scene: DeviceContext, device: str | None) -> _PlannedAction:
-        from microclaw.agent.offline.dialogue import one_call  # loaded after the host's start
+        from microclaw.agent.offline.dialogue import driving_calls, one_call  # loaded after the host's start
 
         # The device of now is stored, so that a board that joins later does not make the words ambiguous.
         current_device = device
@@ -268,14 +295,20 @@ class Scheduling(Struct, frozen=True):
         what = words[:MAX_WHAT_CHARS]
         decision = one_call(words, scene)
         if isinstance(decision, Act):
-            act = ToolAction(decision.tool, json.dumps(decision.arguments, ensure_ascii=False))
-            return _PlannedAction(act, what, current_device)
+            act = _tool_action(decision)
+            return _PlannedAction(act, what, current_device, (act,))
         if isinstance(decision, Say) and self.tools.is_offline:
             text = decision.text
             if decision.code is None:  # an answer that does nothing
                 text = f"no model is set, and without one {words[:60]!r} does nothing"
             raise ScheduleRefused(text, next_step=decision.next_step or "say what to do, as in: turn on pin 4")
-        return _PlannedAction(SchedulePrompt(words), what, current_device if self.tools.is_offline else device)
+        calls = tuple(map(_tool_action, driving_calls(words, scene)))
+        prompt_device = current_device if self.tools.is_offline else device
+        return _PlannedAction(SchedulePrompt(words), what, prompt_device, calls)
+
+
+def _tool_action(act: Act) -> ToolAction:
+    return ToolAction(act.tool, json.dumps(act.arguments, ensure_ascii=False))
 
 
 def _default_missed(timing: Timing) -> Missed:

@@ -31,6 +31,7 @@ from microclaw.host.operations.tool import (
     MAX_RESULT_BYTES,
     AnyArguments,
     PlannedCall,
+    PlannedTrial,
     Tool,
     ToolContext,
     ToolResult,
@@ -132,14 +133,14 @@ class Toolbox:
         action = _asked_text(tool, parameters, context, objections)
         return PlannedCall(permission, action, argument_lines(parameters), objections)
 
-    async def try_planned(self, name: str, arguments: str, context: ToolContext) -> str | None:
-        """Try a call that is planned for later. Return the part that could not be tried, or None.
+    async def try_planned(self, name: str, arguments: str, context: ToolContext) -> PlannedTrial:
+        """Try a call that is planned for later. Return what it would meet now.
 
         Raises the error that the call would end with.
         """
         tool, parameters = await self._read(name, arguments, context)
-        untried_part: str | None = await _call_hook(tool.try_planned, parameters, context, default=None)
-        return untried_part
+        trial: PlannedTrial = await _call_hook(tool.try_planned, parameters, context, default=PlannedTrial())
+        return trial
 
     async def call(
         self,

@@ -15,7 +15,7 @@ from microclaw.devices.registry.target import DeviceParameters, device_tool
 from microclaw.errors import MicroclawError, ToolRetry
 from microclaw.host.operations.forms import ToolForm
 from microclaw.host.operations.operation import Operation, Parameter, Permission, load
-from microclaw.host.operations.tool import Tool, ToolContext, ToolOutput, output_of
+from microclaw.host.operations.tool import PlannedTrial, Tool, ToolContext, ToolOutput, output_of
 
 S = TypeVar("S")
 HoldsProgram: TypeAlias = Callable[[str, str], Awaitable[bool]]
@@ -119,9 +119,10 @@ class _ActTool(Struct, frozen=True):
         assert self.form.describe is not None
         return await self.form.describe(self._use(device, arguments, context))
 
-    async def _try_planned(self, device: Device, arguments: Struct, context: ToolContext) -> str | None:
+    async def _try_planned(self, device: Device, arguments: Struct, context: ToolContext) -> PlannedTrial:
         assert self.form.try_planned is not None
-        return await self.form.try_planned(self._use(device, arguments, context))
+        trial: PlannedTrial = await self.form.try_planned(self._use(device, arguments, context))
+        return trial
 
     def _words(self, device: Device, arguments: Struct) -> str:
         return self.act.asked(_values(self.act, self.form, arguments) | {"device": device.name})

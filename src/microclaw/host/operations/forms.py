@@ -97,7 +97,7 @@ class ToolForm(Struct, frozen=True):
     finds: str = ""
     output: Callable[..., Awaitable[Any]] | None = None
     failed: Callable[..., Awaitable[None]] | None = None
-    try_planned: Callable[..., Awaitable[str | None]] | None = None
+    try_planned: Callable[..., Awaitable[Any]] | None = None
     describe: Callable[..., Awaitable[Sequence[str]]] | None = None
 
 

@@ -101,6 +101,18 @@ class ToolOutput(Struct, frozen=True):
     screens: tuple[ScreenPicture, ...] = ()
 
 
+class PlannedTrial(Struct, frozen=True):
+    """What a call that is planned for later would meet now.
+
+    `warning`: what could not be tried, or is in its way now. `cautions`: why its pins need care, which a person must
+    agree to when it is planned; `keep_yes` records that.
+    """
+
+    warning: str | None = None
+    cautions: tuple[str, ...] = ()
+    keep_yes: Begin = _no_journal
+
+
 class PlannedCall(Struct, frozen=True):
     """A call that would be allowed now: its permission, its action, and the objections that a person must overrule."""
 
@@ -115,17 +127,17 @@ class Tool(Struct, Generic[P], frozen=True):
 
     `run` raises ToolRetry for wrong arguments and any other MicroclawError for a failure. `foreign`: its result has
     untrusted text (a page, a server's words), unless the result or the error says that it does not. A tool with
-    `has_preview` calls context.approve itself, when it can show exactly what would happen.
-    `required_permission` returns what these arguments need, if that differs from `permission`; `describe` returns lines
-    for the approval about the objects of the arguments. `check` raises what `run` would refuse now; it is awaited only
-    before a person is asked, and uses only this host and its devices. `objections` raises what is refused in any case,
-    at each call and when a call is planned for later, and returns what a person must overrule: then the call always
-    asks. `words` is the call in a person's words, for the question and for reading it aloud; it gets the lines of
-    `describe`, none for a planned call. Without it the question has the name and the arguments; `title` replaces the
-    name. `asks`: if a person must approve these arguments although the permission needs no approval; such a call cannot
-    be planned for later. `complete` fills in left-out arguments that are clear, before anything else: the only device
-    that has the program. `try_planned` tries a call that is planned for later, raises what it would fail with then, and
-    returns what it could not try. `schema` is the JSON schema of arguments that another program checks: `run` gets
+    `has_preview` calls context.approve itself, when it can show exactly what would happen. `required_permission`
+    returns what these arguments need, if that differs from `permission`; `describe` returns lines for the approval
+    about the objects of the arguments. `check` raises what `run` would refuse now; it is awaited only before a person
+    is asked, and uses only this host and its devices. `objections` raises what is refused in any case, at each call and
+    when a call is planned for later, and returns what a person must overrule: then the call always asks. `words` is the
+    call in a person's words, for the question and for reading it aloud; it gets the lines of `describe`, none for a
+    planned call. Without it the question has the name and the arguments; `title` replaces the name. `asks`: if a person
+    must approve these arguments although the permission needs no approval; such a call cannot be planned for later.
+    `complete` fills in left-out arguments that are clear, before anything else: the only device that has the program.
+    `try_planned` tries a call that is planned for later, raises what it would fail with then whatever is on the device,
+    and returns what it would meet now. `schema` is the JSON schema of arguments that another program checks: `run` gets
     these as AnyArguments. `told`: the arguments that are exposed to callers, if callers inside the host may give more.
     """
 
@@ -145,7 +157,7 @@ class Tool(Struct, Generic[P], frozen=True):
     asks: Callable[[P, ToolContext], Awaitable[bool]] | None = None
     words: Callable[[P, ToolContext, Sequence[str]], str] | None = None
     complete: Callable[[P, ToolContext], Awaitable[P]] | None = None
-    try_planned: Callable[[P, ToolContext], Awaitable[str | None]] | None = None
+    try_planned: Callable[[P, ToolContext], Awaitable[PlannedTrial]] | None = None
     schema: Mapping[str, Any] | None = None
     told: type[msgspec.Struct] | None = None
 

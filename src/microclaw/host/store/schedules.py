@@ -309,6 +309,16 @@ class ScheduleTable(RowTable[Schedule]):
         return select(sql, RunRow, where, (schedule_id, newest))
 
     @reads
+    def last_failures(self, sql: Sql) -> dict[int, str]:
+        """Return the result of each schedule's last run that has an outcome, if it failed, by the schedule."""
+        rows = sql.execute(
+            """SELECT schedule_id, result FROM schedule_runs AS run WHERE state = 'failed'
+            AND NOT EXISTS (SELECT 1 FROM schedule_runs AS later WHERE later.schedule_id = run.schedule_id
+                AND later.due_ms > run.due_ms AND later.state IN ('done', 'failed', 'unknown'))"""
+        ).fetchall()
+        return {schedule_id: result[:MAX_WHY_CHARS] for schedule_id, result in rows}
+
+    @reads
     def wakes(self, sql: Sql, since_ms: int, until_ms: int) -> tuple[RunRow, ...]:
         """Return the runs that asked a model in that time, oldest first.
 

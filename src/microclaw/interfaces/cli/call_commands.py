@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import sys
 import time
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator
@@ -16,11 +15,10 @@ from msgspec import Struct
 
 from microclaw.devices.registry.call_text import arguments_from_words, call_from, result_value
 from microclaw.devices.registry.calls import AppList, Call, ConsoleRead, GpioSet, LogsRead, PwmSet
-from microclaw.errors import AppNotFound, ConfigError, DeviceUnreachable, PinCaution
+from microclaw.errors import AppNotFound, ConfigError, DeviceUnreachable
 from microclaw.hardware.boards import load_board
-from microclaw.host.operations.connection import HostError
 from microclaw.host.operations.operation import Permission
-from microclaw.interfaces.cli.operation_commands import perform, show
+from microclaw.interfaces.cli.operation_commands import perform, run_act, show
 from microclaw.interfaces.cli.options import GlobalOptions, Texts, command
 from microclaw.interfaces.cli.sign_in_commands import MAX_TAIL
 from microclaw.interfaces.cli.targets import confirm_many, is_address
@@ -70,21 +68,7 @@ def execute(options: GlobalOptions, words: Texts, board: str, **how: Any) -> Non
     if is_address(target):
         _call_directly(options, target, board, values)
     else:
-        show(options, call_device, _call_host(options, target, values))
-
-
-def _call_host(options: GlobalOptions, target: str, values: dict[str, Any]) -> CallAnswer:
-    """Call a device of the host. At a terminal a pin that needs care is asked about; --yes is a yes, too."""
-    host = options.host()
-    try:
-        return host.call(call_device, device=target, **values)
-    except HostError as exc:
-        may_ask = options.yes or sys.stdin.isatty()
-        if exc.code != PinCaution.code or not may_ask:
-            raise
-        if not options.confirm(f"{exc.message}. Drive it?"):
-            raise
-    return host.call(call_device, device=target, **(values | {"force": True}))
+        show(options, call_device, run_act(options, options.host(), call_device, values | {"device": target}))
 
 
 def _call_directly(options: GlobalOptions, target: str, board_id: str, values: dict[str, Any]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 from collections.abc import Callable, Collection, Mapping, Sequence
 from copy import copy
 from functools import partial
@@ -16,7 +17,7 @@ from msgspec import UNSET, structs
 
 from microclaw.conversion import convert
 from microclaw.devices.registry.selection import names_text
-from microclaw.errors import ConfigError, MicroclawError, PermissionRefused
+from microclaw.errors import ConfigError, MicroclawError, PermissionRefused, PinCaution
 from microclaw.events import ApprovalSettled, Step
 from microclaw.host.operations.client import Client, request_number
 from microclaw.host.operations.connection import HostError
@@ -353,6 +354,19 @@ def _print_result(options: GlobalOptions, act: _Act, result: Any) -> None:
 
 
 def run_act(options: GlobalOptions, host: Client, act: _Act, values: Mapping[str, Any]) -> Any:
+    """Run an act. At a terminal a pin that needs care is asked about; --yes is a yes, too."""
+    try:
+        return _run_act(options, host, act, values)
+    except HostError as exc:
+        may_ask = options.yes or sys.stdin.isatty()
+        if exc.code != PinCaution.code or not may_ask:
+            raise
+        if not options.confirm(f"{exc.message}. Do it?"):
+            raise
+    return _run_act(options, host, act, {**values, "force": True})
+
+
+def _run_act(options: GlobalOptions, host: Client, act: _Act, values: Mapping[str, Any]) -> Any:
     """Return the result of an act, and show its steps. Raises HostError if it failed.
 
     While steps are shown, the first Ctrl-C cancels the act if it has changed nothing yet; the next one stops listening.

@@ -23,6 +23,7 @@ from microclaw.hardware.boards.pins import check_pin
 from microclaw.hardware.parts.wiring import Wiring
 from microclaw.hardware.parts.wiring_check import check_wiring
 from microclaw.host.operations.operation import Permission
+from microclaw.host.store.schedules import ScheduleTable
 from microclaw.programs.board_list import removal_text
 from microclaw.programs.building import (
     Compile,
@@ -40,7 +41,7 @@ from microclaw.programs.building import (
 )
 from microclaw.programs.changes.authors import with_author
 from microclaw.programs.changes.change_log import AppVersion
-from microclaw.programs.changes.claims import check_free, driven_pins, network_needs, to_come, tried_version
+from microclaw.programs.changes.claims import check_free, driven_pins, network_needs, pin_roles, to_come, tried_version
 from microclaw.programs.changes.deployment import (
     INSTALLED_ALL_THE_SAME,
     ChangeRequest,
@@ -54,6 +55,7 @@ from microclaw.programs.changes.deployment import (
 from microclaw.programs.changes.installer import Installation, Installer, check_install
 from microclaw.programs.changes.pin_cautions import PinCautions
 from microclaw.programs.changes.program_state import ProgramState, look_at_program, running_version
+from microclaw.programs.changes.scheduled_pins import scheduled_pins_text
 from microclaw.programs.changes.stage_text import (
     accept_text,
     built,
@@ -98,6 +100,7 @@ class ProgramChanges:
         self._cautions = cautions
         self._devices = installer.devices
         self._change_log = installer.change_log
+        self._schedules = ScheduleTable(self._change_log.database)
         self._compile = compile
         self._read_module = read_module
         self._try_image = try_image
@@ -143,7 +146,10 @@ class ProgramChanges:
         if terms is not None:
             request = with_terms(request, terms)
         prepared = await self.prepare(request, report, there)
-        return await self._install(prepared, report)
+        deployment = await self._install(prepared, report)
+        pins = pin_roles(prepared.version)
+        warning = await scheduled_pins_text(self._schedules, device.device_id, pins)
+        return replace(deployment, warning=warning)
 
     async def set_times(
         self, request: ChangeRequest, report: Report, every_ms: NewTime = UNSET, stop_after_ms: NewTime = UNSET

@@ -139,7 +139,7 @@ class ChangeResult(Struct, frozen=True):
 class Deployment(ChangeResult, frozen=True, kw_only=True):
     """A program that a device accepted. `agrees`: the board does not contradict the trial.
 
-    `heap_bytes` is the memory that it was installed with.
+    `heap_bytes` is the memory that it was installed with. `warning` names the schedules on its pins.
     """
 
     image: ProgramImage
@@ -148,6 +148,7 @@ class Deployment(ChangeResult, frozen=True, kw_only=True):
     replaced: bool
     expected: tuple[ExpectationResult, ...] = ()
     expectations: Expectations | None = None
+    warning: str | None = None
 
 
 MAX_ASKED_EDGES: Final = 400

@@ -1,12 +1,13 @@
 """Pins that need care, such as strapping pins and pins of a sensor's bus: a person is asked once before one is driven.
 
-This is the one rule for acts at once and for programs. A yes counts for the pin of the device as long as the reason and
-the parts that are wired there stay the same.
+This is the one rule for acts at once, for programs, and for both when they are planned for later. A yes counts for the
+pin of the device as long as the reason and the parts that are wired there stay the same.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 from typing import Final, NoReturn
 
 from microclaw.devices.registry.device import Device
@@ -14,6 +15,7 @@ from microclaw.errors import PinCaution
 from microclaw.hardware.boards.pins import nearest_usable_pins
 from microclaw.hardware.parts.named_parts import part_line
 from microclaw.hardware.parts.wiring import WiredPart, bus_pins
+from microclaw.host.operations.tool import PlannedTrial
 from microclaw.host.store.database import Database
 from microclaw.host.store.pin_consents import PinConsent, PinConsentTable
 
@@ -38,6 +40,11 @@ class PinCautions:
             if consents.get(pin) != _whole_text(device, pin, text):
                 open_cautions[pin] = text
         return open_cautions
+
+    async def planned(self, device: Device, pins: Iterable[int], warning: str | None) -> PlannedTrial:
+        """Return what an act on these pins would meet now, if it is planned for later."""
+        cautions = await self.open_cautions(device, pins)
+        return PlannedTrial(warning, tuple(cautions.values()), partial(self.keep_yes, device, cautions))
 
     async def keep_yes(self, device: Device, cautions: Mapping[int, str]) -> None:
         """Record that a person answered these cautions with yes."""

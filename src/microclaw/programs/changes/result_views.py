@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from msgspec import UNSET
+
 from microclaw.conversion import convert
 from microclaw.host.operations.result import filled
 from microclaw.programs.changes.results import (
@@ -63,6 +65,7 @@ def deployment_view(result: ChangeResult | DeferredChange) -> Deployed:
         times=Times.of(trial.times),
         proof=proof,
         expected=[line.to_json() for line in result.expected],
+        warning=result.warning or UNSET,
     )
 
 

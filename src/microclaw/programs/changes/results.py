@@ -393,6 +393,7 @@ class Deployed(AppAct, frozen=True, kw_only=True):
     """A program that was installed.
 
     `trial`: the result of the trial; `expected`: the answer to each expectation; `proof`: all that this proves.
+    `warning` names the schedules on its pins.
     """
 
     document: ClassVar = "deployment"
@@ -406,6 +407,7 @@ class Deployed(AppAct, frozen=True, kw_only=True):
     times: Times | UnsetType | None = UNSET
     proof: str | UnsetType = UNSET
     expected: list[dict[str, Any]] | UnsetType = UNSET
+    warning: str | UnsetType = UNSET
 
     @property
     def told(self) -> str:

@@ -53,15 +53,15 @@ class AppServices:
         self.compile = cached_compiler(cache)
         self.zone = local_zone(settings)
         self.try_image: Try = partial(try_image, zone=self.zone, cache=cache)
-        cautions = PinCautions(change_log.database, change_log.now_ms)
+        self.cautions = PinCautions(change_log.database, change_log.now_ms)
         self.changes = ProgramChanges(
             installer,
-            cautions,
+            self.cautions,
             compile=self.compile,
             try_image=self.try_image,
             own_ports=settings.own_ports,
         )
-        self.direct_io = DirectIo(installer, cautions)
+        self.direct_io = DirectIo(installer, self.cautions)
         self.deferrals = Deferrals(installer, changes=self.changes, gate=gate, tell=tell)
         self.reconciler = Reconciler(
             installer,

@@ -15,10 +15,10 @@ import msgspec
 from msgspec import Meta
 from msgspec.structs import replace
 
-from microclaw.errors import DeviceSilent, DeviceUnreachable, MicroclawError, StoreError
+from microclaw.errors import DeployRejected, DeviceSilent, DeviceUnreachable, MicroclawError, PinClaimed, StoreError
 from microclaw.events import Evidence
 from microclaw.host.operations.forms import ToolForm
-from microclaw.host.operations.tool import ToolOutput, with_moments
+from microclaw.host.operations.tool import PlannedTrial, ToolOutput, with_moments
 from microclaw.programs.changes.program_requests import (
     MAX_EXPECT_CHARS,
     ON_THE_BOARD,
@@ -90,6 +90,8 @@ async def _deployed(use: ProgramUse, deployment: Deployment) -> ToolOutput:
         "log": list(trial.log[:_MAX_LOG_LINES]),
         "warnings": warnings_of(image, trial, autostart=use.values["autostart"]),
     }
+    if deployment.warning is not None:
+        fields["warning"] = deployment.warning
     what = "replaced" if deployment.replaced else "deployed"
     output = _changed(deployment, f"{what} {deployment.name} on {deployment.device_name}", **fields)
     return replace(output, screens=trial.pictures)
@@ -135,17 +137,23 @@ async def _describe_network(use: ProgramUse) -> tuple[str, ...]:
     return (f"network of {image.name}: {image.network.text}",)
 
 
-async def _try_deployment(use: ProgramUse) -> str | None:
-    """Build, check and try the program; return what the trial has not of it.
+async def _try_deployment(use: ProgramUse) -> PlannedTrial:
+    """Build, check and try the program; return what the trial has not of it, and who has its pins now.
 
-    Nobody knows what will be on the device by then, so nothing there counts.
+    Nobody knows what will be on the device by then, so nothing there refuses it.
     """
+    from microclaw.programs.changes.claims import check_free
     from microclaw.programs.changes.program_state import recall_program
 
     apps = use.service.apps
     there = await recall_program(apps.change_log, use.device, use.values["name"])
     prepared = await apps.changes.prepare(_planned_request(use), use.context.report, replace(there, wanted=()))
-    return prepared.trial.untried
+    warnings = [prepared.trial.untried] if prepared.trial.untried else []
+    try:
+        check_free(there, prepared.version)
+    except (PinClaimed, DeployRejected) as exc:
+        warnings.append(f"{exc.message} now; if that is still so then, this fails")
+    return await apps.cautions.planned(use.device, prepared.version.pins, "; ".join(warnings) or None)
 
 
 def _planned_request(use: ProgramUse) -> ChangeRequest:
@@ -298,12 +306,12 @@ async def _timed(_use: ProgramUse, deployment: Deployment) -> ToolOutput:
     return _changed(deployment, message, runs=runs, verified=deployment.verified)
 
 
-async def _find_program(use: ProgramUse) -> str | None:
+async def _find_program(use: ProgramUse) -> PlannedTrial:
     """Return a warning if the host has no such program there now; another schedule may install it first."""
     name = use.values["name"]
     if await use.service.apps.change_log.holds(use.device.device_id, name):
-        return None
-    return f"not tried: this host has no {name} on {use.device.name} now"
+        return PlannedTrial()
+    return PlannedTrial(f"not tried: this host has no {name} on {use.device.name} now")
 
 
 def _changed(change: ChangeResult, message: str, **more: Any) -> ToolOutput:

@@ -19,18 +19,22 @@ from tests.agent.schedules.conftest import Board, Boards, People
 from tests.stores import new_store
 
 from microclaw.agent.models.protocol import DeviceContext, KnownDevice
+from microclaw.agent.offline.schedule_answers import schedule_line
 from microclaw.agent.schedules.book import ScheduleBook
+from microclaw.agent.schedules.operations import add
 from microclaw.agent.schedules.runner import Executor, Runner
 from microclaw.agent.schedules.scheduling import ScheduleTools, Scheduling
 from microclaw.agent.turn.toolbox import Toolbox
 from microclaw.devices.registry.registry import Registry
+from microclaw.errors import PinCaution
 from microclaw.hardware.boards.reader import load_board
 from microclaw.host.auth.approvals import Approvals
 from microclaw.host.auth.approved_act import ApprovalOutcome, PendingApproval
 from microclaw.host.auth.gate import Gate
-from microclaw.host.operations.operation import Effect, Permission
+from microclaw.host.operations.operation import Effect, OperationCall, Permission, approve_all
 from microclaw.host.operations.tool import (
     Parameters,
+    PlannedTrial,
     Tool,
     ToolContext,
     ToolOutput,
@@ -39,14 +43,24 @@ from microclaw.host.operations.tool import (
     declared_tools,
 )
 from microclaw.host.store.database import Database
-from microclaw.host.store.schedules import SchedulePrompt, ScheduleTable, ToolAction
+from microclaw.host.store.schedules import RunState, SchedulePrompt, ScheduleTable, ToolAction
 
+CAREFUL_PIN = 9
+CARE = "pin 9 needs care"
 NOW_MS = 1_795_170_000_000  # 2026-11-20 11:20 in Berlin
 
 
 class PinParameters(Parameters):
     pin: int
     level: int = 1
+    device: str | None = None
+
+
+class ProgramParameters(Parameters):
+    sourceCode: str
+    appName: str = ""
+    expect: str | None = None
+    autostart: bool = True
     device: str | None = None
 
 
@@ -64,6 +78,7 @@ class Desk:
 
     book: ScheduleBook
     boards: Boards
+    scheduling: Scheduling
     tools: Toolbox
     yes: bool = True
     asked: list[PendingApproval] = field(default_factory=list)
@@ -81,9 +96,24 @@ async def desk(tmp_path: Path) -> AsyncIterator[Desk]:
     boards = Boards()
     boards.known = [Board("d-1", "virtual-1"), Board("d-2", "lamp")]
     kept: dict[str, Any] = {"permission": Permission.ACT, "effect": Effect.IDEMPOTENT, "run": ran}
-    set_pin = Tool("gpio-set", "Set.", PinParameters, **kept)
+    agreed_pins = set[int]()
+
+    async def agree() -> None:
+        agreed_pins.add(CAREFUL_PIN)
+
+    async def try_pin(call: Any, _: ToolContext) -> PlannedTrial:
+        if call.pin == CAREFUL_PIN and CAREFUL_PIN not in agreed_pins:
+            return PlannedTrial(cautions=(CARE,), keep_yes=agree)
+        return PlannedTrial("pin 5 is used by threshold now" if call.pin == 5 else None)
+
+    async def try_program(call: Any, _: ToolContext) -> PlannedTrial:
+        is_careful = f"#define PIN {CAREFUL_PIN}" in call.sourceCode and CAREFUL_PIN not in agreed_pins
+        return PlannedTrial(cautions=(CARE,) if is_careful else (), keep_yes=agree)
+
+    set_pin = Tool("gpio-set", "Set.", PinParameters, **kept, try_planned=try_pin)
+    deploy = Tool("deploy-wasm-app", "Deploy.", ProgramParameters, **kept, try_planned=try_program)
     erase = Tool("erase", "Erase.", NoParameters, **{**kept, "permission": Permission.RISKY})
-    base = Toolbox((set_pin, erase), Gate(approvals=approvals))
+    base = Toolbox((set_pin, deploy, erase), Gate(approvals=approvals))
     device = KnownDevice("virtual-1", load_board("virtual"))
 
     async def scene(name: str | None) -> DeviceContext:
@@ -105,7 +135,7 @@ async def desk(tmp_path: Path) -> AsyncIterator[Desk]:
         )
         runner = cast("Runner", SimpleNamespace(wakes_an_hour=2))
         scheduling = Scheduling(book=book, runner=runner, tools=tools, name_of=lambda person: person)
-        desk = Desk(book, boards, base.with_more(declared_tools({"schedule": scheduling})))
+        desk = Desk(book, boards, scheduling, base.with_more(declared_tools({"schedule": scheduling})))
 
         def decide(news: PendingApproval | ApprovalOutcome) -> None:
             if isinstance(news, PendingApproval):
@@ -139,6 +169,42 @@ async def test_what_is_risky_is_asked_for_when_it_is_made(desk: Desk) -> None:
         assert result.ok is desk.yes
         assert len(await desk.book.all()) == desk.yes
     assert [one.risky and "erase" in one.detail for one in desk.asked] == [True, True]
+
+
+@pytest.mark.parametrize("do", ["turn on pin 9", "turn on pin 4 and pin 9", "turn on pin 9 for 20 seconds"])
+async def test_a_pin_that_needs_care_is_asked_for_once_when_it_is_planned(desk: Desk, do: str) -> None:
+    for desk.yes in (False, True):
+        result, _ = await desk.call("schedule-add", {"when": "tomorrow at 3:00", "do": do, "force": True})
+        assert result.ok is desk.yes
+    result, _ = await desk.call("schedule-add", {"when": "tomorrow at 4:00", "do": "turn off pin 9"})
+    assert result.ok
+    assert [one.risky and "pin 9 needs care" in one.action for one in desk.asked] == [True, True]
+    _, told = await desk.call("schedule-add", {"when": "tomorrow at 3:00", "do": "turn on pin 5"})
+    assert told["warning"] == "pin 5 is used by threshold now"
+
+
+async def test_a_list_names_the_failure_of_the_last_run_until_one_is_done(desk: Desk) -> None:
+    _, told = await desk.call("schedule-add", {"when": "every day at 3:00", "do": "turn on pin 5"})
+    table = desk.book.table
+    seen = []
+    ends: list[tuple[RunState, str]] = [("failed", "pin 5 is taken"), ("skipped", ""), ("done", "it is on")]
+    for due_ms, (state, text) in enumerate(ends, start=1):
+        await table.claim(told["schedule"], due_ms, next_ms=NOW_MS, woke=False, now_ms=due_ms)
+        await table.end_run(told["schedule"], due_ms, state, text, woke=False, now_ms=due_ms)
+        _, fields = await desk.call("schedule-list", {})
+        [row] = fields["schedules"]
+        seen.append((row.get("failure"), "last run failed: pin 5 is taken" in schedule_line(row)))
+    assert seen == [("pin 5 is taken", True), ("pin 5 is taken", True), (None, False)]
+
+
+async def test_a_command_says_yes_to_a_pin_that_needs_care(desk: Desk) -> None:
+    call = OperationCall("owner", lambda _: None, approve=approve_all, direct=True)
+    with pytest.raises(PinCaution, match="pin 9 needs care") as caught:
+        await add.own(desk.scheduling, call, "tomorrow at 3:00", do="turn on pin 9")
+    assert "--force" in str(caught.value.next_step)
+    assert await desk.book.all() == ()
+    await add.own(desk.scheduling, call, "tomorrow at 3:00", do="turn on pin 9", force=True)
+    await add.own(desk.scheduling, call, "tomorrow at 4:00", do="turn on pin 9")
 
 
 @pytest.mark.parametrize(

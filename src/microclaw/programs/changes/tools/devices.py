@@ -28,7 +28,7 @@ from microclaw.devices.registry.registry import Registry
 from microclaw.devices.registry.target import DeviceParameters
 from microclaw.events import Evidence
 from microclaw.host.operations.operation import Effect, Permission
-from microclaw.host.operations.tool import Parameters, Tool, ToolContext, ToolOutput
+from microclaw.host.operations.tool import Parameters, PlannedTrial, Tool, ToolContext, ToolOutput
 from microclaw.programs.changes.change_log import chat_of, current_origin
 from microclaw.programs.changes.deployment import ChangeRequest
 from microclaw.programs.changes.services import AppServices
@@ -41,7 +41,7 @@ def direct_io_tools(apps: AppServices) -> tuple[Tool[Any], ...]:
     """Make gpio-set, gpio-get, adc-read, pwm-set, i2c-scan, i2c-read, device-info, device-status, restart-device."""
     pins = _PinCalls(apps)
     tool = partial(call_tool, apps.registry)
-    pin_tool = partial(tool, words=call_words, objections=pins.objections)
+    pin_tool = partial(tool, words=call_words, objections=pins.objections, try_planned=pins.try_planned)
     act = Permission.ACT
     same = Effect.IDEMPOTENT
     restart_device = tool(
@@ -71,18 +71,30 @@ class _PinCalls(Struct, frozen=True):
     apps: AppServices
 
     async def objections(self, device: Device, call: Call[Any], context: ToolContext) -> tuple[str, ...]:
-        """Return the conflict with the program that has the pin, and the pin's caution.
+        """Return the conflict with the program that has the pin, and the pin's caution; none for a planned call.
 
         Raises PinRefused for a pin that the board forbids.
         """
         objections = []
         conflict = await self.apps.direct_io.conflict(device.name, call, asks=not context.is_planned)
+        if context.is_planned:
+            return ()
         if conflict is not None:
             objections.append(conflict.offer())
         caution = await self.apps.direct_io.caution(device.name, call)
         if caution is not None:
             objections.append(caution)
         return tuple(objections)
+
+    async def try_planned(self, device: Device, call: Call[Any], _: ToolContext) -> PlannedTrial:
+        """Return the conflict with the program that has the pin now, and the pin's caution."""
+        conflict = await self.apps.direct_io.conflict(device.name, call, asks=False)
+        warning = None
+        if conflict is not None:
+            ending = "this fails" if conflict.is_final else "I ask for a yes before I do it"
+            warning = f"{conflict.text} now; if that still runs then, {ending}"
+        pins = [call.pin] if isinstance(call, GpioSet | PwmSet) else []
+        return await self.apps.cautions.planned(device, pins, warning)
 
     async def set_pin(self, device: Device, call: GpioSet | PwmSet, context: ToolContext) -> ToolOutput:
         """Drive the pin; first stop the program that drives it, if the person agreed to that."""
