@@ -75,15 +75,11 @@ export function ProgramList({ apps }) {
 function LastEdge({ device }) {
   useTick(EDGE_TEXT_MS);
   const board = pins.of(device);
-  let [pin, at, level] = [-1, -Infinity, 0];
-  for (const [one, track] of board.tracks) {
-    const last = track.t.at(-1) ?? -Infinity;
-    if (last > at) [pin, at, level] = [one, last, track.level.at(-1) ?? 0];
-  }
-  if (pin < 0) return html`<p class="quiet">${board.sinceText() || "no edge seen yet"}</p>`;
-  const went = `pin ${pin} went ${level ? "high" : "low"}`;
-  if (board.isOld()) return html`<p class="quiet">${board.sinceText()}; before: ${went}</p>`;
-  return html`<p class="quiet">${went} ${Math.max(0, (board.now() - at) / 1000).toFixed(1)} s ago</p>`;
+  const [newest] = [...board.tracks.keys()].sort((a, b) => board.movedAt(b) - board.movedAt(a));
+  if (newest === undefined) return html`<p class="quiet">${board.sinceText() || "no edge seen yet"}</p>`;
+  const moved = `pin ${newest} moved`; // its level is the drawing's to say, which is newer
+  if (board.isOld()) return html`<p class="quiet">${board.sinceText()}; before: ${moved}</p>`;
+  return html`<p class="quiet">${moved} ${Math.max(0, (performance.now() - board.movedAt(newest)) / 1000).toFixed(1)} s ago</p>`;
 }
 
 /** The last values that a board sent. @param {{device: string}} given */

@@ -11,7 +11,7 @@ import { html, useEffect, useLayoutEffect, useMemo, useRef, useState } from "./v
 const SPEEDS = [[0.25, "¼×"], [1, "1×"], [4, "4×"]];
 const WIDE = "(min-width: 90rem)"; // the whole board; below it is a strip
 const CALM = matchMedia("(prefers-reduced-motion: reduce)");
-const WORDS_MS = 250; // the bench writes a part's words less often than it draws
+const WORDS_MS = 250; // the bench writes what is read out less often than it draws
 const SLIDER_STEP_MS = 10;
 const CHART = { gutter: 100, wide: 700, row: 36, line: 16, axis: 22 };
 const TICKS = 5;

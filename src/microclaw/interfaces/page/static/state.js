@@ -218,7 +218,7 @@ function heard(kind, data) {
   else boardsSoon();
 }
 
-/** @param {string} id @param {{outcome: string, by: string | null, text: string}} outcome */
+/** @param {string} id @param {{outcome: string, by: string | null, text?: string}} outcome */
 export function settle(id, outcome) {
   state.settled.set(id, { ...state.settled.get(id), ...outcome });
   while (state.settled.size > MAX_SETTLED) state.settled.delete([...state.settled.keys()][0] ?? "");
