@@ -32,7 +32,6 @@ import { s, say, set } from "./svg.js";
 /** @typedef {{path: SVGElement, gpio: number, id: string}} DrawnWire */
 /** @typedef {{wired: WiredPart, drawing: PartDrawing, draw: (state: any) => void, words: SVGElement, frame: SVGElement, group: SVGElement, where: string, room: number, last: PartState | null}} DrawnPart */
 
-const SPOKEN_MS = 1_000;
 const ENLARGED = 1.04;
 /** How a state is known: the kind of its frame and the words for it. @type {Record<string, [string, string]>} */
 export const SOURCES = {
@@ -117,16 +116,12 @@ export function bench({ board, parts, label, hands = null, isStrip = false, isMa
     standOut(node, part, wires);
   }
 
-  let spokenAt = -Infinity;
   /** @param {Record<string, PartState>} states @param {Levels} [levels] */
   const update = (states, levels = new Map()) => {
-    const isSpoken = performance.now() - spokenAt > SPOKEN_MS;
-    if (isSpoken) spokenAt = performance.now();
-    for (const part of drawnParts) showPart(part, states[part.wired.id] ?? UNKNOWN, { isSpoken, isMarked });
+    for (const part of drawnParts) showPart(part, states[part.wired.id] ?? UNKNOWN, isMarked);
     for (const { path, gpio } of wires) showLevel(path, levels.get(gpio));
   };
   update({});
-  spokenAt = -Infinity; // the first state that comes is said at once
   return { node, update };
 }
 
@@ -145,12 +140,11 @@ function stateOf({ state, screen = null, colors = null, says = null }) {
   return { ...state, screen, colors, text: says };
 }
 
-/** @param {DrawnPart} part @param {PartState} known @param {{isSpoken: boolean, isMarked: boolean}} when */
-function showPart(part, known, { isSpoken, isMarked }) {
-  const isNew = known !== part.last;
-  if (isNew) part.draw(stateOf(known));
+/** @param {DrawnPart} part @param {PartState} known @param {boolean} isMarked */
+function showPart(part, known, isMarked) {
+  if (known === part.last) return;
   part.last = known;
-  if (!isSpoken && !isNew) return;
+  part.draw(stateOf(known));
   const said = part.drawing.says(stateOf(known), attributesOf(part.wired));
   // On a real board some values can be known and others not: then the look may be unknown though a value was counted.
   const [kind, source] = SOURCES[isMarked && said === null ? "not read" : known.source ?? "counted"] ?? ["calm", "not read"];
@@ -161,7 +155,6 @@ function showPart(part, known, { isSpoken, isMarked }) {
   set(part.words, "class", sourceWords ? `words ${kind}` : "words");
   set(part.frame, "class", `frame ${kind}`);
   part.group.classList.toggle("unknown", kind === "calm");
-  if (!isSpoken) return;
   const spoken = kind === "calm" ? sourceWords : [sourceWords, state].filter(Boolean).join(", ");
   set(part.group, "aria-label", `${nameOf(part.wired)}, ${part.wired.title} ${part.where}: ${spoken}`);
 }

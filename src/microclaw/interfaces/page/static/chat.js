@@ -53,10 +53,9 @@ function isQuestion(answer) {
   return answer?.choices?.length > 0 || QUESTIONS.includes(answer?.error);
 }
 
-/** Whether a turn answers the one before by a button: it alone does not say what was wanted. @param {Turn | undefined} before @param {Turn | undefined} turn @returns {boolean} */
+/** Whether a turn answers the one before by a button: it alone does not say what was wanted. @param {Turn | undefined} before @param {Turn | undefined} turn */
 function isChoiceOf(before, turn) {
-  const choices = /** @type {Choice[]} */ ((before?.answer ?? before?.act?.answer)?.choices ?? []);
-  return choices.some(({ say }) => say === turn?.text);
+  return Boolean((before?.answer ?? before?.act?.answer)?.choices?.some((/** @type {Choice} */ { say }) => say === turn?.text));
 }
 
 /** Sentences that these boards can do, and this person may. @param {any[]} devices */
