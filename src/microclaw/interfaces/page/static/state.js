@@ -213,8 +213,7 @@ function heard(kind, data) {
   else if (kind === "approval") {
     if (data.state !== "asked") settle(data.approval, { outcome: data.state, by: data.by, text: data.text });
     approvalsSoon();
-  } else if (kind === "chat") update({ said: state.said + 1 });
-  else if (kind === "lost") allSoon();
+  } else if (kind === "chat" || kind === "lost") allSoon(); // what a turn led to on the boards, also one of another page
   else boardsSoon();
 }
 
