@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import Locator, Page, expect
 from tests.hardware.parts.test_diagram_writer import whole
-from tests.interfaces.page.conftest import OpenPage, PageHost
+from tests.interfaces.page.conftest import RUNS, OpenPage, PageHost, go, say
 from tests.interfaces.page.test_bench import drawn, open_bench
 from tests.interfaces.page.test_views import check_and_picture
 
@@ -332,3 +332,27 @@ def test_a_finger_adds_a_part(add_host: PageHost, open_page: OpenPage) -> None:
     page.get_by_role("button", name="Wire it").tap()
     expect(page.get_by_text("Wired potentiometer1.")).to_be_visible()
     expect(drawn(page, "potentiometer1")).to_be_visible()
+
+
+def test_an_input_without_a_part_is_no_lamp_and_gets_the_button_that_is_added(
+    add_host: PageHost, open_page: OpenPage
+) -> None:
+    page = open_page(add_host.link())
+    turn = say(page, "when the button on pin 15 is pressed, turn on pin 21")
+    expect(turn.locator(".answer")).to_contain_text(RUNS)
+    go(page, "Home")
+    page.get_by_role("link", name=BOARD, exact=True).click()
+    expect(drawn(page, "pin 15").locator(".words")).to_have_text("high")
+    expect(drawn(page, "pin 15").locator(".glow")).to_have_count(0)
+    expect(drawn(page, "pin 21").locator(".glow")).to_be_visible()
+    page.get_by_text("Pin 15 is an input, and this host knows no part there.").get_by_role("link").click()
+    tile(page, "button").click()
+    page.get_by_label("Name and values").or_(page.get_by_text("Name and values")).click()
+    page.get_by_label("Called", exact=True).fill("front bell")
+    page.get_by_role("button", name="Wire it").click()
+    expect(page.get_by_text("Wired button1.")).to_be_visible()
+    (button,) = recorded(add_host)
+    assert button.pins == {"pin": 15}
+    expect(drawn(page, "button1").locator(".id")).to_have_text("front bell")
+    expect(page.locator("li[data-pin='15']")).to_contain_text("(front bell)")
+    expect(page.get_by_text("is an input, and")).to_have_count(0)

@@ -44,6 +44,17 @@ def test_two_pages_see_a_question_and_the_second_is_told_how_it_ended(
     expect(second.get_by_role("link", name="Activity", exact=True)).to_be_visible()
 
 
+def test_a_question_that_another_sentence_withdrew_says_so(asking_host: PageHost, open_page: OpenPage) -> None:
+    page = open_page(asking_host.link())
+    asked = say(page, "turn on pin 6")
+    expect(yes(asked)).to_be_visible()
+    expect(say(page, "what is running?").locator(".answer")).to_be_visible()
+    expect(asked.locator(".settled")).to_have_text("withdrawn you said something else")
+    go(page, "Activity")
+    ended = page.locator("main li", has_text="set pin 6 of virtual-1 high").locator("visible=true")
+    expect(ended).to_contain_text("you said something else")
+
+
 def test_a_question_shows_the_program_its_trial_and_what_changes(asking_host: PageHost, open_page: OpenPage) -> None:
     page = open_page(asking_host.link(), **NARROW)
     second = open_page(asking_host.link(), **NARROW)

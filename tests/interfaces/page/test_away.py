@@ -45,6 +45,8 @@ def test_a_question_of_a_killed_host_ends_and_its_pins_are_not_known(
     killed_host: PageHost, open_page: OpenPage
 ) -> None:
     page = open_page(killed_host.link())
+    expect(page.locator(".card canvas.live")).to_have_class("live empty")  # of a board with no pin: no box
+    expect(page.locator(".card canvas.live")).to_be_hidden()
     turn = say(page, "blink pin 4 twice a second")
     yes(turn).press("Enter")
     expect(turn.locator(".answer")).to_contain_text(RUNS)

@@ -7,8 +7,25 @@ from collections.abc import Iterator
 
 import pytest
 from playwright.sync_api import Locator, Page, expect
-from tests.interfaces.page.conftest import HOME, OpenPage, PageHost, go, open_board, program_of, say
+from tests.interfaces.page.conftest import (
+    HOME,
+    RUNS,
+    OpenPage,
+    PageHost,
+    go,
+    open_board,
+    program_of,
+    say,
+)
 
+SEEN = """async (part) => {
+    const seen = [];
+    while (new Set(seen).size < 2 || seen.length < 40) {
+        await new Promise((resolve) => setTimeout(resolve, 30));
+        seen.push(`${part.getAttribute("aria-label").split(": ")[1]} ${part.querySelector(".words").textContent} ${part.querySelector(".glow").getAttribute("opacity")}`);
+    }
+    return seen;
+}"""
 MANY_EDGES = 500  # the page reads the newest 400
 
 
@@ -52,6 +69,24 @@ def test_a_card_stops_a_program_undoes_and_switches_the_pin_that_moved_last(
     expect(switches).to_have_text(["Set pin 6 high", "Set pin 12 low"])
     board.get_by_role("button", name=re.compile("^Undo: set pin 6")).click()
     expect(switches.first).to_have_text("Set pin 6 low")
+
+
+def test_a_program_that_this_host_is_installing_is_not_called_anothers(own_host: PageHost) -> None:
+    source = '#include "microclaw.h"\nvoid on_init(void) { gpio_set(gpio_open(15, GPIO_OUT), 1); }\n'
+    seen = []
+    for _ in own_host.client.stream("/v1/devices/virtual-1/apps", {"name": "lit", "source": source}):
+        seen += [app["foreign"] for app in own_host.client.get("/v1/apps")["apps"] if app["name"] == "lit"]
+    assert set(seen) == {False}
+
+
+def test_the_words_of_a_pin_are_those_of_its_light(own_host: PageHost, open_page: OpenPage) -> None:
+    page = open_page(own_host.link())
+    expect(say(page, "blink pin 38 ten times a second").locator(".answer")).to_contain_text(RUNS)
+    go(page, "Home")
+    lamp = card(page).locator("g.part[data-id='pin 38']")
+    expect(lamp.locator(".words")).to_have_text("high")
+    seen = lamp.evaluate(SEEN)
+    assert set(seen) == {"high high 1", "low low 0"}
 
 
 def test_a_guest_has_no_acts_and_examples_that_a_guest_may_do(own_host: PageHost, open_page: OpenPage) -> None:

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 from playwright.sync_api import Locator, Page, expect
+from tests.browser import Interception
 from tests.interfaces.page.conftest import RUNS, OpenPage, PageHost, go, say
 
 LIVE = "visible=true"
@@ -72,6 +73,9 @@ def test_each_question_has_its_answers_as_buttons_and_does_not_look_like_an_erro
     expect(page.locator(".turn").last.locator(".answer.asks")).to_be_visible()
     page.locator(".turn").last.get_by_role("button", name="virtual-2").click()
     expect(page.locator(".turn").last).to_contain_text("Pin 12 of virtual-2 is on")
+    go(page, "Home")
+    expect(page.locator(".turn .mine").locator(LIVE)).to_have_text(["turn on pin 12", "virtual-2"])
+    go(page, "Chat")
     expect(page.locator(".turn .answer.asks button")).to_have_count(0)
     guess = say(page, "trun on pin 12 on virtual-1 pls")
     guess.locator(".answer.asks button").first.click()
@@ -154,6 +158,24 @@ def test_a_page_that_slept_shows_what_was_done_meanwhile_once(asking_host: PageH
     page.context.set_offline(False)
     expect_once(page, turn, "blink pin 7 twice a second")
     expect(say(page, "what is running?").locator(".answer")).to_be_visible()
+
+
+def test_home_asks_again_for_an_answer_that_it_missed(asking_host: PageHost, open_page: OpenPage) -> None:
+    page = open_page(asking_host.link())
+    turn = send(page, "turn on pin 9")
+    expect(turn.locator(".question")).to_be_visible()
+    missed = Interception(page, "**/v1/chat/*/messages")
+    page.context.set_offline(True)
+    expect(page.locator(".connection")).to_have_attribute("data-live", "away")
+    answer_from_elsewhere(asking_host)
+    with page.expect_event("requestfailed", lambda request: request.url.endswith("/messages")):
+        page.context.set_offline(False)
+    expect(page.locator(".connection")).to_have_attribute("data-live", "stream")
+    expect(turn).to_contain_text("One moment.")
+    missed.end()
+    expect(turn.locator(".answer")).to_contain_text("Pin 9 of virtual-1 is on")
+    expect(page.locator(".problem").locator(LIVE)).to_have_count(0)
+    expect(page.get_by_role("button", name="Cancel")).to_have_count(0)
 
 
 def test_a_host_that_restarts_under_the_page_goes_on_in_the_same_turn(

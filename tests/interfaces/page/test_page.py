@@ -7,7 +7,7 @@ from typing import Any
 
 from playwright.sync_api import Page, Response, Route, expect
 from tests.browser import Interception
-from tests.interfaces.page.conftest import OpenPage, PageHost, go, open_board, program_of, say
+from tests.interfaces.page.conftest import HOME, OpenPage, PageHost, go, open_board, program_of, say
 
 from microclaw.wire.host_api import StreamResult
 
@@ -43,7 +43,7 @@ def test_home_takes_a_sentence_and_shows_what_the_boards_do(page: Page) -> None:
     expect(turn.locator(".step").first).to_be_hidden()
     turn.get_by_text(re.compile(r"^How: \d+ steps")).click()
     expect(turn.locator(".step").first).to_be_visible()
-    expect(board).to_contain_text(re.compile(r"pin \d+ went (high|low) \d+\.\d s ago"))
+    expect(board.locator("g.part[data-id='pin 16'] .words")).to_have_text("high")
     for level in (1, 0):
         open_board(page, "virtual-2")
         expect(page.locator("svg.board [data-pin='16']")).to_have_attribute("data-level", str(level))
@@ -176,3 +176,17 @@ def test_without_javascript_the_page_says_so(host: PageHost, open_page: OpenPage
     page = open_page(host.url, java_script_enabled=False)
     expect(page.locator("body")).to_contain_text("This page needs JavaScript", use_inner_text=True)
     expect(page.get_by_text("One moment.")).to_be_hidden()
+
+
+def test_the_menu_behind_the_gear_is_closed_by_esc_and_by_a_press_elsewhere(page: Page) -> None:
+    gear = page.locator(".menu > summary")
+    views = page.get_by_role("navigation", name="More views")
+    gear.click()
+    expect(views).to_be_visible()
+    page.keyboard.press("Escape")
+    expect(views).to_be_hidden()
+    expect(gear).to_be_focused()
+    gear.click()
+    expect(views).to_be_visible()
+    page.get_by_role("heading", name=HOME).click()
+    expect(views).to_be_hidden()

@@ -153,9 +153,10 @@ class RealSource(BoardSource):
 
     def _pin_state(self, gpio: int) -> BenchPin:
         program = self._record.programs.get(gpio)
+        is_input = gpio in self._record.inputs
         known = self._signal(gpio)
         if known is None:
-            return unknown_pin(gpio, program)
+            return unknown_pin(gpio, program, is_input=is_input)
         return BenchPin(
             gpio=gpio,
             level=known.signal.level,
@@ -163,6 +164,7 @@ class RealSource(BoardSource):
             frequency_hz=known.signal.frequency_hz,
             source=known.source,
             program=program,
+            is_input=is_input,
         )
 
     def _part_state(self, wired: WiredPart) -> BenchState:

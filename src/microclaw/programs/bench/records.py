@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Final
 
 import msgspec
@@ -17,6 +17,7 @@ from microclaw.hardware.parts.wiring import WiredPart
 from microclaw.programs.bench.states import KnownNumber, TrialView
 from microclaw.programs.board_list import ask_states, find_by_name
 from microclaw.programs.changes.change_log import ChangeLog, DesiredApp
+from microclaw.programs.changes.claims import read_pins
 from microclaw.programs.changes.direct_io import DirectIo, PinOrder
 from microclaw.programs.proof.last_states import LastStates
 
@@ -66,10 +67,14 @@ class _StoredProof(Struct, frozen=True):
 
 
 class BoardRecord(Struct, frozen=True):
-    """The records of one board: the orders and the programs by the pins, the trials of programs, the newest first."""
+    """The records of one board: the orders and the programs by the pins, the trials of programs, the newest first.
+
+    `inputs` are the pins that programs read and none drives.
+    """
 
     orders: Mapping[int, PinOrder] = {}
     programs: Mapping[int, str] = {}
+    inputs: Collection[int] = ()
     trials: tuple[TrialStates, ...] = ()
 
     def trial_number(self, wired: WiredPart, name: str) -> KnownNumber | None:
@@ -96,6 +101,7 @@ async def read_record(records: HostRecords, device: Device) -> BoardRecord:
     return BoardRecord(
         orders=await records.direct_io.present_orders(device),
         programs=_programs_by_pin(apps),
+        inputs=read_pins(apps),
         trials=await _trials(records, device, apps, states),
     )
 

@@ -71,7 +71,10 @@ class BenchState(Struct, frozen=True, kw_only=True):
 
 
 class BenchPin(Struct, frozen=True, kw_only=True):
-    """The state of a pin. `duty` is 0 to 255, also that of a steady level; `program` is the one that drives it."""
+    """The state of a pin. `duty` is 0 to 255, also that of a steady level; `program` is the one that has it.
+
+    `is_input`: the program reads it, and what is wired there drives it.
+    """
 
     gpio: int
     level: int | None
@@ -79,6 +82,7 @@ class BenchPin(Struct, frozen=True, kw_only=True):
     frequency_hz: float
     source: StateSource
     program: str | None
+    is_input: bool = False
 
 
 def value_names(facts: Part) -> tuple[str, ...]:
@@ -116,12 +120,15 @@ def counted_pin(row: PinRow) -> BenchPin:
         frequency_hz=row.frequency_hz,
         source="counted",
         program=row.app,
+        is_input=row.role == "input",
     )
 
 
-def unknown_pin(gpio: int, program: str | None = None) -> BenchPin:
+def unknown_pin(gpio: int, program: str | None = None, *, is_input: bool = False) -> BenchPin:
     """Return the state of a pin whose level is not known; a program may have it."""
-    return BenchPin(gpio=gpio, level=None, duty=None, frequency_hz=0, source="not read", program=program)
+    return BenchPin(
+        gpio=gpio, level=None, duty=None, frequency_hz=0, source="not read", program=program, is_input=is_input
+    )
 
 
 def joined_state(numbers: Mapping[str, KnownNumber | None], view: TrialView | None = None) -> BenchState:

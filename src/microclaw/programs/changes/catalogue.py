@@ -19,7 +19,7 @@ from microclaw.host.operations.result import filled
 from microclaw.host.store.apps import MAX_NUMBER, ImageRow
 from microclaw.host.store.crashes import CrashTable
 from microclaw.programs.board_list import ask_programs, find_by_name
-from microclaw.programs.changes.change_log import AppVersion, Change, ChangeLog, DesiredApp, PutApp
+from microclaw.programs.changes.change_log import AppVersion, Change, ChangeLog, DesiredApp, PutApp, StartApp
 from microclaw.programs.changes.deferring import DeferredAct, DeferredLog
 from microclaw.programs.changes.deployment import source_diff
 from microclaw.programs.changes.page_boards import has_pages
@@ -191,6 +191,7 @@ class Catalogue:
             else:
                 listing = await self._in_words(listing, wanted.get(name))
             listings[name] = listing
+        await self._know_own(device, listings)
         await self._count_crashes(device, listings)
         for app in stopped:
             listings.setdefault(app.name, _listing(device, app.name, app, absent="stopped"))
@@ -198,6 +199,21 @@ class Catalogue:
             listings[act.name] = _deferred(device, act, listings.get(act.name))
         is_away = absent == "unreachable"
         return tuple(replace(listings[name], is_away=is_away) for name in sorted(listings))
+
+    async def _know_own(self, device: Device, listings: dict[str, AppListing]) -> None:
+        """Mark as not foreign the programs that this host puts on the device just now."""
+        foreign = [name for name, listing in listings.items() if listing.foreign]
+        if not foreign:
+            return
+        own = set()
+        # The planned changes first: one that ends meanwhile is among the wanted programs.
+        for change in await self._change_log.changes(device.device_id, MAX_NUMBER, state="planned", kind="app.%"):
+            if isinstance(change.forward, PutApp | StartApp):
+                own.add(change.forward.name)
+        for app in await self._change_log.desired(device.device_id):
+            own.add(app.name)
+        for name in own.intersection(foreign):
+            listings[name] = replace(listings[name], foreign=False)
 
     async def _count_crashes(self, device: Device, listings: dict[str, AppListing]) -> None:
         """Give each program with an error the number of crashes of its version there."""

@@ -134,6 +134,16 @@ def pin_roles(version: AppVersion) -> dict[int, PinRole]:
     return {**dict.fromkeys(uses, "uses"), **dict.fromkeys(reads, "reads"), **dict.fromkeys(version.pins, "drives")}
 
 
+def read_pins(apps: Sequence[DesiredApp]) -> set[int]:
+    """Return the pins that programs read, and that none of them drives: something has to be wired there."""
+    pins: set[int] = set()
+    for app in apps:
+        pins.update(app.version.claims.reads)
+    for app in apps:
+        pins.difference_update(app.version.pins)
+    return pins
+
+
 def taken_pins(there: ProgramState) -> dict[int, str]:
     """Return the pins that a program, an act at once or a wired part has, each with the name of who has it.
 

@@ -12,7 +12,7 @@ from microclaw.hardware.boards.profile import PinUse
 from microclaw.host.operations.forms import NO_COMMAND
 from microclaw.host.operations.operation import Access, OperationCall, operation
 from microclaw.host.operations.result import Result
-from microclaw.programs.changes.claims import free_pins, taken_pins
+from microclaw.programs.changes.claims import free_pins, read_pins, taken_pins
 from microclaw.programs.changes.device_operations import DeviceService
 from microclaw.programs.changes.program_state import recall_program
 
@@ -137,6 +137,8 @@ async def _board_use(service: DeviceService, device: Device) -> BoardUse:
     free = {}
     for use in _USES:
         free[use] = free_pins(there, use)
+    # What a program waits for is wired there; a pin that has a part already is not proposed.
+    free["input"] = [*sorted(read_pins(there.wanted)), *free["input"]]
     return BoardUse(
         board=device.board,
         wiring=device.wiring,

@@ -1,6 +1,6 @@
 // The questions that wait for a decision, how the last ones ended, and what was changed on the boards, by day.
 
-import { ActView, Question, useAct } from "./acts.js";
+import { ActView, Question, useAct, whyEnded } from "./acts.js";
 import { part } from "./api.js";
 import { OrderState, SureButton, useOrders, useReloaded } from "./lists.js";
 import { Badge, Choice, Heading, Link, Problem, boardPath, prose, useFetched } from "./parts.js";
@@ -21,7 +21,7 @@ export function Activity() {
     ${shown.map((one) => html`<${Question} key=${one.approval_id} question=${one} />`)}
     ${others.length > 0 && html`<h2>Decided</h2>
       <ul class="rows">${others.map(([id, end]) => html`<li key=${id}>
-        <${Badge} state=${end.outcome} /> ${end.text} ${end.by && html`<span class="quiet">by ${end.by}</span>`}
+        <${Badge} state=${end.outcome} /> ${end.text} <span class="quiet">${whyEnded(end)}</span>
       </li>`)}</ul>`}
     <${Changes} />`;
 }

@@ -25,7 +25,7 @@ export class Act {
     if (line.type === "step") this.step(line);
     else if (line.type === "delta") this.text += line.text;
     else if (line.type === "approval") this.questions.push(line);
-    else if (line.type === "approval_settled") settle(line.approval_id, { outcome: line.outcome, by: line.by, text: "" });
+    else if (line.type === "approval_settled") settle(line.approval_id, { outcome: line.outcome, by: line.by });
     else if (line.type === "result") this.result = line.result;
     else if (line.type === "answer") this.answer = line;
     else if (line.type === "error") this.fail(line.error);
@@ -141,7 +141,7 @@ export function Question({ question, isCut = false }) {
   const decide = (approved) => attempt(async () => {
     isMine.current = true;
     const told = await send("POST", `/v1/approvals/${part(id)}`, { approved, wait_s: 0 });
-    settle(id, { outcome: told.outcome, by: state.me?.name ?? null, text: "" });
+    settle(id, { outcome: told.outcome, by: state.me?.name ?? null });
   });
 
   const detail = html`<pre class="detail" tabindex="0">${question.detail.join("\n")}</pre>`;
@@ -151,7 +151,7 @@ export function Question({ question, isCut = false }) {
     ${!end && !isGone && html`<${AskedProgram} id=${id} />`}
     ${end || isGone ? html`<details><summary class="quiet">What was asked</summary>${detail}</details>` : detail}
     ${end
-      ? html`<p class="settled" tabindex="-1" ref=${after}><${Badge} state=${end.outcome} /> ${end.by ? `by ${end.by}` : end.outcome === "withdrawn" ? "who asked has left" : "nobody decided in time"}</p>`
+      ? html`<p class="settled" tabindex="-1" ref=${after}><${Badge} state=${end.outcome} /> ${whyEnded(end)}</p>`
       : isGone ? html`<p class="settled" tabindex="-1" ref=${after}>Nothing waits under this question any more: the host was stopped
             meanwhile, its time is over, or it was decided elsewhere. What waits now: <${Link} to="/activity">Activity (${state.approvals.length})<//></p>`
       : !mayDecide(question)
@@ -162,6 +162,12 @@ export function Question({ question, isCut = false }) {
           </p>`}
     ${!end && !isGone && html`<${Problem} error=${error} />`}
   </section>`;
+}
+
+/** Who or what ended a question. @param {{outcome: string, by: string | null}} end */
+export function whyEnded({ outcome, by }) {
+  if (outcome === "withdrawn") return by ? `${by === state.me?.name ? "you" : by} said something else` : "who asked has left";
+  return by ? `by ${by}` : "nobody decided in time";
 }
 
 /** `isFolded`: its end is said already, so the steps that led to it are opened by who wants them. @param {{steps: any[], isFolded: boolean}} given */

@@ -91,7 +91,7 @@ function lackOf(draft, taken) {
 function wiredOf(draft, facts) {
   const pins = rolesOf(draft).filter(({ role }) => draft.pins[role] !== null).map(({ role, use }) => (
     { role, use: use === "i2c" ? `i2c ${role === "sda" ? "data" : "clock"}` : use, gpio: draft.pins[role] ?? null }));
-  return { ...sampleOf(facts), attributes: { ...sampleOf(facts).attributes, ...draft.attributes }, id: draft.id, pins };
+  return { ...sampleOf(facts), attributes: { ...sampleOf(facts).attributes, ...draft.attributes }, id: draft.id, label: draft.label, pins };
 }
 
 /** @param {api.PartFacts} facts @returns {import("./bench.js").WiredPart} */

@@ -105,12 +105,24 @@ function Connection() {
   return html`<div class=${`connection ${live}`} role="status" data-live=${live}>${prose(text)}</div>`;
 }
 
-/** What is behind the gear; a view that is chosen there closes it. @param {{path: string}} given */
+/** What is behind the gear; Esc, a press elsewhere and a view that is chosen there close it. @param {{path: string}} given */
 function Menu({ path }) {
   const { status } = state;
   const menu = useRef(/** @type {HTMLDetailsElement | null} */ (null));
   useEffect(() => menu.current?.removeAttribute("open"), [path]);
-  return html`<details class="menu" ref=${menu}><summary aria-label="More"><${Icon} name="gear" /></summary>
+  useEffect(() => {
+    const leave = (/** @type {any} */ { target }) => {
+      if (!menu.current?.contains(target)) menu.current?.removeAttribute("open");
+    };
+    addEventListener("pointerdown", leave);
+    return () => removeEventListener("pointerdown", leave);
+  }, []);
+  const close = (/** @type {KeyboardEvent} */ { key }) => {
+    if (key !== "Escape") return;
+    menu.current?.removeAttribute("open");
+    menu.current?.querySelector("summary")?.focus();
+  };
+  return html`<details class="menu" ref=${menu} onKeyDown=${close}><summary aria-label="More"><${Icon} name="gear" /></summary>
     <div><nav aria-label="More views">${VIEWS.filter((one) => !one.icon && may(one.access)).map((one) =>
         html`<${Link} key=${one.path} to=${one.path} current=${isIn(path, one)}>${one.title}<//>`)}</nav>
       <p class="buttons"><${Theme} /></p><p class="buttons">${status?.host && html`<span class="quiet" data-host

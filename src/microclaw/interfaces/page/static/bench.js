@@ -14,7 +14,7 @@
 //                                          new object if it changed. levels: Map(gpio, 0 to 1, or null if not known)
 //   single(part)                           one part alone, {node, update({...state, screen, colors})}: for a palette
 
-import { FIRST_ROW, ROW, layout, wirePath } from "./bench_layout.js";
+import { FIRST_ROW, ROW, layout, nameOf, wirePath } from "./bench_layout.js";
 import { pictureDrawing } from "./picture.js";
 import plainPart from "./plain_part.js";
 import { s, say, set } from "./svg.js";
@@ -30,10 +30,8 @@ import { s, say, set } from "./svg.js";
  *   isStrip?: boolean, isMarked?: boolean, padClass?: ((gpio: number) => string) | null, onPad?: ((pad: SVGElement, gpio: number) => void) | null, side?: number}} BenchOptions
  */
 /** @typedef {{path: SVGElement, gpio: number, id: string}} DrawnWire */
-/** @typedef {{wired: WiredPart, drawing: PartDrawing, draw: (state: any) => void, words: SVGElement, frame: SVGElement, group: SVGElement, where: string, room: number, last: PartState | null, saidAt: number, isNew: boolean}} DrawnPart */
+/** @typedef {{wired: WiredPart, drawing: PartDrawing, draw: (state: any) => void, words: SVGElement, frame: SVGElement, group: SVGElement, where: string, room: number, last: PartState | null}} DrawnPart */
 
-const WORDS_MS = 200; // words are read, not watched: new at once, and then no sooner
-const SPOKEN_MS = 1_000;
 const ENLARGED = 1.04;
 /** How a state is known: the kind of its frame and the words for it. @type {Record<string, [string, string]>} */
 export const SOURCES = {
@@ -46,12 +44,13 @@ export const SOURCES = {
 /** @type {PartState} */
 export const UNKNOWN = { state: {}, source: "not read" };
 
-/** A pin without a part: a lamp for its level, 0 to 1. @type {PartDrawing} */
+/** A pin without a part: a lamp for its level, 0 to 1; an input has none, as it lights nothing. @type {PartDrawing} */
 const pinLamp = {
   size: [24, 24],
-  draw(group) {
+  draw(group, { isInput = false }) {
     const light = s("circle", { class: "glow", cx: 12, cy: 12, r: 7, opacity: 0 });
-    group.append(s("g", { class: "c-yellow" }, s("rect", { class: "m-black", width: 24, height: 24, rx: 5 }), s("circle", { class: "lens", cx: 12, cy: 12, r: 7 }), light));
+    const face = isInput ? s("text", { class: "print", x: 8.5, y: 16.5 }, "?") : [s("circle", { class: "lens", cx: 12, cy: 12, r: 7 }), light];
+    group.append(s("g", { class: "c-yellow" }, s("rect", { class: "m-black", width: 24, height: 24, rx: 5 }), face));
     return ({ level = null }) => set(light, "opacity", level ?? 0);
   },
   says({ level = null }) {
@@ -117,19 +116,12 @@ export function bench({ board, parts, label, hands = null, isStrip = false, isMa
     standOut(node, part, wires);
   }
 
-  let spokenAt = -Infinity;
   /** @param {Record<string, PartState>} states @param {Levels} [levels] */
   const update = (states, levels = new Map()) => {
-    const now = performance.now();
-    const isSpoken = now - spokenAt > SPOKEN_MS;
-    if (isSpoken) spokenAt = now;
-    for (const part of drawnParts) showPart(part, states[part.wired.id] ?? UNKNOWN, { now, isSpoken, isMarked });
+    for (const part of drawnParts) showPart(part, states[part.wired.id] ?? UNKNOWN, isMarked);
     for (const { path, gpio } of wires) showLevel(path, levels.get(gpio));
   };
   update({});
-  // The first state that comes is said at once.
-  spokenAt = -Infinity;
-  for (const part of drawnParts) part.saidAt = -Infinity;
   return { node, update };
 }
 
@@ -148,17 +140,11 @@ function stateOf({ state, screen = null, colors = null, says = null }) {
   return { ...state, screen, colors, text: says };
 }
 
-/** @param {DrawnPart} part @param {PartState} known @param {{now: number, isSpoken: boolean, isMarked: boolean}} when */
-function showPart(part, known, { now, isSpoken, isMarked }) {
-  if (known !== part.last) {
-    part.last = known;
-    part.isNew = true;
-    part.draw(stateOf(known));
-  }
-  const isDue = part.isNew && now - part.saidAt > WORDS_MS;
-  if (!isSpoken && !isDue) return;
-  part.saidAt = now;
-  part.isNew = false;
+/** @param {DrawnPart} part @param {PartState} known @param {boolean} isMarked */
+function showPart(part, known, isMarked) {
+  if (known === part.last) return;
+  part.last = known;
+  part.draw(stateOf(known));
   const said = part.drawing.says(stateOf(known), attributesOf(part.wired));
   // On a real board some values can be known and others not: then the look may be unknown though a value was counted.
   const [kind, source] = SOURCES[isMarked && said === null ? "not read" : known.source ?? "counted"] ?? ["calm", "not read"];
@@ -169,9 +155,8 @@ function showPart(part, known, { now, isSpoken, isMarked }) {
   set(part.words, "class", sourceWords ? `words ${kind}` : "words");
   set(part.frame, "class", `frame ${kind}`);
   part.group.classList.toggle("unknown", kind === "calm");
-  if (!isSpoken) return;
   const spoken = kind === "calm" ? sourceWords : [sourceWords, state].filter(Boolean).join(", ");
-  set(part.group, "aria-label", `${part.wired.id}, ${part.wired.title} ${part.where}: ${spoken}`);
+  set(part.group, "aria-label", `${nameOf(part.wired)}, ${part.wired.title} ${part.where}: ${spoken}`);
 }
 
 /** @param {SVGElement} path @param {number | null | undefined} level */
@@ -226,7 +211,7 @@ function drawPart(place, hands, isStrip) {
   const inside = s("g", { transform: `translate(${x} ${y + (high - body) / 2})` });
   const frame = s("rect", { class: "frame good", x: x - 4, y: y - 4, width: wide + 8, height: high + 8, rx: 8 });
   const words = s("tspan", { class: "words", dx: 6 });
-  const name = s("text", { class: isLeft ? "below end" : "below", x: isLeft ? x + wide : x, y: y + high + 18 }, s("tspan", { class: "id" }, wired.id), words);
+  const name = s("text", { class: isLeft ? "below end" : "below", x: isLeft ? x + wide : x, y: y + high + 18 }, s("tspan", { class: "id" }, nameOf(wired)), words);
   const ends = terminals.map((terminal) => [
     s("path", { class: "lead", d: `M${isLeft ? x + wide - 2 : x + 2} ${terminal.y}H${terminal.x}` }),
     s("circle", { class: `terminal n-${netOf(terminal.use)}`, cx: terminal.x, cy: terminal.y, r: 3.2 }),
@@ -237,7 +222,7 @@ function drawPart(place, hands, isStrip) {
   const draw = drawing.draw(inside, attributesOf(wired), mayMove ? (values) => hands(wired.id, values) : null);
   const gpios = terminals.map((terminal) => terminal.gpio);
   const where = gpios.length > 0 ? `on pin ${gpios.join(" and ")}` : "not wired";
-  return { wired, drawing, draw, words, frame, group, where, room, last: null, saidAt: -Infinity, isNew: true };
+  return { wired, drawing, draw, words, frame, group, where, room, last: null };
 }
 
 /** A part that is pointed at, or reached by keyboard, stands out with its wires; a finger leaves no trace. @param {SVGElement} node @param {DrawnPart} part @param {DrawnWire[]} wires */

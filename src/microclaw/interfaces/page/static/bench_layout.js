@@ -21,8 +21,14 @@ const LANE = 9;
 const LABELS = 28; // beside a terminal: the name of its role
 const STRAIGHT = 14; // a wire that is so nearly straight becomes straight
 const MIDDLE_ROW = 8; // of a part without wires
+const MAX_NAME = 20; // letters
 /** @type {Side[]} */
 const SIDES = ["left", "right"];
+
+/** What a part is called: as its maker calls it, else its id. @param {{id: string, label?: string | null}} part */
+export function nameOf({ id, label }) {
+  return (label || id).slice(0, MAX_NAME);
+}
 
 /**
  * Lay out a board with its parts. `isStrip`: the board has only its wired pins, between the parts (phones, cards, the
@@ -184,7 +190,7 @@ function setColumns({ left, right }, isStrip) {
   const wide = isStrip ? STRIP : BOARD;
   const [letter, wordLetters] = isStrip ? [7.6, 9] : [7, 15];
   const columnWide = (/** @type {Place[]} */ column) => {
-    const labels = column.map((place) => (place.wired.id.length + wordLetters) * letter); // a name and a word
+    const labels = column.map((place) => (nameOf(place.wired).length + wordLetters) * letter); // a name and a word
     return Math.max(0, ...labels, ...column.map((place) => place.wide));
   };
   const channel = (/** @type {Place[]} */ column) => {
@@ -198,7 +204,7 @@ function setColumns({ left, right }, isStrip) {
   const rightX = x + wide + channel(right) + (right.length > 0 ? lead : 0);
   for (const place of [...left, ...right]) {
     const isLeft = place.side === "left";
-    place.room = Math.floor((isLeft ? leftWide : rightWide) / letter) - place.wired.id.length - 1;
+    place.room = Math.floor((isLeft ? leftWide : rightWide) / letter) - nameOf(place.wired).length - 1;
     place.x = isLeft ? margin + leftWide - place.wide : rightX;
     place.terminals.forEach((terminal, i) => {
       terminal.x = isLeft ? place.x + place.wide + lead : place.x - lead;

@@ -6,7 +6,7 @@ import { Readings, Watched } from "./pins.js";
 
 /** @typedef {import("./bench.js").PartState} PartState */
 /** @typedef {import("./bench.js").WiredPart} WiredPart */
-/** @typedef {{gpio: number, level: number | null, duty: number | null, source: string, program: string | null}} PinState */
+/** @typedef {{gpio: number, level: number | null, duty: number | null, source: string, program: string | null, is_input: boolean}} PinState */
 /** @typedef {{device: string, wiring: string, fault: string | null, now_ms: number | null, parts: Record<string, PartState>, pins: PinState[], begins?: boolean}} News */
 
 export const MAX_BENCHES = 8; // the host takes no more of one page
@@ -32,7 +32,7 @@ export class BoardBench extends Readings {
   parts() {
     const wired = /** @type {WiredPart[]} */ (this.answer?.parts ?? []);
     const wiredPins = new Set(wired.flatMap((one) => one.pins.map((pin) => pin.gpio)));
-    const bare = [...this.pins.keys()].filter((gpio) => !wiredPins.has(gpio)).sort((a, b) => a - b);
+    const bare = [...this.pins.values()].filter(({ gpio }) => !wiredPins.has(gpio)).sort((a, b) => a.gpio - b.gpio);
     return [...wired, ...bare.map(barePin)];
   }
 
@@ -101,9 +101,10 @@ function levelOf({ level, duty }) {
   return duty === null || duty === undefined ? level : duty / 255;
 }
 
-/** A pin without a part, drawn as a lamp. @param {number} gpio @returns {WiredPart} */
-function barePin(gpio) {
-  return { id: pinId(gpio), part: "", title: "without a part", attributes: {}, values: {}, pins: [{ role: "pin", use: "output", gpio }] };
+/** A pin without a part, drawn as a lamp if it is no input. @param {PinState} pin @returns {WiredPart} */
+function barePin({ gpio, is_input: isInput }) {
+  const title = isInput ? "an input without a part" : "without a part";
+  return { id: pinId(gpio), part: "", title, attributes: { isInput }, values: {}, pins: [{ role: "pin", use: isInput ? "input" : "output", gpio }] };
 }
 
 /** @extends {Watched<BoardBench>} */

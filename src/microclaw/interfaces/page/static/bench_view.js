@@ -51,7 +51,7 @@ export function LiveBench({ known, board, label, isStrip, ids = null, choice = n
   show.current = onShow;
   const parts = known.parts().filter((one) => (ids === null || ids.includes(one.id)) && one.id !== choice?.was);
   if (choice) parts.push(choice.part);
-  const look = [known.answer?.wiring, parts.map((one) => one.id), isStrip, hands !== null, board?.name, choice?.look].join(" ");
+  const look = [known.answer?.wiring, parts.map((one) => [one.id, one.title]), isStrip, hands !== null, board?.name, choice?.look].join(" ");
   /** @type {SetValues | null} */
   const setValues = hands && ((id, values) => hands.set(id, values, isQuantity(parts.find((one) => one.id === id), values)));
   const options = { board, parts, label, hands: setValues, isStrip, isMarked: !known.answer?.virtual, padClass: choice && choice.padClass,
@@ -93,13 +93,15 @@ export function BenchView({ device, apps }) {
   if (mayMove && hands.current?.device !== device.name) hands.current = new BoardHands(device.name, setRefusal);
   const parts = known.parts();
   const hasTone = parts.some((one) => "tone" in one.values);
-  const nameOf = (/** @type {number} */ pin) => parts.filter((one) => one.part && one.pins.some(({ gpio }) => gpio === pin)).map((one) => one.id).join(", ");
+  const nameOf = (/** @type {number} */ pin) => parts.filter((one) => one.part && one.pins.some(({ gpio }) => gpio === pin)).map((one) => one.label || one.id).join(", ");
   const used = new Map(apps.flatMap((app) => app.pins.map((/** @type {number} */ pin) => [pin, app.name])));
   return html`<div class="benchview">
     <section class="mat" aria-label="Bench">
       <${StateLine} known=${known} isNarrow=${isNarrow} mayMove=${mayMove}>
         ${hasTone && sound}${mayMove && record}<//>
       <${Problem} error=${refusal ?? error} />
+      ${may("act") && parts.filter((one) => one.attributes.isInput).map(({ id }) => html`<p class="line" key=${id}><span>${id.replace("p", "P")} is an input, and this host knows no part there.${" "}
+        <${Link} to=${boardPath(device.name, "add")}>Wire one<//></span></p>`)}
       <${LiveBench} known=${known} board=${board} label=${`the bench of ${device.name}`} isStrip=${isNarrow} hands=${mayMove ? hands.current : null}
         onShow=${(/** @type {any} */ states) => play(toneOf(states))} />
     </section>

@@ -43,7 +43,7 @@ function freePins(device, apps) {
   const found = bench.parts().flatMap((one) => one.pins.flatMap(({ gpio: pin, use }) => {
     const known = pin === null ? undefined : bench.pins.get(pin);
     if (pin === null || use !== "output" || held.has(pin) || known?.source !== "counted" || known.level === null) return [];
-    return [{ pin, level: known.level, name: one.part ? `${one.id} (pin ${pin})` : one.id, at: edges.movedAt(pin) }];
+    return [{ pin, level: known.level, name: one.part ? `${one.label || one.id} (pin ${pin})` : one.id, at: edges.movedAt(pin) }];
   }));
   return found.sort((a, b) => b.at - a.at).slice(0, MAX_PINS);
 }

@@ -53,6 +53,11 @@ function isQuestion(answer) {
   return answer?.choices?.length > 0 || QUESTIONS.includes(answer?.error);
 }
 
+/** Whether a turn answers the one before by a button: it alone does not say what was wanted. @param {Turn | undefined} before @param {Turn | undefined} turn */
+function isChoiceOf(before, turn) {
+  return Boolean((before?.answer ?? before?.act?.answer)?.choices?.some((/** @type {Choice} */ { say }) => say === turn?.text));
+}
+
 /** Sentences that these boards can do, and this person may. @param {any[]} devices */
 function examples(devices) {
   const board = devices.find((one) => presenceOf(one.name).isOnline) ?? devices[0];
@@ -129,7 +134,10 @@ function Conversation({ chat, isShown, isHome, changed }) {
   const waited = useRef(0); // the newest turn that waited while this page was open: Home shows its answer, too
   waited.current = turns.filter((turn) => turn.waits).at(-1)?.number ?? waited.current;
   const isOpen = (/** @type {Turn} */ turn) => turn.waits || (newest.includes(turn) && (turn.act || turn.number === waited.current || isQuestion(turn.answer)));
-  const shown = isHome ? turns.filter(isOpen) : turns;
+  const firstOpen = turns.findIndex(isOpen);
+  let first = firstOpen;
+  while (isChoiceOf(turns[first - 1], turns[first])) first -= 1;
+  const shown = isHome ? turns.filter((turn, i) => isOpen(turn) || (i >= first && i < firstOpen)) : turns;
   const hints = kept && shown.length === 0 && html`<p class="buttons hints"><span class="quiet">For example</span>
     ${examples(state.devices).map((one) => html`<button key=${one} onClick=${() => setText(one)}>${one}</button>`)}</p>`;
   const said = html`<ol class="turns">${shown.map((turn) => html`<${TurnView} key=${turn.key} turn=${turn} isNewest=${newest.includes(turn)} say=${say}

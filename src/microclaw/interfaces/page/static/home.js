@@ -1,4 +1,4 @@
-// Home below its field: each board as it is now: its pins, what runs there, its last edge and readings, what waits for a yes.
+// Home below its field: each board as it is now: its pins, what runs there, its readings, what waits for a yes.
 
 import { part } from "./api.js";
 import { MAX_BENCHES } from "./bench_state.js";
@@ -6,15 +6,13 @@ import { MovedParts } from "./bench_view.js";
 import { CardActs } from "./card_acts.js";
 import { Moment, useReloaded } from "./lists.js";
 import { LiveRow, MAX_LIVE, useLive } from "./live.js";
-import { Badge, Heading, Link, Problem, boardPath, prose, size, useTick } from "./parts.js";
-import { pins } from "./pins.js";
+import { Badge, Heading, Link, Problem, boardPath, prose, size } from "./parts.js";
 import { may, presenceOf, state } from "./state.js";
 import { said } from "./telemetry.js";
 import { html, useState } from "./vendor/htm-preact.module.js";
 
 const MAX_CARDS = 12; // with live pins
 const MAX_READINGS = 4;
-const EDGE_TEXT_MS = 500;
 const HOST_KNOWS = ["unreachable", "deferred", "waiting", "stopped"];
 
 export function Home() {
@@ -53,7 +51,6 @@ function BoardCard({ device, isLive, isDense, isAlone, hasBench }) {
     ${head}
     <p class="quiet">${device.title} · ${firmwareText(device)}</p>
     ${hasBench ? html`<${MovedParts} device=${device}>${row}<//>` : row}
-    ${isLive && html`<${LastEdge} device=${device.name} />`}
     <${Absence} device=${device} />
     ${status?.problem && html`<p class="warning">${prose(status.problem)}</p>`}
     ${apps.length === 0 ? html`<p class="quiet">no program</p>` : html`<${ProgramList} apps=${apps} />`}
@@ -69,21 +66,6 @@ export function ProgramList({ apps }) {
     <${Link} to=${boardPath(app.device, "programs", app.name)}>${app.name}<//> <${ProgramState} app=${app} />${" "}
     <span class="quiet">${memoryText(app)}${app.foreign ? ", not installed by this host" : ""}</span>
     ${app.error && html`<p class="warning">${prose(app.error)}</p>`}</li>`)}</ul>`;
-}
-
-/** The newest edge that this page has seen. @param {{device: string}} given */
-function LastEdge({ device }) {
-  useTick(EDGE_TEXT_MS);
-  const board = pins.of(device);
-  let [pin, at, level] = [-1, -Infinity, 0];
-  for (const [one, track] of board.tracks) {
-    const last = track.t.at(-1) ?? -Infinity;
-    if (last > at) [pin, at, level] = [one, last, track.level.at(-1) ?? 0];
-  }
-  if (pin < 0) return html`<p class="quiet">${board.sinceText() || "no edge seen yet"}</p>`;
-  const went = `pin ${pin} went ${level ? "high" : "low"}`;
-  if (board.isOld()) return html`<p class="quiet">${board.sinceText()}; before: ${went}</p>`;
-  return html`<p class="quiet">${went} ${Math.max(0, (board.now() - at) / 1000).toFixed(1)} s ago</p>`;
 }
 
 /** The last values that a board sent. @param {{device: string}} given */

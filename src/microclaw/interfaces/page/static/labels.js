@@ -19,16 +19,15 @@ export function Labels({ device }) {
     if (answer) form?.reset();
   };
   const labels = /** @type {string[]} */ (shown?.labels ?? []);
-  const isOff = orders.isBusy;
   return html`<section aria-label="Room and labels"><h2>Room and labels</h2><${Problem} error=${error} />
     ${shown && labels.length === 0 && html`<p class="quiet">It has no room and no label yet.</p>`}
     <ul class="rows">${labels.map((label) => html`<li key=${label}>${label.replace("=", ": ")} ${may("act")
-      && html`<${SureButton} what="Remove" label=${label} disabled=${isOff} onYes=${() => change({ remove: [label] })} />`}</li>`)}</ul>
+      && html`<${SureButton} what="Remove" label=${label} disabled=${orders.isBusy} onYes=${() => change({ remove: [label] })} />`}</li>`)}</ul>
     ${may("act") && html`<form class="buttons" onSubmit=${onSent((given, form) => change({ labels: [`room=${given.get("room")}`], remove: labels.filter((label) => label.startsWith("room=")) }, form))}>
-        <label>Room <input name="room" required maxlength="40" /></label><button disabled=${isOff}>Put it there</button></form>
+        <label>Room <input name="room" required maxlength="40" /></label><button disabled=${orders.isBusy}>Put it there</button></form>
       <form class="buttons" onSubmit=${onSent((given, form) => change({ labels: [`pin-${given.get("pin")}=${given.get("name")}`] }, form))}>
         <label>Pin <input name="pin" type="number" min="0" required /></label> <label>is called <input name="name" required maxlength="40" /></label>
-        <button disabled=${isOff}>Name the pin</button></form>
+        <button disabled=${orders.isBusy}>Name the pin</button></form>
       <p class="quiet">A pin's name is the name of the part at it: it counts in the chat, for MQTT and on the <${Link} to=${boardPath(device, "bench")}>bench<//>, where it is changed.</p>`}
     <div role="status"><ul class="rows">${changes.map((text) => html`<li key=${text}>${text}</li>`)}</ul></div>
     <${OrderState} orders=${orders} /></section>`;

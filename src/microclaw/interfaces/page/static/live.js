@@ -70,6 +70,7 @@ function drawRow(canvas, shown, board, until, width, scale, [quiet = "", counted
   const from = until - SECONDS * 1000;
   const rows = [...board.tracks].sort(([a], [b]) => board.movedAt(b) - board.movedAt(a)).slice(0, MAX_PINS).sort(([a], [b]) => a - b);
   const high = HEIGHT / rows.length;
+  canvas.classList.toggle("empty", rows.length === 0);
   const still = rows.map(([pin, track]) => (indexAt(track.t, from) === indexAt(track.t, until) ? `${pin}=${track.level.at(-1)}` : pin));
   const end = board.knownUntil(until);
   const names = [...still, end < until, width, scale, quiet].join(" ");

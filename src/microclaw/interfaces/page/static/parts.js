@@ -106,8 +106,9 @@ export function useFetched(path, again = []) {
   return useLoaded((signal) => get(path, signal), [path, ...again]);
 }
 
-/** What a work brings, which is done again when these change. @param {(signal: AbortSignal) => Promise<any>} work @param {unknown[]} again @returns {[any, any]} */
+/** What a work brings, which is done again when these change, and soon if the host did not answer. @param {(signal: AbortSignal) => Promise<any>} work @param {unknown[]} again @returns {[any, any]} */
 export function useLoaded(work, again) {
+  const [round, doAgain] = useAgain();
   const [value, setValue] = useState(/** @type {any} */ (null));
   const [error, setError] = useState(/** @type {any} */ (null));
   useEffect(() => {
@@ -123,9 +124,13 @@ export function useLoaded(work, again) {
       },
     );
     return () => stop.abort();
-  }, [...again, state.returned]);
-  const isSaid = error instanceof HostAway && state.live === "away"; // the line at the top says it
-  return [value, isSaid ? null : error];
+  }, [...again, round, state.returned]);
+  const isAway = error instanceof HostAway && state.live === "away"; // the line at the top says it, and when the host is back
+  useEffect(() => {
+    const timer = error instanceof HostAway && !isAway ? setTimeout(doAgain, LOST_AGAIN_MS) : 0;
+    return () => clearTimeout(timer);
+  }, [error, isAway]);
+  return [value, isAway ? null : error];
 }
 
 /**
@@ -200,6 +205,7 @@ export function useMedia(query) {
   return isMet;
 }
 
+const LOST_AGAIN_MS = 2_000;
 let isFirstView = true;
 
 /** The view's heading, which is read out when the view changes. @param {{children?: any}} given */

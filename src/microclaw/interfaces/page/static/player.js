@@ -1,7 +1,7 @@
 // The bench of a draft: its board and parts, and after a trial the player below it, which shows the trial in virtual time.
 
 import { netOf } from "./bench.js";
-import { Choice, Icon, onText, useEvery, useMedia } from "./parts.js";
+import { Choice, Icon, onText, useMedia } from "./parts.js";
 import { PlayedBench, endOf, rowsOf, stepAfter, stepBefore, stepsOf } from "./play.js";
 import { useStage } from "./stage.js";
 import { everyFrame } from "./timeline.js";
@@ -11,7 +11,6 @@ import { html, useEffect, useLayoutEffect, useMemo, useRef, useState } from "./v
 const SPEEDS = [[0.25, "¼×"], [1, "1×"], [4, "4×"]];
 const WIDE = "(min-width: 90rem)"; // the whole board; below it is a strip
 const CALM = matchMedia("(prefers-reduced-motion: reduce)");
-const WORDS_MS = 250; // the bench writes a part's words less often than it draws
 const SLIDER_STEP_MS = 10;
 const CHART = { gutter: 100, wide: 700, row: 36, line: 16, axis: 22 };
 const TICKS = 5;
@@ -22,11 +21,9 @@ const NOTHING = {};
 export function BenchStage({ board, parts, label, played = null, ms = 0 }) {
   const isStrip = !useMedia(WIDE);
   const [stage, drawing] = useStage({ board, parts, label, isStrip }, [board, parts, isStrip]);
-  const show = () => drawing?.update(played?.states ?? NOTHING, played?.levels);
-  useEvery(WORDS_MS, show, [drawing, played]);
   useEffect(() => {
     played?.goTo(ms);
-    show();
+    drawing?.update(played?.states ?? NOTHING, played?.levels);
   }, [drawing, played, ms]);
   return html`<div class="mat">${stage}</div>`;
 }

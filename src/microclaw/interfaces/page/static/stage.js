@@ -20,11 +20,6 @@ function focusedHand(stage) {
   return { id, index: [...handsOf(stage, id)].findIndex((one) => one === hand) };
 }
 
-/** @param {Element | null} stage @param {{id: string, index: number} | null} hand */
-function focusHand(stage, hand) {
-  if (stage && hand) handsOf(stage, hand.id)[hand.index]?.focus({ preventScroll: true });
-}
-
 export const NARROW = "(max-width: 44rem)"; // a window with no room for a whole board and its parts
 
 /**
@@ -44,7 +39,7 @@ export function useStage(options, look) {
       letGo(place.current);
       const focused = focusedHand(place.current);
       place.current?.replaceChildren(drawn.node);
-      focusHand(place.current, focused);
+      if (focused) handsOf(drawn.node, focused.id)[focused.index]?.focus({ preventScroll: true });
       setDrawing(drawn);
     };
     loadDrawings(options.parts).then(draw, (/** @type {Error} */ problem) => (

@@ -213,12 +213,11 @@ function heard(kind, data) {
   else if (kind === "approval") {
     if (data.state !== "asked") settle(data.approval, { outcome: data.state, by: data.by, text: data.text });
     approvalsSoon();
-  } else if (kind === "chat") update({ said: state.said + 1 });
-  else if (kind === "lost") allSoon();
+  } else if (kind === "chat" || kind === "lost") allSoon(); // what a turn led to on the boards, also one of another page
   else boardsSoon();
 }
 
-/** @param {string} id @param {{outcome: string, by: string | null, text: string}} outcome */
+/** @param {string} id @param {{outcome: string, by: string | null, text?: string}} outcome */
 export function settle(id, outcome) {
   state.settled.set(id, { ...state.settled.get(id), ...outcome });
   while (state.settled.size > MAX_SETTLED) state.settled.delete([...state.settled.keys()][0] ?? "");
