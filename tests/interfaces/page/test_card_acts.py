@@ -22,7 +22,9 @@ SEEN = """async (part) => {
     const seen = [];
     while (new Set(seen).size < 2 || seen.length < 40) {
         await new Promise((resolve) => setTimeout(resolve, 30));
-        seen.push(`${part.getAttribute("aria-label").split(": ")[1]} ${part.querySelector(".words").textContent} ${part.querySelector(".glow").getAttribute("opacity")}`);
+        const label = part.getAttribute("aria-label").split(": ")[1];
+        const words = part.querySelector(".words").textContent;
+        seen.push(`${label} ${words} ${part.querySelector(".glow").getAttribute("opacity")}`);
     }
     return seen;
 }"""

@@ -11,7 +11,7 @@ from typing import Final
 
 from msgspec.structs import replace
 
-from microclaw.agent.language.times import spoken_duration
+from microclaw.agent.language.times import When, spoken_duration
 from microclaw.agent.models.protocol import DeviceContext, KnownDevice
 from microclaw.agent.offline.decision import WORDS, Parse, Say
 from microclaw.agent.offline.everyday_questions import parse_everyday_question
@@ -129,8 +129,11 @@ def _is_once(sentence: str) -> bool:
     reading = english().parse(sentence) or parse_two_times(sentence)
     if not isinstance(reading, Parse):
         return False
-    whens = [part.when for part in reading.parts or (reading,)]
-    return any(when is not None and when.clock and not (when.repeat or when.date) for when in whens)
+    for part in reading.parts or (reading,):
+        when = part.when or When()
+        if when.clock and not (when.repeat or when.date):
+            return True
+    return False
 
 
 def leaves_words_out(question: Say) -> bool:
