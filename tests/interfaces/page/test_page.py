@@ -190,3 +190,9 @@ def test_the_menu_behind_the_gear_is_closed_by_esc_and_by_a_press_elsewhere(page
     expect(views).to_be_visible()
     page.get_by_role("heading", name=HOME).click()
     expect(views).to_be_hidden()
+
+
+def test_a_page_that_the_browser_kept_is_read_anew_when_it_comes_back(page: Page) -> None:
+    with page.expect_navigation():
+        page.evaluate("dispatchEvent(new PageTransitionEvent('pageshow', { persisted: true }))")
+    expect(page.get_by_label("Message")).to_be_visible()

@@ -176,6 +176,7 @@ async function main() {
   place.textContent = "";
   onChange(draw);
   addEventListener("popstate", draw);
+  addEventListener("pageshow", (event) => event.persisted && location.reload()); // Back shows nothing of a session that ended
   draw();
   await start();
 }
