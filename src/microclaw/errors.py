@@ -213,9 +213,7 @@ class AppNotFound(DeployRejected, code="app_not_found"): ...
 class TooManyApps(DeployRejected, code="too_many_apps"):
     """The device has no place for one more program; each of `replaceable` makes room for it if it is stopped."""
 
-    def __init__(self, message: str, *, next_step: str | None = None, replaceable: tuple[str, ...] = ()) -> None:
-        super().__init__(message, next_step=next_step)
-        self.replaceable = replaceable
+    replaceable: tuple[str, ...] = ()
 
 
 class InvalidModule(DeployRejected, code="invalid_module"): ...

@@ -22,7 +22,8 @@ _LEAD: Final = re.compile(
     r"[ ,:]+)+"
 )
 _TAIL: Final = re.compile(
-    r"(?:[ ,]*(?:please|thanks|thank you|will you|at the moment|just now|right now|at present))+$"
+    r"(?:[ ,]*(?:please|thanks|thank you|will you|at the moment|just now|right now|at present"
+    r"|list (?:it|them)(?: for me)?|give me (?:the|a) list))+$"
 )
 _AT_PIN: Final = re.compile(r"[ ,(]*\b(?:on |at )?pin (\d{1,3})\b\)?")
 _NUMBER: Final = re.compile(r"\d")

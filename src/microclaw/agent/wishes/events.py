@@ -58,6 +58,7 @@ _ABOVE: Final = (
 )
 _BELOW: Final = r"(?:below|under|(?:less|lower|colder|cooler|drier|dryer) than)"
 _AMOUNT: Final = r"(?P<milli>-?\d+)(?: milli)?(?: (?P<unit>degrees|percent|hpa))?"
+_SAID: Final = r"(?: (?:of )?(?:relative )?(?P<said>humidity))?"
 _ROOM: Final = (
     r"(?:room|air|house|greenhouse|nursery|cellar|shed|garage|kitchen|bedroom|attic|basement|office|tent|box|cabin"
     r"|bathroom|bath|enclosure|cupboard|closet|cabinet|chamber|incubator|hive|coop|conservatory|terrarium|vivarium"
@@ -73,7 +74,7 @@ _SUBJECT: Final = (
     rf"(?P<quantity>{'|'.join(_QUANTITIES)}){_PLACE}"
     rf"|(?P<it>it|we|there|(?:the )?air{_PLACE}|(?:the|my|our|this) (?:[a-z]+['’]?s? ){{0,2}}{_ROOM}))"
 )
-_VALUE: Final = re.compile(rf"{_SUBJECT}{_GO} (?:(?P<above>{_ABOVE})|{_BELOW}) {_AMOUNT}{_PLACE}")
+_VALUE: Final = re.compile(rf"{_SUBJECT}{_GO} (?:(?P<above>{_ABOVE})|{_BELOW}) {_AMOUNT}{_SAID}{_PLACE}")
 _ONLY_LIMIT: Final = re.compile(rf"(?:(?P<above>{_ABOVE})|{_BELOW}) {_AMOUNT}{_PLACE}")
 _UNITS: Final = {"degrees": "temperature", "percent": "humidity", "hpa": "pressure"}
 _BY_WORD: Final = (
@@ -190,6 +191,8 @@ def _quantity_of(match: re.Match[str], known: str) -> str | None:
         names.add(_QUANTITIES[name])
     if match["unit"]:
         names.add(_UNITS[match["unit"]])
+    if match.groupdict().get("said"):
+        names.add(match["said"])
     for pattern, quantity in _BY_WORD:
         if pattern.search(match[0]):
             names.add(quantity)

@@ -151,6 +151,10 @@ class Scan:
 
     def _read_subject(self) -> bool:
         """Read "movement on pin 16 turns on the lamp": what begins it needs no "when"."""
+        event = read_event(self._wish, self._without_article(self._at), self._event)
+        if event is None or not event.about:
+            # "The shed gets damp" is told, and begins nothing.
+            return False
         return self._read_events(self._at, "trigger")
 
     def _read_events(self, start: int, role: Role) -> bool:

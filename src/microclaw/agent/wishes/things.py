@@ -78,7 +78,8 @@ _LED: Final = re.compile(
 MARK: Final = r"(?:button|door|motion|soil|output|input|led)#(?:\d+|@[a-z]+)?"
 """A thing: its kind, and its pin, or its noun if no pin is said. The board's LED has neither."""
 _EACH: Final = re.compile(
-    rf"(?P<first>{MARK}) and (?P<second>{MARK})(?: ¦)? are (?:both )?(?P<how>open|closed|shut|high|low|pressed|down)"
+    rf"(?P<first>{MARK}) and (?P<second>{MARK})(?: ¦)? are (?:both )?"
+    r"(?P<how>open|closed|shut|high|low|pressed|held down|down)"
 )
 _EITHER: Final = re.compile(
     rf"(?:either|any)(?: 1)?(?: of)? (?P<first>{MARK}) (?:and|or) (?P<second>{MARK}) "
@@ -104,7 +105,8 @@ _WITHOUT_PIN: Final = re.compile(
 _SWITCHED: Final = re.compile(
     rf"\b(?P<verb>(?:turn|switch|put|power) (?:on|off)|start|stop|run|shut|open|close) "
     rf"{_DETERMINER} (?P<name>{_NAME})(?: (?:of|in|at|over) {_DETERMINER} {_NAME})?(?= ¦|$| {_AFTER_A_NAME})"
-    rf"|\b(?P<verb_2>turn|switch|put|power) {_DETERMINER} (?P<name_2>{_NAME})(?= (?:on|off)(?: ¦|$| {_AFTER_A_NAME}))"
+    rf"|\b(?P<verb_2>turn|switch|put|power) {_DETERMINER} (?P<name_2>{_NAME})"
+    rf"(?: (?:of|in|at|over) {_DETERMINER} {_NAME})?(?= (?:on|off)(?: ¦|$| {_AFTER_A_NAME}))"
 )
 
 

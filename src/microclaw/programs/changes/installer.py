@@ -300,7 +300,7 @@ def check_install(there: ProgramState, version: AppVersion, *, take_over: bool) 
         step = exc.next_step
         if len(names) < len(exc.replaceable):
             step = f"stop {names[0]} first: {app_command('stop', names[0], there.device, is_away=there.is_away)}"
-        raise TooManyApps(exc.message, next_step=step, replaceable=tuple(names)) from exc
+        raise _full_board(exc.message, step, names) from exc
     check_free(there, version)
 
 
@@ -385,13 +385,16 @@ def check_room(
         return
     deferred = sorted(app.name for app in wanted if app.waits)
     oldest_first = sorted(wanted, key=lambda app: app.since_ms)
-    replaceable = tuple(app.name for app in oldest_first if not app.waits)
+    replaceable = [app.name for app in oldest_first if not app.waits]
     texts = [f"{other} (deferred)" if other in deferred else other for other in sorted(names)]
     step = f"remove one first: {app_command('uninstall', min(names), device, is_away=is_away)}"
     if deferred:
         step = f"drop one that waits: microclaw app cancel {deferred[0]} -d {device.name}"
-    raise TooManyApps(
-        f"{device.name} has room for {count_text(limit, 'app')} and has {', '.join(texts)}{need}",
-        next_step=step,
-        replaceable=replaceable,
-    )
+    text = f"{device.name} has room for {count_text(limit, 'app')} and has {', '.join(texts)}{need}"
+    raise _full_board(text, step, replaceable)
+
+
+def _full_board(text: str, next_step: str | None, replaceable: Sequence[str]) -> TooManyApps:
+    error = TooManyApps(text, next_step=next_step)
+    error.replaceable = tuple(replaceable)
+    return error
