@@ -55,7 +55,8 @@ _STATE_REST: Final = re.compile(
     r"|and (?:when|until when|till when) (?:does|will|is) it (?:go|be|turn|switch)(?:ed)? (?:off|on)(?: again)?))*"
 )
 _NEXT: Final = re.compile(
-    r"(?:when|at what time|how soon)(?:'s| is| will| does| do| are| shall) (?P<topic>.+?)"
+    r"(?:when|at what time|how soon)(?:'s| is| will| does| do| are| shall) "
+    r"(?!the next (?:scheduled )?thing)(?P<topic>.+?)"
     r"(?: (?:the )?next(?: time)?| again| (?:go|goes|turn|turns|come|comes|switch) (?:on|off))\b"
 )
 _WHY: Final = re.compile(

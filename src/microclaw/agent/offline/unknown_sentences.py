@@ -33,7 +33,8 @@ _QUESTION: Final = re.compile(
     r"(?i)^\W*(?:and |but |so )?(?:why|what|whats|which|who|whose|whom|where|how|is|are|am|was|were|do|does|did|has|had"
     r"|list (?:all|my|the|our|me|every)|when (?:is|are|was|were|do|does|did|will)|have (?:i|you|we|they)"
     r"|should|shall|may|might|i wonder"
-    r"|(?:explain|describe)(?: to (?:me|us))? (?:what|why|which|how)|tell me (?:if|whether|why|what|which|who|how))\b"
+    r"|(?:explain|describe)(?: to (?:me|us))? (?:what|why|which|how)|tell me (?:(?:if|whether)"
+    r"(?!.* (?:falls|drops|rises|climbs|gets|goes) )|why|what|which|who|how))\b"
 )
 _REQUEST: Final = re.compile(
     r"(?i)\W*(?:please )?(?:can|could|would|will)\b(?! (?:i|we|an?|one)\b)"

@@ -384,6 +384,9 @@ def _in_window(items: Sequence[Item], times: Sequence[Time]) -> list[str]:
         return []
     if any(time.kind not in ("window", "days") for time in times):
         return []
+    if any(isinstance(item, Act) and item.verb == "off" for item in items):
+        # "Leave it off between 8 and 12" is no window of the other acts.
+        return []
     rest = [item for item in items if not isinstance(item, Time)]
     return [f"{sentence}{days or ' every day'} {windows[0]}" for sentence in _untimed(rest)]
 

@@ -62,7 +62,7 @@ _SAID: Final = r"(?: (?:of )?(?:relative )?(?P<said>humidity))?"
 _ROOM: Final = (
     r"(?:room|air|house|greenhouse|nursery|cellar|shed|garage|kitchen|bedroom|attic|basement|office|tent|box|cabin"
     r"|bathroom|bath|enclosure|cupboard|closet|cabinet|chamber|incubator|hive|coop|conservatory|terrarium|vivarium"
-    r"|sauna|workshop|loft|classroom|hall|hallway|corridor|barn|stable|aviary|wardrobe|flat|studio|lab|nest)"
+    r"|sauna|workshop|loft|classroom|hall|hallway|corridor|barn|stable|aviary|wardrobe|flat|studio|lab|nest|crypt|church|chapel|vestry|tower)"
 )
 _PLACE: Final = rf"(?: (?:in|of|at) (?:the|my|our) {_ROOM})?"
 _QUANTITIES: Final = {
