@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from playwright.sync_api import Locator, Page, expect
@@ -63,7 +64,16 @@ def test_a_yes_in_a_second_browser_ends_the_question_of_the_first(asking_host: P
     expect(second.locator(".turn .mine")).to_have_text(["turn on pin 6", "yes"])
 
 
-def test_each_question_has_its_answers_as_buttons_and_does_not_look_like_an_error(page: Page) -> None:
+def test_each_question_has_its_answers_as_buttons_and_does_not_look_like_an_error(
+    tmp_path: Path, open_page: OpenPage
+) -> None:
+    # A chat stays with the board of its last act: this one has none, whatever was tested on the other host before.
+    host = PageHost(tmp_path / "home", boards=2)
+    with host.running():
+        _ask_and_answer(open_page(host.link()))
+
+
+def _ask_and_answer(page: Page) -> None:
     asked = send(page, "turn on pin 12")
     expect(asked.locator(".answer.asks")).to_contain_text("Which device?")
     expect(asked.locator(".answer button")).to_have_text(["virtual-1", "virtual-2"])
