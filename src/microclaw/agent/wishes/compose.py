@@ -377,7 +377,7 @@ def _act_words(acts: Sequence[Act]) -> str:
 
 
 def _in_window(items: Sequence[Item], times: Sequence[Time]) -> list[str]:
-    """Return what begins and is done in a window of each day, or of some days; nothing for any other time."""
+    """Return what begins and is done in a window of each day, or of some days; nothing for what is off in it."""
     windows = [time.words for time in times if time.kind == "window"]
     days = _days(items)
     if days is None or len(windows) != 1:
@@ -385,7 +385,6 @@ def _in_window(items: Sequence[Item], times: Sequence[Time]) -> list[str]:
     if any(time.kind not in ("window", "days") for time in times):
         return []
     if any(isinstance(item, Act) and item.verb == "off" for item in items):
-        # "Leave it off between 8 and 12" is no window of the other acts.
         return []
     rest = [item for item in items if not isinstance(item, Time)]
     return [f"{sentence}{days or ' every day'} {windows[0]}" for sentence in _untimed(rest)]
