@@ -22,7 +22,7 @@ _CONNECTORS: Final = compile_rows(_TABLE["connectors"], _TABLE["parts"])
 _PACES: Final = compile_rows(_TABLE["paces"], _TABLE["parts"])
 _TIMES: Final = compile_rows(_TABLE["times"], _TABLE["parts"])
 _AFTER: Final = re.compile(r"(?:(?:and|then|but) )*(?P<ms>\d+ ms) after (?:that )?(?=\S)")
-_LATER: Final = re.compile(r"(?<!for) (?P<ms>\d+ ms) $")
+_LATER: Final = re.compile(r"(?<!for) \d+ ms $")
 """Behind it "after" is no "when", but so much later."""
 _SPAN: Final = re.compile(r"for (?P<ms>\d+ ms)(?= ¦|$)")
 _JOIN: Final = re.compile(rf"(?: {END})? (?P<word>and|or)(?: (?:when|if|also))? ")
@@ -129,12 +129,11 @@ class Scan:
         after = _AFTER.match(self._text, self._at)
         if after is not None and self._read_held(after):
             return True
-        is_late = _LATER.search(self._text[: self._at]) is not None
         for role, pattern in _CONNECTORS:
             match = pattern.match(self._text, self._at)
-            if match is not None and is_late and match[0].endswith("after"):
+            if match is None or (match[0].endswith("after") and _LATER.search(self._text[: self._at])):
                 continue
-            if match is not None and self._read_events(match.end() + 1, convert(role, Role)):
+            if self._read_events(match.end() + 1, convert(role, Role)):
                 return True
         return False
 

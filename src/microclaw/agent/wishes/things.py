@@ -272,7 +272,7 @@ def _mark_without_pin(text: str, things: dict[str, Thing]) -> str:
 
     def write_switched(match: re.Match[str]) -> str:
         noun = (match["name"] or match["name_2"]).rpartition(" ")[2]
-        if noun in _NO_THING or not noun.isalpha() or noun in ("down", "up", "out"):
+        if noun in _NO_THING or not noun.isalpha():
             return match[0]
         mark = f"output#@{noun}"
         things[mark] = Thing("output", None, frozenset({noun}))

@@ -6,6 +6,7 @@ import re
 from typing import Final
 
 from microclaw.agent.language.quantities import normalize_quantities
+from microclaw.agent.language.times import DAYS
 from microclaw.tables import read_table
 from microclaw.text import plural
 
@@ -44,8 +45,7 @@ _PART_AT: Final = re.compile(
 )
 _PIN_RANGE: Final = re.compile(r"\b(?:pins|gpios) (\d{1,2}) ?(?:to|through|until|-|–) ?(\d{1,2})\b")
 _MOST_PINS: Final = 8
-_DAYS: Final = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
-_DAY: Final = "|".join(_DAYS)
+_DAY: Final = "|".join(DAYS)
 _DAY_RANGE: Final = re.compile(
     rf"(?<!on )\b(?:from |every |each )*(?P<first>{_DAY})s? ?(?:to|till|until|through|-|–) ?(?P<last>{_DAY})s?\b"
 )
@@ -170,9 +170,9 @@ def _pm_range(match: re.Match[str]) -> str:
 
 def _day_range(match: re.Match[str]) -> str:
     """Write "monday to wednesday" as "every monday and tuesday and wednesday"."""
-    first = _DAYS.index(match["first"])
-    count = (_DAYS.index(match["last"]) - first) % len(_DAYS) + 1
-    days = (_DAYS + _DAYS)[first : first + count]
+    first = DAYS.index(match["first"])
+    count = (DAYS.index(match["last"]) - first) % len(DAYS) + 1
+    days = (*DAYS, *DAYS)[first : first + count]
     return f"every {' and '.join(days)}"
 
 
