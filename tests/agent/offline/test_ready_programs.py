@@ -88,7 +88,6 @@ async def test_an_entry_is_offered_only_with_the_pins_that_were_said(wish: str, 
 @pytest.mark.parametrize(
     ("wish", "entry", "left_out"),
     [
-        ("when the door opens, light the LED", "door sensor", ["light the LED"]),
         ("sound the buzzer on pin 5 if the contact on pin 4 closes, but not at night", "alarm buzzer", ["but not at"]),
     ],
 )

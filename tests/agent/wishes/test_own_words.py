@@ -154,6 +154,8 @@ async def test_what_may_mean_something_else_is_never_read_as_an_act(wish: str) -
         ("Turn the fan on when it gets too damp for the tomatoes, you know.", "Above how many percent?"),
         ("Open the valve every morning at 7:30, please.", "Which pin is the valve on?"),
         ("turn the extractor on", "Which pin is the extractor on?"),
+        ("make the light come on when I press the button", "Which pin is the button on?"),
+        ("did the pump actually come on this morning or not?", "Which pin is the pump on?"),
         ("lamp on when the shed door opens", "Which pin is the door on?"),
         ("turn the fan on when the print is done", 'turn on the fan. But I do not understand "when the print is done"'),
         (
@@ -195,6 +197,8 @@ def test_any_words_are_read_in_bounded_time(text: str) -> None:
         ("What sort of things could I ask you to do for my greenhouse?", "what can you do"),
         ("What's the temperature in the nursery, and is the air too dry?", "what is the temperature and the humidity"),
         ("y is led blinking", "why is the led on"),
+        ("is pin 12 live at the moment?", "is pin 12 on"),
+        ("When did the heater last run?", "what was done with the heater"),
     ],
 )
 async def test_a_question_is_answered_as_the_plain_one(question: str, plainly: str) -> None:

@@ -100,6 +100,7 @@ class Say(Struct, frozen=True):
     `suggested` are sentences of which a yes or a number chooses one. `refers`: it is about the last act, or nothing.
     `template` is the sentence with a hole for the answer (unfinished.py), if `asks` is "words". `choices` are the
     answers if neither of these gives them. `part` is what was read of a wish, with the hole WORDS for more words.
+    `does_less`: what is suggested is less than what was said.
     """
 
     text: str
@@ -111,6 +112,7 @@ class Say(Struct, frozen=True):
     template: str = ""
     choices: tuple[Choice, ...] = ()
     part: str = ""
+    does_less: bool = False
 
 
 Decision: TypeAlias = Act | Say

@@ -205,18 +205,17 @@ def _read_unknown(
     if answer.code != NOT_UNDERSTOOD:
         return answer
     own = parse_own_words(text, device_context, device)
-    if own is None or (answer.suggested and _leaves_open(own)):
-        # A ready program has what the wish leaves open.
+    if own is None or (answer.suggested and _does_more(answer, own)):
         return answer
     if isinstance(own, Say):
         return own
     return Context(own, text, device_context, device)
 
 
-def _leaves_open(own: Parse | Say) -> bool:
-    """Return True for a wish in own words that is understood only in part."""
+def _does_more(answer: Say, own: Parse | Say) -> bool:
+    """Return True if the suggested sentences do more of a wish than what is understood of it in own words."""
     if isinstance(own, Parse):
-        return own.kind == UNFINISHED
+        return own.kind == UNFINISHED and not answer.does_less
     return own.code == NOT_UNDERSTOOD
 
 

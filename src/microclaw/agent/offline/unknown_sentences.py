@@ -83,7 +83,10 @@ def answer_unknown(text: str, named_text: str, device_context: DeviceContext, de
             return Say(f"{apology} {mention(programs)}", NOT_UNDERSTOOD, programs[0].example)
     elif programs:
         offered, sentences = offer(programs, meant_device)
-        return Say(f"{apology} {offered}", NOT_UNDERSTOOD, f"no, or: {_HELP}", suggested=_on_device(sentences, device))
+        suggested = _on_device(sentences, device)
+        does_less = bool(programs[0].left_out)
+        text = f"{apology} {offered}"
+        return Say(text, NOT_UNDERSTOOD, f"no, or: {_HELP}", suggested=suggested, does_less=does_less)
     if guess is None:
         return Say(f"{apology} Ask: {_HELP}.", NOT_UNDERSTOOD, _HELP)
     return Say(f"{apology} {guess.text}", NOT_UNDERSTOOD, f"yes, no, or: {_HELP}", suggested=guess.suggested)

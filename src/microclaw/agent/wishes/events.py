@@ -50,13 +50,13 @@ _STATES: Final = frozenset({"down", "open", "closed", "quiet", "high", "low"})
 _GO: Final = (
     r"(?: (?:is|gets|goes|rises|climbs|falls|drops|sinks|becomes|was|are|reads"
     r"|has (?:been|gone|fallen|risen|dropped|climbed|sunk)|stays|remains|gone)|['’](?:s|re))?"
-    r"(?: back| up| down)?(?: to(?: be)?)?"
+    r"(?: back(?! (?:up|down) (?:to|at))| up| down)?(?: to(?: be)?)?"
 )
 _ABOVE: Final = (
     r"(?:above|over|(?:more humid|more|greater|higher|warmer|hotter|wetter|damper) than|exceeds|past|reaches|hits"
-    r"|at least)"
+    r"|at least|back up (?:to|at))"
 )
-_BELOW: Final = r"(?:below|under|(?:less|lower|colder|cooler|drier|dryer) than)"
+_BELOW: Final = r"(?:below|under|back down (?:to|at)|(?:less|lower|colder|cooler|drier|dryer) than)"
 _AMOUNT: Final = r"(?P<milli>-?\d+)(?: milli)?(?: (?P<unit>degrees|percent|hpa))?"
 _SAID: Final = r"(?: (?:of )?(?:relative )?(?P<said>humidity))?"
 _ROOM: Final = (

@@ -13,6 +13,8 @@ from microclaw.tables import read_table
 
 _AT_PIN: Final = re.compile(r"\b(?:on|at|to|in|of) (?:the )?(?:pin|gpio) ?\d+")
 
+_BRACED: Final = re.compile(r"\{(\w+)\}")
+
 
 class _Row(Struct, frozen=True):
     """A question is asked as `plain` if each of the `words` is in it, and none of those `without`."""
@@ -20,6 +22,8 @@ class _Row(Struct, frozen=True):
     words: tuple[re.Pattern[str], ...]
     without: re.Pattern[str] | None
     plain: str
+    asks_for: frozenset[str]
+    """The names in the braces of `plain`."""
 
     def fits(self, marked: str, said: str) -> bool:
         """Return True for a question as it was said, and with its things as marks."""
@@ -34,35 +38,25 @@ def read_question(text: str) -> list[str]:
     marked = mark_things(clauses(text))
     if marked is None:
         return []
-    mark = _only_mark(marked)
+    words = _words_of_thing(marked)
     said = _AT_PIN.sub("", write_out(text))
     plain = []
     for row in _ROWS:
-        if "{" in row.plain and mark is None:
-            continue
-        if row.fits(marked.text, said):
-            if mark is None:
-                plain.append(row.plain)
-            else:
-                plain.append(row.plain.format(pin=_pin_words(mark), thing=words_of(mark)))
+        if row.asks_for <= words.keys() and row.fits(marked.text, said):
+            plain.append(row.plain.format(**words))
     return plain
 
 
-def _only_mark(marked: MarkedWish) -> str | None:
-    """Return the mark of the only thing whose pin is known; the board's LED is one."""
-    marks = []
-    for mark in marked.things:
-        if "@" not in mark:
-            marks.append(mark)
+def _words_of_thing(marked: MarkedWish) -> dict[str, str]:
+    """Return what a row may write of the question's only thing: its `subject`, and with a pin its `pin` and `thing`."""
+    marks = [mark for mark in marked.things if "@" not in mark]
     if len(marks) == 1:
-        return marks[0]
-    return None
-
-
-def _pin_words(mark: str) -> str:
-    if mark == "led#":
-        return words_of(mark)
-    return pin_words(mark)
+        mark = marks[0]
+        pin = words_of(mark) if mark == "led#" else pin_words(mark)
+        return {"subject": pin, "pin": pin, "thing": words_of(mark)}
+    if not marks and len(marked.things) == 1:
+        return {"subject": f"the {next(iter(marked.things)).partition('@')[2]}"}
+    return {}
 
 
 def _compile(words: str) -> re.Pattern[str]:
@@ -75,7 +69,8 @@ def _rows() -> tuple[_Row, ...]:
         without = None
         if "without" in row:
             without = _compile(row["without"])
-        rows.append(_Row(tuple(map(_compile, row["words"])), without, row["plain"]))
+        plain = row["plain"]
+        rows.append(_Row(tuple(map(_compile, row["words"])), without, plain, frozenset(_BRACED.findall(plain))))
     return tuple(rows)
 
 
