@@ -8,9 +8,9 @@ from typing import Final
 from msgspec import Struct, field
 from msgspec.structs import replace
 
-from microclaw.agent.wishes.acts import Act, read_act, read_more
-from microclaw.agent.wishes.compose import Condition, Item, Pace, Role, Time, TimeKind
+from microclaw.agent.wishes.acts import Act, read_act, read_bare, read_more
 from microclaw.agent.wishes.events import Event, hold, read_event
+from microclaw.agent.wishes.items import Condition, Item, Pace, Role, Time, TimeKind
 from microclaw.agent.wishes.patterns import compile_rows
 from microclaw.agent.wishes.things import MARK, MarkedWish
 from microclaw.agent.wishes.wording import END
@@ -112,7 +112,8 @@ class Scan:
                 if match["ms"].endswith("ns") and (self._act is None or self._act.verb != "blink"):
                     # The pitch of a tone.
                     return False
-                pace = Pace(match["ms"], is_gap=kind == "gap", is_period=kind == "period")
+                times = match.groupdict("").get("times", "")
+                pace = Pace(match["ms"], is_gap=kind == "gap", is_period=kind == "period", times=times)
                 return self._add(pace, match.end())
         return False
 
@@ -192,6 +193,8 @@ class Scan:
             act = self._of_both(act)
         if act is None and self._act is not None:
             act = read_more(self._text, self._at, self._act)
+        if act is None:
+            act = read_bare(self._text, self._at, self._act)
         if act is None:
             return False
         if act.out:
