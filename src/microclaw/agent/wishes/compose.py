@@ -23,6 +23,8 @@ class _Rule(Struct):
     paces: list[Pace] = field(default_factory=list)
     ends: list[Condition] = field(default_factory=list)
     is_act_first: bool = False
+    is_latched: bool = False
+    """What ends its acts is an event of its own: they do not end with the state that began them."""
 
     @property
     def events(self) -> list[Event]:
@@ -37,7 +39,7 @@ class _Rule(Struct):
     def is_lasting(self) -> bool:
         """The words say how things are, and not what happens."""
         events = self.events
-        return bool(events) and all(event.is_state for event in events)
+        return bool(events) and not self.is_latched and all(event.is_state for event in events)
 
     @property
     def only_act(self) -> Act | None:
@@ -49,7 +51,14 @@ class _Rule(Struct):
     @property
     def is_bare(self) -> bool:
         """Nothing but events begins and ends its acts."""
-        return not (self.gates or self.paces or self.ends)
+        return not (self.gates or self.paces or self.ends or self.nth)
+
+    @property
+    def nth(self) -> str:
+        for trigger in self.triggers:
+            if trigger.nth:
+                return trigger.nth
+        return ""
 
     @property
     def joint(self) -> str:
@@ -110,6 +119,7 @@ def _rules(items: Sequence[Item]) -> list[_Rule]:
         elif isinstance(item, Condition) and item.role == "until":
             act = _ending(rule)
             if act is not None:
+                rule.is_latched = True
                 rules.append(_Rule([Condition(item.events, "trigger", item.is_any)], acts=[act]))
             else:
                 rule.ends.append(item)
@@ -130,6 +140,10 @@ def _add_act(rules: list[_Rule], act: Act) -> None:
         rule.triggers = rule.gates
         rule.gates = []
         rules.append(_Rule(acts=[act], is_act_first=True))
+        return
+    is_said_twice = bool(rule.acts) and replace(act, end=rule.acts[-1].end) == rule.acts[-1]
+    if is_said_twice and act.verb in _OPPOSITE:
+        # "... and leave it on until ..."
         return
     rule.acts.append(act)
 
@@ -302,9 +316,12 @@ def _sentence(rule: _Rule, *, trigger_first: bool) -> str:
         paces = f" but only while {gate}{paces}"
     if not clause:
         return f"{acts}{paces}"
+    begin = "when"
+    if rule.nth:
+        begin = f"every {rule.nth} time"
     if trigger_first:
-        return f"when {clause} {acts}{paces}"
-    return f"{acts} when {clause}{paces}"
+        return f"{begin} {clause} {acts}{paces}"
+    return f"{acts} {begin} {clause}{paces}"
 
 
 def _end_words(rule: _Rule) -> str:

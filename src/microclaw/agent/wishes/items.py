@@ -14,11 +14,15 @@ TimeKind: TypeAlias = Literal["days", "clock", "window", "delay", "unknown"]
 
 
 class Condition(Struct, frozen=True):
-    """What begins acts ("trigger"), or must hold ("while") or not hold ("unless") meanwhile, or ends them ("until")."""
+    """What begins acts ("trigger"), or must hold ("while") or not hold ("unless") meanwhile, or ends them ("until").
+
+    `nth`: only each time of that number begins them ("5th").
+    """
 
     events: tuple[Event, ...]
     role: Role
     is_any: bool = False
+    nth: str = ""
 
 
 class Time(Struct, frozen=True):

@@ -26,6 +26,12 @@ _LATER: Final = re.compile(r"(?<!for) \d+ ms $")
 """Behind it "after" is no "when", but so much later."""
 _SPAN: Final = re.compile(r"for (?P<ms>\d+ ms)(?= ¦|$)")
 _JOIN: Final = re.compile(rf"(?: {END})? (?P<word>and|or)(?: (?:when|if|also))? ")
+_NTH: Final = re.compile(
+    r"(?:(?:on|at|after|with|and) )*(?:every|each) "
+    r"(?P<nth>second|third|fourth|fifth|sixth|seventh|eighth|ninth|tenth|1000 ms|\d{1,2}(?:nd|rd|th)) "
+    r"(?:time(?: that| when)? |(?=press |push |click |tap |opening |closing ))"
+)
+_ORDINALS: Final = {"second": "2nd", "1000 ms": "2nd"}
 _DAY_COUNTS: Final = {"other": "2", "second": "2", "1000 ms": "2", "third": "3", "fourth": "4"}
 _DAY_KINDS: Final = {"weekday": "every weekday", "weekend": "on weekends", "school day": "every weekday"}
 _NARRATORS: Final = (["i"], ["we"], ["he"], ["she"], ["they"])
@@ -74,6 +80,7 @@ class Scan:
     def _read_item(self) -> bool:
         for read in (
             self._read_span,
+            self._read_nth,
             self._read_pace,
             self._read_time,
             self._read_condition,
@@ -138,6 +145,13 @@ class Scan:
                 return True
         return False
 
+    def _read_nth(self) -> bool:
+        """Read "every 5th press of the button"."""
+        match = _NTH.match(self._text, self._at)
+        if match is None:
+            return False
+        return self._read_events(match.end(), "trigger", _ORDINALS.get(match["nth"], match["nth"]))
+
     def _read_held(self, after: re.Match[str]) -> bool:
         """Read "3 min after the door closes" as a door that has been closed for so long."""
         event = read_event(self._wish, self._without_article(after.end()), self._event)
@@ -157,7 +171,7 @@ class Scan:
             return False
         return self._read_events(self._at, "trigger")
 
-    def _read_events(self, start: int, role: Role) -> bool:
+    def _read_events(self, start: int, role: Role, nth: str = "") -> bool:
         event = read_event(self._wish, self._without_article(start), self._event)
         if event is None:
             return False
@@ -176,7 +190,9 @@ class Scan:
         if len(joints) > 1:
             return False
         self._event = event
-        return self._add(Condition(tuple(events), role, is_any="or" in joints), event.end)
+        if nth and joints:
+            return False
+        return self._add(Condition(tuple(events), role, is_any="or" in joints, nth=nth), event.end)
 
     def _without_article(self, start: int) -> int:
         article = _ARTICLE.match(self._text, start)
