@@ -48,6 +48,8 @@ _CELSIUS = r"° ?c?|degrees?(?: (?:c|celsius|centigrade))?|celsius"
 NUMBER_WORDS = frozenset({*ONES, *TENS, "hundred", "thousand", "half", "quarter", "once", "twice"})
 _NUMBER = r"(?<![\w.])(?<!pin )-?\d+(?:\.\d+)?"
 _OF = r"(?: ?/ ?(\d+(?:\.\d+)?))?"  # 1/2
+_DAY_MS = 86_400_000
+_AT_MOST = r"(?:at (?:the )?most|(?:no|not|never) more(?: often)? than|a maximum of|maximum|max|up to)"
 _COUNT = r"(?<![\d./])(\d+(?:\.\d+)?)(?:/(\d+(?:\.\d+)?))? ?(?:times?|x)"
 _PIN = r"(?:gpio pins?|gpios?|ios?|pin numbers?|pin no\.?|pins?)"
 _LISTED = rf"(?:{_PIN}[ _]*)?#?(?<![.:])\d{{1,3}}(?![\d.:%])"
@@ -136,6 +138,16 @@ def _write_rate(match: re.Match[str]) -> str:
     else:
         count = Fraction(_TABLE["times"][word])
     return _write_period(count * Fraction(1000, _TIME_MS[unit]))
+
+
+def _write_limit(match: re.Match[str]) -> str:
+    """Write "at most 3 times a day" as "at most 3 times per 86400000 ms"."""
+    word, number, unit = match.groups()
+    count = number or str(_TABLE["times"][word])
+    window_ms = _TIME_MS.get(unit, _DAY_MS)
+    if count == "1":
+        return f"at most once every {window_ms} ms"
+    return f"at most {count} times per {window_ms} ms"
 
 
 def _write_hertz(match: re.Match[str]) -> str:
@@ -228,6 +240,11 @@ _FORMS: tuple[tuple[str, str | Callable[[re.Match[str]], str]], ...] = (
     # "30-second intervals"
     (r"(?<=\d)-(?=(?:milli)?(?:second|sec|minute|min|hour|hr)s?\b)", " "),
     (r"(?<!half[ -])(?<!quarter[ -])\b(?:hourly|on the hour)\b", "every 1 hour"),
+    (
+        rf"\b{_AT_MOST} (?:(once|twice|thrice)|(\d+) times?)"
+        r" (?:an?|per|each|every|in (?:an?|any|1|every)|within an?) (second|sec|s|minute|min|hour|day)\b",
+        _write_limit,
+    ),
     (rf"\b(once|twice|thrice|{_COUNT}) (?:a|an|per|each|in a) (second|sec|s|minute|min|hour)\b", _write_rate),
     (rf"\b(?:each|every) other ({_TIME})\b", r"every 2 \1"),
     (r"\ban? (second|sec|minute|min|hour) and a half\b", r"1.5 \1"),

@@ -27,6 +27,7 @@ _DETAILS: Final = compile_rows(_TABLE["details"], _TABLE["parts"])
 _MORE: Final = re.compile(
     rf"(?:(?:and|then|also|next) )+(?:on |at |in )?(?P<out>{_MARK})(?= for| ¦| and| then| at| when| if|$)"
 )
+_BARE: Final = re.compile(rf"(?P<out>{_MARK})(?= (?:when|whenever|if|while|as long as|above|below|over|under)\b)")
 _VALUES: Final = {
     "once": "1",
     "briefly": "1",
@@ -136,6 +137,20 @@ def read_more(text: str, start: int, before: Act) -> Act | None:
     if match is None or before.verb not in _AS_BEFORE:
         return None
     return _with_details(text, Act(match.end(), before.verb, _marks(match["out"], ())))
+
+
+def read_bare(text: str, start: int, before: Act | None) -> Act | None:
+    """Read "red lamp on pin 4 when ..." at the begin of a clause: it is as the act before it, or on."""
+    match = _BARE.match(text, start)
+    if match is None or not re.search(r"(?:^|¦ |\band )$", text[:start]):
+        return None
+    if before is None:
+        if match["out"].startswith("input#"):
+            return None
+        return Act(match.end(), "on", (match["out"],))
+    if before.verb not in _AS_BEFORE or before.span:
+        return None
+    return Act(match.end(), before.verb, (match["out"],))
 
 
 def _longest(patterns: Patterns, text: str, start: int, last: tuple[str, ...]) -> Act | None:

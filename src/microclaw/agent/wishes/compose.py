@@ -4,42 +4,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from typing import Final, Literal, TypeAlias
+from typing import Final
 
 from msgspec import Struct, field
 from msgspec.structs import replace
 
 from microclaw.agent.wishes.acts import Act
 from microclaw.agent.wishes.events import Event
-
-Role: TypeAlias = Literal["trigger", "while", "unless", "until"]
-TimeKind: TypeAlias = Literal["days", "clock", "window", "delay", "unknown"]
-
-
-class Condition(Struct, frozen=True):
-    """What begins acts ("trigger"), or must hold ("while") or not hold ("unless") meanwhile, or ends them ("until")."""
-
-    events: tuple[Event, ...]
-    role: Role
-    is_any: bool = False
-
-
-class Time(Struct, frozen=True):
-    """Words for a time: which days, a time of day, from when to when, in how long; "until 8" is not known."""
-
-    kind: TimeKind
-    words: str
-
-
-class Pace(Struct, frozen=True):
-    """How often: every so often, or at most so often (`is_gap`); a light may blink with that `is_period`."""
-
-    ms: str
-    is_gap: bool = False
-    is_period: bool = False
-
-
-Item: TypeAlias = Act | Condition | Time | Pace
+from microclaw.agent.wishes.items import Condition, Item, Pace, Time
 
 
 class _Rule(Struct):
@@ -51,6 +23,8 @@ class _Rule(Struct):
     paces: list[Pace] = field(default_factory=list)
     ends: list[Condition] = field(default_factory=list)
     is_act_first: bool = False
+    is_latched: bool = False
+    """What ends its acts is an event of its own: they do not end with the state that began them."""
 
     @property
     def events(self) -> list[Event]:
@@ -65,7 +39,7 @@ class _Rule(Struct):
     def is_lasting(self) -> bool:
         """The words say how things are, and not what happens."""
         events = self.events
-        return bool(events) and all(event.is_state for event in events)
+        return bool(events) and not self.is_latched and all(event.is_state for event in events)
 
     @property
     def only_act(self) -> Act | None:
@@ -77,7 +51,14 @@ class _Rule(Struct):
     @property
     def is_bare(self) -> bool:
         """Nothing but events begins and ends its acts."""
-        return not (self.gates or self.paces or self.ends)
+        return not (self.gates or self.paces or self.ends or self.nth)
+
+    @property
+    def nth(self) -> str:
+        for trigger in self.triggers:
+            if trigger.nth:
+                return trigger.nth
+        return ""
 
     @property
     def joint(self) -> str:
@@ -138,13 +119,14 @@ def _rules(items: Sequence[Item]) -> list[_Rule]:
         elif isinstance(item, Condition) and item.role == "until":
             act = _ending(rule)
             if act is not None:
+                rule.is_latched = True
                 rules.append(_Rule([Condition(item.events, "trigger", item.is_any)], acts=[act]))
             else:
                 rule.ends.append(item)
         elif isinstance(item, Condition) and item.role == "trigger":
             _add_trigger(rules, item, has_act_after=_has_act(items[index + 1 :]))
         elif isinstance(item, Condition):
-            rule.gates.append(item)
+            _add_gate(rules, item)
     if not all(rule.acts for rule in rules):
         return []
     return rules
@@ -159,7 +141,19 @@ def _add_act(rules: list[_Rule], act: Act) -> None:
         rule.gates = []
         rules.append(_Rule(acts=[act], is_act_first=True))
         return
+    is_said_twice = bool(rule.acts) and replace(act, end=rule.acts[-1].end) == rule.acts[-1]
+    if is_said_twice and act.verb in _OPPOSITE:
+        # "... and leave it on until ..."
+        return
     rule.acts.append(act)
+
+
+def _add_gate(rules: list[_Rule], gate: Condition) -> None:
+    """Add what must hold to the last rule; in "a while b and c while d" the last act is a rule of its own."""
+    rule = rules[-1]
+    if rule.gates and len(rule.acts) == 2 and not rule.triggers:
+        rules.append(_Rule(acts=[rule.acts.pop()]))
+    rules[-1].gates.append(gate)
 
 
 def _with_warning_apart(rule: _Rule) -> list[_Rule]:
@@ -316,15 +310,18 @@ def _sentence(rule: _Rule, *, trigger_first: bool) -> str:
     clause = _trigger_words(rule)
     if rule.is_lasting and _is_plain_on(rule) and not gates:
         return f"{acts} while {clause}{paces}"
-    if not clause and len(gates) == 1:
-        return f"{acts} while {gates[0]}{paces}"
+    if not clause and len(rule.gates) == 1 and gates:
+        return f"{acts} while {_gate_joint(rule.gates[0]).join(gates)}{paces}"
     for gate in gates:
         paces = f" but only while {gate}{paces}"
     if not clause:
         return f"{acts}{paces}"
+    begin = "when"
+    if rule.nth:
+        begin = f"every {rule.nth} time"
     if trigger_first:
-        return f"when {clause} {acts}{paces}"
-    return f"{acts} when {clause}{paces}"
+        return f"{begin} {clause} {acts}{paces}"
+    return f"{acts} {begin} {clause}{paces}"
 
 
 def _end_words(rule: _Rule) -> str:
@@ -345,6 +342,13 @@ def _gates(rule: _Rule) -> list[str]:
             else:
                 states.append(event.state)
     return states
+
+
+def _gate_joint(gate: Condition) -> str:
+    """Return the word between its states. "Unless it is a or b" is "while it is not a and not b"."""
+    if gate.is_any == (gate.role == "unless"):
+        return " and "
+    return " or "
 
 
 def _is_plain_on(rule: _Rule) -> bool:
@@ -368,7 +372,10 @@ def _pace_words(paces: Sequence[Pace]) -> str:
     for pace in paces:
         if pace.is_gap:
             words += " at most"
-        words += f" every {pace.ms}"
+        if pace.times:
+            words += f" {pace.times} times per {pace.ms}"
+        else:
+            words += f" every {pace.ms}"
     return words
 
 

@@ -76,6 +76,8 @@ _SUBJECT: Final = (
 )
 _VALUE: Final = re.compile(rf"{_SUBJECT}{_GO} (?:(?P<above>{_ABOVE})|{_BELOW}) {_AMOUNT}{_SAID}{_PLACE}")
 _ONLY_LIMIT: Final = re.compile(rf"(?:(?P<above>{_ABOVE})|{_BELOW}) {_AMOUNT}{_PLACE}")
+_AFTER_OUTPUT: Final = re.compile(r"(?:(?:output|led)#\S*|\b(?:on|off))(?: again)? $")
+"""Behind it a number without a unit is a temperature: "fan on pin 5 above 28", "off below 26"."""
 _UNITS: Final = {"degrees": "temperature", "percent": "humidity", "hpa": "pressure"}
 _BY_WORD: Final = (
     (re.compile(r"\b(?:warmer|hotter|colder|cooler)\b"), "temperature"),
@@ -167,7 +169,10 @@ def _read_value(text: str, start: int, before: Event | None) -> Event | None:
     match = _VALUE.match(text, start)
     if match is None:
         match = _ONLY_LIMIT.match(text, start)
-        if match is None or not (match["unit"] or known):
+        if match is None:
+            return None
+        is_of_thing = _AFTER_OUTPUT.search(text, 0, start) is not None
+        if not (match["unit"] or known or is_of_thing):
             return None
     about = _quantity_of(match, known)
     if about is None or _CHANGES.search(text, max(0, start - _CHANGE_CHARS), match.end()):

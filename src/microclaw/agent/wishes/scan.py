@@ -8,9 +8,9 @@ from typing import Final
 from msgspec import Struct, field
 from msgspec.structs import replace
 
-from microclaw.agent.wishes.acts import Act, read_act, read_more
-from microclaw.agent.wishes.compose import Condition, Item, Pace, Role, Time, TimeKind
+from microclaw.agent.wishes.acts import Act, read_act, read_bare, read_more
 from microclaw.agent.wishes.events import Event, hold, read_event
+from microclaw.agent.wishes.items import Condition, Item, Pace, Role, Time, TimeKind
 from microclaw.agent.wishes.patterns import compile_rows
 from microclaw.agent.wishes.things import MARK, MarkedWish
 from microclaw.agent.wishes.wording import END
@@ -26,6 +26,12 @@ _LATER: Final = re.compile(r"(?<!for) \d+ ms $")
 """Behind it "after" is no "when", but so much later."""
 _SPAN: Final = re.compile(r"for (?P<ms>\d+ ms)(?= ¦|$)")
 _JOIN: Final = re.compile(rf"(?: {END})? (?P<word>and|or)(?: (?:when|if|also))? ")
+_NTH: Final = re.compile(
+    r"(?:(?:on|at|after|with|and) )*(?:every|each) "
+    r"(?P<nth>second|third|fourth|fifth|sixth|seventh|eighth|ninth|tenth|1000 ms|\d{1,2}(?:nd|rd|th)) "
+    r"(?:time(?: that| when)? |(?=press |push |click |tap |opening |closing ))"
+)
+_ORDINALS: Final = {"second": "2nd", "1000 ms": "2nd"}
 _DAY_COUNTS: Final = {"other": "2", "second": "2", "1000 ms": "2", "third": "3", "fourth": "4"}
 _DAY_KINDS: Final = {"weekday": "every weekday", "weekend": "on weekends", "school day": "every weekday"}
 _NARRATORS: Final = (["i"], ["we"], ["he"], ["she"], ["they"])
@@ -74,6 +80,7 @@ class Scan:
     def _read_item(self) -> bool:
         for read in (
             self._read_span,
+            self._read_nth,
             self._read_pace,
             self._read_time,
             self._read_condition,
@@ -112,7 +119,8 @@ class Scan:
                 if match["ms"].endswith("ns") and (self._act is None or self._act.verb != "blink"):
                     # The pitch of a tone.
                     return False
-                pace = Pace(match["ms"], is_gap=kind == "gap", is_period=kind == "period")
+                times = match.groupdict("").get("times", "")
+                pace = Pace(match["ms"], is_gap=kind == "gap", is_period=kind == "period", times=times)
                 return self._add(pace, match.end())
         return False
 
@@ -137,6 +145,13 @@ class Scan:
                 return True
         return False
 
+    def _read_nth(self) -> bool:
+        """Read "every 5th press of the button"."""
+        match = _NTH.match(self._text, self._at)
+        if match is None:
+            return False
+        return self._read_events(match.end(), "trigger", _ORDINALS.get(match["nth"], match["nth"]))
+
     def _read_held(self, after: re.Match[str]) -> bool:
         """Read "3 min after the door closes" as a door that has been closed for so long."""
         event = read_event(self._wish, self._without_article(after.end()), self._event)
@@ -156,7 +171,7 @@ class Scan:
             return False
         return self._read_events(self._at, "trigger")
 
-    def _read_events(self, start: int, role: Role) -> bool:
+    def _read_events(self, start: int, role: Role, nth: str = "") -> bool:
         event = read_event(self._wish, self._without_article(start), self._event)
         if event is None:
             return False
@@ -175,7 +190,9 @@ class Scan:
         if len(joints) > 1:
             return False
         self._event = event
-        return self._add(Condition(tuple(events), role, is_any="or" in joints), event.end)
+        if nth and joints:
+            return False
+        return self._add(Condition(tuple(events), role, is_any="or" in joints, nth=nth), event.end)
 
     def _without_article(self, start: int) -> int:
         article = _ARTICLE.match(self._text, start)
@@ -192,6 +209,8 @@ class Scan:
             act = self._of_both(act)
         if act is None and self._act is not None:
             act = read_more(self._text, self._at, self._act)
+        if act is None:
+            act = read_bare(self._text, self._at, self._act)
         if act is None:
             return False
         if act.out:

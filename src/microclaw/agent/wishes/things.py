@@ -82,8 +82,11 @@ _EACH: Final = re.compile(
     r"(?P<how>open|closed|shut|high|low|pressed|held down|down)"
 )
 _EITHER: Final = re.compile(
-    rf"(?:either|any)(?: 1)?(?: of)? (?P<first>{MARK}) (?:and|or) (?P<second>{MARK}) "
+    rf"(?:either|any|1)(?: 1)?(?: of)? (?P<first>{MARK}) (?:and|or) (?P<second>{MARK}) "
     r"(?:is|are|goes|go|gets) (?P<how>open|closed|shut|high|low|pressed|down)"
+)
+_EITHER_DOES: Final = re.compile(
+    rf"(?:either )?(?P<first>{MARK}) or (?P<second>{MARK}) (?P<how>opens|closes|(?:goes|gets) (?:high|low))"
 )
 _INTRODUCED: Final = re.compile(
     rf"(?:i have|i've got|i have got|we have|we've got|there is|there's|there are) (?:a |an |one )?{MARK}"
@@ -183,6 +186,7 @@ def mark_things(text: str) -> MarkedWish | None:
     text = re.sub(r"\s+", " ", text).strip()
     for joint, pattern in (("and", _EACH), ("or", _EITHER)):
         text = pattern.sub(rf"\g<first> is \g<how> {joint} \g<second> is \g<how>", text)
+    text = _EITHER_DOES.sub(r"\g<first> \g<how> or \g<second> \g<how>", text)
     return MarkedWish(text, things)
 
 

@@ -156,7 +156,7 @@ _MAY_BEGIN = """
 #define GAP_MS{n} {gap_ms}u
 
 static void may_begin{n}(void) {{
-    has_to_wait{n} = 0;
+    recent{n}--;
 }}
 """
 
@@ -254,7 +254,7 @@ def _names(rule: Rule, n: str) -> list[str]:
     if rule.nth > 1:
         names.append(f"count{n}")
     if rule.pause_ms:
-        names.append(f"has_to_wait{n}")
+        names.append(f"recent{n}")
     if isinstance(rule.acts[0], Count):
         names.append(f"total{n}")
     return names
@@ -276,7 +276,7 @@ def _functions(program: RuleProgram, rule: Rule, n: str) -> str:
         )
     if rule.pause_ms:
         functions += _MAY_BEGIN.format(n=n, gap_ms=rule.pause_ms)
-        begin = f"has_to_wait{n} = 1;\nafter(GAP_MS{n}, may_begin{n});\n{begin}"
+        begin = f"recent{n}++;\nafter(GAP_MS{n}, may_begin{n});\n{begin}"
     if isinstance(rule.trigger, EveryTrigger):
         if length_ms(steps) == rule.trigger.ms:
             begin = _last_steps(steps) + begin
@@ -400,7 +400,7 @@ def _gates(rule: Rule, n: str) -> str:
     elif rule.only_while is not None:
         text += f" && may_act{n}()"
     if rule.pause_ms:
-        text += f" && !has_to_wait{n}"
+        text += f" && recent{n} < {rule.gap_times}"
     if rule.nth > 1:
         text += f" && ++count{n} == {rule.nth}"
     return text

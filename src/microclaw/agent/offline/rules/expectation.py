@@ -66,7 +66,8 @@ def _is_scene(program: RuleProgram) -> bool:
         return True
     if rule.again_ms:
         return True
-    return is_followed or rule.held_ms > 0 or rule.nth > 1 or rule.delay_ms > 0
+    is_counted = rule.nth > 1 or rule.gap_times > 1
+    return is_followed or is_counted or rule.held_ms > 0 or rule.delay_ms > 0
 
 
 def _rate_line(program: RuleProgram, rule: Rule) -> str:

@@ -23,6 +23,8 @@ from microclaw.agent.offline.rules.rule import (
 )
 
 _MAX_TIMES: Final = 30
+_MAX_GAP_TIMES: Final = 12
+_LEAST_GAP_MS: Final = 60_000
 _FADES_MS: Final = range(200, 300_001)
 POLICE_MS: Final = 500
 """A police light's two pins are lit in turn within this time."""
@@ -45,6 +47,8 @@ def is_possible(rule: Rule) -> bool:
         return False
     if rule.delay_ms and not _may_be_late(rule):
         return False
+    if rule.gap_times > 1 and not _may_be_counted(rule):
+        return False
     if isinstance(rule.trigger, EveryTrigger):
         return _may_be_repeated(rule, rule.trigger)
     if kinds & {Warn, Count}:
@@ -59,6 +63,12 @@ def _may_be_late(rule: Rule) -> bool:
     """Return False if the acts cannot begin some time after their trigger."""
     is_short = all(isinstance(act, Turn | Blink | Wait) for act in rule.acts)
     return is_short and rule.nth == 1 and not rule.held_ms
+
+
+def _may_be_counted(rule: Rule) -> bool:
+    """Return False if its starts cannot be counted: each of the last ones has a timer."""
+    is_plain = not rule.delay_ms and not rule.held_ms and rule.nth == 1
+    return is_plain and rule.gap_times <= _MAX_GAP_TIMES and rule.gap_ms >= _LEAST_GAP_MS
 
 
 def _may_be_repeated(rule: Rule, trigger: EveryTrigger) -> bool:

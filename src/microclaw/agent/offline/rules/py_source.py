@@ -243,8 +243,9 @@ def _watch(program: RuleProgram, rule: Rule, wait: str, n: str) -> str:
         begin = f"if task is not None:\n    task.cancel()\ntask = asyncio.create_task(act{n}())"
         before += "task = None\n"
     if rule.pause_ms:
-        begin = f"pause_task = asyncio.create_task(pause{n}())\n{begin}"
-        before += "pause_task = None\n"
+        fresh = "pauses = [pause for pause in pauses if not pause.done()]"
+        begin = f"{fresh}\npauses.append(asyncio.create_task(pause{n}()))\n{begin}"
+        before += "pauses = []\n"
     gates = _gates(rule, n)
     changed = f"if state{gates}:\n{_indent(begin, 1)}"
     held = ""
@@ -315,7 +316,7 @@ def _gates(rule: Rule, n: str) -> str:
     elif rule.only_while is not None:
         text += f" and may_act{n}()"
     if rule.pause_ms:
-        text += " and (pause_task is None or pause_task.done())"
+        text += f" and sum(not pause.done() for pause in pauses) < {rule.gap_times}"
     return text
 
 

@@ -165,7 +165,7 @@ _LEAST_EVERY_MS: Final = 100
 _WHILE: Final = r"(?:while|as long as) (?P<while>.+)"
 _GAP: Final = (
     r"(?:but )?(?:at most|no more than|not more than|not more often than|never more than)"
-    r" (?:once )?(?:every|in|period) (?P<gap>[1-9]\d*) ms"
+    r" (?:once |(?P<gap_times>[1-9]\d?) times (?=per ))?(?:every|in|per|period) (?P<gap>[1-9]\d*) ms"
 )
 _JOINT: Final = re.compile(r" (?:and then|then|and|also) | (?=wait )")
 _RATE: Final = rf"(?:blink |flash |toggle )?{_PLACE} (?:period (?P<period>[1-9]\d*) ms|every (?P<half>[1-9]\d*) ms)"
@@ -283,7 +283,7 @@ def _read_rule(text: str) -> Rule | None:
     repeating = _read_repeating(text)
     if repeating is not None:
         return repeating
-    text, gap_ms = _cut_gap(text)
+    text, gap_ms, gap_times = _cut_gap(text)
     text, only_while = _cut_while(text)
     text, held_ms = cut_held(text)
     text, nth = cut_nth(text)
@@ -302,7 +302,7 @@ def _read_rule(text: str) -> Rule | None:
             trigger = EveryTrigger(POLICE_MS)
         if isinstance(only_while, Together):
             return None
-        rule = Rule(trigger, acts, only_while, gap_ms, held_ms=held_ms, nth=nth)
+        rule = Rule(trigger, acts, only_while, gap_ms, gap_times, held_ms=held_ms, nth=nth)
         return _follow_states(_delayed(rule))
     return None
 
@@ -355,12 +355,12 @@ def _read_loop(text: str) -> Rule | None:
     return Rule(EveryTrigger(period_ms), acts)
 
 
-def _cut_gap(text: str) -> tuple[str, int]:
+def _cut_gap(text: str) -> tuple[str, int, int]:
     """Cut "at most every 2 h" off: from the end of the sentence, or from between the acts and their trigger."""
     match = re.fullmatch(rf"(?P<rest>.+?) {_GAP}(?P<clause> {_WHEN}.+)?", text)
     if match is None:
-        return text, 0
-    return match["rest"] + (match["clause"] or ""), int(match["gap"])
+        return text, 0, 1
+    return match["rest"] + (match["clause"] or ""), int(match["gap"]), int(match["gap_times"] or 1)
 
 
 def _cut_while(text: str) -> tuple[str, Condition | Together | None]:

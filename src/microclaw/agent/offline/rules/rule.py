@@ -256,7 +256,7 @@ def act_length_ms(act: Act) -> int:
 
 
 class Rule(Struct, frozen=True):
-    """What to do at the trigger, at most once in `gap_ms` if that is not 0, and only while a condition holds.
+    """What to do at the trigger, at most `gap_times` in `gap_ms` if that is not 0, and only while a condition holds.
 
     `holds`: the pin of the only act is on while the trigger's conditions last. With `again_ms` the acts are done again
     and again instead, once in that time; at the end their pins are off.
@@ -268,6 +268,7 @@ class Rule(Struct, frozen=True):
     acts: tuple[Act, ...]
     only_while: Condition | None = None
     gap_ms: int = 0
+    gap_times: int = 1
     holds: bool = False
     held_ms: int = 0
     nth: int = 1
@@ -361,7 +362,7 @@ class Rule(Struct, frozen=True):
         if self.only_while is not None:
             text += f" but only while {self.only_while.state_words}"
         if self.gap_ms:
-            text += f" at most every {spoken_duration(self.gap_ms)}"
+            text += f" at most {self._gap_words} {spoken_duration(self.gap_ms)}"
         return text
 
     @property
@@ -373,6 +374,12 @@ class Rule(Struct, frozen=True):
             state = self.trigger.state_words.replace(" is ", " stays ")
             return f"{state} for {spoken_duration(self.held_ms)}"
         return self.trigger.words
+
+    @property
+    def _gap_words(self) -> str:
+        if self.gap_times > 1:
+            return f"{self.gap_times} times per"
+        return "every"
 
     @property
     def _act_words(self) -> str:

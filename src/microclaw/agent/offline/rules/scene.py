@@ -107,9 +107,19 @@ def _changes(program: RuleProgram) -> list[_Change]:
             rest.setdefault(_signal(condition), _value(condition, holds=False))
     changes = [_Change(0, rest)]
     for rule in program.rules:
-        for _ in range(rule.nth):
+        for _ in range(_round_count(program, rule)):
             _add_changes(program, rule, changes)
     return changes
+
+
+def _round_count(program: RuleProgram, rule: Rule) -> int:
+    """Return how often its conditions come to hold: once more than it may begin in a time, if that time is long."""
+    if rule.gap_times == 1:
+        return rule.nth
+    rounds_ms = rule.gap_times * (_length_ms(program, rule) + (1 + len(_all_conditions(rule))) * _STEP_MS)
+    if rounds_ms + _CLEAR_MS < rule.gap_ms:
+        return rule.gap_times + 1
+    return rule.gap_times
 
 
 def _all_conditions(rule: Rule) -> list[Condition]:
@@ -168,7 +178,7 @@ def _events(program: RuleProgram, rule: Rule, changes: Sequence[_Change]) -> lis
     events = list[_Event]()
     is_true = not rule.measures and not rule.holds and _is_true(rule, changes[0].values, was_true=False)
     late_ms = MEASURE_MS // 2 if rule.measures else 0
-    free_ms = 0
+    starts_ms = list[int]()
     count = 0
     for index, change in enumerate(changes):
         was_true = is_true
@@ -182,11 +192,12 @@ def _events(program: RuleProgram, rule: Rule, changes: Sequence[_Change]) -> lis
         lasts = index + 1 == len(changes) or change.ms + rule.held_ms < changes[index + 1].ms
         gate = rule.only_while
         is_open = gate is None or _holds(gate, change.values, was_true=False)
-        if not (lasts and is_open) or ms < free_ms:
+        recent = [start_ms for start_ms in starts_ms if ms < start_ms + rule.pause_ms]
+        if not (lasts and is_open) or len(recent) >= rule.gap_times:
             continue
         count += 1
         if count % rule.nth == 0:
-            free_ms = ms + rule.pause_ms
+            starts_ms.append(ms)
             events += _act_events(program, rule, ms + rule.held_ms)
     return events
 

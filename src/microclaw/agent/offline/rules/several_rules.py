@@ -144,4 +144,12 @@ def _shares_well(rule: Rule, rules: tuple[Rule, ...]) -> bool:
     if any(other.delay_ms for other in rules):
         # What ends it may come before it has begun.
         return False
-    return is_plain and not rule.holds and not rule.measures and len(triggers) == len(rules)
+    if rule.measures and not _is_latch(rule, rules):
+        return False
+    return is_plain and not rule.holds and len(triggers) == len(rules)
+
+
+def _is_latch(rule: Rule, rules: tuple[Rule, ...]) -> bool:
+    """Return True for a value that turns a pin on if only pins turn it off. A value that is there ends nothing."""
+    measured_count = sum(other.measures for other in rules)
+    return measured_count == 1 and rule.acts == (Turn(rule.turned_pin, "on"),)
