@@ -11,7 +11,8 @@ from typing import Final
 
 from msgspec.structs import replace
 
-from microclaw.agent.language.times import When, spoken_duration
+from microclaw.agent.language.spoken import spoken
+from microclaw.agent.language.times import When
 from microclaw.agent.models.protocol import DeviceContext, KnownDevice
 from microclaw.agent.offline.decision import WORDS, Parse, Say
 from microclaw.agent.offline.everyday_questions import parse_everyday_question
@@ -25,9 +26,7 @@ from microclaw.agent.wishes.reader import read_parts, read_wish
 from microclaw.agent.wishes.slips import mend_slips
 from microclaw.agent.wishes.wording import write_out
 from microclaw.events import Choice
-from microclaw.text import plural
 
-_PINS: Final = re.compile(r"pin (\d+)((?: also pin \d+)+)")
 _HOLE: Final = re.compile(r"(?:pin )?\{[a-z]+:([^{}]*)\}")
 _MOST_QUOTED: Final = 3
 LEAVE_OUT: Final = "leave it out"
@@ -172,16 +171,3 @@ def _quoted(clauses: Sequence[str]) -> str:
     for words in clauses[:_MOST_QUOTED]:
         quoted.append(f'"{spoken(words)}"')
     return ", ".join(quoted)
-
-
-def spoken(sentence: str) -> str:
-    """Return a sentence in normal form as a person says it: "30000 ms" is "30 s", "28000 milli degrees" 28 degrees."""
-    said = re.sub(r"(\d+) ms\b", lambda match: spoken_duration(int(match[1])), sentence)
-    said = re.sub(r"(-?\d+) milli\b", lambda match: f"{int(match[1]) / 1000:g}", said)
-    said = re.sub(r"\bperiod (\d+) ns\b", lambda match: f"{10**9 / int(match[1]):.0f} Hz", said)
-    said = re.sub(r"\bclock (\d\d)(\d\d)\b", r"\1:\2", said)
-    return _PINS.sub(_several_pins, said)
-
-
-def _several_pins(match: re.Match[str]) -> str:
-    return plural("pin", [int(pin) for pin in re.findall(r"\d+", match[0])])

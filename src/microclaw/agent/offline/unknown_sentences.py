@@ -12,6 +12,7 @@ from functools import cache
 from typing import Final
 
 from microclaw.agent.language.quantities import NEGATIONS, normalize_quantities
+from microclaw.agent.language.spoken import spoken
 from microclaw.agent.models.protocol import DeviceContext, KnownDevice
 from microclaw.agent.offline.decision import Say, capitalize, number_sentences
 from microclaw.agent.offline.impossible_wishes import find_obstacle, pins_in
@@ -138,11 +139,12 @@ def _guess(text: str, named_text: str, device_context: DeviceContext, device: Kn
     sentences = nearest.sentences
     if not nearest.is_same:
         sentences = tuple(sentence for sentence in sentences if not _drops_words(named_text or text, sentence))
+    sentences = tuple(map(spoken, sentences))
     examples = _on_device(sentences, device)
     if nearest.is_same:
-        question = f"{capitalize(nearest.sentences[0])}?"
+        question = f"{capitalize(sentences[0])}?"
         if meant_device is not None:
-            question = f"{capitalize(nearest.sentences[0])} on {meant_device.name}?"
+            question = f"{capitalize(sentences[0])} on {meant_device.name}?"
         return Say(question, "confirm_reading", f"yes, or say: {examples[0]}", suggested=examples)
     if not examples:
         return None
