@@ -57,6 +57,8 @@ def write_expectation(program: RuleProgram) -> str:
 def _is_scene(program: RuleProgram) -> bool:
     """Return True for rules whose conditions must be played one after the other."""
     rule = program.rules[0]
+    if rule.until is not None:
+        return True
     if len(program.rules) > 1:
         return not isinstance(rule.trigger, EveryTrigger)
     if isinstance(rule.trigger, Together) or isinstance(rule.only_while, ValueTrigger):
