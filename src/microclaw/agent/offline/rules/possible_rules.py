@@ -27,7 +27,7 @@ from microclaw.agent.offline.rules.rule import (
 _MAX_TIMES: Final = 30
 _MAX_GAP_TIMES: Final = 12
 _LEAST_GAP_MS: Final = 60_000
-_FADES_MS: Final = range(200, 300_001)
+_FADES_MS: Final = range(200, 600_001)
 POLICE_MS: Final = 500
 """A police light's two pins are lit in turn within this time."""
 LEAST_HALF_MS: Final = 10
