@@ -112,7 +112,8 @@ def _changes(program: RuleProgram) -> list[_Change]:
     for rule in program.rules:
         for end in _ends_of(rule):
             _play([*_all_conditions(rule), end], changes, 0, is_any=False)
-        if rule.trigger is None or _length_ms(program, rule) > MAX_EXPECTED_MS // 2:
+        is_too_long = rule.until is not None and _length_ms(program, rule) > MAX_EXPECTED_MS // 2
+        if rule.trigger is None or is_too_long:
             continue
         for _ in range(_round_count(program, rule)):
             _add_changes(program, rule, changes)
