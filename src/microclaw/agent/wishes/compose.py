@@ -11,7 +11,7 @@ from msgspec.structs import replace
 
 from microclaw.agent.wishes.acts import Act
 from microclaw.agent.wishes.events import Event
-from microclaw.agent.wishes.items import Condition, Item, Pace, Time
+from microclaw.agent.wishes.items import Condition, Item, Pace, Time, days_of, times_by_act
 
 
 class _Rule(Struct):
@@ -117,7 +117,7 @@ def _rules(items: Sequence[Item]) -> list[_Rule]:
         elif isinstance(item, Pace):
             _add_pace(rule, item)
         elif isinstance(item, Condition) and item.role == "until":
-            act = _ending(rule)
+            act = _ending(rule, item)
             if act is not None:
                 rule.is_latched = True
                 rules.append(_Rule([Condition(item.events, "trigger", item.is_any)], acts=[act]))
@@ -212,9 +212,15 @@ def _add_pace(rule: _Rule, pace: Pace) -> None:
     rule.paces.append(pace)
 
 
-def _ending(rule: _Rule) -> Act | None:
-    """Return the act that ends the rule's only act; None if that is not on or off without a time."""
+def _ending(rule: _Rule, end: Condition) -> Act | None:
+    """Return the act that ends the rule's only act; None if that is not on or off without a time.
+
+    A level may be there already when the act begins: it ends the act also then, and is no event of its own.
+    """
     if len(rule.acts) != 1 or not rule.triggers:
+        return None
+    about = rule.events[0].about
+    if any(event.is_level and event.about != about for event in end.events):
         return None
     act = rule.acts[0]
     if act.verb not in _OPPOSITE or act.span:
@@ -267,7 +273,8 @@ def _as_two_limits(first: _Rule, second: _Rule) -> list[str]:
 
 
 def _of_one(rule: _Rule) -> list[str]:
-    if not rule.triggers and not rule.gates and len(rule.acts) == 1:
+    is_act_only = not (rule.triggers or rule.gates or rule.ends)
+    if is_act_only and len(rule.acts) == 1:
         return [f"{rule.acts[0].words_together}{_pace_words(rule.paces)}"]
     return [
         _sentence(rule, trigger_first=True),
@@ -306,6 +313,9 @@ def _sentence(rule: _Rule, *, trigger_first: bool) -> str:
         rule = replace(rule, paces=[_BEEPS])
     acts = _act_words(rule.acts)
     paces = f"{_pace_words(rule.paces)}{_end_words(rule)}"
+    if _has_state_end(rule):
+        acts += f"{' or' * bool(rule.acts[0].span)} until {rule.ends[0].events[0].state}"
+        paces = _pace_words(rule.paces)
     gates = _gates(rule)
     clause = _trigger_words(rule)
     if rule.is_lasting and _is_plain_on(rule) and not gates:
@@ -322,6 +332,13 @@ def _sentence(rule: _Rule, *, trigger_first: bool) -> str:
     if trigger_first:
         return f"{begin} {clause} {acts}{paces}"
     return f"{acts} {begin} {clause}{paces}"
+
+
+def _has_state_end(rule: _Rule) -> bool:
+    """Return True for one thing that is on until one state, for no longer than some time."""
+    if len(rule.ends) != 1 or len(rule.ends[0].events) != 1:
+        return False
+    return [act.verb for act in rule.acts] == ["on"] and bool(rule.ends[0].events[0].state)
 
 
 def _end_words(rule: _Rule) -> str:
@@ -386,7 +403,7 @@ def _act_words(acts: Sequence[Act]) -> str:
 def _in_window(items: Sequence[Item], times: Sequence[Time]) -> list[str]:
     """Return what begins and is done in a window of each day, or of some days; nothing for what is off in it."""
     windows = [time.words for time in times if time.kind == "window"]
-    days = _days(items)
+    days = days_of(items)
     if days is None or len(windows) != 1:
         return []
     if any(time.kind not in ("window", "days") for time in times):
@@ -410,10 +427,10 @@ def _timed(items: Sequence[Item]) -> list[str]:
             acts.append(item)
         elif isinstance(item, Pace):
             paces.append(item)
-    days = _days(items)
+    days = days_of(items)
     if days is None:
         return _by_days(items, acts)
-    times = _times_by_act(items)
+    times = times_by_act(items)
     if len(acts) == 1:
         return [_at_times(acts[0], f"{_pace_words(paces)}{days}", " and ".join(times[0]))]
     if acts and times[0] and not any(times[1:]):
@@ -452,28 +469,3 @@ def _by_days(items: Sequence[Item], acts: Sequence[Act]) -> list[str]:
         return []
     first, first_clock, second, second_clock = (time.words for time in times)
     return [f"{acts[0].words_together} {first} {first_clock} and {second} {second_clock}"]
-
-
-def _days(items: Sequence[Item]) -> str | None:
-    """Return the words for the days; None if they are of two kinds, of which each may have its own times."""
-    words = set[str]()
-    for item in items:
-        if isinstance(item, Time) and item.kind == "days":
-            words.add(f" {item.words}")
-    if len(words) > 1:
-        return None
-    return min(words, default="")
-
-
-def _times_by_act(items: Sequence[Item]) -> list[list[str]]:
-    """Return the times of each act: those before the next act. Those before the first act are its own, too."""
-    times: list[list[str]] = [[]]
-    has_act = False
-    for item in items:
-        if isinstance(item, Act):
-            if has_act:
-                times.append([])
-            has_act = True
-        elif isinstance(item, Time) and item.kind != "days":
-            times[-1].append(item.words)
-    return times

@@ -127,6 +127,11 @@ class Event(Struct, frozen=True):
     opposite: str
     is_state: bool = False
 
+    @property
+    def is_level(self) -> bool:
+        """True for what is measured, by the board or by what makes a pin high or low: it may be there already."""
+        return self.about.startswith("input#") or "#" not in self.about
+
 
 def read_event(wish: MarkedWish, start: int, before: Event | None) -> Event | None:
     """Read what happens, or how it is, from this place on. `before` is the event before it ("... or above 30")."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Literal, TypeAlias
 
 from msgspec import Struct
@@ -45,3 +46,28 @@ class Pace(Struct, frozen=True):
 
 
 Item: TypeAlias = Act | Condition | Time | Pace
+
+
+def days_of(items: Sequence[Item]) -> str | None:
+    """Return the words for the days; None if they are of two kinds, of which each may have its own times."""
+    words = set[str]()
+    for item in items:
+        if isinstance(item, Time) and item.kind == "days":
+            words.add(f" {item.words}")
+    if len(words) > 1:
+        return None
+    return min(words, default="")
+
+
+def times_by_act(items: Sequence[Item]) -> list[list[str]]:
+    """Return the times of each act: those before the next act. Those before the first act are its own, too."""
+    times: list[list[str]] = [[]]
+    has_act = False
+    for item in items:
+        if isinstance(item, Act):
+            if has_act:
+                times.append([])
+            has_act = True
+        elif isinstance(item, Time) and item.kind != "days":
+            times[-1].append(item.words)
+    return times

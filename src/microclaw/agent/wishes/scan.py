@@ -25,6 +25,12 @@ _AFTER: Final = re.compile(r"(?:(?:and|then|but) )*(?P<ms>\d+ ms) after (?:that 
 _LATER: Final = re.compile(r"(?<!for) \d+ ms $")
 """Behind it "after" is no "when", but so much later."""
 _SPAN: Final = re.compile(r"for (?P<ms>\d+ ms)(?= ¦|$)")
+_LONGEST: Final = re.compile(
+    r"(?:(?:and|but|or|then) )*(?:(?:for |not |no |never |it |should |run )*(?:longer than|more than"
+    r"|at most|at the most|up to|a maximum of|maximum|max|for)(?: for)? (?P<ms>\d+ ms)"
+    r"(?: at (?:the )?most| at the longest| maximum)?"
+    r"|(?:off )?after (?P<late_ms>\d+ ms)(?: at the latest| in any case))(?= ¦|$| when)"
+)
 _JOIN: Final = re.compile(rf"(?: {END})? (?P<word>and|or)(?: (?:when|if|also))? ")
 _NTH: Final = re.compile(
     r"(?:(?:on|at|after|with|and) )*(?:every|each) "
@@ -80,6 +86,7 @@ class Scan:
     def _read_item(self) -> bool:
         for read in (
             self._read_span,
+            self._read_longest,
             self._read_nth,
             self._read_pace,
             self._read_time,
@@ -111,6 +118,23 @@ class Scan:
         self.skipped[-1].is_remark = False
         self._at = match.end()
         return True
+
+    def _read_longest(self) -> bool:
+        """Read "but no longer than 20 min" behind what ends an act as how long it lasts at most."""
+        match = _LONGEST.match(self._text, self._at)
+        if match is None:
+            return False
+        last = self.items[-1] if self.items else None
+        if not isinstance(last, Condition) or last.role != "until":
+            return False
+        for index, item in enumerate(self.items):
+            if item is not self._act or item.span or item.verb != "on":
+                continue
+            self.items[index] = replace(item, span=match["ms"] or match["late_ms"])
+            self.skipped[-1].is_remark = False
+            self._at = match.end()
+            return True
+        return False
 
     def _read_pace(self) -> bool:
         for kind, pattern in _PACES:

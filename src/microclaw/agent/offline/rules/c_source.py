@@ -107,6 +107,13 @@ static int may_act{n}(void) {{
     return {condition};
 }}
 """
+_END = """
+static void look_end{n}(void) {{
+{reads}    if ({condition}) {{
+{stop}
+    }}
+}}
+"""
 _HIGHEST = """\
 #define DAY_MS {day}u
 
@@ -265,6 +272,9 @@ def _functions(program: RuleProgram, rule: Rule, n: str) -> str:
     if rule.again_ms:
         steps = cycle_of(rule, program.outputs)
     begin, functions = _begin(program, rule, steps, n)
+    if rule.until is not None:
+        functions += _end(program, rule, rule.until, n)
+        begin += f"\nlook_end{n}();"
     if rule.delay_ms:
         functions += f"\nstatic void later{n}(void) {{\n{_indent(begin, 1)}\n}}\n"
         begin = f"after({rule.delay_ms}u, later{n});"
@@ -291,11 +301,29 @@ def _start(program: RuleProgram, rule: Rule, n: str) -> str:
     if isinstance(rule.trigger, EveryTrigger):
         return f"begin();\nevery({rule.trigger.ms}u, begin);"
     if rule.trigger is None:
-        return _begin(program, rule, steps_of(rule.acts, program.outputs), n)[0]
-    if rule.measures:
-        return f"look{n}();\nevery({MEASURE_MS}, look{n});"
-    state = "0" if rule.holds else _joined(rule, n)
-    return f"last{n} = state{n} = {state};\nevery({LOOK_MS}, look{n});"
+        begin = _begin(program, rule, steps_of(rule.acts, program.outputs), n)[0]
+    elif rule.measures:
+        begin = f"look{n}();\nevery({MEASURE_MS}, look{n});"
+    else:
+        state = "0" if rule.holds else _joined(rule, n)
+        begin = f"last{n} = state{n} = {state};\nevery({LOOK_MS}, look{n});"
+    if rule.until is not None:
+        begin += f"\nlook_end{n}();\nevery({rule.end_look_ms}, look_end{n});"
+    return begin
+
+
+def _end(program: RuleProgram, rule: Rule, until: Condition, n: str) -> str:
+    """Return the function that ends the act of a rule."""
+    steps = steps_of(rule.acts, program.outputs)
+    condition = _condition(until, n, is_gate=True)
+    stop = _sets(stops_of(steps))
+    if len(steps) > 1:
+        condition = f"step{n} == 1 && {condition}"
+        stop = f"cancel(timer{n});\nstep{n} = STEP_COUNT{n};\n{stop}"
+    reads = ""
+    if isinstance(until, ValueTrigger):
+        reads = _reads(program, [until.quantity]) + "\n"
+    return _END.format(n=n, reads=reads, condition=condition, stop=_indent(stop, 2))
 
 
 def _last_steps(steps: list[Step]) -> str:

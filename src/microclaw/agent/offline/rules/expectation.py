@@ -57,6 +57,8 @@ def write_expectation(program: RuleProgram) -> str:
 def _is_scene(program: RuleProgram) -> bool:
     """Return True for rules whose conditions must be played one after the other."""
     rule = program.rules[0]
+    if rule.until is not None:
+        return True
     if len(program.rules) > 1:
         return not isinstance(rule.trigger, EveryTrigger)
     if isinstance(rule.trigger, Together) or isinstance(rule.only_while, ValueTrigger):
@@ -240,6 +242,8 @@ def _fade_lines(program: RuleProgram, act: Fade, start_ms: int) -> Iterator[str]
     points = [(start_ms - 500, 0), (start_ms + act.ms // 2 + _LATE_MS // 2, 50), (start_ms + act.ms + 500, 100)]
     parts = []
     for ms, share in points:
+        if ms > MAX_EXPECTED_MS:
+            continue
         duty = share if output.on else 100 - share
         parts.append(f"{duty} % at {ms} ms" + " +- 4 %" * (share == 50))
     yield f"pwm {output.pin}: {', '.join(parts)}"

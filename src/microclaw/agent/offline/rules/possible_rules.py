@@ -8,12 +8,14 @@ from typing import Final, Literal
 from microclaw.agent.offline.rules.rule import (
     Act,
     Blink,
+    Condition,
     Count,
     EveryTrigger,
     Fade,
     Highest,
     Measure,
     Morse,
+    PinTrigger,
     Police,
     Rule,
     Turn,
@@ -25,7 +27,7 @@ from microclaw.agent.offline.rules.rule import (
 _MAX_TIMES: Final = 30
 _MAX_GAP_TIMES: Final = 12
 _LEAST_GAP_MS: Final = 60_000
-_FADES_MS: Final = range(200, 300_001)
+_FADES_MS: Final = range(200, 600_001)
 POLICE_MS: Final = 500
 """A police light's two pins are lit in turn within this time."""
 LEAST_HALF_MS: Final = 10
@@ -37,8 +39,8 @@ def is_possible(rule: Rule) -> bool:
     """Return False for acts that no one program here does together, and for a sentence of one act without a rule."""
     kinds = {type(act) for act in rule.acts}
     is_alone = len(rule.acts) == 1
-    if rule.again_ms:
-        return True
+    if rule.again_ms or rule.until is not None:
+        return rule.until is None or _may_end(rule, rule.until)
     if rule.holds:
         return rule.acts == (Turn(rule.turned_pin, "on"),)
     if rule.trigger is None:
@@ -57,6 +59,21 @@ def is_possible(rule: Rule) -> bool:
         # A pin that only one side of the limit switches has an own sentence (programs.toml).
         return kinds <= {Blink, Morse} or len(rule.acts) > 1 or rule.delay_ms > 0
     return Highest not in kinds
+
+
+def _may_end(rule: Rule, until: Condition) -> bool:
+    """Return True for one pin that an event turns on, or the start for some time, until something else holds."""
+    if rule != Rule(rule.trigger, rule.acts, until=until) or len(rule.acts) > 1:
+        return False
+    act = rule.acts[0]
+    if not isinstance(act, Turn) or act.to != "on":
+        return False
+    if rule.trigger is None:
+        return act.for_ms > 0
+    if isinstance(rule.trigger, PinTrigger) and isinstance(until, PinTrigger) and rule.trigger.pin == until.pin:
+        # A press that ends what it began would end it at once.
+        return False
+    return isinstance(rule.trigger, PinTrigger | ValueTrigger)
 
 
 def _may_be_late(rule: Rule) -> bool:

@@ -22,6 +22,7 @@ from microclaw.agent.offline.rules.rule import (
     Turn,
     ValueTrigger,
     Warn,
+    act_length_ms,
 )
 
 _WATCH = """\
@@ -98,6 +99,13 @@ _FADE = """\
 for position in range(1, 101):
     {wait}({step_ms})
     {name}.duty_u16({duty})"""
+_UNTIL = """\
+{name}.value({on})
+{clock}while {lasts}:
+{reads}    if {condition}:
+        break
+    {wait}({look_ms})
+{name}.value({off})"""
 _ASYNC_WAIT = "await asyncio.sleep_ms"
 
 
@@ -164,7 +172,8 @@ def _loop(program: RuleProgram, rule: Rule) -> str:
         lines = f"while True:\n{_indent(lines, 1)}\n"
         if rest_ms:
             lines += f"    sleep_ms({rest_ms})"
-    return f"from machine import Pin\nfrom time import sleep_ms\n\n{_opened_outputs(program)}\n{lines.rstrip()}\n"
+    opened = _imports(program, is_async=False) + _opened_outputs(program) + _opened_inputs(program)
+    return f"{opened}\n{lines.rstrip()}\n"
 
 
 def _ruled(program: RuleProgram) -> str:
@@ -190,6 +199,8 @@ def _ruled(program: RuleProgram) -> str:
 
 def _is_waiting(program: RuleProgram, rule: Rule) -> bool:
     steps = steps_of(rule.acts, program.outputs)
+    if rule.until is not None:
+        return True
     return rule.delay_ms > 0 or any(step.wait_ms for step in steps[:-1]) or isinstance(rule.acts[0], Fade)
 
 
@@ -208,8 +219,11 @@ def _imports(program: RuleProgram, *, is_async: bool) -> str:
         text += f"from machine import {', '.join(names)}\n"
     if program.sensors:
         text += "from microclaw import sensor\n"
-    if not is_async:
-        text += "from time import sleep_ms\n"
+    times = [] if is_async else ["sleep_ms"]
+    if any(rule.until is not None and act_length_ms(rule.acts[0]) for rule in program.rules):
+        times += ["ticks_add", "ticks_diff", "ticks_ms"]
+    if times:
+        text += f"from time import {', '.join(times)}\n"
     return f"{text}\n"
 
 
@@ -334,6 +348,8 @@ def _acts(program: RuleProgram, rule: Rule, wait: str, n: str) -> str:
         return f'print("{rule.alert}"{values})'
     if isinstance(act, Count):
         return f'total{n} += 1\nprint("count", total{n})'
+    if rule.until is not None:
+        return _until(program, rule, rule.until, wait)
     if isinstance(act, Turn) and act.to == "toggle":
         name = program.outputs[act.pin].name
         return f"{name}.value(1 - {name}.value())"
@@ -341,6 +357,34 @@ def _acts(program: RuleProgram, rule: Rule, wait: str, n: str) -> str:
         lines = _lines_of(steps_of(rule.acts, program.outputs)[:2], wait)
         return f"for _ in range({act.times}):\n{_indent(lines, 1)}"
     return _lines_of(steps_of(rule.acts, program.outputs), wait)
+
+
+def _until(program: RuleProgram, rule: Rule, until: Condition, wait: str) -> str:
+    """Return the statements of a pin that is on until something holds, or until its time is over."""
+    output = program.outputs[rule.turned_pin]
+    span_ms = act_length_ms(rule.acts[0])
+    clock = ""
+    lasts = "True"
+    if span_ms:
+        clock = f"end_ms = ticks_add(ticks_ms(), {span_ms})\n"
+        lasts = "ticks_diff(end_ms, ticks_ms()) > 0"
+    condition = _condition(until, is_gate=True)
+    reads = ""
+    if isinstance(until, ValueTrigger):
+        name = until.quantity
+        reads = f'    {name} = sensor("{name}", {program.sensors[name].address:#04x})\n'
+        condition = f"{name} is not None and {condition}"
+    return _UNTIL.format(
+        name=output.name,
+        on=output.on,
+        off=1 - output.on,
+        clock=clock,
+        lasts=lasts,
+        reads=reads,
+        condition=condition,
+        wait=wait,
+        look_ms=rule.end_look_ms,
+    )
 
 
 def _endless(program: RuleProgram, rule: Rule, wait: str, n: str) -> str:

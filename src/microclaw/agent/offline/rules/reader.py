@@ -42,6 +42,7 @@ from microclaw.agent.offline.rules.trigger_reader import (
     Groups,
     cut_held,
     cut_nth,
+    cut_until,
     match_all,
     read_states,
     read_trigger,
@@ -284,6 +285,7 @@ def _read_rule(text: str) -> Rule | None:
     if repeating is not None:
         return repeating
     text, gap_ms, gap_times = _cut_gap(text)
+    text, until = cut_until(text)
     text, only_while = _cut_while(text)
     text, held_ms = cut_held(text)
     text, nth = cut_nth(text)
@@ -295,14 +297,14 @@ def _read_rule(text: str) -> Rule | None:
         if is_counted and not isinstance(trigger, Condition):
             return None
         if trigger is None and only_while is not None:
-            if gap_ms or len(acts) > 1:
+            if gap_ms or until or len(acts) > 1:
                 return None
             return Rule(only_while, acts, holds=True)
         if trigger is None and isinstance(acts[0], Police):
             trigger = EveryTrigger(POLICE_MS)
         if isinstance(only_while, Together):
             return None
-        rule = Rule(trigger, acts, only_while, gap_ms, gap_times, held_ms=held_ms, nth=nth)
+        rule = Rule(trigger, acts, only_while, gap_ms, gap_times, held_ms=held_ms, nth=nth, until=until)
         return _follow_states(_delayed(rule))
     return None
 

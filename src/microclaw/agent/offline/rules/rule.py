@@ -262,6 +262,7 @@ class Rule(Struct, frozen=True):
     and again instead, once in that time; at the end their pins are off.
     `held_ms`: its conditions must last so long before the acts begin. `nth`: only every nth time begins them.
     `delay_ms`: the acts begin so long after that; until they are done nothing begins them again.
+    `until`: its only act, which turns a pin on, ends as soon as this holds, also if it holds from the start.
     """
 
     trigger: Trigger
@@ -274,6 +275,7 @@ class Rule(Struct, frozen=True):
     nth: int = 1
     again_ms: int = 0
     delay_ms: int = 0
+    until: Condition | None = None
 
     @property
     def conditions(self) -> tuple[Condition, ...]:
@@ -298,6 +300,13 @@ class Rule(Struct, frozen=True):
         if not self.delay_ms:
             return self.gap_ms
         return max(self.gap_ms, self.delay_ms + sum(map(act_length_ms, self.acts)))
+
+    @property
+    def end_look_ms(self) -> int:
+        """What ends its act is looked at this often."""
+        if isinstance(self.until, ValueTrigger):
+            return MEASURE_MS
+        return LOOK_MS
 
     @property
     def look_ms(self) -> int:
@@ -333,14 +342,14 @@ class Rule(Struct, frozen=True):
     @property
     def inputs(self) -> list[PinTrigger]:
         """The pins that it reads."""
-        conditions = [*self.conditions, self.only_while]
+        conditions = [*self.conditions, self.only_while, self.until]
         return [condition for condition in conditions if isinstance(condition, PinTrigger)]
 
     @property
     def quantities(self) -> list[str]:
         """The quantities that it measures, each once."""
         names = self.measured
-        for thing in (self.only_while, *self.acts):
+        for thing in (self.only_while, self.until, *self.acts):
             if isinstance(thing, ValueTrigger | Highest):
                 names.append(thing.quantity)
             elif isinstance(thing, Measure):
@@ -387,6 +396,9 @@ class Rule(Struct, frozen=True):
         if isinstance(act, Blink) and self.again_ms == 2 * act.half_ms:
             return f"blink {place_words(act.pin)} every {spoken_duration(act.half_ms)}"
         text = " then ".join(act.words for act in self.acts)
+        if self.until is not None:
+            joint = "or until" if act_length_ms(act) else "until"
+            text += f" {joint} {self.until.state_words}"
         if self.delay_ms:
             text = f"wait {spoken_duration(self.delay_ms)} then {text}"
         if self.again_ms:

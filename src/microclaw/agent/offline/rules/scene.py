@@ -20,6 +20,7 @@ from microclaw.agent.offline.rules.rule import (
     PinTrigger,
     Rule,
     Turn,
+    ValueTrigger,
     Warn,
 )
 from microclaw.hardware.parts.reader import find_part
@@ -62,7 +63,9 @@ def scene_lines(program: RuleProgram) -> Iterator[str]:
     end_ms = min(changes[-1].ms + _STEP_MS, MAX_EXPECTED_MS + min(held_ms, MAX_EXPECTED_MS))
     events = list[_Event]()
     for rule in program.rules:
-        if rule.again_ms:
+        if rule.trigger is None:
+            events += _act_events(program, rule, 0, changes)
+        elif rule.again_ms:
             events += _repeat_events(program, rule, changes)
         else:
             events += _events(program, rule, changes)
@@ -103,13 +106,25 @@ def _value(condition: Condition, *, holds: bool) -> int:
 def _changes(program: RuleProgram) -> list[_Change]:
     rest = dict[Signal, int]()
     for rule in program.rules:
-        for condition in _all_conditions(rule):
+        for condition in (*_all_conditions(rule), *_ends_of(rule)):
             rest.setdefault(_signal(condition), _value(condition, holds=False))
     changes = [_Change(0, rest)]
     for rule in program.rules:
+        for end in _ends_of(rule):
+            _play([*_all_conditions(rule), end], changes, 0, is_any=False)
+        is_too_long = rule.until is not None and _length_ms(program, rule) > MAX_EXPECTED_MS // 2
+        if rule.trigger is None or is_too_long:
+            continue
         for _ in range(_round_count(program, rule)):
             _add_changes(program, rule, changes)
     return changes
+
+
+def _ends_of(rule: Rule) -> list[Condition]:
+    """Return what ends its act before its time."""
+    if rule.until is None:
+        return []
+    return [rule.until]
 
 
 def _round_count(program: RuleProgram, rule: Rule) -> int:
@@ -133,12 +148,15 @@ def _all_conditions(rule: Rule) -> list[Condition]:
 def _add_changes(program: RuleProgram, rule: Rule, changes: list[_Change]) -> None:
     """Let each condition come to hold, and after the acts all go back to rest; with "or" after each one."""
     span_ms = _length_ms(program, rule) + rule.held_ms
+    _play(_all_conditions(rule), changes, span_ms, is_any=rule.is_any)
+
+
+def _play(conditions: Sequence[Condition], changes: list[_Change], span_ms: int, *, is_any: bool) -> None:
     rest = changes[0].values
-    conditions = _all_conditions(rule)
     for condition in conditions:
         last = changes[-1]
         changes.append(_Change(last.ms + _STEP_MS, last.values | {_signal(condition): _value(condition, holds=True)}))
-        if rule.is_any or condition is conditions[-1]:
+        if is_any or condition is conditions[-1]:
             changes.append(_Change(changes[-1].ms + span_ms + _STEP_MS, rest))
 
 
@@ -198,7 +216,7 @@ def _events(program: RuleProgram, rule: Rule, changes: Sequence[_Change]) -> lis
         count += 1
         if count % rule.nth == 0:
             starts_ms.append(ms)
-            events += _act_events(program, rule, ms + rule.held_ms)
+            events += _act_events(program, rule, ms + rule.held_ms, changes)
     return events
 
 
@@ -252,7 +270,7 @@ def _rhythm_lines(steps: Sequence[Step], spans: Sequence[tuple[int, int]], end_m
             yield f"pin {output.pin}: {rhythm} from {first_ms} ms until {last_ms} ms"
 
 
-def _act_events(program: RuleProgram, rule: Rule, ms: int) -> list[_Event]:
+def _act_events(program: RuleProgram, rule: Rule, ms: int, changes: Sequence[_Change]) -> list[_Event]:
     act = rule.acts[0]
     ms += rule.delay_ms
     if isinstance(act, Warn | Count):
@@ -263,6 +281,20 @@ def _act_events(program: RuleProgram, rule: Rule, ms: int) -> list[_Event]:
     for step in steps_of(rule.acts, program.outputs):
         events.append(_Event(ms, step.output, step.level))
         ms += step.wait_ms
+    for end in _ends_of(rule):
+        return _ended(events, end, changes)
+    return events
+
+
+def _ended(events: list[_Event], end: Condition, changes: Sequence[_Change]) -> list[_Event]:
+    """Return the events of an output that is on until something holds."""
+    begin = events[0]
+    late_ms = MEASURE_MS // 2 if isinstance(end, ValueTrigger) else 0
+    for change in changes:
+        if change.ms < begin.ms or not _holds(end, change.values, was_true=False):
+            continue
+        stop = _Event(change.ms + late_ms, begin.output, 1 - begin.level)
+        return [event for event in events if event.ms < stop.ms] + [stop]
     return events
 
 

@@ -127,7 +127,7 @@ def _follow_value(rule: Rule, rules: tuple[Rule, ...]) -> Rule:
 
 def _is_possible(rule: Rule, rules: tuple[Rule, ...]) -> bool:
     """Return False for a rule that would not agree with the others."""
-    if rule.trigger is None or isinstance(rule.trigger, EveryTrigger):
+    if rule.trigger is None or isinstance(rule.trigger, EveryTrigger) or rule.until is not None:
         return False
     if not all(isinstance(act, Turn | Blink | Morse | Warn | Count) for act in rule.acts):
         return False
@@ -150,6 +150,9 @@ def _shares_well(rule: Rule, rules: tuple[Rule, ...]) -> bool:
 
 
 def _is_latch(rule: Rule, rules: tuple[Rule, ...]) -> bool:
-    """Return True for a value that turns a pin on if only pins turn it off. A value that is there ends nothing."""
-    measured_count = sum(other.measures for other in rules)
-    return measured_count == 1 and rule.acts == (Turn(rule.turned_pin, "on"),)
+    """Return True for a value that turns a pin on if presses turn it off. What is there already ends nothing."""
+    for other in rules:
+        is_press = isinstance(other.trigger, PinTrigger) and other.trigger.part == "button"
+        if other is not rule and not is_press:
+            return False
+    return rule.acts == (Turn(rule.turned_pin, "on"),)

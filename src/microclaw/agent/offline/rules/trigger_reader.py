@@ -6,6 +6,7 @@ import re
 from functools import lru_cache
 from typing import Final
 
+from microclaw.agent.language.quantities import BEGINS
 from microclaw.agent.offline.rules.rule import Condition, PinTrigger, Together, ValueTrigger
 from microclaw.hardware.parts.reader import i2c_quantities
 
@@ -60,6 +61,7 @@ _NTH: Final = re.compile(
     rf"\b(?:(?:on|at|with) )?(?:every|each) (?:(?P<number>\d{{1,2}})(?:nd|rd|th)|(?P<word>{'|'.join(_ORDINALS)})) "
     rf"(?:time|press of (?P<button>{_BUTTON}(?: (?:on|at))? pin \d+)) "
 )
+_UNTIL: Final = re.compile(rf"(?P<rest>.+?)(?: or)? until (?P<state>.+?)(?P<clause> {BEGINS} .+)?")
 _MAX_NTH: Final = 20
 _JOINED: Final = re.compile(r" (and|or)(?: (?:if|when))? ")
 _MAX_CONDITIONS: Final = 3
@@ -87,6 +89,17 @@ def cut_nth(text: str) -> tuple[str, int]:
     if not 2 <= number <= _MAX_NTH:
         return text, 1
     return f"{text[: match.start()]}{clause}{text[match.end() :]}".strip(), number
+
+
+def cut_until(text: str) -> tuple[str, Condition | None]:
+    """Cut "until pin 8 is high" off: from the end of the sentence, or from before its trigger."""
+    match = _UNTIL.fullmatch(text)
+    if match is None:
+        return text, None
+    until = read_states(match["state"]) or read_trigger(match["state"], is_state=False)
+    if until is None or isinstance(until, Together):
+        return text, None
+    return match["rest"] + (match["clause"] or ""), until
 
 
 def read_trigger(clause: str, *, is_state: bool) -> Condition | Together | None:
