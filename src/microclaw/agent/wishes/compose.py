@@ -314,7 +314,8 @@ def _sentence(rule: _Rule, *, trigger_first: bool) -> str:
     acts = _act_words(rule.acts)
     paces = f"{_pace_words(rule.paces)}{_end_words(rule)}"
     if _has_state_end(rule):
-        acts += f"{' or' * bool(rule.acts[0].span)} until {rule.ends[0].events[0].state}"
+        joint = " or until" if rule.acts[0].span else " until"
+        acts += f"{joint} {rule.ends[0].events[0].state}"
         paces = _pace_words(rule.paces)
     gates = _gates(rule)
     clause = _trigger_words(rule)
