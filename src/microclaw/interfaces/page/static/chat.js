@@ -2,7 +2,7 @@
 
 import { Act, ActView, Question, Screens, run } from "./acts.js";
 import { HostAway, part } from "./api.js";
-import { useTyped } from "./drafts.js";
+import { draftKey, useDraft } from "./drafts.js";
 import { useOrders, useReloaded } from "./lists.js";
 import { Choice, Evidence, Heading, Link, Problem, go, onSent, onText, prose } from "./parts.js";
 import { may, presenceOf, state } from "./state.js";
@@ -88,7 +88,8 @@ function Conversation({ chat, isShown, isHome, changed }) {
   const [own, setOwn] = useState(/** @type {Own[]} */ ([]));
   const [kept, away, reload] = useReloaded(`/v1/chat/${part(chat)}/messages`, isShown ? SHOWN_MS : HIDDEN_MS, state.said);
   const [late, setLate] = useState(/** @type {any} */ (null)); // why an answer did not count
-  const [text, setText] = useTyped(["chat", chat]);
+  const [typed, setText] = useDraft(draftKey(["chat", chat]), "sessionStorage");
+  const text = typed ?? "";
   const [device, setDevice] = useState("");
   const orders = useOrders();
   const end = useRef(/** @type {HTMLElement | null} */ (null));
@@ -124,7 +125,7 @@ function Conversation({ chat, isShown, isHome, changed }) {
   };
   const sayTyped = () => {
     say(text);
-    setText("");
+    setText(null);
   };
   const last = turns.at(-1);
   useEffect(() => {
