@@ -30,7 +30,7 @@ def test_a_program_is_stopped_started_and_removed(page: Page) -> None:
         expect(program.locator(".act .step").first).to_be_visible()
     program.get_by_role("button", name="Remove", exact=True).click()
     expect(program).to_contain_text(f"There is no program {name} on virtual-2 now.")
-    program.get_by_role("button", name=re.compile(f"^Undo: remove {name}")).click()
+    program.get_by_role("button", name=re.compile(f"^Undo: removed {name}")).click()
     expect(program.locator("h2 .badge")).to_have_text("running")
 
 

@@ -25,8 +25,8 @@ export class ApiError extends Error {
 /** The host did not answer at all. */
 export class HostAway extends Error {
   constructor() {
-    super("the host does not answer");
-    this.next = "is it running? On its machine: microclaw up";
+    super("the host did not answer"); // what is shown of it stays, also when the host is back
+    this.next = "try it again; while the host is away, a line at the top says so";
   }
 }
 

@@ -1,7 +1,7 @@
 // The editor: a program in C or Python, checked while it is written, tried on a virtual board, installed, reverted.
 
 import { ActView, useAct } from "./acts.js";
-import { ApiError, HostAway, hostError, part, send } from "./api.js";
+import { HostAway, hostError, part, send } from "./api.js";
 import { Code, EXPECTATIONS, marksOf, placed } from "./code.js";
 import { draftKey, installedDraft, keepDraft, keptDraft, useDraft } from "./drafts.js";
 import { DraftState } from "./lists.js";
@@ -19,7 +19,6 @@ const CHECK_AFTER_MS = 400;
 const AGAIN_MS = 3_000; // the host had no room
 const LABEL = "Program. Tab indents; to leave with the keyboard, press Escape, then Tab.";
 const NO_FINDINGS = { inProgram: [], inExpectations: [] };
-const MAX_SOURCE_CHARS = 256 * 1024; // as the host's limit is, without a setting
 const LANGUAGES = [["c", "C"], ["c++", "C++"], ["sketch", "Arduino sketch"], ["python", "Python"], ["", "as the source says"]];
 const C = `#include "microclaw.h"
 
@@ -156,7 +155,6 @@ function useCheck(draft) {
     const check = async () => {
       if (draft.source.trim() === "") return setFound({ of: asked, answer: { ok: false, findings: [], message: "there is no program yet", next: "write one" }, error: null });
       try {
-        if (draft.source.length > MAX_SOURCE_CHARS) throw new ApiError(413, { code: "too_large", message: "the program is longer than 256 KiB", next: "make it shorter" });
         const answer = await send("POST", "/v1/programs/check", { ...programOf(draft), bench: true }, stop.signal);
         const findings = placed(answer.findings, draft.source);
         const inExpectations = findings.filter((one) => one.file === EXPECTATIONS);

@@ -59,7 +59,7 @@ export function ProgramActs({ device, apps, changes, isCard = false, children })
           ${!isCard && html`<button disabled=${isBusy} onClick=${() => begin("DELETE", path)}>Remove</button>`}`;
       })}
       ${last && html`<button disabled=${isBusy} onClick=${() => begin("POST", "/v1/undo", { change_id: last.change_id })}>
-        Undo: ${last.summary}</button>`}`}${children}</p>
+        Undo: ${last.did}</button>`}`}${children}</p>
     <${ActView} act=${act} device=${device} isFolded=${isCard && act !== null && act.isOver && !act.error} />`;
 }
 
