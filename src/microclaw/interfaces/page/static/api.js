@@ -148,9 +148,10 @@ async function ask(method, path, body, signal, keepalive) {
     const headers = {};
     if (method !== "GET") headers["Microclaw-CSRF"] = session.csrf;
     if (body !== undefined) headers["Content-Type"] = "application/json";
+    const sent = session.csrf;
     const answer = await reach(path, { method, headers, signal, keepalive, body: body === undefined ? undefined : JSON.stringify(body) });
     if (answer.status === 401 && tries < 3) {
-      await session.renew();
+      if (session.csrf === sent) await session.renew(); // else somebody signed in meanwhile
       continue;
     }
     if (answer.status === 403 && tries === 0 && (await isOtherSession())) continue;
