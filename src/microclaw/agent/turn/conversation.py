@@ -410,8 +410,7 @@ def _late_answer(approvals: Approvals, inbound: Inbound) -> Answer | None:
         outcome = approvals.outcome(approval_id)
         if outcome is None or (outcome.pending.channel, outcome.pending.chat_id) != (inbound.channel, inbound.chat_id):
             continue
-        by = f" by {outcome.by}" if outcome.by else ""
-        text = f"That question is over ({outcome.outcome}{by}): {outcome.pending.action}."
+        text = f"That question is over ({outcome.outcome}): {outcome.pending.action}."
         return Answer(text, error_code=AlreadyAnswered.code, next_step="read what that led to")
     return None
 

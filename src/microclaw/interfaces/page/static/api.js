@@ -22,7 +22,6 @@ export class ApiError extends Error {
   }
 }
 
-/** The host did not answer at all. */
 export class HostAway extends Error {
   constructor() {
     super("the host did not answer"); // what is shown of it stays, also when the host is back

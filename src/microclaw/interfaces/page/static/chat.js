@@ -11,7 +11,6 @@ import { html, useEffect, useRef, useState } from "./vendor/htm-preact.module.js
 const FIRST = "page";
 const [SHOWN_MS, HIDDEN_MS] = [10_000, 3_600_000]; // between two looks at what the host has of a conversation, besides those that it tells
 
-/** Codes of answers that ask. */
 const QUESTIONS = ["ambiguous", "confirm", "confirm_reading"];
 const SHORT = /^\W*(yes|no|y|n|\d+)\W*$/i; // an answer to a question, and no sentence
 
