@@ -273,7 +273,9 @@ class PinRefused(MicroclawError, code="pin_refused"):
 
 
 class PinClaimed(PinRefused, code="pin_claimed"):
-    """A program or a wired part has the pin; a person may force the act, or replace the part."""
+    """A program or a wired part has the pin; a person may force it. Each of `replaceable` makes it free if stopped."""
+
+    replaceable: tuple[str, ...] = ()
 
 
 class PinCaution(PinRefused, code="pin_caution"):

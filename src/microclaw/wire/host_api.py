@@ -16,7 +16,7 @@ import msgspec
 from msgspec import Struct
 
 from microclaw.conversion import convert
-from microclaw.errors import MicroclawError, ProtocolError, TooManyApps
+from microclaw.errors import MicroclawError, PinClaimed, ProtocolError, TooManyApps
 from microclaw.events import (
     Action,
     ActOutcome,
@@ -67,7 +67,8 @@ class StreamResult(Struct, frozen=True, tag="result", rename={"value": "result"}
 class StreamFailure(Struct, frozen=True, rename={"next_step": "next"}):
     """The end of a stream that failed: errors.py's code, and each diagnostic as `Diagnostic.to_json` has it.
 
-    `replaceable`: the programs of a full board of which each makes room if it is stopped.
+    `replaceable`: the programs of which each makes room for a new one if it is stopped: on a full board, or if it has a
+    pin, a bus or timers that the new one needs.
     """
 
     code: str
@@ -238,7 +239,7 @@ def failure_object(failure: StreamFailure) -> JsonObject:
 def failure_of(error: MicroclawError) -> StreamFailure:
     """Build the form of a raised error."""
     diagnostics = tuple(d.to_json() for d in error.diagnostics)
-    replaceable = error.replaceable if isinstance(error, TooManyApps) else ()
+    replaceable = error.replaceable if isinstance(error, TooManyApps | PinClaimed) else ()
     return StreamFailure(error.code, error.message, error.next_step, diagnostics, error.exit_code, replaceable)
 
 

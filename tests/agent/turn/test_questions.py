@@ -162,6 +162,18 @@ async def test_a_schedules_question_is_not_the_running_turns_and_only_its_number
         await schedules_call
 
 
+async def test_a_yes_to_a_question_that_is_over_is_told_how_it_ended(make_agent: MakeAgent) -> None:
+    async with asking(make_agent) as turn:
+        approval_id = turn.asked.approval_id
+        turn.decide(False)
+        await turn.rest()
+        late = await turn.hear("yes", seen=(approval_id,))
+        assert late.error_code == "already_answered"
+        assert turn.asked.text in late.text
+        elsewhere = Inbound("test", "c2", "yes", seen=(approval_id,))
+        assert answer_at_once(turn.agent.approvals, elsewhere) is None
+
+
 def test_what_is_too_long_to_be_shown_is_not_approved_by_a_sentence() -> None:
     class OneWaits(Approvals):
         def pending(self) -> tuple[PendingApproval, ...]:

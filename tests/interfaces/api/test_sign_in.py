@@ -90,7 +90,7 @@ async def test_an_ended_session_is_forgotten_and_its_open_stream_ends(browser: B
         await asyncio.to_thread(stream.read)  # until the host cuts it off
     connection.close()
     late = await browser.ask("GET", "/v1/status", headers=cookie)
-    assert (late.status, "Max-Age=0" in str(late.headers["Set-Cookie"])) == (401, True)
+    assert (late.status, late.headers["Set-Cookie"]) == (401, None), "it may come after the answer to a new sign-in"
     for path in ("/", "/signin", "/healthz"):  # so that a person can come in again
         assert (await browser.ask("GET", path, headers=cookie)).status == 200
     code = await browser.host.admission.sign_ins.new_code()

@@ -129,7 +129,7 @@ def test_a_frozen_board_and_a_frozen_host_are_shown_as_they_were_seen_last(tmp_p
         try:
             _bench_was_seen_last(page, re.compile("not known"))
             expect(page.locator(".connection")).to_contain_text("The host is away")
-            expect(page.get_by_text("does not answer")).to_have_count(0)
+            expect(page.get_by_text("did not answer")).to_have_count(0)
         finally:
             host.signal(signal.SIGCONT)
 

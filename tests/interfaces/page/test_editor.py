@@ -79,6 +79,21 @@ def test_an_installed_draft_is_not_the_next_new_program(host: PageHost, page: Pa
     list(host.client.stream("/v1/apps/first/remove", {"devices": ["virtual-2"]}))
 
 
+def test_an_installation_on_a_taken_pin_names_what_it_would_replace_and_replaces_it(host: PageHost, page: Page) -> None:
+    body = {"name": "before", "source": RIGHT}
+    assert isinstance(list(host.client.stream("/v1/devices/virtual-2/apps", body))[-1], StreamResult)
+    open_editor(page, "virtual-2")
+    write(page, "// other\n" + RIGHT)
+    page.get_by_role("textbox", name="Name", exact=True).fill("after")
+    page.get_by_role("button", name="Install on virtual-2").click()
+    installed = page.get_by_role("region", name="installation")
+    expect(installed.get_by_role("alert")).to_contain_text("driven by before")
+    installed.get_by_role("button", name="Replace before").click()
+    expect(installed.get_by_role("link", name="after on virtual-2")).to_be_visible()
+    for name in ("after", "before"):
+        list(host.client.stream(f"/v1/apps/{name}/remove", {"devices": ["virtual-2"]}))
+
+
 def test_each_bad_line_of_the_expectations_is_marked_before_a_trial(page: Page) -> None:
     open_editor(page)
     write(page, RIGHT)

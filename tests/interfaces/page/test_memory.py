@@ -45,6 +45,25 @@ def test_a_text_that_was_changed_meanwhile_is_not_replaced_and_nothing_typed_is_
     assert host.client.get("/v1/memory")["text"] == "- the bell is on pin 8\n"
 
 
+def test_an_edit_that_is_not_saved_stays_over_other_views_and_a_load_until_it_is_discarded(
+    host: PageHost, page: Page
+) -> None:
+    put(host, "- the pump is on pin 9\n")
+    go(page, "Memory")
+    text = page.get_by_role("region", name="MEMORY.md")
+    text.get_by_role("button", name="Edit").click()
+    text.get_by_role("textbox").fill("- unsaved\n")
+    go(page, "Home")
+    go(page, "Memory")
+    expect(text.get_by_role("textbox")).to_have_value("- unsaved\n")
+    page.reload()
+    expect(text.get_by_role("textbox")).to_have_value("- unsaved\n")
+    text.get_by_role("button", name="Discard the draft").click()
+    text.get_by_role("button", name="Yes").click()
+    expect(text).to_contain_text("the pump is on pin 9")
+    assert host.client.get("/v1/memory")["text"] == "- the pump is on pin 9\n"
+
+
 def test_a_person_edits_their_own_texts_and_a_guest_only_reads(host: PageHost, open_page: OpenPage) -> None:
     for name, role in (("mia", "member"), ("gus", "guest")):
         host.client.post("/v1/people", {"name": name, "role": role})

@@ -30,7 +30,7 @@ def test_a_program_is_stopped_started_and_removed(page: Page) -> None:
         expect(program.locator(".act .step").first).to_be_visible()
     program.get_by_role("button", name="Remove", exact=True).click()
     expect(program).to_contain_text(f"There is no program {name} on virtual-2 now.")
-    program.get_by_role("button", name=re.compile(f"^Undo: remove {name}")).click()
+    program.get_by_role("button", name=re.compile(f"^Undo: removed {name}")).click()
     expect(program.locator("h2 .badge")).to_have_text("running")
 
 
@@ -157,6 +157,18 @@ def test_what_waits_for_a_sign_in_is_dropped_when_somebody_else_signs_in(host: P
     dialog.get_by_role("button", name="Sign in").click()
     expect_loaded_anew(page, "owner")
     assert {status for _, status in changes} <= {401}, changes
+
+
+def test_a_next_step_names_the_pages_view_of_a_program_and_no_command(page: Page) -> None:
+    step = "stop it first: microclaw app stop blink -d virtual-1, or wait"
+    failure = {"error": {"code": "pin_claimed", "message": "pin 2 is driven by blink", "next": step}}
+    page.route("**/v1/memory/search?*", lambda route: route.fulfill(status=409, json=failure))
+    go(page, "Memory")
+    page.get_by_role("searchbox").fill("lamp")
+    page.get_by_role("button", name="Search").click()
+    alert = page.get_by_role("alert")
+    expect(alert.locator(".next")).to_have_text("next: stop it first: blink, or wait")
+    expect(alert.get_by_role("link")).to_have_attribute("href", "/boards/virtual-1/programs/blink")
 
 
 def test_blocked_live_events_are_said_and_polled_for(host: PageHost, page: Page, open_page: OpenPage) -> None:

@@ -126,8 +126,9 @@ async def test_a_program_over_another_ones_pin_is_refused_but_two_read_it(lab: A
 )
 async def test_one_program_at_a_time_has_a_bus_or_the_pwm_timers(lab: Any, first: str, second: str) -> None:
     await deploy(lab, "one", source=first)
-    with pytest.raises(PinClaimed):
+    with pytest.raises(PinClaimed) as taken:
         await deploy(lab, "two", source=second)
+    assert taken.value.replaceable == ("one",)
     assert lab.tried == ["one"]
 
 

@@ -230,6 +230,22 @@ async def test_a_program_that_a_turn_stopped_and_started_again_is_left_alone(lab
     assert ([taken.undone for taken in done.taken], lab.running()) == ([6], {"blink": "v1"})
 
 
+@pytest.mark.parametrize("half", ["stop", "deploy"])
+async def test_a_replacement_is_undone_and_redone_whole_whichever_half_is_named(lab: Any, half: str) -> None:
+    await lab.deploy()
+    with change_origin(ChangeOrigin("m1")):
+        stop = (await lab.act("stop")).change_id
+        deploy = (await lab.deploy(name="lamp")).change_id
+    named = {"stop": stop, "deploy": deploy}[half]
+    with change_origin(ChangeOrigin("m2")):
+        done = await undo(lab, named)
+    assert [taken.undone for taken in done.taken] == [deploy, stop]
+    assert lab.running() == {"blink": "v1"}
+    with change_origin(ChangeOrigin("m3")):
+        await undo(lab, done.taken[0].by)
+    assert list(lab.running()) == ["lamp"]
+
+
 @pytest.mark.parametrize(
     ("acts", "levels"),
     [

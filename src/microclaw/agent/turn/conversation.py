@@ -36,7 +36,7 @@ from microclaw.agent.turn.toolbox import Toolbox
 from microclaw.agent.turn.turn import Turn
 from microclaw.agent.turn.turn_journal import OLD_ORDER, TurnJournal, encode
 from microclaw.agent.turn.turn_request import TurnRequest
-from microclaw.errors import MicroclawError, Overloaded, PermissionRefused, StoreError, UnknownName
+from microclaw.errors import AlreadyAnswered, MicroclawError, Overloaded, PermissionRefused, StoreError, UnknownName
 from microclaw.events import NOTHING_WAITS, Answer, Inbound
 from microclaw.host.auth.approvals import ID_CHARS, Approvals
 from microclaw.host.auth.approved_act import PendingApproval
@@ -364,11 +364,11 @@ def answer_at_once(approvals: Approvals, inbound: Inbound) -> Answer | None:
     waiting_here = [question for question in pending if (question.channel, question.chat_id) == chat]
     if decision is not None:
         return _answer_decision(decision, pending, waiting_here, approvals, inbound.person_id)
+    word = _BARE.fullmatch(inbound.text)
     if not waiting_here:
-        return None
+        return None if word is None else _late_answer(approvals, inbound)
     # A schedule's question does not hold up its chat.
     questions_of_turns = [question for question in waiting_here if question.turn is not None]
-    word = _BARE.fullmatch(inbound.text)
     if word is None and not questions_of_turns:
         return None
     if word is None:
@@ -402,6 +402,17 @@ def _answer_decision(
     if is_yes and _is_too_long(question):
         return _question_answer(question, approvals, person_id)
     return _decide(question, approvals, person_id, approved=is_yes)
+
+
+def _late_answer(approvals: Approvals, inbound: Inbound) -> Answer | None:
+    """Return how the question ended that the person still sees, or None if there is none."""
+    for approval_id in reversed(inbound.seen):
+        outcome = approvals.outcome(approval_id)
+        if outcome is None or (outcome.pending.channel, outcome.pending.chat_id) != (inbound.channel, inbound.chat_id):
+            continue
+        text = f"That question is over ({outcome.outcome}): {outcome.pending.action}."
+        return Answer(text, error_code=AlreadyAnswered.code, next_step="read what that led to")
+    return None
 
 
 def _find_question(questions: Sequence[PendingApproval], approval_id: str) -> PendingApproval | None:

@@ -85,6 +85,7 @@ class Approvals:
         self._roles = roles or ONLY_OWNER
         self._waiting: dict[str, _Question] = {}
         self._approved: BoundedMap[str, _Question] = BoundedMap(MAX_APPROVED)
+        self._outcomes: BoundedMap[str, ApprovalOutcome] = BoundedMap(MAX_APPROVED)
         self._listeners: list[Listener] = []
         self._closed = False
 
@@ -190,6 +191,10 @@ class Approvals:
             question.settle("withdrawn" if goes_on else "declined", name[:80])
         return pending
 
+    def outcome(self, approval_id: str) -> ApprovalOutcome | None:
+        """Return how a question ended, or None if it waits or is not kept."""
+        return self._outcomes.get(approval_id)
+
     def find(self, approval_id: str) -> PendingApproval | None:
         """Return the question if it waits, or was approved and is still kept; otherwise None."""
         question = self._waiting.get(approval_id) or self._approved.get(approval_id)
@@ -247,6 +252,7 @@ class Approvals:
         """Record and announce the outcome, and connect an approved question with the end of its act."""
         pending = question.pending
         self._waiting.pop(pending.approval_id, None)
+        self._outcomes[pending.approval_id] = outcome
         if outcome.by is None:
             self._note(AuditKind.APPROVAL_EXPIRED, pending, "")
         else:

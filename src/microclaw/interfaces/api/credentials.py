@@ -140,8 +140,8 @@ class Callers:
         if session is None:
             self._note(scope, AuditKind.SIGNIN_REFUSED, "a session that is over, or never was one")
             text = "this session is over: it was ended, or was not used for a week"
-            headers = {"Set-Cookie": session_cookie(scope, "", 0)}
-            raise Refused(401, "unauthorized", text, "sign in again: microclaw status --open", headers)
+            # Its cookie stays: this answer may come after that of a new sign-in, whose cookie has the same name.
+            raise Refused(401, "unauthorized", text, "sign in again: microclaw status --open")
         number = session.sign_in_id
         self._check_role(session.person, scope, access, kind=AuditKind.SIGNIN_REFUSED, about=number)
         csrf = csrf_token(cookies[0])

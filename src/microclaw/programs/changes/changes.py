@@ -52,7 +52,7 @@ from microclaw.programs.changes.deployment import (
     keep_proof,
     with_terms,
 )
-from microclaw.programs.changes.installer import Installation, Installer, check_install
+from microclaw.programs.changes.installer import Installation, Installer, check_claims, check_install
 from microclaw.programs.changes.pin_cautions import PinCautions
 from microclaw.programs.changes.program_state import ProgramState, look_at_program, running_version
 from microclaw.programs.changes.scheduled_pins import scheduled_pins_text
@@ -285,7 +285,7 @@ class ProgramChanges:
             # A pin computed at run time shows only in the trial.
             stage = "check"
             version = tried_version(request, image, trial)
-            check_free(there, version)
+            check_claims(there, version)
             version = replace(version, claims=with_author(version.claims, request, image))
             stage = "approve"
             await self._ask(request, there, image, version, trial)

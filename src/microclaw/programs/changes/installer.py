@@ -301,7 +301,17 @@ def check_install(there: ProgramState, version: AppVersion, *, take_over: bool) 
         if len(names) < len(exc.replaceable):
             step = f"stop {names[0]} first: {app_command('stop', names[0], there.device, is_away=there.is_away)}"
         raise _full_board(exc.message, step, names) from exc
-    check_free(there, version)
+    check_claims(there, version)
+
+
+def check_claims(there: ProgramState, version: AppVersion) -> None:
+    """Raise what `check_free` does; PinClaimed names the programs of which each alone is in the way."""
+    try:
+        check_free(there, version)
+    except PinClaimed as exc:
+        wanted = [app.name for app in there.wanted if not app.waits]
+        exc.replaceable = tuple(name for name in wanted if _is_free_without(there, name, version))
+        raise
 
 
 def _is_free_without(there: ProgramState, name: str, version: AppVersion) -> bool:

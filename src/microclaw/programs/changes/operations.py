@@ -379,17 +379,21 @@ async def changes(
     programs: ProgramContext, _call: OperationCall, device: OfDevice = None, limit: Limit = 50
 ) -> Changes:
     """List the changes made to devices, newest first: what, when, by whom, and whether undo can revert it."""
+    from microclaw.programs.changes.change_text import replacements
     from microclaw.programs.changes.undo import undoable
 
     zone = programs.apps.zone
     device_id = _device_id(programs, device)
     history = await programs.apps.change_log.changes(device_id, limit)
     undoable_ids = undoable(history)
-    rows = [_change_facts(programs, change, undoable_ids) for change in history]
+    others = replacements(history)
+    rows = [_change_facts(programs, change, undoable_ids, others.get(change.change_id)) for change in history]
     return Changes(today=datetime.now(zone).date().isoformat(), changes=rows)
 
 
-def _change_facts(programs: ProgramContext, change: Change, undoable_ids: Collection[int]) -> ChangeFacts:
+def _change_facts(
+    programs: ProgramContext, change: Change, undoable_ids: Collection[int], other: Change | None
+) -> ChangeFacts:
     from microclaw.programs.changes.change_text import done_text
 
     device = change.device_id
@@ -405,7 +409,7 @@ def _change_facts(programs: ProgramContext, change: Change, undoable_ids: Collec
         change,
         device=device,
         undoable=change.change_id in undoable_ids,
-        did=done_text(change),
+        did=done_text(change, other),
         local_time=f"{moment:%Y-%m-%d %H:%M}",
         by=by,
     )

@@ -37,6 +37,7 @@ from microclaw.programs.changes.change_log import (
     SwitchOff,
     chat_of,
 )
+from microclaw.programs.changes.change_text import replacements
 from microclaw.programs.changes.changes import ProgramChanges
 from microclaw.programs.changes.deferring import DeferredLog
 from microclaw.programs.changes.deployment import ChangeRequest, ChangeResult
@@ -53,6 +54,8 @@ _LIST: Final = "list the changes: microclaw app changes"
 
 class UndoChoice(Struct, frozen=True):
     """The change that the person `by` wants undone: the one with this number, else all of their newest turn or request.
+
+    A program that was taken off for another one is undone with it, whichever of the two the number names.
 
     With `device_id` it is the newest turn that changed that device, and only its changes there. With `conversation` it
     is the newest of that conversation.
@@ -163,7 +166,7 @@ class Undo:
     async def _chosen(self, choice: UndoChoice) -> tuple[Change, ...]:
         names = self._device_names()
         if choice.change_id is not None:
-            return (await self._numbered(choice.change_id, choice.by, names),)
+            return await self._with_other_half(await self._numbered(choice.change_id, choice.by, names))
         history = await self._change_log.changes(choice.device_id, _LOOK_BACK)
         last = await self._newest(choice, history, names)
         if last.turn is None:
@@ -184,6 +187,14 @@ class Undo:
             texts = ", ".join(change.summary for change in reversed(changes))
             raise _not_meant(f"{texts}, left all as it was before", None, _LIST)
         return left
+
+    async def _with_other_half(self, change: Change) -> tuple[Change, ...]:
+        """Return the change, and of a replacement the other half if it can be reverted too; newest first."""
+        history = await self._change_log.changes(change.device_id, _LOOK_BACK)
+        other = replacements(history).get(change.change_id)
+        if other is None or other.change_id not in undoable(history):
+            return (change,)
+        return tuple(sorted((change, other), key=lambda half: half.change_id, reverse=True))
 
     async def _numbered(self, change_id: int, person: str, names: dict[str, str]) -> Change:
         change = await self._change_log.change(change_id)

@@ -6,7 +6,6 @@ import { Badge, Evidence, Link, Problem, prose, useAttempt } from "./parts.js";
 import { boardsSoon, settle, state, update } from "./state.js";
 import { html, useEffect, useRef, useState } from "./vendor/htm-preact.module.js";
 
-/** What a stream told so far. */
 export class Act {
   steps = /** @type {any[]} */ ([]);
   questions = /** @type {any[]} */ ([]);

@@ -22,11 +22,10 @@ export class ApiError extends Error {
   }
 }
 
-/** The host did not answer at all. */
 export class HostAway extends Error {
   constructor() {
-    super("the host does not answer");
-    this.next = "is it running? On its machine: microclaw up";
+    super("the host did not answer"); // what is shown of it stays, also when the host is back
+    this.next = "try it again; while the host is away, a line at the top says so";
   }
 }
 
@@ -148,9 +147,10 @@ async function ask(method, path, body, signal, keepalive) {
     const headers = {};
     if (method !== "GET") headers["Microclaw-CSRF"] = session.csrf;
     if (body !== undefined) headers["Content-Type"] = "application/json";
+    const sent = session.csrf;
     const answer = await reach(path, { method, headers, signal, keepalive, body: body === undefined ? undefined : JSON.stringify(body) });
     if (answer.status === 401 && tries < 3) {
-      await session.renew();
+      if (session.csrf === sent) await session.renew(); // else somebody signed in meanwhile
       continue;
     }
     if (answer.status === 403 && tries === 0 && (await isOtherSession())) continue;

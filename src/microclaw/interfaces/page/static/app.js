@@ -97,7 +97,7 @@ function Person() {
 function Connection() {
   const { live, liveWhy } = state;
   const text = {
-    away: `The host is away. This page tries again by itself; what you see is from before.`,
+    away: `The host is away: is it running? This page tries again by itself; what you see is from before.`,
     polling: `Live events are blocked${liveWhy ? ` (${liveWhy})` : ""}. This page asks every 2 seconds instead.`,
     connecting: "",
     stream: "",

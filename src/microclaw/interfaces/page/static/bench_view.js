@@ -148,9 +148,9 @@ function ProgramCard({ device, app }) {
   const met = expected.filter((/** @type {any} */ one) => !/^(not met|untried)/.test(one.answer)).length;
   return html`<section class="card" aria-label=${`program ${app.name}`}>
     <div class="cardhead"><h2><${Link} to=${boardPath(device, "programs", app.name)}>${app.name}<//></h2><${ProgramState} app=${app} /></div>
-    <${ProgramActs} device=${device} name=${app.name} app=${app} changes=${changes}>
+    <${ProgramActs} device=${device} apps=${[app]} changes=${changes}>
       ${shown?.source && html`<${Link} class="button" to=${`/editor/${part(device)}/${part(app.name)}`}>Edit<//>`}<//>
-    ${expected.length > 0 && html`<div class="cardhead"><h3>Proof</h3><span class="quiet">${met} of ${expected.length} met</span></div><${Expected} expected=${expected} />`}
+    ${expected.length > 0 && html`<div class="cardhead"><h3>Proof</h3><span class="quiet">${met} of ${expected.length} met when it was installed</span></div><${Expected} expected=${expected} />`}
   </section>`;
 }
 

@@ -1,12 +1,11 @@
 // What one does most with a board, on its card: stop a program, undo the last change, switch a pin.
 
-import { ActView, useAct } from "./acts.js";
 import { part } from "./api.js";
 import { benches } from "./bench_state.js";
 import { OrderState, useOrders } from "./lists.js";
 import { useTick } from "./parts.js";
 import { pins } from "./pins.js";
-import { lastChange, useChanges } from "./program.js";
+import { ProgramActs, useChanges } from "./program.js";
 import { html } from "./vendor/htm-preact.module.js";
 
 const MAX_PINS = 2;
@@ -22,17 +21,11 @@ export function PinSwitch({ device, pin, level, name = "it" }) {
 
 /** @param {{device: string, apps: any[]}} given */
 export function CardActs({ device, apps }) {
-  const [act, begin] = useAct();
   const [changes] = useChanges(device);
   useTick(LEVELS_MS);
-  const isBusy = act !== null && !act.isOver;
-  const last = lastChange(changes);
-  return html`<p class="buttons">
-      ${apps.filter((app) => app.condition === "running").map((app) => html`<button key=${app.name} disabled=${isBusy}
-        onClick=${() => begin("POST", `/v1/devices/${part(device)}/apps/${part(app.name)}/stop`)}>Stop ${app.name}</button>`)}
-      ${last && html`<button disabled=${isBusy} onClick=${() => begin("POST", "/v1/undo", { change_id: last.change_id })}>Undo: ${last.summary}</button>`}
-      ${freePins(device, apps).map(({ pin, level, name }) => html`<${PinSwitch} key=${pin} device=${device} pin=${pin} level=${1 - level} name=${name} />`)}</p>
-    <${ActView} act=${act} device=${device} isFolded=${act !== null && act.isOver && !act.error} />`;
+  const running = apps.filter((app) => app.condition === "running");
+  return html`<${ProgramActs} device=${device} apps=${running} changes=${changes} isCard=${true}>
+    ${freePins(device, apps).map(({ pin, level, name }) => html`<${PinSwitch} key=${pin} device=${device} pin=${pin} level=${1 - level} name=${name} />`)}<//>`;
 }
 
 /** The outputs that no program has, with their levels; the one that moved last comes first. @param {string} device @param {any[]} apps */

@@ -2,7 +2,7 @@
 
 import { Act, ActView, Question, Screens, run } from "./acts.js";
 import { HostAway, part } from "./api.js";
-import { useTyped } from "./drafts.js";
+import { draftKey, useDraft } from "./drafts.js";
 import { useOrders, useReloaded } from "./lists.js";
 import { Choice, Evidence, Heading, Link, Problem, go, onSent, onText, prose } from "./parts.js";
 import { may, presenceOf, state } from "./state.js";
@@ -11,8 +11,8 @@ import { html, useEffect, useRef, useState } from "./vendor/htm-preact.module.js
 const FIRST = "page";
 const [SHOWN_MS, HIDDEN_MS] = [10_000, 3_600_000]; // between two looks at what the host has of a conversation, besides those that it tells
 
-/** Codes of answers that ask. */
 const QUESTIONS = ["ambiguous", "confirm", "confirm_reading"];
+const SHORT = /^\W*(yes|no|y|n|\d+)\W*$/i; // an answer to a question, and no sentence
 
 /** @typedef {{key: string, number: number, text: string, answer?: any, steps?: any[], act?: Act, waits?: boolean}} Turn `number`, `answer`, `steps`: the host's; `act`: of this page, as it goes on; `waits`: the host works on it */
 /** @typedef {{text: string, say: string}} Choice */
@@ -88,11 +88,13 @@ function Conversation({ chat, isShown, isHome, changed }) {
   const [own, setOwn] = useState(/** @type {Own[]} */ ([]));
   const [kept, away, reload] = useReloaded(`/v1/chat/${part(chat)}/messages`, isShown ? SHOWN_MS : HIDDEN_MS, state.said);
   const [late, setLate] = useState(/** @type {any} */ (null)); // why an answer did not count
-  const [text, setText] = useTyped(["chat", chat]);
+  const [typed, setText] = useDraft(draftKey(["chat", chat]), "sessionStorage");
+  const text = typed ?? "";
   const [device, setDevice] = useState("");
   const orders = useOrders();
   const end = useRef(/** @type {HTMLElement | null} */ (null));
   const turns = turnsOf(kept ?? { messages: [], waiting: [] }, own);
+  const last = turns.at(-1);
   const waits = turns.some((turn) => turn.waits);
   const isBusy = waits || turns.some(({ act, answer }) => act && !act.isOver && !answer);
   const asked = waits ? state.approvals.filter((one) => one.channel === "browser" && one.person === state.me?.name) : [];
@@ -123,10 +125,10 @@ function Conversation({ chat, isShown, isHome, changed }) {
     void deliver(one);
   };
   const sayTyped = () => {
-    say(text);
-    setText("");
+    const isShort = SHORT.test(text) || last?.answer?.choices?.some((/** @type {Choice} */ one) => one.say === text.trim());
+    say(text, isShort && isQuestion(last?.answer) ? last?.number : undefined);
+    setText(null);
   };
-  const last = turns.at(-1);
   useEffect(() => {
     if (isShown) end.current?.scrollIntoView({ block: "end" });
   }, [isShown, turns.length, last?.act?.steps.length, last?.act?.isOver]);
@@ -185,7 +187,7 @@ function TurnView({ turn, isNewest, say, sayAgain }) {
       ${isChange && isNewest && may("act") && html`<p><button onClick=${() => say("undo", turn.number)}>Undo</button></p>`}
     </div>`}
     <${ActView} act=${act} steps=${steps} isFolded=${Boolean(answer || (act && turn.waits))} />
-    ${act && isLost(act) && !answer && !turn.waits && html`<p class="buttons"><button onClick=${sayAgain}>Send again</button></p>`}
+    ${act && isLost(act) && !answer && !turn.waits && html`<p class="buttons"><button onClick=${sayAgain}>Send again</button> It is not known whether the host took it. Sent again, it is done once.</p>`}
     ${(turn.waits || (act && !act.isOver && act.steps.length === 0)) && html`<p class="quiet">One moment.</p>`}
     ${act && !answer && act.text && html`<p class="answer">${prose(act.text)}</p>`}
   </li>`;

@@ -50,7 +50,6 @@ export function Code({ label, kind, first, findings, chosen, onText }) {
     ${!opened && !error && html`<p class="quiet">One moment.</p>`}`;
 }
 
-/** Fetch the looks of the text. */
 async function looks() {
   const answer = await fetch(new URL("code.css", import.meta.url));
   return new CSSStyleSheet().replace(await answer.text());

@@ -1,4 +1,4 @@
-// Drafts of programs, kept in this browser alone, and what is typed in a tab.
+// Drafts of programs and texts, and what is typed in a chat: in this browser alone.
 
 import { ApiError, get, part } from "./api.js";
 import { state } from "./state.js";
@@ -6,26 +6,37 @@ import { useState } from "./vendor/htm-preact.module.js";
 
 /** @typedef {{source: string, language: string, name: string, device: string, expect: string, wiring: string}} Draft `wiring`: a text of its own, or empty */
 
-/** Where the draft of this person and this program is kept, in the browser alone. @param {string[]} rest */
+/** Where a draft of this person is kept. @param {string[]} rest what it is of */
 export function draftKey(rest) {
   return ["microclaw.draft", state.me?.name ?? "", ...rest].map(encodeURIComponent).join("/");
 }
 
-/** @param {string} key @returns {Draft | null} */
-export function keptDraft(key) {
-  const found = ofStorage(() => JSON.parse(localStorage.getItem(key) ?? "null"));
-  if (found === null) return null;
-  found.wiring ??= "";
-  return ["source", "language", "name", "device", "expect", "wiring"].every((one) => typeof found[one] === "string") ? found : null;
+/** @typedef {"localStorage" | "sessionStorage"} Store the browser's, or that of a tab, also while it is loaded again */
+
+/** @param {string} key @param {Store} [store] @returns {any} null if there is none */
+export function keptDraft(key, store = "localStorage") {
+  return ofStorage(() => JSON.parse(window[store].getItem(key) ?? "null"));
 }
 
-/** Whether it could be kept. @param {string} key @param {Draft | null} draft null: forget it */
-export function keepDraft(key, draft) {
+/** Whether it could be kept. @param {string} key @param {unknown} draft null: forget it @param {Store} [store] */
+export function keepDraft(key, draft, store = "localStorage") {
   return ofStorage(() => {
-    if (draft === null) localStorage.removeItem(key);
-    else localStorage.setItem(key, JSON.stringify(draft));
+    if (draft === null) window[store].removeItem(key);
+    else window[store].setItem(key, JSON.stringify(draft));
     return true;
   }) ?? false;
+}
+
+/** What is written in a view, kept until it is set to null; and whether it is kept. @param {string} key @param {Store} [store] @returns {[any, (draft: unknown) => void, boolean]} */
+export function useDraft(key, store) {
+  const [draft, setDraft] = useState(() => keptDraft(key, store));
+  const [isKept, setKept] = useState(true);
+  /** @param {unknown} news */
+  const change = (news) => {
+    setDraft(news);
+    setKept(keepDraft(key, news, store));
+  };
+  return [draft, change, isKept];
 }
 
 /** The draft of a program as it is installed. @param {string} device @param {string} name @param {AbortSignal} [signal] @returns {Promise<Draft>} */
@@ -41,22 +52,10 @@ export async function installedDraft(device, name, signal) {
  * @param {string} device @param {string} name @param {string[]} lines
  */
 export async function expectRecorded(device, name, lines) {
-  const key = draftKey([device, name]);
-  const draft = keptDraft(key) ?? await installedDraft(device, name);
+  const key = draftKey(["program", device, name]);
+  const draft = /** @type {Draft} */ (keptDraft(key) ?? await installedDraft(device, name));
   const before = draft.expect.split("\n").filter((line) => line.trim()).map((line) => (line.startsWith("#") ? line : `# ${line}`));
   keepDraft(key, { ...draft, expect: [...lines, ...before].join("\n") });
-}
-
-/** A text that this tab keeps while it is loaded again, as a phone does with a tab that it put away. @param {string[]} rest @returns {[string, (text: string) => void]} */
-export function useTyped(rest) {
-  const key = draftKey(rest);
-  const [text, setText] = useState(() => ofStorage(() => sessionStorage.getItem(key)) ?? "");
-  /** @param {string} typed */
-  const keep = (typed) => {
-    setText(typed);
-    ofStorage(() => sessionStorage.setItem(key, typed));
-  };
-  return [text, keep];
 }
 
 /** What the browser's storage answers; null if it is off or full, or what it has is not ours. @template T @param {() => T} work @returns {T | null} */

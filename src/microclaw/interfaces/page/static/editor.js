@@ -1,10 +1,10 @@
 // The editor: a program in C or Python, checked while it is written, tried on a virtual board, installed, reverted.
 
 import { ActView, useAct } from "./acts.js";
-import { ApiError, HostAway, hostError, part, send } from "./api.js";
+import { HostAway, hostError, part, send } from "./api.js";
 import { Code, EXPECTATIONS, marksOf, placed } from "./code.js";
-import { draftKey, installedDraft, keepDraft, keptDraft } from "./drafts.js";
-import { SureButton } from "./lists.js";
+import { draftKey, installedDraft, keepDraft, keptDraft, useDraft } from "./drafts.js";
+import { DraftState } from "./lists.js";
 import { Logs } from "./logs.js";
 import { Badge, Choice, Heading, Link, Problem, boardPath, onText, prose, useAgain, useLoaded } from "./parts.js";
 import { may, state } from "./state.js";
@@ -19,7 +19,6 @@ const CHECK_AFTER_MS = 400;
 const AGAIN_MS = 3_000; // the host had no room
 const LABEL = "Program. Tab indents; to leave with the keyboard, press Escape, then Tab.";
 const NO_FINDINGS = { inProgram: [], inExpectations: [] };
-const MAX_SOURCE_CHARS = 256 * 1024; // as the host's limit is, without a setting
 const LANGUAGES = [["c", "C"], ["c++", "C++"], ["sketch", "Arduino sketch"], ["python", "Python"], ["", "as the source says"]];
 const C = `#include "microclaw.h"
 
@@ -48,7 +47,7 @@ const BEGINNINGS = { c: C, "c++": C, python: PYTHON, sketch: "void setup() {\n  
 /** The view at /editor, and at /editor/BOARD/PROGRAM for one that is installed. @param {{rest: string[]}} given */
 export function Editor({ rest }) {
   const [device, name] = rest;
-  const key = draftKey(rest);
+  const key = draftKey(["program", ...rest]);
   const [round, begin] = useAgain();
   const isReady = state.status !== null;
   const [opened, error] = useLoaded(async (signal) => {
@@ -68,9 +67,9 @@ export function Editor({ rest }) {
 
 /** @param {{first: Draft, place: string, again: () => void}} given */
 function Desk({ first, place, again }) {
-  const [draft, setDraft] = useState(first);
-  const newest = useRef(first);
-  const [isKept, setKept] = useState(true);
+  const [written, keep, isKept] = useDraft(place);
+  const draft = /** @type {Draft} */ (written ?? first);
+  const newest = useRef(draft);
   const [text, setText] = useState(0); // counts texts that were put in, and not typed
   const [chosen, setChosen] = useState(/** @type {import("./code.js").Place | null} */ (null));
   const [checked, problem, isNew] = useCheck(draft);
@@ -81,8 +80,7 @@ function Desk({ first, place, again }) {
   /** @param {Partial<Draft>} news */
   const change = (news) => {
     newest.current = { ...newest.current, ...news };
-    setKept(keepDraft(place, newest.current));
-    setDraft(newest.current);
+    keep(newest.current);
   };
   /** @param {string} language */
   const speak = (language) => {
@@ -103,8 +101,7 @@ function Desk({ first, place, again }) {
     ${files.length > 0 && html`<p class="buttons" role="group" aria-label="Files">${files.map(({ file, at }) => html`<button key=${file} onClick=${() => setChosen({ at })}>${file}</button>`)}</p>`}
     <${Code} key=${text} label=${LABEL} kind=${isPython ? "python" : "c"} first=${draft.source} findings=${found.inProgram} chosen=${inExpectations ? null : chosen}
       onText=${(/** @type {string} */ source) => change({ source })} />
-    <p class="quiet">Tab indents; Escape, then Tab leaves the text. ${isKept ? "A draft is kept in this browser until it is installed or discarded." : "This browser keeps no draft: its storage is off or full."}${" "}
-      <${SureButton} what="Discard" label="the draft" onYes=${again} /></p>
+    <p class="quiet">Tab indents; Escape, then Tab leaves the text. <${DraftState} isKept=${isKept} until="installed" discard=${again} /></p>
     <${Findings} checked=${checked} problem=${problem} isNew=${isNew} choose=${(/** @type {Finding} */ one) => setChosen({ ...one })} />
     <p>Expected, one a line, or nothing; as <code>pin 2: period 1 s +- 5 %</code> (a period is the whole time from on to on again)</p>
     <${Code} label="Expected, one a line, or nothing" kind="expectations" first=${draft.expect} findings=${found.inExpectations} chosen=${inExpectations ? chosen : null}
@@ -158,7 +155,6 @@ function useCheck(draft) {
     const check = async () => {
       if (draft.source.trim() === "") return setFound({ of: asked, answer: { ok: false, findings: [], message: "there is no program yet", next: "write one" }, error: null });
       try {
-        if (draft.source.length > MAX_SOURCE_CHARS) throw new ApiError(413, { code: "too_large", message: "the program is longer than 256 KiB", next: "make it shorter" });
         const answer = await send("POST", "/v1/programs/check", { ...programOf(draft), bench: true }, stop.signal);
         const findings = placed(answer.findings, draft.source);
         const inExpectations = findings.filter((one) => one.file === EXPECTATIONS);

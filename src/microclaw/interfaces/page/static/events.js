@@ -118,15 +118,20 @@ export class LiveStream {
   /** @param {boolean} heard @returns {Promise<"away" | "blocked">} */
   async lostIt(heard) {
     this.failures += 1;
-    try {
-      await this.handlers.poll();
-    } catch (error) {
-      if (!(error instanceof HostAway)) throw error;
-      this.handlers.state("away", error.message);
-      return "away";
-    }
+    if (await this.isAway()) return "away";
     // The host answers, and the stream does not: something between blocks it.
     return heard ? "away" : this.blocked("");
+  }
+
+  async isAway() {
+    try {
+      await this.handlers.poll();
+      return false;
+    } catch (error) {
+      const isAway = error instanceof HostAway;
+      this.handlers.state(isAway ? "away" : "polling", hostError(error).message);
+      return isAway;
+    }
   }
 
   /** @param {string} why @returns {"blocked"} */
@@ -139,13 +144,7 @@ export class LiveStream {
   async pollFor(ms) {
     const until = performance.now() + ms;
     while (performance.now() < until) {
-      try {
-        await this.handlers.poll();
-      } catch (error) {
-        const isAway = error instanceof HostAway;
-        this.handlers.state(isAway ? "away" : "polling", hostError(error).message);
-        if (isAway) return;
-      }
+      if (await this.isAway()) return;
       await this.pause(POLL_MS);
     }
   }

@@ -94,6 +94,12 @@ export function SureButton({ what, label, disabled = false, onYes }) {
     }}>Yes</button><button ref=${place} onClick=${() => setAsked(false)}>No</button></span>`;
 }
 
+/** That a draft is kept, and what discards it. @param {{isKept: boolean, until: string, discard: () => void}} given */
+export function DraftState({ isKept, until, discard }) {
+  return html`${isKept ? `A draft is kept in this browser until it is ${until} or discarded.` : "This browser keeps no draft: its storage is off or full."}${" "}
+    <${SureButton} what="Discard" label="the draft" onYes=${discard} />`;
+}
+
 /** A date and a time, or a word where there is none. @param {{at: number | null | undefined, none?: string}} given Unix ms */
 export function Moment({ at, none = "never" }) {
   if (at === null || at === undefined) return html`<span class="quiet">${none}</span>`;

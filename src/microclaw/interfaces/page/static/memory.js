@@ -2,7 +2,8 @@
 
 import { Question, useAct } from "./acts.js";
 import { part } from "./api.js";
-import { OrderState, SureButton, useOrders, useReloaded } from "./lists.js";
+import { draftKey, useDraft } from "./drafts.js";
+import { DraftState, OrderState, SureButton, useOrders, useReloaded } from "./lists.js";
 import { Badge, Choice, Evidence, Heading, Problem, onSent, onText, prose, useAgain, useFetched } from "./parts.js";
 import { may } from "./state.js";
 import { html, useState } from "./vendor/htm-preact.module.js";
@@ -28,7 +29,7 @@ export function Memory() {
 /** A text of the memory: read, corrected, and its lines removed. @param {{name: string}} given */
 function Text({ name }) {
   const [kept, error, reload] = useReloaded(`/v1/memory?name=${part(name)}`);
-  const [draft, setDraft] = useState(/** @type {{text: string, was: string} | null} */ (null));
+  const [draft, setDraft, isKept] = useDraft(draftKey(["memory", name])); // `was`: the digest of what is changed
   const orders = useOrders(() => {
     setDraft(null);
     reload();
@@ -45,7 +46,8 @@ function Text({ name }) {
       ${may("act") && html`<p class="buttons"><button onClick=${() => setDraft({ text: kept.text, was: kept.digest })}>Edit</button></p>`}`}
     ${draft !== null && html`<form onSubmit=${onSent(() => keep(draft.text, draft.was))}>
       <label class="wide">Text of ${name} <textarea rows="12" value=${draft.text} onInput=${onText((text) => setDraft({ ...draft, text }))} /></label>
-      <p class="buttons"><button class="main" disabled=${orders.isBusy}>Save</button><button type="button" onClick=${() => setDraft(null)}>Cancel</button></p></form>`}
+      <p class="buttons"><button class="main" disabled=${orders.isBusy}>Save</button></p></form>
+      <p class="quiet"><${DraftState} isKept=${isKept} until="saved" discard=${() => setDraft(null)} /></p>`}
     <${OrderState} orders=${orders} /></section>`;
 }
 

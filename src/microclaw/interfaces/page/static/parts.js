@@ -36,6 +36,14 @@ export function prose(text) {
   });
 }
 
+/** A next step, with a program's view in the place of a command on it. @param {string} text */
+function nextStep(text) {
+  return text.split(/`?microclaw app \w+ ([\w-]+) -d ([\w.-]+)`?/).map((piece, i, all) => {
+    if (i % 3 === 0) return prose(piece);
+    return i % 3 === 1 && html`<${Link} to=${boardPath(all[i + 1] ?? "", "programs", piece)}>${piece}<//>`;
+  });
+}
+
 /** What went wrong, and what to do next; what the details say is not said twice. @param {{error: any}} given */
 export function Problem({ error }) {
   if (!error) return null;
@@ -43,7 +51,7 @@ export function Problem({ error }) {
   return html`<div class="problem" role="alert">
     ${!detail.startsWith(error.message) && html`<p>${prose(error.message)}</p>`}
     ${detail && html`<pre>${detail}</pre>`}
-    ${error.next && !detail.includes(error.next) && html`<p class="next">next: ${prose(error.next)}</p>`}
+    ${error.next && !detail.includes(error.next) && html`<p class="next">next: ${nextStep(error.next)}</p>`}
   </div>`;
 }
 

@@ -123,12 +123,10 @@ export class Watched {
   /** What the stream would bring of a board, asked for. @param {string} _name @returns {Promise<void>} */
   async read(_name) {}
 
-  /** What the stream would bring, asked for. */
   async poll() {
     await Promise.all([...this.watchers.keys()].map((name) => this.read(name)));
   }
 
-  /** Nothing is read any more: the host is away. */
   lost() {
     for (const board of this.boards.values()) board.isLost = true;
   }

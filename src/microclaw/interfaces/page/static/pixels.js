@@ -143,5 +143,4 @@ export function pixelDisplay(material, panel = [0, 0]) {
   };
 }
 
-/** An OLED. */
 export const oled = pixelDisplay("m-blue");

@@ -28,7 +28,7 @@ export function Program({ device, name }) {
         ${app.installed_ms && html` · since <${Moment} at=${app.installed_ms} />`} ${shown?.page && html` · <a href=${BASE + shown.page} target="_blank" rel="noopener">Open its page</a>`}</p>`
       : html`<p>There is no program ${name} on ${device} now.</p>`}
     ${app?.error && html`<p class="warning">${prose(app.error)}</p>`}
-    <${ProgramActs} device=${device} name=${name} app=${app} changes=${changes} />
+    <${ProgramActs} device=${device} apps=${app ? [app] : []} changes=${changes} />
     ${app && html`<${Problem} error=${error} />`}
     ${app && shown?.proof && html`<${Proof} proof=${shown.proof} />`}
     ${app && shown?.source && html`<h3>Source</h3><p><${Link} to=${`/editor/${part(device)}/${part(name)}`}>Edit<//></p><pre class="source" tabindex="0">${shown.source}</pre>`}
@@ -46,25 +46,21 @@ export function useChanges(device, name) {
   return [(history?.changes ?? []).filter((/** @type {any} */ one) => !name || one.summary.split(" ").includes(name)), error];
 }
 
-/** The newest change that can be undone. @param {any[]} changes */
-export function lastChange(changes) {
-  return changes.find((one) => one.undoable && one.undoes === null);
-}
-
-/** Stop, start, remove, undo, and how that goes on. @param {{device: string, name: string, app: any, changes: any[], children?: any}} given */
-export function ProgramActs({ device, name, app, changes, children }) {
+/** Stop, start, remove, undo, and how that goes on. `isCard`: there programs are only stopped. @param {{device: string, apps: any[], changes: any[], isCard?: boolean, children?: any}} given */
+export function ProgramActs({ device, apps, changes, isCard = false, children }) {
   const [act, begin] = useAct();
-  const path = `/v1/devices/${part(device)}/apps/${part(name)}`;
   const isBusy = act !== null && !act.isOver;
-  const isOff = app?.condition === "stopped";
-  const last = lastChange(changes);
+  const last = changes.find((one) => one.undoable && one.undoes === null);
   return html`<p class="buttons">${may("act") && html`
-      ${app && (isOff ? html`<button disabled=${isBusy} onClick=${() => begin("POST", `${path}/start`)}>Start</button>`
-        : html`<button disabled=${isBusy} onClick=${() => begin("POST", `${path}/stop`)}>Stop</button>`)}
-      ${app && html`<button disabled=${isBusy} onClick=${() => begin("DELETE", path)}>Remove</button>`}
+      ${apps.map(({ name, condition }) => {
+        const path = `/v1/devices/${part(device)}/apps/${part(name)}`;
+        const verb = condition === "stopped" ? "Start" : "Stop";
+        return html`<button disabled=${isBusy} onClick=${() => begin("POST", `${path}/${verb.toLowerCase()}`)}>${verb}${isCard && ` ${name}`}</button>
+          ${!isCard && html`<button disabled=${isBusy} onClick=${() => begin("DELETE", path)}>Remove</button>`}`;
+      })}
       ${last && html`<button disabled=${isBusy} onClick=${() => begin("POST", "/v1/undo", { change_id: last.change_id })}>
-        Undo: ${last.summary}</button>`}`}${children}</p>
-    <${ActView} act=${act} device=${device} />`;
+        Undo: ${last.did}</button>`}`}${children}</p>
+    <${ActView} act=${act} device=${device} isFolded=${isCard && act !== null && act.isOver && !act.error} />`;
 }
 
 /** Expectations with how they were met. @param {{expected: any[]}} given */

@@ -29,7 +29,6 @@ const LONGEST_PAUSE_MS = 2_000;
 const FIRST_ANSWER_MS = 5_000;
 const PRESENCE_MS = 1_000;
 let isDue = false;
-/** Draws the whole page. */
 let drawPage = () => {};
 
 /** @param {() => void} draw is called after each change */
@@ -245,7 +244,6 @@ function begin() {
   void stream.run();
 }
 
-/** Who is here; called once. */
 export async function start() {
   if (history.state === LEFT) {
     history.replaceState(null, "");
