@@ -228,6 +228,8 @@ _FORMS: tuple[tuple[str, str | Callable[[re.Match[str]], str]], ...] = (
     # "30-second intervals"
     (r"(?<=\d)-(?=(?:milli)?(?:second|sec|minute|min|hour|hr)s?\b)", " "),
     (r"(?<!half[ -])(?<!quarter[ -])\b(?:hourly|on the hour)\b", "every 1 hour"),
+    (r"\bin the (morning|afternoon|evening)s\b", r"every \1"),
+    (r"\b(?:(?:on|every|each|all) )?(?:the )?(?:workdays?|working days?|work days)\b", "every weekday"),
     (rf"\b(once|twice|thrice|{_COUNT}) (?:a|an|per|each|in a) (second|sec|s|minute|min|hour)\b", _write_rate),
     (rf"\b(?:each|every) other ({_TIME})\b", r"every 2 \1"),
     (r"\ban? (second|sec|minute|min|hour) and a half\b", r"1.5 \1"),
