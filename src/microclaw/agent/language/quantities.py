@@ -245,6 +245,8 @@ _FORMS: tuple[tuple[str, str | Callable[[re.Match[str]], str]], ...] = (
         r" (?:an?|per|each|every|in (?:an?|any|1|every)|within an?) (second|sec|s|minute|min|hour|day)\b",
         _write_limit,
     ),
+    (r"\bin the (morning|afternoon|evening)s\b", r"every \1"),
+    (r"\b(?:(?:on|every|each|all) )?(?:the )?(?:workdays?|working days?|work days)\b", "every weekday"),
     (rf"\b(once|twice|thrice|{_COUNT}) (?:a|an|per|each|in a) (second|sec|s|minute|min|hour)\b", _write_rate),
     (rf"\b(?:each|every) other ({_TIME})\b", r"every 2 \1"),
     (r"\ban? (second|sec|minute|min|hour) and a half\b", r"1.5 \1"),

@@ -30,17 +30,16 @@ _OFFSET = rf"(?<!for )(?<!every )(?<!each )(?<!in )(?<!within )\d+ ms (?:before|
 _CLOCK = re.compile(rf"(?<![\w-])(?:at |by |around |after )?(clock \d{{4}}|{_OFFSET}|{_EVENT})(?![\w-])")
 _MAX_OFFSET_MIN: Final = 720
 _OFFSET_WORDS: Final = re.compile(r"(\d+) min (before|after) (\w+)")
-# "half past 6": the rest of the sentence is parsed, and the user is asked for the time.
-_SPOKEN_HOUR = re.compile(
-    r"\b(?:(?:at|by) )?(?:half past|(?:a )?quarter (?:past|to)|\d+(?: ms| milli)? past) "
-    r"(?:clock \d{4}|\d+(?: milli)?)\b(?! (?:milli|degrees|percent|ms)\b)"
+# "Half past 6", "ten to seven". "From 10 to 7" are two times, so a number before "to" stands behind "at".
+_SPOKEN_TIME: Final = re.compile(
+    r"\b(?:(?P<lead>at|by) )?(?:(?:a )?(?P<quarter>(?:half|quarter) past|quarter (?:to|of))"
+    r"|(?:(?P<past>\d{1,2})(?:000 milli)?|(?P<past_ms>\d+) ms) past"
+    r"|(?:(?<=\bat )|(?<=\bby )|(?<=\buntil ))(?:(?P<to>5|10|20|25)(?:000 milli)?|(?P<to_ms>\d+) ms) to)"
+    r" (?:clock (?P<clock>\d{4})|(?P<hour>1[0-2]|[1-9])(?:000 milli)?)\b(?! (?:milli|degrees|percent|ms)\b)"
+    r"(?P<part> in the (?:morning|afternoon|evening)| at night)?"
 )
-# The same with the part of the day that its hour is in; near twelve that is not clear.
-_SPOKEN_QUARTER: Final = re.compile(
-    r"\b(?P<quarter>half past|(?:a )?quarter past|(?:a )?quarter to(?! 1(?:000)?\b)) "
-    r"(?P<hour>1[01]|[1-9])(?:000 milli)?\b"
-)
-_QUARTERS: Final = {"half past": 30, "quarter past": 15, "quarter to": -15}
+_FIRST_THING: Final = re.compile(r"\b(?:first|last) thing(?: (?:in the|at|every) [a-z]+)?(?= |$)")
+_QUARTERS: Final = {"half past": 30, "quarter past": 15, "quarter to": -15, "quarter of": -15}
 _BARE_HOUR = re.compile(r"\bat (\d{1,2})(?:000 milli)?\b(?![/:]| ?/|\.\d| (?:ms|milli|percent|over|divided)\b)")
 _REPEAT = re.compile(
     rf"\b(?:every|each) (?:single )?({_SOME_DAYS} days?|day|{_PARTS}|weekday|weekend|week|month|year"
@@ -89,7 +88,8 @@ def split_when(said: str, *, bare_hour: bool = False) -> tuple[str, When] | None
     With `bare_hour`, "at 7" without a date is a time too.
     """
     _, part_of_day = _cut(_PART, said)
-    rest, spoken_count = _SPOKEN_HOUR.subn(" ", _with_quarters(said, part_of_day))
+    rest, spoken_count = _SPOKEN_TIME.subn(" ", write_spoken_times(said))
+    rest, thing_count = _FIRST_THING.subn(" ", rest)
     rest, clock = _cut(_CLOCK, rest)
     if clock:
         clock = _name_clock(clock)
@@ -119,7 +119,7 @@ def split_when(said: str, *, bare_hour: bool = False) -> tuple[str, When] | None
             date = "today"
     delay_ms = None if delay is None else int(delay)
     when = When(_with_part_of_day(clock, part_of_day), _name_days(repeat), _name_date(date), delay_ms, hour)
-    if not spoken_count and when == When():
+    if when == When() and not spoken_count and not thing_count:
         return None
     return _tidy(rest), when
 
@@ -155,16 +155,56 @@ def split_sun_time(clock: str) -> tuple[str, int]:
     return offset[3], minutes
 
 
-def _with_quarters(said: str, part_of_day: str | None) -> str:
-    if part_of_day is None:
-        return said
-    return _SPOKEN_QUARTER.sub(_quarter_clock, said)
+def write_spoken_times(text: str) -> str:
+    """Write "half past 6 in the evening" as "clock 1830". A time stays if its part of the day is not said."""
+    return _SPOKEN_TIME.sub(_spoken_clock, text)
 
 
-def _quarter_clock(match: re.Match[str]) -> str:
-    """Write "half past 6" as "clock 0630"."""
-    minutes = 60 * int(match["hour"]) + _QUARTERS[match["quarter"].removeprefix("a ")]
-    return f"clock {minutes // 60:02d}{minutes % 60:02d}"
+def ask_spoken_time(text: str) -> str | None:
+    """Return the two times that the only "half past 6" of a sentence may be, as "06:30 or 18:30"; else None."""
+    matches = list(_SPOKEN_TIME.finditer(text))
+    if len(matches) != 1 or matches[0]["hour"] is None:
+        return None
+    minutes = (60 * int(matches[0]["hour"]) + _spoken_minutes(matches[0])) % 720
+    return f"{minutes // 60:02d}:{minutes % 60:02d} or {minutes // 60 + 12:02d}:{minutes % 60:02d}"
+
+
+def _spoken_clock(match: re.Match[str]) -> str:
+    if match["clock"]:
+        minutes = 60 * int(match["clock"][:2]) + int(match["clock"][2:])
+    else:
+        part = match["part"] or _cut(_PART, match.string)[1]
+        if part is None:
+            return match[0]
+        hour = hour_of_day(int(match["hour"]), part)
+        if hour is None:
+            return match[0]
+        minutes = 60 * hour
+    minutes = (minutes + _spoken_minutes(match)) % 1440
+    clock = f"clock {minutes // 60:02d}{minutes % 60:02d}"
+    if match["lead"]:
+        return f"{match['lead']} {clock}"
+    return clock
+
+
+def _spoken_minutes(match: re.Match[str]) -> int:
+    """Return how many minutes after its hour a spoken time is; negative before it."""
+    if match["quarter"]:
+        return _QUARTERS[match["quarter"]]
+    if match["past"] or match["past_ms"]:
+        return int(match["past"] or int(match["past_ms"]) // 60_000)
+    return -int(match["to"] or int(match["to_ms"]) // 60_000)
+
+
+def hour_of_day(hour: int, part: str) -> int | None:
+    """Return an hour of "in the evening" or "at night" on the clock of 24 hours; None if it is in no such part."""
+    name = part.split()[-1]
+    is_noon_or_midnight = hour == 12 and name in ("morning", "evening")
+    if hour > 12 or is_noon_or_midnight:
+        return None
+    if hour in _LATE_HOURS.get(name, range(0)):
+        return (hour + 12) % 24
+    return hour
 
 
 def _cut(pattern: re.Pattern[str], text: str) -> tuple[str, str | None]:

@@ -53,7 +53,7 @@ from microclaw.agent.offline.recorded_parts import with_recorded_pins
 from microclaw.agent.offline.rules.deciding import decide_rules
 from microclaw.agent.offline.schedule_answers import (
     add_schedule,
-    answer_schedule,
+    answer_added,
     answer_schedules,
     take_back,
     with_capitals,
@@ -356,8 +356,9 @@ def _describe_undos(context: Context) -> str:
 
 def _schedule(context: Context) -> Decision:
     """Add the schedule, if its sentence can be done."""
-    if context.results and context.results[-1].tool == "schedule-add":
-        return answer_schedule(context.results[-1].fields)
+    added = [result for result in context.results if result.tool == "schedule-add"]
+    if added:
+        return answer_added(context, added[0])
     when = context.parse.when or When()
     what = context.parse.word("what") or ""
     if when.delay_ms is not None and when.delay_ms <= 0:

@@ -17,6 +17,7 @@ from microclaw.agent.language.quantities import without_commas
 from microclaw.agent.offline.decision import CannotDo, Parse, Say, Values, ask
 from microclaw.agent.offline.dialogue_state import PINS_ALONE, PROGRAMS_ON_PINS, LastAct
 from microclaw.agent.offline.pattern_values import NS, pace_ms, without_pace
+from microclaw.agent.offline.schedule_corrections import correct_schedule
 from microclaw.agent.offline.sentences import REMINDER, english
 
 _READS: Final = frozenset({"read_pin", "read_adc", "read_sensor"})
@@ -41,6 +42,7 @@ _HANDLED: Final = re.compile(
     r"(?i)\b(?:open|opens|close|closes|shut|shuts|press|presses|push|pushes|release|releases) $"
 )
 _STOP: Final = re.compile(r"(?i)\b(?:stop|end|kill|quit|delete|remove) (?:it|that|this)\b")
+_OTHER_PIN: Final = re.compile(r"(?:no |sorry |i meant? |use |take )*(?:on |with )?the other (?:pin|one|output)")
 _STEP_MILLI: Final = 20_000
 """A fifth of the full brightness."""
 _FULL_MILLI: Final = 100_000
@@ -52,6 +54,9 @@ def parse_about_last_act(text: str, act: LastAct, *, elsewhere: bool) -> Parse |
     `elsewhere`: the sentence names another device. Raises CannotDo with a question if it is not clear.
     """
     normal = without_commas(text)
+    schedule = _corrected_schedule(normal, act, elsewhere=elsewhere)
+    if schedule is not None:
+        return schedule
     follow_up = _follow_up(normal, act)
     if follow_up is None:
         return None
@@ -71,6 +76,15 @@ def parse_about_last_act(text: str, act: LastAct, *, elsewhere: bool) -> Parse |
             return _with_other_pace(act, follow_up)
         case _:
             return _with_new_value(act, follow_up, normal)
+
+
+def _corrected_schedule(normal: str, act: LastAct, *, elsewhere: bool) -> Parse | None:
+    """Apply "no, at 8" to a schedule. Raises CannotDo for "the other pin", which is asked for any act."""
+    if _OTHER_PIN.fullmatch(normal):
+        raise ask(f"Which pin do you mean for {act.named}?", "as in: no, pin 5")
+    if act.schedule is None or elsewhere:
+        return None
+    return correct_schedule(normal, act)
 
 
 def _with_correction(act: LastAct, follow_up: Parse, *, elsewhere: bool) -> Parse | None:

@@ -15,6 +15,8 @@ from microclaw.events import Choice
 
 # Buttons of one question.
 MAX_CHOICES: Final = 9
+INSTEAD_OF: Final = "instead_of"
+"""The slot of the number of the schedule that a new one takes the place of."""
 HOST_MUST_RUN: Final = "This host must run then."
 _PIN: Final = re.compile(r"\bpin (\d+)\b")
 _NUMBERS: Final = re.compile(r"(?:(?:schedules?|numbers?|no|and|&|\d{1,6}) ?)+")
@@ -42,15 +44,25 @@ def add_schedule(context: Context, when: When, task: str) -> Act:
     values = {name: value for name, value in asdict(when).items() if value}
     time = format_when(when)
     words = f"{task} {time}"
+    wrong = context.parse.number(INSTEAD_OF)
     if when.delay_ms is not None:
         # "Fade in 3 s" has two readings, so the delay stands before the task.
         words = f"{time} {task}"
+    if wrong is not None:
+        words += f" instead of schedule {wrong}"
     return Act("schedule-add", context.on_device(when=values, do=task), words)
 
 
-def answer_schedule(fields: Mapping[str, Any]) -> Say:
-    """Answer with what is done, if it is done once or again and again, when next, and that the host must run then."""
-    return answer_schedules([fields])
+def answer_added(context: Context, added: ToolFields) -> Decision:
+    """Answer with what is done, how often and when; first cancel the schedule that this one takes the place of."""
+    answer = answer_schedules([added.fields])
+    wrong = context.parse.number(INSTEAD_OF)
+    if wrong is None:
+        return answer
+    if context.results[-1] is added:
+        # The user has approved the words of the first call, which stand for both.
+        return Act("schedule-remove", {"schedule": wrong}, "")
+    return Say(f"{answer.text} Schedule {wrong} was cancelled.")
 
 
 def answer_schedules(schedules: Sequence[Mapping[str, Any]], *, is_window: bool = False) -> Say:

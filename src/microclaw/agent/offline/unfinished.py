@@ -15,7 +15,14 @@ from typing import Final
 from msgspec.structs import replace
 
 from microclaw.agent.language.quantities import BEGINS, normalize_quantities, without_commas
-from microclaw.agent.language.times import When, contradiction, format_when, split_when, spoken_duration
+from microclaw.agent.language.times import (
+    When,
+    ask_spoken_time,
+    contradiction,
+    format_when,
+    split_when,
+    spoken_duration,
+)
 from microclaw.agent.offline.decision import Context, Parse, Say, capitalize
 from microclaw.agent.offline.dialogue_state import Question
 from microclaw.agent.offline.open_wishes import open_wish
@@ -75,6 +82,12 @@ _VALUE_NAMES: Final = {
 NAMED: Final = r"(?:the|my|our) [a-z]+(?: [a-z]+){0,2} (?:is|hangs|sits)"
 """A pattern for the words before a pin in an answer, as "the heat lamp is"."""
 _PIN: Final = re.compile(rf"(?:(?:on|at|it is|it's|{NAMED}) )*(?:pin )?(\d{{1,3}})")
+_HALF_OF_DAY: Final = re.compile(
+    r"(?:it is |that is |that's |i mean )?(?:(?:in|at) )?(?:the )?"
+    r"(?:morning|a\.?m\.?|(?P<late>afternoon|evening|night|p\.?m\.?))"
+)
+_EVENING_HOUR: Final = 6
+"""The first hour of "at night" that is before midnight: 6 at night is 18:00."""
 _NOT_IN_TIME: Final = re.compile(r"^(?:from|to|until|till|by) ")
 
 
@@ -157,6 +170,9 @@ def ask_time(when: When, task: str, sentence: str) -> Say | None:
         return question_of(re.sub(r"\s+", " ", template))
     if when.clock is None and when.delay_ms is None:
         said = sentence.strip(" .!?,")
+        clocks = ask_spoken_time(normalize_quantities(said))
+        if clocks is not None:
+            return question_of(f"{said} at {{clock:{clocks}}}")
         return question_of(f"{said} at {{clock}}")
     return None
 
@@ -327,6 +343,9 @@ def _read_pin(answer: str, template: str, _hint: str) -> str | None:
 
 def _read_clock(answer: str, template: str, hint: str) -> str | None:
     """Read a time of day: "8 pm", "20:00", "at 8", "in the evening at 8"."""
+    half = _read_half_of_day(answer, hint)
+    if half is not None:
+        return half
     time = _time_of(answer)
     if time is None:
         return None
@@ -338,6 +357,18 @@ def _read_clock(answer: str, template: str, hint: str) -> str | None:
         # The hour alone was the question.
         return None
     return str(time.hour)
+
+
+def _read_half_of_day(answer: str, hint: str) -> str | None:
+    """Read "in the evening" as the answer to "06:50 or 18:50"."""
+    match = _HALF_OF_DAY.fullmatch(without_commas(answer))
+    early, joint, late = hint.partition(" or ")
+    if match is None or not joint:
+        return None
+    is_night = match["late"] == "night"
+    if match["late"] is None or (is_night and int(early[:2]) < _EVENING_HOUR):
+        return early
+    return late
 
 
 def _read_half(answer: str, _template: str, words: str) -> str | None:

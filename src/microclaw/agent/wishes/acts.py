@@ -66,6 +66,7 @@ _WORDS: Final = {
     "keep": "keep the temperature at {amount} with {out}",
 }
 _WORDS_ALONE: Final = {
+    "later": "wait {amount}",
     "warn": "warn me",
     "count": "count it",
     "all off": "turn everything off",

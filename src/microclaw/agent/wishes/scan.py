@@ -237,10 +237,24 @@ class Scan:
             act = read_bare(self._text, self._at, self._act)
         if act is None:
             return False
+        if act.verb == "later":
+            return self._read_later(act)
         if act.out:
             self._out = act.out
             self._act = act
         return self._add(act, act.end)
+
+    def _read_later(self, later: Act) -> bool:
+        """Read "turn it on after 10 s" as a wait before the act; not behind another wait, from which it may count."""
+        for item in self.items:
+            if isinstance(item, Act) and item.verb == "wait":
+                return False
+        if not self.items or not isinstance(self.items[-1], Act):
+            return False
+        self.items.insert(-1, replace(later, verb="wait"))
+        self.skipped[-1].is_remark = False
+        self._at = later.end
+        return True
 
     def _of_both(self, act: Act) -> Act | None:
         """Return an act on "both": the two outputs of the acts before it."""

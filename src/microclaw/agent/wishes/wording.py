@@ -6,7 +6,7 @@ import re
 from typing import Final
 
 from microclaw.agent.language.quantities import normalize_quantities
-from microclaw.agent.language.times import DAYS
+from microclaw.agent.language.times import DAYS, hour_of_day, write_spoken_times
 from microclaw.tables import read_table
 from microclaw.text import plural
 
@@ -33,10 +33,6 @@ _POLITE: Final = re.compile(rf"\b(?:{'|'.join(_TABLE['polite']['words'])})\b")
 _REASON: Final = re.compile(
     rf"(?<={END} )like (?:a|an|the) [^{END}]*|(?:^|(?<= ))(?:{'|'.join(_TABLE['polite']['reasons'])})[^{END}]*"
 )
-_HALF: Final = re.compile(
-    r"\b(?P<kind>half past|(?:a )?quarter past|(?:a )?quarter to) (?P<hour>\d{1,2})(?:000 milli)?\b"
-    r"(?P<part> in the (?:morning|evening|afternoon)| at night| (?:[ap])\.?m)?"
-)
 _DUTY: Final = re.compile(r"\b(?P<on>\d+) ms (?:on|lit|bright)(?: ¦)?(?: and)? (?P<off>\d+) ms (?:off|dark|out)\b")
 """On for a time and off for a time, again and again."""
 _PART_AT: Final = re.compile(
@@ -53,7 +49,6 @@ _PM_RANGE: Final = re.compile(
     r"\b(?P<joint>from|between) (?P<first>\d{1,2}) (?P<to>to|and|until|till|-) (?P<last>\d{1,2}) ?"
     r"(?:p\.?m\b\.?|in the (?:evening|afternoon))"
 )
-_PART: Final = re.compile(r"\b(?:morning|evening|afternoon|night|[ap]\.?m)")
 _SAID_TWICE: Final = re.compile(r"\bwater (?=(?:sensor|pump|valve|tap|level|detector)\b)")
 _IN_BRACKETS: Final = re.compile(
     r"\((?:high|low|(?:(?:pull-?up|pull-?down|(?:\d+ ?ms )?debounced?)(?:, )?)+)\)", re.IGNORECASE
@@ -88,7 +83,7 @@ def clauses(text: str) -> str:
     text = _DAY_RANGE.sub(_day_range, text)
     text = _DUTY.sub(_duty, text)
     text = _PART_AT.sub(_part_at, text)
-    text = _HALF.sub(_half, text)
+    text = write_spoken_times(text)
     text = _OF_DAY.sub(_of_day, text)
     text = _ALSO_THEN.sub("", _SAY.sub(f"{END} ", text))
     text = _REASON.sub(_without_reason, text)
@@ -121,19 +116,6 @@ def _without_reason(match: re.Match[str]) -> str:
     if _IN_REASON.search(match[0]):
         return match[0]
     return " "
-
-
-def _half(match: re.Match[str]) -> str:
-    """Write "half past 6 in the evening" as "clock 1830"."""
-    minutes = {"half past": 30, "quarter past": 15, "quarter to": -15}[match["kind"].removeprefix("a ")]
-    part = _PART.search(match["part"] or match.string)
-    if part is None:
-        return match[0]
-    hour = _hour(int(match["hour"]), part[0])
-    if hour is None:
-        return match[0]
-    total = hour * 60 + minutes
-    return f"clock {total // 60:02d}{total % 60:02d}"
 
 
 def _duty(match: re.Match[str]) -> str:
@@ -178,18 +160,7 @@ def _day_range(match: re.Match[str]) -> str:
 
 def _of_day(match: re.Match[str]) -> str:
     """Write "7 in the evening" as "clock 1900"."""
-    hour = _hour(int(match["hour"]), match["part"])
+    hour = hour_of_day(int(match["hour"]), match["part"])
     if hour is None:
         return match[0]
     return f"clock {hour:02d}00"
-
-
-def _hour(hour: int, part: str) -> int | None:
-    if hour > 12:
-        return None
-    is_late = "evening" in part or "afternoon" in part or part.strip().startswith("p")
-    if "night" in part and hour >= 6:
-        is_late = True
-    if is_late and hour < 12:
-        return hour + 12
-    return hour
