@@ -38,7 +38,9 @@ _SPOKEN_TIME: Final = re.compile(
     r" (?:clock (?P<clock>\d{4})|(?P<hour>1[0-2]|[1-9])(?:000 milli)?)\b(?! (?:milli|degrees|percent|ms)\b)"
     r"(?P<part> in the (?:morning|afternoon|evening)| at night)?"
 )
-_FIRST_THING: Final = re.compile(r"\b(?:first|last) thing(?: (?:in the|at|every) [a-z]+)?(?= |$)")
+_FIRST_THING: Final = re.compile(
+    r"\b(?:first thing(?: (?:in the|at|every) [a-z]+)?|last thing (?:in the|at|every) [a-z]+)(?= |$)"
+)
 _QUARTERS: Final = {"half past": 30, "quarter past": 15, "quarter to": -15, "quarter of": -15}
 _BARE_HOUR = re.compile(r"\bat (\d{1,2})(?:000 milli)?\b(?![/:]| ?/|\.\d| (?:ms|milli|percent|over|divided)\b)")
 _REPEAT = re.compile(

@@ -33,7 +33,7 @@ _HELP: Final = "what can you do"
 _QUESTION: Final = re.compile(
     r"(?i)^\W*(?:and |but |so )?(?:why|what|whats|which|who|whose|whom|where|how|is|are|am|was|were|do|does|did|has|had"
     r"|list (?:all|my|the|our|me|every)|when (?:is|are|was|were|do|does|did|will)|have (?:i|you|we|they)"
-    r"|should|shall|may|might|i wonder"
+    r"|should|shall|may|might|i wonder|(?:would|will) (?:the|my|our|pin)"
     r"|(?:explain|describe)(?: to (?:me|us))? (?:what|why|which|how)|tell me (?:(?:if|whether)"
     r"(?!.* (?:falls|drops|rises|climbs|gets|goes) )|why|what|which|who|how))\b"
 )

@@ -27,7 +27,9 @@ _DETAILS: Final = compile_rows(_TABLE["details"], _TABLE["parts"])
 _MORE: Final = re.compile(
     rf"(?:(?:and|then|also|next) )+(?:on |at |in )?(?P<out>{_MARK})(?= for| ¦| and| then| at| when| if|$)"
 )
-_BARE: Final = re.compile(rf"(?P<out>{_MARK})(?= (?:when|whenever|if|while|as long as|above|below|over|under)\b)")
+_BARE: Final = re.compile(
+    rf"(?P<out>{_MARK})(?= (?:when|whenever|if|while|as long as|above|below|over|under|at clock|at \d)\b)"
+)
 _VALUES: Final = {
     "once": "1",
     "briefly": "1",
@@ -149,7 +151,7 @@ def read_bare(text: str, start: int, before: Act | None) -> Act | None:
         if match["out"].startswith("input#"):
             return None
         return Act(match.end(), "on", (match["out"],))
-    if before.verb not in _AS_BEFORE or before.span:
+    if before.verb not in _AS_BEFORE or before.verb == "off" or before.span:
         return None
     return Act(match.end(), before.verb, (match["out"],))
 

@@ -1,4 +1,4 @@
-"""Writes what was read of a wish as a sentence of the grammar."""
+"""Writes acts and what begins them as a sentence of the grammar."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from msgspec.structs import replace
 
 from microclaw.agent.wishes.acts import Act
 from microclaw.agent.wishes.events import Event
-from microclaw.agent.wishes.items import Condition, Item, Pace, Time, days_of, times_by_act
+from microclaw.agent.wishes.items import Condition, Item, Pace
 
 
 class _Rule(Struct):
@@ -71,21 +71,11 @@ class _Rule(Struct):
 
 _BEEPS: Final = Pace("1000 ms")
 """Beeps that go on until something happens."""
-_OPPOSITE: Final = {"on": "off", "off": "on"}
+OPPOSITE: Final = {"on": "off", "off": "on"}
 
 
-def sentences(items: Sequence[Item]) -> list[str]:
-    """Return the sentences that may say it, the likeliest first; nothing if nothing is to be done."""
-    times = [item for item in items if isinstance(item, Time)]
-    has_pace = any(isinstance(item, Pace) for item in items)
-    if times and (has_pace or any(isinstance(item, Condition) for item in items)):
-        return _in_window(items, times)
-    if times:
-        return _timed(items)
-    return _untimed(items)
-
-
-def _untimed(items: Sequence[Item]) -> list[str]:
+def untimed(items: Sequence[Item]) -> list[str]:
+    """Return the sentences that may say acts and what begins them, the likeliest first; nothing without an act."""
     rules = _rules(items)
     if len(rules) == 2:
         one = _as_toggle(*rules) or _as_lasting(*rules)
@@ -96,6 +86,9 @@ def _untimed(items: Sequence[Item]) -> list[str]:
     if len(rules) == 1:
         return _of_one(rules[0])
     said = []
+    if rules and rules[-1].paces and all(act.verb == "off" for act in rules[-1].acts):
+        # How often it may be turned on is not how often it may be turned off.
+        return []
     if len(rules) == 2:
         said += _as_two_limits(*rules)
     for trigger_first in (False, True):
@@ -136,13 +129,13 @@ def _add_act(rules: list[_Rule], act: Act) -> None:
     """Add an act to the last rule; "off" behind "on as long as ..." begins one of its own."""
     rule = rules[-1]
     is_whole = bool(rule.gates) and len(rule.acts) == 1 and not rule.triggers
-    if is_whole and _OPPOSITE.get(rule.acts[0].verb) == act.verb and rule.acts[0].out == act.out:
+    if is_whole and OPPOSITE.get(rule.acts[0].verb) == act.verb and rule.acts[0].out == act.out:
         rule.triggers = rule.gates
         rule.gates = []
         rules.append(_Rule(acts=[act], is_act_first=True))
         return
     is_said_twice = bool(rule.acts) and replace(act, end=rule.acts[-1].end) == rule.acts[-1]
-    if is_said_twice and act.verb in _OPPOSITE:
+    if is_said_twice and act.verb in OPPOSITE:
         # "... and leave it on until ..."
         return
     rule.acts.append(act)
@@ -223,9 +216,9 @@ def _ending(rule: _Rule, end: Condition) -> Act | None:
     if any(event.is_level and event.about != about for event in end.events):
         return None
     act = rule.acts[0]
-    if act.verb not in _OPPOSITE or act.span:
+    if act.verb not in OPPOSITE or act.span:
         return None
-    return Act(act.end, _OPPOSITE[act.verb], act.out)
+    return Act(act.end, OPPOSITE[act.verb], act.out)
 
 
 def _as_toggle(first: _Rule, second: _Rule) -> _Rule | None:
@@ -244,7 +237,7 @@ def _undone_act(first: _Rule, second: _Rule) -> Act | None:
         return None
     if act.span or other.span or act.out != other.out:
         return None
-    if _OPPOSITE.get(act.verb) != other.verb:
+    if OPPOSITE.get(act.verb) != other.verb:
         return None
     return act
 
@@ -275,7 +268,7 @@ def _as_two_limits(first: _Rule, second: _Rule) -> list[str]:
 def _of_one(rule: _Rule) -> list[str]:
     is_act_only = not (rule.triggers or rule.gates or rule.ends)
     if is_act_only and len(rule.acts) == 1:
-        return [f"{rule.acts[0].words_together}{_pace_words(rule.paces)}"]
+        return [f"{rule.acts[0].words_together}{pace_words(rule.paces)}"]
     return [
         _sentence(rule, trigger_first=True),
         _sentence(rule, trigger_first=False),
@@ -287,7 +280,7 @@ def _of_one(rule: _Rule) -> list[str]:
 def _again_while(rule: _Rule) -> list[str]:
     """Return "every 10 min while it is below 40" for "at most every 10 min when it is below 40"."""
     is_one_act = len(rule.acts) == 1 and len(rule.paces) == 1 and not rule.ends
-    if not is_one_act or not rule.acts[0].span:
+    if not is_one_act or not rule.acts[0].span or rule.paces[0].times:
         return []
     states = _gates(rule)
     for event in rule.events:
@@ -311,12 +304,12 @@ def _blinks_while(rule: _Rule) -> list[str]:
 def _sentence(rule: _Rule, *, trigger_first: bool) -> str:
     if rule.ends and not rule.paces and [act.verb for act in rule.acts] == ["beep"]:
         rule = replace(rule, paces=[_BEEPS])
-    acts = _act_words(rule.acts)
-    paces = f"{_pace_words(rule.paces)}{_end_words(rule)}"
+    acts = act_words(rule.acts)
+    paces = f"{pace_words(rule.paces)}{_end_words(rule)}"
     if _has_state_end(rule):
         joint = " or until" if rule.acts[0].span else " until"
         acts += f"{joint} {rule.ends[0].events[0].state}"
-        paces = _pace_words(rule.paces)
+        paces = pace_words(rule.paces)
     gates = _gates(rule)
     clause = _trigger_words(rule)
     if rule.is_lasting and _is_plain_on(rule) and not gates:
@@ -385,7 +378,7 @@ def _trigger_words(rule: _Rule) -> str:
     return events[0].trigger or events[0].state
 
 
-def _pace_words(paces: Sequence[Pace]) -> str:
+def pace_words(paces: Sequence[Pace]) -> str:
     words = ""
     for pace in paces:
         if pace.is_gap:
@@ -397,76 +390,5 @@ def _pace_words(paces: Sequence[Pace]) -> str:
     return words
 
 
-def _act_words(acts: Sequence[Act]) -> str:
+def act_words(acts: Sequence[Act]) -> str:
     return " then ".join(act.words for act in acts)
-
-
-def _in_window(items: Sequence[Item], times: Sequence[Time]) -> list[str]:
-    """Return what begins and is done in a window of each day, or of some days; nothing for what is off in it."""
-    windows = [time.words for time in times if time.kind == "window"]
-    days = days_of(items)
-    if days is None or len(windows) != 1:
-        return []
-    if any(time.kind not in ("window", "days") for time in times):
-        return []
-    if any(isinstance(item, Act) and item.verb == "off" for item in items):
-        return []
-    rest = [item for item in items if not isinstance(item, Time)]
-    return [f"{sentence}{days or ' every day'} {windows[0]}" for sentence in _untimed(rest)]
-
-
-def _timed(items: Sequence[Item]) -> list[str]:
-    """Return acts with their times."""
-    acts = []
-    paces = []
-    for item in items:
-        if isinstance(item, Time) and item.kind == "unknown":
-            return []
-        if isinstance(item, Pace) and item.is_gap:
-            return []
-        if isinstance(item, Act):
-            acts.append(item)
-        elif isinstance(item, Pace):
-            paces.append(item)
-    days = days_of(items)
-    if days is None:
-        return _by_days(items, acts)
-    times = times_by_act(items)
-    if len(acts) == 1:
-        return [_at_times(acts[0], f"{_pace_words(paces)}{days}", " and ".join(times[0]))]
-    if acts and times[0] and not any(times[1:]):
-        return [f"{_act_words(acts)}{days} {' and '.join(times[0])}"]
-    if acts and all(times):
-        return [_each_at_its_time(acts, times, days)]
-    return []
-
-
-def _at_times(act: Act, details: str, moments: str) -> str:
-    words = f"{act.words_together}{details}"
-    if moments.startswith("in ") and (act.span or act.count):
-        # "Blink 2 times in 5 s" could be how long it takes.
-        return f"{moments} {words}"
-    return f"{words} {moments}".strip()
-
-
-def _each_at_its_time(acts: Sequence[Act], times: Sequence[Sequence[str]], days: str) -> str:
-    """Return "turn on pin 5 every day at 7 and off at 8"."""
-    parts = list[str]()
-    for act, moments in zip(acts, times, strict=True):
-        words = act.words_together
-        if not parts:
-            words += days
-        elif act.verb in _OPPOSITE and act.out == acts[0].out and not act.span:
-            words = act.verb
-        parts.append(f"{words} {' and '.join(moments)}")
-    return " and ".join(parts)
-
-
-def _by_days(items: Sequence[Item], acts: Sequence[Act]) -> list[str]:
-    """Return an act with "every saturday at 9 and every weekday at 06:45": each day has its time after it."""
-    times = [item for item in items if isinstance(item, Time)]
-    kinds = [time.kind for time in times]
-    if len(acts) != 1 or kinds != ["days", "clock"] * 2:
-        return []
-    first, first_clock, second, second_clock = (time.words for time in times)
-    return [f"{acts[0].words_together} {first} {first_clock} and {second} {second_clock}"]

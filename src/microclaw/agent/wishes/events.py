@@ -75,6 +75,10 @@ _SUBJECT: Final = (
     rf"|(?P<it>it|we|there|(?:the )?air{_PLACE}|(?:the|my|our|this) (?:[a-z]+['’]?s? ){{0,2}}{_ROOM}))"
 )
 _VALUE: Final = re.compile(rf"{_SUBJECT}{_GO} (?:(?P<above>{_ABOVE})|{_BELOW}) {_AMOUNT}{_SAID}{_PLACE}")
+_OTHER_UNIT: Final = re.compile(
+    r" (?:ms|lux|lx|lumens?|pp[mb]|[ckm]?m|met(?:re|er)s?|m?l|lit(?:re|er)s?|rpm|k?w|watts?|m?v|volts?|m?a|amps?|k?g"
+    r"|grams?|km/h|mph|db|decibels?|people|persons|times|steps|counts|k?hz|hertz|bar|psi)\b"
+)
 _ONLY_LIMIT: Final = re.compile(rf"(?:(?P<above>{_ABOVE})|{_BELOW}) {_AMOUNT}{_PLACE}")
 _AFTER_OUTPUT: Final = re.compile(r"(?:(?:output|led)#\S*|\b(?:on|off))(?: again)? $")
 """Behind it a number without a unit is a temperature: "fan on pin 5 above 28", "off below 26"."""
@@ -179,6 +183,8 @@ def _read_value(text: str, start: int, before: Event | None) -> Event | None:
         is_of_thing = _AFTER_OUTPUT.search(text, 0, start) is not None
         if not (match["unit"] or known or is_of_thing):
             return None
+    if match["unit"] is None and _OTHER_UNIT.match(text, match.end()) is not None:
+        return None
     about = _quantity_of(match, known)
     if about is None or _CHANGES.search(text, max(0, start - _CHANGE_CHARS), match.end()):
         return None

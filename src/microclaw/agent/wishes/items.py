@@ -1,4 +1,4 @@
-"""What a wish consists of: acts, conditions, times and how often (scan.py reads them, compose.py joins them)."""
+"""What a wish consists of: acts, conditions, times and how often. scan.py reads them, timed.py joins them."""
 
 from __future__ import annotations
 

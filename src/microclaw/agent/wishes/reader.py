@@ -14,9 +14,9 @@ from msgspec import Struct
 
 from microclaw.agent.language.quantities import NEGATIONS
 from microclaw.agent.wishes.acts import Act
-from microclaw.agent.wishes.compose import sentences
 from microclaw.agent.wishes.scan import Clause, Scan
 from microclaw.agent.wishes.things import MARK, MarkedWish, mark_things, words_of
+from microclaw.agent.wishes.timed import sentences
 from microclaw.agent.wishes.wording import clauses
 from microclaw.tables import read_table
 

@@ -26,10 +26,11 @@ _LATER: Final = re.compile(r"(?<!for) \d+ ms $")
 """Behind it "after" is no "when", but so much later."""
 _SPAN: Final = re.compile(r"for (?P<ms>\d+ ms)(?= ¦|$)")
 _LONGEST: Final = re.compile(
-    r"(?:(?:and|but|or|then) )*(?:(?:for |not |no |never |it |should |run )*(?:longer than|more than"
-    r"|at most|at the most|up to|a maximum of|maximum|max|for)(?: for)? (?P<ms>\d+ ms)"
-    r"(?: at (?:the )?most| at the longest| maximum)?"
-    r"|(?:off )?after (?P<late_ms>\d+ ms)(?: at the latest| in any case))(?= ¦|$| when)"
+    r"(?:(?:and|but|or) )*(?:(?:it |should |run )*"
+    r"(?:(?:for )?(?:not |no |never )(?:for )?(?:longer than|more than)"
+    r"|(?:for )?(?:at (?:the )?most|up to|a maximum of|maximum|max))(?: for)? (?P<ms>\d+ ms)"
+    r"|(?:for )?(?P<most_ms>\d+ ms) (?:at (?:the )?most|at the longest|maximum)"
+    r"|(?:off )?after (?P<late_ms>\d+ ms) (?:at the latest|in any case))(?= ¦|$| when)"
 )
 _JOIN: Final = re.compile(rf"(?: {END})? (?P<word>and|or)(?: (?:when|if|also))? ")
 _NTH: Final = re.compile(
@@ -130,7 +131,7 @@ class Scan:
         for index, item in enumerate(self.items):
             if item is not self._act or item.span or item.verb != "on":
                 continue
-            self.items[index] = replace(item, span=match["ms"] or match["late_ms"])
+            self.items[index] = replace(item, span=match["ms"] or match["most_ms"] or match["late_ms"])
             self.skipped[-1].is_remark = False
             self._at = match.end()
             return True

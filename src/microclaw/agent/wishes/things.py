@@ -82,7 +82,7 @@ _EACH: Final = re.compile(
     r"(?P<how>open|closed|shut|high|low|pressed|held down|down)"
 )
 _EITHER: Final = re.compile(
-    rf"(?:either|any|1)(?: 1)?(?: of)? (?P<first>{MARK}) (?:and|or) (?P<second>{MARK}) "
+    rf"(?<!only )(?<!precisely )(?:either|any|1)(?: 1)?(?: of)? (?P<first>{MARK}) (?:and|or) (?P<second>{MARK}) "
     r"(?:is|are|goes|go|gets) (?P<how>open|closed|shut|high|low|pressed|down)"
 )
 _EITHER_DOES: Final = re.compile(

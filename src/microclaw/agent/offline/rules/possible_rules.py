@@ -25,9 +25,11 @@ from microclaw.agent.offline.rules.rule import (
 )
 
 _MAX_TIMES: Final = 30
-_MAX_GAP_TIMES: Final = 12
 _LEAST_GAP_MS: Final = 60_000
 _FADES_MS: Final = range(200, 600_001)
+MOST_TIMERS: Final = 16
+"""Those of a C program (glue/timers.c). Each start of a rule that is counted has one."""
+_MAX_GAP_TIMES: Final = 12
 POLICE_MS: Final = 500
 """A police light's two pins are lit in turn within this time."""
 LEAST_HALF_MS: Final = 10

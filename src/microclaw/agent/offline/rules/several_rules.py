@@ -9,6 +9,7 @@ from typing import Final
 from msgspec.structs import replace
 
 from microclaw.agent.language.quantities import BEGINS
+from microclaw.agent.offline.rules.possible_rules import MOST_TIMERS
 from microclaw.agent.offline.rules.rule import (
     NOUNS,
     Blink,
@@ -131,10 +132,17 @@ def _is_possible(rule: Rule, rules: tuple[Rule, ...]) -> bool:
         return False
     if not all(isinstance(act, Turn | Blink | Morse | Warn | Count) for act in rule.acts):
         return False
+    if rule.gap_times > 1 and _timer_count(rules) > MOST_TIMERS:
+        return False
     if _is_shared(rule, rules):
         return _shares_well(rule, rules)
     is_left_off = rule.measures and rule.acts == (Turn(rule.turned_pin, "off"),)
     return not is_left_off
+
+
+def _timer_count(rules: tuple[Rule, ...]) -> int:
+    """Return how many timers the rules need: one to look, one for the steps of the acts, and one for each start."""
+    return sum(2 + rule.gap_times for rule in rules)
 
 
 def _shares_well(rule: Rule, rules: tuple[Rule, ...]) -> bool:
