@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+from pathlib import Path
+
 import pytest
 from tests.programs.py.conftest import Build
 
+import microclaw
 from microclaw.errors import BuildError, Diagnostic
 from microclaw.hardware.boards.reader import load_board
+from microclaw.programs.builds.cache import BuildCache
+from microclaw.programs.py.compile import READER_FILES, build
 from microclaw.programs.py.py_image import PinClaim
 
 BLINK = """from machine import Pin
@@ -53,6 +60,60 @@ async def test_plain_program_is_one_file_for_every_chip_and_comes_from_the_cache
     assert (image.arch, image.imports, image.pins) == (None, ("machine", "time"), (13, 14))
     assert image.claims == (PinClaim(13, "drives"), PinClaim(14, "reads"))
     assert (image.cached, again.cached, again.compile_ms, again.mpy) == (False, True, 0.0, image.mpy)
+
+
+async def test_what_was_read_before_is_answered_without_a_reader_also_if_it_was_refused(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    cache = BuildCache(tmp_path)
+    board = load_board("virtual")
+    image = await build(BLINK, "app", board=board, cache=cache)
+    with pytest.raises(BuildError) as refused:
+        await build("import pyb\n", "app", board=board, cache=cache)
+    # Without an interpreter there is no reader.
+    monkeypatch.setattr(sys, "executable", str(tmp_path / "none"))
+    again = await build(BLINK, "app", board=board, cache=cache)
+    assert (again.mpy, again.lines, again.claims) == (image.mpy, image.lines, image.claims)
+    with pytest.raises(BuildError) as refused_again:
+        await build("import pyb\n", "app", board=board, cache=cache)
+    assert refused_again.value.diagnostics == refused.value.diagnostics
+    with pytest.raises((BuildError, OSError)):
+        await build(BLINK, "other", board=board, cache=cache)
+    with pytest.raises((BuildError, OSError)):
+        await build(BLINK, "app", board=load_board("esp32-c3-devkitm-1"), cache=cache)
+    with pytest.raises((BuildError, OSError)):
+        await build(BLINK, "app", board=board, cache=cache, hosts=("a.example",))
+
+
+READ_FILES = """
+import sys
+from pathlib import Path
+
+opened = set()
+sys.addaudithook(lambda event, args: opened.add(str(args[0])) if event == "open" else None)
+import microclaw
+from microclaw.hardware.boards.reader import load_board
+from microclaw.programs.py.py_image import ProgramQuestion
+from microclaw.programs.py.reader import answer
+
+source = "import dht, microclaw.screen\\nfrom umqtt.simple import MQTTClient\\n"
+answer(ProgramQuestion(source, "app", load_board("virtual")))
+opened |= {module.__file__ for module in sys.modules.values() if getattr(module, "__file__", None)}
+package = Path(microclaw.__file__).parent
+for path in opened:
+    if path.startswith(str(package)) and "__pycache__" not in path:
+        print(Path(path).relative_to(package).as_posix())
+"""
+
+
+def test_the_key_of_the_cache_has_every_file_that_the_reader_reads() -> None:
+    run = subprocess.run([sys.executable, "-c", READ_FILES], capture_output=True, text=True, check=True)
+    package = Path(microclaw.__file__).parent
+    hashed = set()
+    for pattern in READER_FILES:
+        hashed |= {path.relative_to(package).as_posix() for path in package.glob(pattern)}
+    assert "programs/py/reader.py" in hashed
+    assert set(run.stdout.split()) <= hashed
 
 
 @pytest.mark.parametrize(

@@ -6,9 +6,9 @@ import asyncio
 import contextlib
 import os
 import signal
-import sys
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Final, Literal, Self
 
@@ -19,7 +19,9 @@ from microclaw.conversion import decode_json
 from microclaw.devices.transports.virtual_board import SCHEME as CONTROL_SCHEME
 from microclaw.devices.transports.virtual_board import VirtualBoardTransport
 from microclaw.devices.transports.wasmachine import SCHEME as WASMACHINE_SCHEME
+from microclaw.devices.virtual_boards.fork_server import board_environ, fork_server
 from microclaw.errors import ConfigError, DeviceUnreachable
+from microclaw.wire.forking import exit_code
 
 START_TIMEOUT_S: Final = 30.0
 STOP_TIMEOUT_S: Final = 3.0
@@ -27,7 +29,6 @@ _HOST: Final = "127.0.0.1"  # where a board listens
 _MAX_STDERR_LINES: Final = 200
 _MAX_LINE_BYTES: Final = 64 * 1024
 _MAX_ENDING_CHARS: Final = 300
-_SECRET_ENDINGS: Final = ("_KEY", "_TOKEN", "_SECRET", "_PASSWORD")
 
 
 class BoardReady(Struct, frozen=True):
@@ -52,9 +53,65 @@ class BoardReady(Struct, frozen=True):
         return (*transports, f"{CONTROL_SCHEME}{self.control}")
 
 
-def board_environ(environ: Mapping[str, str]) -> dict[str, str]:
-    """The environment for a board, without secrets: it runs programs that nobody has checked."""
-    return {name: value for name, value in environ.items() if not name.upper().endswith(_SECRET_ENDINGS)}
+class _ForkedProcess:
+    """A process of the fork server, with streams as asyncio's own subprocesses have."""
+
+    def __init__(self) -> None:
+        self.pid: int | None = None
+        self.stdout = asyncio.StreamReader(limit=_MAX_LINE_BYTES)
+        self.stderr = asyncio.StreamReader(limit=_MAX_LINE_BYTES)
+        self._status = asyncio.StreamReader()
+        self._transports: list[asyncio.ReadTransport] = []
+        self._ending: asyncio.Task[int] | None = None
+
+    @property
+    def returncode(self) -> int | None:
+        if self._ending is None or not self._ending.done():
+            return None
+        return self._ending.result()
+
+    async def start(self, words: Sequence[str]) -> None:
+        """Fork it. Raises DeviceUnreachable."""
+        server = fork_server()
+        await asyncio.to_thread(server.start)
+        with ExitStack() as their_ends:
+            nothing = os.open(os.devnull, os.O_RDONLY)
+            their_ends.callback(os.close, nothing)
+            descriptors = [nothing]
+            for reader in (self.stdout, self.stderr, self._status):
+                ours, theirs = os.pipe()
+                their_ends.callback(os.close, theirs)
+                descriptors.append(theirs)
+                await self._connect(reader, ours)
+            self.pid = server.fork(words, board_environ(os.environ), descriptors)
+        self._ending = asyncio.create_task(self._end(), name=f"end of process {self.pid}")
+
+    async def wait(self) -> int:
+        """Wait until it has ended; return its exit code, negative for a signal."""
+        assert self._ending is not None, "it was not started"
+        # Cancelled, it leaves that task alone.
+        await asyncio.wait({self._ending})
+        return self._ending.result()
+
+    def send_signal(self, number: int) -> None:
+        """Send it a signal unless it has ended."""
+        if self.pid is not None and self.returncode is None:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(self.pid, number)
+
+    def close(self) -> None:
+        """Close our ends of its streams."""
+        for transport in self._transports:
+            transport.close()
+
+    async def _connect(self, reader: asyncio.StreamReader, descriptor: int) -> None:
+        loop = asyncio.get_running_loop()
+        pipe = os.fdopen(descriptor, "rb", 0)
+        transport, _ = await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), pipe)
+        self._transports.append(transport)
+
+    async def _end(self) -> int:
+        return exit_code(await self._status.read())
 
 
 class VirtualBoardProcess:
@@ -83,8 +140,8 @@ class VirtualBoardProcess:
         if flash is not None:
             arguments += ["--flash", str(flash)]
         arguments += [f"--firmware={word}" for word in firmware]
-        self._command: Sequence[str] = (sys.executable, "-m", "microclaw.virtual", *arguments)
-        self._process: asyncio.subprocess.Process | None = None
+        self._words: Sequence[str] = ("microclaw.virtual", *arguments)
+        self._process: _ForkedProcess | None = None
         self._stderr: deque[str] = deque(maxlen=_MAX_STDERR_LINES)
         self._draining: asyncio.Task[None] | None = None
         self._ready: BoardReady | None = None
@@ -104,7 +161,8 @@ class VirtualBoardProcess:
 
     @property
     def running(self) -> bool:
-        return self._process is not None and self._process.returncode is None
+        process = self._process
+        return process is not None and process.pid is not None and process.returncode is None
 
     async def __aenter__(self) -> Self:
         await self.start()
@@ -116,18 +174,11 @@ class VirtualBoardProcess:
     async def start(self) -> BoardReady:
         """Start the process and wait for its ready line. An error has the text from stderr."""
         assert self._process is None, "a VirtualBoardProcess starts once"
-        self._process = await asyncio.create_subprocess_exec(
-            *self._command,
-            stdin=asyncio.subprocess.DEVNULL,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.PIPE,
-            limit=_MAX_LINE_BYTES,
-            env=board_environ(os.environ),
-            start_new_session=True,  # Ctrl-C in the terminal is for the host, which stops its boards itself
-        )
-        self._draining = asyncio.create_task(self._drain_stderr(), name=f"stderr of {self.name}")
+        self._process = _ForkedProcess()
         try:
             async with asyncio.timeout(START_TIMEOUT_S):
+                await self._process.start(self._words)
+                self._draining = asyncio.create_task(self._drain_stderr(), name=f"stderr of {self.name}")
                 self._ready = await self._read_ready()
         except BaseException as exc:
             await self.stop()
@@ -141,23 +192,24 @@ class VirtualBoardProcess:
         """End the board: SIGTERM, then SIGKILL if it does not end."""
         if self._control is not None:
             await self._control.close()
-        process = self._process
-        if process is not None and process.returncode is None:
-            with contextlib.suppress(ProcessLookupError):
-                process.send_signal(signal.SIGTERM)
+        if self.running:
+            assert self._process is not None
+            self._process.send_signal(signal.SIGTERM)
             try:
                 async with asyncio.timeout(STOP_TIMEOUT_S):
-                    await process.wait()
+                    await self._process.wait()
             except TimeoutError:
                 await self.kill()
         if self._draining is not None:
             await self._draining
             self._draining = None
+        if self._process is not None:
+            self._process.close()
 
     async def kill(self) -> None:
         """End it at once, as a crash would."""
-        if self._process is not None and self._process.returncode is None:
-            self._process.kill()
+        if self._process is not None and self.running:
+            self._process.send_signal(signal.SIGKILL)
             await self._process.wait()
 
     async def ended(self) -> str:
@@ -177,7 +229,6 @@ class VirtualBoardProcess:
 
     async def _read_ready(self) -> BoardReady:
         assert self._process is not None
-        assert self._process.stdout is not None
         line = await self._process.stdout.readline()
         if not line:
             await self._process.wait()
@@ -191,7 +242,6 @@ class VirtualBoardProcess:
 
     async def _drain_stderr(self) -> None:
         assert self._process is not None
-        assert self._process.stderr is not None
         while True:
             try:
                 line = await self._process.stderr.readline()

@@ -12,7 +12,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, TypeAlias, TypeVar
 
-from microclaw.devices.virtual_boards.process import board_environ
+from microclaw.devices.virtual_boards.fork_server import board_environ
 from microclaw.durable import write_private
 from microclaw.errors import MicroclawError
 from microclaw.events import Edge

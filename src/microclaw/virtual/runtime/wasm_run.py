@@ -13,7 +13,6 @@ from wasmtime import _ffi as ffi
 
 from microclaw.virtual.clock import Interrupted
 
-os.environ["WASMTIME_BACKTRACE_DETAILS"] = "1"  # a new engine reads it: traps tell the lines that a module knows
 _FUEL: Final = 1 << 62
 _FEATURES: Final = (
     *("simd", "relaxed_simd", "threads", "tail_call", "multi_value", "multi_memory", "memory64", "exceptions"),
@@ -24,6 +23,8 @@ T = TypeVar("T")
 
 def new_engine(*features: str, stack_bytes: int, reserved_bytes: int, counts_fuel: bool = True) -> wasmtime.Engine:
     """`features` are those beyond a WAMR build for a chip. Its memories never move: natives keep their addresses."""
+    # A new engine reads it, and a forked board has its host's environment: traps tell the lines that a module knows.
+    os.environ["WASMTIME_BACKTRACE_DETAILS"] = "1"
     config = wasmtime.Config()
     config.consume_fuel = counts_fuel
     config.epoch_interruption = True
