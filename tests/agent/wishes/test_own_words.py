@@ -220,6 +220,7 @@ def test_any_words_are_read_in_bounded_time(text: str) -> None:
         ("What duty cycle is GPIO 5 running at?", "read pin 5"),
         ("How cold did it get during the night?", "what was the lowest temperature today"),
         ("which pins can i use 4 a button", "which pins are free"),
+        ("hi there, I'm totally new to this, what can you do for me?", "what can you do"),
         ("What sort of things could I ask you to do for my greenhouse?", "what can you do"),
         ("What's the temperature in the nursery, and is the air too dry?", "what is the temperature and the humidity"),
         ("y is led blinking", "why is the led on"),

@@ -38,7 +38,8 @@ def test_pages_that_were_left_keep_no_connection_to_the_host(page: Page, host: P
         page.goto(f"{host.url}/boards/virtual-1")
         expect(page.locator(".connection")).to_have_attribute("data-live", "stream")
     with page.expect_request("**/v1/events?*"):
-        page.evaluate("history.back()")
+        # Not at once: an answer of the page that is left may never come.
+        page.evaluate("setTimeout(() => history.back())")
 
 
 def test_a_question_of_a_killed_host_ends_and_its_pins_are_not_known(
@@ -112,9 +113,8 @@ def test_a_frozen_board_and_a_frozen_host_are_shown_as_they_were_seen_last(tmp_p
     with host.running():
         page = open_page(host.link())
         expect(say(page, "blink pin 4 twice a second").locator(".answer")).to_contain_text(RUNS)
-        pid = host.client.get("/v1/status")["pid"]
-        children = subprocess.run(["ps", "-o", "pid=", "--ppid", str(pid)], capture_output=True, text=True, check=True)
-        board = int(children.stdout)
+        # The board is forked from a process of the host.
+        board = _child_of(_child_of(host.client.get("/v1/status")["pid"]))
         _bench_is_live(page)
         os.kill(board, signal.SIGSTOP)
         try:
@@ -132,6 +132,12 @@ def test_a_frozen_board_and_a_frozen_host_are_shown_as_they_were_seen_last(tmp_p
             expect(page.get_by_text("did not answer")).to_have_count(0)
         finally:
             host.signal(signal.SIGCONT)
+
+
+def _child_of(pid: int) -> int:
+    """Return the process id of the only child of a process."""
+    children = subprocess.run(["ps", "-o", "pid=", "--ppid", str(pid)], capture_output=True, text=True, check=True)
+    return int(children.stdout)
 
 
 def _bench_is_live(page: Page) -> None:

@@ -51,7 +51,7 @@ def test_home_goes_on_after_a_typed_yes_or_no(asking_host: PageHost, open_page: 
 def test_a_yes_in_a_second_browser_ends_the_question_of_the_first(asking_host: PageHost, open_page: OpenPage) -> None:
     page = open_page(asking_host.link())
     turn = say(page, "turn on pin 6")
-    expect(turn.locator(".question")).to_be_visible()
+    expect(page.locator(".question").locator(LIVE)).to_be_visible()
     second = open_page(asking_host.url + page.evaluate("location.pathname"), page.context)
     other = turn_of(second, "turn on pin 6")
     expect(second.locator(".question").get_by_role("button")).to_have_count(2)
@@ -98,7 +98,8 @@ def test_home_shows_after_a_reload_what_waits(asking_host: PageHost, page: Page,
     page.reload()
     expect(turn_of(page, guessed).locator(".answer.asks button").first).to_be_visible()
     asking = open_page(asking_host.link())
-    expect(send(asking, "turn on pin 8").locator(".question")).to_be_visible()
+    send(asking, "turn on pin 8")
+    expect(asking.locator(".question").locator(LIVE)).to_be_visible()
     asking.reload()
     expect(turn_of(asking, "turn on pin 8")).to_contain_text("One moment.")
     asking.locator(".question").locator(LIVE).get_by_role("button", name="No").click()
@@ -162,7 +163,7 @@ def expect_once(page: Page, turn: Locator, sentence: str) -> None:
 def test_a_page_that_slept_shows_what_was_done_meanwhile_once(asking_host: PageHost, open_page: OpenPage) -> None:
     page = open_page(asking_host.link())
     turn = say(page, "blink pin 7 twice a second")
-    expect(turn.locator(".question")).to_be_visible()
+    expect(page.locator(".question").locator(LIVE)).to_be_visible()
     page.context.set_offline(True)
     answer_from_elsewhere(asking_host)
     page.context.set_offline(False)
@@ -173,7 +174,7 @@ def test_a_page_that_slept_shows_what_was_done_meanwhile_once(asking_host: PageH
 def test_home_asks_again_for_an_answer_that_it_missed(asking_host: PageHost, open_page: OpenPage) -> None:
     page = open_page(asking_host.link())
     turn = send(page, "turn on pin 9")
-    expect(turn.locator(".question")).to_be_visible()
+    expect(page.locator(".question").locator(LIVE)).to_be_visible()
     missed = Interception(page, "**/v1/chat/*/messages")
     page.context.set_offline(True)
     expect(page.locator(".connection")).to_have_attribute("data-live", "away")
@@ -196,7 +197,7 @@ def test_a_host_that_restarts_under_the_page_goes_on_in_the_same_turn(
     with host.running():
         page = open_page(host.link())
         turn = say(page, "blink pin 7 twice a second")
-        expect(turn.locator(".question")).to_be_visible()
+        expect(page.locator(".question").locator(LIVE)).to_be_visible()
         host.stop()
         expect(turn.locator(".answer")).to_contain_text("answered when it is back")
         host.start()

@@ -127,9 +127,9 @@ def expect_loaded_anew(page: Page, person: str) -> None:
 def test_what_one_person_sent_is_not_repeated_for_who_signed_in_at_another_tab(
     host: PageHost, open_page: OpenPage
 ) -> None:
-    host.client.post("/v1/people", {"name": "gus", "role": "guest"})
-    page = open_page(host.link("gus"))
-    expect(page.locator(".person")).to_contain_text("gus")
+    host.client.post("/v1/people", {"name": "tabea", "role": "guest"})
+    page = open_page(host.link("tabea"))
+    expect(page.locator(".person")).to_contain_text("tabea")
     go(page, "Chat")
     changes = changes_of(page)
     other = open_page(host.link(), page.context)

@@ -196,7 +196,9 @@ def unknown_device(sentence: str, device_context: DeviceContext) -> Context | Sa
         return None
     # "How warm is it in the greenhouse?": the answer names the board that measured it.
     is_place = match["joint"].lower() == "in" and parse.kind in _READINGS and is_room(match["name"])
-    if is_lamp or is_place:
+    # "On my board" is the board that is meant anyway.
+    is_meant = match["name"].lower() in ("board", "device")
+    if is_lamp or is_place or is_meant:
         return Context(parse, sentence, device_context)
     names = [device.name for device in device_context.devices]
     text = f"There is no device {match['name']}, so I did nothing. There is: {', '.join(names[:_MAX_SHOWN])}."

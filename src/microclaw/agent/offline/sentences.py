@@ -164,7 +164,7 @@ class Sentences:
         for reason, phrases in self._refused.items():
             if phrases.search(text.lower()) or phrases.search(normal):
                 return Parse("unsafe", {"reason": reason})
-        if parse is None or _NO_NAME.search(str(parse.values.get("app"))):
+        if parse is None or _has_no_name(parse):
             return None
         return parse
 
@@ -193,7 +193,7 @@ class Sentences:
             if when.hour is not None:
                 return None
             return replace(parse, when=when)
-        if parse.kind in _WITH_ANY_NAME and _NOT.search(what):
+        if parse.kind in _WITH_ANY_NAME and (_NOT.search(what) or _has_no_name(parse)):
             return None
         return schedule
 
@@ -329,6 +329,11 @@ def _flashes_seldom(parse: Parse, normal: str) -> bool:
         return False
     period_ms = parse.number("period_ms") or parse.number("ms") or 0
     return period_ms >= _SELDOM_MS
+
+
+def _has_no_name(parse: Parse) -> bool:
+    """Return True for what would be the name of a program and cannot be one."""
+    return _NO_NAME.search(str(parse.values.get("app"))) is not None
 
 
 def _as_short_flash(parse: Parse) -> str | None:

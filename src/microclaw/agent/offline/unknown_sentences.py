@@ -13,6 +13,7 @@ from typing import Final
 
 from microclaw.agent.language.quantities import NEGATIONS, normalize_quantities
 from microclaw.agent.language.spoken import spoken
+from microclaw.agent.language.times import DAYS
 from microclaw.agent.models.protocol import DeviceContext, KnownDevice
 from microclaw.agent.offline.decision import Say, capitalize, number_sentences
 from microclaw.agent.offline.impossible_wishes import find_obstacle, pins_in
@@ -31,20 +32,24 @@ ADD_A_MODEL: Final = (
 NOT_UNDERSTOOD: Final = "not_understood"
 _HELP: Final = "what can you do"
 _QUESTION: Final = re.compile(
-    r"(?i)^\W*(?:and |but |so )?(?:why|what|whats|which|who|whose|whom|where|how|is|are|am|was|were|do|does|did|has|had"
+    r"(?i)^\W*(?:(?:hi|hello|hey|(?:good )?(?:morning|evening|afternoon|day))(?: there)?\W+)?"
+    r"(?:and |but |so )?(?:why|what|whats|which|who|whose|whom|where|how|is|are|am|was|were|do|does|did|has|had"
     r"|list (?:all|my|the|our|me|every)|when (?:is|are|was|were|do|does|did|will)|have (?:i|you|we|they)"
     r"|should|shall|may|might|i wonder|(?:would|will) (?:the|my|our|pin)"
     r"|(?:explain|describe)(?: to (?:me|us))? (?:what|why|which|how)|tell me (?:(?:if|whether)"
-    r"(?!.* (?:falls|drops|rises|climbs|gets|goes) )|why|what|which|who|how))\b"
+    r"(?!.* (?:falls|drops|rises|climbs|gets|goes) )|why|what|which|who|how)"
+    r"|.*[,.!] (?:so )?what can you(?: actually)? do)\b"
 )
 _REQUEST: Final = re.compile(
     r"(?i)\W*(?:please )?(?:can|could|would|will)\b(?! (?:i|we|an?|one)\b)"
     r"|.*[,;:.] (?:so )?(?:can|could|would|will) you\b"
 )
 _ABOUT_PROGRAMS: Final = re.compile(r"(?i)^\W*(?:how|what|which|is there|are there|do you|can)\b")
+_WORDS_OF_TIMES: Final = frozenset({*DAYS, "day", "days", "weekdays", "st", "nd", "rd", "th"})
 # What a guess must have, too: without it another thing would be done.
 _DECISIVE: Final = re.compile(
-    rf"\d+|\b(?:when|if|while|until|off|only|except|without|yesterday|tomorrow|tonight|ago|{NEGATIONS})\b"
+    rf"\d+|\b(?:when|if|while|until|off|only|except|without|yesterday|tomorrow|tonight|ago|by (?=\d)"
+    rf"|back|slowly|gently|gradually|{NEGATIONS})\b"
 )
 _OF_BOARDS: Final = re.compile(
     r"(?i)\b(?:pins?|gpios?|io ?\d+|boards?|devices?|programs?|apps?|schedules?|displays?|screens?|sensors?|servos?|i2c"
@@ -68,16 +73,16 @@ def answer_unknown(text: str, named_text: str, device_context: DeviceContext, de
     guess = _guess(text, named_text, device_context, device)
     if guess is not None and guess.code == "confirm_reading":
         return guess
+    programs = fit_programs(find_ready_programs(text), named_text or text)
+    obstacle = find_obstacle(text, meant_device, programs)
+    if obstacle is not None:
+        return obstacle
     apology = _apology(text)
     if not _is_english(text):
         # It may be English about something else, so the first sentence stays.
         apology = f"{apology} I know English words only."
         if guess is None or len(guess.suggested) != 1:
             return Say(f"{apology} Ask: {_HELP}.", NOT_UNDERSTOOD, f"say it in English, or: {_HELP}")
-    programs = fit_programs(find_ready_programs(text), named_text or text)
-    obstacle = find_obstacle(text, meant_device, programs)
-    if obstacle is not None:
-        return obstacle
     if is_question(text):
         programs = programs if _ABOUT_PROGRAMS.search(text) else []
         if programs and guess is None:
@@ -136,12 +141,11 @@ def _guess(text: str, named_text: str, device_context: DeviceContext, device: Kn
         return _fits_record(pinned, meant_device)
 
     nearest = english().nearest(text, named_text, recorded_sentences(meant_device), may_suggest)
-    sentences = nearest.sentences
-    if not nearest.is_same:
-        sentences = tuple(sentence for sentence in sentences if not _drops_words(named_text or text, sentence))
+    said = named_text or text
+    sentences = tuple(sentence for sentence in nearest.sentences if not _drops_words(said, sentence))
     sentences = tuple(map(spoken, sentences))
     examples = _on_device(sentences, device)
-    if nearest.is_same:
+    if nearest.is_same and sentences:
         question = f"{capitalize(sentences[0])}?"
         if meant_device is not None:
             question = f"{capitalize(sentences[0])} on {meant_device.name}?"
@@ -182,7 +186,7 @@ def _is_known(word: str) -> bool:
 @cache
 def vocabulary() -> frozenset[str]:
     """Return the English words that are known here: of the templates, the known sentences and the ready programs."""
-    words = set(known_words())
+    words = set(known_words() | _WORDS_OF_TIMES)
     texts = [*english().near, *english().examples.values(), *ready_texts()]
     for variants in english().near.values():
         texts += variants

@@ -64,7 +64,7 @@ _ROOM: Final = (
     r"|bathroom|bath|enclosure|cupboard|closet|cabinet|chamber|incubator|hive|coop|conservatory|terrarium|vivarium"
     r"|sauna|workshop|loft|classroom|hall|hallway|corridor|barn|stable|aviary|wardrobe|flat|studio|lab|nest|crypt|church|chapel|vestry|tower)"
 )
-_PLACE: Final = rf"(?: (?:in|of|at) (?:the|my|our) {_ROOM})?"
+_PLACE: Final = rf"(?: (?:in|of|at) (?:the|my|our) {_ROOM}| in (?:here|there))?"
 _QUANTITIES: Final = {
     "temperature": "temperature", "temp": "temperature", "t": "temperature", "heat": "temperature",
     "humidity": "humidity", "hum": "humidity", "rh": "humidity", "pressure": "pressure", "barometer": "pressure",

@@ -233,7 +233,11 @@ def _kind(name: str, where: str) -> str:
                 return kind
         if words[-1] == "contact":
             return "door"
-        if len(words) > 1 and words[-1] == "switch" and words[-2] in ("float", "lid", "limit", "level", "tilt"):
+        if (
+            len(words) > 1
+            and words[-1] == "switch"
+            and words[-2] in ("float", "lid", "limit", "level", "tilt", "guard", "safety")
+        ):
             return "input"
     for word in reversed(words):
         if word in _KIND_OF:
