@@ -33,6 +33,11 @@ def turn_of(page: Page, sentence: str) -> Locator:
     return page.locator(".turn", has=page.get_by_text(sentence, exact=True)).locator(LIVE)
 
 
+def open_question(page: Page) -> Locator:
+    """Return the question that is asked; after a lost answer of the host it stands beside its turn."""
+    return page.locator(".question").locator(LIVE)
+
+
 def test_home_goes_on_after_a_typed_yes_or_no(asking_host: PageHost, open_page: OpenPage) -> None:
     page = open_page(asking_host.link())
     for pin, word, outcome in ((4, "no", "declined by owner"), (5, "yes", "approved by owner")):
@@ -51,7 +56,7 @@ def test_home_goes_on_after_a_typed_yes_or_no(asking_host: PageHost, open_page: 
 def test_a_yes_in_a_second_browser_ends_the_question_of_the_first(asking_host: PageHost, open_page: OpenPage) -> None:
     page = open_page(asking_host.link())
     turn = say(page, "turn on pin 6")
-    expect(page.locator(".question").locator(LIVE)).to_be_visible()
+    expect(open_question(page)).to_be_visible()
     second = open_page(asking_host.url + page.evaluate("location.pathname"), page.context)
     other = turn_of(second, "turn on pin 6")
     expect(second.locator(".question").get_by_role("button")).to_have_count(2)
@@ -99,10 +104,10 @@ def test_home_shows_after_a_reload_what_waits(asking_host: PageHost, page: Page,
     expect(turn_of(page, guessed).locator(".answer.asks button").first).to_be_visible()
     asking = open_page(asking_host.link())
     send(asking, "turn on pin 8")
-    expect(asking.locator(".question").locator(LIVE)).to_be_visible()
+    expect(open_question(asking)).to_be_visible()
     asking.reload()
     expect(turn_of(asking, "turn on pin 8")).to_contain_text("One moment.")
-    asking.locator(".question").locator(LIVE).get_by_role("button", name="No").click()
+    open_question(asking).get_by_role("button", name="No").click()
     expect(turn_of(asking, "turn on pin 8").locator(".answer")).to_be_visible()
 
 
@@ -163,7 +168,7 @@ def expect_once(page: Page, turn: Locator, sentence: str) -> None:
 def test_a_page_that_slept_shows_what_was_done_meanwhile_once(asking_host: PageHost, open_page: OpenPage) -> None:
     page = open_page(asking_host.link())
     turn = say(page, "blink pin 7 twice a second")
-    expect(page.locator(".question").locator(LIVE)).to_be_visible()
+    expect(open_question(page)).to_be_visible()
     page.context.set_offline(True)
     answer_from_elsewhere(asking_host)
     page.context.set_offline(False)
@@ -174,7 +179,7 @@ def test_a_page_that_slept_shows_what_was_done_meanwhile_once(asking_host: PageH
 def test_home_asks_again_for_an_answer_that_it_missed(asking_host: PageHost, open_page: OpenPage) -> None:
     page = open_page(asking_host.link())
     turn = send(page, "turn on pin 9")
-    expect(page.locator(".question").locator(LIVE)).to_be_visible()
+    expect(open_question(page)).to_be_visible()
     missed = Interception(page, "**/v1/chat/*/messages")
     page.context.set_offline(True)
     expect(page.locator(".connection")).to_have_attribute("data-live", "away")
@@ -197,7 +202,7 @@ def test_a_host_that_restarts_under_the_page_goes_on_in_the_same_turn(
     with host.running():
         page = open_page(host.link())
         turn = say(page, "blink pin 7 twice a second")
-        expect(page.locator(".question").locator(LIVE)).to_be_visible()
+        expect(open_question(page)).to_be_visible()
         host.stop()
         expect(turn.locator(".answer")).to_contain_text("answered when it is back")
         host.start()

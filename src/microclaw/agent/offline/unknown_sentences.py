@@ -142,8 +142,7 @@ def _guess(text: str, named_text: str, device_context: DeviceContext, device: Kn
 
     nearest = english().nearest(text, named_text, recorded_sentences(meant_device), may_suggest)
     said = named_text or text
-    sentences = tuple(sentence for sentence in nearest.sentences if not _drops_words(said, sentence))
-    sentences = tuple(map(spoken, sentences))
+    sentences = tuple(spoken(sentence) for sentence in nearest.sentences if not _drops_words(said, sentence))
     examples = _on_device(sentences, device)
     if nearest.is_same and sentences:
         question = f"{capitalize(sentences[0])}?"

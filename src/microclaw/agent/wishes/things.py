@@ -20,6 +20,9 @@ _NO_THING: Final = frozenset(_TABLE["things"]["no_thing"].split())
 _KIND_OF: Final[dict[str, str]] = {}
 for _kind_name, _kind_nouns in _TABLE["kinds"].items():
     _KIND_OF.update(dict.fromkeys(_kind_nouns.split(), _kind_name))
+_INPUT_SWITCHES: Final = frozenset(
+    {"float switch", "lid switch", "limit switch", "level switch", "tilt switch", "guard switch", "safety switch"}
+)
 _WORDS: Final = {
     "button": "the button on pin {pin}",
     "door": "the door contact on pin {pin}",
@@ -233,11 +236,7 @@ def _kind(name: str, where: str) -> str:
                 return kind
         if words[-1] == "contact":
             return "door"
-        if (
-            len(words) > 1
-            and words[-1] == "switch"
-            and words[-2] in ("float", "lid", "limit", "level", "tilt", "guard", "safety")
-        ):
+        if " ".join(words[-2:]) in _INPUT_SWITCHES:
             return "input"
     for word in reversed(words):
         if word in _KIND_OF:
